@@ -1,0 +1,486 @@
+"""The command line: a thin face over the flows. Heavy imports happen inside the commands."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rnnlm.errors import ConfigError, GenerationError, RnnlmError
+
+if TYPE_CHECKING:
+    from flows.console import ConsoleReporter
+    from rnnlm.autoconfig import Advice
+    from rnnlm.config import Experiment
+
+INTERRUPTED = 130
+SECOND_SIGNAL_AFTER = 2.0
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn any text into a trained, versioned RNN language model, and the model into data sets.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+ModelReference = Annotated[
+    str, typer.Argument(metavar="MODEL", help="name, name@alias or name/version.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; every fault of the user's is one line and a non-zero exit."""
+    wants_json = "--json" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+    except RnnlmError as error:
+        _fail(str(error), 1, wants_json)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # click's usage errors have one
+        if message is None:
+            raise
+        _fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@app.command()
+def corpora(as_json: Json = False) -> None:
+    """List what the catalog knows."""
+    from rnnlm.corpora.catalog import CATALOG  # noqa: PLC0415
+
+    rows = []
+    for entry in CATALOG.values():
+        text = entry.read()
+        rows.append(
+            {
+                "name": entry.name,
+                "documents": text.count("\n"),
+                "bytes": len(text.encode()),
+                "licence": entry.licence,
+                "here": True,
+                "origin": entry.origin,
+                "description": entry.description,
+            }
+        )
+    if as_json:
+        _print_json({"corpora": rows})
+        return
+    from flows import console  # noqa: PLC0415
+
+    console.table(
+        ["corpus", "documents", "kB", "licence", "here", "what"],
+        [
+            [
+                row["name"],
+                f"{row['documents']:,}",
+                f"{row['bytes'] / 1000:.0f}",
+                row["licence"],
+                "yes",
+                row["description"],
+            ]
+            for row in rows
+        ],
+        right=[1, 2],
+    )
+    console.out.print("\n  your own text: rnnlm train FILE", style="dim")
+
+
+@app.command()
+def train(
+    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml file, or a text.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run; run nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run every step anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a configured corpus or on any text, register it, and show samples."""
+    from flows import home, runtime  # noqa: PLC0415
+
+    here = home.current()
+    advice, experiment = _experiment(source, tuple(settings or ()))
+    _check_source(experiment)
+    if advice and not as_json:
+        _show_advice(advice)
+    if plan:
+        _show_plan(here, experiment, force, as_json)
+        return
+    with runtime.embedded(here) as server, _reporting() as reporter:
+        from flows.retrain import retrain  # noqa: PLC0415
+
+        if server:
+            server.wait()
+        result = retrain(experiment, force=force)
+        reporter.close()
+    if as_json:
+        _print_json(result)
+    else:
+        _show_result(result)
+
+
+@app.command()
+def generate(
+    model: ModelReference,
+    count: Annotated[str, typer.Option(help="Texts, such as 1000, 20k or 1M.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of this data set alone.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is argmax, 1 the model.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to p.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same texts.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Every text begins with this.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a text.")] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="parquet, jsonl or txt.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate a data set of texts from a registered model."""
+    changes = {
+        "count": _count(count),
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+        "prefix": prefix,
+        "max_length": max_length,
+        "format": file_format,
+    }
+    from flows import home, registry, runtime  # noqa: PLC0415
+    from rnnlm import checkpoint  # noqa: PLC0415
+    from rnnlm.config import override  # noqa: PLC0415
+    from rnnlm.storage import value_digest  # noqa: PLC0415
+    from rnnlm.tokenizer import check_known  # noqa: PLC0415
+
+    here = home.current()
+    version = registry.resolve(here, model)
+    path = registry.checkpoint_path(here, version)
+    loaded = checkpoint.load(path)
+    config = override(loaded.experiment.generation, changes)
+    check_known(loaded.tokenizer, config.prefix, "--prefix")
+    key = value_digest([version.version, config.model_dump()])[:8]
+    folder = out or here.data / "generated" / version.name / f"v{version.version}-{key}"
+    corpus_uri = version.corpus_uri if Path(version.corpus_uri).is_dir() else None
+    with runtime.embedded(here) as server, _reporting() as reporter:
+        from flows.generation import generate as generate_flow  # noqa: PLC0415
+
+        if server:
+            server.wait()
+        data_set = generate_flow(
+            str(path), config, str(folder), loaded.experiment.corpus.form, corpus_uri
+        )
+        reporter.close()
+    if as_json:
+        _print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
+        return
+    from flows import console  # noqa: PLC0415
+
+    _show_texts(data_set.form, data_set.examples)
+    console.facts(
+        [
+            ("model", f"{version.name}/{version.version}"),
+            *_texts_facts(data_set.model_dump() | {"path": data_set.uri}),
+        ]
+    )
+
+
+@app.command()
+def evaluate(
+    model: ModelReference,
+    text: Annotated[Path | None, typer.Option(help="Score this file instead.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on its test split, or on any text."""
+    from flows import console, home, registry  # noqa: PLC0415
+    from rnnlm import checkpoint, dataset  # noqa: PLC0415
+    from rnnlm.corpora import ingestion  # noqa: PLC0415
+    from rnnlm.evaluation import evaluate as score  # noqa: PLC0415
+
+    here = home.current()
+    version = registry.resolve(here, model)
+    loaded = checkpoint.load(registry.checkpoint_path(here, version))
+    if text is None:
+        documents = ingestion.read_documents(version.corpus_uri, "test")
+        what = "its test split"
+    else:
+        config = loaded.experiment.corpus.model_copy(
+            update={"source": str(text), "encoding": "auto"}
+        )
+        content, _ = ingestion.read_text(config)
+        documents, what = [*ingestion.documents_of(content, config)], str(text)
+    arrays = dataset.from_texts(loaded.tokenizer, documents)
+    with _reporting() as reporter:
+        reporter.started("evaluate")
+        evaluation = score(
+            loaded.model,
+            arrays,
+            loaded.tokenizer.unknown_id,
+            lambda progress: reporter.progressed("evaluate", progress),
+        )
+        reporter.close()
+    figures = evaluation.score.figures()
+    if as_json:
+        _print_json(
+            {
+                "model": version.name,
+                "version": version.version,
+                "text": str(text) if text else None,
+                "documents": len(documents),
+                **figures,
+            }
+        )
+        return
+    console.facts(
+        [
+            ("model", f"{version.name}/{version.version}"),
+            ("text", f"{what}, {len(documents):,} documents, {figures['characters']:,} characters"),
+            ("characters", f"{figures['bits_per_character']:.3f} bits per character"),
+            ("bytes", f"{figures['bits_per_byte']:.3f} bits per byte"),
+            ("tokens", f"{figures['perplexity']:.2f} perplexity of {figures['tokens']:,} tokens"),
+            ("unknown", f"{figures['unknown']:,} tokens that the vocabulary lacks"),
+        ]
+    )
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the registered models and their versions."""
+    from flows import console, home, registry  # noqa: PLC0415
+
+    found = registry.versions(home.current())
+    if as_json:
+        _print_json({"models": [version.model_dump() for version in found]})
+        return
+    if not found:
+        console.out.print("  no models yet; `rnnlm train configs/colors-demo.toml` makes one")
+        return
+    console.table(
+        ["model", "version", "alias", "test bits/character", "corpus", "why"],
+        [
+            [
+                v.name,
+                v.version,
+                v.alias or "",
+                f"{v.test_bits_per_character:.3f}",
+                v.corpus_digest[:8],
+                v.reason,
+            ]
+            for v in found
+        ],
+        right=[1, 3],
+    )
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version's number.")],
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion."""
+    from flows import home, registry  # noqa: PLC0415
+
+    _show_move(registry.promote(home.current(), model, version), as_json)
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    as_json: Json = False,
+) -> None:
+    """Make the champion before this one champion again."""
+    from flows import home, registry  # noqa: PLC0415
+
+    _show_move(registry.rollback(home.current(), model), as_json)
+
+
+@app.command()
+def ui(as_json: Json = False) -> None:
+    """Open the MLflow and Prefect pages; Ctrl-C closes them."""
+    from flows import console, home, pages  # noqa: PLC0415
+
+    with pages.serve(home.current()) as addresses:
+        if as_json:
+            _print_json(addresses)
+        else:
+            console.facts([*addresses.items()])
+            console.out.print("\n  Ctrl-C closes the pages", style="dim")
+        pages.wait_for_interrupt()
+
+
+def _experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
+    """Return the experiment that a config file says, or that a text suggests."""
+    from rnnlm import config  # noqa: PLC0415
+    from rnnlm.corpora.catalog import CATALOG  # noqa: PLC0415
+
+    path = Path(source)
+    if path.suffix == ".toml":
+        return None, config.load(path, settings)
+    shipped = Path("configs") / f"{source}.toml"
+    if source in CATALOG and not path.exists() and shipped.is_file():
+        return None, config.load(shipped, settings)
+    from rnnlm.autoconfig import advise  # noqa: PLC0415
+
+    advice = advise(path, settings)
+    return advice, advice.experiment
+
+
+def _check_source(experiment: "Experiment") -> None:
+    """Refuse a source that cannot be read before anything starts."""
+    from rnnlm.corpora.ingestion import read_text  # noqa: PLC0415
+
+    read_text(experiment.corpus)
+
+
+def _show_advice(advice: "Advice") -> None:
+    from flows import console  # noqa: PLC0415
+
+    for choice in advice.choices:
+        console.err.print(f"  {choice.setting:<10} {choice.value:<18} {choice.reason}")
+    console.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
+
+
+def _show_plan(here: Any, experiment: "Experiment", force: bool, as_json: bool) -> None:
+    from flows import console, registry, steps  # noqa: PLC0415
+
+    def is_registered(digest: str) -> str | None:
+        version = registry.find(here, experiment.name, digest)
+        return f"held by {version.name}/{version.version}" if version else None
+
+    with steps.forced(force):
+        planned = steps.plan(here, experiment, is_registered)
+    if as_json:
+        rows = [{"step": s.name, "cached": s.cached, "reason": s.reason} for s in planned]
+        _print_json({"model": experiment.name, "plan": rows})
+        return
+    console.table(
+        ["step", "would", "because"],
+        [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],
+    )
+
+
+def _show_result(result: dict[str, Any]) -> None:
+    from flows import console  # noqa: PLC0415
+
+    generated, test = result["generated"], result["test"]
+    alias = f" @{result['alias']}" if result["alias"] else ""
+    _show_texts(generated["form"], generated["examples"])
+    console.facts(
+        [
+            ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
+            (
+                "test",
+                f"{test['bits_per_character']:.3f} bits per character, "
+                f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
+            ),
+            *_texts_facts(generated),
+            ("more", f"rnnlm generate {result['model']} --count 10000"),
+            ("review", "rnnlm ui   (curves, samples, versions in MLflow)"),
+        ]
+    )
+
+
+def _show_texts(form: str, examples: list[str]) -> None:
+    from flows import console  # noqa: PLC0415
+
+    console.out.print()
+    if form == "color":
+        console.swatches(examples)
+    else:
+        console.samples(examples)
+    console.out.print()
+
+
+def _texts_facts(generated: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("texts", f"{generated['count']:,} in {generated['path']}")]
+    if generated["form"] == "color":
+        rows.append(("valid", f"{generated['valid_share']:.1%} parse as `name R G B`"))
+    if generated["copied_share"] is not None:
+        what = "names stand" if generated["form"] == "color" else "texts stand whole"
+        rows.append(("copied", f"{generated['copied_share']:.1%} of the {what} in the training text"))
+    if generated["gallery"]:
+        rows.append(("gallery", generated["gallery"]))
+    return rows
+
+
+def _show_move(version: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(version.model_dump())
+        return
+    from flows import console  # noqa: PLC0415
+
+    console.facts([("champion", f"{version.name}/{version.version}")])
+
+
+def _count(text: str) -> int:
+    """Read a number of texts: digits, `20k`, `1M`, `1e6`."""
+    from rnnlm.config import MAX_COUNT, shorten  # noqa: PLC0415
+
+    scale = {"k": 1000, "M": 1_000_000}.get(text[-1:], 1)
+    digits = text[:-1] if scale > 1 else text
+    try:
+        amount = float(digits.replace("_", "").replace(",", "")) * scale
+    except ValueError:
+        raise ConfigError(f"--count {shorten(text)} is no number (expected such as 1000)") from None
+    if not 1 <= amount <= MAX_COUNT or amount != int(amount):
+        raise GenerationError(
+            f"--count {shorten(text)} is out of range (expected a whole number from 1 to "
+            f"{MAX_COUNT:,})"
+        )
+    return int(amount)
+
+
+@contextmanager
+def _reporting() -> "Iterator[ConsoleReporter]":
+    """Report to the console, and turn Ctrl-C and SIGTERM into an end at the next safe point."""
+    import time  # noqa: PLC0415
+
+    from flows.console import ConsoleReporter  # noqa: PLC0415
+    from flows.reporting import watching  # noqa: PLC0415
+
+    reporter = ConsoleReporter()
+
+    def stop(signum: int, frame: Any) -> None:
+        is_working = time.monotonic() - reporter.heard_at < SECOND_SIGNAL_AFTER
+        if reporter.interrupted or not is_working:
+            raise KeyboardInterrupt
+        reporter.interrupted = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with watching(reporter):
+            yield reporter
+    finally:
+        reporter.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str, status: int, wants_json: bool) -> NoReturn:
+    one_line = " ".join(message.split())
+    if wants_json:
+        _print_json({"error": one_line})
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    label = "\x1b[31merror:\x1b[0m" if color else "error:"
+    sys.stderr.write(f"{label} {one_line}\n")
+    sys.stderr.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

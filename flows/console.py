@@ -1,0 +1,170 @@
+"""How the command line looks: steps and bars on standard error, results on standard output."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.reporting import Outcome, Reporter
+from rnnlm.generation.forms import Color, parse_color
+from rnnlm.progress import Progress as Standing
+
+LINE_EVERY_SECONDS = 10.0
+SWATCH_COLUMNS = 2
+STEP_WIDTH = 10
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ConsoleReporter(Reporter):
+    """A line per finished step and a bar for the one under way, on standard error.
+
+    Away from a terminal the bar is a plain line every few seconds.
+    """
+
+    def __init__(self) -> None:
+        """Draw nothing yet."""
+        super().__init__()
+        self.interrupted = False
+        self.heard_at = 0.0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._began = self._line_at = time.monotonic()
+        self._first_done = 0.0
+
+    def started(self, step: str) -> None:
+        """Note the time."""
+        self._began = self._line_at = time.monotonic()
+        self._first_done = -1.0
+
+    def progressed(self, step: str, progress: Standing) -> None:
+        """Move the bar; end the step here if the user asked to stop."""
+        self.heard_at = time.monotonic()
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self._first_done < 0:
+            self._first_done = progress.done
+        if err.is_terminal:
+            self._draw(step, progress)
+        elif time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
+            self._line_at = time.monotonic()
+            share = progress.done / max(progress.total, 1e-9)
+            err.print(f"  {step:<{STEP_WIDTH}} {share:4.0%}  {self._rate(progress)}")
+
+    def finished(self, step: str, outcome: Outcome) -> None:
+        """Replace the bar by a line."""
+        super().finished(step, outcome)
+        self.close()
+        took = "cached" if outcome.cached else duration(outcome.seconds)
+        line = Text(f"  {step:<{STEP_WIDTH}} {outcome.summary:<72} {took:>8}")
+        line.stylize("dim" if outcome.cached else "bold", 0, STEP_WIDTH + 2)
+        line.stylize("dim", len(line) - 8)
+        err.print(line)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None
+
+    def _draw(self, step: str, progress: Standing) -> None:
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn(f"  {step:<{STEP_WIDTH}}"),
+                BarColumn(30),
+                TextColumn("{task.percentage:3.0f}%"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}", style="dim"),
+                console=err,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(step, total=progress.total, note="")
+        if self._task is not None:
+            self._bar.update(
+                self._task,
+                completed=progress.done,
+                total=progress.total,
+                note=self._rate(progress),
+            )
+
+    def _rate(self, progress: Standing) -> str:
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        rate = (progress.done - max(self._first_done, 0.0)) / elapsed
+        said = "" if progress.unit == "seconds" else f"{quantity(rate)} {progress.unit}/s"
+        return "  ".join(filter(None, [said, progress.note]))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def quantity(amount: float) -> str:
+    """Return an amount in three digits with k or M."""
+    for scale, letter in ((1e6, "M"), (1e3, "k")):
+        if amount >= scale:
+            return f"{amount / scale:.3g}{letter}"
+    return f"{amount:.0f}"
+
+
+def swatches(texts: Iterable[str]) -> None:
+    """Draw the colours among `texts` as true-colour swatches with name and hexadecimal value.
+
+    The swatches are the content here, so they keep their colour in a pipe; NO_COLOR turns it off.
+    """
+    cells = [_swatch(color) for color in map(parse_color, texts) if color]
+    for start in range(0, len(cells), SWATCH_COLUMNS):
+        sys.stdout.write("  " + "".join(cells[start : start + SWATCH_COLUMNS]).rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> None:
+    """Print aligned names and values on standard output."""
+    for name, value in rows:
+        line = Text(f"  {name:<{STEP_WIDTH}} {value}")
+        line.stylize("dim", 0, STEP_WIDTH + 2)
+        out.print(line)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
+    """Print a table on standard output, columns aligned, no frame."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for index, heading in enumerate(headings):
+        drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    width = None if out.is_terminal else 200
+    out.print(drawn, width=width)
+
+
+def samples(texts: Sequence[str], characters: int = 700) -> None:
+    """Print sampled texts on standard output, set apart where they span lines."""
+    if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
+        for text in texts:
+            out.print(Text(f"  {text}"))
+        return
+    for text in texts[:3]:
+        shown = text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0] + " …"
+        for line in shown.split("\n"):
+            out.print(Text(f"  │ {line}"))
+        out.print()
+
+
+def _swatch(color: Color, width: int = 30) -> str:
+    name = color.name if len(color.name) <= width - 8 else color.name[: width - 9] + "…"
+    block = "      "
+    if not os.environ.get("NO_COLOR"):
+        block = f"\x1b[48;2;{color.red};{color.green};{color.blue}m{block}\x1b[0m"
+    code = f"#{color.red:02x}{color.green:02x}{color.blue:02x}"
+    return f"{block} {name:<{width - 8}} {code}   "

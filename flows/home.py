@@ -1,0 +1,42 @@
+"""Where state lives: everything that a run writes is under one folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds `data/` and `mlruns/`.
+
+    Attributes:
+        root: `RNNLM_HOME`, or the current directory.
+    """
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Corpora, tokens, models, scores and generated texts."""
+        return self.root / "data"
+
+    @property
+    def mlruns(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "mlruns"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's database, settings and logs."""
+        return self.data / "prefect"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and versions: `MLFLOW_TRACKING_URI`, or SQLite here."""
+        local = f"sqlite:///{(self.mlruns / 'mlflow.db').resolve()}"
+        return os.environ.get("MLFLOW_TRACKING_URI") or local
+
+
+def current() -> Home:
+    """Return the home that the environment names; paths stay relative where they can."""
+    return Home(Path(os.environ.get("RNNLM_HOME") or "."))

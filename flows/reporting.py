@@ -1,0 +1,105 @@
+"""Who is told how a run goes: the console, Prefect's log, or nobody.
+
+The flow does not know who watches it. `watching` puts a reporter in place for a context; a task
+takes the current one and speaks to it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from rnnlm.progress import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: its seconds, whether it came from the cache, its result in a few words."""
+
+    seconds: float
+    cached: bool
+    summary: str
+
+
+@dataclass
+class Reporter:
+    """Hears of every step; this one keeps the outcomes and says nothing. Subclasses speak."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def progressed(self, step: str, progress: Progress) -> None:
+        """A step is under way. An exception raised here ends it at a safe point."""
+
+    def finished(self, step: str, outcome: Outcome) -> None:
+        """A step ended well."""
+        self.outcomes[step] = outcome
+
+
+class LogReporter(Reporter):
+    """Speaks to the log of the Prefect run it is in."""
+
+    def finished(self, step: str, outcome: Outcome) -> None:
+        """Log one line."""
+        from prefect import get_run_logger  # noqa: PLC0415 - needs a run around it
+
+        super().finished(step, outcome)
+        how = "cached" if outcome.cached else f"{outcome.seconds:.1f} s"
+        get_run_logger().info("%s: %s (%s)", step, outcome.summary, how)
+
+
+_current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+
+
+def current() -> Reporter | None:
+    """Return the reporter of this context, if there is one."""
+    return _current.get()
+
+
+@contextmanager
+def watching(reporter: Reporter) -> Iterator[Reporter]:
+    """Make `reporter` the current one within this context."""
+    token = _current.set(reporter)
+    try:
+        yield reporter
+    finally:
+        _current.reset(token)
+
+
+class ProgressArtifact:
+    """A progress bar on the Prefect run's page, for steps that last; updated every few seconds."""
+
+    FIRST_SECONDS = 2.0
+    EVERY_SECONDS = 5.0
+
+    def __init__(self, step: str) -> None:
+        """Draw nothing yet."""
+        self._step = step
+        self._due = time.monotonic() + self.FIRST_SECONDS
+        self._id: UUID | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Draw the bar if it is due."""
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self.EVERY_SECONDS
+            self._draw(100.0 * progress.done / max(progress.total, 1e-9), progress.note)
+
+    def close(self) -> None:
+        """Fill the bar, if it was drawn at all."""
+        if self._id is not None:
+            self._draw(100.0, "done")
+
+    def _draw(self, percent: float, note: str) -> None:
+        from prefect import artifacts  # noqa: PLC0415 - heavy
+
+        description = f"{self._step} {note}".strip()
+        if self._id is None:
+            created: Any = artifacts.create_progress_artifact(percent, description=description)
+            self._id = created
+        else:
+            artifacts.update_progress_artifact(self._id, percent, description=description)

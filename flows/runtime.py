@@ -1,0 +1,158 @@
+"""Prefect with nothing to start: settings, and a server that lives as long as the command.
+
+With `PREFECT_API_URL` set, that server is used and none is started. Call `embedded` before Prefect
+is imported; it reads its settings once.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from flows.home import Home
+from rnnlm.errors import RnnlmError
+
+STARTUP_SECONDS = 120.0
+# A server that lives for one command schedules nothing: its background services only cost time.
+_IDLE_SERVICES = (
+    "SCHEDULER",
+    "LATE_RUNS",
+    "CANCELLATION_CLEANUP",
+    "PAUSE_EXPIRATIONS",
+    "FOREMAN",
+    "REPOSSESSOR",
+    "TRIGGERS",
+)
+
+
+def configure(home: Home) -> None:
+    """Set what Prefect reads from the environment: its folder, quiet console, no telemetry."""
+    os.environ.setdefault("PREFECT_HOME", str(home.prefect.resolve()))
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_CLI_COLORS", "false")
+
+
+@contextlib.contextmanager
+def embedded(home: Home) -> Iterator["PrefectServer | None"]:
+    """Provide a Prefect API within this context: the configured one, or a server of our own.
+
+    Returns at once; the server comes up while the caller imports what it needs. Call `wait` on it
+    before the first flow run.
+    """
+    configure(home)
+    if os.environ.get("PREFECT_API_URL"):
+        yield None
+        return
+    server = PrefectServer(home)
+    os.environ["PREFECT_API_URL"] = server.url
+    try:
+        yield server
+    finally:
+        _send_what_is_left()
+        server.stop()
+        del os.environ["PREFECT_API_URL"]
+
+
+class PrefectServer:
+    """A Prefect server process that ends with this one."""
+
+    def __init__(self, home: Home) -> None:
+        """Start the process on a free port of the loopback interface."""
+        self._log = home.prefect / "server.log"
+        home.prefect.mkdir(parents=True, exist_ok=True)
+        self._starting = FileLock(home.prefect / ".starting.lock")
+        self._starting.acquire()  # two servers that create the tables at once spoil them
+        with socket.socket() as listener, self._log.open("ab") as log:
+            listener.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.prefect_server", str(listener.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_server_environment(),
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for the command; the server ends after it
+            )
+
+    def wait(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            RnnlmError: It ended or did not answer in time.
+        """
+        deadline = time.monotonic() + STARTUP_SECONDS
+        try:
+            while time.monotonic() < deadline and self._process.poll() is None:
+                if self._answers():
+                    return
+                time.sleep(0.05)
+        finally:
+            self._starting.release()
+        raise RnnlmError(
+            f"Prefect's embedded server did not start: {self._last_words()} (see {self._log}); "
+            "try again, or set PREFECT_API_URL to a running server"
+        )
+
+    def stop(self) -> None:
+        """End the process and wait for it."""
+        self._starting.release()
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=8)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _last_words(self) -> str:
+        lines = [line for line in _read_tail(self._log).splitlines() if line.strip()]
+        return lines[-1][:200] if lines else f"no answer in {STARTUP_SECONDS:.0f} s"
+
+
+def _send_what_is_left() -> None:
+    """Let Prefect's background threads deliver logs and events while there is someone to take them."""
+    if "prefect.logging.handlers" in sys.modules:
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only if Prefect was used
+        from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
+
+
+def _server_environment() -> dict[str, str]:
+    services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE_SERVICES}
+    here = str(Path(__file__).parent.parent)
+    paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {
+        **os.environ,
+        **services,
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PYTHONPATH": paths,
+    }
+
+
+def _read_tail(path: Path, size: int = 4096) -> str:
+    try:
+        return path.read_bytes()[-size:].decode("utf-8", "replace")
+    except OSError:
+        return ""

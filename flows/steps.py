@@ -1,0 +1,291 @@
+"""What has been done: each step has a key, a folder and a record, and the record is the truth.
+
+A step's key is a digest of its ingredients: the configuration that matters to it, the digests of
+its inputs, and the version of its code. Its folder is `data/<kind>/<name>/<key>/`; the record in
+it is written last and lists every file with its digest. A record whose files no longer match is
+no record.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from flows.home import Home
+from rnnlm.config import Experiment
+from rnnlm.corpora.ingestion import Corpus, source_digest
+from rnnlm.dataset import Tokens
+from rnnlm.evaluation import TestScores
+from rnnlm.generation.job import TextDataSet
+from rnnlm.storage import file_digest, value_digest, write_json
+from rnnlm.training import LAST_FILE, TrainedModel
+
+R = TypeVar("R", bound=BaseModel)
+
+RECORD_FILE = ".step.json"
+_UNRECORDED = {RECORD_FILE, LAST_FILE}
+_forced: ContextVar[bool] = ContextVar("forced", default=False)
+
+
+@dataclass(frozen=True)
+class Step(Generic[R]):
+    """One step of the chain with everything that decides its result.
+
+    Attributes:
+        name: The verb it is known by.
+        version: Raised when the step's code changes what it writes.
+        ingredients: What the result depends on; JSON-able.
+        result_type: What the step returns.
+        siblings: Folder of all results of this kind and name.
+    """
+
+    name: str
+    version: int
+    ingredients: Mapping[str, Any]
+    result_type: type[R]
+    siblings: Path
+
+    @property
+    def key(self) -> str:
+        """Return sixteen hexadecimal digits that stand for the ingredients."""
+        return value_digest([self.name, self.version, self.ingredients])[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the step writes."""
+        return self.siblings / self.key
+
+    def recall(self) -> R | None:
+        """Return the recorded result if its files are all there, unchanged; else None."""
+        record = _read(self.folder / RECORD_FILE)
+        if record is None or _fault(self.folder, record) or _forced.get():
+            return None
+        return self.result_type.model_validate(record["result"])
+
+    def remember(self, result: R, seconds: float) -> None:
+        """Record a result with the digests of all files in the folder."""
+        files = {
+            str(path.relative_to(self.folder)): file_digest(path)
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name not in _UNRECORDED
+        }
+        record = {
+            "step": self.name,
+            "version": self.version,
+            "ingredients": self.ingredients,
+            "seconds": round(seconds, 3),
+            "files": files,
+            "result": result.model_dump(),
+        }
+        write_json(self.folder / RECORD_FILE, record)
+
+    def forget_if_forced(self) -> None:
+        """Under `forced`, remove what an earlier run left, so that the step starts anew."""
+        if _forced.get():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def why(self) -> str:
+        """Say in a few words why `recall` finds nothing."""
+        if _forced.get():
+            return "forced"
+        record = _read(self.folder / RECORD_FILE)
+        if record is not None:
+            return _fault(self.folder, record) or "done"
+        if (self.folder / LAST_FILE).is_file():
+            return "was interrupted; goes on where it stopped"
+        records = [(path, _read(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
+        known = [(path.stat().st_mtime, record) for path, record in records if record]
+        if not known:
+            return "first time"
+        latest = max(known, key=lambda pair: pair[0])[1]
+        if latest["version"] != self.version:
+            return f"step version {latest['version']} → {self.version}"
+        changes = [*_changes(latest["ingredients"], self.ingredients)]
+        more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
+        return ", ".join(changes[:2]) + more
+
+
+@contextmanager
+def forced(force: bool) -> Iterator[None]:
+    """Within this context, recall nothing if `force` is set."""
+    token = _forced.set(force)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def ingest(home: Home, experiment: Experiment) -> Step[Corpus]:
+    """Source → documents in splits."""
+    return Step(
+        name="ingest",
+        version=1,
+        ingredients={
+            "source": source_digest(experiment.corpus),
+            "corpus": experiment.corpus.model_dump(exclude={"form"}),
+            "splits": experiment.splits.model_dump(),
+        },
+        result_type=Corpus,
+        siblings=home.data / "corpora" / experiment.name,
+    )
+
+
+def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]:
+    """Documents → Parquet tokens."""
+    return Step(
+        name="tokenize",
+        version=1,
+        ingredients={
+            "corpus": corpus.digest,
+            "tokenizer": experiment.tokenizer.model_dump(),
+        },
+        result_type=Tokens,
+        siblings=home.data / "tokens" / experiment.name,
+    )
+
+
+def train(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedModel]:
+    """Tokens → checkpoint."""
+    return Step(
+        name="train",
+        version=1,
+        ingredients={
+            "tokens": tokens.digest,
+            "model": experiment.model.model_dump(),
+            "training": experiment.training.model_dump(),
+        },
+        result_type=TrainedModel,
+        siblings=home.data / "models" / experiment.name,
+    )
+
+
+def evaluate(
+    home: Home, experiment: Experiment, model: TrainedModel, tokens: Tokens
+) -> Step[TestScores]:
+    """Checkpoint and test split → scores."""
+    return Step(
+        name="evaluate",
+        version=1,
+        ingredients={"checkpoint": model.digest, "tokens": tokens.digest},
+        result_type=TestScores,
+        siblings=home.data / "scores" / experiment.name,
+    )
+
+
+def sample(
+    home: Home, experiment: Experiment, model: TrainedModel, corpus: Corpus
+) -> Step[TextDataSet]:
+    """Checkpoint → data set of texts."""
+    return Step(
+        name="sample",
+        version=1,
+        ingredients={
+            "checkpoint": model.digest,
+            "corpus": corpus.digest,
+            "form": experiment.corpus.form,
+            "generation": experiment.generation.model_dump(),
+        },
+        result_type=TextDataSet,
+        siblings=home.data / "generated" / experiment.name,
+    )
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a run would do with a step: take it from the cache or run it, and why."""
+
+    name: str
+    cached: bool
+    reason: str
+
+
+def plan(
+    home: Home, experiment: Experiment, is_registered: Callable[[str], str | None]
+) -> list[PlannedStep]:
+    """Say what a run would do, without running anything.
+
+    Args:
+        home: Where the records are.
+        experiment: What would run.
+        is_registered: Given a checkpoint's digest, names the version that holds it, or None.
+
+    Raises:
+        CorpusError: The source is missing.
+    """
+    names = ("ingest", "tokenize", "train", "evaluate", "register", "sample")
+    done: list[PlannedStep] = []
+    for planned in _walk(home, experiment, is_registered):
+        done.append(planned)
+        if not planned.cached and planned.name in names[:3]:
+            rest = names[len(done) :]
+            return done + [PlannedStep(n, False, f"follows {planned.name}") for n in rest]
+    return done
+
+
+def _walk(
+    home: Home, experiment: Experiment, is_registered: Callable[[str], str | None]
+) -> Iterator[PlannedStep]:
+    first = ingest(home, experiment)
+    corpus = first.recall()
+    yield _planned(first, corpus)
+    if corpus is None:
+        return
+    second = tokenize(home, experiment, corpus)
+    tokens = second.recall()
+    yield _planned(second, tokens)
+    if tokens is None:
+        return
+    third = train(home, experiment, tokens)
+    model = third.recall()
+    yield _planned(third, model)
+    if model is None:
+        return
+    fourth = evaluate(home, experiment, model, tokens)
+    yield _planned(fourth, fourth.recall())
+    version = is_registered(model.digest)
+    yield PlannedStep("register", bool(version), version or "no version holds this checkpoint")
+    last = sample(home, experiment, model, corpus)
+    yield _planned(last, last.recall())
+
+
+def _planned(step: Step[R], result: R | None) -> PlannedStep:
+    if result is None:
+        return PlannedStep(step.name, False, step.why())
+    return PlannedStep(step.name, True, f"key {step.key}, files verified")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a record's files, or None."""
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is gone"
+        if file_digest(path) != digest:
+            return f"{name} was changed"
+    return None
+
+
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            digests = all(isinstance(v, str) and len(v) == 64 for v in (old, new))
+            yield f"{prefix}{key} changed" if digests else f"{prefix}{key} {old} → {new}"

@@ -1,0 +1,190 @@
+"""Each step as a Prefect task: one library function, its cache, its place in MLflow."""
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.states import Completed
+from pydantic import BaseModel
+
+from flows import home, registry, reporting, steps, tracking
+from flows.steps import Step
+from rnnlm.config import Experiment
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.corpora.ingestion import ingest as ingest_corpus
+from rnnlm.dataset import Tokens
+from rnnlm.dataset import tokenize as tokenize_corpus
+from rnnlm.evaluation import TestScores, score_test_split
+from rnnlm.generation.job import TextDataSet, generate
+from rnnlm.progress import OnProgress, Progress
+from rnnlm.training import TrainedModel
+from rnnlm.training import train as train_model
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=BaseModel)
+
+
+def as_task(function: Callable[P, tuple[R, bool, str]]) -> Callable[P, R]:
+    """Make a Prefect task of a function that returns (result, cached, summary).
+
+    The run's state is named Cached or Completed and says the summary; the caller gets the result.
+    Prefect keeps no result of its own: the record in the step's folder is the one truth.
+    """
+    name = function.__name__
+
+    @task(name=name, persist_result=False)
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+        reporter = reporting.current() or reporting.Reporter()
+        reporter.started(name)
+        began = time.monotonic()
+        result, cached, summary = function(*args, **kwargs)
+        reporter.finished(name, reporting.Outcome(time.monotonic() - began, cached, summary))
+        label = "Cached" if cached else "Completed"
+        return Completed(name=label, message=summary, data=result)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        state: Any = run(*args, **kwargs)
+        result: R = state.data.result
+        return result
+
+    return call
+
+
+@as_task
+def ingest(experiment: Experiment) -> tuple[Corpus, bool, str]:
+    """Source → documents in splits."""
+    step = steps.ingest(home.current(), experiment)
+    corpus, cached = _perform(
+        step,
+        lambda out, tell: ingest_corpus(experiment.corpus, experiment.splits, out, tell),
+    )
+    documents, characters = sum(corpus.documents.values()), sum(corpus.characters.values())
+    return corpus, cached, f"{documents:,} documents, {characters:,} characters"
+
+
+@as_task
+def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]:
+    """Documents → Parquet tokens."""
+    step = steps.tokenize(home.current(), experiment, corpus)
+    tokens, cached = _perform(
+        step,
+        lambda out, tell: tokenize_corpus(
+            corpus.uri, corpus.digest, experiment.tokenizer, out, tell
+        ),
+    )
+    total = sum(tokens.tokens.values())
+    return tokens, cached, f"{total:,} tokens, vocabulary {tokens.vocab_size:,}"
+
+
+@as_task
+def train(
+    experiment: Experiment, corpus: Corpus, tokens: Tokens
+) -> tuple[TrainedModel, bool, str]:
+    """Tokens → checkpoint, with the curves going to MLflow as they grow."""
+    here = home.current()
+    step = steps.train(here, experiment, tokens)
+
+    def work(out: Path, tell: OnProgress) -> TrainedModel:
+        with tracking.live_run(here, experiment, corpus, tokens, step.key) as run:
+
+            def tell_both(progress: Progress) -> None:
+                run.log_row(progress.metrics)
+                tell(progress)
+
+            model = train_model(tokens.uri, experiment, out, tell_both)
+            run.finish(model)
+            return model
+
+    model, cached = _perform(step, work)
+    return model, cached, (
+        f"{model.parameters:,} parameters, {model.step:,} steps, "
+        f"validation {model.validation_bits_per_character:.3f} bits/character"
+    )
+
+
+@as_task
+def evaluate(
+    experiment: Experiment, model: TrainedModel, tokens: Tokens
+) -> tuple[TestScores, bool, str]:
+    """Checkpoint and test split → scores."""
+    step = steps.evaluate(home.current(), experiment, model, tokens)
+    scores, cached = _perform(
+        step,
+        lambda out, tell: score_test_split(Path(model.checkpoint), tokens.uri, out, tell),
+    )
+    figures = scores.figures
+    return scores, cached, (
+        f"test {figures['bits_per_character']:.3f} bits/character, "
+        f"perplexity {figures['perplexity']:.2f}"
+    )
+
+
+@as_task
+def register(
+    experiment: Experiment, corpus: Corpus, tokens: Tokens, model: TrainedModel, scores: TestScores
+) -> tuple[registry.Version, bool, str]:
+    """Checkpoint and scores → a version in the registry, champion if it is the best."""
+    here = home.current()
+    known = registry.find(here, experiment.name, model.digest)
+    if known:
+        return known, True, known.described
+    run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
+    tracking.log_scores(here, run_id, scores)
+    version = registry.register(here, experiment, corpus, model, scores, run_id)
+    return version, False, version.described
+
+
+@as_task
+def sample(
+    experiment: Experiment, corpus: Corpus, model: TrainedModel, version: registry.Version
+) -> tuple[TextDataSet, bool, str]:
+    """Version → data set of texts, shown in its MLflow run."""
+    here = home.current()
+    step = steps.sample(here, experiment, model, corpus)
+    data_set, cached = _perform(
+        step,
+        lambda out, tell: generate(
+            Path(model.checkpoint),
+            experiment.generation,
+            out,
+            experiment.corpus.form,
+            corpus.uri,
+            tell,
+        ),
+    )
+    tracking.log_texts(here, version.run_id, experiment, Path(model.checkpoint), data_set)
+    return data_set, cached, _describe(data_set)
+
+
+def _describe(data_set: TextDataSet) -> str:
+    parts = [f"{data_set.count:,} texts"]
+    if data_set.form != "text":
+        parts.append(f"{data_set.valid_share:.1%} valid")
+    if data_set.copied_share is not None:
+        parts.append(f"{data_set.copied_share:.1%} copied from training")
+    return ", ".join(parts)
+
+
+def _perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> tuple[R, bool]:
+    """Return the step's recorded result and True, or do the work, record it, and False."""
+    recalled = step.recall()
+    if recalled is not None:
+        return recalled, True
+    step.forget_if_forced()
+    reporter = reporting.current() or reporting.Reporter()
+    artifact = reporting.ProgressArtifact(step.name)
+
+    def tell(progress: Progress) -> None:
+        artifact.update(progress)
+        reporter.progressed(step.name, progress)
+
+    began = time.monotonic()
+    result = work(step.folder, tell)
+    step.remember(result, time.monotonic() - began)
+    artifact.close()
+    return result, False

@@ -1,0 +1,127 @@
+"""A sensible experiment for any text, by rules that are said aloud.
+
+Each choice comes with the observation behind it, so that a reader can disagree and say
+`--set model.hidden_size=512`.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Literal
+
+from rnnlm.config import CorpusConfig, Experiment, from_values
+from rnnlm.corpora.ingestion import read_text
+
+MOST_CHARACTERS = 256
+"""Distinct characters above which bytes make the smaller and better-trained vocabulary."""
+FEWEST_DOCUMENTS = 100
+"""Passages are made short enough that a text yields about this many, where it can."""
+EPOCHS = 25
+FEWEST_TOKENS, MOST_TOKENS = 1_000_000, 6_000_000
+"""Tokens to train on: about 25 epochs, but a minute's worth at least and a few minutes' at most
+(a text longer than that is read once)."""
+# Characters of text up to which a size of network is chosen, its width and its dropout: the wider
+# the network, the more text it takes to fill it before it learns by heart.
+_SIZES = ((50_000, 128, 0.4), (2_000_000, 256, 0.3), (float("inf"), 384, 0.1))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: what was set, to what, and why."""
+
+    setting: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """An experiment and the choices that led to it."""
+
+    experiment: Experiment
+    choices: tuple[Choice, ...]
+
+
+def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
+    """Look at a text file and choose documents, tokenizer, network and budget for it.
+
+    Args:
+        path: A text file.
+        overrides: `key=value` settings that win over the choices.
+
+    Raises:
+        CorpusError: The file cannot be used; see `rnnlm.corpora.ingestion.read_text`.
+        ConfigError: An override is wrong.
+    """
+    text, encoding = read_text(CorpusConfig(source=str(path)))
+    kind, why_documents = _document_kind(text)
+    distinct = len(set(text))
+    tokenizer = "character" if distinct <= MOST_CHARACTERS else "byte"
+    size = len(text) if tokenizer == "character" else len(text.encode())
+    width, dropout = next((w, d) for limit, w, d in _SIZES if len(text) <= limit)
+    tokens = max(len(text), min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
+    passage = max(100, min(2000, len(text) // FEWEST_DOCUMENTS))
+    share = 0.05 if len(text) > 500_000 else 0.1
+    lines = kind == "lines"
+    longest = max((len(line) for line in text.split("\n")), default=1) if lines else passage
+    values: dict[str, Any] = {
+        "name": _name(path),
+        "corpus": {"source": str(path), "documents": kind, "passage_characters": passage},
+        "splits": {"validation": share, "test": share},
+        "tokenizer": {"kind": tokenizer},
+        "model": {"hidden_size": width, "embedding_size": width // 4, "dropout": dropout},
+        "training": {
+            "feed": "documents" if lines else "stream",
+            "batch_size": 64 if lines and len(text) > 100_000 else 32,
+            "bptt": 128,
+            "learning_rate": 0.004,
+            "budget": f"{tokens / 1e6:.1f}M tokens",
+        },
+        "generation": {
+            "count": 1000 if lines else 50,
+            "temperature": 0.8,
+            "max_length": min(10_000, max(50, (2 if lines else 1) * longest)),
+        },
+    }
+    choices = (
+        Choice("documents", f"{kind}", why_documents),
+        Choice("encoding", encoding, "as detected"),
+        Choice("tokenizer", f"{tokenizer}s", f"{distinct:,} distinct characters"),
+        Choice("held out", f"{share:.0%} + {share:.0%}", "validation and test, by document"),
+        Choice("network", f"LSTM 1×{width}", f"{len(text):,} characters of text"),
+        Choice("sequences", _sequences(lines, longest), "gradients flow back that far"),
+        Choice(
+            "budget", f"{tokens / 1e6:.1f}M tokens", f"{tokens / size:.0f} readings of the text"
+        ),
+    )
+    experiment = from_values(values, overrides, origin=str(path))
+    return Advice(experiment, choices)
+
+
+def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
+    """Decide whether each line stands for itself, from how the lines look."""
+    lines = text.split("\n")
+    filled = [len(line) for line in lines if line.strip()]
+    blank = 1.0 - len(filled) / max(1, len(lines) - 1)
+    typical = median(filled)
+    long = quantiles(filled, n=10)[-1] if len(filled) > 1 else typical
+    wrapped = long >= 50 and sum(0.75 * long <= size <= 1.1 * long for size in filled) > (
+        0.5 * len(filled)
+    )
+    if blank > 0.05:
+        return "passages", f"{blank:.0%} of the lines are blank: paragraphs"
+    if len(filled) < FEWEST_DOCUMENTS:
+        return "passages", f"{len(filled)} lines only"
+    if typical > 200 or wrapped:
+        return "passages", f"lines of {typical:.0f} characters, wrapped or long: prose"
+    return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
+
+
+def _sequences(lines: bool, longest: int) -> str:
+    return f"whole lines, up to {longest}" if lines else "128 tokens, state carried on"
+
+
+def _name(path: Path) -> str:
+    """Turn a file's name into a model's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:100] or "text"

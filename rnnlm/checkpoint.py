@@ -1,0 +1,148 @@
+"""Models on disk: one safetensors file with weights, config and tokenizer. No pickled objects.
+
+The file's JSON header carries the experiment, the tokenizer and a few facts, so that one file is
+all it takes to generate. A training position adds optimizer, random generator and carried state.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rnnlm import tokenizer as tokenizers
+from rnnlm.config import Experiment
+from rnnlm.errors import CheckpointError
+from rnnlm.models import LanguageModel, build
+from rnnlm.storage import atomic_path
+from rnnlm.tokenizer import Tokenizer
+
+FORMAT = "rnnlm-1"
+_WEIGHTS = "model."
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to use.
+
+    Attributes:
+        model: In eval mode.
+        tokenizer: The one it was trained with.
+        experiment: The resolved configuration it was trained by.
+        facts: What training recorded: step, tokens, validation score.
+    """
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+    experiment: Experiment
+    facts: Mapping[str, Any]
+
+
+def save(
+    path: Path,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    experiment: Experiment,
+    facts: Mapping[str, Any],
+    extra: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: The file.
+        model: Its weights are written from whichever device they are on.
+        tokenizer: Goes into the header.
+        experiment: Goes into the header.
+        facts: JSON-able; goes into the header.
+        extra: Further tensors; names must not start with `model.`.
+
+    Raises:
+        StorageError: The file cannot be written; what was there before is intact.
+    """
+    tensors = {f"{_WEIGHTS}{name}": value for name, value in model.state_dict().items()}
+    tensors.update(extra or {})
+    header = {
+        "format": FORMAT,
+        "experiment": experiment.model_dump_json(),
+        "tokenizer": json.dumps(tokenizer.to_json(), ensure_ascii=False),
+        "facts": json.dumps(facts),
+    }
+    with atomic_path(path) as temporary:
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        try:
+            save_file(contiguous, temporary, metadata=header)
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(str(error)) from error
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
+    """Read a model from a checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, cut short, of another format, or its weights do not
+            fit the model that its header describes.
+    """
+    tensors, header = _read(path)
+    try:
+        experiment = Experiment.model_validate_json(header["experiment"])
+        tokenizer = tokenizers.from_json(json.loads(header["tokenizer"]))
+        facts = json.loads(header["facts"])
+    except (KeyError, ValueError, ValidationError) as error:
+        raise CheckpointError(
+            f"{path} does not say what model it holds ({error}); train again"
+        ) from error
+    model = build(experiment.model, tokenizer.vocab_size)
+    load_weights(model, tensors, path)
+    return LoadedModel(model.to(device).eval(), tokenizer, experiment, facts)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return all tensors and the facts of a checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    tensors, header = _read(path)
+    return tensors, json.loads(header.get("facts", "{}"))
+
+
+def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy the weights among `tensors` into `model`.
+
+    Raises:
+        CheckpointError: Names or shapes differ.
+    """
+    weights = {
+        name.removeprefix(_WEIGHTS): value
+        for name, value in tensors.items()
+        if name.startswith(_WEIGHTS)
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; train the model again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is cut short or no checkpoint ({error}); delete it and train again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {header.get('format')!r} (expected {FORMAT!r}); train again"
+        )
+    return tensors, header

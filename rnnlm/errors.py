@@ -1,0 +1,61 @@
+"""Every error a user can cause, as one tree.
+
+    RnnlmError
+    ├── ConfigError          a key nobody knows, a value out of range, a file that is no TOML
+    ├── CorpusError          a source that is missing, empty, not text, or has nothing to learn
+    │   └── EmptySplitError  no document fell into a split
+    ├── TokenizerError       text that a vocabulary cannot express
+    ├── DatasetError         token shards that are missing, torn or of another schema
+    ├── CheckpointError      a checkpoint that is missing, cut short, or of another model
+    ├── DivergenceError      training that ran into NaN or infinity
+    ├── GenerationError      a request for texts that cannot be met
+    ├── RegistryError        a model, version or alias that the registry does not hold
+    └── StorageError         a disk that is full, a folder that cannot be written
+
+Each message says what was found, what was expected and what to do, in one line. The command line
+and the flows print that line and exit with a non-zero status; no traceback.
+"""
+
+
+class RnnlmError(Exception):
+    """Root of the errors that say what the user can do about them."""
+
+
+class ConfigError(RnnlmError):
+    """A configuration that cannot be used."""
+
+
+class CorpusError(RnnlmError):
+    """A corpus that cannot be read or has nothing to learn from."""
+
+
+class EmptySplitError(CorpusError):
+    """A split that no document fell into."""
+
+
+class TokenizerError(RnnlmError):
+    """Text that a tokenizer's vocabulary cannot express, or a broken tokenizer file."""
+
+
+class DatasetError(RnnlmError):
+    """Token shards that are missing, torn or of another schema."""
+
+
+class CheckpointError(RnnlmError):
+    """A checkpoint that is missing, cut short or belongs to another model."""
+
+
+class DivergenceError(RnnlmError):
+    """Training that left the range of finite numbers."""
+
+
+class GenerationError(RnnlmError):
+    """A request for generated texts that cannot be met."""
+
+
+class RegistryError(RnnlmError):
+    """A model, version or alias that the registry does not hold."""
+
+
+class StorageError(RnnlmError):
+    """A file that cannot be written: full disk, missing permission."""

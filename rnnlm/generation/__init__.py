@@ -1,0 +1,1 @@
+"""Bulk generation: many texts step together, shards are written whole, a manifest closes the set."""

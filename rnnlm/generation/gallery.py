@@ -1,0 +1,79 @@
+"""A picture of generated colours: swatches with their names, sorted by hue."""
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnlm.generation.forms import Color
+from rnnlm.storage import atomic_path
+
+COLUMNS = 8
+
+
+def by_hue(color: Color) -> tuple[bool, float, float]:
+    """Return a sort key: colours around the wheel, then greys from dark to light."""
+    channels = (color.red / 255, color.green / 255, color.blue / 255)
+    hue, lightness, saturation = colorsys.rgb_to_hls(*channels)
+    return (saturation < 0.12, 0.0 if saturation < 0.12 else hue, lightness)
+
+
+def draw(colors: Sequence[Color], title: str, path: Path) -> None:
+    """Write a PNG of the colours' swatches, each with its name.
+
+    Raises:
+        StorageError: The picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.patches import FancyBboxPatch  # noqa: PLC0415
+
+    rows = -(-len(colors) // COLUMNS)
+    figure = Figure(figsize=(COLUMNS * 1.75, rows * 0.62 + 0.7), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.01, 0.005, 0.98, 0.99))
+    axes.set_xlim(0, COLUMNS)
+    axes.set_ylim(rows + 0.05, -0.9)
+    axes.axis("off")
+    axes.text(0.03, -0.35, title, fontsize=15, fontweight="bold", va="center", color="#222222")
+    for index, color in enumerate(sorted(colors, key=by_hue)):
+        row, column = divmod(index, COLUMNS)
+        fill = (color.red / 255, color.green / 255, color.blue / 255)
+        axes.add_patch(
+            FancyBboxPatch(
+                (column + 0.05, row + 0.08),
+                0.90,
+                0.84,
+                boxstyle="round,pad=0,rounding_size=0.06",
+                facecolor=fill,
+                edgecolor="#00000022",
+                linewidth=0.8,
+            )
+        )
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            _wrapped(color.name),
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            linespacing=1.05,
+            color="#111111" if _luminance(fill) > 0.45 else "#ffffff",
+            parse_math=False,
+        )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _wrapped(name: str, width: int = 17) -> str:
+    """Break a name into at most two lines."""
+    if len(name) <= width:
+        return name
+    head, _, tail = name[: width + 1].rpartition(" ")
+    first = head or name[:width]
+    rest = name[len(first) :].strip() if head or tail else ""
+    return f"{first}\n{rest if len(rest) <= width else rest[: width - 1] + '…'}"
+
+
+def _luminance(fill: tuple[float, float, float]) -> float:
+    """Return the perceived lightness of sRGB channels (ITU-R BT.601 weights)."""
+    return 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2]

@@ -1,0 +1,76 @@
+"""From nats to the figures that people compare: perplexity, bits per character and per byte."""
+
+import math
+from dataclasses import dataclass
+
+NATS_PER_BIT = math.log(2.0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts a text: sums, so that scores of parts add up to the whole's.
+
+    Attributes:
+        nll_nats: Negative log-likelihood of all predicted tokens, in nats, the boundary that ends
+            each document included.
+        tokens: Tokens predicted, each once, boundaries included.
+        characters: Characters of the text itself; boundaries are not characters.
+        bytes: Bytes of the text in UTF-8.
+        unknown: Tokens that the vocabulary has no entry for.
+    """
+
+    nll_nats: float
+    tokens: int
+    characters: int
+    bytes: int
+    unknown: int = 0
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(
+            self.nll_nats + other.nll_nats,
+            self.tokens + other.tokens,
+            self.characters + other.characters,
+            self.bytes + other.bytes,
+            self.unknown + other.unknown,
+        )
+
+    @property
+    def nll_nats_per_token(self) -> float:
+        """Mean negative log-likelihood of a token, in nats."""
+        return self.nll_nats / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-likelihood per token."""
+        return perplexity(self.nll_nats_per_token)
+
+    @property
+    def bits_per_character(self) -> float:
+        """All bits, those that end the documents too, over the characters of the text."""
+        return self.nll_nats / NATS_PER_BIT / self.characters
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All bits over the UTF-8 bytes of the text: comparable across tokenizers and scripts."""
+        return self.nll_nats / NATS_PER_BIT / self.bytes
+
+    def figures(self) -> dict[str, float]:
+        """Return every figure by name, units in the names."""
+        return {
+            "nll_nats_per_token": self.nll_nats_per_token,
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+            "perplexity": self.perplexity,
+            "tokens": self.tokens,
+            "characters": self.characters,
+            "bytes": self.bytes,
+            "unknown": self.unknown,
+        }
+
+
+def perplexity(nll_nats_per_token: float) -> float:
+    """Return exp(nats per token), or infinity where that overflows."""
+    try:
+        return math.exp(nll_nats_per_token)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,61 @@
+"""The one contract that every language model here keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+    from rnnlm.config import ModelConfig
+
+State = tuple[Tensor, ...]
+"""What a model remembers between calls: tensors of shape (layers, batch, features)."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """A recurrent language model: `(inputs, state) → (logits, state)`.
+
+    Calling it on 64 tokens at once, or on 4 times 16 with the state carried, gives the same.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        """Keep what the model was made from."""
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+
+    @abstractmethod
+    def forward(
+        self, inputs: Int[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch time vocab"], State]:
+        """Return the logits of each next token and the state after the last input."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """Return the state before a document's first token, on the model's device."""
+
+    def reset_state(self, state: State, fresh: Bool[Tensor, " batch"]) -> State:
+        """Return `state` with the initial state in the lanes that are `fresh`."""
+        initial = self.initial_state(fresh.shape[0])
+        chosen = fresh[None, :, None]
+        return tuple(torch.where(chosen, i, s) for i, s in zip(initial, state, strict=True))
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained numbers in the model."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+
+def detach_state(state: State) -> State:
+    """Return the state with no gradient behind it, so that none crosses into the past."""
+    return tuple(part.detach() for part in state)
