@@ -15,6 +15,7 @@ from rnnlm.errors import ConfigError, GenerationError, RnnlmError
 
 if TYPE_CHECKING:
     from flows.console import ConsoleReporter
+    from flows.registry import Version
     from rnnlm.autoconfig import Advice
     from rnnlm.config import Experiment
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Turn any text into a trained, versioned RNN language model, and the model into data sets.",
+    help="Turn any text into a trained, versioned RNN language model, and that into data sets.",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -58,7 +59,7 @@ def corpora(as_json: Json = False) -> None:
     """List what the catalog knows."""
     from rnnlm.corpora.catalog import CATALOG  # noqa: PLC0415
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in CATALOG.values():
         text = entry.read()
         rows.append(
@@ -106,15 +107,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a configured corpus or on any text, register it, and show samples."""
-    from flows import home, runtime  # noqa: PLC0415
+    from flows import home, runtime, screens  # noqa: PLC0415
 
     here = home.current()
     advice, experiment = _experiment(source, tuple(settings or ()))
     _check_source(experiment)
-    if advice and not as_json:
-        _show_advice(advice)
+    if advice:
+        screens.show_advice(advice)
     if plan:
-        _show_plan(here, experiment, force, as_json)
+        _plan(experiment, force, as_json)
         return
     with runtime.embedded(here) as server, _reporting() as reporter:
         from flows.retrain import retrain  # noqa: PLC0415
@@ -126,7 +127,7 @@ def train(
     if as_json:
         _print_json(result)
     else:
-        _show_result(result)
+        screens.show_result(result)
 
 
 @app.command()
@@ -183,13 +184,13 @@ def generate(
     if as_json:
         _print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
         return
-    from flows import console  # noqa: PLC0415
+    from flows import console, screens  # noqa: PLC0415
 
-    _show_texts(data_set.form, data_set.examples)
+    screens.show_texts(data_set.form, data_set.examples)
     console.facts(
         [
             ("model", f"{version.name}/{version.version}"),
-            *_texts_facts(data_set.model_dump() | {"path": data_set.uri}),
+            *screens.texts_facts(data_set.model_dump() | {"path": data_set.uri}),
         ]
     )
 
@@ -342,16 +343,10 @@ def _check_source(experiment: "Experiment") -> None:
     read_text(experiment.corpus)
 
 
-def _show_advice(advice: "Advice") -> None:
-    from flows import console  # noqa: PLC0415
+def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:
+    from flows import home, registry, screens, steps  # noqa: PLC0415
 
-    for choice in advice.choices:
-        console.err.print(f"  {choice.setting:<10} {choice.value:<18} {choice.reason}")
-    console.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
-
-
-def _show_plan(here: Any, experiment: "Experiment", force: bool, as_json: bool) -> None:
-    from flows import console, registry, steps  # noqa: PLC0415
+    here = home.current()
 
     def is_registered(digest: str) -> str | None:
         version = registry.find(here, experiment.name, digest)
@@ -362,58 +357,11 @@ def _show_plan(here: Any, experiment: "Experiment", force: bool, as_json: bool) 
     if as_json:
         rows = [{"step": s.name, "cached": s.cached, "reason": s.reason} for s in planned]
         _print_json({"model": experiment.name, "plan": rows})
-        return
-    console.table(
-        ["step", "would", "because"],
-        [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],
-    )
-
-
-def _show_result(result: dict[str, Any]) -> None:
-    from flows import console  # noqa: PLC0415
-
-    generated, test = result["generated"], result["test"]
-    alias = f" @{result['alias']}" if result["alias"] else ""
-    _show_texts(generated["form"], generated["examples"])
-    console.facts(
-        [
-            ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
-            (
-                "test",
-                f"{test['bits_per_character']:.3f} bits per character, "
-                f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
-            ),
-            *_texts_facts(generated),
-            ("more", f"rnnlm generate {result['model']} --count 10000"),
-            ("review", "rnnlm ui   (curves, samples, versions in MLflow)"),
-        ]
-    )
-
-
-def _show_texts(form: str, examples: list[str]) -> None:
-    from flows import console  # noqa: PLC0415
-
-    console.out.print()
-    if form == "color":
-        console.swatches(examples)
     else:
-        console.samples(examples)
-    console.out.print()
+        screens.show_plan(planned)
 
 
-def _texts_facts(generated: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("texts", f"{generated['count']:,} in {generated['path']}")]
-    if generated["form"] == "color":
-        rows.append(("valid", f"{generated['valid_share']:.1%} parse as `name R G B`"))
-    if generated["copied_share"] is not None:
-        what = "names stand" if generated["form"] == "color" else "texts stand whole"
-        rows.append(("copied", f"{generated['copied_share']:.1%} of the {what} in the training text"))
-    if generated["gallery"]:
-        rows.append(("gallery", generated["gallery"]))
-    return rows
-
-
-def _show_move(version: Any, as_json: bool) -> None:
+def _show_move(version: "Version", as_json: bool) -> None:
     if as_json:
         _print_json(version.model_dump())
         return
@@ -450,7 +398,7 @@ def _reporting() -> "Iterator[ConsoleReporter]":
 
     reporter = ConsoleReporter()
 
-    def stop(signum: int, frame: Any) -> None:
+    def stop(*_: Any) -> None:
         is_working = time.monotonic() - reporter.heard_at < SECOND_SIGNAL_AFTER
         if reporter.interrupted or not is_working:
             raise KeyboardInterrupt

@@ -19,7 +19,8 @@ LINE_EVERY_SECONDS = 10.0
 SWATCH_COLUMNS = 2
 STEP_WIDTH = 10
 
-out = Console(highlight=False, soft_wrap=True)
+PIPE_WIDTH = 200
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -36,21 +37,21 @@ class ConsoleReporter(Reporter):
         self.heard_at = 0.0
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._began = self._line_at = time.monotonic()
-        self._first_done = 0.0
+        self._line_at = 0.0
+        self._first: tuple[float, float] | None = None
 
-    def started(self, step: str) -> None:
+    def started(self, step: str) -> None:  # noqa: ARG002 - the same for every step
         """Note the time."""
-        self._began = self._line_at = time.monotonic()
-        self._first_done = -1.0
+        self._line_at = time.monotonic()
+        self._first = None
 
     def progressed(self, step: str, progress: Standing) -> None:
         """Move the bar; end the step here if the user asked to stop."""
         self.heard_at = time.monotonic()
         if self.interrupted:
             raise KeyboardInterrupt
-        if self._first_done < 0:
-            self._first_done = progress.done
+        if self._first is None:
+            self._first = (self.heard_at, progress.done)
         if err.is_terminal:
             self._draw(step, progress)
         elif time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
@@ -96,8 +97,8 @@ class ConsoleReporter(Reporter):
             )
 
     def _rate(self, progress: Standing) -> str:
-        elapsed = max(time.monotonic() - self._began, 1e-9)
-        rate = (progress.done - max(self._first_done, 0.0)) / elapsed
+        began, first_done = self._first or (self.heard_at, progress.done)
+        rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
         said = "" if progress.unit == "seconds" else f"{quantity(rate)} {progress.unit}/s"
         return "  ".join(filter(None, [said, progress.note]))
 
@@ -134,30 +135,31 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     for name, value in rows:
         line = Text(f"  {name:<{STEP_WIDTH}} {value}")
         line.stylize("dim", 0, STEP_WIDTH + 2)
-        out.print(line)
+        out.print(line, soft_wrap=True)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()
+) -> None:
     """Print a table on standard output, columns aligned, no frame."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for index, heading in enumerate(headings):
         drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
-    width = None if out.is_terminal else 200
-    out.print(drawn, width=width)
+    out.print(drawn)
 
 
 def samples(texts: Sequence[str], characters: int = 700) -> None:
     """Print sampled texts on standard output, set apart where they span lines."""
     if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
         for text in texts:
-            out.print(Text(f"  {text}"))
+            out.print(Text(f"  {text}"), soft_wrap=True)
         return
     for text in texts[:3]:
         shown = text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0] + " …"
         for line in shown.split("\n"):
-            out.print(Text(f"  │ {line}"))
+            out.print(Text(f"  │ {line}"), soft_wrap=True)
         out.print()
 
 

@@ -69,9 +69,7 @@ def wait_for_interrupt() -> None:
 
 
 @contextlib.contextmanager
-def _process(
-    command: list[str], log: Path, extra: dict[str, str] | None = None
-) -> Iterator[None]:
+def _process(command: list[str], log: Path, extra: dict[str, str] | None = None) -> Iterator[None]:
     with log.open("ab") as file:
         process = subprocess.Popen(
             command,
@@ -95,18 +93,19 @@ def _process(
 
 def _free_port(wanted: int) -> int:
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
     raise RnnlmError("no free port on the loopback interface; close some programs and try again")
 
 
 def _wait(url: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(url, timeout=5):
-                return
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(url, timeout=5),  # noqa: S310 - our own address
+        ):
+            return
         time.sleep(0.2)
     raise RnnlmError(f"{url} did not answer in {STARTUP_SECONDS:.0f} s; see {log}")

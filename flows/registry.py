@@ -5,6 +5,7 @@ not make it. Aliases move under a lock, so that two flows never leave two champi
 """
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,7 +248,10 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
     mlflow.set_tracking_uri(home.tracking_uri)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     defaults = experiment.generation.model_dump() | {"count": 1}
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+    with (
+        warnings.catch_warnings(record=True),  # MLflow would have an example; `params` say enough
+        mlflow.start_run(run_id=run_id, log_system_metrics=False),
+    ):
         info = mlflow.pyfunc.log_model(
             name=experiment.name,
             python_model=serving.__file__,

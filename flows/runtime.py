@@ -119,7 +119,7 @@ class PrefectServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:  # noqa: S310
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -130,7 +130,7 @@ class PrefectServer:
 
 
 def _send_what_is_left() -> None:
-    """Let Prefect's background threads deliver logs and events while there is someone to take them."""
+    """Let Prefect's threads deliver logs and events while there is someone to take them."""
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only if Prefect was used
         from prefect.logging.handlers import APILogWorker  # noqa: PLC0415

@@ -35,23 +35,20 @@ def signature(defaults: dict[str, Any]) -> ModelSignature:
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "prompt")]),
         outputs=Schema([ColSpec(DataType.string, "prompt"), ColSpec(DataType.string, "text")]),
-        params=ParamSchema(
-            [ParamSpec(name, kind, defaults[name]) for name, kind in types.items()]
-        ),
+        params=ParamSchema([ParamSpec(name, kind, defaults[name]) for name, kind in types.items()]),
     )
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow asks for the type hints that would drop `params`
+with warnings.catch_warnings(record=True):  # MLflow asks for the type hints that drop `params`
 
-    class TextGenerator(PythonModel):  # type: ignore[misc]  # MLflow's class is untyped
+    class TextGenerator(PythonModel):  # type: ignore[misc]  # untyped
         """Continues prompts with sampled text."""
 
         def load_context(self, context: PythonModelContext) -> None:
             """Read the checkpoint that was packaged."""
             self.loaded = checkpoint.load(Path(context.artifacts[CHECKPOINT_ARTIFACT]))
 
-        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
             """Return `count` texts for each prompt, as a frame with columns prompt and text.
 
             Args:
@@ -60,7 +57,7 @@ with warnings.catch_warnings():
                 params: temperature, top_k, top_p, seed, max_length, count.
             """
             prompts = [str(prompt) for prompt in model_input["prompt"]]
-            rows = []
+            rows: list[dict[str, str]] = []
             for prompt in prompts:
                 config = override(
                     self.loaded.experiment.generation,

@@ -82,9 +82,7 @@ def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]
 
 
 @as_task
-def train(
-    experiment: Experiment, corpus: Corpus, tokens: Tokens
-) -> tuple[TrainedModel, bool, str]:
+def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
     """Tokens → checkpoint, with the curves going to MLflow as they grow."""
     here = home.current()
     step = steps.train(here, experiment, tokens)
@@ -101,9 +99,13 @@ def train(
             return model
 
     model, cached = _perform(step, work)
-    return model, cached, (
-        f"{model.parameters:,} parameters, {model.step:,} steps, "
-        f"validation {model.validation_bits_per_character:.3f} bits/character"
+    return (
+        model,
+        cached,
+        (
+            f"{model.parameters:,} parameters, {model.step:,} steps, "
+            f"validation {model.validation_bits_per_character:.3f} bits/character"
+        ),
     )
 
 
@@ -118,9 +120,13 @@ def evaluate(
         lambda out, tell: score_test_split(Path(model.checkpoint), tokens.uri, out, tell),
     )
     figures = scores.figures
-    return scores, cached, (
-        f"test {figures['bits_per_character']:.3f} bits/character, "
-        f"perplexity {figures['perplexity']:.2f}"
+    return (
+        scores,
+        cached,
+        (
+            f"test {figures['bits_per_character']:.3f} bits/character, "
+            f"perplexity {figures['perplexity']:.2f}"
+        ),
     )
 
 

@@ -222,7 +222,11 @@ def _create(
         source_type="local",
         source=json.dumps({"uri": corpus.uri, "source": experiment.corpus.source}),
         profile=json.dumps(
-            {"documents": corpus.documents, "characters": corpus.characters, "tokens": tokens.tokens}
+            {
+                "documents": corpus.documents,
+                "characters": corpus.characters,
+                "tokens": tokens.tokens,
+            }
         ),
     )
     context = [InputTag("mlflow.data.context", "training")]

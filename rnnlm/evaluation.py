@@ -47,7 +47,7 @@ class TestScores(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     uri: str
-    figures: dict[str, float]
+    figures: dict[str, int | float]
 
 
 def score_test_split(
@@ -99,9 +99,7 @@ def evaluate(
     with torch.inference_mode():
         for batch in windows(arrays, "stream", BATCH_SIZE, WINDOW_TOKENS):
             window = batch.to(model.device)
-            state = model.reset_state(
-                state or model.initial_state(len(window.fresh)), window.fresh
-            )
+            state = model.reset_state(state or model.initial_state(len(window.fresh)), window.fresh)
             logits, state = model(window.inputs, state)
             nats = functional.cross_entropy(
                 logits.float().flatten(0, 1), window.targets.flatten(), reduction="none"

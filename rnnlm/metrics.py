@@ -41,7 +41,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-likelihood per token."""
+        """The exponential of the mean negative log-likelihood per token."""
         return perplexity(self.nll_nats_per_token)
 
     @property
@@ -54,7 +54,7 @@ class Score:
         """All bits over the UTF-8 bytes of the text: comparable across tokenizers and scripts."""
         return self.nll_nats / NATS_PER_BIT / self.bytes
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, int | float]:
         """Return every figure by name, units in the names."""
         return {
             "nll_nats_per_token": self.nll_nats_per_token,

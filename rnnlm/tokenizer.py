@@ -160,6 +160,5 @@ def check_known(tokenizer: Tokenizer, text: str, what: str) -> None:
     if unknown:
         listed = ", ".join(repr(character) for character in unknown[:10])
         raise TokenizerError(
-            f"{what} has characters that the model never saw in training: {listed}; "
-            "leave them out"
+            f"{what} has characters that the model never saw in training: {listed}; leave them out"
         )

@@ -350,4 +350,3 @@ def _optimizer(model: LanguageModel, config: TrainingConfig) -> torch.optim.Opti
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate)
-

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -169,7 +170,7 @@ def _existing_file(source: str) -> Path:
     return path
 
 
-def _row(document: str, split: Split, seen: Counter[str]) -> dict[str, str | int]:
+def _row(document: str, split: Split, seen: Counter[str]) -> dict[str, Any]:
     content = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     seen[content] += 1
     repeat = f"-{seen[content]}" if seen[content] > 1 else ""

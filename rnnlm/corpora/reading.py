@@ -25,7 +25,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…。])[\"'”’)]*\s+")
 
 
 def decode(data: bytes, encoding: str, origin: str) -> tuple[str, str]:
-    """Turn bytes into text with `\\n` line ends, and say which encoding they were in.
+    """Turn bytes into text with newline line ends, and say which encoding they were in.
 
     Args:
         data: The file's bytes.

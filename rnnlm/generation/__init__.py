@@ -1,1 +1,1 @@
-"""Bulk generation: many texts step together, shards are written whole, a manifest closes the set."""
+"""Bulk generation: texts step together, shards are written whole, a manifest closes the set."""

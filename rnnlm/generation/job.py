@@ -60,7 +60,7 @@ class TextDataSet(BaseModel):
             the training split; None where that split was not at hand.
         complete_share: Share of texts that ended by themselves.
         gallery: Path of the picture; None for free text.
-        examples: The first texts.
+        examples: The first valid texts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -217,13 +217,18 @@ def _write_shard(
         "valid": sum(is_valid(form, text.text) for text in texts),
         "copied": sum(essence(form, text.text) in (training or ()) for text in texts),
         "complete": sum(text.complete for text in texts),
-        "examples": [text.text for text in texts[:EXAMPLES]],
+        "examples": [text.text for text in texts if is_valid(form, text.text)][:EXAMPLES],
         "colors": _colors(texts) if form == "color" else [],
     }
 
 
 def _summary(
-    out: Path, config: GenerationConfig, form: str, records: Sequence[dict[str, Any]], *, known: bool
+    out: Path,
+    config: GenerationConfig,
+    form: str,
+    records: Sequence[dict[str, Any]],
+    *,
+    known: bool,
 ) -> TextDataSet:
     """Add the shards' records up, and draw the picture."""
     colors = [Color(*color) for record in records for color in record["colors"]][:GALLERY_COLORS]
@@ -272,7 +277,7 @@ def _write_jsonl(texts: Sequence[GeneratedText], config: GenerationConfig, path:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _write_txt(texts: Sequence[GeneratedText], config: GenerationConfig, path: Path) -> None:
+def _write_txt(texts: Sequence[GeneratedText], _: GenerationConfig, path: Path) -> None:
     """One text a line; texts that hold line ends are set apart by blank lines instead."""
     between = "\n\n" if any("\n" in text.text for text in texts) else "\n"
     with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -1,0 +1,46 @@
+# `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench ui clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## make .venv with the pinned set
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	@echo "installing the pinned set into .venv (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## train on colour names, invent a thousand more
+	@$(BIN)/rnnlm train configs/colors-demo.toml
+
+test: setup ## run all tests
+	@$(BIN)/pytest
+
+check: setup ## format, lint, types, import contracts, fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest -m "not slow and not service"
+
+fix: setup ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## measure generation, both sides in one run
+	@$(BIN)/python benchmarks/generate.py
+
+ui: setup ## open the MLflow and Prefect pages
+	@$(BIN)/rnnlm ui
+
+clean: ## remove what runs and tools wrote, keep .venv
+	@find data mlruns -mindepth 1 ! -name README.md -delete
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
