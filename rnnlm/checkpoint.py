@@ -25,6 +25,7 @@ from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-1"
 _WEIGHTS = "model."
+_HEADER = "rnnlm"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,17 @@ def save(
     tensors.update(extra or {})
     header = {
         "format": FORMAT,
-        "experiment": experiment.model_dump_json(),
-        "tokenizer": json.dumps(tokenizer.to_json(), ensure_ascii=False),
-        "facts": json.dumps(facts),
+        "experiment": experiment.model_dump(),
+        "tokenizer": tokenizer.to_json(),
+        "facts": dict(facts),
     }
+    # One entry only: safetensors writes several in random order, and equal models must be equal
+    # bytes.
+    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
     with atomic_path(path) as temporary:
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         try:
-            save_file(contiguous, temporary, metadata=header)
+            save_file(contiguous, temporary, metadata=metadata)
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
 
@@ -90,9 +94,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
     """
     tensors, header = _read(path)
     try:
-        experiment = Experiment.model_validate_json(header["experiment"])
-        tokenizer = tokenizers.from_json(json.loads(header["tokenizer"]))
-        facts = json.loads(header["facts"])
+        experiment = Experiment.model_validate(header["experiment"])
+        tokenizer = tokenizers.from_json(header["tokenizer"])
+        facts = header["facts"]
     except (KeyError, ValueError, ValidationError) as error:
         raise CheckpointError(
             f"{path} does not say what model it holds ({error}); train again"
@@ -109,7 +113,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: The file is missing, cut short or of another format.
     """
     tensors, header = _read(path)
-    return tensors, json.loads(header.get("facts", "{}"))
+    return tensors, header["facts"]
 
 
 def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -130,12 +134,12 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
         raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header: dict[str, Any] = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(

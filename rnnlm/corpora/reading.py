@@ -16,9 +16,9 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-LEGACY_ENCODINGS = ["cp1252", "latin_1", "cp437", "cp850", "cp1250", "cp1251", "koi8_r"]
+LEGACY_ENCODINGS = ["cp1252", "cp437", "cp850", "cp1250", "cp1251", "koi8_r"]
 LEGACY_ENCODINGS += ["shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
-"""What an unmarked text that is not UTF-8 is tried as."""
+"""What an unmarked text that is not UTF-8 is tried as; among equally likely ones, the first."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。])[\"'”’)]*\s+")
@@ -91,8 +91,11 @@ def _candidates(data: bytes) -> Iterator[str]:
             yield encoding
             return
     yield "utf-8"
-    best = from_bytes(data[: 1 << 20], cp_isolation=LEGACY_ENCODINGS).best()
-    yield from [best.encoding] if best else LEGACY_ENCODINGS[:3]
+    likely = sorted(
+        from_bytes(data[: 1 << 20], cp_isolation=LEGACY_ENCODINGS),
+        key=lambda match: (match.chaos, -match.coherence, LEGACY_ENCODINGS.index(match.encoding)),
+    )
+    yield from [likely[0].encoding] if likely else LEGACY_ENCODINGS[:2]
 
 
 def _paragraphs(text: str, characters: int) -> Iterator[str]:

@@ -1,0 +1,118 @@
+"""What all tests share: a home of their own, and one real run of the chain."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rnnlm.config import Experiment, from_values
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "name": "tiny",
+    "corpus": {"source": "tiny.txt", "documents": "lines"},
+    "splits": {"validation": 0.2, "test": 0.2},
+    "model": {"hidden_size": 16, "embedding_size": 8},
+    "training": {"budget": "3 epochs", "batch_size": 8, "validations": 3, "device": "cpu"},
+    "generation": {"count": 30, "max_length": 20, "batch_size": 8, "shard_size": 10},
+}
+WORDS = ["red", "blue", "green", "warm grey", "pale pink", "dark teal", "old rose", "sky"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Finished]
+
+
+def lines(count: int) -> str:
+    """Return so many distinct colour-like lines."""
+    names = [f"{WORDS[n % 8]} {WORDS[n // 8 % 8]}" for n in range(count)]
+    return "".join(f"{name} {n % 256} {n * 7 % 256} 7\n" for n, name in enumerate(names))
+
+
+def tiny_experiment(**sections: dict[str, Any]) -> Experiment:
+    """Return a small experiment with some sections changed."""
+    values: dict[str, Any] = {k: {**v} if isinstance(v, dict) else v for k, v in TINY.items()}
+    for section, changes in sections.items():
+        values[section] = {**values.get(section, {}), **changes}
+    return from_values(values, origin="test")
+
+
+def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Finished:
+    """Run the command line in a process of its own, its state under `home`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    finished = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=cwd or home,
+        env={**kept, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+@pytest.fixture(autouse=True)
+def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test's state apart from the project's and from other tests'."""
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the whole chain has run once on a tiny corpus; read it, do not change it."""
+    home = tmp_path_factory.mktemp("trained")
+    write_tiny(home)
+    finished = run_cli(home, "train", "tiny.toml", "--json")
+    assert finished.status == 0, finished.err
+    (home / "result.json").write_text(finished.out)
+    return home
+
+
+def write_tiny(home: Path) -> None:
+    """Write the tiny corpus and its config."""
+    (home / "tiny.txt").write_text(lines(200))
+    (home / "tiny.toml").write_text(
+        """
+        [corpus]
+        source = "tiny.txt"
+        form = "color"
+        [splits]
+        validation = 0.2
+        test = 0.2
+        [model]
+        hidden_size = 16
+        embedding_size = 8
+        [training]
+        budget = "3 epochs"
+        batch_size = 8
+        validations = 3
+        device = "cpu"
+        [generation]
+        count = 30
+        max_length = 30
+        batch_size = 8
+        shard_size = 10
+        """
+    )

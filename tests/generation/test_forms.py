@@ -1,0 +1,27 @@
+import pytest
+
+from rnnlm.generation.forms import Color, essence, is_valid, parse_color
+
+
+@pytest.mark.parametrize(
+    ("text", "color"),
+    [
+        ("dark teal 1 20 255", Color("dark teal", 1, 20, 255)),
+        ("7 up 0 0 0", Color("7 up", 0, 0, 0)),
+        ("teal 1 20 256", None),
+        ("teal 1 20", None),
+        ("1 20 30", None),
+        (" teal 1 2 3", None),
+        ("teal 1 2 3 ", None),
+        ("teal 1 2 0003", None),
+        ("teal -1 2 3", None),
+    ],
+)
+def test_colour_lines_parse_or_do_not(text: str, color: Color | None):
+    assert parse_color(text) == color
+    assert is_valid("color", text) is (color is not None)
+
+
+def test_a_copied_name_is_a_copy_whatever_its_colour_and_case():
+    assert essence("color", "Dark  Teal 1 2 3") == essence("color", "dark teal 9 9 9")
+    assert essence("text", "Dark  Teal 1 2 3") == "dark teal 1 2 3"

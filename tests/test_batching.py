@@ -1,0 +1,89 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.batching import windows
+from rnnlm.dataset import TokenArrays
+from rnnlm.tokenizer import BOUNDARY_ID
+
+
+def arrays_of(lengths: list[int]) -> TokenArrays:
+    """Return documents whose every token but the last is unique."""
+    offsets = np.cumsum([0, *lengths])
+    tokens = np.arange(1, offsets[-1] + 1, dtype=np.uint32)
+    tokens[offsets[1:] - 1] = BOUNDARY_ID
+    count = np.array(lengths, dtype=np.int64)
+    return TokenArrays(tokens, offsets, count, count)
+
+
+documents = st.lists(st.integers(1, 40), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize("feed", ["documents", "stream"])
+@pytest.mark.parametrize("seed", [None, 3])
+@given(lengths=documents, batch_size=st.integers(1, 8), bptt=st.integers(1, 50))
+def test_each_target_is_predicted_exactly_once(feed, seed, lengths, batch_size, bptt):
+    arrays = arrays_of(lengths)
+    order = None if seed is None else np.random.default_rng(seed)
+    counted: Counter[int] = Counter()
+    for window in windows(arrays, feed, batch_size, bptt, order):
+        counted.update(window.targets[window.mask].tolist())
+    assert counted == Counter(arrays.tokens.tolist())
+
+
+@pytest.mark.parametrize("feed", ["documents", "stream"])
+@given(lengths=documents, batch_size=st.integers(1, 8), bptt=st.integers(1, 50))
+def test_the_input_is_the_true_token_before_the_target(feed, lengths, batch_size, bptt):
+    arrays = arrays_of(lengths)
+    before = {0: None}
+    for start, end in zip(arrays.offsets[:-1], arrays.offsets[1:], strict=True):
+        previous = BOUNDARY_ID
+        for token in arrays.tokens[start:end].tolist():
+            if token != BOUNDARY_ID:
+                before[token] = previous
+            previous = token
+    order = np.random.default_rng(0)
+    for window in windows(arrays, feed, batch_size, bptt, order):
+        for given_token, target in zip(
+            window.inputs[window.mask].tolist(), window.targets[window.mask].tolist(), strict=True
+        ):
+            if target != BOUNDARY_ID:
+                assert before[target] == given_token
+
+
+@given(lengths=documents, batch_size=st.integers(1, 8), bptt=st.integers(1, 50))
+def test_lanes_carry_on_their_document_until_fresh(lengths, batch_size, bptt):
+    arrays = arrays_of(lengths)
+    open_documents: dict[int, int] = {}
+    for window in windows(arrays, "stream", batch_size, bptt, np.random.default_rng(1)):
+        for lane, (document, fresh) in enumerate(
+            zip(window.documents.tolist(), window.fresh.tolist(), strict=True)
+        ):
+            if document >= 0:
+                assert fresh or open_documents[lane] == document
+                open_documents[lane] = document
+
+
+def test_whole_documents_are_always_fresh_and_padded_little():
+    arrays = arrays_of([n % 37 + 1 for n in range(2000)])
+    total = padded = 0
+    for window in windows(arrays, "documents", 16, 1, np.random.default_rng(0)):
+        assert window.fresh.all()
+        total += window.mask.numel()
+        padded += int((~window.mask).sum())
+    assert padded / total < 0.1
+
+
+def test_the_order_is_the_generators():
+    arrays = arrays_of([5] * 50)
+
+    def order(seed: int) -> torch.Tensor:
+        found = windows(arrays, "stream", 4, 5, np.random.default_rng(seed))
+        return torch.stack([window.documents for window in found][:10])
+
+    assert (order(1) == order(1)).all()
+    assert (order(1) != order(2)).any()

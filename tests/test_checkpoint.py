@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnlm import checkpoint
+from rnnlm.errors import CheckpointError
+from rnnlm.models import build
+from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import tiny_experiment
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc ß")
+    model = build(experiment.model, tokenizer.vocab_size)
+    checkpoint.save(tmp_path / "model.safetensors", model, tokenizer, experiment, {"step": 7})
+    return tmp_path / "model.safetensors"
+
+
+def test_what_is_loaded_is_what_was_saved(saved: Path):
+    loaded = checkpoint.load(saved)
+    assert loaded.experiment == tiny_experiment()
+    assert loaded.facts == {"step": 7}
+    assert loaded.tokenizer.decode(loaded.tokenizer.encode("abc ß")) == "abc ß"
+    assert not loaded.model.training
+    again = checkpoint.load(saved)
+    for mine, theirs in zip(loaded.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_the_same_model_makes_the_same_bytes(saved: Path, tmp_path: Path):
+    loaded = checkpoint.load(saved)
+    other = tmp_path / "other.safetensors"
+    checkpoint.save(other, loaded.model, loaded.tokenizer, loaded.experiment, loaded.facts)
+    assert other.read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, -1])
+def test_a_checkpoint_cut_short_says_so(saved: Path, size: int):
+    saved.write_bytes(saved.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match="cut short or no checkpoint"):
+        checkpoint.load(saved)
+
+
+def test_a_missing_checkpoint_says_so(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        checkpoint.load(tmp_path / "none")
+
+
+def test_weights_of_another_model_are_refused(saved: Path):
+    tensors, _ = checkpoint.load_tensors(saved)
+    larger = build(tiny_experiment(model={"hidden_size": 17}).model, 7)
+    with pytest.raises(CheckpointError, match="fit another model"):
+        checkpoint.load_weights(larger, tensors, saved)

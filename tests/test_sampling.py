@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare, kstest
+
+from rnnlm.config import SamplingConfig
+from rnnlm.sampling import filter_logits, sample, uniforms
+
+logit_rows = st.lists(
+    st.floats(-20, 20, allow_nan=False).map(lambda x: round(x, 1)), min_size=2, max_size=20
+)
+
+
+def kept(logits: list[float], **settings: float) -> set[int]:
+    """Return the ids that the filters leave."""
+    config = SamplingConfig.model_validate({"temperature": 1.0, **settings})
+    filtered = filter_logits(torch.tensor([logits]), config)[0]
+    return {*torch.isfinite(filtered).nonzero()[:, 0].tolist()}
+
+
+@given(logit_rows, st.integers(1, 20))
+def test_top_k_keeps_exactly_k_also_under_ties(logits: list[float], k: int):
+    left = kept(logits, top_k=k)
+    assert len(left) == min(k, len(logits))
+    assert min(logits[i] for i in left) >= max(
+        (logits[i] for i in range(len(logits)) if i not in left), default=-np.inf
+    )
+
+
+@given(logit_rows, st.floats(0.01, 0.99))
+def test_the_nucleus_reaches_p_and_is_minimal(logits: list[float], p: float):
+    left = kept(logits, top_p=p)
+    probabilities = torch.softmax(torch.tensor(logits).double(), 0)
+    mass = sum(probabilities[i].item() for i in left)
+    smallest = min(probabilities[i].item() for i in left)
+    assert mass >= p - 1e-9
+    assert mass - smallest < p + 1e-9
+
+
+def test_one_token_alone_is_the_nucleus_when_it_exceeds_p():
+    assert kept([10.0, 0.0, 0.0], top_p=0.5) == {0}
+
+
+@given(logit_rows, st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_temperature_zero_is_argmax(logits: list[float], uniform: float):
+    row = torch.tensor([logits])
+    drawn = sample(row, torch.tensor([uniform]).double(), SamplingConfig(temperature=0.0))
+    assert drawn.item() == int(np.argmax(logits))
+
+
+def test_filtering_leaves_its_input_alone():
+    logits = torch.randn(4, 9)
+    before = logits.clone()
+    filter_logits(logits, SamplingConfig(temperature=0.5, top_k=3, top_p=0.8))
+    assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"temperature": 1.0}, {"temperature": 0.7}, {"temperature": 1.3, "top_k": 5, "top_p": 0.9}],
+)
+def test_samples_follow_the_distribution(settings: dict[str, float]):
+    config = SamplingConfig.model_validate(settings)
+    logits = torch.tensor([[0.3, -1.0, 2.0, 0.0, 1.1, -torch.inf, 0.9]])
+    expected = torch.softmax(filter_logits(logits, config), -1)[0].numpy()
+    count = 40_000
+    draws = sample(
+        logits.expand(count, -1),
+        uniforms(7, torch.arange(count), torch.zeros(count, dtype=torch.int64)),
+        config,
+    )
+    observed = np.bincount(draws.numpy(), minlength=7)
+    possible = expected > 0
+    assert observed[~possible].sum() == 0
+    assert chisquare(observed[possible], expected[possible] * count).pvalue > 1e-3
+
+
+def test_the_ends_of_the_unit_interval_draw_possible_tokens():
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).expand(2, -1)
+    ends = torch.tensor([0.5 / 2.0**50, 1.0 - 0.5 / 2.0**50], dtype=torch.float64)
+    assert sample(logits, ends, SamplingConfig(temperature=1.0)).tolist() == [1, 2]
+
+
+def splitmix_in_numpy(seed: int, text: int, position: int) -> float:
+    """An independent writing of the counter-based generator, in NumPy's unsigned integers."""
+
+    def mix(value: np.uint64) -> np.uint64:
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return value ^ (value >> np.uint64(31))
+
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    with np.errstate(over="ignore"):
+        state = mix(np.uint64(seed) + golden)
+        state = mix((state ^ np.uint64(text)) + golden)
+        state = mix((state ^ np.uint64(position)) + golden)
+    return (float(state >> np.uint64(14)) + 0.5) / 2.0**50
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.integers(0, 10**7))
+def test_uniforms_are_splitmix(seed: int, text: int, position: int):
+    drawn = uniforms(seed, torch.tensor([text]), torch.tensor([position])).item()
+    assert drawn == splitmix_in_numpy(seed, text, position)
+
+
+def test_uniforms_look_uniform_along_texts_and_positions():
+    numbers, zeros = torch.arange(20_000), torch.zeros(20_000, dtype=torch.int64)
+    for drawn in (uniforms(1, numbers, zeros), uniforms(1, zeros, numbers)):
+        assert kstest(drawn.numpy(), "uniform").pvalue > 1e-3
+        assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.03
