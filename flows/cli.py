@@ -39,7 +39,10 @@ ModelReference = Annotated[
 
 def main() -> NoReturn:
     """Run the command line; every fault of the user's is one line and a non-zero exit."""
+    from flows import home, runtime  # noqa: PLC0415
+
     wants_json = "--json" in sys.argv
+    runtime.configure(home.current())
     try:
         status = app(standalone_mode=False)
     except RnnlmError as error:

@@ -1,7 +1,7 @@
 """Prefect with nothing to start: settings, and a server that lives as long as the command.
 
 With `PREFECT_API_URL` set, that server is used and none is started. Call `embedded` before Prefect
-is imported; it reads its settings once.
+and torch are imported; they read their settings once.
 """
 
 import contextlib
@@ -35,7 +35,12 @@ _IDLE_SERVICES = (
 
 
 def configure(home: Home) -> None:
-    """Set what Prefect reads from the environment: its folder, quiet console, no telemetry."""
+    """Set what Prefect reads from the environment: its folder, quiet console, no telemetry.
+
+    And what OpenMP reads: threads that wait without spinning. With a server on the second core,
+    spinning ones make training several times slower (docs/experiments.md, 2026-11-22).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("PREFECT_HOME", str(home.prefect.resolve()))
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rnnlm.config import CorpusConfig, Experiment, from_values
 from rnnlm.corpora.ingestion import read_text
@@ -17,13 +17,32 @@ MOST_CHARACTERS = 256
 """Distinct characters above which bytes make the smaller and better-trained vocabulary."""
 FEWEST_DOCUMENTS = 100
 """Passages are made short enough that a text yields about this many, where it can."""
-EPOCHS = 25
+BPTT = 100
+EPOCHS = 20
 FEWEST_TOKENS, MOST_TOKENS = 1_000_000, 6_000_000
-"""Tokens to train on: about 25 epochs, but a minute's worth at least and a few minutes' at most
+"""Tokens to train on: about 20 epochs, but a minute's worth at least and a few minutes' at most
 (a text longer than that is read once)."""
-# Characters of text up to which a size of network is chosen, its width and its dropout: the wider
-# the network, the more text it takes to fill it before it learns by heart.
-_SIZES = ((50_000, 128, 0.4), (2_000_000, 256, 0.3), (float("inf"), 384, 0.1))
+
+
+class Size(NamedTuple):
+    """A network for texts of up to so many characters.
+
+    The wider it is, the more text it takes before it learns by heart; the fewer passages step
+    together, the more steps a short text gives.
+    """
+
+    characters: float
+    width: int
+    dropout: float
+    passages: int
+
+
+SIZES = (
+    Size(50_000, 128, 0.4, 8),
+    Size(300_000, 256, 0.3, 8),
+    Size(2_000_000, 256, 0.2, 16),
+    Size(float("inf"), 384, 0.1, 32),
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +78,9 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
     distinct = len(set(text))
     tokenizer = "character" if distinct <= MOST_CHARACTERS else "byte"
     size = len(text) if tokenizer == "character" else len(text.encode())
-    width, dropout = next((w, d) for limit, w, d in _SIZES if len(text) <= limit)
+    network = next(size for size in SIZES if len(text) <= size.characters)
     tokens = max(len(text), min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
+    budget = f"{tokens / 1e6:.1f}M tokens"
     passage = max(100, min(2000, len(text) // FEWEST_DOCUMENTS))
     share = 0.05 if len(text) > 500_000 else 0.1
     lines = kind == "lines"
@@ -70,13 +90,17 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
         "corpus": {"source": str(path), "documents": kind, "passage_characters": passage},
         "splits": {"validation": share, "test": share},
         "tokenizer": {"kind": tokenizer},
-        "model": {"hidden_size": width, "embedding_size": width // 4, "dropout": dropout},
+        "model": {
+            "hidden_size": network.width,
+            "embedding_size": network.width // 4,
+            "dropout": network.dropout,
+        },
         "training": {
             "feed": "documents" if lines else "stream",
-            "batch_size": 64 if lines and len(text) > 100_000 else 32,
-            "bptt": 128,
+            "batch_size": 4 * network.passages if lines else network.passages,
+            "bptt": BPTT,
             "learning_rate": 0.004,
-            "budget": f"{tokens / 1e6:.1f}M tokens",
+            "budget": budget,
         },
         "generation": {
             "count": 1000 if lines else 50,
@@ -89,11 +113,13 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("encoding", encoding, "as detected"),
         Choice("tokenizer", f"{tokenizer}s", f"{distinct:,} distinct characters"),
         Choice("held out", f"{share:.0%} + {share:.0%}", "validation and test, by document"),
-        Choice("network", f"LSTM 1×{width}", f"{len(text):,} characters of text"),
-        Choice("sequences", _sequences(lines, longest), "gradients flow back that far"),
+        Choice("network", f"LSTM 1×{network.width}", f"{len(text):,} characters of text"),
         Choice(
-            "budget", f"{tokens / 1e6:.1f}M tokens", f"{tokens / size:.0f} readings of the text"
+            "sequences",
+            _sequences(lines, longest),
+            "gradients flow back that far, the state further",
         ),
+        Choice("budget", budget, f"{tokens / size:.0f} readings of the text"),
     )
     experiment = from_values(values, overrides, origin=str(path))
     return Advice(experiment, choices)
@@ -119,7 +145,7 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
 
 
 def _sequences(lines: bool, longest: int) -> str:
-    return f"whole lines, up to {longest}" if lines else "128 tokens, state carried on"
+    return f"lines of up to {longest}" if lines else f"{BPTT} tokens"
 
 
 def _name(path: Path) -> str:

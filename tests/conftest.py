@@ -62,7 +62,8 @@ def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment:
     finished = subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments],
         cwd=cwd or home,
-        env={**kept, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
+        env={**kept, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        | environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -77,6 +78,7 @@ def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # tiny models gain nothing from more, and tests may share the cores
 
 
 @pytest.fixture(scope="session")

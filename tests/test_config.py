@@ -14,7 +14,9 @@ def test_every_shipped_config_loads(path: Path):
 
 def test_a_misspelt_key_and_a_bad_number_are_reported_together(tmp_path: Path):
     path = tmp_path / "bad.toml"
-    path.write_text('[corpus]\nsource = "x"\n[model]\nhiden_size = 3\n[training]\nbatch_size = -1\n')
+    path.write_text(
+        '[corpus]\nsource = "x"\n[model]\nhiden_size = 3\n[training]\nbatch_size = -1\n'
+    )
     with pytest.raises(ConfigError) as caught:
         load(path)
     message = str(caught.value)

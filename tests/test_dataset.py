@@ -84,7 +84,9 @@ def test_texts_in_memory_make_the_arrays_that_shards_make(corpus: Corpus, tokens
 
 
 def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
-    with pytest.raises(DatasetError, match=r"no Parquet shards in .*tokens-\*\.parquet.*rnnlm train"):
+    with pytest.raises(
+        DatasetError, match=r"no Parquet shards in .*tokens-\*\.parquet.*rnnlm train"
+    ):
         load_split(str(tmp_path), "train")
     shard = next(Path(tokens.uri).glob("tokens-*.parquet"))
     shard.write_bytes(shard.read_bytes()[:100])

@@ -56,7 +56,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_old_content(tmp_path: Path
         pytest.skip("mounting a small disk is not permitted here")
     try:
         write_bytes(disk / "file", b"old")
-        with pytest.raises(StorageError, match="No space left on device .*intact"):
+        with pytest.raises(StorageError, match=r"No space left on device .*intact"):
             write_bytes(disk / "file", os.urandom(1_000_000))
         assert (disk / "file").read_bytes() == b"old"
         assert len([*disk.iterdir()]) == 1

@@ -66,9 +66,7 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path):
     experiment = tiny_experiment(
         training={"budget": "150 epochs", "learning_rate": 0.02, "patience": 1000}
     )
-    uri = dataset.tokenize(
-        corpus.uri, corpus.digest, experiment.tokenizer, tmp_path / "tokens"
-    ).uri
+    uri = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, tmp_path / "tokens").uri
     train(uri, experiment, tmp_path / "model")
     assert read_history(str(tmp_path / "model"))[-1]["train/nll_nats_per_token"] < 0.1
 

@@ -8,8 +8,8 @@ import pytest
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import GenerationError
-from rnnlm.generation.gallery import draw
 from rnnlm.generation.forms import Color
+from rnnlm.generation.gallery import draw
 from rnnlm.generation.job import MANIFEST_FILE, TEXTS_SCHEMA, TextDataSet, generate
 from rnnlm.models import build
 from rnnlm.progress import Progress
@@ -105,7 +105,11 @@ def test_jsonl_and_txt_hold_the_same_texts(model: Path, tmp_path: Path):
 
 
 def test_a_gallery_is_a_picture_with_the_colours_in_it(tmp_path: Path):
-    draw([Color("pure $red$ & \\{", 255, 0, 0), Color("x" * 60, 0, 0, 255)], "two", tmp_path / "g.png")
+    draw(
+        [Color("pure $red$ & \\{", 255, 0, 0), Color("x" * 60, 0, 0, 255)],
+        "two",
+        tmp_path / "g.png",
+    )
     pixels = (matplotlib.image.imread(tmp_path / "g.png")[..., :3] * 255).round()
     found = {tuple(pixel) for row in pixels.astype(int).tolist() for pixel in map(tuple, row)}
     assert {(255, 0, 0), (0, 0, 255)} <= found

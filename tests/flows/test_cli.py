@@ -1,0 +1,303 @@
+"""The command line as a user meets it, each command in a process of its own."""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT, lines, run_cli, write_tiny
+
+STEPS = ["ingest", "tokenize", "train", "evaluate", "register", "sample"]
+
+
+def processes() -> list[str]:
+    """Return the command lines of the Prefect servers that are running."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if "flows.prefect_server" in line]
+
+
+@pytest.fixture
+def home(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained home, to change at will."""
+    copy = tmp_path / "home"
+    shutil.copytree(trained, copy)
+    database = copy / "mlruns" / "mlflow.db"  # artifacts are addressed by absolute path
+    database.write_bytes(database.read_bytes())
+    return copy
+
+
+def test_help_comes_in_half_a_second():
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "flows.cli", "--help"], check=True, cwd=ROOT, capture_output=True
+        )
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.5
+
+
+def test_training_reports_every_figure_that_was_promised(trained: Path):
+    result = json.loads((trained / "result.json").read_text())
+    assert result["model"] == "tiny"
+    assert (result["version"], result["alias"]) == (1, "champion")
+    assert len(result["run_id"]) == 32
+    assert sum(result["corpus"]["documents"].values()) == 200
+    assert len(result["corpus"]["digest"]) == 64
+    test = result["test"]
+    assert test["perplexity"] == pytest.approx(math.exp(test["nll_nats_per_token"]))
+    bits = test["nll_nats_per_token"] * test["tokens"] / math.log(2) / test["characters"]
+    assert test["bits_per_character"] == pytest.approx(bits)
+    assert [*result["seconds"]] == STEPS
+    assert result["cached"] == dict.fromkeys(STEPS, False)
+    generated = result["generated"]
+    shards = sorted((trained / generated["path"]).glob("texts-*.parquet"))
+    assert sum(pq.read_metadata(shard).num_rows for shard in shards) == generated["count"] == 30
+
+
+def test_a_second_run_takes_every_step_from_the_cache(trained: Path):
+    finished = run_cli(trained, "train", "tiny.toml", "--json")
+    assert finished.status == 0, finished.err
+    first = json.loads((trained / "result.json").read_text())
+    again = finished.json
+    assert again["cached"] == dict.fromkeys(STEPS, True)
+    for part in ("version", "alias", "run_id", "test", "generated", "corpus"):
+        assert again[part] == first[part]
+    assert not processes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "runs"),
+    [
+        ([], []),
+        (["generation.temperature=0.9"], ["sample"]),
+        (["training.learning_rate=0.1"], STEPS[2:]),
+        (["tokenizer.kind=byte"], STEPS[1:]),
+        (["splits.test=0.3"], STEPS),
+    ],
+)
+def test_the_plan_says_what_would_run_and_why(trained: Path, settings: list[str], runs: list[str]):
+    sets = [word for setting in settings for word in ("--set", setting)]
+    planned = run_cli(trained, "train", "tiny.toml", "--plan", "--json", *sets).json["plan"]
+    assert [step["step"] for step in planned] == STEPS
+    assert [step["step"] for step in planned if not step["cached"]] == runs
+    if runs:
+        key = settings[0].partition("=")[0]
+        first = next(step for step in planned if not step["cached"])
+        assert key in first["reason"]
+        assert "→" in first["reason"]
+
+
+def test_a_changed_byte_of_the_corpus_runs_everything(trained: Path, tmp_path: Path):
+    text = trained / "tiny.txt"
+    before = text.read_text()
+    try:
+        text.write_text(before.replace("red", "rad", 1))
+        planned = run_cli(trained, "train", "tiny.toml", "--plan", "--json").json["plan"]
+        assert not any(step["cached"] for step in planned)
+        assert "source changed" in planned[0]["reason"]
+    finally:
+        text.write_text(before)
+
+
+def test_a_damaged_file_is_noticed(trained: Path):
+    scores = next((trained / "data" / "scores").rglob("scores.json"))
+    good = scores.read_bytes()
+    try:
+        scores.write_bytes(good + b" ")
+        planned = run_cli(trained, "train", "tiny.toml", "--plan", "--json").json["plan"]
+        changed = [step for step in planned if not step["cached"]]
+        assert [(step["step"], step["reason"]) for step in changed] == [
+            ("evaluate", "scores.json was changed")
+        ]
+    finally:
+        scores.write_bytes(good)
+
+
+def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
+    write_tiny(tmp_path)
+    assert "no champion" not in run_cli(tmp_path, "train", "tiny.toml").err
+    worse = run_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=1 epoch")
+    assert (worse.json["version"], worse.json["alias"]) == (2, "challenger")
+    assert "worse than champion 1" in worse.json["reason"]
+
+    def aliases() -> dict[int, str | None]:
+        listed = run_cli(tmp_path, "models", "--json").json["models"]
+        return {model["version"]: model["alias"] for model in listed}
+
+    assert aliases() == {1: "champion", 2: "challenger"}
+    assert run_cli(tmp_path, "promote", "tiny", "2").status == 0
+    assert aliases() == {1: "previous", 2: "champion"}
+    assert run_cli(tmp_path, "rollback", "tiny").status == 0
+    assert aliases() == {1: "champion", 2: "previous"}
+    better = run_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=9 epochs")
+    assert (better.json["version"], better.json["alias"]) == (3, "champion")
+    assert "better than version 1" in better.json["reason"]
+    assert aliases() == {1: "previous", 2: None, 3: "champion"}
+    forced = run_cli(
+        tmp_path, "train", "tiny.toml", "--json", "--force", "--set", "training.budget=9 epochs"
+    ).json
+    assert not forced["cached"]["train"]
+
+
+def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: Path):
+    ask = ["generate", "tiny", "--count", "25", "--seed", "5", "--prefix", "red", "--json"]
+    ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]
+    finished = run_cli(trained, *ask)
+    assert finished.status == 0, finished.err
+    rows = [
+        json.loads(line)
+        for shard in sorted((tmp_path / "out").glob("*.jsonl"))
+        for line in shard.read_text().splitlines()
+    ]
+    assert [row["id"] for row in rows] == [*range(25)]
+    assert all(row["text"].startswith("red") and row["tokens"] <= 9 for row in rows)
+    assert run_cli(trained, *ask).json == finished.json
+    other = run_cli(trained, *ask, "--temperature", "2")
+    assert other.status == 1
+    assert "another job" in other.err
+
+
+def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Path):
+    promised = json.loads((trained / "result.json").read_text())["test"]
+    scored = run_cli(trained, "evaluate", "tiny@champion", "--json").json
+    assert scored["bits_per_character"] == pytest.approx(promised["bits_per_character"], rel=1e-6)
+    (tmp_path / "other.txt").write_text("ÄÖ red 1 2 3\nblue 4 5 6\n")
+    other = run_cli(trained, "evaluate", "tiny/1", "--text", str(tmp_path / "other.txt"), "--json")
+    assert other.json["unknown"] == 2
+    assert other.json["documents"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.txt"], "no file nowhere.txt"),
+        (["train", "nowhere.toml"], "cannot read config nowhere.toml"),
+        (["train", "."], "is a directory"),
+        (["train", "empty.txt"], r"empty \(0 bytes"),
+        (["train", "same.txt"], "one character only, 'a'"),
+        (["train", "binary.bin"], r"no text: tried utf-8 \(byte 0 is 0x89\)"),
+        (["train", "bad.toml"], r"hiden_size \(did you mean.*batch_size = -1"),
+        (["train", "tiny.toml", "--set", "training.budget"], "no assignment"),
+        (["generate", "nobody", "--count", "3"], r"no model 'nobody' \(there are: tiny\)"),
+        (["generate", "tiny/7", "--count", "3"], "no version '7' .*there are: 1"),
+        (["generate", "tiny@best", "--count", "3"], "no alias 'best' .*there are: champion"),
+        (["generate", "tiny", "--count", "0"], "--count '0' is out of range"),
+        (["generate", "tiny", "--count", "9" * 100_000], r"--count '999.*… is out of range"),
+        (["generate", "tiny", "--count", "many"], "--count 'many' is no number"),
+        (["generate", "tiny", "--count", "3", "--temperature", "-1"], "temperature = -1.0"),
+        (["generate", "tiny", "--count", "3", "--prefix", "Ж"], "--prefix has characters .*'Ж'"),
+        (["generate", "tiny"], "Missing option '--count'"),
+        (["evaluate", "tiny", "--text", "nowhere.txt"], "no file nowhere.txt"),
+        (["promote", "tiny", "7"], "no version '7'"),
+        (["rollback", "tiny"], "no champion before version 1"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(trained: Path, arguments: list[str], message: str):
+    (trained / "empty.txt").write_bytes(b"")
+    (trained / "same.txt").write_text("aaaa\n" * 100)
+    (trained / "binary.bin").write_bytes(b"\x89PNG\r\n\x00\x00" * 50)
+    (trained / "bad.toml").write_text(
+        '[corpus]\nsource = "tiny.txt"\n[model]\nhiden_size = 3\n[training]\nbatch_size = -1\n'
+    )
+    before = sorted(
+        str(path) for path in (trained / "data").rglob("*") if "prefect" not in str(path)
+    )
+    finished = run_cli(trained, *arguments)
+    assert finished.status != 0
+    assert finished.out == ""
+    error = finished.err.strip()
+    assert error.count("\n") == 0
+    assert error.startswith("error: ")
+    assert len(error) < 500
+    assert re.search(message, error), error
+    after = sorted(
+        str(path) for path in (trained / "data").rglob("*") if "prefect" not in str(path)
+    )
+    assert after == before
+
+
+def test_an_error_under_json_is_one_object(trained: Path):
+    finished = run_cli(trained, "generate", "nobody", "--count", "3", "--json")
+    assert finished.status == 1
+    assert "nobody" in finished.json["error"]
+
+
+def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
+    listed = run_cli(tmp_path, "corpora", "--json").json["corpora"]
+    demo = next(entry for entry in listed if entry["name"] == "colors-demo")
+    assert demo["documents"] == 949
+    assert "colors-demo" in run_cli(tmp_path, "corpora").out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal.Signals):
+    write_tiny(tmp_path)
+    command = [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"]
+    command += ["--set", "training.budget=400 epochs", "--set", "training.patience=1000"]
+    environment = {**os.environ, "RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not [*tmp_path.glob("data/models/tiny/*/best.safetensors")]:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        assert len(processes()) == 1
+        process.send_signal(how)
+        out, err = process.communicate(timeout=60)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "run the same command again to go on" in json.loads(out)["error"]
+        assert "Traceback" not in err
+        last = next(tmp_path.glob("data/models/tiny/*/last.safetensors"))
+        assert last.stat().st_size > 0
+    deadline = time.monotonic() + 15
+    while processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not processes()
+    finished = run_cli(tmp_path, *command[3:])
+    assert finished.status == 0, finished.err
+    assert finished.json["version"] == 1
+
+
+def test_two_first_runs_at_once_both_succeed(tmp_path: Path):
+    (tmp_path / "one.txt").write_text(lines(150))
+    (tmp_path / "two.txt").write_text(lines(150).upper())
+    environment = {**os.environ, "RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "train", name, "--set", "training.budget=1 epoch"],
+            cwd=tmp_path,
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one.txt", "two.txt")
+    ]
+    for process in running:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    listed = run_cli(tmp_path, "models", "--json").json["models"]
+    assert {model["name"]: model["alias"] for model in listed} == {
+        "one": "champion",
+        "two": "champion",
+    }

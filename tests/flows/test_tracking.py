@@ -1,0 +1,127 @@
+"""What MLflow and Prefect hold after a real run."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from flows import home as homes
+from flows import registry, tracking
+from flows.home import Home
+from rnnlm.config import load
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens
+from rnnlm.training import TrainedModel
+
+
+@pytest.fixture
+def client(trained: Path) -> MlflowClient:
+    return MlflowClient(Home(trained).tracking_uri)
+
+
+def test_a_run_holds_config_curves_data_samples_and_scores(trained: Path, client: MlflowClient):
+    result = json.loads((trained / "result.json").read_text())
+    run = client.get_run(result["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.hidden_size"] == "16"
+    assert run.data.params["training.budget"] == "3 epochs"
+    for split in ("train", "validation"):
+        curve = client.get_metric_history(run.info.run_id, f"{split}/nll_nats_per_token")
+        assert len({point.step for point in curve}) >= 3
+    assert run.data.metrics["test/bits_per_character"] == pytest.approx(
+        result["test"]["bits_per_character"]
+    )
+    assert run.inputs.dataset_inputs[0].dataset.digest == result["corpus"]["digest"][:36]
+    samples = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "samples")]
+    assert samples == [f"samples/temperature-{t}.txt" for t in (0.5, 0.8, 1.1)]
+    assert "bits per character" in run.data.tags["mlflow.note.content"].splitlines()[0]
+    assert run.info.run_name.startswith("tiny · lstm 1×16 · 20")
+
+
+def test_the_prefect_run_and_the_mlflow_run_name_each_other(trained: Path, client: MlflowClient):
+    run_id = json.loads((trained / "result.json").read_text())["run_id"]
+    flow_run = client.get_run(run_id).data.tags["prefect.flow_run_id"]
+    database = sqlite3.connect(trained / "data" / "prefect" / "prefect.db")
+    found = database.execute(
+        "select data from artifact where key = 'mlflow-run' and flow_run_id = ?", (flow_run,)
+    ).fetchall()
+    states = database.execute(
+        "select state_type from flow_run where id = ?", (flow_run,)
+    ).fetchall()
+    database.close()
+    assert run_id in found[0][0]
+    assert states == [("COMPLETED",)]
+
+
+def test_the_champion_loads_in_a_fresh_process_and_generates(trained: Path, tmp_path: Path):
+    script = f"""
+import json, sys, warnings
+import mlflow, pandas as pd
+mlflow.set_tracking_uri({Home(trained).tracking_uri!r})
+model = mlflow.pyfunc.load_model("models:/tiny@champion")
+ask = pd.DataFrame({{"prompt": ["red", ""]}})
+params = {{"temperature": 1.0, "top_k": 5, "top_p": 0.9, "seed": 3, "max_length": 12, "count": 2}}
+one, two = model.predict(ask, params=params), model.predict(ask, params=params)
+assert one.equals(two)
+assert not model.predict(ask, params={{**params, "seed": 4}}).equals(one)
+print(json.dumps(one.to_dict("records")))
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    rows = json.loads(finished.stdout)
+    assert [row["prompt"] for row in rows] == ["red", "red", "", ""]
+    assert all(row["text"].startswith(row["prompt"]) for row in rows)
+    assert all(len(row["text"]) <= len(row["prompt"]) + 12 for row in rows)
+
+
+def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
+    version = registry.resolve(Home(trained), "tiny")
+    folder = registry.checkpoint_path(Home(trained), version).parent.parent
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert suffixes <= {"", ".py", ".safetensors", ".yaml", ".txt", ".typed"}
+    assert not (folder / "python_model.pkl").exists()
+    assert b"pickle" not in (folder / "MLmodel").read_bytes()
+
+
+def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
+    def recorded(kind: str) -> dict[str, object]:
+        record = next((trained / "data" / kind).rglob(".step.json"))
+        result: dict[str, object] = json.loads(record.read_text())["result"]
+        return result
+
+    elsewhere = Home(tmp_path)
+    experiment = load(trained / "tiny.toml")
+    model = TrainedModel.model_validate(recorded("models"))
+    model = model.model_copy(
+        update={"uri": str(trained / "data/models/tiny" / Path(model.uri).name)}
+    )
+    corpus = Corpus.model_validate(recorded("corpora"))
+    tokens = Tokens.model_validate(recorded("tokens"))
+    run_id = tracking.ensure_run(elsewhere, experiment, corpus, tokens, model)
+    assert tracking.ensure_run(elsewhere, experiment, corpus, tokens, model) == run_id
+    client = MlflowClient(elsewhere.tracking_uri)
+    assert len(client.get_metric_history(run_id, "validation/bits_per_character")) == 3
+
+
+def test_a_version_whose_files_are_gone_says_so(trained: Path, tmp_path: Path):
+    version = registry.resolve(Home(trained), "tiny")
+    folder = registry.checkpoint_path(Home(trained), version).parent.parent
+    hidden = folder.with_name("hidden")
+    folder.rename(hidden)
+    try:
+        with pytest.raises(registry.RegistryError, match="are gone from the artifact store"):
+            registry.checkpoint_path(Home(trained), version)
+    finally:
+        hidden.rename(folder)
+
+
+def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RNNLM_HOME", "/somewhere")
+    assert homes.current().data == Path("/somewhere/data")
+    monkeypatch.delenv("RNNLM_HOME")
+    assert homes.current().data == Path("data")

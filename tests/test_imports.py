@@ -1,0 +1,50 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "rnnlm").rglob("*.py")
+)
+
+
+def test_the_library_imports_neither_prefect_nor_mlflow():
+    script = f"""
+import importlib, sys
+for name in {MODULES}:
+    importlib.import_module(name)
+heavy = [{{name.split(".")[0] for name in sys.modules}} & {{"prefect", "mlflow", "matplotlib"}}]
+assert heavy == [set()], heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    script = "import sys, rnnlm; assert not {'torch', 'numpy', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_importing_makes_no_folder(tmp_path: Path):
+    script = "import flows.cli, flows.retrain, flows.pages, flows.generation"
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("folder", ["rnnlm", "flows"])
+def test_every_public_function_has_a_docstring_that_is_a_sentence(folder: str):
+    for path in (ROOT / folder).rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if node.name == node.name.lower() and node.col_offset > 4:
+                    continue  # inner functions speak for themselves
+                text = ast.get_docstring(node)
+                assert text, f"{path.name}: {node.name} has no docstring"
+                assert text.split("\n")[0].rstrip(":.") != text.split("\n")[0], f"{node.name}"
