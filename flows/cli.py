@@ -47,13 +47,13 @@ def main() -> NoReturn:
         status = app(standalone_mode=False)
     except RnnlmError as error:
         _fail(str(error), 1, wants_json)
-    except KeyboardInterrupt:
-        _fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
     except Exception as error:
         message = getattr(error, "format_message", None)  # click's usage errors have one
         if message is None:
             raise
         _fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
+    if status == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+        _fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
     sys.exit(status if isinstance(status, int) else 0)
 
 

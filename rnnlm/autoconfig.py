@@ -132,7 +132,7 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
     blank = 1.0 - len(filled) / max(1, len(lines) - 1)
     typical = median(filled)
     long = quantiles(filled, n=10)[-1] if len(filled) > 1 else typical
-    wrapped = long >= 50 and sum(0.75 * long <= size <= 1.1 * long for size in filled) > (
+    wrapped = long >= 40 and sum(0.75 * long <= size <= 1.1 * long for size in filled) > (
         0.5 * len(filled)
     )
     if blank > 0.05:

@@ -1,10 +1,12 @@
 """What all tests share: a home of their own, and one real run of the chain."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from flows.cli import main
 from rnnlm.config import Experiment, from_values
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +72,18 @@ def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment:
         timeout=300,
     )
     return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+def call_cli(home: Path, *arguments: str) -> Finished:
+    """Run the command line in this process: for commands that start no flow, many times faster."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNLM_HOME", str(home))
+        patch.setattr(sys, "argv", ["rnnlm", *arguments])
+        patch.chdir(home)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+            main()
+    return Finished(int(left.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(autouse=True)

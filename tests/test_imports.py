@@ -1,9 +1,6 @@
-import ast
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import ROOT
 
@@ -35,16 +32,3 @@ def test_importing_makes_no_folder(tmp_path: Path):
         [sys.executable, "-c", script], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
     )
     assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize("folder", ["rnnlm", "flows"])
-def test_every_public_function_has_a_docstring_that_is_a_sentence(folder: str):
-    for path in (ROOT / folder).rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                if node.name == node.name.lower() and node.col_offset > 4:
-                    continue  # inner functions speak for themselves
-                text = ast.get_docstring(node)
-                assert text, f"{path.name}: {node.name} has no docstring"
-                assert text.split("\n")[0].rstrip(":.") != text.split("\n")[0], f"{node.name}"

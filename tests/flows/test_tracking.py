@@ -84,8 +84,7 @@ def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert suffixes <= {"", ".py", ".safetensors", ".yaml", ".txt", ".typed"}
-    assert not (folder / "python_model.pkl").exists()
-    assert b"pickle" not in (folder / "MLmodel").read_bytes()
+    assert "model_code_path: serving.py" in (folder / "MLmodel").read_text()
 
 
 def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
