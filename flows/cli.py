@@ -266,7 +266,7 @@ def models(as_json: Json = False) -> None:
         _print_json({"models": [version.model_dump() for version in found]})
         return
     if not found:
-        console.out.print("  no models yet; `rnnlm train configs/colors-demo.toml` makes one")
+        console.out.print(f"  no models yet; `{console.program()} train FILE` makes one")
         return
     console.table(
         ["model", "version", "alias", "test bits/character", "corpus", "why"],

@@ -1,9 +1,11 @@
 """How the command line looks: steps and bars on standard error, results on standard output."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -103,6 +105,14 @@ class ConsoleReporter(Reporter):
         return "  ".join(filter(None, [said, progress.note]))
 
 
+def program() -> str:
+    """Return how to call this command line again from here: by name if it is on the path."""
+    name = Path(sys.argv[0]).name
+    if name != "rnnlm" or shutil.which(name):
+        return "rnnlm"
+    return os.path.relpath(sys.argv[0])
+
+
 def duration(seconds: float) -> str:
     """Return seconds as a person says them."""
     if seconds < 60:
@@ -132,9 +142,10 @@ def swatches(texts: Iterable[str]) -> None:
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Print aligned names and values on standard output."""
+    width = max([STEP_WIDTH, *(len(name) for name, _ in rows)])
     for name, value in rows:
-        line = Text(f"  {name:<{STEP_WIDTH}} {value}")
-        line.stylize("dim", 0, STEP_WIDTH + 2)
+        line = Text(f"  {name:<{width}} {value}")
+        line.stylize("dim", 0, width + 2)
         out.print(line, soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from rnnlm.errors import RnnlmError
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 STARTUP_SECONDS = 120.0
+MODEL_TRAINING = "?workflowType=machine_learning"  # else MLflow opens in its GenAI view
 
 
 @contextlib.contextmanager
@@ -53,11 +54,13 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
         for name in sorted({version.name for version in registry.versions(home)}):
             experiment = client.get_experiment_by_name(name)
             if experiment:
-                runs = f"{mlflow_page}/#/experiments/{experiment.experiment_id}/runs"
+                runs = (
+                    f"{mlflow_page}/#/experiments/{experiment.experiment_id}/runs{MODEL_TRAINING}"
+                )
                 addresses[f"{name} runs"] = runs
-            addresses[f"{name} model"] = f"{mlflow_page}/#/models/{name}"
+            addresses[f"{name} model"] = f"{mlflow_page}/#/models/{name}{MODEL_TRAINING}"
         if not addresses:
-            addresses["experiments"] = f"{mlflow_page}/#/experiments"
+            addresses["experiments"] = f"{mlflow_page}/#/experiments{MODEL_TRAINING}"
         yield {**addresses, "flow runs": f"{prefect_page}/runs"}
 
 

@@ -107,7 +107,7 @@ def register(
                 "reason": reason,
             },
             description=(
-                f"**{bits:.3f} bits per character** on the test split; {reason}.\n\n"
+                f"{bits:.3f} bits per character on the test split; {reason}.\n\n"
                 f"Corpus `{corpus.digest[:12]}`, {sum(corpus.documents.values()):,} documents."
             ),
             model_id=uri.rpartition("/")[2],

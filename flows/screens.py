@@ -37,8 +37,8 @@ def show_result(result: dict[str, Any]) -> None:
                 f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
             ),
             *texts_facts(generated),
-            ("more", f"rnnlm generate {result['model']} --count 10000"),
-            ("review", "rnnlm ui   (curves, samples, versions in MLflow)"),
+            ("more", f"{console.program()} generate {result['model']} --count 10000"),
+            ("review", f"{console.program()} ui   (curves, samples, versions in MLflow)"),
         ]
     )
 

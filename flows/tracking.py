@@ -267,7 +267,8 @@ def _experiment_id(client: MlflowClient, home: Home, name: str) -> str:
             return str(found.experiment_id)
         local = home.tracking_uri.startswith("sqlite:")
         location = (home.mlruns / "artifacts" / name).resolve().as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=location))
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=kind))
 
 
 def _find(client: MlflowClient, experiment: Experiment, condition: str) -> str | None:
