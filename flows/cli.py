@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SECOND_SIGNAL_AFTER = 2.0
+FULL_DISK_BYTES = 1_000_000
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,9 +50,12 @@ def main() -> NoReturn:
         _fail(str(error), 1, wants_json)
     except Exception as error:
         message = getattr(error, "format_message", None)  # click's usage errors have one
-        if message is None:
+        if message is not None:
+            _fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
+        store = type(error).__module__.partition(".")[0]
+        if store not in ("mlflow", "sqlalchemy", "prefect"):
             raise
-        _fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
+        _fail(_store_failure(store, error), 1, wants_json)
     if status == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
         _fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
     sys.exit(status if isinstance(status, int) else 0)
@@ -415,6 +419,22 @@ def _reporting() -> "Iterator[ConsoleReporter]":
         reporter.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _store_failure(store: str, error: Exception) -> str:
+    """Say what kept Prefect or MLflow from writing, first of all a full disk."""
+    import shutil  # noqa: PLC0415
+
+    from flows import home  # noqa: PLC0415
+
+    root = home.current().root
+    free = shutil.disk_usage(root).free
+    if free < FULL_DISK_BYTES:
+        return (
+            f"the disk of {root.resolve()} is full ({free:,} bytes left); finished steps are kept: "
+            "free some space, then run the same command again"
+        )
+    return f"{store}: {str(error).strip().splitlines()[0]}"
 
 
 def _print_json(value: Any) -> None:

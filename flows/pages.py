@@ -45,7 +45,8 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
         mlflow += [str((home.mlruns / "artifacts").resolve())]
         prefect = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--port"]
         prefect += [str(prefect_port)]
-        stack.enter_context(_process(mlflow, logs / "mlflow.log"))
+        idle = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # GenAI jobs: six processes
+        stack.enter_context(_process(mlflow, logs / "mlflow.log", idle))
         address = {"PREFECT_UI_API_URL": f"{prefect_page}/api"}
         stack.enter_context(_process(prefect, logs / "prefect.log", address))
         _wait(f"{mlflow_page}/health", logs / "mlflow.log")
@@ -72,14 +73,14 @@ def wait_for_interrupt() -> None:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path, extra: dict[str, str] | None = None) -> Iterator[None]:
+def _process(command: list[str], log: Path, extra: dict[str, str]) -> Iterator[None]:
     with log.open("ab") as file:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            env={**os.environ, **(extra or {})},
+            env={**os.environ, **extra},
             start_new_session=True,
         )
     try:

@@ -97,14 +97,15 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
         },
         "training": {
             "feed": "documents" if lines else "stream",
-            "batch_size": 4 * network.passages if lines else network.passages,
+            "batch_size": _lines_at_once(text) if lines else network.passages,
             "bptt": BPTT,
             "learning_rate": 0.004,
             "budget": budget,
         },
         "generation": {
             "count": 1000 if lines else 50,
-            "temperature": 0.8,
+            "batch_size": 256 if lines else 64,
+            "temperature": 0.8 if lines else 0.7,
             "max_length": min(10_000, max(50, (2 if lines else 1) * longest)),
         },
     }
@@ -142,6 +143,12 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
     if typical > 200 or wrapped:
         return "passages", f"lines of {typical:.0f} characters, wrapped or long: prose"
     return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
+
+
+def _lines_at_once(text: str) -> int:
+    """Return how many lines make about a thousand tokens, enough to keep a processor busy."""
+    typical = median(len(line) for line in text.split("\n") if line.strip())
+    return int(max(16, min(256, 1024 // typical)))
 
 
 def _sequences(lines: bool, longest: int) -> str:

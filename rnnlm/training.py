@@ -26,7 +26,7 @@ from rnnlm.errors import DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.models import LanguageModel, State, build, detach_state
 from rnnlm.progress import OnProgress, Progress, silent
-from rnnlm.storage import file_digest, write_bytes
+from rnnlm.storage import append_line, file_digest, write_bytes
 
 BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
@@ -241,9 +241,7 @@ class _Run:
         if validate:
             position.validations = int(share * self.config.validations)
             row.update(self._validate())
-        self.out.mkdir(parents=True, exist_ok=True)
-        with (self.out / HISTORY_FILE).open("a", encoding="utf-8") as history:
-            history.write(json.dumps(row) + "\n")
+        append_line(self.out / HISTORY_FILE, json.dumps(row))
         return row
 
     def _validate(self) -> dict[str, float]:
