@@ -64,7 +64,7 @@ def windows(
         feed: `documents`: a window holds whole documents of similar length. `stream`: each lane
             takes `bptt` tokens of its document at a time and the next document when that ends.
         batch_size: Lanes.
-        bptt: Tokens per window of the `stream` feed.
+        bptt: Tokens per window of the `stream` feed; fewer where no lane has so many left.
         order: Shuffles the documents; None takes the longest first.
     """
     if feed == "documents":
@@ -109,7 +109,8 @@ def _stream_windows(
             positions[lane] = 0
         if (documents < 0).all():
             return
-        yield _window(arrays, documents, positions, bptt)
+        longest = int((lengths[documents] - positions)[documents >= 0].max())
+        yield _window(arrays, documents, positions, min(bptt, longest))
         positions = positions + bptt
 
 

@@ -19,8 +19,8 @@ from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import write_json
 
 SCORES_FILE = "scores.json"
-BATCH_SIZE = 32
-WINDOW_TOKENS = 256
+BATCH_SIZE = 64
+WINDOW_TOKENS = 128
 
 
 @dataclass(frozen=True)
