@@ -21,10 +21,11 @@ import rnnlm
 from flows import serving
 from flows.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
+from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
-from rnnlm.corpora.ingestion import Corpus
-from rnnlm.errors import RegistryError
-from rnnlm.evaluation import TestScores
+from rnnlm.corpora.ingestion import Corpus, read_documents
+from rnnlm.errors import RegistryError, RnnlmError
+from rnnlm.evaluation import TestScores, evaluate
 from rnnlm.training import TrainedModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -84,14 +85,15 @@ def register(
 ) -> Version:
     """Package a checkpoint, register it, and make it champion if it is the first or the best.
 
-    Versions compare by bits per character on the test split; where the corpus has changed since,
-    the new version takes over, for the old score is of another text.
+    Versions compare by bits per character on the same test split: where the corpus has changed
+    since, the champion is scored again on the new one. No document of it was trained on, for a
+    document's split is decided by its own text.
     """
     client = connect(home)
     bits = scores.figures["bits_per_character"]
     with _moving(home):
         champion = by_alias(home, experiment.name, CHAMPION)
-        wins, reason = _compare(champion, corpus, bits)
+        wins, reason = _compare(home, champion, corpus, bits)
         uri = _package(home, experiment, model, run_id)
         if not client.search_registered_models(f"name = '{experiment.name}'"):
             client.create_registered_model(experiment.name)
@@ -217,21 +219,37 @@ def rollback(home: Home, name: str) -> Version:
     return resolve(home, name)
 
 
+def rescore(home: Home, version: Version, corpus_uri: str) -> float:
+    """Return a version's bits per character on the test split of a corpus, by its own tokenizer.
+
+    Raises:
+        RegistryError: The version's files are gone.
+        CorpusError: There is no corpus in `corpus_uri`.
+    """
+    loaded = checkpoint.load(checkpoint_path(home, version))
+    arrays = dataset.from_texts(loaded.tokenizer, read_documents(corpus_uri, "test"))
+    return evaluate(loaded.model, arrays).score.bits_per_character
+
+
 def shorten_error(error: BaseException) -> str:
     """Return the first line of an error's message, at most 120 characters."""
     return str(error).strip().split("\n")[0][:120]
 
 
-def _compare(champion: Version | None, corpus: Corpus, bits: float) -> tuple[bool, str]:
-    """Decide whether a score beats the champion's, and say why."""
+def _compare(home: Home, champion: Version | None, corpus: Corpus, bits: float) -> tuple[bool, str]:
+    """Decide whether a score beats the champion's on the same text, and say why."""
     if champion is None:
         return True, "the first version"
-    theirs = champion.test_bits_per_character
+    theirs, where = champion.test_bits_per_character, ""
     if champion.corpus_digest != corpus.digest:
-        return True, f"the corpus changed since version {champion.version}"
+        where = " on the changed corpus"
+        try:
+            theirs = rescore(home, champion, corpus.uri)
+        except RnnlmError as error:
+            return True, f"version {champion.version} cannot be scored: {shorten_error(error)}"
     if bits < theirs:
-        return True, f"{theirs - bits:.3f} bits better than version {champion.version}"
-    return False, f"{bits - theirs:.3f} bits worse than champion {champion.version}"
+        return True, f"{theirs - bits:.3f} bits better than version {champion.version}{where}"
+    return False, f"{bits - theirs:.3f} bits worse than champion {champion.version}{where}"
 
 
 def _crown(client: MlflowClient, name: str, number: int, champion: Version | None) -> None:

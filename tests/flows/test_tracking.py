@@ -13,9 +13,10 @@ from flows import home as homes
 from flows import registry, tracking
 from flows.home import Home
 from rnnlm.config import load
-from rnnlm.corpora.ingestion import Corpus
+from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.dataset import Tokens
 from rnnlm.training import TrainedModel
+from tests.conftest import lines
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert suffixes <= {"", ".py", ".safetensors", ".yaml", ".txt", ".typed"}
-    assert "model_code_path: serving.py" in (folder / "MLmodel").read_text()
+    assert "loader_module: mlflow.pyfunc.loaders.code_model" in (folder / "MLmodel").read_text()
 
 
 def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
@@ -105,6 +106,17 @@ def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
     assert tracking.ensure_run(elsewhere, experiment, corpus, tokens, model) == run_id
     client = MlflowClient(elsewhere.tracking_uri)
     assert len(client.get_metric_history(run_id, "validation/bits_per_character")) == 3
+
+
+def test_a_champion_is_scored_again_on_another_corpus(trained: Path, tmp_path: Path):
+    version = registry.resolve(Home(trained), "tiny")
+    same = registry.rescore(Home(trained), version, str(trained / version.corpus_uri))
+    assert same == pytest.approx(version.test_bits_per_character, rel=1e-5)
+    (tmp_path / "other.txt").write_text(lines(200).upper())
+    experiment = load(trained / "tiny.toml")
+    config = experiment.corpus.model_copy(update={"source": str(tmp_path / "other.txt")})
+    other = ingest(config, experiment.splits, tmp_path / "corpus")
+    assert registry.rescore(Home(trained), version, other.uri) > same
 
 
 def test_a_version_whose_files_are_gone_says_so(trained: Path, tmp_path: Path):
