@@ -379,15 +379,17 @@ def _show_move(version: "Version", as_json: bool) -> None:
 
 def _count(text: str) -> int:
     """Read a number of texts: digits, `20k`, `1M`, `1e6`."""
+    from decimal import Decimal, InvalidOperation  # noqa: PLC0415
+
     from rnnlm.config import MAX_COUNT, shorten  # noqa: PLC0415
 
     scale = {"k": 1000, "M": 1_000_000}.get(text[-1:], 1)
     digits = text[:-1] if scale > 1 else text
     try:
-        amount = float(digits.replace("_", "").replace(",", "")) * scale
-    except ValueError:
+        amount = Decimal(digits.replace("_", "").replace(",", "")) * scale
+    except InvalidOperation:
         raise ConfigError(f"--count {shorten(text)} is no number (expected such as 1000)") from None
-    if not 1 <= amount <= MAX_COUNT or amount != int(amount):
+    if not amount.is_finite() or not 1 <= amount <= MAX_COUNT or amount != int(amount):
         raise GenerationError(
             f"--count {shorten(text)} is out of range (expected a whole number from 1 to "
             f"{MAX_COUNT:,})"

@@ -38,5 +38,6 @@ class Home:
 
 
 def current() -> Home:
-    """Return the home that the environment names; paths stay relative where they can."""
-    return Home(Path(os.environ.get("RNNLM_HOME") or "."))
+    """Return the home that the environment names, or the current directory, as `.`."""
+    named = os.environ.get("RNNLM_HOME")
+    return Home(Path(named).resolve() if named else Path())

@@ -88,7 +88,7 @@ def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[Train
     step = steps.train(here, experiment, tokens)
 
     def work(out: Path, tell: OnProgress) -> TrainedModel:
-        with tracking.live_run(here, experiment, corpus, tokens, step.key) as run:
+        with tracking.live_run(here, experiment, corpus, tokens, step.key, out) as run:
 
             def tell_both(progress: Progress) -> None:
                 run.log_row(progress.metrics)

@@ -35,6 +35,7 @@ TEXTS_TAG = "rnnlm.texts"
 FLUSH_SECONDS = 5.0
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
+_UNFINISHED = "attributes.status != 'FINISHED'"
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 
 
@@ -99,16 +100,21 @@ class LiveRun:
 
 @contextmanager
 def live_run(
-    home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens, train_key: str
+    home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens, train_key: str, out: Path
 ) -> Iterator[LiveRun]:
-    """Open the run that a training belongs to: a new one, or the interrupted one.
+    """Open the run that a training belongs to: a new one, or the one that `out` goes on from.
 
     It ends as FINISHED, FAILED, or KILLED where the training was interrupted.
     """
     client = connect(home)
-    run_id = _unfinished(client, experiment, train_key) or _create(
-        client, home, experiment, corpus, tokens, {TRAIN_KEY_TAG: train_key}
-    )
+    history = read_history(str(out))
+    condition = f"tags.`{TRAIN_KEY_TAG}` = '{train_key}'"
+    run_id = _find(client, experiment, condition if history else f"{condition} and {_UNFINISHED}")
+    if run_id is None:
+        tags = {TRAIN_KEY_TAG: train_key}
+        run_id = _create(client, home, experiment, corpus, tokens, tags)
+        for row in history:
+            _log_metrics(client, run_id, _metrics(row))
     client.update_run(run_id, status="RUNNING")
     run = LiveRun(client, run_id)
     try:
@@ -279,11 +285,6 @@ def _find(client: MlflowClient, experiment: Experiment, condition: str) -> str |
         [found.experiment_id], condition, max_results=1, order_by=["attributes.start_time DESC"]
     )
     return str(runs[0].info.run_id) if runs else None
-
-
-def _unfinished(client: MlflowClient, experiment: Experiment, train_key: str) -> str | None:
-    condition = f"tags.`{TRAIN_KEY_TAG}` = '{train_key}' and attributes.status != 'FINISHED'"
-    return _find(client, experiment, condition)
 
 
 def _describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:

@@ -244,10 +244,7 @@ def override(config: GenerationConfig, changes: Mapping[str, Any]) -> Generation
     try:
         return GenerationConfig.model_validate({**config.model_dump(), **given})
     except ValidationError as error:
-        faults = "; ".join(
-            _describe(fault).removeprefix("unknown key ") for fault in error.errors()
-        )
-        raise ConfigError(faults) from error
+        raise ConfigError("; ".join(_describe(fault) for fault in error.errors())) from error
 
 
 def shorten(value: object, limit: int = 40) -> str:

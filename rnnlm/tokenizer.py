@@ -112,17 +112,14 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of `text`, shape (bytes,)."""
-        data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+        data = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
         ids: TokenIds = data.astype(np.int64) + 1
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`; a torn character becomes U+FFFD."""
         data = bytes(index - 1 for index in ids if index != BOUNDARY_ID)
-        try:
-            return data.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            return data.decode("utf-8", "replace")
+        return data.decode("utf-8", "replace")
 
     def to_json(self) -> dict[str, Any]:
         """Return the kind; there is nothing else to say."""

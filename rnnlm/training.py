@@ -22,7 +22,7 @@ from torch.nn import functional
 from rnnlm import checkpoint, dataset
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, TrainingConfig, parse_budget
-from rnnlm.errors import DivergenceError
+from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.models import LanguageModel, State, build, detach_state
 from rnnlm.progress import OnProgress, Progress, silent
@@ -76,6 +76,7 @@ class Position:
     rows: int = 0
     best_nll_nats: float = math.inf
     best_step: int = 0
+    best_digest: str = ""
     best_bits_per_character: float = math.inf
     worse_in_a_row: int = 0
     interval_nll_nats: float = 0.0
@@ -120,7 +121,13 @@ def read_history(uri: str) -> list[dict[str, float]]:
     path = Path(uri) / HISTORY_FILE
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    rows = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # a line that a full disk or a power cut left torn
+            break
+    return rows
 
 
 def learning_rate(config: TrainingConfig, share: float) -> float:
@@ -136,10 +143,20 @@ def learning_rate(config: TrainingConfig, share: float) -> float:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that `auto`, `cpu` or `cuda` names on this machine."""
+    """Return the device that `auto`, `cpu` or `cuda` names on this machine.
+
+    Raises:
+        ConfigError: That GPU is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"training.device = {name!r}, but torch sees {torch.cuda.device_count()} GPUs here; "
+            "say training.device=auto"
+        )
+    return device
 
 
 class _Run:
@@ -253,9 +270,9 @@ class _Run:
             position.best_step = position.step
             position.worse_in_a_row = 0
             facts = {"step": position.step, "tokens": position.tokens, **score.figures()}
-            checkpoint.save(
-                self.out / BEST_FILE, self.model, self.tokenizer, self.experiment, facts
-            )
+            path = self.out / BEST_FILE
+            checkpoint.save(path, self.model, self.tokenizer, self.experiment, facts)
+            position.best_digest = file_digest(path)
         else:
             position.worse_in_a_row += 1
         return {
@@ -319,8 +336,13 @@ class _Run:
             (self.out / HISTORY_FILE).unlink(missing_ok=True)
             return
         tensors, facts = checkpoint.load_tensors(path)
+        position = Position(**facts)
+        best = self.out / BEST_FILE
+        if position.best_step and not (best.is_file() and _is_later_or_same(best, position)):
+            write_bytes(self.out / HISTORY_FILE, b"")  # the best is gone: from the beginning
+            return
         checkpoint.load_weights(self.model, tensors, path)
-        self.position = Position(**facts)
+        self.position = position
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
@@ -337,6 +359,20 @@ class _Run:
         write_bytes(
             self.out / HISTORY_FILE, "".join(json.dumps(row) + "\n" for row in kept).encode()
         )
+
+
+def _is_later_or_same(best: Path, position: Position) -> bool:
+    """Tell whether the best checkpoint on disk is the position's, or of a step after it.
+
+    It is later where the process was killed between the two files; the steps up to it are run
+    again and write it again.
+    """
+    if file_digest(best) == position.best_digest:
+        return True
+    try:
+        return bool(checkpoint.load_tensors(best)[1]["step"] > position.step)
+    except CheckpointError:
+        return False
 
 
 def _optimizer(model: LanguageModel, config: TrainingConfig) -> torch.optim.Optimizer:

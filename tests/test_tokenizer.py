@@ -8,7 +8,7 @@ from rnnlm import tokenizer as tokenizers
 from rnnlm.errors import TokenizerError
 from rnnlm.tokenizer import BOUNDARY_ID, ByteTokenizer, CharacterTokenizer, check_known
 
-any_text = st.text(alphabet=st.characters(exclude_categories=[]))
+any_text = st.text()  # any Unicode but lone surrogates, which no file can hold
 
 
 @given(any_text)
@@ -48,6 +48,7 @@ def test_no_text_encodes_to_the_boundary(text: str):
 
 def test_a_torn_character_is_replaced():
     tokenizer = ByteTokenizer()
+    tokenizer.decode([0xED + 1, 0xA0 + 1, 0x80 + 1]).encode()  # a lone surrogate could not be
     assert tokenizer.decode(tokenizer.encode("é")[:1]) == "\ufffd"
 
 

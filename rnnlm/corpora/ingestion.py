@@ -78,7 +78,7 @@ def read_text(config: CorpusConfig) -> tuple[str, str]:
         text, encoding = reading.decode(path.read_bytes(), config.encoding, str(path))
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror}") from error
-    visible = set(text) - set(" \t\n")
+    visible = {character for character in set(text) if not character.isspace()}
     if not visible:
         raise CorpusError(f"{path} is empty (expected text); nothing to learn from")
     if len(visible) == 1:
@@ -157,6 +157,12 @@ def read_documents(uri: str, split: Split) -> list[str]:
 
 def _existing_file(source: str) -> Path:
     path = Path(source)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise CorpusError(f"cannot read {shorten(source)}: {error.strerror}") from error
     if path.is_dir():
         raise CorpusError(f"{source} is a directory (expected a text file); name a file in it")
     if not path.exists():

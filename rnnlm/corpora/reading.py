@@ -3,7 +3,7 @@
 import codecs
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from charset_normalizer import from_bytes
 
@@ -21,7 +21,14 @@ LEGACY_ENCODINGS += ["shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
 """What an unmarked text that is not UTF-8 is tried as; among equally likely ones, the first."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_SENTENCE_END = re.compile(r"(?<=[.!?…。])[\"'”’)]*\s+")
+_PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
+_BREAKS = (
+    _PARAGRAPH_END,
+    re.compile(r"\n"),
+    re.compile(r"[.!?…。][\"'”’)]*\s+"),
+    re.compile(r"\s+"),
+)
+"""Where a text may be cut, best places first; the cut is behind the match."""
 
 
 def decode(data: bytes, encoding: str, origin: str) -> tuple[str, str]:
@@ -67,22 +74,21 @@ def lines(text: str) -> Iterator[str]:
 def passages(text: str, characters: int) -> Iterator[str]:
     """Yield passages of about `characters` characters that end where a paragraph ends.
 
-    Where a passage ends depends on the hash of its last paragraph, not on a running count, so that
-    an edit changes the passages around it and leaves the rest of the text cut as it was. A
-    paragraph much longer than a passage is cut at line ends, sentence ends or spaces.
+    Passages are slices of the text: nothing between their first and last visible character is
+    changed. Where one ends depends on the hash of its last paragraph, not on a running count, so
+    that an edit changes the passages around it and leaves the rest cut as it was. A paragraph much
+    longer than a passage is cut at line ends, sentence ends or spaces.
     """
     gathered: list[str] = []
     size = 0
-    for paragraph in _paragraphs(text, characters):
-        gathered.append(paragraph)
-        size += len(paragraph) + 2
-        mean = max(1.0, characters / max(1, len(paragraph) + 2))
-        ends_here = _unit_hash(paragraph) < 2.0 / mean
+    for piece in _pieces(text, 2 * characters, _BREAKS):
+        gathered.append(piece)
+        size += len(piece)
+        ends_here = _unit_hash(piece) < 2.0 * len(piece) / characters
         if size >= 2 * characters or (size >= characters / 2 and ends_here):
-            yield "\n\n".join(gathered)
+            yield from _visible("".join(gathered))
             gathered, size = [], 0
-    if gathered:
-        yield "\n\n".join(gathered)
+    yield from _visible("".join(gathered))
 
 
 def _candidates(data: bytes) -> Iterator[str]:
@@ -98,26 +104,24 @@ def _candidates(data: bytes) -> Iterator[str]:
     yield from [likely[0].encoding] if likely else LEGACY_ENCODINGS[:2]
 
 
-def _paragraphs(text: str, characters: int) -> Iterator[str]:
-    for paragraph in re.split(r"\n\s*\n", text):
-        stripped = paragraph.strip("\n").rstrip()
-        if not stripped.strip():
-            continue
-        if len(stripped) <= 2 * characters:
-            yield stripped
+def _pieces(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[str]:
+    """Cut a text into slices that end at the best breaks; only overlong ones at the next best."""
+    if not breaks:
+        yield from (text[start : start + longest] for start in range(0, len(text), longest))
+        return
+    start = 0
+    for end in [*(match.end() for match in breaks[0].finditer(text)), len(text)]:
+        piece, start = text[start:end], end
+        if len(piece) <= longest:
+            yield piece
         else:
-            yield from _pieces(stripped, characters)
+            yield from _pieces(piece, longest, breaks[1:])
 
 
-def _pieces(paragraph: str, characters: int) -> Iterator[str]:
-    """Cut an overlong paragraph at the best places there are, each piece within `characters`."""
-    for pattern in (re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+")):
-        parts = pattern.split(paragraph)
-        if max(len(part) for part in parts) <= 2 * characters:
-            yield from (part for part in parts if part.strip())
-            return
-    for start in range(0, len(paragraph), characters):
-        yield paragraph[start : start + characters]
+def _visible(passage: str) -> Iterator[str]:
+    """Yield the passage without blank ends, unless nothing is left."""
+    if passage.strip():
+        yield passage.strip("\n").rstrip()
 
 
 def _unit_hash(text: str) -> float:
