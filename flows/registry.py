@@ -5,10 +5,12 @@ not make it. Aliases move under a lock, so that two flows never leave two champi
 """
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 from filelock import FileLock
@@ -33,6 +35,7 @@ ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 _SCORE_TAG = "test_bits_per_character"
 _TEST_TAG = "corpus_digest"
 _CORPUS_TAG = "corpus_uri"
+_PLACED_TAG = "alias_decided"  # set last: a version without it was left half registered
 
 
 class Version(BaseModel):
@@ -68,8 +71,9 @@ class Version(BaseModel):
 
 
 def find(home: Home, name: str, digest: str) -> Version | None:
-    """Return the newest version that holds a checkpoint, or None."""
+    """Return the newest version that holds a checkpoint and was given its place, or None."""
     condition = f"name = '{name}' and tags.`{CHECKPOINT_TAG}` = '{digest}'"
+    condition += f" and tags.`{_PLACED_TAG}` = 'yes'"
     found = connect(home).search_model_versions(condition, max_results=100)
     newest = max(found, key=lambda v: int(v.version), default=None)
     return _version(home, newest) if newest else None
@@ -86,8 +90,8 @@ def register(
     """Package a checkpoint, register it, and make it champion if it is the first or the best.
 
     Versions compare by bits per character on the same test split: where the corpus has changed
-    since, the champion is scored again on the new one. No document of it was trained on, for a
-    document's split is decided by its own text.
+    since, the champion is scored again on the new one. A document's split is decided by its own
+    text, so no line of it was trained on; passages that an edit cut anew may share some text.
     """
     client = connect(home)
     bits = scores.figures["bits_per_character"]
@@ -119,6 +123,7 @@ def register(
             _crown(client, experiment.name, number, champion)
         else:
             client.set_registered_model_alias(experiment.name, CHALLENGER, str(number))
+        client.set_model_version_tag(experiment.name, str(number), _PLACED_TAG, "yes")
     return _version(home, client.get_model_version(experiment.name, str(number)))
 
 
@@ -176,8 +181,10 @@ def by_alias(home: Home, name: str, alias: str) -> Version | None:
     """Return the version that an alias names, or None."""
     try:
         return _version(home, connect(home).get_model_version_by_alias(name, alias))
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def versions(home: Home, name: str | None = None) -> list[Version]:
@@ -267,6 +274,7 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     defaults = experiment.generation.model_dump() | {"count": 1}
     with (
+        _library_code() as code,
         warnings.catch_warnings(record=True),  # MLflow would have an example; `params` say enough
         mlflow.start_run(run_id=run_id, log_system_metrics=False),
     ):
@@ -274,11 +282,20 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
             name=experiment.name,
             python_model=serving.__file__,
             artifacts={serving.CHECKPOINT_ARTIFACT: model.checkpoint},
-            code_paths=[str(Path(rnnlm.__file__).parent)],
+            code_paths=[code],
             signature=serving.signature(defaults),
             pip_requirements=["torch", "numpy", "pyarrow", "pydantic", "safetensors"],
         )
     return str(info.model_uri)
+
+
+@contextmanager
+def _library_code() -> Iterator[str]:
+    """Provide a copy of the library's sources alone, without what Python compiled of them."""
+    with TemporaryDirectory() as folder:
+        source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        yield str(copy)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from filelock import FileLock
 from prefect import task
 from prefect.states import Completed
 from pydantic import BaseModel
@@ -178,6 +179,12 @@ def _describe(data_set: TextDataSet) -> str:
 
 def _perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> tuple[R, bool]:
     """Return the step's recorded result and True, or do the work, record it, and False."""
+    step.siblings.mkdir(parents=True, exist_ok=True)
+    with FileLock(step.siblings / f".{step.key}.lock"):  # another run of the same may be at it
+        return _recall_or_perform(step, work)
+
+
+def _recall_or_perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> tuple[R, bool]:
     recalled = step.recall()
     if recalled is not None:
         return recalled, True

@@ -66,10 +66,13 @@ class LiveRun:
         self._sent_at = time.monotonic()
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self._sending: Future[None] | None = None
+        logged = client.get_metric_history(run_id, "train/tokens")
+        self._last_step = max((point.step for point in logged), default=0)
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """Take a row of history; it is sent within a few seconds."""
-        self._buffer.extend(_metrics(row))
+        """Take a row of history; it is sent within a few seconds, unless the run has it already."""
+        if row.get("step", 0) > self._last_step:
+            self._buffer.extend(_metrics(row))
         if self._buffer and time.monotonic() - self._sent_at > FLUSH_SECONDS:
             self._flush()
 
@@ -113,10 +116,10 @@ def live_run(
     if run_id is None:
         tags = {TRAIN_KEY_TAG: train_key}
         run_id = _create(client, home, experiment, corpus, tokens, tags)
-        for row in history:
-            _log_metrics(client, run_id, _metrics(row))
     client.update_run(run_id, status="RUNNING")
     run = LiveRun(client, run_id)
+    for row in history:
+        run.log_row(row)
     try:
         yield run
     except Exception:

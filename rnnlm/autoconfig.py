@@ -10,14 +10,17 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal, NamedTuple
 
-from rnnlm.config import CorpusConfig, Experiment, from_values
+from rnnlm.config import Experiment, from_values
 from rnnlm.corpora.ingestion import read_text
+from rnnlm.storage import value_digest
 
 MOST_CHARACTERS = 256
 """Distinct characters above which bytes make the smaller and better-trained vocabulary."""
 FEWEST_DOCUMENTS = 100
 """Passages are made short enough that a text yields about this many, where it can."""
 BPTT = 100
+LONGEST_WHOLE = 1000
+"""Characters of a line up to which gradients flow through all of it; memory grows with it."""
 EPOCHS = 20
 FEWEST_TOKENS, MOST_TOKENS = 1_000_000, 6_000_000
 """Tokens to train on: about 20 epochs, but a minute's worth at least and a few minutes' at most
@@ -73,13 +76,18 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
         CorpusError: The file cannot be used; see `rnnlm.corpora.ingestion.read_text`.
         ConfigError: An override is wrong.
     """
-    text, encoding = read_text(CorpusConfig(source=str(path)))
+    given = from_values(
+        {"name": "text", "corpus": {"source": str(path)}}, overrides, origin=str(path)
+    ).corpus
+    text, encoding = read_text(given)
     kind, why_documents = _document_kind(text)
+    if "documents" in given.model_fields_set:
+        kind, why_documents = given.documents, "as set"
     distinct = len(set(text))
     tokenizer = "character" if distinct <= MOST_CHARACTERS else "byte"
     size = len(text) if tokenizer == "character" else len(text.encode())
     network = next(size for size in SIZES if len(text) <= size.characters)
-    tokens = max(len(text), min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
+    tokens = max(size, min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
     budget = f"{tokens / 1e6:.1f}M tokens"
     passage = max(100, min(2000, len(text) // FEWEST_DOCUMENTS))
     share = 0.05 if len(text) > 500_000 else 0.1
@@ -87,7 +95,12 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
     longest = max((len(line) for line in text.split("\n")), default=1) if lines else passage
     values: dict[str, Any] = {
         "name": _name(path),
-        "corpus": {"source": str(path), "documents": kind, "passage_characters": passage},
+        "corpus": {
+            "source": str(path),
+            "encoding": given.encoding,
+            "documents": kind,
+            "passage_characters": passage,
+        },
         "splits": {"validation": share, "test": share},
         "tokenizer": {"kind": tokenizer},
         "model": {
@@ -96,7 +109,7 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "dropout": network.dropout,
         },
         "training": {
-            "feed": "documents" if lines else "stream",
+            "feed": "documents" if lines and longest <= LONGEST_WHOLE else "stream",
             "batch_size": _lines_at_once(text) if lines else network.passages,
             "bptt": BPTT,
             "learning_rate": 0.004,
@@ -117,7 +130,7 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("network", f"LSTM 1×{network.width}", f"{len(text):,} characters of text"),
         Choice(
             "sequences",
-            _sequences(lines, longest),
+            _sequences(longest if lines else None),
             "gradients flow back that far, the state further",
         ),
         Choice("budget", budget, f"{tokens / size:.0f} readings of the text"),
@@ -140,7 +153,8 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
         return "passages", f"{blank:.0%} of the lines are blank: paragraphs"
     if len(filled) < FEWEST_DOCUMENTS:
         return "passages", f"{len(filled)} lines only"
-    if typical > 200 or wrapped:
+    goes_on = sum(line[:1].islower() for line in lines) > 0.3 * len(filled)
+    if typical > 200 or (wrapped and goes_on):
         return "passages", f"lines of {typical:.0f} characters, wrapped or long: prose"
     return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
 
@@ -151,10 +165,15 @@ def _lines_at_once(text: str) -> int:
     return int(max(16, min(256, 1024 // typical)))
 
 
-def _sequences(lines: bool, longest: int) -> str:
-    return f"lines of up to {longest}" if lines else f"{BPTT} tokens"
+def _sequences(longest: int | None) -> str:
+    if longest is not None and longest <= LONGEST_WHOLE:
+        return f"lines of up to {longest}"
+    return f"{BPTT} tokens"
 
 
 def _name(path: Path) -> str:
     """Turn a file's name into a model's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:100] or "text"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:90]
+    if path.stem.isascii() and name:
+        return name
+    return f"{name or 'text'}-{value_digest(path.stem)[:6]}"  # letters that a name cannot hold

@@ -150,7 +150,8 @@ def _finished(out: Path, job: dict[str, Any]) -> dict[str, Any] | None:
     if manifest.get("job") != job:
         raise GenerationError(_refusal(out))
     broken = [s for s in manifest["shards"] if not _is_intact(out / s["file"], s["sha256"])]
-    if broken:
+    drawn = manifest["data_set"]["gallery"]
+    if broken or (drawn and not (out / GALLERY_FILE).is_file()):
         path.unlink()
         return None
     return manifest
