@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -66,10 +68,11 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
 
 
 def wait_for_interrupt() -> None:
-    """Return when the user presses Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(3600)
+    """Return on Ctrl-C or SIGTERM, also where a shell started us with Ctrl-C ignored."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
 
 
 @contextlib.contextmanager
