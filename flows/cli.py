@@ -1,7 +1,5 @@
 """The command line: a thin face over the flows. Heavy imports happen inside the commands."""
 
-import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.endings import fail, print_json, store_failure
 from rnnlm.errors import ConfigError, GenerationError, RnnlmError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SECOND_SIGNAL_AFTER = 2.0
-FULL_DISK_BYTES = 1_000_000
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,17 +45,17 @@ def main() -> NoReturn:
     try:
         status = app(standalone_mode=False)
     except RnnlmError as error:
-        _fail(str(error), 1, wants_json)
+        fail(str(error), 1, wants_json)
     except Exception as error:
         message = getattr(error, "format_message", None)  # click's usage errors have one
         if message is not None:
-            _fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
+            fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
         store = type(error).__module__.partition(".")[0]
         if store not in ("mlflow", "sqlalchemy", "prefect"):
             raise
-        _fail(_store_failure(store, error), 1, wants_json)
+        fail(store_failure(store, error), 1, wants_json)
     if status == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
-        _fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
+        fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -81,7 +79,7 @@ def corpora(as_json: Json = False) -> None:
             }
         )
     if as_json:
-        _print_json({"corpora": rows})
+        print_json({"corpora": rows})
         return
     from flows import console  # noqa: PLC0415
 
@@ -132,7 +130,7 @@ def train(
         result = retrain(experiment, force=force)
         reporter.close()
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         screens.show_result(result)
 
@@ -189,7 +187,7 @@ def generate(
         )
         reporter.close()
     if as_json:
-        _print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
+        print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
         return
     from flows import console, screens  # noqa: PLC0415
 
@@ -238,7 +236,7 @@ def evaluate(
         reporter.close()
     figures = evaluation.score.figures()
     if as_json:
-        _print_json(
+        print_json(
             {
                 "model": version.name,
                 "version": version.version,
@@ -267,7 +265,7 @@ def models(as_json: Json = False) -> None:
 
     found = registry.versions(home.current())
     if as_json:
-        _print_json({"models": [version.model_dump() for version in found]})
+        print_json({"models": [version.model_dump() for version in found]})
         return
     if not found:
         console.out.print(f"  no models yet; `{console.program()} train FILE` makes one")
@@ -319,7 +317,7 @@ def ui(as_json: Json = False) -> None:
 
     with pages.serve(home.current()) as addresses:
         if as_json:
-            _print_json(addresses)
+            print_json(addresses)
         else:
             console.facts([*addresses.items()])
             console.out.print("\n  Ctrl-C closes the pages", style="dim")
@@ -363,14 +361,14 @@ def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:
         planned = steps.plan(here, experiment, is_registered)
     if as_json:
         rows = [{"step": s.name, "cached": s.cached, "reason": s.reason} for s in planned]
-        _print_json({"model": experiment.name, "plan": rows})
+        print_json({"model": experiment.name, "plan": rows})
     else:
         screens.show_plan(planned)
 
 
 def _show_move(version: "Version", as_json: bool) -> None:
     if as_json:
-        _print_json(version.model_dump())
+        print_json(version.model_dump())
         return
     from flows import console  # noqa: PLC0415
 
@@ -421,38 +419,6 @@ def _reporting() -> "Iterator[ConsoleReporter]":
         reporter.close()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _store_failure(store: str, error: Exception) -> str:
-    """Say what kept Prefect or MLflow from writing, first of all a full disk."""
-    import shutil  # noqa: PLC0415
-
-    from flows import home  # noqa: PLC0415
-
-    root = home.current().root
-    free = shutil.disk_usage(root).free
-    if free < FULL_DISK_BYTES:
-        return (
-            f"the disk of {root.resolve()} is full ({free:,} bytes left); finished steps are kept: "
-            "free some space, then run the same command again"
-        )
-    return f"{store}: {str(error).strip().splitlines()[0]}"
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def _fail(message: str, status: int, wants_json: bool) -> NoReturn:
-    one_line = " ".join(message.split())
-    if wants_json:
-        _print_json({"error": one_line})
-    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    label = "\x1b[31merror:\x1b[0m" if color else "error:"
-    sys.stderr.write(f"{label} {one_line}\n")
-    sys.stderr.flush()
-    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""How a command ends: its JSON object, or its one line of error."""
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+FULL_DISK_BYTES = 1_000_000
+
+
+def store_failure(store: str, error: Exception) -> str:
+    """Say what kept Prefect or MLflow from writing, first of all a full disk."""
+    import shutil  # noqa: PLC0415
+
+    from flows import home  # noqa: PLC0415
+
+    root = home.current().root
+    free = shutil.disk_usage(root).free
+    if free < FULL_DISK_BYTES:
+        return (
+            f"the disk of {root.resolve()} is full ({free:,} bytes left); finished steps are kept: "
+            "free some space, then run the same command again"
+        )
+    return f"{store}: {str(error).strip().splitlines()[0]}"
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output, in one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def fail(message: str, status: int, wants_json: bool) -> NoReturn:
+    """End the process with one line of error and, if asked for, one object that holds it."""
+    one_line = " ".join(message.split())
+    if wants_json:
+        print_json({"error": one_line})
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    label = "\x1b[31merror:\x1b[0m" if color else "error:"
+    sys.stderr.write(f"{label} {one_line}\n")
+    sys.stderr.flush()
+    sys.exit(status)
