@@ -31,6 +31,12 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that read and tokenize; default: by the size.")
+]
 ModelReference = Annotated[
     str, typer.Argument(metavar="MODEL", help="name, name@alias or name/version.")
 ]
@@ -62,51 +68,66 @@ def main() -> NoReturn:
 @app.command()
 def corpora(as_json: Json = False) -> None:
     """List what the catalog knows."""
-    from rnnlm.corpora.catalog import CATALOG  # noqa: PLC0415
+    from flows import home  # noqa: PLC0415
+    from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
+    from rnnlm.corpora.fetching import is_here  # noqa: PLC0415
 
-    rows: list[dict[str, Any]] = []
-    for entry in CATALOG.values():
-        text = entry.read()
-        rows.append(
-            {
-                "name": entry.name,
-                "documents": text.count("\n"),
-                "bytes": len(text.encode()),
-                "licence": entry.licence,
-                "here": True,
-                "origin": entry.origin,
-                "description": entry.description,
-            }
-        )
+    cache = home.current().sources
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "form": entry.form,
+            "files": sum(len(source.files) for source in entry.sources),
+            "bytes": entry.bytes,
+            "licence": entry.licence,
+            "here": is_here(entry, cache),
+            "package": entry.package or None,
+            "addresses": sorted({s.repository or s.package for s in entry.sources}),
+            "description": entry.description,
+        }
+        for entry in sorted(catalog().values(), key=lambda entry: entry.name)
+    ]
     if as_json:
         print_json({"corpora": rows})
         return
-    from flows import console  # noqa: PLC0415
+    from flows import screens  # noqa: PLC0415
 
-    console.table(
-        ["corpus", "documents", "kB", "licence", "here", "what"],
-        [
-            [
-                row["name"],
-                f"{row['documents']:,}",
-                f"{row['bytes'] / 1000:.0f}",
-                row["licence"],
-                "yes",
-                row["description"],
-            ]
-            for row in rows
-        ],
-        right=[1, 2],
-    )
-    console.out.print("\n  your own text: rnnlm train FILE", style="dim")
+    screens.show_corpora(rows)
+
+
+@app.command()
+def inspect(
+    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="As for train.")],
+    settings: Settings = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Read, clean and tokenize a corpus, and show what it is like; train nothing."""
+    from flows import home, runtime, screens  # noqa: PLC0415
+
+    _set_workers(workers)
+    advice, experiment = _experiment(source, tuple(settings or ()))
+    if advice:
+        screens.show_advice(advice)
+    with runtime.embedded(home.current()) as server, _reporting() as reporter:
+        from flows.retrain import inspect as inspect_flow  # noqa: PLC0415
+
+        if server:
+            server.wait()
+        corpus, tokens, report = inspect_flow(experiment)
+        reporter.close()
+    if as_json:
+        parts = {"corpus": corpus, "tokens": tokens, "report": report}
+        print_json({name: part.model_dump() for name, part in parts.items()})
+    else:
+        screens.show_report(corpus, tokens, report)
 
 
 @app.command()
 def train(
     source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml file, or a text.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
-    ] = None,
+    settings: Settings = None,
+    workers: Workers = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run; run nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run every step anew.")] = False,
     as_json: Json = False,
@@ -115,8 +136,8 @@ def train(
     from flows import home, runtime, screens  # noqa: PLC0415
 
     here = home.current()
+    _set_workers(workers)
     advice, experiment = _experiment(source, tuple(settings or ()))
-    _check_source(experiment)
     if advice:
         screens.show_advice(advice)
     if plan:
@@ -209,21 +230,20 @@ def evaluate(
     """Score a model on its test split, or on any text."""
     from flows import console, home, registry  # noqa: PLC0415
     from rnnlm import checkpoint, dataset  # noqa: PLC0415
-    from rnnlm.corpora import ingestion  # noqa: PLC0415
+    from rnnlm.corpora import ingestion, preview  # noqa: PLC0415
     from rnnlm.evaluation import evaluate as score  # noqa: PLC0415
 
     here = home.current()
     version = registry.resolve(here, model)
     loaded = checkpoint.load(registry.checkpoint_path(here, version))
     if text is None:
-        documents = ingestion.read_documents(version.corpus_uri, "test")
+        documents = [*ingestion.iter_texts(version.corpus_uri, "test")]
         what = "its test split"
     else:
         config = loaded.experiment.corpus.model_copy(
-            update={"source": str(text), "encoding": "auto"}
+            update={"source": str(text), "sources": (), "encoding": "auto", "reader": "auto"}
         )
-        content, _ = ingestion.read_text(config)
-        documents, what = [*ingestion.documents_of(content, config)], str(text)
+        documents, what = [*preview.documents(config, here.sources)], str(text)
     arrays = dataset.from_texts(loaded.tokenizer, documents)
     with _reporting() as reporter:
         reporter.started("evaluate")
@@ -325,27 +345,39 @@ def ui(as_json: Json = False) -> None:
 
 
 def _experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
-    """Return the experiment that a config file says, or that a text suggests."""
-    from rnnlm import config  # noqa: PLC0415
-    from rnnlm.corpora.catalog import CATALOG  # noqa: PLC0415
+    """Return the experiment that a config file says, or that a text suggests.
 
-    path = Path(source)
-    if path.suffix == ".toml":
-        return None, config.load(path, settings)
+    A text that cannot be read is refused here, before anything starts.
+    """
+    from flows import home  # noqa: PLC0415
+    from rnnlm import config  # noqa: PLC0415
+    from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
+
+    path, cache = Path(source), home.current().sources
     shipped = Path("configs") / f"{source}.toml"
-    if source in CATALOG and not path.exists() and shipped.is_file():
-        return None, config.load(shipped, settings)
+    if source in catalog() and not path.exists() and shipped.is_file():
+        path = shipped
+    if path.suffix == ".toml":
+        from rnnlm.corpora.preview import look  # noqa: PLC0415
+
+        experiment = config.load(path, settings)
+        if experiment.corpus.source not in catalog():
+            look(experiment.corpus, cache)
+        return None, experiment
     from rnnlm.autoconfig import advise  # noqa: PLC0415
 
-    advice = advise(path, settings)
+    advice = advise(source, cache, settings)
     return advice, advice.experiment
 
 
-def _check_source(experiment: "Experiment") -> None:
-    """Refuse a source that cannot be read before anything starts."""
-    from rnnlm.corpora.ingestion import read_text  # noqa: PLC0415
+def _set_workers(workers: int | None) -> None:
+    """Hand the number of processes to the tasks, which take it from the environment."""
+    import os  # noqa: PLC0415
 
-    read_text(experiment.corpus)
+    from flows.execution import WORKERS  # noqa: PLC0415
+
+    if workers is not None:
+        os.environ[WORKERS] = str(workers)
 
 
 def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:

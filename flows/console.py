@@ -161,13 +161,19 @@ def table(
     out.print(drawn)
 
 
-def samples(texts: Sequence[str], characters: int = 700) -> None:
+def sparkline(counts: Sequence[int]) -> str:
+    """Draw counts as a line of little bars; what is not nothing shows."""
+    top = max([1, *counts])
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top)] for count in counts)
+
+
+def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> None:
     """Print sampled texts on standard output, set apart where they span lines."""
     if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
         for text in texts:
             out.print(Text(f"  {text}"), soft_wrap=True)
         return
-    for text in texts[:3]:
+    for text in texts[:at_most]:
         shown = text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0] + " …"
         for line in shown.split("\n"):
             out.print(Text(f"  │ {line}"), soft_wrap=True)

@@ -26,6 +26,11 @@ class Home:
         return self.root / "mlruns"
 
     @property
+    def sources(self) -> Path:
+        """Files of catalog corpora, as they were fetched."""
+        return self.data / "sources"
+
+    @property
     def prefect(self) -> Path:
         """Prefect's database, settings and logs."""
         return self.data / "prefect"

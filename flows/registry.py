@@ -25,7 +25,7 @@ from flows.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
-from rnnlm.corpora.ingestion import Corpus, read_documents
+from rnnlm.corpora.ingestion import Corpus, iter_texts
 from rnnlm.errors import RegistryError, RnnlmError
 from rnnlm.evaluation import TestScores, evaluate
 from rnnlm.training import TrainedModel
@@ -234,7 +234,7 @@ def rescore(home: Home, version: Version, corpus_uri: str) -> float:
         CorpusError: There is no corpus in `corpus_uri`.
     """
     loaded = checkpoint.load(checkpoint_path(home, version))
-    arrays = dataset.from_texts(loaded.tokenizer, read_documents(corpus_uri, "test"))
+    arrays = dataset.from_texts(loaded.tokenizer, [*iter_texts(corpus_uri, "test")])
     return evaluate(loaded.model, arrays).score.bits_per_character
 
 

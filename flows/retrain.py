@@ -8,8 +8,10 @@ from flows import reporting, steps, tasks
 from flows.registry import Version
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet
+from rnnlm.report import CorpusReport, read_report
 
 
 @flow(name="retrain", flow_run_name="{experiment.name}", persist_result=False)
@@ -31,6 +33,16 @@ def retrain(experiment: Experiment, force: bool = False) -> dict[str, Any]:
     return summary(corpus, scores, version, texts, reporter)
 
 
+@flow(name="inspect", flow_run_name="{experiment.name}", persist_result=False)
+def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
+    """Ingest and tokenize; return what came out, and a report of it."""
+    reporter = reporting.current() or reporting.LogReporter()
+    with reporting.watching(reporter):
+        corpus = tasks.ingest(experiment)
+        tokens = tasks.tokenize(experiment, corpus)
+    return corpus, tokens, read_report(tokens.uri)
+
+
 def summary(
     corpus: Corpus,
     scores: TestScores,
@@ -50,7 +62,9 @@ def summary(
             "digest": corpus.digest,
             "documents": corpus.documents,
             "characters": corpus.characters,
-            "encoding": corpus.encoding,
+            "encodings": corpus.encodings,
+            "dropped": corpus.dropped,
+            "cleaned": corpus.cleaned,
         },
         "test": scores.figures,
         "seconds": {step: round(outcome.seconds, 3) for step, outcome in outcomes.items()},

@@ -6,6 +6,9 @@ from typing import Any
 from flows import console
 from flows.steps import PlannedStep
 from rnnlm.autoconfig import Advice
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens
+from rnnlm.report import CorpusReport
 
 
 def show_advice(advice: Advice) -> None:
@@ -43,6 +46,89 @@ def show_result(result: dict[str, Any]) -> None:
     )
 
 
+def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the catalog."""
+
+    def status(row: Mapping[str, Any]) -> str:
+        if row["here"]:
+            return "here"
+        return "to install" if row["package"] else "to fetch"
+
+    console.table(
+        ["corpus", "files", "MB", "status", "what"],
+        [
+            [
+                row["name"],
+                row["files"] or "–",
+                f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else "–",
+                status(row),
+                row["description"],
+            ]
+            for row in rows
+        ],
+        right=[1, 2],
+    )
+    console.out.print("\n  one of these: rnnlm train configs/NAME.toml", style="dim")
+    console.out.print("  your own text: rnnlm train FILE", style="dim")
+
+
+def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
+    """Print what a corpus is like, and some of its documents as the model sees them."""
+    console.table(
+        ["split", "documents", "characters", "tokens", "unknown"],
+        [
+            [
+                split,
+                f"{corpus.documents[split]:,}",
+                f"{corpus.characters[split]:,}",
+                f"{tokens.tokens[split]:,}",
+                f"{tokens.unknown[split] / max(1, tokens.tokens[split]):.2%}",
+            ]
+            for split in corpus.documents
+        ],
+        right=[1, 2, 3, 4],
+    )
+    shortest, quarter, median, three_quarters, longest = report.length_quantiles
+    frequent = ", ".join(f"{shown(t)} {s:.1%}" for t, s in [*tokens.most_frequent.items()][:8])
+    console.out.print()
+    console.facts(
+        [
+            (
+                "lengths",
+                f"{shortest:,} {console.sparkline(report.length_counts)} {longest:,} characters, "
+                f"half of them {quarter:,} to {three_quarters:,}, median {median:,}",
+            ),
+            (
+                "tokens",
+                f"vocabulary {tokens.vocab_size:,}, {report.characters_per_token:.2f} characters "
+                f"and {report.bytes_per_token:.2f} bytes a token",
+            ),
+            ("frequent", frequent),
+            ("encodings", _files(corpus.encodings) or "Parquet"),
+            ("cleaned", _counted(corpus.cleaned) or "nothing"),
+            ("dropped", _counted(corpus.dropped) or "nothing"),
+            ("report", report.path),
+        ]
+    )
+    console.out.print(f"\n  {len(report.samples)} documents as the model sees them", style="dim")
+    console.samples(report.samples, at_most=len(report.samples))
+
+
+def shown(token: str) -> str:
+    """Return a token so that spaces and line ends can be seen."""
+    return repr(token)[1:-1].replace(" ", "␣")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _files(encodings: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{name} ({count:,} file{'s' * (count > 1)})" for name, count in encodings.items()
+    )
+
+
 def show_texts(form: str, examples: Sequence[str]) -> None:
     """Print generated texts, colours as swatches."""
     console.out.print()
@@ -56,8 +142,9 @@ def show_texts(form: str, examples: Sequence[str]) -> None:
 def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the lines about a generated data set."""
     rows = [("texts", f"{generated['count']:,} in {generated['path']}")]
-    if generated["form"] == "color":
-        rows.append(("valid", f"{generated['valid_share']:.1%} parse as `name R G B`"))
+    if generated["form"] != "text":
+        how = {"color": "`name R G B`", "recipe": "a MealMaster recipe"}[generated["form"]]
+        rows.append(("valid", f"{generated['valid_share']:.1%} parse as {how}"))
     if generated["copied_share"] is not None:
         what = "names stand" if generated["form"] == "color" else "texts stand whole"
         rows.append(

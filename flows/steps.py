@@ -8,18 +8,21 @@ no record.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from flows.home import Home
 from rnnlm.config import Experiment
-from rnnlm.corpora.ingestion import Corpus, source_digest
+from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.fetching import is_here
+from rnnlm.corpora.files import SourceFile, digest, locate
+from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet
@@ -71,7 +74,7 @@ class Step(Generic[R]):
     def remember(self, result: R, seconds: float) -> None:
         """Record a result with the digests of all files in the folder."""
         files = {
-            str(path.relative_to(self.folder)): file_digest(path)
+            str(path.relative_to(self.folder)): _Seen.of(path)._asdict()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file() and path.name not in _UNRECORDED
         }
@@ -121,13 +124,13 @@ def forced(force: bool) -> Iterator[None]:
         _forced.reset(token)
 
 
-def ingest(home: Home, experiment: Experiment) -> Step[Corpus]:
+def ingest(home: Home, experiment: Experiment, files: Sequence[SourceFile]) -> Step[Corpus]:
     """Source → documents in splits."""
     return Step(
         name="ingest",
-        version=1,
+        version=2,
         ingredients={
-            "source": source_digest(experiment.corpus),
+            "source": digest(files, home.sources),
             "corpus": experiment.corpus.model_dump(exclude={"form"}),
             "splits": experiment.splits.model_dump(),
         },
@@ -140,7 +143,7 @@ def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]
     """Documents → Parquet tokens."""
     return Step(
         name="tokenize",
-        version=1,
+        version=2,
         ingredients={
             "corpus": corpus.digest,
             "tokenizer": experiment.tokenizer.model_dump(),
@@ -231,7 +234,12 @@ def plan(
 def _walk(
     home: Home, experiment: Experiment, is_registered: Callable[[str], str | None]
 ) -> Iterator[PlannedStep]:
-    first = ingest(home, experiment)
+    entry = catalog().get(experiment.corpus.source)
+    if entry and not is_here(entry, home.sources):
+        reason = f"its files are not here yet ({entry.bytes / 1e6:.1f} MB to fetch)"
+        yield PlannedStep("ingest", False, reason)
+        return
+    first = ingest(home, experiment, locate(experiment.corpus, home.sources))
     corpus = first.recall()
     yield _planned(first, corpus)
     if corpus is None:
@@ -268,13 +276,39 @@ def _read(path: Path) -> dict[str, Any] | None:
     return record
 
 
+class _Seen(NamedTuple):
+    """A file as it was recorded.
+
+    Attributes:
+        size: Bytes.
+        modified: Time of last change, in nanoseconds.
+        sha256: Digest of its content.
+    """
+
+    size: int
+    modified: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "_Seen":
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, file_digest(path))
+
+    def holds(self, path: Path) -> bool:
+        """Return whether the file is still the same; its content is read only if it was touched."""
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) == (self.size, self.modified):
+            return True
+        return status.st_size == self.size and file_digest(path) == self.sha256
+
+
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a record's files, or None."""
-    for name, digest in record["files"].items():
+    for name, seen in record["files"].items():
         path = folder / name
         if not path.is_file():
             return f"{name} is gone"
-        if file_digest(path) != digest:
+        if not _Seen(**seen).holds(path):
             return f"{name} was changed"
     return None
 

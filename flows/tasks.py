@@ -11,9 +11,10 @@ from prefect import task
 from prefect.states import Completed
 from pydantic import BaseModel
 
-from flows import home, registry, reporting, steps, tracking
+from flows import execution, home, registry, reporting, steps, tracking
 from flows.steps import Step
 from rnnlm.config import Experiment
+from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
 from rnnlm.dataset import Tokens
@@ -21,6 +22,7 @@ from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import TestScores, score_test_split
 from rnnlm.generation.job import TextDataSet, generate
 from rnnlm.progress import OnProgress, Progress
+from rnnlm.report import write_report
 from rnnlm.training import TrainedModel
 from rnnlm.training import train as train_model
 
@@ -59,25 +61,34 @@ def as_task(function: Callable[P, tuple[R, bool, str]]) -> Callable[P, R]:
 @as_task
 def ingest(experiment: Experiment) -> tuple[Corpus, bool, str]:
     """Source → documents in splits."""
-    step = steps.ingest(home.current(), experiment)
-    corpus, cached = _perform(
-        step,
-        lambda out, tell: ingest_corpus(experiment.corpus, experiment.splits, out, tell),
-    )
+    here, config = home.current(), experiment.corpus
+    files = locate(config, here.sources, _teller("ingest"))
+    step = steps.ingest(here, experiment, files)
+
+    def work(out: Path, tell: OnProgress) -> Corpus:
+        with execution.executor(sum(file.size for file in files)) as executor:
+            return ingest_corpus(files, config, experiment.splits, out, tell, executor)
+
+    corpus, cached = _perform(step, work)
     documents, characters = sum(corpus.documents.values()), sum(corpus.characters.values())
-    return corpus, cached, f"{documents:,} documents, {characters:,} characters"
+    dropped = sum(corpus.dropped.values())
+    summary = f"{documents:,} documents, {characters:,} characters"
+    return corpus, cached, f"{summary}, {dropped:,} dropped" if dropped else summary
 
 
 @as_task
 def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]:
-    """Documents → Parquet tokens."""
+    """Documents → Parquet tokens, and a report of the corpus."""
     step = steps.tokenize(home.current(), experiment, corpus)
-    tokens, cached = _perform(
-        step,
-        lambda out, tell: tokenize_corpus(
-            corpus.uri, corpus.digest, experiment.tokenizer, out, tell
-        ),
-    )
+
+    def work(out: Path, tell: OnProgress) -> Tokens:
+        config = experiment.tokenizer
+        with execution.executor(sum(corpus.bytes.values())) as executor:
+            tokens = tokenize_corpus(corpus.uri, corpus.digest, config, out, tell, executor)
+        write_report(experiment.name, corpus, tokens, out)
+        return tokens
+
+    tokens, cached = _perform(step, work)
     total = sum(tokens.tokens.values())
     return tokens, cached, f"{total:,} tokens, vocabulary {tokens.vocab_size:,}"
 
@@ -189,15 +200,21 @@ def _recall_or_perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> 
     if recalled is not None:
         return recalled, True
     step.forget_if_forced()
-    reporter = reporting.current() or reporting.Reporter()
+    tell_reporter = _teller(step.name)
     artifact = reporting.ProgressArtifact(step.name)
 
     def tell(progress: Progress) -> None:
         artifact.update(progress)
-        reporter.progressed(step.name, progress)
+        tell_reporter(progress)
 
     began = time.monotonic()
     result = work(step.folder, tell)
     step.remember(result, time.monotonic() - began)
     artifact.close()
     return result, False
+
+
+def _teller(step: str) -> OnProgress:
+    """Return what tells the current reporter of a step's progress."""
+    reporter = reporting.current() or reporting.Reporter()
+    return lambda progress: reporter.progressed(step, progress)

@@ -27,6 +27,7 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet, sample_texts
+from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.training import TrainedModel, choose_device, read_history
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
@@ -35,6 +36,7 @@ TEXTS_TAG = "rnnlm.texts"
 FLUSH_SECONDS = 5.0
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
+SAMPLE_TOKENS = 800
 _UNFINISHED = "attributes.status != 'FINISHED'"
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 
@@ -185,7 +187,13 @@ def log_texts(
     client.log_batch(run_id, metrics=metrics)
     loaded = checkpoint.load(checkpoint_path)
     for temperature in SAMPLE_TEMPERATURES:
-        changes = {"temperature": temperature, "count": SAMPLE_COUNT, "top_k": 0, "top_p": 1.0}
+        changes = {
+            "temperature": temperature,
+            "count": SAMPLE_COUNT,
+            "top_k": 0,
+            "top_p": 1.0,
+            "max_length": min(SAMPLE_TOKENS, experiment.generation.max_length),
+        }
         sampled = sample_texts(loaded, override(experiment.generation, changes))
         between = "\n\n⁂\n\n" if any("\n" in text.text for text in sampled) else "\n"
         page = between.join(text.text for text in sampled) + "\n"
@@ -240,6 +248,9 @@ def _create(
     )
     context = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, datasets=[DatasetInput(data, context)])
+    for name in (REPORT_FILE, LENGTHS_FILE):
+        if (path := Path(tokens.uri) / name).is_file():
+            client.log_artifact(run_id, str(path), "corpus")
     _link_prefect_to(client, run_id)
     return run_id
 

@@ -5,13 +5,15 @@ Each choice comes with the observation behind it, so that a reader can disagree 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal, NamedTuple
 
 from rnnlm.config import Experiment, from_values
-from rnnlm.corpora.ingestion import read_text
+from rnnlm.corpora.preview import look
+from rnnlm.corpora.unwrapping import unwrap
 from rnnlm.storage import value_digest
 
 MOST_CHARACTERS = 256
@@ -65,41 +67,46 @@ class Advice:
     choices: tuple[Choice, ...]
 
 
-def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
-    """Look at a text file and choose documents, tokenizer, network and budget for it.
+def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
+    """Look at a corpus and choose documents, cleaning, tokenizer, network and budget for it.
 
     Args:
-        path: A text file.
+        source: A path, or what else `corpus.source` may be.
+        cache: Folder for what has to be fetched.
         overrides: `key=value` settings that win over the choices.
 
     Raises:
-        CorpusError: The file cannot be used; see `rnnlm.corpora.ingestion.read_text`.
+        CorpusError: It cannot be read; see `rnnlm.corpora.preview.look`.
         ConfigError: An override is wrong.
     """
-    given = from_values(
-        {"name": "text", "corpus": {"source": str(path)}}, overrides, origin=str(path)
-    ).corpus
-    text, encoding = read_text(given)
-    kind, why_documents = _document_kind(text)
-    if "documents" in given.model_fields_set:
-        kind, why_documents = given.documents, "as set"
+    given = from_values({"name": "text", "corpus": {"source": source}}, overrides, origin=source)
+    seen = look(given.corpus, cache)
+    is_plain = seen.reader == "text"
+    text = "\n".join(seen.texts)
+    kind, why_documents = _document_kind(text) if is_plain else ("whole", f"{seen.reader} records")
+    if "documents" in given.corpus.model_fields_set:
+        kind, why_documents = given.corpus.documents, "as set"
+    joins = unwrap(text)[1] if kind == "passages" else 0
+    is_wrapped = joins > 0.3 * text.count("\n")
     distinct = len(set(text))
     tokenizer = "character" if distinct <= MOST_CHARACTERS else "byte"
-    size = len(text) if tokenizer == "character" else len(text.encode())
-    network = next(size for size in SIZES if len(text) <= size.characters)
+    characters = round(len(text) * seen.bytes / max(1, seen.read))
+    size = characters if tokenizer == "character" else seen.bytes
+    network = next(size for size in SIZES if characters <= size.characters)
     tokens = max(size, min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
     budget = f"{tokens / 1e6:.1f}M tokens"
-    passage = max(100, min(2000, len(text) // FEWEST_DOCUMENTS))
-    share = 0.05 if len(text) > 500_000 else 0.1
-    lines = kind == "lines"
-    longest = max((len(line) for line in text.split("\n")), default=1) if lines else passage
+    passage = max(100, min(2000, characters // FEWEST_DOCUMENTS))
+    share = 0.05 if characters > 500_000 else 0.1
+    pieces = {"lines": text.split("\n"), "whole": seen.texts}.get(kind)
+    longest = max(map(len, pieces), default=1) if pieces else passage
+    fits = pieces is not None and longest <= LONGEST_WHOLE
     values: dict[str, Any] = {
-        "name": _name(path),
+        "name": _name(source),
         "corpus": {
-            "source": str(path),
-            "encoding": given.encoding,
+            "source": source,
             "documents": kind,
             "passage_characters": passage,
+            "clean": {"unwrap": is_wrapped},
         },
         "splits": {"validation": share, "test": share},
         "tokenizer": {"kind": tokenizer},
@@ -109,33 +116,35 @@ def advise(path: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "dropout": network.dropout,
         },
         "training": {
-            "feed": "documents" if lines and longest <= LONGEST_WHOLE else "stream",
-            "batch_size": _lines_at_once(text) if lines else network.passages,
+            "feed": "documents" if fits else "stream",
+            "batch_size": _texts_at_once(pieces) if fits and pieces else network.passages,
             "bptt": BPTT,
             "learning_rate": 0.004,
             "budget": budget,
         },
         "generation": {
-            "count": 1000 if lines else 50,
-            "batch_size": 256 if lines else 64,
-            "temperature": 0.8 if lines else 0.7,
-            "max_length": min(10_000, max(50, (2 if lines else 1) * longest)),
+            "count": 1000 if fits else 50,
+            "batch_size": 256 if fits else 64,
+            "temperature": 0.8 if fits else 0.7,
+            "max_length": min(10_000, max(50, (2 if fits else 1) * longest)),
         },
     }
+    why_wrapped = f"{joins:,} line ends within paragraphs" if is_wrapped else "lines as they are"
     choices = (
-        Choice("documents", f"{kind}", why_documents),
-        Choice("encoding", encoding, "as detected"),
+        Choice("documents", kind, why_documents),
+        Choice("encoding", seen.encoding or "Parquet", "as detected"),
+        *([Choice("unwrap", "yes" if is_wrapped else "no", why_wrapped)] * (kind == "passages")),
         Choice("tokenizer", f"{tokenizer}s", f"{distinct:,} distinct characters"),
         Choice("held out", f"{share:.0%} + {share:.0%}", "validation and test, by document"),
-        Choice("network", f"LSTM 1×{network.width}", f"{len(text):,} characters of text"),
+        Choice("network", f"LSTM 1×{network.width}", f"{characters:,} characters of text"),
         Choice(
             "sequences",
-            _sequences(longest if lines else None),
+            f"{kind} of up to {longest}" if fits else f"{BPTT} tokens",
             "gradients flow back that far, the state further",
         ),
         Choice("budget", budget, f"{tokens / size:.0f} readings of the text"),
     )
-    experiment = from_values(values, overrides, origin=str(path))
+    experiment = from_values(values, overrides, origin=source)
     return Advice(experiment, choices)
 
 
@@ -159,20 +168,17 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
     return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
 
 
-def _lines_at_once(text: str) -> int:
-    """Return how many lines make about a thousand tokens, enough to keep a processor busy."""
-    typical = median(len(line) for line in text.split("\n") if line.strip())
-    return int(max(16, min(256, 1024 // typical)))
+def _texts_at_once(texts: Sequence[str]) -> int:
+    """Return how many texts make about a thousand tokens, enough to keep a processor busy."""
+    typical = median(len(text) for text in texts if text.strip())
+    return int(max(16, min(256, 1024 // max(1, typical))))
 
 
-def _sequences(longest: int | None) -> str:
-    if longest is not None and longest <= LONGEST_WHOLE:
-        return f"lines of up to {longest}"
-    return f"{BPTT} tokens"
-
-
-def _name(path: Path) -> str:
-    """Turn a file's name into a model's name."""
+def _name(source: str) -> str:
+    """Turn a path into a model's name."""
+    path = Path(source.split("*", maxsplit=1)[0]) if "*" in source else Path(source)
+    while path.suffix in (".gz", ".zst", ".bz2", ".zip"):
+        path = path.with_suffix("")
     name = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:90]
     if path.stem.isascii() and name:
         return name

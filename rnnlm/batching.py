@@ -28,8 +28,8 @@ class Window:
         inputs: Token ids, shape (batch, time).
         targets: The tokens that follow, shape (batch, time).
         mask: True where a target counts; padding is False; shape (batch, time).
-        fresh: True where a lane begins a document and its state must be the initial one; shape
-            (batch,).
+        fresh: True where a lane begins a document, or a span of a long one, and its state must be
+            the initial one; shape (batch,).
         documents: Index of each lane's document, -1 for an idle lane; shape (batch,).
     """
 
@@ -88,38 +88,68 @@ def _document_windows(
         starts = np.arange(0, len(by_length), batch_size)
         for start in starts if order is None else order.permutation(starts):
             documents = by_length[start : start + batch_size]
+            none = np.zeros_like(documents)
             yield _window(
-                arrays, documents, np.zeros_like(documents), int(lengths[documents].max())
+                arrays,
+                documents,
+                none,
+                int(lengths[documents].max()),
+                lengths[documents],
+                none == 0,
             )
 
 
 def _stream_windows(
     arrays: TokenArrays, batch_size: int, bptt: int, order: np.random.Generator | None
 ) -> Iterator[Window]:
-    lengths = arrays.lengths
-    shuffled = (
-        np.argsort(-lengths, kind="stable") if order is None else order.permutation(len(lengths))
-    )
-    queue = iter(shuffled.tolist())
-    documents = np.full(min(batch_size, len(lengths)), -1, dtype=np.int64)
-    positions = np.zeros_like(documents)
+    spans = _spans(arrays, batch_size, order)
+    queue = iter(spans)
+    lanes = min(batch_size, len(spans))
+    documents = np.full(lanes, -1, dtype=np.int64)
+    starts, positions, ends = np.zeros((3, lanes), dtype=np.int64)
     while True:
-        for lane in np.flatnonzero((documents < 0) | (positions >= lengths[documents])):
-            documents[lane] = next(queue, -1)
-            positions[lane] = 0
+        for lane in np.flatnonzero((documents < 0) | (positions >= ends)):
+            documents[lane], starts[lane], ends[lane] = next(queue, (-1, 0, 0))
+            positions[lane] = starts[lane]
         if (documents < 0).all():
             return
-        longest = int((lengths[documents] - positions)[documents >= 0].max())
-        yield _window(arrays, documents, positions, min(bptt, longest))
+        longest = int((ends - positions)[documents >= 0].max())
+        yield _window(arrays, documents, positions, min(bptt, longest), ends, positions == starts)
         positions = positions + bptt
 
 
+def _spans(
+    arrays: TokenArrays, batch_size: int, order: np.random.Generator | None
+) -> list[tuple[int, int, int]]:
+    """Return (document, first token, one past its last) of what a lane takes at a time.
+
+    That is a document; for training, one that is longer than a lane's share of all tokens is cut
+    into spans of that length, so that a single long text fills all lanes.
+    """
+    lengths = arrays.lengths
+    if order is None:
+        longest_first = np.argsort(-lengths, kind="stable").tolist()
+        return [(document, 0, int(lengths[document])) for document in longest_first]
+    share = max(1, -(-len(arrays.tokens) // batch_size))
+    spans = [
+        (document, start, min(start + share, length))
+        for document, length in enumerate(lengths.tolist())
+        for start in range(0, length, share)
+    ]
+    return [spans[place] for place in order.permutation(len(spans))]
+
+
 def _window(
-    arrays: TokenArrays, documents: NDArray[np.int64], positions: NDArray[np.int64], time: int
+    arrays: TokenArrays,
+    documents: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    time: int,
+    ends: NDArray[np.int64],
+    fresh: NDArray[np.bool_],
 ) -> Window:
-    """Cut `time` tokens from each document at its position; lanes past the end are masked."""
+    """Cut `time` tokens from each document at its position; what is past `ends` is masked."""
     active = documents >= 0
-    lengths = np.where(active, arrays.lengths[documents], 0)
+    lengths = np.where(active, ends, 0)
     steps = positions[:, None] + np.arange(time)
     mask = steps < lengths[:, None]
     places = np.minimum(arrays.offsets[documents][:, None] + steps, len(arrays.tokens) - 1)
@@ -131,6 +161,6 @@ def _window(
         inputs=torch.from_numpy(inputs),
         targets=torch.from_numpy(targets),
         mask=torch.from_numpy(mask),
-        fresh=torch.from_numpy(positions == 0),
+        fresh=torch.from_numpy(fresh),
         documents=torch.from_numpy(documents.copy()),
     )

@@ -1,10 +1,22 @@
-"""Documents to Parquet token shards, and shards to arrays."""
+"""Documents to Parquet token shards, and shards to arrays.
 
-import hashlib
+A shard holds documents of one split. Their tokens are a binary column, little-endian unsigned
+integers of the type that the metadata names: a list column would be stored at four bytes a token
+and read a tenth as fast (docs/decisions/0004).
+"""
+
 import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +27,25 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.ingestion import DOCUMENTS_FILE, read_documents
+from rnnlm.corpora.ingestion import ROWS_AT_ONCE, iter_texts, shards
 from rnnlm.corpora.splitting import SPLITS, Split
-from rnnlm.errors import DatasetError, EmptySplitError
+from rnnlm.errors import DatasetError, EmptySplitError, StorageError
+from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
-from rnnlm.storage import atomic_path, write_json
-from rnnlm.tokenizer import BOUNDARY_ID, Tokenizer
+from rnnlm.storage import atomic_path, value_digest, write_json
+from rnnlm.tokenizer import BOUNDARY_ID, Encoded, Tokenizer, token_type
 
-SCHEMA_VERSION = "1"
-SHARD_PATTERN = "tokens-*.parquet"
+SCHEMA_VERSION = "2"
+SHARD_PATTERN = "tokens-{split}-*.parquet"
 TOKENIZER_FILE = "tokenizer.json"
-DOCUMENTS_PER_SHARD = 100_000
+IN_MEMORY = 2_000_000_000
+"""Bytes of tokens up to which a split is read into memory; a larger one is mapped from disk."""
+MOST_FREQUENT = 20
+COUNTED = 1_000_000
+"""Tokens named as most frequent, and how many of a shard are counted for it."""
+
+_RECORDS = "records"
+_FLAT = "flat"
 
 
 class Tokens(BaseModel):
@@ -33,11 +53,13 @@ class Tokens(BaseModel):
 
     Attributes:
         uri: Folder that holds the shards and `tokenizer.json`.
-        digest: sha256 over tokenizer and tokens, in order.
+        digest: sha256 over what decides the tokens: the corpus's digest, the tokenizer, the schema.
         corpus_digest: Digest of the corpus the tokens are of.
         vocab_size: Distinct ids, specials included.
         tokens: Tokens per split, the boundary that ends each document included.
         unknown: Tokens per split that the vocabulary has no entry for.
+        most_frequent: The most frequent tokens and their shares, counted over the first
+            `COUNTED` training tokens of each shard.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,16 +70,16 @@ class Tokens(BaseModel):
     vocab_size: int
     tokens: dict[str, int]
     unknown: dict[str, int]
+    most_frequent: dict[str, float]
 
 
 @dataclass(frozen=True)
 class TokenArrays:
-    """A split in memory.
+    """A split as arrays, in memory or mapped from disk.
 
     Attributes:
-        tokens: All documents' tokens one after another, each document closed by the boundary;
-            shape (tokens,).
-        offsets: Document n is `tokens[offsets[n]:offsets[n + 1]]`; shape (documents + 1,).
+        tokens: All documents' ids end to end, shape (tokens,).
+        offsets: Document d is `tokens[offsets[d] : offsets[d + 1]]`; shape (documents + 1,).
         characters: Characters per document, shape (documents,).
         bytes: UTF-8 bytes per document, shape (documents,).
     """
@@ -72,26 +94,26 @@ class TokenArrays:
         """Tokens per document, shape (documents,)."""
         return np.diff(self.offsets)
 
+    def first(self, tokens: int) -> "TokenArrays":
+        """Return the first documents, of about so many tokens in all, at least one."""
+        count = max(1, int(np.searchsorted(self.offsets, tokens, side="right")) - 1)
+        end = int(self.offsets[min(count, len(self.characters))])
+        return TokenArrays(
+            tokens=self.tokens[:end],
+            offsets=self.offsets[: count + 1],
+            characters=self.characters[:count],
+            bytes=self.bytes[:count],
+        )
 
-def token_type(vocab_size: int) -> Literal["uint8", "uint16", "uint32"]:
-    """Return the smallest unsigned type that holds every id of a vocabulary."""
-    if vocab_size <= 1 << 8:
-        return "uint8"
-    return "uint16" if vocab_size <= 1 << 16 else "uint32"
 
-
-def token_schema(vocab_size: int) -> pa.Schema:
-    """Return the columns of a token shard; see docs/decisions for why these."""
-    ids = pa.type_for_alias(token_type(vocab_size))
-    return pa.schema(
-        [
-            pa.field("document_id", pa.string(), nullable=False),
-            pa.field("split", pa.string(), nullable=False),
-            pa.field("tokens", pa.list_(pa.field("token", ids, nullable=False)), nullable=False),
-            pa.field("characters", pa.int64(), nullable=False),
-            pa.field("bytes", pa.int64(), nullable=False),
-        ]
-    )
+TOKENS_SCHEMA = pa.schema(
+    [
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("tokens", pa.large_binary(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+    ]
+)
 
 
 def tokenize(
@@ -100,6 +122,7 @@ def tokenize(
     config: TokenizerConfig,
     out: Path,
     on_progress: OnProgress = silent,
+    executor: Executor | None = None,
 ) -> Tokens:
     """Learn a vocabulary from the training split and write every document as tokens.
 
@@ -107,49 +130,52 @@ def tokenize(
         corpus_uri: Folder that `ingest` wrote.
         corpus_digest: Its digest; goes into the shards' metadata.
         config: What a token is.
-        out: Folder for `tokens-*.parquet` and `tokenizer.json`; made if need be.
-        on_progress: Told the documents tokenized.
+        out: Folder for `tokens-*.parquet` and `tokenizer.json`; made if need be. Shards found
+            there are kept.
+        on_progress: Told the shards done.
+        executor: Runs the shards; one after the other if None. The result does not depend on it.
 
     Raises:
         CorpusError: `corpus_uri` holds no documents.
         StorageError: The result cannot be written.
     """
-    tokenizer = tokenizers.learn(config, read_documents(corpus_uri, "train"))
-    ids = np.dtype(token_type(tokenizer.vocab_size))
-    description = json.dumps(tokenizer.to_json(), ensure_ascii=False)
-    schema = token_schema(tokenizer.vocab_size).with_metadata(
-        {
-            "rnnlm.schema_version": SCHEMA_VERSION,
-            "rnnlm.corpus_digest": corpus_digest,
-            "rnnlm.tokenizer": description,
-        }
-    )
-    digest = hashlib.sha256(description.encode())
-    counts = dict.fromkeys(SPLITS, 0)
-    unknown = dict.fromkeys(SPLITS, 0)
-    documents = pq.ParquetFile(Path(corpus_uri) / DOCUMENTS_FILE)
-    done = 0
-    for number, batch in enumerate(documents.iter_batches(batch_size=DOCUMENTS_PER_SHARD)):
-        rows = batch.to_pydict()
-        encoded = [_row_tokens(tokenizer, text, ids) for text in rows["text"]]
-        for split, tokens in zip(rows["split"], encoded, strict=True):
-            counts[split] += len(tokens)
-            unknown[split] += int(np.count_nonzero(tokens == tokenizer.unknown_id))
-            digest.update(len(tokens).to_bytes(8, "little") + tokens.tobytes())
-        table = pa.table({**rows, "tokens": encoded}).select(schema.names).cast(schema)
-        with atomic_path(out / f"tokens-{number:05d}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        done += len(encoded)
-        on_progress(Progress(done, documents.metadata.num_rows, "documents"))
-    write_json(out / TOKENIZER_FILE, tokenizer.to_json())
+    paths = shards(corpus_uri)
+    if not (out / TOKENIZER_FILE).is_file():
+        tokenizer = tokenizers.learn(config, iter_texts(corpus_uri, "train"))
+        write_json(out / TOKENIZER_FILE, tokenizer.to_json())
+    tokenizer = load_tokenizer(str(out))
+    tasks = [_Task(path, corpus_digest, out, number) for number, path in enumerate(paths)]
+    results: dict[int, dict[str, Any]] = {}
+    for number, result in run_all(executor, _tokenize_shard, tasks):
+        results[number] = result
+        on_progress(Progress(len(results), len(tasks), "shards"))
+    tokens: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    times: Counter[int] = Counter()
+    for result in results.values():
+        tokens.update(result["tokens"])
+        unknown.update(result["unknown"])
+        times.update(dict(result["frequent"]))
+    shutil.rmtree(out / _RECORDS)
+    common = sorted(times.items(), key=lambda item: (-item[1], item[0]))[:MOST_FREQUENT]
     return Tokens(
         uri=str(out),
-        digest=digest.hexdigest(),
+        digest=value_digest([SCHEMA_VERSION, corpus_digest, tokenizer.to_json()]),
         corpus_digest=corpus_digest,
         vocab_size=tokenizer.vocab_size,
-        tokens={**counts},
-        unknown={**unknown},
+        tokens={split: tokens[split] for split in SPLITS},
+        unknown={split: unknown[split] for split in SPLITS},
+        most_frequent={
+            token_name(tokenizer, index): round(count / times.total(), 6) for index, count in common
+        },
     )
+
+
+def token_name(tokenizer: Tokenizer, index: int) -> str:
+    """Return how a token is shown to people: its text, or the name of a special one."""
+    if index == BOUNDARY_ID:
+        return tokenizers.BOUNDARY
+    return tokenizers.UNKNOWN if index == tokenizer.unknown_id else tokenizer.decode([index])
 
 
 def load_tokenizer(uri: str) -> Tokenizer:
@@ -165,51 +191,219 @@ def load_tokenizer(uri: str) -> Tokenizer:
         raise DatasetError(f"no {TOKENIZER_FILE} in {uri}; run `rnnlm train` again") from error
 
 
-def load_split(uri: str, split: Split) -> TokenArrays:
+def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArrays:
     """Read a split's shards into arrays.
+
+    Args:
+        uri: Folder that `tokenize` wrote.
+        split: Which part.
+        in_memory: Bytes of tokens above which they are unpacked to `uri/flat/`, once, and mapped
+            from there instead of being held in memory.
 
     Raises:
         DatasetError: There are no shards, or they are torn or of another schema.
         EmptySplitError: No document is in the split.
     """
-    shards = sorted(Path(uri).glob(SHARD_PATTERN))
-    if not shards:
+    found = sorted(Path(uri).glob(SHARD_PATTERN.format(split=split)))
+    if not found:
+        pattern = SHARD_PATTERN.format(split="*")
+        if any(Path(uri).glob(pattern)):
+            raise EmptySplitError(f"no document in the {split} split of {uri}; give more text")
         raise DatasetError(
-            f"no Parquet shards in {uri} (expected {SHARD_PATTERN}); run `rnnlm train` again"
+            f"no Parquet shards in {uri} (expected {pattern}); run `rnnlm train` again"
         )
     try:
-        tables = [pq.read_table(shard, filters=[("split", "=", split)]) for shard in shards]
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
-    version = (tables[0].schema.metadata or {}).get(b"rnnlm.schema_version", b"none").decode()
-    if version != SCHEMA_VERSION:
-        raise DatasetError(
-            f"the shards in {uri} have schema version {version} (expected {SCHEMA_VERSION}); "
-            "run `rnnlm train --force`"
+        files = [pq.ParquetFile(path, memory_map=True) for path in found]
+        ids = np.dtype(_checked_type(files, uri))
+        size = sum(
+            file.metadata.row_group(group).column(1).total_uncompressed_size
+            for file in files
+            for group in range(file.metadata.num_row_groups)
         )
-    table = pa.concat_tables(tables)
-    if not table.num_rows:
-        raise EmptySplitError(f"no document in the {split} split of {uri}; give more text")
-    lengths = pc.list_value_length(table.column("tokens")).to_numpy()
-    return TokenArrays(
-        tokens=pc.list_flatten(table.column("tokens")).to_numpy(),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        characters=table.column("characters").to_numpy(),
-        bytes=table.column("bytes").to_numpy(),
-    )
+        if size > in_memory:
+            return _mapped(files, ids, Path(uri) / _FLAT / split)
+        return _joined([*_parts(files, ids)])
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
 
 
-def from_texts(tokenizer: Tokenizer, texts: list[str]) -> TokenArrays:
+def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
     """Tokenize texts in memory, one document each, for scoring what is in no shard."""
-    ids = np.dtype(token_type(tokenizer.vocab_size))
-    encoded = [_row_tokens(tokenizer, text, ids) for text in texts]
+    column = pa.array([*texts], pa.large_string())
+    encoded = tokenizer.encode_batch(column)
     return TokenArrays(
-        tokens=np.concatenate(encoded) if encoded else np.zeros(0, ids),
-        offsets=np.cumsum([0, *(len(tokens) for tokens in encoded)]).astype(np.int64),
+        tokens=encoded.tokens,
+        offsets=encoded.offsets,
         characters=np.array([len(text) for text in texts], dtype=np.int64),
         bytes=np.array([len(text.encode()) for text in texts], dtype=np.int64),
     )
 
 
-def _row_tokens(tokenizer: Tokenizer, text: str, ids: np.dtype[Any]) -> NDArray[Any]:
-    return np.append(tokenizer.encode(text), BOUNDARY_ID).astype(ids)
+@dataclass(frozen=True)
+class _Task:
+    documents: Path
+    corpus_digest: str
+    out: Path
+    number: int
+
+
+def _tokenize_shard(task: _Task) -> dict[str, Any]:
+    """Write one shard's documents as tokens, a file for each split; return counts."""
+    record = task.out / _RECORDS / f"{task.number:05d}.json"
+    if record.is_file():
+        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
+        return known
+    tokenizer = _tokenizer_of(str(task.out), (task.out / TOKENIZER_FILE).stat().st_mtime_ns)
+    schema = _described(task, tokenizer)
+    result: dict[str, Any] = {"tokens": {}, "unknown": {}, "frequent": []}
+    for split in SPLITS:
+        path = task.out / SHARD_PATTERN.format(split=split).replace("*", f"{task.number:05d}")
+        sample: list[NDArray[Any]] = []
+        sums = [0, 0]
+        tables = _token_tables(task.documents, split, tokenizer, schema, sums, sample)
+        first = next(tables, None)
+        if first is not None:
+            with (
+                atomic_path(path) as temporary,
+                pq.ParquetWriter(temporary, schema, compression="none", **_PLAIN) as writer,
+            ):
+                for table in chain([first], tables):
+                    writer.write_table(table)
+        result["tokens"][split], result["unknown"][split] = sums
+        if split == "train" and sample:
+            counted = np.bincount(np.concatenate(sample)[:COUNTED])
+            result["frequent"] = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
+    write_json(record, result)
+    return result
+
+
+_PLAIN: dict[str, Any] = {"use_dictionary": ["document_id"], "write_statistics": False}
+
+
+def _token_tables(
+    path: Path,
+    split: Split,
+    tokenizer: Tokenizer,
+    schema: pa.Schema,
+    sums: list[int],
+    sample: list[NDArray[Any]],
+) -> Iterator[pa.Table]:
+    """Yield a split's documents as tables of tokens.
+
+    Adds tokens and unknown tokens to `sums`, and the first million tokens to `sample`.
+    """
+    file = pq.ParquetFile(path)
+    for batch in file.iter_batches(ROWS_AT_ONCE):
+        kept = batch.filter(pc.equal(batch["split"], split))
+        if not kept.num_rows:
+            continue
+        encoded = tokenizer.encode_batch(kept["text"])
+        if sums[0] < COUNTED:
+            sample.append(encoded.tokens[:COUNTED])
+        sums[0] += len(encoded.tokens)
+        if tokenizer.unknown_id is not None:
+            sums[1] += int(np.count_nonzero(encoded.tokens == tokenizer.unknown_id))
+        yield pa.table(
+            {
+                "document_id": kept["document_id"],
+                "tokens": binary_column(encoded),
+                "characters": kept["characters"],
+                "bytes": kept["bytes"],
+            },
+            schema=schema,
+        )
+
+
+def binary_column(encoded: Encoded) -> pa.Array:
+    """Return each document's tokens as one binary cell, without copying them."""
+    width = encoded.tokens.dtype.itemsize
+    offsets = pa.py_buffer(np.ascontiguousarray(encoded.offsets * width))
+    data = pa.py_buffer(np.ascontiguousarray(encoded.tokens))
+    cells = [None, offsets, data]
+    return pa.Array.from_buffers(pa.large_binary(), len(encoded.offsets) - 1, cells)
+
+
+def _described(task: _Task, tokenizer: Tokenizer) -> pa.Schema:
+    return TOKENS_SCHEMA.with_metadata(
+        {
+            "rnnlm.schema_version": SCHEMA_VERSION,
+            "rnnlm.corpus_digest": task.corpus_digest,
+            "rnnlm.token_type": token_type(tokenizer.vocab_size),
+            "rnnlm.vocab_size": str(tokenizer.vocab_size),
+        }
+    )
+
+
+@lru_cache(maxsize=2)
+def _tokenizer_of(uri: str, _modified: int) -> Tokenizer:
+    """Return a folder's tokenizer; a worker reads it once."""
+    return load_tokenizer(uri)
+
+
+def _checked_type(files: Sequence[pq.ParquetFile], uri: str) -> str:
+    """Return the type of the token ids in the shards."""
+    metadata = files[0].schema_arrow.metadata or {}
+    version = metadata.get(b"rnnlm.schema_version", b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise DatasetError(
+            f"the shards in {uri} have schema version {version} (expected {SCHEMA_VERSION}); "
+            "run `rnnlm train --force`"
+        )
+    return str(metadata[b"rnnlm.token_type"].decode())
+
+
+def _parts(files: Sequence[pq.ParquetFile], ids: np.dtype[Any]) -> Iterator[TokenArrays]:
+    """Yield the shards' row groups as arrays, one at a time."""
+    for file in files:
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group, columns=["tokens", "characters", "bytes"])
+            for batch in table.to_batches():
+                cells = batch["tokens"]
+                offsets = np.frombuffer(cells.buffers()[1], dtype=np.int64)
+                offsets = offsets[cells.offset : cells.offset + len(cells) + 1]
+                tokens = np.frombuffer(cells.buffers()[2] or b"", dtype=np.uint8)
+                yield TokenArrays(
+                    tokens=tokens[offsets[0] : offsets[-1]].view(ids),
+                    offsets=(offsets - offsets[0]) // ids.itemsize,
+                    characters=batch["characters"].to_numpy(),
+                    bytes=batch["bytes"].to_numpy(),
+                )
+
+
+def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
+    starts = np.cumsum([0, *(len(part.tokens) for part in parts)])
+    shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)]
+    return TokenArrays(
+        tokens=np.concatenate([part.tokens for part in parts]),
+        offsets=np.concatenate([np.zeros(1, np.int64), *shifted]),
+        characters=np.concatenate([part.characters for part in parts]),
+        bytes=np.concatenate([part.bytes for part in parts]),
+    )
+
+
+def _mapped(files: Sequence[pq.ParquetFile], ids: np.dtype[Any], folder: Path) -> TokenArrays:
+    """Unpack the shards into flat files, unless they are there, and map these."""
+    types = {"tokens": ids, "offsets": np.dtype(np.int64)}
+    types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
+    if not folder.is_dir():
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        temporary.mkdir(parents=True)
+        try:
+            with ExitStack() as stack:
+                out = {n: stack.enter_context((temporary / n).open("wb")) for n in types}
+                out["offsets"].write(np.zeros(1, np.int64).data)
+                start = 0
+                for part in _parts(files, ids):
+                    out["tokens"].write(part.tokens.data)
+                    out["offsets"].write((part.offsets[1:] + start).data)
+                    out["characters"].write(part.characters.data)
+                    out["bytes"].write(part.bytes.data)
+                    start += len(part.tokens)
+            temporary.replace(folder)
+        except OSError as error:
+            raise StorageError(
+                f"cannot unpack the tokens to {folder}: {error.strerror or error}; free some space"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return TokenArrays(**{n: np.memmap(folder / n, dtype=t, mode="r") for n, t in types.items()})

@@ -3,7 +3,8 @@
     RnnlmError
     ├── ConfigError          a key nobody knows, a value out of range, a file that is no TOML
     ├── CorpusError          a source that is missing, empty, not text, or has nothing to learn
-    │   └── EmptySplitError  no document fell into a split
+    │   ├── EmptySplitError  no document fell into a split
+    │   └── FetchError       a file that cannot be fetched, or whose checksum is wrong
     ├── TokenizerError       text that a vocabulary cannot express
     ├── DatasetError         token shards that are missing, torn or of another schema
     ├── CheckpointError      a checkpoint that is missing, cut short, or of another model
@@ -31,6 +32,10 @@ class CorpusError(RnnlmError):
 
 class EmptySplitError(CorpusError):
     """A split that no document fell into."""
+
+
+class FetchError(CorpusError):
+    """A file that cannot be fetched, or whose checksum is wrong."""
 
 
 class TokenizerError(RnnlmError):

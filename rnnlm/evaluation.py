@@ -21,6 +21,8 @@ from rnnlm.storage import write_json
 SCORES_FILE = "scores.json"
 BATCH_SIZE = 64
 WINDOW_TOKENS = 128
+MOST_LOGITS = 1 << 26
+"""Logits that are held at once: a quarter of a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def evaluate(
     done = 0
     state = None
     with torch.inference_mode():
-        for batch in windows(arrays, "stream", BATCH_SIZE, WINDOW_TOKENS):
+        lanes = max(1, min(BATCH_SIZE, MOST_LOGITS // (WINDOW_TOKENS * model.vocab_size)))
+        for batch in windows(arrays, "stream", lanes, WINDOW_TOKENS):
             window = batch.to(model.device)
             state = model.reset_state(state or model.initial_state(len(window.fresh)), window.fresh)
             logits, state = model(window.inputs, state)

@@ -33,6 +33,8 @@ LAST_FILE = "last.safetensors"
 HISTORY_FILE = "history.jsonl"
 HISTORY_ROWS = 200
 """Rows of metrics that a run's history aims at."""
+MOST_VALIDATION = 0.2
+"""Share of a budget of seconds that validation may take, but for the last one."""
 SAVE_SECONDS = 15.0
 """Most seconds of training that a killed process loses."""
 
@@ -169,7 +171,8 @@ class _Run:
         self.config = experiment.training
         self.tokenizer = dataset.load_tokenizer(tokens_uri)
         self.train_split = dataset.load_split(tokens_uri, "train")
-        self.validation_split = dataset.load_split(tokens_uri, "validation")
+        validation = dataset.load_split(tokens_uri, "validation")
+        self.validation_split = validation.first(self.config.validation_tokens)
         self.budget = parse_budget(self.config.budget)
         self.device = choose_device(self.config.device)
         torch.manual_seed(self.config.seed)
@@ -179,6 +182,7 @@ class _Run:
         self.state: State | None = None
         self._resume()
         self.began = time.monotonic() - self.position.seconds
+        self.validation_seconds = 0.0
         self.saved_at = time.monotonic()
 
     def loop(self) -> None:
@@ -240,7 +244,7 @@ class _Run:
     def _history_row(self) -> dict[str, float]:
         """Return a row of metrics when one is due, else nothing; may score and save the best."""
         position, share = self.position, self._share()
-        validate = share >= 1.0 or share * self.config.validations >= position.validations + 1
+        validate = share >= 1.0 or self._validation_is_due(share)
         if not (validate or share * HISTORY_ROWS >= position.rows + 1):
             return {}
         position.rows = int(share * HISTORY_ROWS)
@@ -261,9 +265,18 @@ class _Run:
         append_line(self.out / HISTORY_FILE, json.dumps(row))
         return row
 
-    def _validate(self) -> dict[str, float]:
+    def _validation_is_due(self, share: float) -> bool:
+        """Return whether to validate; under a budget of seconds, not at the cost of training."""
         position = self.position
+        if share * self.config.validations < position.validations + 1:
+            return False
+        unhurried = self.validation_seconds < MOST_VALIDATION * position.seconds
+        return self.budget.unit != "seconds" or unhurried
+
+    def _validate(self) -> dict[str, float]:
+        position, began = self.position, time.monotonic()
         score = evaluate(self.model, self.validation_split).score
+        self.validation_seconds += time.monotonic() - began
         if score.nll_nats < position.best_nll_nats:
             position.best_nll_nats = score.nll_nats
             position.best_bits_per_character = score.bits_per_character

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from flows.cli import main
-from rnnlm.config import Experiment, from_values
+from rnnlm.config import CorpusConfig, Experiment, SplitConfig, from_values
+from rnnlm.corpora.files import locate
+from rnnlm.corpora.ingestion import Corpus, ingest
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -57,6 +59,13 @@ def tiny_experiment(**sections: dict[str, Any]) -> Experiment:
     for section, changes in sections.items():
         values[section] = {**values.get(section, {}), **changes}
     return from_values(values, origin="test")
+
+
+def ingest_text(path: Path, out: Path, **corpus: Any) -> Corpus:
+    """Ingest a text with fifths held out."""
+    config = CorpusConfig.model_validate({"source": str(path), **corpus})
+    files = locate(config, out.parent / "cache")
+    return ingest(files, config, SplitConfig(validation=0.2, test=0.2), out)
 
 
 def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Finished:

@@ -1,8 +1,10 @@
+import gzip
+import json
 from pathlib import Path
 
 import pytest
 
-from rnnlm.autoconfig import advise
+from rnnlm.autoconfig import Advice, advise
 from rnnlm.config import parse_budget
 from rnnlm.errors import CorpusError
 from tests.conftest import lines
@@ -16,8 +18,12 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def look_at(path: Path, settings: tuple[str, ...] = ()) -> Advice:
+    return advise(str(path), path.parent / "cache", settings)
+
+
 def test_lines_are_documents_when_each_stands_for_itself(tmp_path: Path):
-    advice = advise(write(tmp_path, lines(500)))
+    advice = look_at(write(tmp_path, lines(500)))
     assert advice.experiment.corpus.documents == "lines"
     assert advice.experiment.training.feed == "documents"
 
@@ -32,7 +38,7 @@ def test_lines_are_documents_when_each_stands_for_itself(tmp_path: Path):
     ],
 )
 def test_prose_becomes_passages(tmp_path: Path, text: str):
-    advice = advise(write(tmp_path, text))
+    advice = look_at(write(tmp_path, text))
     assert advice.experiment.corpus.documents == "passages"
     assert advice.experiment.training.feed == "stream"
 
@@ -42,7 +48,7 @@ def test_larger_texts_get_larger_networks_and_fewer_readings(tmp_path: Path):
     found = []
     for size in (10_000, 200_000, 10_000_000):
         text = paragraph * (size // len(paragraph))
-        advice = advise(write(tmp_path, text))
+        advice = look_at(write(tmp_path, text))
         budget = parse_budget(advice.experiment.training.budget)
         found.append((advice.experiment.model.hidden_size, budget.amount / len(text)))
     widths, readings = zip(*found, strict=True)
@@ -53,22 +59,22 @@ def test_larger_texts_get_larger_networks_and_fewer_readings(tmp_path: Path):
 
 def test_a_script_with_many_characters_is_read_as_bytes(tmp_path: Path):
     text = "".join(chr(0x4E00 + n % 3000) + ("\n" if n % 20 == 0 else "") for n in range(20_000))
-    assert advise(write(tmp_path, text)).experiment.tokenizer.kind == "byte"
-    assert advise(write(tmp_path, lines(500))).experiment.tokenizer.kind == "character"
+    assert look_at(write(tmp_path, text)).experiment.tokenizer.kind == "byte"
+    assert look_at(write(tmp_path, lines(500))).experiment.tokenizer.kind == "character"
 
 
 def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
     path = tmp_path / "wide.txt"
     path.write_bytes(lines(500).encode("utf-16-le"))
     with pytest.raises(CorpusError, match=r"corpus\.encoding=NAME"):
-        advise(path)
-    named = advise(path, ("corpus.encoding=utf-16-le", "corpus.documents=passages"))
+        look_at(path)
+    named = look_at(path, ("corpus.encoding=utf-16-le", "corpus.documents=passages"))
     assert named.experiment.corpus.encoding == "utf-16-le"
     assert named.experiment.training.feed == "stream"
 
 
 def test_one_endless_line_among_many_does_not_ask_for_all_memory(tmp_path: Path):
-    advice = advise(write(tmp_path, lines(2000) + "x y" * 50_000 + "\n"))
+    advice = look_at(write(tmp_path, lines(2000) + "x y" * 50_000 + "\n"))
     assert advice.experiment.corpus.documents == "lines"
     assert advice.experiment.training.feed == "stream"
 
@@ -78,7 +84,7 @@ def test_records_of_even_length_are_lines(tmp_path: Path):
         f"2026-01-{n % 28 + 1:02d},Customer {n:05d},{n * 37 % 1000:04d},EUR,paid"
         for n in range(500)
     ]
-    advice = advise(write(tmp_path, "\n".join(rows)))
+    advice = look_at(write(tmp_path, "\n".join(rows)))
     assert advice.experiment.corpus.documents == "lines"
 
 
@@ -86,13 +92,50 @@ def test_names_that_are_not_ascii_stay_apart(tmp_path: Path):
     names = set()
     for stem in ("война", "мир", "Krieg & Frieden"):
         (tmp_path / f"{stem}.txt").write_text(lines(200))
-        names.add(advise(tmp_path / f"{stem}.txt").experiment.name)
+        names.add(look_at(tmp_path / f"{stem}.txt").experiment.name)
     assert len(names) == 3
 
 
 def test_choices_are_said_with_reasons_and_yield_to_settings(tmp_path: Path):
-    advice = advise(write(tmp_path, lines(500)), ("model.hidden_size=77",))
+    advice = look_at(write(tmp_path, lines(500)), ("model.hidden_size=77",))
     assert advice.experiment.model.hidden_size == 77
     assert advice.experiment.name == "my-book"
     assert {choice.setting for choice in advice.choices} >= {"documents", "tokenizer", "budget"}
     assert all(choice.value and choice.reason for choice in advice.choices)
+
+
+def test_wrapped_prose_is_unwrapped_and_that_is_said(tmp_path: Path):
+    advice = look_at(write(tmp_path, f"{PROSE}\n\n" * 100))
+    assert advice.experiment.corpus.clean.unwrap
+    assert any(choice.setting == "unwrap" and choice.value == "yes" for choice in advice.choices)
+
+
+def test_packed_and_structured_texts_are_looked_at_too(tmp_path: Path):
+    path = tmp_path / "songs.jsonl.gz"
+    rows = "".join(json.dumps({"text": f"la la {n}", "id": n}) + "\n" for n in range(300))
+    path.write_bytes(gzip.compress(rows.encode()))
+    advice = look_at(path)
+    assert advice.experiment.name == "songs"
+    assert advice.experiment.corpus.documents == "whole"
+    path.write_bytes(gzip.compress(rows.replace("text", "body").encode()))
+    with pytest.raises(CorpusError, match=r"no field `text` .*corpus.render='\{body\}'"):
+        look_at(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty \(0 bytes"),
+        (b"\n \n\t\n", "is blank"),
+        (b"aaaaaaaaaa\naaaa", "one character only, 'a'"),
+        (b"\x00\x01\x02", "is no text: tried utf-8"),
+    ],
+)
+def test_a_bad_source_is_one_line_that_says_what_it_is(
+    tmp_path: Path, content: bytes, message: str
+):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=message) as caught:
+        look_at(path)
+    assert "\n" not in str(caught.value)

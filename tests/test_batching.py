@@ -87,3 +87,13 @@ def test_the_order_is_the_generators():
 
     assert (order(1) == order(1)).all()
     assert (order(1) != order(2)).any()
+
+
+def test_one_long_document_fills_every_lane_for_training_and_one_for_scoring():
+    arrays = arrays_of([1000])
+    training = next(windows(arrays, "stream", 8, 50, np.random.default_rng(0)))
+    assert training.inputs.shape == (8, 50)
+    assert training.fresh.all()
+    scoring = [*windows(arrays, "stream", 8, 50)]
+    assert all(len(window.fresh) == 1 for window in scoring)
+    assert sum(int(window.fresh.sum()) for window in scoring) == 1

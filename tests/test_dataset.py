@@ -1,34 +1,31 @@
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import CorpusConfig, SplitConfig, TokenizerConfig
-from rnnlm.corpora.ingestion import Corpus, ingest, read_documents
+from rnnlm.config import TokenizerConfig
+from rnnlm.corpora.ingestion import Corpus, iter_texts
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.dataset import (
+    TOKENS_SCHEMA,
     Tokens,
     from_texts,
     load_split,
     load_tokenizer,
-    token_schema,
-    token_type,
     tokenize,
 )
 from rnnlm.errors import DatasetError
-from rnnlm.tokenizer import BOUNDARY_ID
-from tests.conftest import lines
+from rnnlm.tokenizer import BOUNDARY_ID, token_type
+from tests.conftest import ingest_text, lines
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     (tmp_path / "text").write_text(lines(200))
-    return ingest(
-        CorpusConfig(source=str(tmp_path / "text")),
-        SplitConfig(validation=0.2, test=0.2),
-        tmp_path / "corpus",
-    )
+    return ingest_text(tmp_path / "text", tmp_path / "corpus")
 
 
 @pytest.fixture
@@ -43,22 +40,68 @@ def test_shards_decode_to_the_documents(corpus: Corpus, tokens: Tokens):
         pieces = np.split(arrays.tokens, arrays.offsets[1:-1])
         assert all(piece[-1] == BOUNDARY_ID for piece in pieces)
         decoded = [tokenizer.decode(piece.tolist()) for piece in pieces]
-        assert decoded == read_documents(corpus.uri, split)
+        assert decoded == [*iter_texts(corpus.uri, split)]
         assert arrays.characters.sum() == corpus.characters[split]
 
 
 def test_the_schema_is_what_the_documentation_says(tokens: Tokens):
     shard = pq.read_schema(next(Path(tokens.uri).glob("tokens-*.parquet")))
-    assert shard.equals(token_schema(tokens.vocab_size))
-    assert shard.field("tokens").type.value_type == "uint8"
+    assert shard.equals(TOKENS_SCHEMA)
     assert shard.metadata[b"rnnlm.corpus_digest"].decode() == tokens.corpus_digest
-    assert b'"kind": "character"' in shard.metadata[b"rnnlm.tokenizer"]
-    assert shard.metadata[b"rnnlm.schema_version"] == b"1"
+    assert shard.metadata[b"rnnlm.token_type"] == b"uint8"
+    assert shard.metadata[b"rnnlm.schema_version"] == b"2"
+
+
+@pytest.mark.parametrize("kind", ["character", "byte", "word", "bpe"])
+def test_every_tokenizer_goes_to_parquet_and_back(corpus: Corpus, tmp_path: Path, kind: Any):
+    config = TokenizerConfig(kind=kind, vocab_size=300)
+    tokens = tokenize(corpus.uri, corpus.digest, config, tmp_path / kind)
+    tokenizer = load_tokenizer(tokens.uri)
+    for split in SPLITS:
+        arrays = load_split(tokens.uri, split)
+        assert len(arrays.tokens) == tokens.tokens[split]
+        texts = [*iter_texts(corpus.uri, split)]
+        rows = np.split(arrays.tokens, arrays.offsets[1:-1])
+        decoded = [tokenizer.decode(row.tolist()) for row in rows]
+        assert decoded == texts or (kind == "word" and split != "train")
+    assert abs(sum(tokens.most_frequent.values()) - 1) < 0.01 or len(tokens.most_frequent) == 20
+
+
+def test_a_split_too_large_for_memory_is_mapped_and_equal(tokens: Tokens):
+    held = load_split(tokens.uri, "train")
+    for _ in range(2):  # unpacked once, then found
+        mapped = load_split(tokens.uri, "train", in_memory=0)
+        assert isinstance(mapped.tokens, np.memmap)
+        for name in ("tokens", "offsets", "characters", "bytes"):
+            assert (getattr(mapped, name) == getattr(held, name)).all()
+
+
+def test_the_first_documents_are_about_as_many_tokens_as_asked_for(tokens: Tokens):
+    arrays = load_split(tokens.uri, "train")
+    for asked in (1, 100, 10**9):
+        first = arrays.first(asked)
+        assert 1 <= len(first.lengths) == len(first.characters) <= len(arrays.lengths)
+        assert len(first.tokens) == first.offsets[-1] <= max(asked, int(arrays.lengths[0]))
+    assert len(arrays.first(10**9).tokens) == len(arrays.tokens)
+
+
+def test_any_number_of_workers_writes_the_same_tokens(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(2000))
+    corpus = ingest_text(tmp_path / "text", tmp_path / "many", shard_bytes=1000)
+    config = TokenizerConfig(kind="bpe", vocab_size=300)
+    alone = tokenize(corpus.uri, corpus.digest, config, tmp_path / "one")
+    with ProcessPoolExecutor(3) as pool:
+        together = tokenize(corpus.uri, corpus.digest, config, tmp_path / "three", executor=pool)
+    assert together.model_dump(exclude={"uri"}) == alone.model_dump(exclude={"uri"})
+    shards = [*(tmp_path / "one").glob("*.parquet")]
+    assert len(shards) > 10
+    for shard in shards:
+        assert (tmp_path / "three" / shard.name).read_bytes() == shard.read_bytes()
 
 
 def test_the_vocabulary_comes_from_the_training_split_alone(corpus: Corpus, tokens: Tokens):
     known = load_tokenizer(tokens.uri).to_json()["characters"]
-    assert {*known} == {*"".join(read_documents(corpus.uri, "train"))}
+    assert {*known} == {*"".join(iter_texts(corpus.uri, "train"))}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +120,7 @@ def test_tokenizing_again_gives_the_same_digest(corpus: Corpus, tokens: Tokens, 
 
 def test_texts_in_memory_make_the_arrays_that_shards_make(corpus: Corpus, tokens: Tokens):
     arrays = load_split(tokens.uri, "test")
-    again = from_texts(load_tokenizer(tokens.uri), read_documents(corpus.uri, "test"))
+    again = from_texts(load_tokenizer(tokens.uri), [*iter_texts(corpus.uri, "test")])
     assert (again.tokens == arrays.tokens).all()
     assert (again.offsets == arrays.offsets).all()
     assert (again.bytes == arrays.bytes).all()
@@ -85,10 +128,10 @@ def test_texts_in_memory_make_the_arrays_that_shards_make(corpus: Corpus, tokens
 
 def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
     with pytest.raises(
-        DatasetError, match=r"no Parquet shards in .*tokens-\*\.parquet.*rnnlm train"
+        DatasetError, match=r"no Parquet shards in .*tokens-\*-\*\.parquet.*rnnlm train"
     ):
         load_split(str(tmp_path), "train")
-    shard = next(Path(tokens.uri).glob("tokens-*.parquet"))
+    shard = next(Path(tokens.uri).glob("tokens-train-*.parquet"))
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(DatasetError, match="cannot read the shards"):
         load_split(tokens.uri, "train")

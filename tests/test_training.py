@@ -11,24 +11,19 @@ import pytest
 import torch
 
 from rnnlm import checkpoint, dataset
-from rnnlm.config import CorpusConfig, Experiment, SplitConfig
-from rnnlm.corpora.ingestion import ingest
+from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.progress import Progress
 from rnnlm.training import BEST_FILE, LAST_FILE, learning_rate, read_history, train
-from tests.conftest import lines, tiny_experiment
+from tests.conftest import ingest_text, lines, tiny_experiment
 
 
 @pytest.fixture(scope="module")
 def tokens_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "text").write_text(lines(200))
-    corpus = ingest(
-        CorpusConfig(source=str(folder / "text")),
-        SplitConfig(validation=0.2, test=0.2),
-        folder / "corpus",
-    )
+    corpus = ingest_text(folder / "text", folder / "corpus")
     config = tiny_experiment().tokenizer
     return dataset.tokenize(corpus.uri, corpus.digest, config, folder / "tokens").uri
 
@@ -58,11 +53,7 @@ def test_training_learns(tokens_uri: str, tmp_path: Path):
 
 def test_one_batch_can_be_learnt_by_heart(tmp_path: Path):
     (tmp_path / "text").write_text("abcde fghij\nklmno pqrst\nuvwxy zabcd\nefghi jklmn\n" * 10)
-    corpus = ingest(
-        CorpusConfig(source=str(tmp_path / "text")),
-        SplitConfig(validation=0.3, test=0.3),
-        tmp_path / "corpus",
-    )
+    corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", clean={"repeated": "keep"})
     experiment = tiny_experiment(
         training={"budget": "150 epochs", "learning_rate": 0.02, "patience": 1000}
     )

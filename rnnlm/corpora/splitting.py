@@ -1,7 +1,12 @@
-"""Which split a document belongs to: decided by its own text alone."""
+"""Which split a document belongs to."""
 
 import hashlib
+import random
+from collections.abc import Iterator
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
 
@@ -9,15 +14,49 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def split_of(document: str, config: SplitConfig) -> Split:
-    """Return the split of a document, a pure function of its text.
+def content_hash(text: str) -> int:
+    """Return 64 bits that stand for a text: equal texts are equal, others differ."""
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
+    """Return the number of each document's split in `SPLITS`, a pure function of its hash.
 
     So adding a document never moves another, and two equal documents share a split.
     """
-    digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    share = int.from_bytes(digest, "big") / 2.0**64
-    if share < config.test:
-        return "test"
-    if share < config.test + config.validation:
-        return "validation"
-    return "train"
+    shares = hashes.astype(np.float64) / 2.0**64
+    splits = np.zeros(len(hashes), dtype=np.int8)
+    splits[shares < config.test + config.validation] = SPLITS.index("validation")
+    splits[shares < config.test] = SPLITS.index("test")
+    return splits
+
+
+def split_by_shuffle(count: int, config: SplitConfig) -> NDArray[np.int8]:
+    """Return the number of each document's split when all are shuffled by Python's generator.
+
+    The first documents of the shuffled order are for training, the last for testing.
+    Source: the lectures that made `names` a benchmark (makemore).
+    """
+    order = list(range(count))
+    random.Random(config.seed).shuffle(order)
+    splits = np.full(count, SPLITS.index("test"), dtype=np.int8)
+    ends = _ends(count, config)
+    splits[order[: ends[1]]] = SPLITS.index("validation")
+    splits[order[: ends[0]]] = SPLITS.index("train")
+    return splits
+
+
+def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
+    """Yield the parts of a text: first what is for training, then validation, then test."""
+    first, second = _ends(len(text), config)
+    yield text[:first], "train"
+    yield text[first:second], "validation"
+    yield text[second:], "test"
+
+
+def _ends(count: int, config: SplitConfig) -> tuple[int, int]:
+    """Return where the training and the validation part end, in whole items."""
+    ends = (1.0 - config.validation - config.test, 1.0 - config.test)
+    first, second = (int(share * count + 1e-6) for share in ends)  # 0.9 may be 0.8999…
+    return first, second

@@ -1,8 +1,10 @@
-"""What a document is to a person: free text, or a colour written `name R G B`."""
+"""What a document is to a person: free text, a colour `name R G B`, or a MealMaster recipe."""
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from rnnlm.corpora import recipes
 
 _COLOR = re.compile(r"(\S(?:.*\S)?) (\d{1,3}) (\d{1,3}) (\d{1,3})")
 
@@ -26,7 +28,16 @@ def parse_color(text: str) -> Color | None:
 
 
 def is_valid(form: str, text: str) -> bool:
-    """Return whether a text is what its form says; free text need only hold something."""
+    """Return whether a text is what its form says; free text need only hold something.
+
+    A recipe must have what `rnnlm.corpora.recipes.parse` asks for, ingredients and directions too.
+    """
+    if form == "recipe":
+        try:
+            recipe = recipes.parse(text)
+        except recipes.BrokenRecipeError:
+            return False
+        return bool(recipe.sections and recipe.directions)
     return parse_color(text) is not None if form == "color" else bool(text.strip())
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import __version__, checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
-from rnnlm.corpora.ingestion import read_documents
+from rnnlm.corpora.ingestion import iter_texts
 from rnnlm.errors import GenerationError
 from rnnlm.generation import gallery
 from rnnlm.generation.engine import GeneratedText, generate_texts
@@ -111,7 +111,7 @@ def generate(
     if manifest := _finished(out, job):
         return TextDataSet.model_validate(manifest["data_set"])
     _claim(out, job)
-    training = essences(form, read_documents(corpus_uri, "train")) if corpus_uri else None
+    training = essences(form, iter_texts(corpus_uri, "train")) if corpus_uri else None
     records = []
     for shard in range(-(-config.count // config.shard_size)):
         record_path = out / ".done" / f"{_shard_name(config, shard)}.json"

@@ -1,25 +1,57 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.splitting import split_of
+from rnnlm.corpora.splitting import (
+    SPLITS,
+    content_hash,
+    split_by_hash,
+    split_by_position,
+    split_by_shuffle,
+)
 
 
-@given(st.text())
-def test_the_split_depends_on_the_document_alone(document: str):
+def splits_of(documents: list[str], config: SplitConfig) -> list[str]:
+    hashes = np.array([content_hash(document) for document in documents], dtype=np.uint64)
+    return [SPLITS[code] for code in split_by_hash(hashes, config)]
+
+
+@given(st.lists(st.text(), min_size=1), st.lists(st.text()))
+def test_the_split_depends_on_the_document_alone(documents: list[str], others: list[str]):
     config = SplitConfig(validation=0.2, test=0.2)
-    assert split_of(document, config) == split_of(str(document), config)
+    together = splits_of(others + documents, config)
+    assert together[len(others) :] == splits_of(documents, config)
 
 
 def test_shares_come_out_as_asked():
-    config = SplitConfig(validation=0.1, test=0.2)
-    splits = [split_of(f"document {n}", config) for n in range(10_000)]
+    splits = splits_of(
+        [f"document {n}" for n in range(10_000)], SplitConfig(validation=0.1, test=0.2)
+    )
     assert abs(splits.count("test") / 10_000 - 0.2) < 0.02
     assert abs(splits.count("validation") / 10_000 - 0.1) < 0.02
 
 
 def test_a_larger_test_share_keeps_what_was_in_test():
-    small, large = SplitConfig(test=0.05), SplitConfig(test=0.2)
-    for n in range(500):
-        if split_of(str(n), small) == "test":
-            assert split_of(str(n), large) == "test"
+    documents = [str(n) for n in range(500)]
+    small, large = (
+        splits_of(documents, SplitConfig(test=0.05)),
+        splits_of(documents, SplitConfig(test=0.2)),
+    )
+    assert all(l == "test" for s, l in zip(small, large, strict=True) if s == "test")
+
+
+@given(st.integers(0, 500))
+def test_a_shuffle_puts_every_document_somewhere(count: int):
+    config = SplitConfig(by="shuffle", validation=0.1, test=0.1)
+    codes = split_by_shuffle(count, config)
+    sizes = [int((codes == code).sum()) for code in range(3)]
+    assert sum(sizes) == count
+    assert sizes[0] == int(0.8 * count)
+
+
+@given(st.text())
+def test_positions_lose_nothing(text: str):
+    parts = [*split_by_position(text, SplitConfig(by="position"))]
+    assert "".join(part for part, _ in parts) == text
+    assert [split for _, split in parts] == [*SPLITS]

@@ -1,0 +1,67 @@
+"""Who runs the shards of a step: this process, or Dask workers here or elsewhere."""
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from rnnlm.config import shorten
+from rnnlm.errors import ConfigError
+
+WORKERS = "RNNLM_WORKERS"
+SCHEDULER = "RNNLM_SCHEDULER"
+WORTH_WORKERS = 100_000_000
+"""Bytes of work below which starting workers takes longer than they save."""
+
+
+@contextmanager
+def executor(size: int) -> Iterator[Executor | None]:
+    """Yield what runs the shards of a step, or None: this process, one after the other.
+
+    `RNNLM_SCHEDULER` names a Dask scheduler's address; `RNNLM_WORKERS` says how many processes to
+    start here instead, 1 for none. With neither, large work gets a process for each core.
+
+    Args:
+        size: Bytes of work, about.
+
+    Raises:
+        ConfigError: The number of workers is none, or nobody answers at the address.
+    """
+    address, workers = os.environ.get(SCHEDULER), _workers(size)
+    if not address and workers == 1:
+        yield None
+        return
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - heavy
+
+    if address:
+        try:
+            client = Client(address, timeout=10, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                f"{SCHEDULER}={address}: no Dask scheduler answers there ({error}); start one with "
+                "`dask scheduler`, or unset it"
+            ) from error
+        with client:
+            yield client.get_executor()
+        return
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client.get_executor()
+
+
+def _workers(size: int) -> int:
+    text = os.environ.get(WORKERS)
+    if text is None:
+        return (os.cpu_count() or 1) if size >= WORTH_WORKERS else 1
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise ConfigError(f"{WORKERS}={shorten(text)} (expected a number of processes, 1 to 1024)")
+    return int(text)

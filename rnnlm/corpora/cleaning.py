@@ -1,0 +1,129 @@
+"""Mending and removing: every rule is named in the configuration and counted in the result."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+
+import ftfy
+
+from rnnlm.config import CleaningConfig
+from rnnlm.corpora.cutting import CHAPTER
+from rnnlm.corpora.unwrapping import unwrap
+
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+"""Soft hyphen, zero-width space, word joiner, byte-order mark."""
+
+_GUTENBERG_START = re.compile(r"^\*\*\* ?START OF TH[^\n]*\n", re.MULTILINE)
+_GUTENBERG_END = re.compile(
+    r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF TH)", re.MULTILINE
+)
+_NOTES = re.compile(
+    r"\[(?:[ivxlcIVXLC]{1,7}[_.])?\d{1,4}\]|\[(?:Illustration|Footnote|Pg|Page)\b[^\]]*\][ \t]*"
+)
+_RULES = re.compile(r"^[ \t]*(?:[*_=~–—-][ \t]*){3,}$\n?", re.MULTILINE)
+_QUESTIONS = re.compile(r"^(?:Q|QUESTION|Question)(?:[:.]|\s).*$\n?", re.MULTILINE)
+_SPEAKERS = re.compile(r"^(?:THE |MR\. |MRS\. )?(?:PRESIDENT|PRIME MINISTER)[A-Z .]*:[ \t]*", re.M)
+_STAGE = re.compile(r"[ \t]*[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]*[)\]]", re.IGNORECASE)
+_CONTENTS_LINES = 5
+"""Chapter headings in a row that make a table of contents."""
+
+
+def clean(text: str, config: CleaningConfig, counts: Counter[str]) -> str:
+    """Return the cleaned text.
+
+    Args:
+        text: A record's text, before it is cut into documents.
+        config: What to do.
+        counts: Mutated: what was done how often is added under the name of each rule.
+    """
+    if not text.isascii():
+        if config.mojibake:
+            text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts)
+        if config.nfc and not unicodedata.is_normalized("NFC", text):
+            text = _by_line(text, _composed, "lines composed (NFC)", counts)
+        if config.soft_hyphens:
+            text = _cut(INVISIBLE, text, "invisible characters removed", counts)
+    for rule in ("gutenberg", "contents"):
+        if rule in config.boilerplate:
+            text = _RULES_BY_NAME[rule](text, counts)
+    if config.unwrap:
+        text, joins = unwrap(text)
+        counts["line ends unwrapped"] += joins
+    for rule in ("notes", "rules", "transcript"):
+        if rule in config.boilerplate:
+            text = _RULES_BY_NAME[rule](text, counts)
+    for pattern in config.remove:
+        text = _cut(re.compile(pattern, re.MULTILINE), text, f"matches of {pattern}", counts)
+    return text
+
+
+def _gutenberg(text: str, counts: Counter[str]) -> str:
+    start, end = _GUTENBERG_START.search(text), _GUTENBERG_END.search(text)
+    kept = text[start.end() if start else 0 : end.start() if end else len(text)]
+    counts["characters of Gutenberg's header and licence removed"] += len(text) - len(kept)
+    return kept
+
+
+def _contents(text: str, counts: Counter[str]) -> str:
+    """Remove runs of chapter headings with nothing but blank lines between them."""
+    kept: list[str] = []
+    run: list[str] = []
+    for line in [*text.split("\n"), None]:
+        if line is not None and (not line.strip() or CHAPTER.match(line)):
+            run.append(line)
+            continue
+        headings = sum(bool(entry.strip()) for entry in run)
+        if headings < _CONTENTS_LINES:
+            kept += run
+        else:  # the last heading belongs to the text behind the table
+            last = max(place for place, entry in enumerate(run) if entry.strip())
+            kept += run[last:]
+            counts["lines of contents removed"] += headings - 1
+        run = []
+        if line is not None:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _notes(text: str, counts: Counter[str]) -> str:
+    return _cut(_NOTES, text, "notes removed", counts)
+
+
+def _rules(text: str, counts: Counter[str]) -> str:
+    return _cut(_RULES, text, "rules removed", counts)
+
+
+def _transcript(text: str, counts: Counter[str]) -> str:
+    text = _cut(_QUESTIONS, text, "questions removed", counts)
+    text = _cut(_SPEAKERS, text, "speakers' names removed", counts)
+    return _cut(_STAGE, text, "stage directions removed", counts)
+
+
+_RULES_BY_NAME: dict[str, Callable[[str, Counter[str]], str]] = {
+    "gutenberg": _gutenberg,
+    "contents": _contents,
+    "notes": _notes,
+    "rules": _rules,
+    "transcript": _transcript,
+}
+
+
+def _cut(pattern: re.Pattern[str], text: str, what: str, counts: Counter[str]) -> str:
+    text, times = pattern.subn("", text)
+    counts[what] += times
+    return text
+
+
+def _composed(line: str) -> str:
+    return unicodedata.normalize("NFC", line)
+
+
+def _by_line(text: str, mend: Callable[[str], str], what: str, counts: Counter[str]) -> str:
+    """Apply `mend` to the lines that are not plain ASCII, and count those that change."""
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        if not line.isascii():
+            lines[place] = mend(line)
+            counts[what] += lines[place] != line
+    return "\n".join(lines)

@@ -1,0 +1,148 @@
+"""Repeated and nearly repeated documents, found over a whole corpus in bounded memory.
+
+Near duplicates are found by MinHash (Broder 1997) over shingles, with locality-sensitive hashing:
+documents that agree in a band of their signatures are compared, and the later one is dropped where
+the estimated Jaccard similarity reaches the threshold.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import rensa
+from numpy.typing import NDArray
+
+SIGNATURE_SIZE = 128
+"""MinHashes per document: a standard error of at most 0.044 on the similarity."""
+BANDS = 32
+"""Bands of four: a pair of similarity 0.8 meets with probability 1 - (1 - 0.8⁴)³² > 0.999."""
+BAND_WIDTH = SIGNATURE_SIZE // BANDS
+SHINGLE = 24
+"""A shingle is that many bytes from a word's beginning on: about five words."""
+SHORTEST = 200
+"""Characters below which documents have too few shingles to compare."""
+HASHES_AT_ONCE = 1 << 24
+"""Hashes that are held in memory together."""
+SEED = 1
+
+Signatures = NDArray[np.uint32]
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_LOWER = bytes(ord(chr(b).lower()) if b < 128 else b for b in range(256))
+_IS_WORD = np.array([b >= 128 or chr(b).isalnum() for b in range(256)])
+
+
+def signatures(texts: list[str]) -> Signatures:
+    """Return the MinHash signature of each text, shape (texts, SIGNATURE_SIZE)."""
+    if not texts:
+        return np.zeros((0, SIGNATURE_SIZE), dtype=np.uint32)
+    hashes = [_shingle_hashes(text) for text in texts]
+    offsets = np.cumsum([0, *(len(h) for h in hashes)])
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        np.concatenate(hashes), offsets, SIGNATURE_SIZE, SEED
+    )
+    return np.array(matrix.to_rows(), dtype=np.uint32)
+
+
+def repeated(
+    read_hashes: Callable[[], Iterator[NDArray[np.uint64]]], count: int
+) -> tuple[NDArray[np.bool_], dict[int, int]]:
+    """Find the documents whose hash stood before.
+
+    Args:
+        read_hashes: Yields the hashes of all documents in order, block by block; called several
+            times where they are more than `HASHES_AT_ONCE`.
+        count: Documents.
+
+    Returns:
+        True for each document that is a repetition, shape (count,), and for those, by number,
+        whether it is the second, third, … of its kind.
+    """
+    is_repeated = np.zeros(count, dtype=np.bool_)
+    ordinals: dict[int, int] = {}
+    parts = -(-count // HASHES_AT_ONCE)
+    for part in range(parts):
+        numbers, hashes = _of_part(read_hashes(), part, parts)
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        same = np.zeros(len(ordered), dtype=np.bool_)
+        same[1:] = ordered[1:] == ordered[:-1]
+        is_repeated[numbers[order[same]]] = True
+        ordinal = 1
+        for place in np.flatnonzero(same):
+            ordinal = ordinal + 1 if place and same[place - 1] else 2
+            ordinals[int(numbers[order[place]])] = ordinal
+    return is_repeated, ordinals
+
+
+def near_duplicates(
+    read_band: Callable[[int], NDArray[np.uint32]], count: int, threshold: float
+) -> NDArray[np.bool_]:
+    """Find the documents that nearly stood before.
+
+    Args:
+        read_band: Given a band's number, returns that part of every signature, shape
+            (count, BAND_WIDTH), documents in order.
+        count: Documents that have a signature.
+        threshold: Least estimated Jaccard similarity of a near duplicate.
+
+    Returns:
+        True for each document that an earlier one is nearly equal to, shape (count,).
+    """
+    pairs = np.zeros((0, 2), dtype=np.int64)
+    for band in range(BANDS):
+        pairs = np.unique(np.concatenate([pairs, _candidates(read_band(band))]), axis=0)
+    agreeing = np.zeros(len(pairs), dtype=np.int64)
+    if len(pairs):
+        for band in range(BANDS):
+            part = read_band(band)
+            agreeing += (part[pairs[:, 0]] == part[pairs[:, 1]]).sum(axis=1)
+    is_near = np.zeros(count, dtype=np.bool_)
+    is_near[pairs[agreeing >= threshold * SIGNATURE_SIZE, 1]] = True
+    return is_near
+
+
+def _shingle_hashes(text: str) -> NDArray[np.uint64]:
+    """Return a hash per word: of the text from its beginning on, in lower case, spaces squeezed."""
+    data = " ".join(text.split()).encode("utf-8", "replace").translate(_LOWER)
+    codes = np.frombuffer(data + bytes(SHINGLE), dtype=np.uint8)
+    is_word = _IS_WORD[codes[: len(data)]]
+    starts = np.flatnonzero(is_word & ~np.concatenate([[False], is_word[:-1]]))
+    last = max(1, int(np.searchsorted(starts, len(data) - SHINGLE, side="right")))
+    starts = starts[:last]
+    hashes = np.zeros(len(starts), dtype=np.uint64)
+    for place in range(SHINGLE):
+        hashes = hashes * _PRIME + codes[starts + place]
+    hashes ^= hashes >> np.uint64(29)
+    return hashes * _PRIME
+
+
+def _of_part(
+    blocks: Iterator[NDArray[np.uint64]], part: int, parts: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return numbers and values of the hashes that fall into one of so many parts."""
+    numbers, hashes, seen = [], [], 0
+    for block in blocks:
+        mine = np.flatnonzero(block % np.uint64(parts) == part)
+        numbers.append(mine + seen)
+        hashes.append(block[mine])
+        seen += len(block)
+    empty = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64)
+    return (np.concatenate(numbers), np.concatenate(hashes)) if numbers else empty
+
+
+def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return pairs (earlier, later) that agree in a band: with the first, with the one before."""
+    keys = band.astype(np.uint64) @ np.array(
+        [pow(int(_PRIME), power, 1 << 64) for power in range(BAND_WIDTH)], dtype=np.uint64
+    )
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    same = np.zeros(len(order), dtype=np.bool_)
+    same[1:] = ordered[1:] == ordered[:-1]
+    places = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(same, 0, places))
+    later = places[same]
+    pairs = np.concatenate(
+        [np.stack([first[later], later], axis=1), np.stack([later - 1, later], axis=1)]
+    )
+    found: NDArray[np.int64] = order[pairs]
+    return found

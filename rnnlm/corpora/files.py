@@ -1,0 +1,275 @@
+"""From what a configuration names to local, plain files: expanded, downloaded, unpacked.
+
+Everything behind this module sees files that can be cut at any byte, whatever they came packed in.
+"""
+
+import glob
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from rnnlm.config import CorpusConfig, SourceConfig, shorten
+from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.fetching import fetch
+from rnnlm.errors import CorpusError
+from rnnlm.progress import OnProgress, silent
+from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
+
+READERS = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".mmf": "mealmaster",
+}
+"""What `reader = "auto"` makes of a file's name; everything else is plain text."""
+_COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
+_BLOCK = 1 << 20
+_LONG = 16_000_000
+_UNPACK_ERRORS = (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A local file and how it is read.
+
+    Attributes:
+        name: What people call it.
+        path: Where it lies.
+        source: Its part of the configuration, with the reader decided.
+        size: Bytes, when it was found.
+        modified: Time of last change in nanoseconds, when it was found.
+    """
+
+    name: str
+    path: Path
+    source: SourceConfig
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path, source: SourceConfig, name: str = "") -> "SourceFile":
+        """Describe a file as it is now.
+
+        Raises:
+            CorpusError: It cannot be read.
+        """
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+        return cls(name or str(path), path, source, status.st_size, status.st_mtime_ns)
+
+    def check_unchanged(self) -> None:
+        """Make sure that the file is as it was found.
+
+        Raises:
+            CorpusError: It was changed or removed meanwhile.
+        """
+        now = SourceFile.of(self.path, self.source, self.name)
+        if (now.size, now.modified) != (self.size, self.modified):
+            raise CorpusError(
+                f"{self.name} changed while it was read ({self.size:,} bytes, now {now.size:,}); "
+                "run the same command again when nothing writes to it"
+            )
+
+
+def locate(
+    config: CorpusConfig, cache: Path, on_progress: OnProgress = silent
+) -> tuple[SourceFile, ...]:
+    """Find the files of a corpus, fetching what is not on this machine; they may be packed.
+
+    Args:
+        config: Which corpus.
+        cache: Folder that keeps what is fetched.
+        on_progress: Told the bytes of a catalog corpus that are here.
+
+    Raises:
+        CorpusError: A source is missing or has no files; `FetchError`: it cannot be had.
+    """
+    entry = catalog().get(config.source)
+    if entry and not Path(config.source).exists():
+        sources = fetch(entry, cache, on_progress)
+        return tuple(SourceFile.of(Path(source.path), source) for source in sources)
+    found = [file for source in config.all_sources for file in _expand(source, cache)]
+    if not any(file.size for file in found):
+        names = ", ".join(source.path for source in config.all_sources)
+        raise CorpusError(f"{shorten(names, 80)} is empty (0 bytes; expected text)")
+    return tuple(found)
+
+
+def digest(files: Sequence[SourceFile], cache: Path) -> str:
+    """Return one sha256 for the contents of all files, in order.
+
+    Digests of long files are remembered in `cache/digests.json`, for as long as neither size nor
+    time of change differs.
+    """
+    path = cache / "digests.json"
+    try:
+        known: dict[str, list[Any]] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    before, combined = dict(known), hashlib.sha256()
+    for file in files:
+        place, seen = str(file.path.resolve()), [file.size, file.modified]
+        if known.get(place, [])[:2] == seen:
+            content = known[place][2]
+        else:
+            content = file_digest(file.path)
+            if file.size >= _LONG:
+                known[place] = [*seen, content]
+        combined.update(f"{file.path.name}\0{content}\0".encode())
+    if known != before:
+        write_json(path, known)
+    return combined.hexdigest()
+
+
+def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
+    """Yield plain files: those that are packed are unpacked into `scratch`, once.
+
+    Raises:
+        CorpusError: An archive is cut short, broken, or names a file outside itself.
+        StorageError: `scratch` cannot be written.
+    """
+    for file in files:
+        suffix = file.path.suffix.lower()
+        if suffix == ".zip":
+            yield from _unzip(file, scratch)
+        elif suffix in _COMPRESSED:
+            yield _decompress(file, scratch)
+        else:
+            yield _with_reader(file, file.path.name)
+
+
+def _expand(source: SourceConfig, cache: Path) -> Iterator[SourceFile]:
+    if "://" in source.path:
+        yield from (SourceFile.of(path, source, name) for name, path in _download(source, cache))
+        return
+    path = Path(source.path)
+    if _is_there(path) and not path.is_dir():
+        yield SourceFile.of(path, source)
+        return
+    if path.is_dir():
+        found = (p for p in path.rglob("*") if p.is_file())
+        paths = sorted(p for p in found if not _is_hidden(p.relative_to(path)))
+    else:
+        paths = sorted(Path(name) for name in glob.glob(source.path, recursive=True))  # noqa: PTH207
+        paths = [p for p in paths if p.is_file()]
+    if not paths:
+        raise CorpusError(_nothing_at(source.path))
+    yield from (SourceFile.of(p, source) for p in paths)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+    return True
+
+
+def _nothing_at(path: str) -> str:
+    if Path(path).is_dir():
+        return f"{path} is a directory without files (expected texts in it); name another"
+    known = ", ".join(catalog())
+    return f"no file {path} and no corpus of that name (the catalog knows: {known}); check the path"
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name and local copy of every file at an address; copies that still hold are kept."""
+    options = {"cache_storage": str(cache / "addresses"), "check_files": True}
+    try:
+        opened = fsspec.open_files(f"filecache::{source.path}", mode="rb", filecache=options)
+        for file in sorted(opened, key=lambda file: str(file.path)):
+            with file as handle:
+                local = Path(handle.name)
+            kept = local.with_name(f"{value_digest(file.path)[:8]}-{PurePosixPath(file.path).name}")
+            kept.unlink(missing_ok=True)
+            kept.hardlink_to(local)
+            yield PurePosixPath(file.path).name, kept
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise CorpusError(f"cannot read {shorten(source.path, 80)}: {reason}") from error
+
+
+def _with_reader(file: SourceFile, name: str) -> SourceFile:
+    """Decide the reader of a plain file by its name."""
+    if file.source.reader != "auto":
+        return file
+    reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
+    source = file.source.model_copy(update={"reader": reader})
+    return SourceFile(file.name, file.path, source, file.size, file.modified)
+
+
+def _decompress(file: SourceFile, scratch: Path) -> SourceFile:
+    name = file.path.name.removesuffix(file.path.suffix)
+    target = scratch / value_digest(str(file.path))[:8] / name
+    if not target.is_file():
+        with pa.input_stream(str(file.path), compression="detect") as packed:
+            _copy(packed.read, target, file)
+    return _with_reader(SourceFile.of(target, file.source, file.name), name)
+
+
+def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
+    folder = scratch / value_digest(str(file.path))[:8]
+    try:
+        archive = zipfile.ZipFile(file.path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _broken(file, error) from error
+    with archive:
+        members = sorted(
+            (m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename
+        )
+        for member in members:
+            inside = PurePosixPath(member.filename.replace("\\", "/"))
+            if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
+                raise CorpusError(
+                    f"{file.name} holds a file named {shorten(member.filename)}, which lies "
+                    "outside the archive; nothing was unpacked from it; make the archive anew"
+                )
+        for member in members:
+            if _is_hidden(Path(member.filename)):
+                continue
+            target = folder / member.filename
+            if not target.is_file():
+                try:
+                    packed = archive.open(member)
+                except _UNPACK_ERRORS as error:  # a password, an unknown method
+                    raise _broken(file, error) from error
+                with packed:
+                    _copy(packed.read, target, file)
+            name = f"{file.name}:{member.filename}"
+            yield _with_reader(SourceFile.of(target, file.source, name), member.filename)
+
+
+def _copy(read: Callable[[int], bytes], target: Path, file: SourceFile) -> None:
+    """Write what `read` gives to `target`, telling a broken archive from a full disk."""
+    with atomic_path(target) as temporary, temporary.open("wb") as out:
+        while True:
+            try:
+                block = read(_BLOCK)
+            except _UNPACK_ERRORS as error:
+                raise _broken(file, error) from error
+            if not block:
+                return
+            out.write(block)
+
+
+def _broken(file: SourceFile, error: BaseException) -> CorpusError:
+    return CorpusError(f"{file.name} is cut short or broken ({error}); get the file again")

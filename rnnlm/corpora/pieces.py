@@ -1,0 +1,223 @@
+"""Pieces of files: what one shard is read from, and how it is read.
+
+Where files are cut depends on their bytes and the shard size alone, never on who reads them, so
+that any number of workers reads the same documents into the same shards.
+"""
+
+import mmap
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import CorpusConfig
+from rnnlm.corpora.decoding import WIDE_ENCODINGS, decode, detect
+from rnnlm.corpora.files import SourceFile
+from rnnlm.corpora.formats import FORMATS, LINE_END, PARAGRAPH_END, Fault, Fields
+from rnnlm.errors import CorpusError
+
+_SPACE = re.compile(rb" ")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a file.
+
+    Attributes:
+        file: The file, plain.
+        encoding: What its text is in; empty for Parquet.
+        start: First byte, or first row group of a Parquet file; moved on to the next place where
+            the file may be cut.
+        end: Likewise, one past the last.
+        is_whole: Whether the file is read as a whole.
+    """
+
+    file: SourceFile
+    encoding: str
+    start: int
+    end: int
+    is_whole: bool
+
+
+def cut_files(files: Iterable[SourceFile], config: CorpusConfig, whole: bool) -> list[list[Piece]]:
+    """Return the pieces of each shard: parts of long files, short files gathered.
+
+    Args:
+        files: Plain files.
+        config: Says the shard size and what a document is.
+        whole: Read every file as a whole.
+
+    Raises:
+        CorpusError: A file is no text, or no Parquet.
+    """
+    shards: list[list[Piece]] = [[]]
+    gathered = 0
+    for file in files:
+        file.check_unchanged()
+        for piece, size in _cut(file, config, whole):
+            if shards[-1] and gathered + size > config.shard_bytes:
+                shards.append([])
+                gathered = 0
+            shards[-1].append(piece)
+            gathered += size
+    return [shard for shard in shards if shard]
+
+
+def read_records(piece: Piece, config: CorpusConfig) -> Iterator[Fields | Fault]:
+    """Yield the records of a piece, and a fault for each that cannot be read.
+
+    Raises:
+        CorpusError: The bytes are not in the encoding found before, or the file is gone.
+    """
+    if piece.file.source.reader == "parquet":
+        yield from _read_parquet(piece)
+        return
+    file_format = FORMATS[piece.file.source.reader]
+    header = b""
+    with piece.file.path.open("rb") as file, _mapped(file) as content:
+        start, end = _bounds(content, piece, config)
+        if piece.file.source.reader == "csv" and start:
+            header = content[: _end_of(LINE_END, content, 0)]
+        if piece.is_whole and end - start > config.longest:
+            yield _too_long(end - start, config)
+            return
+        parts: list[bytes] = []
+        for part in _without_overlong(content, start, end, config):
+            if isinstance(part, Fault):
+                yield part
+            else:
+                parts.append(part)
+    text = decode(header + b"".join(parts), piece.encoding, piece.file.name)
+    yield from file_format.parse(text)
+
+
+def line_of(piece: Piece, fault: Fault, config: CorpusConfig) -> int:
+    """Return the line of the file that a fault lies on, from 1; 0 where unknown."""
+    if not fault.line or piece.file.source.reader == "parquet":
+        return 0
+    with piece.file.path.open("rb") as file, _mapped(file) as content:
+        start, _ = _bounds(content, piece, config)
+        header = piece.file.source.reader == "csv" and start > 0
+        return len(LINE_END.findall(content[:start])) + fault.line - header
+
+
+def _cut(file: SourceFile, config: CorpusConfig, whole: bool) -> Iterator[tuple[Piece, int]]:
+    if file.source.reader == "parquet":
+        yield from _cut_parquet(file, config)
+        return
+    encoding = detect(file.path, file.source.encoding)
+    is_whole = whole or encoding.startswith(WIDE_ENCODINGS) or not _is_cuttable(file, config)
+    size = max(1, file.size) if is_whole else config.shard_bytes
+    for start in range(0, file.size, size):
+        end = min(start + size, file.size)
+        yield Piece(file, encoding, start, end, is_whole), end - start
+
+
+def _is_cuttable(file: SourceFile, config: CorpusConfig) -> bool:
+    reader = file.source.reader
+    if reader == "csv":
+        if file.size <= config.shard_bytes:
+            return False
+        with file.path.open("rb") as opened, _mapped(opened) as content:
+            return content.find(b'"') < 0  # without quotes, a line end always ends a row
+    if reader == "text":
+        return config.documents != "whole"
+    return FORMATS[reader].cut is not None
+
+
+def _cut_parquet(file: SourceFile, config: CorpusConfig) -> Iterator[tuple[Piece, int]]:
+    try:
+        metadata = pq.ParquetFile(file.path).metadata
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{file.name} is no Parquet file: {error}") from error
+    sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    start = gathered = 0
+    for group, size in enumerate(sizes):
+        gathered += size
+        if gathered >= config.shard_bytes or group == len(sizes) - 1:
+            yield Piece(file, "", start, group + 1, is_whole=False), gathered
+            start, gathered = group + 1, 0
+
+
+def _read_parquet(piece: Piece) -> Iterator[Fields | Fault]:
+    try:
+        opened = pq.ParquetFile(piece.file.path)
+        for batch in opened.iter_batches(1000, row_groups=[*range(piece.start, piece.end)]):
+            yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{piece.file.name} is no whole Parquet file: {error}") from error
+
+
+def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> tuple[int, int]:
+    """Return the piece's first byte and one past its last, both where the file may be cut."""
+    if piece.is_whole:
+        return 0, len(content)
+    patterns = _patterns(piece, config)
+    start = _cut_at(content, piece.start, patterns, config.shard_bytes)
+    return start, _cut_at(content, piece.end, patterns, config.shard_bytes)
+
+
+def _patterns(piece: Piece, config: CorpusConfig) -> Sequence[re.Pattern[bytes]]:
+    """Return where the file may be cut, the best places first."""
+    file_format = FORMATS[piece.file.source.reader]
+    if piece.file.source.reader == "text" and config.documents != "lines":
+        return (PARAGRAPH_END, LINE_END, _SPACE)
+    return (file_format.cut or LINE_END,)
+
+
+def _cut_at(
+    content: mmap.mmap | bytes, at: int, patterns: Sequence[re.Pattern[bytes]], within: int
+) -> int:
+    """Return the first place from `at` on where the content may be cut."""
+    if at == 0 or at >= len(content):
+        return min(at, len(content))
+    for pattern in patterns[:-1]:
+        match = pattern.search(content, at, min(len(content), at + within))
+        if match:
+            return match.end()
+    return _end_of(patterns[-1], content, at)
+
+
+def _end_of(pattern: re.Pattern[bytes], content: mmap.mmap | bytes, at: int) -> int:
+    match = pattern.search(content, at)
+    return match.end() if match else len(content)
+
+
+def _without_overlong(
+    content: mmap.mmap | bytes, start: int, end: int, config: CorpusConfig
+) -> Iterator[bytes | Fault]:
+    """Yield the bytes of a piece, with a fault in place of each line that is longer than allowed.
+
+    Such a line is never read into memory.
+    """
+    if end - start <= config.longest:
+        yield content[start:end]
+        return
+    while start < end:
+        stop = content.rfind(b"\n", start, min(end, start + config.longest)) + 1
+        if stop > start or end - start <= config.longest:
+            stop = stop if stop > start and end - start > config.longest else end
+            yield content[start:stop]
+        else:
+            stop = (content.find(b"\n", start, end) + 1) or end
+            yield _too_long(stop - start, config)
+        start = stop
+
+
+def _too_long(size: int, config: CorpusConfig) -> Fault:
+    return Fault("too long", f"{size:,} bytes, more than corpus.longest = {config.longest:,}")
+
+
+@contextmanager
+def _mapped(file: BinaryIO) -> Iterator[mmap.mmap | bytes]:
+    """Map a file into memory; an empty one, which cannot be mapped, is empty bytes."""
+    if not os.fstat(file.fileno()).st_size:
+        yield b""
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content

@@ -1,0 +1,233 @@
+"""A recipe, its clean MealMaster text, and the way back.
+
+MealMaster's columns: quantity (7, right-aligned), unit (2), ingredient (28); a longer ingredient
+goes on in a line of its own that begins with `-`. Two such columns may stand side by side, read
+down the left one first. Version 8 begins a recipe's frame with `MMMMM`, version 7 with `-----`.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rnnlm.corpora.unwrapping import join_wrapped
+
+INGREDIENT_WIDTH = 28
+TEXT_WIDTH = 75
+COLUMN_WIDTH = 39
+"""Characters of quantity, unit and ingredient; the second column begins two further on."""
+
+HEADER = re.compile(r"^(?:MMMMM|-----)-*[ -]*.*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
+"""The line that a recipe begins with in an export."""
+_END = re.compile(r"^(?:MMMMM|-----)-*\s*$")
+_FIELD = re.compile(r"^\s{0,12}(Title|Categories|Servings|Yield):[ \t]*(.*)$", re.IGNORECASE)
+_HEADING = re.compile(r"^(?:MMMMM|-)-{4,}\s*([^-\s].*?)\s*-*$|^MMMMM\s*([^-\s].*?)\s*$")
+_INGREDIENT = re.compile(r"^([ \d/.,~+x-]{7}) ([A-Za-z]{2}|[A-Za-z] |  ) (\S.*)$")
+_OPEN_END = re.compile(
+    r"(?:,|\(|&|\b(?:or|and|of|with|in|into|to|for|cut|the|a|an|plus|about|your))$", re.IGNORECASE
+)
+_LEADING = frozenset(("or", "and", "into", "in", "to", "for", "with", "of", "cut", "per", "at"))
+_LOWERCASE = frozenset("(abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """What and how much; quantity and unit may be empty. No field begins or ends with a space."""
+
+    quantity: str
+    unit: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Ingredients under a heading; the first section of a recipe may have an empty one."""
+
+    heading: str
+    ingredients: tuple[Ingredient, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe.
+
+    Attributes:
+        title: Never empty.
+        categories: May be none.
+        servings: As written after `Yield:` or `Servings:`; empty where the source says none.
+        sections: Ingredients.
+        directions: Paragraphs.
+    """
+
+    title: str
+    categories: tuple[str, ...]
+    servings: str
+    sections: tuple[Section, ...]
+    directions: tuple[str, ...]
+
+
+class BrokenRecipeError(ValueError):
+    """A text that is no recipe, or only a part of one; the message says what is missing."""
+
+
+def render(recipe: Recipe) -> str:
+    """Write a recipe as clean MealMaster text, without frame; `parse` reads the same back."""
+    lines = [f"      Title: {recipe.title}"]
+    if recipe.categories:
+        lines.append(f" Categories: {', '.join(recipe.categories)}")
+    if recipe.servings:
+        lines.append(f"      Yield: {recipe.servings}")
+    for section in recipe.sections:
+        lines.append("")
+        if section.heading:
+            lines += [f"-----{section.heading}-----"]
+        for ingredient in section.ingredients:
+            first, *rest = _wrap(ingredient.name, INGREDIENT_WIDTH)
+            lines.append(f"{ingredient.quantity:>7} {ingredient.unit:<2} {first}")
+            lines += [f"{'':11}-{line}" for line in rest]
+    for paragraph in recipe.directions:
+        lines += ["", *(f"  {line}" for line in _wrap(paragraph, TEXT_WIDTH))]
+    return "\n".join(lines)
+
+
+def parse(text: str) -> Recipe:
+    """Read one recipe, framed or not, of version 7 or 8, in one column or two.
+
+    A missing yield stays missing. Where version 7 broke an ingredient without marking it, a line
+    without quantity goes on the one above if either reads so: `Green bell pepper, cored,` / `Cut`.
+
+    Raises:
+        BrokenRecipeError: There is no title, or nothing behind the header fields.
+    """
+    lines = [line.expandtabs().rstrip() for line in text.split("\n")]
+    is_framed = bool(lines) and HEADER.match(lines[0]) is not None
+    body = iter(lines[1:] if is_framed else lines)
+    fields: dict[str, str] = {}
+    rest: list[str] = []
+    for line in body:
+        match = _FIELD.match(line)
+        if match and match[1].lower() not in fields:
+            fields[match[1].lower()] = match[2].strip()
+        elif line:
+            rest.append(line)
+            break
+    for line in body:
+        if _END.match(line):
+            break
+        rest.append(line)
+    else:
+        if is_framed:
+            raise BrokenRecipeError("the recipe breaks off before its last line of dashes")
+    title = _squeeze(fields.get("title", ""))
+    if not title:
+        raise BrokenRecipeError("a recipe without `Title:`")
+    marks = is_framed and not any(line[10:12] == " -" for line in rest)
+    sections, directions = _ingredients_and_directions(rest, guess=marks)
+    if not sections and not directions:
+        raise BrokenRecipeError(f"the recipe {title!r} has neither ingredients nor directions")
+    names = (_squeeze(name) for name in fields.get("categories", "").split(","))
+    return Recipe(
+        title=title,
+        categories=tuple(name for name in names if name and name.lower() != "none"),
+        servings=_servings(fields.get("yield", "") or fields.get("servings", "")),
+        sections=sections,
+        directions=directions,
+    )
+
+
+def split_export(text: str) -> Iterator[str]:
+    """Yield the recipes of an export, each with its frame; what is between is left out."""
+    starts = [match.start() for match in HEADER.finditer(text)]
+    for start, end in pairwise([*starts, len(text)] if starts else []):
+        yield text[start:end]
+
+
+def _ingredients_and_directions(
+    lines: Sequence[str], guess: bool
+) -> tuple[tuple[Section, ...], tuple[str, ...]]:
+    headings: list[str] = []
+    blocks: list[list[str]] = []
+    text: Sequence[str] = ()
+    for place, line in enumerate(lines):
+        heading = _HEADING.match(line)
+        if heading:
+            headings.append(_squeeze(heading[1] or heading[2]))
+            blocks.append([])
+        elif _is_ingredient(line):
+            if not blocks:
+                headings, blocks = [""], [[]]
+            blocks[-1].append(line)
+        elif line:
+            text = lines[place:]
+            break
+    sections = tuple(
+        Section(heading, ingredients)
+        for heading, block in zip(headings, blocks, strict=True)
+        if (ingredients := _ingredients(block, guess))
+    )
+    width = max((len(line) for line in text), default=0)
+    return sections, tuple(join_wrapped(text, width))
+
+
+def _is_ingredient(line: str) -> bool:
+    return _INGREDIENT.match(line) is not None or _is_right_column(line)
+
+
+def _is_right_column(line: str) -> bool:
+    """Return whether the line has nothing but a second column."""
+    return len(line) > COLUMN_WIDTH and not line[:COLUMN_WIDTH].strip() and " " in line
+
+
+def _ingredients(block: Sequence[str], guess: bool) -> tuple[Ingredient, ...]:
+    """Read the columns of a block, left before right, and join what goes on."""
+    left, right = [], []
+    for line in block:
+        second = line[COLUMN_WIDTH + 2 :]
+        if line[COLUMN_WIDTH : COLUMN_WIDTH + 2].strip() == "" and _INGREDIENT.match(second):
+            left.append(line[:COLUMN_WIDTH])
+            right.append(second)
+        else:
+            left.append(line)
+    found: list[Ingredient] = []
+    above = ""
+    for cell in left + right:
+        match = _INGREDIENT.match(cell.rstrip())
+        if not match:
+            continue
+        quantity, unit, name = (_squeeze(part) for part in match.groups())
+        is_bare = bool(found) and not quantity and not unit
+        if is_bare and (name.startswith("-") or (guess and _goes_on(above, name))):
+            more = name[1:].strip() if name.startswith("-") else _uncapitalised(name)
+            last = found[-1]
+            found[-1] = Ingredient(last.quantity, last.unit, f"{last.name} {more}".strip())
+        else:
+            found.append(Ingredient(quantity, unit, name.lstrip("-").strip() or name))
+        above = name
+    return tuple(found)
+
+
+def _goes_on(above: str, name: str) -> bool:
+    """Return whether version 7, which marks nothing, broke an ingredient between these lines."""
+    first = name.split(maxsplit=1)[0]
+    is_full = len(above) + 1 + len(first) > INGREDIENT_WIDTH
+    is_open = above.count("(") > above.count(")") or _OPEN_END.search(above) is not None
+    return is_full or is_open or name[0] in _LOWERCASE or first.lower() in _LEADING
+
+
+def _uncapitalised(name: str) -> str:
+    """Undo the capital that version 7 gave each line."""
+    return name[0].lower() + name[1:] if name[1:2].islower() else name
+
+
+def _servings(text: str) -> str:
+    text = _squeeze(text)
+    return f"{text} servings" if re.fullmatch(r"[\d–-]+", text) else text
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,230 @@
+"""From a record's fields to its text: a template, a colour, or a recipe.
+
+Rendering is pure: what a field lacks is an error for the caller to count, nothing is invented.
+"""
+
+import html
+import re
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnnlm.corpora import recipes
+from rnnlm.corpora.recipes import Ingredient, Recipe, Section
+
+Fields = Mapping[str, Any]
+
+
+class UnusableRecordError(ValueError):
+    """A record that cannot become text; the message says why, in a few words."""
+
+
+def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
+    """Return the text of a record.
+
+    Args:
+        form: `color`, `recipe`, or a template such as `{title}: {body}`.
+        record: Its fields.
+        names: What a field is called in the record, where it has another name.
+
+    Raises:
+        UnusableRecordError: A field is missing or holds what its form does not allow.
+    """
+    if form == "recipe":
+        return recipes.render(_recipe(record, names))
+    if form == "color":
+        name = " ".join(str(_field(record, "name", names)).split())
+        if not name:
+            raise UnusableRecordError("a colour without a name")
+        red, green, blue = rgb(str(_field(record, "hex", names)))
+        return f"{name} {red} {green} {blue}"
+    return "".join(
+        literal + ("" if name is None else _text(_field(record, name, names)))
+        for literal, name, _, _ in string.Formatter().parse(form)
+    )
+
+
+def field_names(form: str) -> tuple[str, ...]:
+    """Return the fields that a template or form needs."""
+    known = {"color": ("name", "hex"), "recipe": ("title", "ingredients", "directions")}
+    return known.get(form) or tuple(n for _, n, _, _ in string.Formatter().parse(form) if n)
+
+
+def rgb(text: str) -> tuple[int, int, int]:
+    """Read a colour: `#f1f2ee`, `F1F2EE`, `#fff`, `rgb(241, 157, 183)`, `241 157 183`.
+
+    Raises:
+        UnusableRecordError: It is none of these, or a channel exceeds 255.
+    """
+    digits = re.fullmatch(r"#?([0-9a-f]{3}|[0-9a-f]{6})", text.strip(), re.IGNORECASE)
+    if digits:
+        code = digits[1] if len(digits[1]) == 6 else "".join(2 * digit for digit in digits[1])
+        return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
+    numbers = re.fullmatch(
+        r"(?:rgb\()?\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})\s*\)?", text.strip()
+    )
+    if not numbers or max(map(int, numbers.groups())) > 255:
+        raise UnusableRecordError("a colour that is no #rrggbb nor rgb(r, g, b)")
+    return int(numbers[1]), int(numbers[2]), int(numbers[3])
+
+
+def plain(text: str) -> str:
+    """Return a line without wiki markup, Markdown links, HTML, emoji and empty parentheses."""
+    text = html.unescape(text).replace("\xa0", " ")
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split())
+
+
+_MARKUP = tuple(
+    (re.compile(pattern, re.DOTALL), replacement)
+    for pattern, replacement in (
+        (r"<ref[^>]*/>|<ref[^>]*>.*?(?:</ref>|$)|</?[a-zA-Z][^>]*>", ""),
+        (r"\{\{.*?(?:\}\}|$)", ""),
+        (r"\[\[(?:[^\]|]*\|)?([^\]]*)\]\]", r"\1"),
+        (r"!?\[([^\]]*)\]\([^)]*\)", r"\1"),
+        (r"\[(?:https?:\S+)\s?([^\]]*)\]", r"\1"),
+        (r"\[edit[^\]]*\]|\[\d+\]", ""),
+        (r"'{2,}|\*{2,}|(?<![\w*])[*_](?=\w)|(?<=\w)[*_](?![\w*])", ""),
+        (r"^[*#:;]+\s*", ""),
+        (r"\(\s*(?:,\s*|or\s*)?\)", ""),
+        (r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d\u2b50]", ""),
+        (r"\s+([,.;:!?)])", r"\1"),
+        (r"\(\s+", "("),
+    )
+)
+"""What `plain` takes out, in this order."""
+
+_UNITS = {
+    "c": ("cup", "cups", "c"),
+    "tb": ("tablespoon", "tablespoons", "tbsp", "tbsps", "tbs", "tb"),
+    "ts": ("teaspoon", "teaspoons", "tsp", "tsps", "ts"),
+    "lb": ("pound", "pounds", "lb", "lbs"),
+    "oz": ("ounce", "ounces", "oz"),
+    "g": ("gram", "grams", "g", "gr", "gm"),
+    "kg": ("kilogram", "kilograms", "kilo", "kilos", "kg"),
+    "ml": ("millilitre", "millilitres", "milliliter", "milliliters", "ml"),
+    "dl": ("decilitre", "decilitres", "deciliter", "deciliters", "dl"),
+    "l": ("litre", "litres", "liter", "liters", "l"),
+    "pt": ("pint", "pints", "pt"),
+    "qt": ("quart", "quarts", "qt"),
+    "ga": ("gallon", "gallons", "gal"),
+    "cn": ("can", "cans", "tin", "tins"),
+    "pk": ("package", "packages", "pkg", "packet", "packets"),
+    "pn": ("pinch", "pinches"),
+    "ds": ("dash", "dashes"),
+    "sl": ("slice", "slices"),
+    "bn": ("bunch", "bunches"),
+    "sm": ("small",),
+    "md": ("medium",),
+    "lg": ("large",),
+}
+_ABBREVIATIONS = {word: unit for unit, words in _UNITS.items() for word in words}
+_FRACTIONS = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5",
+    "⅗": "3/5", "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
+_FRACTION = re.compile(rf"((?<=\d)\s*)?([{''.join(_FRACTIONS)}])")
+_QUANTITY = re.compile(
+    r"(\d+(?: \d+/\d+|/\d+|[.,]\d+)?(?:\s?-\s?\d+(?: \d+/\d+|/\d+|[.,]\d+)?)?)\s*(?![\d/%°])(.*)"
+)
+_WORD = re.compile(r"([A-Za-z]+)\.?(?=[\s(]|$)\s*(.*)")
+
+
+def ingredient(line: str) -> Ingredient:
+    """Read `1 ½ cups flour` as quantity `1 1/2`, unit `c`, name `flour`.
+
+    A quantity too long for its column stays in the name.
+    """
+    text = plain(line)
+    text = _FRACTION.sub(lambda m: ("" if m[1] is None else " ") + _FRACTIONS[m[2]], text)
+    text = text.replace("–", "-").replace("⁄", "/").lstrip("-•◦ ")
+    amount = _QUANTITY.fullmatch(text)
+    quantity = re.sub(r"\s?-\s?", "-", amount[1]) if amount else ""
+    if not amount or len(quantity) > 7 or not amount[2]:
+        return Ingredient("", "", text)
+    word = _WORD.match(amount[2])
+    unit = _ABBREVIATIONS.get(word[1].lower(), "") if word else ""
+    name = (word[2] if word and unit else amount[2]).removeprefix("of ").lstrip("-").strip()
+    if not name:
+        return Ingredient(quantity, "", amount[2])
+    return Ingredient(quantity, unit, name)
+
+
+def _recipe(record: Fields, names: Mapping[str, str]) -> Recipe:
+    if isinstance(record.get("recipe"), Recipe):
+        recipe: Recipe = record["recipe"]
+        return recipe
+    title = plain(_text(_field(record, "title", names)))
+    sections = _sections(_lines(_field(record, "ingredients", names)))
+    directions = tuple(filter(None, map(plain, _lines(_field(record, "directions", names)))))
+    if not title or not sections or not directions:
+        missing = [
+            name
+            for name, value in (
+                ("title", title),
+                ("ingredients", sections),
+                ("directions", directions),
+            )
+            if not value
+        ]
+        raise UnusableRecordError(f"a recipe without {' and '.join(missing)}")
+    categories = _lines(record.get(names.get("categories", "categories")) or ())
+    servings = plain(_text(record.get(names.get("servings", "servings")) or ""))
+    return Recipe(
+        title=title,
+        categories=tuple(dict.fromkeys(filter(None, map(_category, categories)))),
+        servings=_servings(servings),
+        sections=sections,
+        directions=tuple(_shown(paragraph) for paragraph in directions),
+    )
+
+
+def _sections(lines: Sequence[str]) -> tuple[Section, ...]:
+    """Group ingredients under their headings, which are lines that begin with `#`."""
+    found: list[tuple[str, list[Ingredient]]] = [("", [])]
+    for line in lines:
+        if line.startswith("# "):
+            found.append((plain(line[2:]).strip(" -").replace("--", "-"), []))
+        elif (item := ingredient(line)).name:
+            found[-1][1].append(item)
+    return tuple(Section(heading, tuple(items)) for heading, items in found if items)
+
+
+def _category(text: str) -> str:
+    name = plain(text).replace(",", " ").removeprefix("Recipes for ").removesuffix(" recipes")
+    name = " ".join(name.replace("-", " ").split())
+    return name[:1].upper() + name[1:]
+
+
+def _servings(text: str) -> str:
+    text = text.replace("–", "-")
+    return f"{text} servings" if re.fullmatch(r"[\d-]+", text) else text
+
+
+def _shown(paragraph: str) -> str:
+    """Keep a paragraph from reading as an ingredient or a frame when it is set in MealMaster."""
+    return paragraph.lstrip("-") or paragraph
+
+
+def _field(record: Fields, name: str, names: Mapping[str, str]) -> Any:
+    key = names.get(name, name)
+    value = record.get(key)
+    if value is None:
+        have = ", ".join(sorted(map(str, record))[:8]) or "none"
+        raise UnusableRecordError(f"no field `{key}` (the record has: {have})")
+    return value
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [line for line in value.splitlines() if line.strip()]
+    return [str(item) for item in value if str(item).strip()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(item) for item in value)
+    return str(value)

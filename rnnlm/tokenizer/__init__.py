@@ -1,0 +1,97 @@
+"""Text to token ids and back: characters, bytes, words or byte pairs, saved as JSON, no code in it.
+
+Token 0 is the document boundary, `<eos>`: it ends every document, and as the first input it begins
+one. One symbol for both keeps a document's targets equal to its row in the Parquet shards and the
+vocabulary the size that the literature counts.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rnnlm.config import TokenizerConfig
+from rnnlm.errors import TokenizerError
+from rnnlm.tokenizer.bpe import BPETokenizer
+from rnnlm.tokenizer.byte import ByteTokenizer
+from rnnlm.tokenizer.character import CharacterTokenizer
+from rnnlm.tokenizer.contract import (
+    BOUNDARY,
+    BOUNDARY_ID,
+    UNKNOWN,
+    UNKNOWN_ID,
+    Encoded,
+    TokenIds,
+    Tokenizer,
+    batches_of,
+    token_type,
+)
+from rnnlm.tokenizer.word import WordTokenizer
+
+__all__ = [
+    "BOUNDARY",
+    "BOUNDARY_ID",
+    "UNKNOWN",
+    "UNKNOWN_ID",
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharacterTokenizer",
+    "Encoded",
+    "TokenIds",
+    "Tokenizer",
+    "WordTokenizer",
+    "batches_of",
+    "check_known",
+    "from_json",
+    "learn",
+    "token_type",
+]
+
+
+def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+    """Build the tokenizer that `config` names; a vocabulary is learnt from `texts`, read once."""
+    match config.kind:
+        case "byte":
+            return ByteTokenizer()
+        case "character":
+            return CharacterTokenizer.learn(texts)
+        case "word":
+            return WordTokenizer.learn(texts, config.words, config.vocab_size, config.min_count)
+        case "bpe":
+            return BPETokenizer.learn(texts, config.vocab_size)
+
+
+def from_json(value: Any) -> Tokenizer:
+    """Rebuild a tokenizer from what `to_json` returned.
+
+    Raises:
+        TokenizerError: `value` describes no tokenizer.
+    """
+    match value:
+        case {"kind": "byte"}:
+            return ByteTokenizer()
+        case {"kind": "character", "characters": str(characters)}:
+            return CharacterTokenizer(characters)
+        case {"kind": "word", "style": ("pieces" | "whitespace") as style, "words": list(words)}:
+            return WordTokenizer(words, style)
+        case {"kind": "bpe", "library": dict(description)}:
+            try:
+                return BPETokenizer.from_description(description)
+            except Exception as error:  # the library raises this very class
+                raise TokenizerError(f"this is no BPE tokenizer's JSON: {error}") from error
+    raise TokenizerError(
+        "this is no tokenizer's JSON (expected kind = character, byte, word or bpe)"
+    )
+
+
+def check_known(tokenizer: Tokenizer, text: str, what: str) -> None:
+    """Make sure that the vocabulary can express `text`.
+
+    Raises:
+        TokenizerError: Some characters or words are unknown; the message names them.
+    """
+    unknown = tokenizer.unknown_in(text)
+    if unknown:
+        listed = ", ".join(repr(part) for part in unknown[:10])
+        kind = {"character": "characters", "word": "words"}.get(tokenizer.kind, "parts")
+        raise TokenizerError(
+            f"{what} has {kind} that the model never saw in training: {listed}; leave them out"
+        )

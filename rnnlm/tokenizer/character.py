@@ -1,0 +1,110 @@
+"""Unicode characters as tokens."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rnnlm.tokenizer.contract import (
+    BOUNDARY_ID,
+    END,
+    UNKNOWN_ID,
+    Encoded,
+    TokenIds,
+    batches_of,
+    encode_one,
+    joined,
+    token_type,
+    translated,
+)
+
+
+class CharacterTokenizer:
+    """One id per Unicode character of the training split; the others share `<unk>`.
+
+    `decode(encode(x)) == x` for every text of known characters.
+    """
+
+    kind = "character"
+    unknown_id = UNKNOWN_ID
+
+    def __init__(self, characters: str) -> None:
+        """Make a tokenizer of distinct `characters`; ids 2, 3, … follow code point order."""
+        self._characters = sorted(set(characters))
+        self._strings = ["", "\ufffd", *self._characters]
+        codes = [ord(character) for character in self._characters]
+        self._type = np.dtype(token_type(self.vocab_size))
+        self._by_code = np.full(max([127, *codes]) + 2, UNKNOWN_ID, dtype=self._type)
+        self._by_code[codes] = np.arange(2, self.vocab_size)
+        ascii_ids = np.full(256, UNKNOWN_ID, dtype=np.uint8)
+        ascii_ids[:128] = self._by_code[:128]  # ids of ASCII characters are at most 129
+        ascii_ids[END] = BOUNDARY_ID
+        self._ascii_ids = ascii_ids.tobytes()
+
+    @property
+    def vocab_size(self) -> int:
+        """Known characters and the two specials."""
+        return len(self._strings)
+
+    @property
+    def characters(self) -> frozenset[str]:
+        """The known characters."""
+        return frozenset(self._characters)
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of `text`, shape (characters,)."""
+        return encode_one(self, text)
+
+    def encode_batch(self, texts: pa.Array) -> Encoded:
+        """Return the ids of many documents."""
+        data, offsets = joined(texts)
+        ids = translated(data, self._ascii_ids)
+        leads = np.flatnonzero((data >= 0xC0) & (data != END))
+        if not len(leads):
+            return Encoded(ids.astype(self._type, copy=False), offsets)
+        ids = ids.astype(self._type)
+        codes = np.minimum(_code_points(data, leads), len(self._by_code) - 1)
+        ids[leads] = self._by_code[codes]
+        is_first = (data & 0xC0) != 0x80
+        lengths = pc.utf8_length(texts.cast(pa.large_string())).to_numpy(zero_copy_only=False) + 1
+        return Encoded(ids[is_first], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`."""
+        return "".join([self._strings[index] for index in ids])
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Return the unknown characters of `text`."""
+        return [c for c in dict.fromkeys(text) if c not in self.characters]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return kind and characters."""
+        return {"kind": self.kind, "characters": "".join(self._characters)}
+
+    @classmethod
+    def learn(cls, texts: Iterable[str]) -> Self:
+        """Return a tokenizer of all characters in `texts`."""
+        characters: set[str] = set()
+        for batch in batches_of(texts):
+            data, _ = joined(batch)
+            seen = np.bincount(data, minlength=256)
+            characters.update(chr(code) for code in np.flatnonzero(seen[:128]))
+            leads = np.flatnonzero((data >= 0xC0) & (data != END))
+            characters.update(map(chr, np.unique(_code_points(data, leads))))
+        return cls("".join(sorted(characters)))
+
+
+def _code_points(data: NDArray[np.uint8], leads: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the code points of the characters of two to four bytes that begin at `leads`."""
+    first = data[leads].astype(np.uint32)
+    last = len(data) - 1
+    second, third, fourth = (
+        data[np.minimum(leads + more, last)].astype(np.uint32) & 0x3F for more in (1, 2, 3)
+    )
+    two = (first & 0x1F) << 6 | second
+    three = (first & 0x0F) << 12 | second << 6 | third
+    four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
+    return np.where(first < 0xE0, two, np.where(first < 0xF0, three, four))

@@ -1,0 +1,121 @@
+"""What every tokenizer does, and the column format that batches of documents come in."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+BOUNDARY = "<eos>"
+UNKNOWN = "<unk>"
+BOUNDARY_ID = 0
+UNKNOWN_ID = 1
+END = 0xFF
+"""A byte that UTF-8 never uses: it ends each document in a joined buffer."""
+
+TokenIds = NDArray[np.int64]
+
+
+class Encoded(NamedTuple):
+    """A batch of documents as tokens.
+
+    Attributes:
+        tokens: All ids end to end, each document's followed by the boundary; of the tokenizer's
+            `token_type`.
+        offsets: Document d is `tokens[offsets[d] : offsets[d + 1]]`; shape (documents + 1,).
+    """
+
+    tokens: NDArray[np.unsignedinteger[Any]]
+    offsets: NDArray[np.int64]
+
+
+class Tokenizer(Protocol):
+    """What every tokenizer does. Instances are immutable, apart from caches."""
+
+    @property
+    def kind(self) -> str:
+        """The name it has in `TokenizerConfig.kind`."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of distinct ids, specials included."""
+        ...
+
+    @property
+    def unknown_id(self) -> int | None:
+        """Id that stands for what the vocabulary lacks; None if it lacks nothing."""
+        ...
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of `text`, shape (tokens,), without boundaries."""
+        ...
+
+    def encode_batch(self, texts: pa.Array) -> Encoded:
+        """Return the ids of many documents; `texts` is an Arrow array of large strings."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; boundaries vanish, unknowns become U+FFFD."""
+        ...
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Return what of `text` the vocabulary lacks, each once, in order."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` needs to build an equal tokenizer."""
+        ...
+
+
+def token_type(vocab_size: int) -> Literal["uint8", "uint16", "uint32"]:
+    """Return the smallest unsigned type that holds every id of a vocabulary."""
+    if vocab_size <= 1 << 8:
+        return "uint8"
+    return "uint16" if vocab_size <= 1 << 16 else "uint32"
+
+
+def encode_one(tokenizer: Tokenizer, text: str) -> TokenIds:
+    """Return the ids of one text, without boundaries, by way of `encode_batch`."""
+    data = text.encode("utf-8", "replace")
+    encoded = tokenizer.encode_batch(pa.array([data], pa.large_binary()))
+    return encoded.tokens[:-1].astype(np.int64)
+
+
+def batches_of(texts: Iterable[str], characters: int = 8_000_000) -> Iterator[pa.Array]:
+    """Yield texts as Arrow arrays of about so many characters each."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= characters:
+            yield pa.array(batch, pa.large_string())
+            batch, size = [], 0
+    if batch:
+        yield pa.array(batch, pa.large_string())
+
+
+def joined(texts: pa.Array) -> Encoded:
+    """Return the UTF-8 bytes of documents end to end, each followed by the byte `END`.
+
+    The array is not to be written to.
+    """
+    ended = pc.binary_join_element_wise(
+        texts.cast(pa.large_binary()),
+        pa.scalar(b"", pa.large_binary()),
+        pa.scalar(bytes([END]), pa.large_binary()),
+    )
+    if isinstance(ended, pa.ChunkedArray):
+        ended = ended.combine_chunks()
+    offsets = np.frombuffer(ended.buffers()[1], dtype=np.int64)[: len(ended) + 1]
+    data = ended.buffers()[2]
+    buffer = np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8)
+    return Encoded(buffer[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def translated(data: NDArray[np.uint8], table: bytes) -> NDArray[np.uint8]:
+    """Return each byte's entry in a table of 256."""
+    return np.frombuffer(data.tobytes().translate(table), dtype=np.uint8)

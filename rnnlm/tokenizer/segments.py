@@ -1,0 +1,83 @@
+"""Text to pieces: words with the space before them, runs of punctuation, single line ends.
+
+All at once for a buffer of many documents, from the classes of its bytes. Every byte is in exactly
+one piece, so pieces joined are the text. Characters beyond ASCII count as parts of words.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rnnlm.tokenizer.contract import END, joined, translated
+
+PATTERN = (
+    r" ?[0-9A-Za-z_\x{80}-\x{10FFFF}]+(?:'[0-9A-Za-z_\x{80}-\x{10FFFF}]+)*"
+    r"| ?[!-/:-@\[-^`{-~]+| +(?= [!-~\x{80}-\x{10FFFF}])| +|[\x00-\x1F\x7F]"
+)
+"""The same pieces as a regular expression (Oniguruma), for the library that learns BPE merges."""
+
+_WORD, _PUNCTUATION, _SPACE, _SINGLE = 1, 2, 3, 4
+_APOSTROPHE = ord("'")
+
+
+def _class(byte: int) -> int:
+    if byte == END or byte < 0x20 or byte == 0x7F:
+        return _SINGLE
+    if byte >= 0x80 or chr(byte).isalnum() or byte == ord("_"):
+        return _WORD
+    return _SPACE if byte == 0x20 else _PUNCTUATION
+
+
+_CLASSES = bytes(_class(byte) for byte in range(256))
+
+
+class Pieces(NamedTuple):
+    """The pieces of a batch, as indices into its distinct ones.
+
+    Attributes:
+        distinct: The different pieces, Arrow large binary; a document's end is the byte `END`.
+        indices: Which piece, in order; shape (pieces,).
+    """
+
+    distinct: pa.Array
+    indices: NDArray[np.int32]
+
+
+def pieces(texts: pa.Array) -> Pieces:
+    """Cut documents into words with the space before them, punctuation and single controls."""
+    data, _ = joined(texts)
+    classes = translated(data, _CLASSES)
+    is_start = np.ones(len(data), dtype=np.bool_)
+    is_inner = np.zeros(len(data), dtype=np.bool_)  # an apostrophe within a word
+    if len(data) > 2:
+        is_inner[1:-1] = (
+            (data[1:-1] == _APOSTROPHE) & (classes[:-2] == _WORD) & (classes[2:] == _WORD)
+        )
+        classes = np.where(is_inner, _WORD, classes)
+    is_start[1:] = (classes[1:] != classes[:-1]) | (classes[1:] == _SINGLE)
+    leads_on = (classes[:-1] == _SPACE) & (classes[1:] != _SPACE) & (classes[1:] != _SINGLE)
+    is_start[1:][leads_on] = False
+    is_start[:-1][leads_on] = True
+    return _distinct(data, np.flatnonzero(is_start))
+
+
+def words(texts: pa.Array) -> Pieces:
+    """Cut documents into what stands between spaces; line ends are pieces, spaces are not."""
+    data, _ = joined(texts)
+    is_end = (data == END) | (data == ord("\n"))
+    is_space = np.isin(data, np.frombuffer(b" \t\r\x0b\x0c", dtype=np.uint8))
+    classes = np.where(is_end, _SINGLE, np.where(is_space, _SPACE, _WORD)).astype(np.uint8)
+    is_start = np.ones(len(data), dtype=np.bool_)
+    is_start[1:] = (classes[1:] != classes[:-1]) | is_end[1:]
+    starts = np.flatnonzero(is_start)
+    found = _distinct(data, starts)
+    return Pieces(found.distinct, found.indices[classes[starts] != _SPACE])
+
+
+def _distinct(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> Pieces:
+    offsets = np.append(starts, len(data)).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    found = pa.Array.from_buffers(pa.large_binary(), len(starts), buffers).dictionary_encode()
+    return Pieces(found.dictionary, found.indices.to_numpy())

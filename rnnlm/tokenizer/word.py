@@ -1,0 +1,112 @@
+"""Words as tokens."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from rnnlm.tokenizer.contract import (
+    BOUNDARY_ID,
+    END,
+    UNKNOWN,
+    UNKNOWN_ID,
+    Encoded,
+    TokenIds,
+    batches_of,
+    encode_one,
+    token_type,
+)
+from rnnlm.tokenizer.segments import pieces, words
+
+Style = Literal["pieces", "whitespace"]
+_LINE_END = b"\n"
+
+
+class WordTokenizer:
+    """One id per word of the training split that is frequent enough; the others share `<unk>`.
+
+    In the style `pieces`, a word has the space before it, and punctuation and line ends are words
+    of their own: `decode(encode(x)) == x` where all are known. In the style `whitespace`, words
+    are what stands between spaces, and a line end is the boundary, as the literature has it.
+    """
+
+    kind = "word"
+    unknown_id = UNKNOWN_ID
+
+    def __init__(self, vocabulary: Iterable[str], style: Style) -> None:
+        """Make a tokenizer of distinct words; ids 2, 3, … in their order."""
+        self._words = [*vocabulary]
+        self._style = style
+        self._type = np.dtype(token_type(self.vocab_size))
+        self._ids = {word.encode(): place + 2 for place, word in enumerate(self._words)}
+        self._ids[bytes([END])] = BOUNDARY_ID
+        if style == "whitespace":
+            self._ids |= {_LINE_END: BOUNDARY_ID, UNKNOWN.encode(): UNKNOWN_ID}
+
+    @property
+    def vocab_size(self) -> int:
+        """Known words and the two specials."""
+        return len(self._words) + 2
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of `text`, shape (words,)."""
+        return encode_one(self, text)
+
+    def encode_batch(self, texts: pa.Array) -> Encoded:
+        """Return the ids of many documents."""
+        found = _segment(texts, self._style)
+        distinct = found.distinct.to_pylist()
+        ids = np.fromiter((self._ids.get(word, UNKNOWN_ID) for word in distinct), dtype=self._type)
+        is_end = np.fromiter((word == bytes([END]) for word in distinct), dtype=np.bool_)
+        ends = np.flatnonzero(is_end[found.indices]) + 1
+        return Encoded(ids[found.indices], np.concatenate([[0], ends]).astype(np.int64))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`."""
+        if self._style == "pieces":
+            strings = ["", "\ufffd", *self._words]
+            return "".join([strings[index] for index in ids])
+        strings = ["\n", UNKNOWN, *self._words]
+        text = " ".join([strings[index] for index in ids])
+        return text.replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n").rstrip("\n")
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Return the unknown words of `text`."""
+        found = _segment(pa.array([text], pa.large_string()), self._style)
+        missing = (word for word in found.distinct.to_pylist() if word not in self._ids)
+        return [word.decode("utf-8", "replace") for word in missing if word.strip()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return kind, style and words."""
+        return {"kind": self.kind, "style": self._style, "words": self._words}
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], style: Style, vocab_size: int, min_count: int) -> Self:
+        """Return a tokenizer of the most frequent words of `texts`, ties in byte order.
+
+        Args:
+            texts: Read once.
+            style: What a word is.
+            vocab_size: Most entries, the two specials included.
+            min_count: Words that occur less often are unknown.
+        """
+        counts: Counter[bytes] = Counter()
+        for batch in batches_of(texts):
+            found = _segment(batch, style)
+            times = np.bincount(found.indices, minlength=len(found.distinct))
+            counts.update(dict(zip(found.distinct.to_pylist(), times.tolist(), strict=True)))
+        special = {bytes([END])}
+        if style == "whitespace":
+            special |= {_LINE_END, UNKNOWN.encode()}
+        ranked = sorted(
+            (-count, word)
+            for word, count in counts.items()
+            if count >= min_count and word not in special
+        )
+        return cls([word.decode() for _, word in ranked[: vocab_size - 2]], style)
+
+
+def _segment(texts: pa.Array, style: Style) -> Any:
+    return pieces(texts) if style == "pieces" else words(texts)

@@ -1,0 +1,94 @@
+import pytest
+
+from rnnlm.corpora.formats import markdown_recipe
+from rnnlm.corpora.recipes import parse
+from rnnlm.corpora.rendering import UnusableRecordError, field_names, ingredient, plain, render, rgb
+from tests.corpora.samples import MARKDOWN
+
+
+@pytest.mark.parametrize(
+    ("written", "color"),
+    [
+        ("#f9ecfc", (249, 236, 252)),
+        (" #FBF8F4", (251, 248, 244)),
+        ("C9709E", (201, 112, 158)),
+        ("#fff", (255, 255, 255)),
+        ("rgb(241, 157, 183)", (241, 157, 183)),
+        ("241 157 183", (241, 157, 183)),
+    ],
+)
+def test_every_dialect_of_colour_is_read(written: str, color: tuple[int, int, int]):
+    assert rgb(written) == color
+    shown = " ".join(map(str, color))
+    assert render("color", {"name": " Dusk  Pink ", "hex": written}, {}) == f"Dusk Pink {shown}"
+
+
+@pytest.mark.parametrize("written", ["", "#ff", "rgb(1,2)", "300 1 1", "red"])
+def test_what_is_no_colour_is_refused(written: str):
+    with pytest.raises(UnusableRecordError, match="no #rrggbb"):
+        rgb(written)
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("1 ½ lemons, juiced", ("1 1/2", "", "lemons, juiced")),
+        ("1½ cups milk", ("1 1/2", "c", "milk")),
+        ("¼ cup () skim milk", ("1/4", "c", "skim milk")),
+        ("2–3 tablespoons of oil", ("2-3", "tb", "oil")),
+        ("250 g flour", ("250", "g", "flour")),
+        ("10% cream", ("", "", "10% cream")),
+        ("Salt to taste", ("", "", "Salt to taste")),
+        ("1&frac12; tsp. salt", ("1 1/2", "ts", "salt")),
+        ("1/2-1 1/2 cups rice", ("", "", "1/2-1 1/2 cups rice")),
+    ],
+)
+def test_ingredients_fall_into_quantity_unit_and_name(line: str, parts: tuple[str, str, str]):
+    found = ingredient(line)
+    assert (found.quantity, found.unit, found.name) == parts
+
+
+@pytest.mark.parametrize(
+    ("dirty", "clean"),
+    [
+        ("Mix in the M&amp;Ms.<ref name='x'>a book</ref>", "Mix in the M&Ms."),
+        ("[[Cookbook:Onion|onion]], '''finely''' chopped", "onion, finely chopped"),
+        ("see [how](https://a.b/c) {{note", "see how"),
+        ("heat to (), or () for more", "heat to, or for more"),
+        ("a 🍋 lemon️", "a lemon"),
+        ("* water , cold", "water, cold"),
+        ("snake_case stays", "snake_case stays"),
+    ],
+)
+def test_markup_and_what_it_leaves_behind_go(dirty: str, clean: str):
+    if "snake" in dirty:
+        assert plain("2 * 3") == "2 * 3"
+    else:
+        assert plain(dirty) == clean
+
+
+def test_a_markdown_recipe_becomes_mealmaster_text():
+    (record,) = markdown_recipe(MARKDOWN)
+    text = render("recipe", record, {})
+    assert text.split("\n\n") == [
+        "      Title: Spaghetti aglio e olio\n Categories: Italian, Pasta\n      Yield: 4 servings",
+        "      1 lb (500g) spaghetti\n    5-6    cloves of garlic",
+        "-----Sauce-----\n    1/2 c  olive oil",
+        "  Start cooking the pasta.",
+        "  Mix.",
+    ]
+    assert parse(text).servings == "4 servings"
+
+
+def test_templates_take_named_fields_under_other_names_too():
+    record = {"title": "A", "body": ["x", "y"], "n": 3}
+    assert render("{title}: {body} {n}", record, {}) == "A: x\ny 3"
+    assert render("{name}", record, {"name": "title"}) == "A"
+    assert field_names("{title}: {body}") == ("title", "body")
+
+
+def test_a_missing_field_names_those_that_are_there():
+    with pytest.raises(UnusableRecordError, match=r"no field `text` \(the record has: body, title"):
+        render("{text}", {"title": "A", "body": "B"}, {})
+    with pytest.raises(UnusableRecordError, match="without title and directions"):
+        render("recipe", {"title": "", "ingredients": ["x"], "directions": []}, {})

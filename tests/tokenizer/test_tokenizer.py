@@ -1,0 +1,154 @@
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Regex, pre_tokenizers
+
+from rnnlm import tokenizer as tokenizers
+from rnnlm.config import TokenizerConfig
+from rnnlm.errors import TokenizerError
+from rnnlm.tokenizer import (
+    BOUNDARY_ID,
+    UNKNOWN_ID,
+    BPETokenizer,
+    ByteTokenizer,
+    CharacterTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    check_known,
+    token_type,
+)
+from rnnlm.tokenizer.segments import PATTERN, pieces
+
+any_text = st.text() | st.text("ab' \n.,é\t-<>0")  # any Unicode but lone surrogates
+PROSE = [
+    "It was a dark and stormy night; the rain didn't stop. \n\nIt fell  in torrents.",
+    "Except at occasional intervals, when it was checked by a violent gust of wind.",
+] * 20
+BPE = BPETokenizer.learn(PROSE, 300)
+WORDS = WordTokenizer.learn(PROSE, "pieces", 1000, 1)
+
+
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), BPE], ids=["byte", "bpe"])
+@given(text=any_text)
+def test_bytes_and_byte_pairs_decode_to_what_was_encoded(tokenizer: Tokenizer, text: str):
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@given(any_text)
+def test_known_words_decode_to_what_was_encoded(text: str):
+    tokenizer = WordTokenizer.learn([text], "pieces", 10_000, 1)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert UNKNOWN_ID not in tokenizer.encode(text)
+
+
+@given(any_text)
+def test_pieces_are_those_of_the_pattern_that_merges_are_learnt_with(text: str):
+    found = pieces(pa.array([text], pa.large_string()))
+    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    expected = [piece.encode() for piece, _ in split.pre_tokenize_str(text)]
+    assert [found.distinct[index].as_py() for index in found.indices.tolist()][:-1] == expected
+
+
+@given(any_text)
+def test_byte_pairs_are_those_of_the_library(text: str):
+    if "<eos>" not in text:  # which the library takes for its special token, and we for text
+        assert BPE.encode(text).tolist() == BPE._library.encode(text).ids
+    assert BOUNDARY_ID not in BPE.encode(text)
+
+
+@given(st.lists(any_text))
+def test_a_batch_is_its_texts_each_ended_by_the_boundary(texts: list[str]):
+    for tokenizer in (ByteTokenizer(), CharacterTokenizer("abé "), WORDS, BPE):
+        encoded = tokenizer.encode_batch(pa.array(texts, pa.large_string()))
+        assert encoded.tokens.dtype == token_type(tokenizer.vocab_size)
+        assert len(encoded.offsets) == len(texts) + 1
+        for place, text in enumerate(texts):
+            row = encoded.tokens[encoded.offsets[place] : encoded.offsets[place + 1]].tolist()
+            assert row == [*tokenizer.encode(text).tolist(), BOUNDARY_ID]
+
+
+def test_words_are_ranked_by_count_capped_and_rare_ones_unknown():
+    texts = ["a a a b b c", "d a"]
+    tokenizer = WordTokenizer.learn(texts, "whitespace", 100, 2)
+    assert tokenizer.to_json()["words"] == ["a", "b"]
+    assert tokenizer.encode("a b c").tolist() == [2, 3, UNKNOWN_ID]
+    assert WordTokenizer.learn(texts, "whitespace", 3, 1).to_json()["words"] == ["a"]
+
+
+def test_words_between_spaces_take_line_ends_for_boundaries_as_the_literature_does():
+    tokenizer = WordTokenizer.learn([" \n = Title = \n a <unk> b \n"], "whitespace", 100, 1)
+    assert "<unk>" not in tokenizer.to_json()["words"]
+    ids = tokenizer.encode(" \n = Title = \n a <unk> b")
+    assert (ids == BOUNDARY_ID).sum() == 2
+    assert (ids == UNKNOWN_ID).sum() == 1
+    assert tokenizer.decode(ids) == "\n= Title =\na <unk> b"
+
+
+def test_learning_again_gives_the_same_tokenizer():
+    for kind in ("character", "word", "bpe"):
+        config = TokenizerConfig(kind=kind, vocab_size=400)
+        one, two = (tokenizers.learn(config, iter(PROSE)).to_json() for _ in range(2))
+        assert one == two
+
+
+@pytest.mark.parametrize("tokenizer", [BPE, WORDS, ByteTokenizer()], ids=["bpe", "word", "byte"])
+def test_every_kind_survives_json(tokenizer: Tokenizer):
+    again = tokenizers.from_json(json.loads(json.dumps(tokenizer.to_json())))
+    assert (again.kind, again.vocab_size) == (tokenizer.kind, tokenizer.vocab_size)
+    for text in PROSE[:2]:
+        assert (again.encode(text) == tokenizer.encode(text)).all()
+
+
+@given(any_text)
+def test_known_characters_decode_to_what_was_encoded(text: str):
+    tokenizer = CharacterTokenizer(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@given(any_text, any_text)
+def test_unknown_characters_and_no_others_become_unknown(known: str, text: str):
+    tokenizer = CharacterTokenizer(known)
+    unknown = [index == tokenizer.unknown_id for index in tokenizer.encode(text)]
+    assert unknown == [character not in known for character in text]
+
+
+@given(any_text)
+def test_a_tokenizer_survives_json(text: str):
+    tokenizer = CharacterTokenizer(text)
+    again = tokenizers.from_json(json.loads(json.dumps(tokenizer.to_json())))
+    assert again.vocab_size == tokenizer.vocab_size
+    assert (again.encode(text) == tokenizer.encode(text)).all()
+
+
+@given(any_text)
+def test_no_text_encodes_to_the_boundary(text: str):
+    for tokenizer in (ByteTokenizer(), CharacterTokenizer("abc")):
+        ids = tokenizer.encode(text)
+        assert BOUNDARY_ID not in ids
+        assert all(0 <= index < tokenizer.vocab_size for index in ids)
+
+
+def test_a_torn_character_is_replaced():
+    tokenizer = ByteTokenizer()
+    tokenizer.decode([0xED, 0xA0, 0x80]).encode()  # a lone surrogate could not be
+    assert tokenizer.decode(tokenizer.encode("é")[:1]) == "\ufffd"
+
+
+def test_an_unknown_prefix_is_refused_with_its_characters():
+    with pytest.raises(TokenizerError, match="'ß', 'é'"):
+        check_known(CharacterTokenizer("abc"), "aßbé", "the prefix")
+    with pytest.raises(TokenizerError, match="words .*' zebra'"):
+        check_known(WORDS, "It was a zebra", "the prefix")
+    for tokenizer in (ByteTokenizer(), BPE):
+        check_known(tokenizer, "aßbé", "the prefix")
+
+
+@pytest.mark.parametrize(
+    "value", [None, {}, {"kind": "word"}, {"kind": "character"}, {"kind": "bpe", "library": {}}, []]
+)
+def test_what_is_no_tokenizer_is_refused(value: object):
+    with pytest.raises(TokenizerError):
+        tokenizers.from_json(value)
