@@ -109,7 +109,8 @@ class Step(Generic[R]):
         latest = max(known, key=lambda pair: pair[0])[1]
         if latest["version"] != self.version:
             return f"step version {latest['version']} → {self.version}"
-        changes = [*_changes(latest["ingredients"], self.ingredients)]
+        ingredients = json.loads(json.dumps(self.ingredients))  # as the record has them
+        changes = [*_changes(latest["ingredients"], ingredients)]
         more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
         return ", ".join(changes[:2]) + more
 

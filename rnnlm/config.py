@@ -108,7 +108,7 @@ class CorpusConfig(ReadingConfig):
     """A record that cannot be read ends the run, or is dropped and counted."""
     longest: int = Field(default=64_000_000, ge=1000, le=1_000_000_000)
     """Bytes above which a single document counts as one that cannot be read."""
-    shard_bytes: int = Field(default=16_000_000, ge=1000, le=1_000_000_000)
+    shard_bytes: int = Field(default=32_000_000, ge=1000, le=1_000_000_000)
     """Source bytes per shard of documents; decides memory and the unit of parallel work."""
 
     @model_validator(mode="after")

@@ -14,20 +14,18 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.ingestion import ROWS_AT_ONCE, iter_texts, shards
+from rnnlm.corpora.ingestion import iter_batches, iter_texts, shards
 from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
@@ -255,63 +253,37 @@ def _tokenize_shard(task: _Task) -> dict[str, Any]:
         return known
     tokenizer = _tokenizer_of(str(task.out), (task.out / TOKENIZER_FILE).stat().st_mtime_ns)
     schema = _described(task, tokenizer)
-    result: dict[str, Any] = {"tokens": {}, "unknown": {}, "frequent": []}
-    for split in SPLITS:
-        path = task.out / SHARD_PATTERN.format(split=split).replace("*", f"{task.number:05d}")
-        sample: list[NDArray[Any]] = []
-        sums = [0, 0]
-        tables = _token_tables(task.documents, split, tokenizer, schema, sums, sample)
-        first = next(tables, None)
-        if first is not None:
-            with (
-                atomic_path(path) as temporary,
-                pq.ParquetWriter(temporary, schema, compression="none", **_PLAIN) as writer,
-            ):
-                for table in chain([first], tables):
-                    writer.write_table(table)
-        result["tokens"][split], result["unknown"][split] = sums
-        if split == "train" and sample:
-            counted = np.bincount(np.concatenate(sample)[:COUNTED])
-            result["frequent"] = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
+    tokens, unknown = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    sample: list[NDArray[Any]] = []
+    with ExitStack() as stack:
+        writers: dict[Split, pq.ParquetWriter] = {}
+        for split, batch in iter_batches(task.documents, SPLITS):
+            if split not in writers:
+                number = f"{task.number:05d}"
+                path = task.out / SHARD_PATTERN.format(split=split).replace("*", number)
+                temporary = stack.enter_context(atomic_path(path))
+                writer = pq.ParquetWriter(
+                    temporary, schema, compression="none", use_dictionary=False,
+                    write_statistics=False,
+                )  # fmt: skip
+                writers[split] = stack.enter_context(writer)
+            encoded = tokenizer.encode_batch(batch["text"])
+            writers[split].write_batch(_token_batch(batch, encoded, schema))
+            if split == "train" and tokens["train"] < COUNTED:
+                sample.append(encoded.tokens[:COUNTED])
+            tokens[split] += len(encoded.tokens)
+            if tokenizer.unknown_id is not None:
+                unknown[split] += int(np.count_nonzero(encoded.tokens == tokenizer.unknown_id))
+    counted = np.bincount(np.concatenate(sample)[:COUNTED]) if sample else np.zeros(0, np.int64)
+    frequent = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
+    result = {"tokens": tokens, "unknown": unknown, "frequent": frequent}
     write_json(record, result)
     return result
 
 
-_PLAIN: dict[str, Any] = {"use_dictionary": ["document_id"], "write_statistics": False}
-
-
-def _token_tables(
-    path: Path,
-    split: Split,
-    tokenizer: Tokenizer,
-    schema: pa.Schema,
-    sums: list[int],
-    sample: list[NDArray[Any]],
-) -> Iterator[pa.Table]:
-    """Yield a split's documents as tables of tokens.
-
-    Adds tokens and unknown tokens to `sums`, and the first million tokens to `sample`.
-    """
-    file = pq.ParquetFile(path)
-    for batch in file.iter_batches(ROWS_AT_ONCE):
-        kept = batch.filter(pc.equal(batch["split"], split))
-        if not kept.num_rows:
-            continue
-        encoded = tokenizer.encode_batch(kept["text"])
-        if sums[0] < COUNTED:
-            sample.append(encoded.tokens[:COUNTED])
-        sums[0] += len(encoded.tokens)
-        if tokenizer.unknown_id is not None:
-            sums[1] += int(np.count_nonzero(encoded.tokens == tokenizer.unknown_id))
-        yield pa.table(
-            {
-                "document_id": kept["document_id"],
-                "tokens": binary_column(encoded),
-                "characters": kept["characters"],
-                "bytes": kept["bytes"],
-            },
-            schema=schema,
-        )
+def _token_batch(batch: pa.RecordBatch, encoded: Encoded, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [batch["document_id"], binary_column(encoded), batch["characters"], batch["bytes"]]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def binary_column(encoded: Encoded) -> pa.Array:

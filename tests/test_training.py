@@ -52,7 +52,8 @@ def test_training_learns(tokens_uri: str, tmp_path: Path):
 
 
 def test_one_batch_can_be_learnt_by_heart(tmp_path: Path):
-    (tmp_path / "text").write_text("abcde fghij\nklmno pqrst\nuvwxy zabcd\nefghi jklmn\n" * 10)
+    rows = "".join(f"{letter}bcde fghi{letter}\n" for letter in "klmnopqrstuv")
+    (tmp_path / "text").write_text(rows * 5)
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", clean={"repeated": "keep"})
     experiment = tiny_experiment(
         training={"budget": "150 epochs", "learning_rate": 0.02, "patience": 1000}

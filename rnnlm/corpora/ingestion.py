@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +56,10 @@ ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000
 """Most documents, and about the most text, that are held and written together."""
 
+BATCH_BYTES = 1 << 20
+"""About the text of a batch that is read back: small enough to stay in a processor's cache."""
+
+_SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
 _UNDECIDED = -1
 _READING_SCHEMA = pa.schema(
     [
@@ -185,17 +189,33 @@ def shards(uri: str) -> list[Path]:
     return found
 
 
+def iter_batches(shard: Path, splits: Collection[Split]) -> Iterator[tuple[Split, pa.RecordBatch]]:
+    """Yield (split, documents of it) of a shard, about a megabyte of text at a time, in order.
+
+    A row group holds documents of one split, so what is not asked for is not read.
+    """
+    file = pq.ParquetFile(shard, memory_map=True)
+    for group in range(file.metadata.num_row_groups):
+        metadata = file.metadata.row_group(group)
+        split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
+        if split not in splits:
+            continue
+        size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
+        rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
+        columns = ["document_id", "text", "characters", "bytes"]
+        for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+            yield split, batch
+
+
 def iter_texts(uri: str, split: Split) -> Iterator[str]:
-    """Yield the texts of a split's documents, in corpus order, a few thousand held at a time.
+    """Yield the texts of a split's documents, in corpus order, a few held at a time.
 
     Raises:
         CorpusError: `uri` holds no documents.
     """
     for shard in shards(uri):
-        file = pq.ParquetFile(shard)
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=["split", "text"]):
-            texts = batch.filter(pa.compute.equal(batch["split"], split))["text"]
-            yield from texts.to_pylist()
+        for _, batch in iter_batches(shard, (split,)):
+            yield from batch["text"].to_pylist()
 
 
 @dataclass(frozen=True)
@@ -261,7 +281,7 @@ def _reading_table(
     hashes = [content_hash(text) for text in texts]
     keys = hashes
     if splits.key:
-        keys = [content_hash(document.attributes.get(splits.key, "")) for document in batch]
+        keys = [content_hash(_key(document, splits.key)) for document in batch]
     columns: dict[str, Any] = {
         "text": texts,
         "attributes": [[*document.attributes.items()] for document in batch],
@@ -283,6 +303,11 @@ def _reading_table(
         empty = [None] * len(texts)
         columns |= {f"band_{band:02d}": empty for band in range(duplicates.BANDS)}
     return pa.table(columns, schema=_READING_SCHEMA)
+
+
+def _key(document: Document, name: str) -> str:
+    """Return the attribute that decides a split; case and spacing make no difference."""
+    return " ".join(document.attributes.get(name, "").lower().split())
 
 
 @dataclass(frozen=True)
@@ -356,14 +381,19 @@ def _write_shard(task: _WriteTask) -> dict[str, Any]:
     done = 0
     with (
         atomic_path(task.out) as temporary,
-        pq.ParquetWriter(temporary, DOCUMENTS_SCHEMA, compression="lz4") as writer,
+        pq.ParquetWriter(
+            temporary, DOCUMENTS_SCHEMA, compression="lz4", use_dictionary=["split"]
+        ) as writer,
     ):
         columns = ["text", "attributes", "split", "hash", "key"]
         for batch in pq.ParquetFile(task.reading).iter_batches(ROWS_AT_ONCE, columns=columns):
             table = _documents_table(batch, task, done)
             done += batch.num_rows
-            writer.write_table(table)
             _count(table, sums, digest)
+            for split in SPLITS:  # a row group holds documents of one split
+                part = table.filter(pa.compute.equal(table["split"], split))
+                if part.num_rows:
+                    writer.write_table(part)
     return {name: dict(counter) for name, counter in sums.items()} | {"digest": digest.hexdigest()}
 
 

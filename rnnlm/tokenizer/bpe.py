@@ -71,9 +71,7 @@ class BPETokenizer:
         ends = np.cumsum(lengths)
         shift = firsts[found.indices] - (ends - lengths)
         tokens = flat[np.repeat(shift, lengths) + np.arange(ends[-1] if len(ends) else 0)]
-        is_end = np.fromiter((word == bytes([END]) for word in distinct), dtype=np.bool_)
-        boundaries = ends[is_end[found.indices]]
-        return Encoded(tokens, np.concatenate([[0], boundaries]).astype(np.int64))
+        return Encoded(tokens, np.concatenate([[0], ends[found.ends]]).astype(np.int64))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`; a torn character becomes U+FFFD."""

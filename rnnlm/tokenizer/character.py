@@ -18,8 +18,12 @@ from rnnlm.tokenizer.contract import (
     encode_one,
     joined,
     token_type,
-    translated,
 )
+
+
+_BEYOND_ASCII = 0xFE
+"""What stands in for a character of several bytes until its code point is looked up."""
+_CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 class CharacterTokenizer:
@@ -39,7 +43,7 @@ class CharacterTokenizer:
         self._type = np.dtype(token_type(self.vocab_size))
         self._by_code = np.full(max([127, *codes]) + 2, UNKNOWN_ID, dtype=self._type)
         self._by_code[codes] = np.arange(2, self.vocab_size)
-        ascii_ids = np.full(256, UNKNOWN_ID, dtype=np.uint8)
+        ascii_ids = np.full(256, _BEYOND_ASCII, dtype=np.uint8)
         ascii_ids[:128] = self._by_code[:128]  # ids of ASCII characters are at most 129
         ascii_ids[END] = BOUNDARY_ID
         self._ascii_ids = ascii_ids.tobytes()
@@ -60,17 +64,18 @@ class CharacterTokenizer:
 
     def encode_batch(self, texts: pa.Array) -> Encoded:
         """Return the ids of many documents."""
-        data, offsets = joined(texts)
-        ids = translated(data, self._ascii_ids)
-        leads = np.flatnonzero((data >= 0xC0) & (data != END))
-        if not len(leads):
+        joint, offsets = joined(texts)
+        data, beyond = joint.tobytes(), _characters_beyond_ascii(joint)
+        if not beyond:
+            ids = np.frombuffer(data.translate(self._ascii_ids), dtype=np.uint8)
             return Encoded(ids.astype(self._type, copy=False), offsets)
+        ids = np.frombuffer(data.translate(self._ascii_ids, _CONTINUATION), dtype=np.uint8)
+        places = np.flatnonzero(ids == _BEYOND_ASCII)
+        codes = np.frombuffer(beyond.encode("utf-32-le"), dtype="<u4")
         ids = ids.astype(self._type)
-        codes = np.minimum(_code_points(data, leads), len(self._by_code) - 1)
-        ids[leads] = self._by_code[codes]
-        is_first = (data & 0xC0) != 0x80
+        ids[places] = self._by_code[np.minimum(codes, len(self._by_code) - 1)]
         lengths = pc.utf8_length(texts.cast(pa.large_string())).to_numpy(zero_copy_only=False) + 1
-        return Encoded(ids[is_first], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`."""
@@ -92,19 +97,10 @@ class CharacterTokenizer:
             data, _ = joined(batch)
             seen = np.bincount(data, minlength=256)
             characters.update(chr(code) for code in np.flatnonzero(seen[:128]))
-            leads = np.flatnonzero((data >= 0xC0) & (data != END))
-            characters.update(map(chr, np.unique(_code_points(data, leads))))
+            characters.update(_characters_beyond_ascii(data))
         return cls("".join(sorted(characters)))
 
 
-def _code_points(data: NDArray[np.uint8], leads: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Return the code points of the characters of two to four bytes that begin at `leads`."""
-    first = data[leads].astype(np.uint32)
-    last = len(data) - 1
-    second, third, fourth = (
-        data[np.minimum(leads + more, last)].astype(np.uint32) & 0x3F for more in (1, 2, 3)
-    )
-    two = (first & 0x1F) << 6 | second
-    three = (first & 0x0F) << 12 | second << 6 | third
-    four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
-    return np.where(first < 0xE0, two, np.where(first < 0xF0, three, four))
+def _characters_beyond_ascii(data: NDArray[np.uint8]) -> str:
+    """Return the characters of more than one byte, in order."""
+    return data[data > 127].tobytes().translate(None, bytes([END])).decode()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rnnlm.tokenizer.contract import END, joined, translated
@@ -44,20 +45,25 @@ class Pieces(NamedTuple):
     distinct: pa.Array
     indices: NDArray[np.int32]
 
+    @property
+    def ends(self) -> NDArray[np.bool_]:
+        """True where a piece is a document's end, shape (pieces,)."""
+        end = pc.index(self.distinct, pa.scalar(bytes([END]), pa.large_binary())).as_py()
+        is_end: NDArray[np.bool_] = self.indices == end
+        return is_end
+
 
 def pieces(texts: pa.Array) -> Pieces:
     """Cut documents into words with the space before them, punctuation and single controls."""
     data, _ = joined(texts)
-    classes = translated(data, _CLASSES)
+    classes = translated(data, _CLASSES).copy()
+    marks = np.flatnonzero(data == _APOSTROPHE)  # the last byte is an END
+    inner = (classes[np.maximum(marks - 1, 0)] == _WORD) & (classes[marks + 1] == _WORD) & (marks > 0)
+    classes[marks[inner]] = _WORD
+    before, after = classes[:-1], classes[1:]
     is_start = np.ones(len(data), dtype=np.bool_)
-    is_inner = np.zeros(len(data), dtype=np.bool_)  # an apostrophe within a word
-    if len(data) > 2:
-        is_inner[1:-1] = (
-            (data[1:-1] == _APOSTROPHE) & (classes[:-2] == _WORD) & (classes[2:] == _WORD)
-        )
-        classes = np.where(is_inner, _WORD, classes)
-    is_start[1:] = (classes[1:] != classes[:-1]) | (classes[1:] == _SINGLE)
-    leads_on = (classes[:-1] == _SPACE) & (classes[1:] != _SPACE) & (classes[1:] != _SINGLE)
+    is_start[1:] = (after != before) | (after == _SINGLE)
+    leads_on = (before == _SPACE) & (after != _SPACE) & (after != _SINGLE)
     is_start[1:][leads_on] = False
     is_start[:-1][leads_on] = True
     return _distinct(data, np.flatnonzero(is_start))

@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from rnnlm.tokenizer.contract import (
     BOUNDARY_ID,
@@ -40,10 +42,12 @@ class WordTokenizer:
         self._words = [*vocabulary]
         self._style = style
         self._type = np.dtype(token_type(self.vocab_size))
-        self._ids = {word.encode(): place + 2 for place, word in enumerate(self._words)}
-        self._ids[bytes([END])] = BOUNDARY_ID
+        known = {word.encode(): place + 2 for place, word in enumerate(self._words)}
+        known[bytes([END])] = BOUNDARY_ID
         if style == "whitespace":
-            self._ids |= {_LINE_END: BOUNDARY_ID, UNKNOWN.encode(): UNKNOWN_ID}
+            known |= {_LINE_END: BOUNDARY_ID, UNKNOWN.encode(): UNKNOWN_ID}
+        self._known = pa.array([*known], pa.large_binary())
+        self._ids = np.fromiter([*known.values(), UNKNOWN_ID], dtype=self._type)
 
     @property
     def vocab_size(self) -> int:
@@ -57,10 +61,8 @@ class WordTokenizer:
     def encode_batch(self, texts: pa.Array) -> Encoded:
         """Return the ids of many documents."""
         found = _segment(texts, self._style)
-        distinct = found.distinct.to_pylist()
-        ids = np.fromiter((self._ids.get(word, UNKNOWN_ID) for word in distinct), dtype=self._type)
-        is_end = np.fromiter((word == bytes([END]) for word in distinct), dtype=np.bool_)
-        ends = np.flatnonzero(is_end[found.indices]) + 1
+        ids = self._ids[self._places(found.distinct)]
+        ends = np.flatnonzero(found.ends) + 1
         return Encoded(ids[found.indices], np.concatenate([[0], ends]).astype(np.int64))
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -75,12 +77,19 @@ class WordTokenizer:
     def unknown_in(self, text: str) -> list[str]:
         """Return the unknown words of `text`."""
         found = _segment(pa.array([text], pa.large_string()), self._style)
-        missing = (word for word in found.distinct.to_pylist() if word not in self._ids)
+        is_missing = self._places(found.distinct) == len(self._known)
+        missing = found.distinct.filter(pa.array(is_missing)).to_pylist()
         return [word.decode("utf-8", "replace") for word in missing if word.strip()]
 
     def to_json(self) -> dict[str, Any]:
         """Return kind, style and words."""
         return {"kind": self.kind, "style": self._style, "words": self._words}
+
+    def _places(self, distinct: pa.Array) -> NDArray[np.int64]:
+        """Return where each word stands among the known ones, or one past the last."""
+        found = pc.index_in(distinct, value_set=self._known).fill_null(len(self._known))
+        places: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+        return places
 
     @classmethod
     def learn(cls, texts: Iterable[str], style: Style, vocab_size: int, min_count: int) -> Self:

@@ -111,7 +111,7 @@ def test_a_missing_file_and_no_network_are_one_clear_error(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv(fetching.STAND_IN, raising=False)
-    with pytest.raises(FetchError, match="404.*let RNNLM_CORPORA name a folder"):
+    with pytest.raises(FetchError, match=r"404.*let RNNLM_CORPORA name a folder"):
         fetch(entry_at(server, monkeypatch, name="missing"), tmp_path)
     monkeypatch.setattr(CatalogSource, "address", lambda _self, _file: "http://127.0.0.1:9/x")
     with pytest.raises(FetchError, match=r"cannot fetch folder/file\.txt .*go online, or"):

@@ -271,7 +271,7 @@ def test_an_empty_split_is_an_error(tmp_path: Path):
 
 def test_nothing_left_says_what_was_dropped(tmp_path: Path):
     (tmp_path / "text").write_text("a\nb\n")
-    with pytest.raises(CorpusError, match="no document is left .2 too short"):
+    with pytest.raises(CorpusError, match=r"no document is left .2 too short"):
         ingest(tmp_path / "text", tmp_path / "out", clean={"shortest": 5})
 
 
@@ -308,5 +308,5 @@ def test_unreadable_files_are_one_clear_error(tmp_path: Path):
     config = CorpusConfig(source=str(path))
     files = locate(config, tmp_path)
     os.remove(path)  # noqa: PTH107
-    with pytest.raises(CorpusError, match="cannot read .*No such file"):
+    with pytest.raises(CorpusError, match=r"cannot read .*No such file"):
         ingestion.ingest(files, config, SPLIT, tmp_path / "out")

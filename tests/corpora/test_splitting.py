@@ -38,7 +38,7 @@ def test_a_larger_test_share_keeps_what_was_in_test():
         splits_of(documents, SplitConfig(test=0.05)),
         splits_of(documents, SplitConfig(test=0.2)),
     )
-    assert all(l == "test" for s, l in zip(small, large, strict=True) if s == "test")
+    assert all(new == "test" for old, new in zip(small, large, strict=True) if old == "test")
 
 
 @given(st.integers(0, 500))

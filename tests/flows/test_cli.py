@@ -168,7 +168,7 @@ def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Pa
     [
         (["train", "nowhere.txt"], "no file nowhere.txt"),
         (["train", "nowhere.toml"], "cannot read config nowhere.toml"),
-        (["train", "."], "is a directory"),
+        (["train", "empty"], "is a directory without files"),
         (["train", "empty.txt"], r"empty \(0 bytes"),
         (["train", "same.txt"], "one character only, 'a'"),
         (["train", "binary.bin"], r"no text: tried utf-8 \(byte 0 is 0x89\)"),
@@ -190,6 +190,7 @@ def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Pa
     ],
 )
 def test_bad_input_is_one_clear_line(trained: Path, arguments: list[str], message: str):
+    (trained / "empty").mkdir(exist_ok=True)
     (trained / "empty.txt").write_bytes(b"")
     (trained / "same.txt").write_text("aaaa\n" * 100)
     (trained / "binary.bin").write_bytes(b"\x89PNG\r\n\x00\x00" * 50)
@@ -222,8 +223,13 @@ def test_an_error_under_json_is_one_object(trained: Path):
 def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
     listed = call_cli(tmp_path, "corpora", "--json").json["corpora"]
     demo = next(entry for entry in listed if entry["name"] == "colors-demo")
-    assert demo["documents"] == 949
-    assert "colors-demo" in call_cli(tmp_path, "corpora").out
+    assert demo["here"]
+    recipes = next(entry for entry in listed if entry["name"] == "recipes")
+    assert recipes["files"] == 412
+    assert "Wikibooks" in recipes["licence"]
+    shown = call_cli(tmp_path, "corpora").out
+    assert all(entry["name"] in shown for entry in listed)
+    assert len(listed) >= 9
 
 
 @pytest.mark.slow

@@ -13,10 +13,10 @@ from flows import home as homes
 from flows import registry, tracking
 from flows.home import Home
 from rnnlm.config import load
-from rnnlm.corpora.ingestion import Corpus, ingest
+from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.training import TrainedModel
-from tests.conftest import lines
+from tests.conftest import ingest_text, lines
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
     version = registry.resolve(Home(trained), "tiny")
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert suffixes <= {"", ".py", ".safetensors", ".yaml", ".txt", ".typed"}
+    assert suffixes <= {"", ".py", ".safetensors", ".yaml", ".txt", ".toml", ".typed"}
     assert "loader_module: mlflow.pyfunc.loaders.code_model" in (folder / "MLmodel").read_text()
 
 
@@ -113,9 +113,7 @@ def test_a_champion_is_scored_again_on_another_corpus(trained: Path, tmp_path: P
     same = registry.rescore(Home(trained), version, str(trained / version.corpus_uri))
     assert same == pytest.approx(version.test_bits_per_character, rel=1e-5)
     (tmp_path / "other.txt").write_text(lines(200).upper())
-    experiment = load(trained / "tiny.toml")
-    config = experiment.corpus.model_copy(update={"source": str(tmp_path / "other.txt")})
-    other = ingest(config, experiment.splits, tmp_path / "corpus")
+    other = ingest_text(tmp_path / "other.txt", tmp_path / "corpus")
     assert registry.rescore(Home(trained), version, other.uri) > same
 
 

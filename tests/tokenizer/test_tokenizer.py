@@ -140,7 +140,7 @@ def test_a_torn_character_is_replaced():
 def test_an_unknown_prefix_is_refused_with_its_characters():
     with pytest.raises(TokenizerError, match="'ß', 'é'"):
         check_known(CharacterTokenizer("abc"), "aßbé", "the prefix")
-    with pytest.raises(TokenizerError, match="words .*' zebra'"):
+    with pytest.raises(TokenizerError, match=r"words .*' zebra'"):
         check_known(WORDS, "It was a zebra", "the prefix")
     for tokenizer in (ByteTokenizer(), BPE):
         check_known(tokenizer, "aßbé", "the prefix")
