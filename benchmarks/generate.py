@@ -6,6 +6,10 @@ Needs torch, numpy, pyarrow, pydantic and the library. Weights are random: speed
 what was learnt. Texts end at a fixed length. Prints a table and, last, one line of JSON.
 """
 
+import sys
+
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
 import argparse
 import json
 import platform

@@ -4,13 +4,14 @@ The input at time t is the true token before the target at time t, never the mod
 first input of a document is the boundary. A row of a window (a lane) belongs to one document.
 """
 
+import heapq
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnlm.dataset import TokenArrays
@@ -18,6 +19,11 @@ from rnnlm.tokenizer import BOUNDARY_ID
 
 POOL_BATCHES = 32
 """Batches' worth of shuffled documents that are sorted by length together, to save padding."""
+BLOCK_TOKENS = 8192
+"""Tokens of a lane that are prepared at a time."""
+
+_TENSOR_TYPES = {1: np.uint8, 2: np.int32, 4: np.int64}
+"""What torch has for the types of ids, by bytes."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,13 @@ class Window:
     """A step's worth of tokens.
 
     Attributes:
-        inputs: Token ids, shape (batch, time).
+        inputs: Token ids, shape (batch, time); of a type as narrow as the shards', until `to`.
         targets: The tokens that follow, shape (batch, time).
         mask: True where a target counts; padding is False; shape (batch, time).
         fresh: True where a lane begins a document, or a span of a long one, and its state must be
             the initial one; shape (batch,).
         documents: Index of each lane's document, -1 for an idle lane; shape (batch,).
+        tokens: Targets that count.
     """
 
     inputs: Tensor
@@ -38,16 +45,18 @@ class Window:
     mask: Tensor
     fresh: Tensor
     documents: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """Targets that count."""
-        return int(self.mask.sum())
+    tokens: int
 
     def to(self, device: torch.device) -> "Window":
-        """Return the window on another device."""
-        tensors = (self.inputs, self.targets, self.mask, self.fresh, self.documents)
-        return self if device.type == "cpu" else Window(*(t.to(device) for t in tensors))
+        """Return the window on a device, its ids as 64-bit integers."""
+        return Window(
+            inputs=self.inputs.to(device).long(),
+            targets=self.targets.to(device).long(),
+            mask=self.mask.to(device),
+            fresh=self.fresh.to(device),
+            documents=self.documents.to(device),
+            tokens=self.tokens,
+        )
 
 
 def windows(
@@ -88,34 +97,36 @@ def _document_windows(
         starts = np.arange(0, len(by_length), batch_size)
         for start in starts if order is None else order.permutation(starts):
             documents = by_length[start : start + batch_size]
-            none = np.zeros_like(documents)
-            yield _window(
-                arrays,
-                documents,
-                none,
-                int(lengths[documents].max()),
-                lengths[documents],
-                none == 0,
-            )
+            block = _Block(arrays, len(documents), 1, int(lengths[documents].max()))
+            for lane, document in enumerate(documents.tolist()):
+                block.put(_Span(document, 0, int(lengths[document]), lane, 0), 0)
+            yield from block.windows()
 
 
 def _stream_windows(
     arrays: TokenArrays, batch_size: int, bptt: int, order: np.random.Generator | None
 ) -> Iterator[Window]:
-    spans = _spans(arrays, batch_size, order)
-    queue = iter(spans)
-    lanes = min(batch_size, len(spans))
-    documents = np.full(lanes, -1, dtype=np.int64)
-    starts, positions, ends = np.zeros((3, lanes), dtype=np.int64)
-    while True:
-        for lane in np.flatnonzero((documents < 0) | (positions >= ends)):
-            documents[lane], starts[lane], ends[lane] = next(queue, (-1, 0, 0))
-            positions[lane] = starts[lane]
-        if (documents < 0).all():
+    """Yield windows block by block, so that a document's tokens are copied in one piece."""
+    queue = _spans(arrays, batch_size, order)
+    lanes = min(batch_size, len(queue))
+    count = max(1, BLOCK_TOKENS // bptt)
+    waiting = iter(queue)
+    free = [(0, lane) for lane in range(lanes)]  # when each lane is free, in windows: a heap
+    carried: list[_Span] = []
+    for first in itertools.count(0, count):
+        active = carried
+        while free[0][0] < first + count:
+            document, start, end = next(waiting, (-1, 0, 0))
+            if document < 0:
+                break
+            window, lane = free[0]
+            active.append(_Span(document, start, end, lane, window))
+            heapq.heapreplace(free, (window - (start - end) // bptt, lane))
+        if not active:
             return
-        longest = int((ends - positions)[documents >= 0].max())
-        yield _window(arrays, documents, positions, min(bptt, longest), ends, positions == starts)
-        positions = positions + bptt
+        block = _Block(arrays, lanes, count, bptt)
+        carried = [span for span in active if not block.put(span, first)]
+        yield from block.windows()
 
 
 def _spans(
@@ -139,28 +150,69 @@ def _spans(
     return [spans[place] for place in order.permutation(len(spans))]
 
 
-def _window(
-    arrays: TokenArrays,
-    documents: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    time: int,
-    ends: NDArray[np.int64],
-    fresh: NDArray[np.bool_],
-) -> Window:
-    """Cut `time` tokens from each document at its position; what is past `ends` is masked."""
-    active = documents >= 0
-    lengths = np.where(active, ends, 0)
-    steps = positions[:, None] + np.arange(time)
-    mask = steps < lengths[:, None]
-    places = np.minimum(arrays.offsets[documents][:, None] + steps, len(arrays.tokens) - 1)
-    targets = np.where(mask, arrays.tokens[places], BOUNDARY_ID).astype(np.int64)
-    before = arrays.tokens[np.maximum(places[:, :1] - 1, 0)]
-    first = np.where((positions[:, None] > 0) & mask[:, :1], before, BOUNDARY_ID)
-    inputs = np.concatenate([first.astype(np.int64), targets[:, :-1]], axis=1)
-    return Window(
-        inputs=torch.from_numpy(inputs),
-        targets=torch.from_numpy(targets),
-        mask=torch.from_numpy(mask),
-        fresh=torch.from_numpy(fresh),
-        documents=torch.from_numpy(documents.copy()),
-    )
+class _Span(NamedTuple):
+    """Tokens `start` to `end` of a document, which a lane takes from a window on."""
+
+    document: int
+    start: int
+    end: int
+    lane: int
+    window: int
+
+
+class _Block:
+    """Consecutive windows of all lanes in one piece of memory."""
+
+    def __init__(self, arrays: TokenArrays, lanes: int, count: int, time: int) -> None:
+        self._arrays, self._time = arrays, time
+        shape = (lanes, count * time)
+        kind = _TENSOR_TYPES[arrays.tokens.dtype.itemsize]
+        self._inputs = np.full(shape, BOUNDARY_ID, dtype=kind)
+        self._targets = np.full(shape, BOUNDARY_ID, dtype=kind)
+        self._lengths = np.zeros((count, lanes), dtype=np.int64)
+        self._documents = np.full((count, lanes), -1, dtype=np.int64)
+        self._fresh = np.zeros((count, lanes), dtype=np.bool_)
+
+    def put(self, span: _Span, first: int) -> bool:
+        """Copy the part of a span that falls into this block; return whether it ends in it.
+
+        Args:
+            span: What to copy.
+            first: Number of the block's first window.
+        """
+        time, count = self._time, len(self._lengths)
+        skipped = max(0, first - span.window) * time
+        start = span.start + skipped
+        place = max(0, span.window - first)
+        taken = min(span.end - start, (count - place) * time)
+        at = int(self._arrays.offsets[span.document]) + start
+        tokens, column = self._arrays.tokens, place * time
+        self._targets[span.lane, column : column + taken] = tokens[at : at + taken]
+        self._inputs[span.lane, column + 1 : column + taken] = tokens[at : at + taken - 1]
+        if start:
+            self._inputs[span.lane, column] = tokens[at - 1]
+        last = place + -(-taken // time)
+        self._lengths[place:last, span.lane] = time
+        self._lengths[last - 1, span.lane] = taken - (last - 1 - place) * time
+        self._documents[place:last, span.lane] = span.document
+        self._fresh[place, span.lane] = not skipped
+        return start + taken == span.end
+
+    def windows(self) -> Iterator[Window]:
+        """Yield the windows that hold anything, each no longer than its longest lane."""
+        inputs, targets = torch.from_numpy(self._inputs), torch.from_numpy(self._targets)
+        mask = torch.from_numpy(np.arange(self._time) < self._lengths[:, :, None])
+        fresh, documents = torch.from_numpy(self._fresh), torch.from_numpy(self._documents)
+        times, tokens = self._lengths.max(axis=1).tolist(), self._lengths.sum(axis=1).tolist()
+        for number, time in enumerate(times):
+            if not time:
+                return
+            start = number * self._time
+            yield Window(
+                inputs=inputs[:, start : start + time],
+                targets=targets[:, start : start + time],
+                mask=mask[number, :, :time],
+                fresh=fresh[number],
+                documents=documents[number],
+                tokens=tokens[number],
+            )

@@ -108,11 +108,12 @@ def _shingle_hashes(text: str) -> NDArray[np.uint64]:
     starts = np.flatnonzero(is_word & ~np.concatenate([[False], is_word[:-1]]))
     last = max(1, int(np.searchsorted(starts, len(data) - SHINGLE, side="right")))
     starts = starts[:last]
+    words = np.ndarray((len(codes) - 7,), dtype="<u8", buffer=codes.data, strides=(1,)).copy()
     hashes = np.zeros(len(starts), dtype=np.uint64)
-    for place in range(SHINGLE):
-        hashes = hashes * _PRIME + codes[starts + place]
-    hashes ^= hashes >> np.uint64(29)
-    return hashes * _PRIME
+    for place in range(0, SHINGLE, 8):
+        hashes = (hashes ^ words[starts + place]) * _PRIME
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
 
 
 def _of_part(

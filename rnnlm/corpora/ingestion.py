@@ -289,19 +289,18 @@ def _reading_table(
         "hash": hashes,
         "key": keys,
     }
-    is_long = [len(text) >= duplicates.SHORTEST for text in texts]
-    if config.clean.near_duplicates and any(is_long):
-        signed = duplicates.signatures([t for t, long in zip(texts, is_long, strict=True) if long])
-        places = np.cumsum(is_long) - 1
-        parts = signed.reshape(len(signed), duplicates.BANDS, duplicates.BAND_WIDTH)
-        for band in range(duplicates.BANDS):
-            cells = [cell.tobytes() for cell in np.ascontiguousarray(parts[:, band])]
-            columns[f"band_{band:02d}"] = [
-                cells[place] if long else None for place, long in zip(places, is_long, strict=True)
-            ]
-    else:
-        empty = [None] * len(texts)
-        columns |= {f"band_{band:02d}": empty for band in range(duplicates.BANDS)}
+    is_long = np.array([len(text) >= duplicates.SHORTEST for text in texts])
+    if not config.clean.near_duplicates:
+        is_long[:] = False
+    signed = duplicates.signatures([t for t, long in zip(texts, is_long, strict=True) if long])
+    cells = np.zeros((duplicates.BANDS, len(texts), duplicates.BAND_WIDTH), dtype=np.uint32)
+    parts = signed.reshape(len(signed), duplicates.BANDS, duplicates.BAND_WIDTH)
+    cells[:, is_long] = parts.transpose(1, 0, 2)
+    validity = pa.array(is_long).buffers()[1]  # both are bitmaps
+    for band in range(duplicates.BANDS):
+        buffers = [validity, pa.py_buffer(cells[band])]
+        column = pa.Array.from_buffers(pa.binary(4 * duplicates.BAND_WIDTH), len(texts), buffers)
+        columns[f"band_{band:02d}"] = column
     return pa.table(columns, schema=_READING_SCHEMA)
 
 
@@ -471,9 +470,10 @@ def _band(paths: Sequence[Path], band: int) -> NDArray[np.uint32]:
     name = f"band_{band:02d}"
     for path in paths:
         for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=[name]):
-            cells = batch[name].drop_null()
-            if len(cells):
-                parts.append(np.frombuffer(b"".join(cells.to_pylist()), dtype=np.uint32))
+            cells = pa.compute.drop_null(batch[name])
+            start = cells.offset * duplicates.BAND_WIDTH
+            values = np.frombuffer(cells.buffers()[1] or b"", dtype=np.uint32)[start:]
+            parts.append(values[: len(cells) * duplicates.BAND_WIDTH])
     return np.concatenate(parts).reshape(-1, duplicates.BAND_WIDTH)
 
 

@@ -20,7 +20,6 @@ from rnnlm.tokenizer.contract import (
     token_type,
 )
 
-
 _BEYOND_ASCII = 0xFE
 """What stands in for a character of several bytes until its code point is looked up."""
 _CONTINUATION = bytes(range(0x80, 0xC0))

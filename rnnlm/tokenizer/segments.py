@@ -58,7 +58,9 @@ def pieces(texts: pa.Array) -> Pieces:
     data, _ = joined(texts)
     classes = translated(data, _CLASSES).copy()
     marks = np.flatnonzero(data == _APOSTROPHE)  # the last byte is an END
-    inner = (classes[np.maximum(marks - 1, 0)] == _WORD) & (classes[marks + 1] == _WORD) & (marks > 0)
+    inner = (
+        (classes[np.maximum(marks - 1, 0)] == _WORD) & (classes[marks + 1] == _WORD) & (marks > 0)
+    )
     classes[marks[inner]] = _WORD
     before, after = classes[:-1], classes[1:]
     is_start = np.ones(len(data), dtype=np.bool_)

@@ -1,0 +1,162 @@
+"""A corpus larger than memory is allowed to be: peak memory, shards, restart, any workers.
+
+    python benchmarks/stream.py [--gigabytes 2] [--workers 2] [--json FILE]
+
+Writes a text file of random prose, ingests and tokenizes it to Parquet in processes of its own, and
+prints seconds and the peak of the resident memory of all of them together, sampled every 50 ms.
+Then it kills such a run in the middle, lets it go on, and compares the result with the first.
+The file and everything made of it lie in a temporary folder (--folder) and are removed.
+"""
+
+import sys
+
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = 50_000
+LIMIT_GB = 1.5
+
+WORK = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from flows.execution import executor
+from rnnlm.config import CorpusConfig, SplitConfig, TokenizerConfig
+from rnnlm.corpora.files import locate
+from rnnlm.corpora.ingestion import ingest
+from rnnlm.dataset import tokenize
+if __name__ == "__main__":
+    text, out = Path(sys.argv[2]), Path(sys.argv[3])
+    config = CorpusConfig(source=str(text), documents="passages")
+    files = locate(config, out)
+    with executor(files[0].size) as workers:
+        corpus = ingest(files, config, SplitConfig(), out / "corpus", executor=workers)
+        print("ingested", flush=True)
+        tokens = tokenize(
+            corpus.uri, corpus.digest, TokenizerConfig(), out / "tokens", executor=workers
+        )
+    print(json.dumps({"corpus": corpus.digest, "tokens": tokens.tokens, **corpus.documents}))
+"""
+
+
+def write_text(path: Path, size: int) -> None:
+    """Write random prose of about `size` bytes: words by Zipf's law, sentences, paragraphs."""
+    source = np.random.default_rng(1)
+    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
+    lengths = source.integers(2, 11, WORDS)
+    words = np.array(["".join(source.choice(letters, n)) for n in lengths])
+    with path.open("w") as file:
+        while file.tell() < size:
+            chosen = words[np.minimum(source.zipf(1.2, 400_000), WORDS) - 1]
+            ends = source.random(len(chosen))
+            text = np.where(ends < 0.01, ".\n\n", np.where(ends < 0.08, ". ", " "))
+            file.write("".join(np.char.add(chosen, text)))
+
+
+def run(text: Path, out: Path, workers: int, kill_at: int | None = None) -> dict[str, Any]:
+    """Ingest and tokenize in a process; return figures, or nothing if it was killed on the way."""
+    environment = {
+        "RNNLM_WORKERS": str(workers),
+        "PATH": os.environ["PATH"],
+        "OMP_NUM_THREADS": "1",
+    }
+    began = time.monotonic()
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(WORK)
+        script.flush()
+        process = psutil.Popen(
+            [sys.executable, script.name, str(ROOT), str(text), str(out)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        peak = [0]
+        watcher = threading.Thread(target=watch, args=(process, peak), daemon=True)
+        watcher.start()
+        while kill_at is not None and process.poll() is None:
+            if len([*out.rglob("*.parquet")]) >= kill_at:
+                for child in [process, *process.children(recursive=True)]:
+                    child.send_signal(signal.SIGKILL)
+                process.wait()
+                return {}
+            time.sleep(0.02)
+        printed = process.communicate()[0].splitlines()
+        watcher.join()
+    if process.returncode:
+        raise SystemExit(f"the run failed with status {process.returncode}")
+    seconds = time.monotonic() - began
+    return {**json.loads(printed[-1]), "seconds": seconds, "peak_gb": peak[0] / 1e9}
+
+
+def watch(process: psutil.Popen, peak: list[int]) -> None:
+    """Keep the largest sum of the resident memory of a process and its children."""
+    while process.poll() is None:
+        total = 0
+        try:
+            for member in [process, *process.children(recursive=True)]:
+                memory = member.memory_full_info()
+                total += memory.pss if hasattr(memory, "pss") else memory.rss
+        except psutil.Error:
+            continue
+        peak[0] = max(peak[0], total)
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--gigabytes", type=float, default=2.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where there is room; default: a temporary one")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        text = folder / "prose.txt"
+        write_text(text, int(options.gigabytes * 1e9))
+        gigabytes = text.stat().st_size / 1e9
+        print(f"{gigabytes:.2f} GB of text, passages of about 2,000 characters\n")
+        print(f"{'workers':<18} {'seconds':>8} {'MB/s':>6} {'peak GB':>8}  tokens")
+        rows = {}
+        for workers in sorted({1, options.workers}):
+            rows[workers] = row = run(text, folder / f"by-{workers}", workers)
+            speed = gigabytes * 1e3 / row["seconds"]
+            tokens = sum(row["tokens"].values())
+            shown = f"{row['seconds']:>8.0f} {speed:>6.1f} {row['peak_gb']:>8.2f}  {tokens:,}"
+            print(f"{workers:<18} {shown}")
+        killed = folder / "killed"
+        run(text, killed, options.workers, kill_at=8)
+        kept = len([*killed.rglob("*.json")])
+        again = run(text, killed, options.workers)
+        first = folder / f"by-{options.workers}"
+        same = all(
+            (killed / path.relative_to(first)).read_bytes() == path.read_bytes()
+            for other in rows
+            for path in (folder / f"by-{other}").rglob("*.parquet")
+            if (first := folder / f"by-{other}")
+        )
+        print(f"{'killed, gone on':<18} {again['seconds']:>8.0f} (with {kept} shards kept)")
+        print(f"\nall runs wrote the same bytes: {'yes' if same else 'NO'}")
+        within = max(row["peak_gb"] for row in rows.values()) < LIMIT_GB
+        print(f"peak below {LIMIT_GB} GB: {'yes' if within else 'NO'}")
+    if options.json:
+        figures = {"gigabytes": gigabytes, "runs": rows, "killed": again, "same_bytes": same}
+        options.json.write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Workers, for real: Dask processes on this machine."""
+
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from flows.execution import SCHEDULER, WORKERS, WORTH_WORKERS, executor
+from rnnlm.config import CorpusConfig, SplitConfig
+from rnnlm.corpora.files import locate
+from rnnlm.corpora.ingestion import ingest
+from rnnlm.errors import ConfigError, CorpusError
+from tests.conftest import ingest_text, lines
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (WORKERS, SCHEDULER):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_little_work_needs_no_workers(monkeypatch: pytest.MonkeyPatch):
+    with executor(WORTH_WORKERS - 1) as workers:
+        assert workers is None
+    monkeypatch.setenv(WORKERS, "1")
+    with executor(10 * WORTH_WORKERS) as workers:
+        assert workers is None
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1000000"])
+def test_a_wrong_number_of_workers_is_said(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv(WORKERS, value)
+    with pytest.raises(ConfigError, match="expected a number of processes"), executor(1):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "text").write_text(lines(3000))
+    alone = ingest_text(tmp_path / "text", tmp_path / "alone", shard_bytes=1000)
+    config = CorpusConfig(source=str(tmp_path / "text"), shard_bytes=1000)
+    files, splits = locate(config, tmp_path), SplitConfig(validation=0.2, test=0.2)
+    monkeypatch.setenv(WORKERS, "2")
+    with executor(1) as workers:
+        together = ingest(files, config, splits, tmp_path / "here", executor=workers)
+    monkeypatch.delenv(WORKERS)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.setenv(SCHEDULER, cluster.scheduler_address)
+        with executor(1) as workers:
+            elsewhere = ingest(files, config, splits, tmp_path / "there", executor=workers)
+    assert alone.digest == together.digest == elsewhere.digest
+    for shard in Path(alone.uri).iterdir():
+        for other in ("here", "there"):
+            assert (tmp_path / other / shard.name).read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_error_in_a_worker_is_the_same_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "bad.jsonl").write_text('{"text": "x"}\nno json\n')
+    config = CorpusConfig(source=str(tmp_path / "bad.jsonl"))
+    monkeypatch.setenv(WORKERS, "2")
+    with executor(1) as workers, pytest.raises(CorpusError, match=r"bad\.jsonl, line 2: no JSON"):
+        ingest(locate(config, tmp_path), config, SplitConfig(), tmp_path / "out", executor=workers)
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(SCHEDULER, "nope://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="no Dask scheduler answers there"), executor(1):
+        pass
