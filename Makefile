@@ -1,6 +1,7 @@
 # `make` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fix bench ui clean
@@ -21,14 +22,14 @@ demo: setup ## train on colour names, invent a thousand more
 	@$(BIN)/rnnlm train configs/colors-demo.toml
 
 test: setup ## run all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL)
 
 check: setup ## format, lint, types, import contracts, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -m "not slow and not service"
+	@$(BIN)/pytest -m "not slow and not service" $(PARALLEL)
 
 fix: setup ## format and mend what can be mended
 	@$(BIN)/ruff format .

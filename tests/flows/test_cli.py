@@ -220,6 +220,39 @@ def test_an_error_under_json_is_one_object(trained: Path):
     assert "nobody" in finished.json["error"]
 
 
+@pytest.mark.slow
+def test_inspect_shows_a_corpus_and_trains_nothing(tmp_path: Path):
+    rows = [
+        {"title": f"Song {n}", "lyrics": f"la la {n} {'do re mi ' * (n % 7)}"} for n in range(200)
+    ]
+    (tmp_path / "songs.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows[:150] + rows)
+    )
+    (tmp_path / "songs.toml").write_text(
+        """
+        [corpus]
+        source = "songs.jsonl"
+        render = "{title}: {lyrics}"
+        documents = "whole"
+        [splits]
+        validation = 0.2
+        test = 0.2
+        [tokenizer]
+        kind = "word"
+        """
+    )
+    shown = run_cli(tmp_path, "inspect", "songs.toml")
+    assert shown.status == 0, shown.err
+    assert "150 repeated" in shown.out
+    assert "10 documents as the model sees them" in shown.out
+    assert "<eos>" in shown.out
+    result = run_cli(tmp_path, "inspect", "songs.toml", "--workers", "2", "--json").json
+    assert sum(result["corpus"]["documents"].values()) == 200
+    assert (tmp_path / "data" / "tokens" / "songs").is_dir()
+    assert Path(result["report"]["path"]).is_file()
+    assert not (tmp_path / "data" / "models").exists()
+
+
 def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
     listed = call_cli(tmp_path, "corpora", "--json").json["corpora"]
     demo = next(entry for entry in listed if entry["name"] == "colors-demo")
