@@ -3,8 +3,8 @@
     python benchmarks/stream.py [--gigabytes 2] [--workers 2] [--json FILE]
 
 Writes a text file of random prose, ingests and tokenizes it to Parquet in processes of its own, and
-prints seconds and the peak of the resident memory of all of them together, sampled ten times a second.
-Then it kills a run of one process in the middle, lets it go on, and compares the bytes of both.
+prints seconds and the peak of the resident memory of all of them together, sampled ten times a
+second. Then it kills a run of one process in the middle, lets it go on, and compares the bytes.
 The file and everything made of it lie in a temporary folder (--folder) and are removed.
 """
 

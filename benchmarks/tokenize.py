@@ -38,7 +38,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from rnnlm.batching import windows
 from rnnlm.config import CorpusConfig, SourceConfig, SplitConfig, TokenizerConfig
 from rnnlm.corpora.files import SourceFile
-from rnnlm.corpora.ingestion import ingest, iter_texts
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.ingestion import ingest
 from rnnlm.dataset import TOKENIZER_FILE, load_split, tokenize
 from rnnlm.storage import write_json
 from rnnlm.tokenizer import BOUNDARY, from_json, learn

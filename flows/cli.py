@@ -1,25 +1,22 @@
 """The command line: a thin face over the flows. Heavy imports happen inside the commands."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.amounts import amount
 from flows.endings import fail, print_json, store_failure
-from rnnlm.errors import ConfigError, GenerationError, RnnlmError
+from flows.interrupts import reporting
+from rnnlm.errors import RnnlmError
 
 if TYPE_CHECKING:
-    from flows.console import ConsoleReporter
     from flows.registry import Version
     from rnnlm.autoconfig import Advice
     from rnnlm.config import Experiment
 
 INTERRUPTED = 130
-SECOND_SIGNAL_AFTER = 2.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -109,7 +106,7 @@ def inspect(
     advice, experiment = _experiment(source, tuple(settings or ()))
     if advice:
         screens.show_advice(advice)
-    with runtime.embedded(home.current()) as server, _reporting() as reporter:
+    with runtime.embedded(home.current()) as server, reporting() as reporter:
         from flows.retrain import inspect as inspect_flow  # noqa: PLC0415
 
         if server:
@@ -143,7 +140,7 @@ def train(
     if plan:
         _plan(experiment, force, as_json)
         return
-    with runtime.embedded(here) as server, _reporting() as reporter:
+    with runtime.embedded(here) as server, reporting() as reporter:
         from flows.retrain import retrain  # noqa: PLC0415
 
         if server:
@@ -174,7 +171,7 @@ def generate(
 ) -> None:
     """Generate a data set of texts from a registered model."""
     changes = {
-        "count": _count(count),
+        "count": amount(count),
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
@@ -198,7 +195,7 @@ def generate(
     key = value_digest([version.version, config.model_dump()])[:8]
     folder = out or here.data / "generated" / version.name / f"v{version.version}-{key}"
     corpus_uri = version.corpus_uri if Path(version.corpus_uri).is_dir() else None
-    with runtime.embedded(here) as server, _reporting() as reporter:
+    with runtime.embedded(here) as server, reporting() as reporter:
         from flows.generation import generate as generate_flow  # noqa: PLC0415
 
         if server:
@@ -230,14 +227,15 @@ def evaluate(
     """Score a model on its test split, or on any text."""
     from flows import console, home, registry  # noqa: PLC0415
     from rnnlm import checkpoint, dataset  # noqa: PLC0415
-    from rnnlm.corpora import ingestion, preview  # noqa: PLC0415
+    from rnnlm.corpora import preview  # noqa: PLC0415
+    from rnnlm.corpora.documents import iter_texts  # noqa: PLC0415
     from rnnlm.evaluation import evaluate as score  # noqa: PLC0415
 
     here = home.current()
     version = registry.resolve(here, model)
     loaded = checkpoint.load(registry.checkpoint_path(here, version))
     if text is None:
-        documents = [*ingestion.iter_texts(version.corpus_uri, "test")]
+        documents = [*iter_texts(version.corpus_uri, "test")]
         what = "its test split"
     else:
         config = loaded.experiment.corpus.model_copy(
@@ -245,7 +243,7 @@ def evaluate(
         )
         documents, what = [*preview.documents(config, here.sources)], str(text)
     arrays = dataset.from_texts(loaded.tokenizer, documents)
-    with _reporting() as reporter:
+    with reporting() as reporter:
         reporter.started("evaluate")
         evaluation = score(
             loaded.model,
@@ -405,52 +403,6 @@ def _show_move(version: "Version", as_json: bool) -> None:
     from flows import console  # noqa: PLC0415
 
     console.facts([("champion", f"{version.name}/{version.version}")])
-
-
-def _count(text: str) -> int:
-    """Read a number of texts: digits, `20k`, `1M`, `1e6`."""
-    from decimal import Decimal, InvalidOperation  # noqa: PLC0415
-
-    from rnnlm.config import MAX_COUNT, shorten  # noqa: PLC0415
-
-    scale = {"k": 1000, "M": 1_000_000}.get(text[-1:], 1)
-    digits = text[:-1] if scale > 1 else text
-    try:
-        amount = Decimal(digits.replace("_", "").replace(",", "")) * scale
-    except InvalidOperation:
-        raise ConfigError(f"--count {shorten(text)} is no number (expected such as 1000)") from None
-    if not amount.is_finite() or not 1 <= amount <= MAX_COUNT or amount != int(amount):
-        raise GenerationError(
-            f"--count {shorten(text)} is out of range (expected a whole number from 1 to "
-            f"{MAX_COUNT:,})"
-        )
-    return int(amount)
-
-
-@contextmanager
-def _reporting() -> "Iterator[ConsoleReporter]":
-    """Report to the console, and turn Ctrl-C and SIGTERM into an end at the next safe point."""
-    import time  # noqa: PLC0415
-
-    from flows.console import ConsoleReporter  # noqa: PLC0415
-    from flows.reporting import watching  # noqa: PLC0415
-
-    reporter = ConsoleReporter()
-
-    def stop(*_: Any) -> None:
-        is_working = time.monotonic() - reporter.heard_at < SECOND_SIGNAL_AFTER
-        if reporter.interrupted or not is_working:
-            raise KeyboardInterrupt
-        reporter.interrupted = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with watching(reporter):
-            yield reporter
-    finally:
-        reporter.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

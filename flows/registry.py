@@ -25,7 +25,8 @@ from flows.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
-from rnnlm.corpora.ingestion import Corpus, iter_texts
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import RegistryError, RnnlmError
 from rnnlm.evaluation import TestScores, evaluate
 from rnnlm.training import TrainedModel

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.ingestion import iter_batches, iter_texts, shards
+from rnnlm.corpora.documents import iter_batches, iter_texts, shards
 from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.ingestion import Corpus, iter_texts
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.dataset import (
     TOKENS_SCHEMA,

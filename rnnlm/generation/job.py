@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import __version__, checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
-from rnnlm.corpora.ingestion import iter_texts
+from rnnlm.corpora.documents import iter_texts
 from rnnlm.errors import GenerationError
 from rnnlm.generation import gallery
 from rnnlm.generation.engine import GeneratedText, generate_texts

@@ -8,9 +8,10 @@ import pytest
 
 from rnnlm import config as configs
 from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.documents import iter_texts, shards
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.formats import Fault, meal_master
-from rnnlm.corpora.ingestion import Corpus, ingest, iter_texts, shards
+from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.corpora.recipes import parse, render
 from rnnlm.dataset import Tokens, load_split, tokenize
 from rnnlm.generation.forms import is_valid, parse_color

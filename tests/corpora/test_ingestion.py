@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.config import CorpusConfig, SplitConfig
-from rnnlm.corpora import ingestion
+from rnnlm.corpora import ingestion, reading_pass
+from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.files import locate
-from rnnlm.corpora.ingestion import Corpus, iter_texts
+from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.errors import CorpusError, EmptySplitError
 from rnnlm.progress import Progress
@@ -152,9 +153,9 @@ def test_a_killed_run_keeps_its_finished_shards(tmp_path: Path, monkeypatch: pyt
     done = sorted((tmp_path / "out" / "reading").glob("*.json"))
     assert done
     read: list[str] = []
-    original = ingestion.read_documents
+    original = reading_pass.read_documents
     monkeypatch.setattr(
-        ingestion, "read_documents", lambda p, *rest: (read.append(p), original(p, *rest))[1]
+        reading_pass, "read_documents", lambda p, *rest: (read.append(p), original(p, *rest))[1]
     )
     ingestion.ingest(files, config, SPLIT, tmp_path / "out")
     whole = ingestion.ingest(files, config, SPLIT, tmp_path / "again")

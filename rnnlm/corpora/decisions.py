@@ -1,0 +1,105 @@
+"""The second pass of ingestion: over all hashes, what is dropped and what is in which split."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rnnlm.config import CorpusConfig, SplitConfig
+from rnnlm.corpora import duplicates
+from rnnlm.corpora.reading_pass import UNDECIDED
+from rnnlm.corpora.splitting import split_by_shuffle
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a shard's documents.
+
+    Attributes:
+        keep: Shape (documents,).
+        splits: Number of each document's split in `SPLITS`, or -1: its key decides; shape
+            (documents,).
+        ordinals: For documents that are kept though they stood before: the how-maniest they are.
+        dropped: Documents left out, by reason.
+    """
+
+    keep: NDArray[np.bool_]
+    splits: NDArray[np.int8]
+    ordinals: Mapping[int, int]
+    dropped: Mapping[str, int]
+
+
+def decide(
+    paths: Sequence[Path], rows: Sequence[int], config: CorpusConfig, splits: SplitConfig
+) -> list[Decision]:
+    """Decide over the whole corpus what is dropped and what is in which split.
+
+    Args:
+        paths: Shards that the first pass wrote, in order.
+        rows: Documents in each.
+        config: Says what is dropped.
+        splits: Says whether all documents are shuffled.
+    """
+    count = sum(rows)
+    is_repeated, ordinals = duplicates.repeated(lambda: _column(paths, "hash"), count)
+    is_near = np.zeros(count, dtype=np.bool_)
+    if config.clean.near_duplicates:
+        is_long = np.concatenate([*_has_signature(paths)])
+        numbers = np.flatnonzero(is_long)
+        is_near[numbers] = duplicates.near_duplicates(
+            lambda band: _band(paths, band), len(numbers), config.clean.near_duplicates
+        )
+    is_dropped = is_repeated & (config.clean.repeated == "drop")
+    is_near &= ~is_repeated
+    keep = ~(is_dropped | is_near)
+    assigned = np.full(count, UNDECIDED, dtype=np.int8)
+    if splits.by == "shuffle":
+        assigned[keep] = split_by_shuffle(int(keep.sum()), splits)
+    ends = np.cumsum([0, *rows]).tolist()
+    decisions = []
+    for start, end in pairwise(ends):
+        again = np.flatnonzero(is_repeated[start:end] & keep[start:end]).tolist()
+        kept_ordinals = {number: ordinals[start + number] for number in again}
+        decisions.append(
+            Decision(
+                keep=keep[start:end],
+                splits=assigned[start:end],
+                ordinals=kept_ordinals,
+                dropped={
+                    "repeated": int(is_dropped[start:end].sum()),
+                    "near copy": int(is_near[start:end].sum()),
+                },
+            )
+        )
+    return decisions
+
+
+def _column(paths: Sequence[Path], name: str) -> Iterator[NDArray[Any]]:
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=[name]):
+            yield batch[name].to_numpy()
+
+
+def _has_signature(paths: Sequence[Path]) -> Iterator[NDArray[np.bool_]]:
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=["band_00"]):
+            yield batch["band_00"].is_valid().to_numpy(zero_copy_only=False)
+
+
+def _band(paths: Sequence[Path], band: int) -> NDArray[np.uint32]:
+    """Return one band of all signatures, shape (signatures, BAND_WIDTH)."""
+    parts = [np.zeros(0, dtype=np.uint32)]
+    name = f"band_{band:02d}"
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=[name]):
+            cells = pa.compute.drop_null(batch[name])
+            start = cells.offset * duplicates.BAND_WIDTH
+            values = np.frombuffer(cells.buffers()[1] or b"", dtype=np.uint32)[start:]
+            parts.append(values[: len(cells) * duplicates.BAND_WIDTH])
+    return np.concatenate(parts).reshape(-1, duplicates.BAND_WIDTH)

@@ -1,0 +1,169 @@
+"""The shards of documents: the third pass of ingestion writes them, everything else reads them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import SplitConfig
+from rnnlm.corpora.decisions import Decision
+from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
+from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
+from rnnlm.errors import CorpusError
+from rnnlm.storage import atomic_path
+
+SHARD_PATTERN = "documents-*.parquet"
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("attributes", pa.map_(pa.string(), pa.string()), nullable=False),
+    ]
+)
+BATCH_BYTES = 1 << 20
+"""About the text of a batch that is read back: small enough to stay in a processor's cache."""
+
+_SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
+
+
+def shards(uri: str) -> list[Path]:
+    """Return the shards of documents in a folder, in order.
+
+    Raises:
+        CorpusError: There are none.
+    """
+    found = sorted(Path(uri).glob(SHARD_PATTERN))
+    if not found:
+        raise CorpusError(f"no {SHARD_PATTERN} in {uri}; run `rnnlm train` on the corpus again")
+    return found
+
+
+def iter_batches(shard: Path, splits: Collection[Split]) -> Iterator[tuple[Split, pa.RecordBatch]]:
+    """Yield (split, documents of it) of a shard, about a megabyte of text at a time, in order.
+
+    A row group holds documents of one split, so what is not asked for is not read.
+    """
+    file = pq.ParquetFile(shard, memory_map=True)
+    for group in range(file.metadata.num_row_groups):
+        metadata = file.metadata.row_group(group)
+        split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
+        if split not in splits:
+            continue
+        size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
+        rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
+        columns = ["document_id", "text", "characters", "bytes"]
+        for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+            yield split, batch
+
+
+def iter_texts(uri: str, split: Split) -> Iterator[str]:
+    """Yield the texts of a split's documents, in corpus order, a few held at a time.
+
+    Raises:
+        CorpusError: `uri` holds no documents.
+    """
+    for shard in shards(uri):
+        for _, batch in iter_batches(shard, (split,)):
+            yield from batch["text"].to_pylist()
+
+
+@dataclass(frozen=True)
+class WriteTask:
+    """What the first pass read, what the second decided, and where it goes."""
+
+    reading: Path
+    decision: Decision
+    splits: SplitConfig
+    out: Path
+
+
+def write_shard(task: WriteTask) -> dict[str, Any]:
+    """Write the documents that stay, each with its split; return counts and digest.
+
+    Raises:
+        StorageError: The shard cannot be written.
+    """
+    digest = hashlib.sha256()
+    sums: dict[str, Counter[str]] = {n: Counter() for n in ("documents", "characters", "bytes")}
+    done = 0
+    with (
+        atomic_path(task.out) as temporary,
+        pq.ParquetWriter(
+            temporary, DOCUMENTS_SCHEMA, compression="lz4", use_dictionary=["split"]
+        ) as writer,
+    ):
+        columns = ["text", "attributes", "split", "hash", "key"]
+        for batch in pq.ParquetFile(task.reading).iter_batches(ROWS_AT_ONCE, columns=columns):
+            table = _documents_table(batch, task, done)
+            done += batch.num_rows
+            _count(table, sums, digest)
+            for split in SPLITS:  # a row group holds documents of one split
+                part = table.filter(pa.compute.equal(table["split"], split))
+                if part.num_rows:
+                    writer.write_table(part)
+    return {name: dict(counter) for name, counter in sums.items()} | {"digest": digest.hexdigest()}
+
+
+def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.Table:
+    decision = task.decision
+    stop = start + batch.num_rows
+    known = batch["split"].to_numpy()
+    assigned = decision.splits[start:stop]
+    codes = np.where(known >= 0, known, assigned)
+    by_key = split_by_hash(batch["key"].to_numpy(), task.splits)
+    codes = np.where(codes >= 0, codes, by_key)
+    numbers = np.flatnonzero(decision.keep[start:stop])
+    hashes = batch["hash"].to_numpy()[numbers]
+    ids = []
+    for value, number in zip(hashes.tolist(), numbers.tolist(), strict=True):
+        ordinal = decision.ordinals.get(start + number)
+        ids.append(f"{value:016x}-{ordinal}" if ordinal else f"{value:016x}")
+    kept = batch.take(pa.array(numbers))
+    texts = kept["text"]
+    names = pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), pa.array(SPLITS))
+    return pa.table(
+        {
+            "document_id": pa.array(ids, pa.string()),
+            "split": names.cast(pa.string()),
+            "text": texts,
+            "characters": pa.compute.utf8_length(texts).cast(pa.int64()),
+            "bytes": pa.compute.binary_length(texts).cast(pa.int64()),
+            "attributes": kept["attributes"],
+        },
+        schema=DOCUMENTS_SCHEMA,
+    )
+
+
+def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Hash") -> None:
+    groups = table.group_by("split").aggregate(
+        [("characters", "sum"), ("bytes", "sum"), ("split", "count")]
+    )
+    for row in groups.to_pylist():
+        sums["documents"][row["split"]] += row["split_count"]
+        sums["characters"][row["split"]] += row["characters_sum"]
+        sums["bytes"][row["split"]] += row["bytes_sum"]
+    for name in ("split", "text"):
+        column = table.column(name).combine_chunks()
+        joined = pa.compute.binary_join_element_wise(
+            column.cast(pa.large_binary()), pa.scalar(b"", pa.large_binary()),
+            pa.scalar(b"\0", pa.large_binary()),
+        )  # fmt: skip
+        digest.update(b"".join(chunk for chunk in _data(joined)))
+
+
+def _data(column: Any) -> Iterator[memoryview]:
+    """Yield the bytes of a binary column, end to end."""
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        if len(chunk):
+            offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)
+            first, last = offsets[chunk.offset], offsets[chunk.offset + len(chunk)]
+            yield memoryview(chunk.buffers()[2])[first:last]

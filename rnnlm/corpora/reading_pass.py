@@ -1,0 +1,145 @@
+"""The first pass of ingestion: pieces of files become clean documents with their hashes."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import CorpusConfig, SplitConfig
+from rnnlm.corpora import duplicates
+from rnnlm.corpora.pieces import Piece
+from rnnlm.corpora.reading import Counts, Document, read_documents
+from rnnlm.corpora.splitting import SPLITS, content_hash
+from rnnlm.storage import atomic_path, write_json
+
+ROWS_AT_ONCE = 20_000
+BYTES_AT_ONCE = 8_000_000
+"""Most documents, and about the most text, that are held and written together."""
+
+UNDECIDED = -1
+"""Stands for the split of a document whose key will decide it."""
+
+READING_SCHEMA = pa.schema(
+    [
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("attributes", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("split", pa.int8(), nullable=False),
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("key", pa.uint64(), nullable=False),
+        *(
+            pa.field(f"band_{band:02d}", pa.binary(4 * duplicates.BAND_WIDTH))
+            for band in range(duplicates.BANDS)
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """What one shard is read from, and where it goes."""
+
+    pieces: list[Piece]
+    config: CorpusConfig
+    splits: SplitConfig
+    out: Path
+
+
+def size_of(piece: Piece) -> int:
+    """Return the bytes of a piece."""
+    return piece.file.size if piece.is_whole or not piece.encoding else piece.end - piece.start
+
+
+def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> dict[str, Any]:
+    """Read, clean and cut the pieces of a shard; return what was counted.
+
+    Args:
+        task: What to do. If it has been done, nothing is.
+        tell: Told the bytes of each piece when it is done.
+
+    Raises:
+        CorpusError: A record cannot be used and the configuration does not say to skip it.
+        StorageError: The shard cannot be written.
+    """
+    record = task.out.with_suffix(".json")
+    if record.is_file() and task.out.is_file():
+        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
+        return known
+    counts, rows = Counts(), 0
+    with (
+        atomic_path(task.out) as temporary,
+        pq.ParquetWriter(temporary, READING_SCHEMA, compression="lz4") as writer,
+    ):
+        for batch in _batches(_documents(task, counts, tell)):
+            writer.write_table(_reading_table(batch, task.config, task.splits))
+            rows += len(batch)
+    result = {
+        "rows": rows,
+        "dropped": counts.dropped,
+        "cleaned": counts.cleaned,
+        "encodings": counts.encodings,
+    }
+    write_json(record, result)
+    return result
+
+
+def _documents(
+    task: ReadTask, counts: Counts, tell: Callable[[float], None] | None
+) -> Iterator[Document]:
+    for piece in task.pieces:
+        yield from read_documents(piece, task.config, task.splits, counts)
+        if tell:
+            tell(size_of(piece))
+
+
+def _reading_table(
+    batch: Sequence[Document], config: CorpusConfig, splits: SplitConfig
+) -> pa.Table:
+    texts = [document.text for document in batch]
+    hashes = [content_hash(text) for text in texts]
+    keys = hashes
+    if splits.key:
+        keys = [content_hash(_key(document, splits.key)) for document in batch]
+    columns: dict[str, Any] = {
+        "text": texts,
+        "attributes": [[*document.attributes.items()] for document in batch],
+        "split": [SPLITS.index(d.split) if d.split else UNDECIDED for d in batch],
+        "hash": hashes,
+        "key": keys,
+    }
+    is_long = np.array([len(text) >= duplicates.SHORTEST for text in texts])
+    if not config.clean.near_duplicates:
+        is_long[:] = False
+    signed = duplicates.signatures([t for t, long in zip(texts, is_long, strict=True) if long])
+    cells = np.zeros((duplicates.BANDS, len(texts), duplicates.BAND_WIDTH), dtype=np.uint32)
+    parts = signed.reshape(len(signed), duplicates.BANDS, duplicates.BAND_WIDTH)
+    cells[:, is_long] = parts.transpose(1, 0, 2)
+    validity = pa.array(is_long).buffers()[1]  # both are bitmaps
+    for band in range(duplicates.BANDS):
+        buffers = [validity, pa.py_buffer(cells[band])]
+        column = pa.Array.from_buffers(pa.binary(4 * duplicates.BAND_WIDTH), len(texts), buffers)
+        columns[f"band_{band:02d}"] = column
+    return pa.table(columns, schema=READING_SCHEMA)
+
+
+def _key(document: Document, name: str) -> str:
+    """Return the attribute that decides a split; case and spacing make no difference."""
+    return " ".join(document.attributes.get(name, "").lower().split())
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Gather documents up to so many or so much text."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if len(batch) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
