@@ -203,7 +203,7 @@ class TrainingConfig(Config):
     validations: int = Field(default=20, ge=1, le=10_000)
     """How often the validation split is scored over the budget."""
     validation_tokens: int = Field(default=100_000, ge=1)
-    """About the most tokens that are scored each time: the first documents of the split."""
+    """Most tokens that are scored each time: the first documents of the split."""
     patience: int = Field(default=5, ge=1)
     """Validations in a row without a new best after which training stops early."""
     seed: int = Field(default=1, ge=0, lt=2**63)

@@ -93,11 +93,21 @@ class TokenArrays:
         return np.diff(self.offsets)
 
     def first(self, tokens: int) -> "TokenArrays":
-        """Return the first documents, of about so many tokens in all, at least one."""
-        count = max(1, int(np.searchsorted(self.offsets, tokens, side="right")) - 1)
-        end = int(self.offsets[min(count, len(self.characters))])
+        """Return the first documents, of at most so many tokens in all.
+
+        If the first one alone is longer, its beginning; characters and bytes in proportion.
+        """
+        count = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
+        if count == 0:
+            share = tokens / int(self.offsets[1])
+            return TokenArrays(
+                tokens=self.tokens[:tokens],
+                offsets=np.array([0, tokens], dtype=np.int64),
+                characters=np.rint(share * self.characters[:1]).astype(np.int64),
+                bytes=np.rint(share * self.bytes[:1]).astype(np.int64),
+            )
         return TokenArrays(
-            tokens=self.tokens[:end],
+            tokens=self.tokens[: int(self.offsets[count])],
             offsets=self.offsets[: count + 1],
             characters=self.characters[:count],
             bytes=self.bytes[:count],
