@@ -12,6 +12,7 @@ from statistics import median, quantiles
 from typing import Any, Literal, NamedTuple
 
 from rnnlm.config import Experiment, from_values
+from rnnlm.corpora.files import RECIPE_READERS
 from rnnlm.corpora.preview import look
 from rnnlm.corpora.unwrapping import unwrap
 from rnnlm.storage import value_digest
@@ -105,6 +106,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         "corpus": {
             "source": source,
             "documents": kind,
+            "form": "recipe" if seen.reader in RECIPE_READERS else "text",
             "passage_characters": passage,
             "clean": {"unwrap": is_wrapped},
         },

@@ -61,12 +61,13 @@ class CleaningConfig(Config):
         return value
 
 
+Reader = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "markdown", "mealmaster"]
+
+
 class ReadingConfig(Config):
     """How files are read and how a record becomes text."""
 
-    reader: Literal["auto", "text", "json", "jsonl", "csv", "parquet", "markdown", "mealmaster"] = (
-        "auto"
-    )
+    reader: Reader = "auto"
     """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines), else plain text."""
     render: str = "{text}"
     """How a record becomes text: a template of its fields such as `{title}: {body}`, or `color`
@@ -122,7 +123,7 @@ class CorpusConfig(ReadingConfig):
         """The sources, also where only one was given."""
         if self.sources:
             return self.sources
-        reading = {name: getattr(self, name) for name in ReadingConfig.model_fields}
+        reading = self.model_dump(include={*ReadingConfig.model_fields}, exclude_unset=True)
         return (SourceConfig(path=self.source, **reading),)
 
 

@@ -8,6 +8,7 @@ from rnnlm.autoconfig import Advice, advise
 from rnnlm.config import parse_budget
 from rnnlm.errors import CorpusError
 from tests.conftest import lines
+from tests.corpora.samples import VERSION_7, VERSION_8
 
 PROSE = "It was a dark and stormy night, and the wind\nhowled over the moor as it had never\n" * 3
 
@@ -139,3 +140,10 @@ def test_a_bad_source_is_one_line_that_says_what_it_is(
     with pytest.raises(CorpusError, match=message) as caught:
         look_at(path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_export_of_recipes_is_rendered_as_recipes(tmp_path: Path):
+    path = tmp_path / "family.mmf"
+    path.write_text("\n".join([VERSION_7, VERSION_8] * 30))
+    experiment = look_at(path).experiment
+    assert (experiment.corpus.form, experiment.corpus.documents) == ("recipe", "whole")

@@ -44,7 +44,9 @@ def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[
     done = 0
     sources = []
     for source in entry.sources:
-        reading = source.model_dump(exclude={"repository", "commit", "package", "files"})
+        reading = source.model_dump(
+            exclude={"repository", "commit", "package", "files"}, exclude_unset=True
+        )
         for file in source.files:
 
             def tell(here: int, done: int = done) -> None:

@@ -16,14 +16,14 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from rnnlm.config import CorpusConfig, SourceConfig, shorten
+from rnnlm.config import CorpusConfig, Reader, SourceConfig, shorten
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import fetch
 from rnnlm.errors import CorpusError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
 
-READERS = {
+READERS: dict[str, Reader] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -33,6 +33,8 @@ READERS = {
     ".mmf": "mealmaster",
 }
 """What `reader = "auto"` makes of a file's name; everything else is plain text."""
+RECIPE_READERS = ("mealmaster", "markdown")
+"""Readers whose records are recipes."""
 _COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
 _BLOCK = 1 << 20
 _LONG = 16_000_000
@@ -209,11 +211,14 @@ def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _with_reader(file: SourceFile, name: str) -> SourceFile:
-    """Decide the reader of a plain file by its name."""
-    if file.source.reader != "auto":
-        return file
-    reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
-    source = file.source.model_copy(update={"reader": reader})
+    """Decide the reader of a plain file by its name, and that recipes are rendered as recipes."""
+    reader = file.source.reader
+    if reader == "auto":
+        reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
+    changes: dict[str, str] = {"reader": reader}
+    if reader in RECIPE_READERS and "render" not in file.source.model_fields_set:
+        changes["render"] = "recipe"
+    source = file.source.model_copy(update=changes)
     return SourceFile(file.name, file.path, source, file.size, file.modified)
 
 
