@@ -23,7 +23,7 @@ _NOTES = re.compile(
 )
 _RULES = re.compile(r"^[ \t]*(?:[*_=~–—-][ \t]*){3,}$\n?", re.MULTILINE)
 _QUESTIONS = re.compile(r"^(?:Q|QUESTION|Question)(?:[:.]|\s).*$\n?", re.MULTILINE)
-_SPEAKERS = re.compile(r"^(?:THE |MR\. |MRS\. )?(?:PRESIDENT|PRIME MINISTER)[A-Z .]*:[ \t]*", re.M)
+_SPEAKERS = re.compile(r"^(?:(?:THE )?PRESIDENT[A-Z .]*|President \w+):[ \t]*", re.M)
 _STAGE = re.compile(r"[ \t]*[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]*[)\]]", re.IGNORECASE)
 _CONTENTS_LINES = 5
 """Chapter headings in a row that make a table of contents."""
