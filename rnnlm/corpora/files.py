@@ -105,8 +105,9 @@ def locate(
         return tuple(SourceFile.of(Path(source.path), source) for source in sources)
     found = [file for source in config.all_sources for file in _expand(source, cache)]
     if not any(file.size for file in found):
-        names = ", ".join(source.path for source in config.all_sources)
-        raise CorpusError(f"{shorten(names, 80)} is empty (0 bytes; expected text)")
+        first, *others = [source.path for source in config.all_sources]
+        more = f" and {len(others)} more" if others else ""
+        raise CorpusError(f"{first}{more} is empty (0 bytes; expected text)")
     return tuple(found)
 
 
