@@ -1,7 +1,13 @@
 # `make` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
-PARALLEL := -n 2 --dist loadgroup
+
+# The library's tests beside the flows' tests, which count processes and send signals and so have
+# the foreground to themselves.
+RUN_TESTS = said=$$(mktemp); \
+	$(BIN)/pytest --ignore tests/flows -m "$$CHOSEN" > $$said 2>&1 & library=$$!; \
+	$(BIN)/pytest tests/flows -m "$$CHOSEN"; flows=$$?; \
+	wait $$library; status=$$?; cat $$said; rm $$said; exit $$((flows + status))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fix bench ui clean
@@ -22,14 +28,14 @@ demo: setup ## train on colour names, invent a thousand more
 	@$(BIN)/rnnlm train configs/colors-demo.toml
 
 test: setup ## run all tests
-	@$(BIN)/pytest $(PARALLEL)
+	@$(RUN_TESTS)
 
 check: setup ## format, lint, types, import contracts, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -m "not slow and not service" $(PARALLEL)
+	@CHOSEN="not slow and not service"; $(RUN_TESTS)
 
 fix: setup ## format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -20,7 +20,6 @@ from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
 
 ROOT = Path(__file__).parent.parent
-FLOWS = ROOT / "tests" / "flows"
 TINY = {
     "name": "tiny",
     "corpus": {"source": "tiny.txt", "documents": "lines"},
@@ -46,14 +45,6 @@ class Finished:
 
 
 Cli = Callable[..., Finished]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the flows' tests in one process: they share a home and count processes."""
-    for item in items:
-        if FLOWS in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("flows"))
 
 
 def lines(count: int) -> str:
