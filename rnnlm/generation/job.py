@@ -60,7 +60,7 @@ class TextDataSet(BaseModel):
             the training split; None where that split was not at hand.
         complete_share: Share of texts that ended by themselves.
         gallery: Path of the picture; None for free text.
-        examples: The first valid texts.
+        examples: The first valid texts; the first of all where none is valid.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -218,7 +218,7 @@ def _write_shard(
         "valid": sum(is_valid(form, text.text) for text in texts),
         "copied": sum(essence(form, text.text) in (training or ()) for text in texts),
         "complete": sum(text.complete for text in texts),
-        "examples": [text.text for text in texts if is_valid(form, text.text)][:EXAMPLES],
+        "examples": _examples(form, texts),
         "colors": _colors(texts) if form == "color" else [],
     }
 
@@ -253,6 +253,12 @@ def _summary(
 def _colors(texts: Sequence[GeneratedText]) -> list[Color]:
     parsed = (parse_color(text.text) for text in texts[: 2 * GALLERY_COLORS])
     return [color for color in parsed if color][:GALLERY_COLORS]
+
+
+def _examples(form: str, texts: Sequence[GeneratedText]) -> list[str]:
+    """Return the first valid texts; a weak model still shows what it writes."""
+    valid = [text.text for text in texts if is_valid(form, text.text)]
+    return (valid or [text.text for text in texts])[:EXAMPLES]
 
 
 def _rows(texts: Sequence[GeneratedText], config: GenerationConfig) -> Iterator[dict[str, Any]]:

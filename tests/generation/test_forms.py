@@ -25,3 +25,10 @@ def test_colour_lines_parse_or_do_not(text: str, color: Color | None):
 def test_a_copied_name_is_a_copy_whatever_its_colour_and_case():
     assert essence("color", "Dark  Teal 1 2 3") == essence("color", "dark teal 9 9 9")
     assert essence("text", "Dark  Teal 1 2 3") == "dark teal 1 2 3"
+
+
+def test_a_recipe_is_valid_if_it_can_be_read():
+    text = "      Title: Tea\n\n      1 c  water\n\n  Boil."
+    assert is_valid("recipe", text)
+    assert not is_valid("recipe", text.replace("Title", "Tilte"))
+    assert not is_valid("recipe", "      Title: Nothing\n\n  Wait.")
