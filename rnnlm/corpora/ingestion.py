@@ -92,8 +92,12 @@ def ingest(
         counts[number] = result
         if executor:
             tell(sum(map(size_of, reading[number].pieces)))
-    for file in files:
-        file.check_unchanged()
+    try:
+        for file in files:
+            file.check_unchanged()
+    except CorpusError:  # what was read is not what the files were known to hold
+        shutil.rmtree(out / "reading")
+        raise
     rows = [counts[number]["rows"] for number in range(len(reading))]
     if not sum(rows):
         raise CorpusError(_nothing_in(files, counts.values()))

@@ -1,6 +1,5 @@
 """The first pass of ingestion: pieces of files become clean documents with their hashes."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from rnnlm.corpora import duplicates
 from rnnlm.corpora.pieces import Piece
 from rnnlm.corpora.reading import Counts, Document, read_documents
 from rnnlm.corpora.splitting import SPLITS, content_hash
-from rnnlm.storage import atomic_path, write_json
+from rnnlm.storage import atomic_path, once
 
 ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000
@@ -65,10 +64,10 @@ def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> d
         CorpusError: A record cannot be used and the configuration does not say to skip it.
         StorageError: The shard cannot be written.
     """
-    record = task.out.with_suffix(".json")
-    if record.is_file() and task.out.is_file():
-        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        return known
+    return once(task.out.with_suffix(".json"), lambda: _read(task, tell))
+
+
+def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any]:
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,
@@ -77,14 +76,12 @@ def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> d
         for batch in _batches(_documents(task, counts, tell)):
             writer.write_table(_reading_table(batch, task.config, task.splits))
             rows += len(batch)
-    result = {
+    return {
         "rows": rows,
         "dropped": counts.dropped,
         "cleaned": counts.cleaned,
         "encodings": counts.encodings,
     }
-    write_json(record, result)
-    return result
 
 
 def _documents(

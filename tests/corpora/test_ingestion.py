@@ -177,6 +177,7 @@ def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path: Path):
 
     with pytest.raises(CorpusError, match="changed while it was read"):
         ingestion.ingest(files, config, SPLIT, tmp_path / "out", grow)
+    assert not (tmp_path / "out" / "reading").exists()  # nor taken for the file as it was
 
 
 @pytest.mark.parametrize(
@@ -311,3 +312,22 @@ def test_unreadable_files_are_one_clear_error(tmp_path: Path):
     os.remove(path)  # noqa: PTH107
     with pytest.raises(CorpusError, match=r"cannot read .*No such file"):
         ingestion.ingest(files, config, SPLIT, tmp_path / "out")
+
+
+def test_a_run_killed_while_writing_keeps_what_it_wrote(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(3000))
+    config = CorpusConfig(source=str(tmp_path / "text"), shard_bytes=1000)
+    files = locate(config, tmp_path)
+
+    def stop(progress: Progress) -> None:
+        if progress.done > 0.8 * progress.total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingestion.ingest(files, config, SPLIT, tmp_path / "out", stop)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("documents-*")}
+    resumed = ingestion.ingest(files, config, SPLIT, tmp_path / "out")
+    whole = ingestion.ingest(files, config, SPLIT, tmp_path / "again")
+    assert kept
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert resumed.model_dump(exclude={"uri"}) == whole.model_dump(exclude={"uri"})
