@@ -41,8 +41,9 @@ fix: setup ## format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## measure generation and tokenizing, both sides in one run
+bench: setup ## measure training, generation and tokenizing, both sides in one run
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
 

@@ -222,58 +222,34 @@ def generate(
 def evaluate(
     model: ModelReference,
     text: Annotated[Path | None, typer.Option(help="Score this file instead.")] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Let it learn from what it has read.")
+    ] = False,
+    cache: Annotated[
+        int, typer.Option(min=0, metavar="STEPS", help="Let it remember so many past steps.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Score a model on its test split, or on any text."""
-    from flows import console, home, registry  # noqa: PLC0415
-    from rnnlm import checkpoint, dataset  # noqa: PLC0415
-    from rnnlm.corpora import preview  # noqa: PLC0415
-    from rnnlm.corpora.documents import iter_texts  # noqa: PLC0415
-    from rnnlm.evaluation import evaluate as score  # noqa: PLC0415
+    from flows import console, home, registry, scoring  # noqa: PLC0415
 
     here = home.current()
     version = registry.resolve(here, model)
-    loaded = checkpoint.load(registry.checkpoint_path(here, version))
-    if text is None:
-        documents = [*iter_texts(version.corpus_uri, "test")]
-        what = "its test split"
-    else:
-        config = loaded.experiment.corpus.model_copy(
-            update={"source": str(text), "sources": (), "encoding": "auto", "reader": "auto"}
-        )
-        documents, what = [*preview.documents(config, here.sources)], str(text)
-    arrays = dataset.from_texts(loaded.tokenizer, documents)
     with reporting() as reporter:
         reporter.started("evaluate")
-        evaluation = score(
-            loaded.model,
-            arrays,
-            loaded.tokenizer.unknown_id,
+        scored = scoring.score(
+            here,
+            version,
+            text,
+            dynamic,
+            cache,
             lambda progress: reporter.progressed("evaluate", progress),
         )
         reporter.close()
-    figures = evaluation.score.figures()
     if as_json:
-        print_json(
-            {
-                "model": version.name,
-                "version": version.version,
-                "text": str(text) if text else None,
-                "documents": len(documents),
-                **figures,
-            }
-        )
-        return
-    console.facts(
-        [
-            ("model", f"{version.name}/{version.version}"),
-            ("text", f"{what}, {len(documents):,} documents, {figures['characters']:,} characters"),
-            ("characters", f"{figures['bits_per_character']:.3f} bits per character"),
-            ("bytes", f"{figures['bits_per_byte']:.3f} bits per byte"),
-            ("tokens", f"{figures['perplexity']:.2f} perplexity of {figures['tokens']:,} tokens"),
-            ("unknown", f"{figures['unknown']:,} tokens that the vocabulary lacks"),
-        ]
-    )
+        print_json(scoring.as_values(scored, version, text))
+    else:
+        console.facts(scoring.show(scored, version))
 
 
 @app.command()

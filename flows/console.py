@@ -54,6 +54,9 @@ class ConsoleReporter(Reporter):
             raise KeyboardInterrupt
         if self._first is None:
             self._first = (self.heard_at, progress.done)
+        if progress.sample:
+            shown = "".join(c if c.isprintable() else "·" for c in progress.sample)
+            err.print(Text(f"  {'writes':<{STEP_WIDTH}} {shown}", style="italic dim"))
         if err.is_terminal:
             self._draw(step, progress)
         elif time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
@@ -101,7 +104,8 @@ class ConsoleReporter(Reporter):
     def _rate(self, progress: Standing) -> str:
         began, first_done = self._first or (self.heard_at, progress.done)
         rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
-        said = "" if progress.unit == "seconds" else f"{quantity(rate)} {progress.unit}/s"
+        counted = progress.unit not in progress.note and progress.unit != "seconds"
+        said = f"{quantity(rate)} {progress.unit}/s" if counted else ""
         return "  ".join(filter(None, [said, progress.note]))
 
 

@@ -29,7 +29,7 @@ from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import RegistryError, RnnlmError
 from rnnlm.evaluation import TestScores, evaluate
-from rnnlm.training import TrainedModel
+from rnnlm.training.api import TrainedModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)

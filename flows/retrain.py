@@ -16,7 +16,7 @@ from rnnlm.report import CorpusReport, read_report
 
 @flow(name="retrain", flow_run_name="{experiment.name}", persist_result=False)
 def retrain(experiment: Experiment, force: bool = False) -> dict[str, Any]:
-    """Ingest, tokenize, train, evaluate, register, sample; return the run in figures.
+    """Ingest, tokenize, count, train, evaluate, register, sample; return the run in figures.
 
     Args:
         experiment: What to make.
@@ -26,8 +26,9 @@ def retrain(experiment: Experiment, force: bool = False) -> dict[str, Any]:
     with reporting.watching(reporter), steps.forced(force):
         corpus = tasks.ingest(experiment)
         tokens = tasks.tokenize(experiment, corpus)
+        baseline = tasks.count(experiment, tokens)
         model = tasks.train(experiment, corpus, tokens)
-        scores = tasks.evaluate(experiment, model, tokens)
+        scores = tasks.evaluate(experiment, model, baseline, tokens)
         version = tasks.register(experiment, corpus, tokens, model, scores)
         texts = tasks.sample(experiment, corpus, model, version)
     return summary(corpus, scores, version, texts, reporter)

@@ -36,8 +36,14 @@ def show_result(result: dict[str, Any]) -> None:
             ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
             (
                 "test",
-                f"{test['bits_per_character']:.3f} bits per character, "
+                f"{test['bits_per_character']:.3f} bits per character "
+                f"({test['bits_per_character_low']:.3f} to {test['bits_per_character_high']:.3f}), "
                 f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
+            ),
+            (
+                "n-grams",
+                f"{test['ngram_bits_per_character']:.3f} bits per character, "
+                f"perplexity {test['ngram_perplexity']:.2f} on the same text",
             ),
             *texts_facts(generated),
             ("more", f"{console.program()} generate {result['model']} --count 10000"),

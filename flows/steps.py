@@ -27,7 +27,8 @@ from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet
 from rnnlm.storage import file_digest, value_digest, write_json
-from rnnlm.training import LAST_FILE, TrainedModel
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.run import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -158,7 +159,7 @@ def train(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedMod
     """Tokens → checkpoint."""
     return Step(
         name="train",
-        version=1,
+        version=2,
         ingredients={
             "tokens": tokens.digest,
             "model": experiment.model.model_dump(),
@@ -169,14 +170,33 @@ def train(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedMod
     )
 
 
+def count(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedModel]:
+    """Tokens → n-gram model, the baseline."""
+    return Step(
+        name="count",
+        version=1,
+        ingredients={"tokens": tokens.digest},
+        result_type=TrainedModel,
+        siblings=home.data / "baselines" / experiment.name,
+    )
+
+
 def evaluate(
-    home: Home, experiment: Experiment, model: TrainedModel, tokens: Tokens
+    home: Home,
+    experiment: Experiment,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    tokens: Tokens,
 ) -> Step[TestScores]:
-    """Checkpoint and test split → scores."""
+    """Checkpoint, baseline and test split → scores."""
     return Step(
         name="evaluate",
-        version=1,
-        ingredients={"checkpoint": model.digest, "tokens": tokens.digest},
+        version=2,
+        ingredients={
+            "checkpoint": model.digest,
+            "baseline": baseline.digest,
+            "tokens": tokens.digest,
+        },
         result_type=TestScores,
         siblings=home.data / "scores" / experiment.name,
     )
@@ -222,11 +242,11 @@ def plan(
     Raises:
         CorpusError: The source is missing.
     """
-    names = ("ingest", "tokenize", "train", "evaluate", "register", "sample")
+    names = ("ingest", "tokenize", "count", "train", "evaluate", "register", "sample")
     done: list[PlannedStep] = []
     for planned in _walk(home, experiment, is_registered):
         done.append(planned)
-        if not planned.cached and planned.name in names[:3]:
+        if not planned.cached and planned.name in names[:4]:
             rest = names[len(done) :]
             return done + [PlannedStep(n, False, f"follows {planned.name}") for n in rest]
     return done
@@ -250,13 +270,18 @@ def _walk(
     yield _planned(second, tokens)
     if tokens is None:
         return
-    third = train(home, experiment, tokens)
-    model = third.recall()
-    yield _planned(third, model)
+    third = count(home, experiment, tokens)
+    baseline = third.recall()
+    yield _planned(third, baseline)
+    if baseline is None:
+        return
+    fourth = train(home, experiment, tokens)
+    model = fourth.recall()
+    yield _planned(fourth, model)
     if model is None:
         return
-    fourth = evaluate(home, experiment, model, tokens)
-    yield _planned(fourth, fourth.recall())
+    fifth = evaluate(home, experiment, model, baseline, tokens)
+    yield _planned(fifth, fifth.recall())
     version = is_registered(model.digest)
     yield PlannedStep("register", bool(version), version or "no version holds this checkpoint")
     last = sample(home, experiment, model, corpus)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from flows import execution, home, registry, reporting, steps, tracking
 from flows.steps import Step
-from rnnlm.config import Experiment
+from rnnlm.config import Experiment, ModelConfig
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
@@ -23,8 +23,8 @@ from rnnlm.evaluation import TestScores, score_test_split
 from rnnlm.generation.job import TextDataSet, generate
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
-from rnnlm.training import TrainedModel
-from rnnlm.training import train as train_model
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.api import train as train_model
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=BaseModel)
@@ -94,6 +94,17 @@ def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]
 
 
 @as_task
+def count(experiment: Experiment, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
+    """Tokens → n-gram model, which the trained one is compared with."""
+    step = steps.count(home.current(), experiment, tokens)
+    counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
+    baseline, cached = _perform(step, lambda out, tell: train_model(tokens.uri, counted, out, tell))
+    bits = baseline.validation_bits_per_character
+    summary = f"{baseline.parameters:,} n-grams, validation {bits:.3f} bits/character"
+    return baseline, cached, summary
+
+
+@as_task
 def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
     """Tokens → checkpoint, with the curves going to MLflow as they grow."""
     here = home.current()
@@ -104,6 +115,7 @@ def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[Train
 
             def tell_both(progress: Progress) -> None:
                 run.log_row(progress.metrics)
+                run.log_sample(progress.step, progress.sample)
                 tell(progress)
 
             model = train_model(tokens.uri, experiment, out, tell_both)
@@ -123,23 +135,20 @@ def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[Train
 
 @as_task
 def evaluate(
-    experiment: Experiment, model: TrainedModel, tokens: Tokens
+    experiment: Experiment, model: TrainedModel, baseline: TrainedModel, tokens: Tokens
 ) -> tuple[TestScores, bool, str]:
     """Checkpoint and test split → scores."""
-    step = steps.evaluate(home.current(), experiment, model, tokens)
+    step = steps.evaluate(home.current(), experiment, model, baseline, tokens)
+    paths = Path(model.checkpoint), Path(baseline.checkpoint)
     scores, cached = _perform(
-        step,
-        lambda out, tell: score_test_split(Path(model.checkpoint), tokens.uri, out, tell),
+        step, lambda out, tell: score_test_split(*paths, tokens.uri, out, tell)
     )
     figures = scores.figures
-    return (
-        scores,
-        cached,
-        (
-            f"test {figures['bits_per_character']:.3f} bits/character, "
-            f"perplexity {figures['perplexity']:.2f}"
-        ),
+    summary = (
+        f"test {figures['bits_per_character']:.3f} bits/character, "
+        f"n-grams {figures['ngram_bits_per_character']:.3f}"
     )
+    return scores, cached, summary
 
 
 @as_task

@@ -28,7 +28,9 @@ from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet, sample_texts
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
-from rnnlm.training import TrainedModel, choose_device, read_history
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.devices import choose_device
+from rnnlm.training.history import read_history
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
@@ -65,6 +67,7 @@ class LiveRun:
         self.run_id = run_id
         self._client = client
         self._buffer: list[Metric] = []
+        self._written: list[str] = []
         self._sent_at = time.monotonic()
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self._sending: Future[None] | None = None
@@ -78,10 +81,18 @@ class LiveRun:
         if self._buffer and time.monotonic() - self._sent_at > FLUSH_SECONDS:
             self._flush()
 
+    def log_sample(self, step: int, text: str) -> None:
+        """Take a line that the model wrote; all lines are one artifact at the end."""
+        if text:
+            self._written.append(f"{step:>8,}  {text}")
+
     def finish(self, model: TrainedModel) -> None:
         """Send what is left and name the checkpoint."""
         self._flush()
         self._wait()
+        if self._written:
+            lines = "\n".join(["    step  what the model wrote", *self._written, ""])
+            self._client.log_text(self.run_id, lines, "samples/while-training.txt")
         _describe_model(self._client, self.run_id, model)
 
     def close(self, status: str) -> None:
@@ -162,7 +173,8 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
     figures = scores.figures
     note = (
         f"**Test: {figures['bits_per_character']:.3f} bits per character**, "
-        f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens."
+        f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens; "
+        f"n-grams {figures['ngram_bits_per_character']:.3f} bits per character."
     )
     client.set_tag(run_id, "mlflow.note.content", note)
 
@@ -205,9 +217,7 @@ def log_texts(
 
 def title(experiment: Experiment) -> str:
     """Return what a run is called: corpus, network, time."""
-    model = experiment.model
-    network = f"{model.architecture} {model.num_layers}×{model.hidden_size}"
-    return f"{experiment.name} · {network} · {datetime.now():%Y-%m-%d %H:%M}"
+    return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
 
 
 def _create(

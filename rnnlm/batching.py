@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.dataset import TokenArrays
-from rnnlm.tokenizer import BOUNDARY_ID
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 POOL_BATCHES = 32
 """Batches' worth of shuffled documents that are sorted by length together, to save padding."""

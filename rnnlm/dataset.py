@@ -31,7 +31,8 @@ from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path, once, value_digest, write_json
-from rnnlm.tokenizer import BOUNDARY_ID, Encoded, Tokenizer, token_type
+from rnnlm.tokenizer import Encoded, Tokenizer, token_type
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 SCHEMA_VERSION = "2"
 SHARD_PATTERN = "tokens-{split}-*.parquet"
@@ -69,49 +70,6 @@ class Tokens(BaseModel):
     tokens: dict[str, int]
     unknown: dict[str, int]
     most_frequent: dict[str, float]
-
-
-@dataclass(frozen=True)
-class TokenArrays:
-    """A split as arrays, in memory or mapped from disk.
-
-    Attributes:
-        tokens: All documents' ids end to end, shape (tokens,).
-        offsets: Document d is `tokens[offsets[d] : offsets[d + 1]]`; shape (documents + 1,).
-        characters: Characters per document, shape (documents,).
-        bytes: UTF-8 bytes per document, shape (documents,).
-    """
-
-    tokens: NDArray[np.unsignedinteger[Any]]
-    offsets: NDArray[np.int64]
-    characters: NDArray[np.int64]
-    bytes: NDArray[np.int64]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens per document, shape (documents,)."""
-        return np.diff(self.offsets)
-
-    def first(self, tokens: int) -> "TokenArrays":
-        """Return the first documents, of at most so many tokens in all.
-
-        If the first one alone is longer, its beginning; characters and bytes in proportion.
-        """
-        count = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
-        if count == 0:
-            share = tokens / int(self.offsets[1])
-            return TokenArrays(
-                tokens=self.tokens[:tokens],
-                offsets=np.array([0, tokens], dtype=np.int64),
-                characters=np.rint(share * self.characters[:1]).astype(np.int64),
-                bytes=np.rint(share * self.bytes[:1]).astype(np.int64),
-            )
-        return TokenArrays(
-            tokens=self.tokens[: int(self.offsets[count])],
-            offsets=self.offsets[: count + 1],
-            characters=self.characters[:count],
-            bytes=self.bytes[:count],
-        )
 
 
 TOKENS_SCHEMA = pa.schema(

@@ -54,6 +54,14 @@ class Score:
         """All bits over the UTF-8 bytes of the text: comparable across tokenizers and scripts."""
         return self.nll_nats / NATS_PER_BIT / self.bytes
 
+    def metrics(self, split: str) -> dict[str, float]:
+        """Return the figures that curves are drawn of, named after the split."""
+        return {
+            f"{split}/nll_nats_per_token": self.nll_nats_per_token,
+            f"{split}/bits_per_character": self.bits_per_character,
+            f"{split}/perplexity": self.perplexity,
+        }
+
     def figures(self) -> dict[str, int | float]:
         """Return every figure by name, units in the names."""
         return {

@@ -15,6 +15,7 @@ class Progress:
         note: A few words for a person, such as `2.31 bits/character`.
         step: Optimizer steps taken, for training; 0 elsewhere.
         metrics: Figures by name, unit in the name; empty when there is nothing new.
+        sample: A text that the model wrote just now, for training; empty most times.
     """
 
     done: float
@@ -23,6 +24,7 @@ class Progress:
     note: str = ""
     step: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    sample: str = ""
 
 
 OnProgress = Callable[[Progress], None]

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
-from rnnlm.dataset import TokenArrays, Tokens, load_split, load_tokenizer, token_name
+from rnnlm.dataset import Tokens, load_split, load_tokenizer, token_name
 from rnnlm.errors import DatasetError
 from rnnlm.storage import write_bytes, write_json
 from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokens import TokenArrays
 
 REPORT_FILE = "report.html"
 LENGTHS_FILE = "lengths.png"

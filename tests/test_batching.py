@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.batching import windows
-from rnnlm.dataset import TokenArrays
-from rnnlm.tokenizer import BOUNDARY_ID
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 
 def arrays_of(lengths: list[int]) -> TokenArrays:

@@ -19,7 +19,8 @@ from rnnlm.dataset import (
     tokenize,
 )
 from rnnlm.errors import DatasetError
-from rnnlm.tokenizer import BOUNDARY_ID, token_type
+from rnnlm.tokenizer import token_type
+from rnnlm.tokens import BOUNDARY_ID
 from tests.conftest import ingest_text, lines
 
 

@@ -32,3 +32,15 @@ def test_importing_makes_no_folder(tmp_path: Path):
         [sys.executable, "-c", script], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
     )
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_training_step_needs_no_more_than_a_bare_machine_has():
+    script = """
+import sys, numpy.random, pydantic, torch, torch.distributed, torch.optim
+known = {name.split(".")[0] for name in sys.modules}
+import rnnlm.batching, rnnlm.models, rnnlm.training.objective, rnnlm.training.optimizing
+more = {name.split(".")[0] for name in sys.modules} - known - sys.stdlib_module_names
+more = {name for name in more if not name.startswith(("_", "annotated"))}
+assert more == {"rnnlm"}, more
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

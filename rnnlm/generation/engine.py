@@ -12,7 +12,11 @@ from torch import Tensor
 from rnnlm.config import GenerationConfig
 from rnnlm.models import LanguageModel, State
 from rnnlm.sampling import sample, uniforms
-from rnnlm.tokenizer import BOUNDARY_ID, Tokenizer, check_known
+from rnnlm.tokenizer import Tokenizer, check_known
+from rnnlm.tokens import BOUNDARY_ID
+
+LINE_TOKENS = 80
+"""Most tokens of a line that shows what a model has learnt so far."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,23 @@ def generate_texts(
             yield from slots.step()
 
 
+def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
+    """Return a short text as the model would write it now, on one line.
+
+    Args:
+        model: Left in the mode it was in.
+        tokenizer: The model's own.
+        seed: Decides the text.
+    """
+    was_training = model.training
+    config = GenerationConfig(
+        count=1, batch_size=1, temperature=0.8, seed=seed, max_length=LINE_TOKENS
+    )
+    text = next(generate_texts(model.eval(), tokenizer, config, 0, 1)).text
+    model.train(was_training)
+    return " ".join(text.split())
+
+
 class _Slots:
     """The batch: per slot a text number, its tokens so far, its state. Mutated by `step`."""
 
@@ -73,7 +94,9 @@ class _Slots:
         self.next_number, self.end = first, first + count
         self.first_input, self.first_state = _after_prefix(model, tokenizer, config.prefix)
         size, device = config.batch_size, model.device
-        self.state: State = tuple(part.expand(-1, size, -1).clone() for part in self.first_state)
+        self.state: State = tuple(
+            part.expand(size, *part.shape[1:]).clone() for part in self.first_state
+        )
         self.inputs = torch.full((size,), self.first_input, device=device)
         self.numbers = torch.full((size,), -1, device=device)
         self.lengths = torch.zeros(size, dtype=torch.int64, device=device)
@@ -146,7 +169,7 @@ class _Slots:
         self.log_probs[slots] = 0.0
         self.inputs[slots] = self.first_input
         for part, initial in zip(self.state, self.first_state, strict=True):
-            part[:, slots] = initial
+            part[slots] = initial
 
 
 def _after_prefix(model: LanguageModel, tokenizer: Tokenizer, prefix: str) -> tuple[int, State]:

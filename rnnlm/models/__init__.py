@@ -1,11 +1,25 @@
-"""The recurrent language models, by name. A new one is a file here and a line in the table."""
+"""The language models, by name. A new one is a file here and a line in the table."""
+
+from collections.abc import Callable
+from functools import partial
 
 from rnnlm.config import ModelConfig
-from rnnlm.models.contract import LanguageModel, State, detach_state
-from rnnlm.models.lstm import LSTMLanguageModel
+from rnnlm.models.contract import LanguageModel, NeuralLanguageModel, State, detach_state
+from rnnlm.models.gru import GRULayer
+from rnnlm.models.lstm import LSTMLayer
+from rnnlm.models.mingru import MinGRULanguageModel
+from rnnlm.models.mogrifier import MogrifierLayer
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.models.simple import SimpleLayer
+from rnnlm.models.stack import StackedLanguageModel
 
-ARCHITECTURES: dict[str, type[LanguageModel]] = {
-    "lstm": LSTMLanguageModel,
+ARCHITECTURES: dict[str, Callable[[ModelConfig, int], LanguageModel]] = {
+    "simple": partial(StackedLanguageModel, layer_type=SimpleLayer),
+    "gru": partial(StackedLanguageModel, layer_type=GRULayer),
+    "lstm": partial(StackedLanguageModel, layer_type=LSTMLayer),
+    "mogrifier": partial(StackedLanguageModel, layer_type=MogrifierLayer),
+    "mingru": MinGRULanguageModel,
+    "ngram": NGramLanguageModel,
 }
 
 
@@ -14,4 +28,11 @@ def build(config: ModelConfig, vocab_size: int) -> LanguageModel:
     return ARCHITECTURES[config.architecture](config, vocab_size)
 
 
-__all__ = ["ARCHITECTURES", "LanguageModel", "State", "build", "detach_state"]
+__all__ = [
+    "ARCHITECTURES",
+    "LanguageModel",
+    "NeuralLanguageModel",
+    "State",
+    "build",
+    "detach_state",
+]

@@ -1,4 +1,4 @@
-"""The one contract that every language model here keeps."""
+"""The contract that every language model here keeps, and what training by gradient adds to it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rnnlm.config import ModelConfig
 
 State = tuple[Tensor, ...]
-"""What a model remembers between calls: tensors of shape (layers, batch, features)."""
+"""What a model remembers between calls: tensors whose first dimension is the batch."""
 
 
 class LanguageModel(nn.Module, ABC):
-    """A recurrent language model: `(inputs, state) → (logits, state)`.
+    """A language model that reads on: `(inputs, state) → (logits, state)`.
 
     Calling it on 64 tokens at once, or on 4 times 16 with the state carried, gives the same.
     """
@@ -42,8 +42,10 @@ class LanguageModel(nn.Module, ABC):
     def reset_state(self, state: State, fresh: Bool[Tensor, " batch"]) -> State:
         """Return `state` with the initial state in the lanes that are `fresh`."""
         initial = self.initial_state(fresh.shape[0])
-        chosen = fresh[None, :, None]
-        return tuple(torch.where(chosen, i, s) for i, s in zip(initial, state, strict=True))
+        return tuple(
+            torch.where(fresh.view(-1, *[1] * (s.dim() - 1)), i, s)
+            for i, s in zip(initial, state, strict=True)
+        )
 
     @property
     def parameter_count(self) -> int:
@@ -52,8 +54,37 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
+        """Where the model is."""
+        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+
+
+class NeuralLanguageModel(LanguageModel):
+    """A language model that is trained by gradient: features of the past, then logits of them."""
+
+    @abstractmethod
+    def features(
+        self, inputs: Int[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch time features"], State]:
+        """Return what the last layer puts out, and the state after the last input."""
+
+    @abstractmethod
+    def drop(
+        self, features: Float[Tensor, "batch time features"]
+    ) -> Float[Tensor, "batch time features"]:
+        """Return the features as the output layer sees them: in training, some are dropped."""
+
+    @abstractmethod
+    def logits(
+        self, features: Float[Tensor, "batch time features"]
+    ) -> Float[Tensor, "batch time vocab"]:
+        """Return the logits of the next token."""
+
+    def forward(
+        self, inputs: Int[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch time vocab"], State]:
+        """Return logits and state; see `LanguageModel.forward`."""
+        features, state = self.features(inputs, state)
+        return self.logits(self.drop(features)), state
 
 
 def detach_state(state: State) -> State:

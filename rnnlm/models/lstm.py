@@ -1,7 +1,6 @@
-"""The long short-term memory language model, stacked.
+"""The long short-term memory.
 
-With x⁽ᵗ⁾ the embedding of the token at time t, σ the logistic sigmoid and ⊙ the elementwise
-product, a layer computes
+With x⁽ᵗ⁾ the layer's input at time t, σ the logistic sigmoid and ⊙ the elementwise product,
 
     i = σ(W_i x⁽ᵗ⁾ + U_i h⁽ᵗ⁻¹⁾ + b_i)      f = σ(W_f x⁽ᵗ⁾ + U_f h⁽ᵗ⁻¹⁾ + b_f)
     g = tanh(W_g x⁽ᵗ⁾ + U_g h⁽ᵗ⁻¹⁾ + b_g)   o = σ(W_o x⁽ᵗ⁾ + U_o h⁽ᵗ⁻¹⁾ + b_o)
@@ -13,56 +12,65 @@ starts at 1 as in Jozefowicz et al. 2015.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from rnnlm.models.contract import LanguageModel, State
+from rnnlm.kernels import lstm_layer
+from rnnlm.models.contract import State
+from rnnlm.models.dropping import drop_weights
+from rnnlm.models.layer import RecurrentLayer
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
     from rnnlm.config import ModelConfig
 
 
-class LSTMLanguageModel(LanguageModel):
-    """Embedding, stacked LSTM layers, and a linear map to logits; dropout between them."""
+class LSTMLayer(RecurrentLayer):
+    """The equations above; W, U and b hold the four gates below each other, as i, f, g, o."""
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
-        """Build the layers with fresh weights from torch's global generator."""
-        super().__init__(config, vocab_size)
-        self.embedding = nn.Embedding(vocab_size, config.embedding_size)
-        self.lstm = nn.LSTM(
-            config.embedding_size,
-            config.hidden_size,
-            config.num_layers,
-            batch_first=True,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
-        )
-        self.dropout = nn.Dropout(config.dropout)
-        self.output = nn.Linear(config.hidden_size, vocab_size)
-        self._start_forget_gates_open()
+    def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
+        """Draw weights uniformly within ±1/√size; forget gates start open."""
+        super().__init__(input_size, size, config)
+        bound = 1.0 / math.sqrt(size)
+        self.W = nn.Parameter(torch.empty(4 * size, input_size).uniform_(-bound, bound))
+        self.U = nn.Parameter(torch.empty(4 * size, size).uniform_(-bound, bound))
+        self.b = nn.Parameter(torch.empty(4 * size).uniform_(-bound, bound))
+        with torch.no_grad():
+            self.b[size : 2 * size] = 1.0
+
+    def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any gates"]:
+        """Return W x⁽ᵗ⁾ + b."""
+        return functional.linear(inputs, self.W, self.b)
+
+    def recur(
+        self, projected: Float[Tensor, "time batch gates"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return h⁽¹⁾ … h⁽ᵀ⁾, and h and c after the last step."""
+        outputs, hidden, cell = lstm_layer(projected, self._recurrent_weight(), *state)
+        return outputs, (hidden, cell)
 
     def forward(
-        self, inputs: Int[Tensor, "batch time"], state: State
-    ) -> tuple[Float[Tensor, "batch time vocab"], State]:
-        """Return logits and state; see `LanguageModel.forward`."""
-        hidden, cell = state
-        features = self.dropout(self.embedding(inputs))
-        features, (hidden, cell) = self.lstm(features, (hidden, cell))
-        logits: Tensor = self.output(self.dropout(features))
-        return logits, (hidden, cell)
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return outputs and state; on a GPU by cuDNN, which computes both products itself."""
+        if not inputs.is_cuda:
+            return super().forward(inputs, state)
+        weights = [self.W, self._recurrent_weight(), self.b, torch.zeros_like(self.b)]
+        start = [part[None].contiguous() for part in state]
+        outputs, *after = torch._VF.lstm(
+            inputs, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+        )
+        return outputs, tuple(part[0] for part in after)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros for h and c, each of shape (layers, batch, hidden)."""
-        shape = (self.config.num_layers, batch_size, self.config.hidden_size)
-        weight = self.output.weight
-        return weight.new_zeros(shape), weight.new_zeros(shape)
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The hidden state and the cell."""
+        return ((self.size,), (self.size,))
 
-    def _start_forget_gates_open(self) -> None:
-        size = self.config.hidden_size
-        for layer in range(self.config.num_layers):
-            with torch.no_grad():
-                bias: Tensor = getattr(self.lstm, f"bias_ih_l{layer}")
-                bias[size : 2 * size] = 1.0
+    def _recurrent_weight(self) -> Tensor:
+        return drop_weights(self.U, self.config.weight_dropout, self.training)

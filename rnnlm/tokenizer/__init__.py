@@ -15,7 +15,6 @@ from rnnlm.tokenizer.byte import ByteTokenizer
 from rnnlm.tokenizer.character import CharacterTokenizer
 from rnnlm.tokenizer.contract import (
     BOUNDARY,
-    BOUNDARY_ID,
     UNKNOWN,
     UNKNOWN_ID,
     Encoded,
@@ -28,7 +27,6 @@ from rnnlm.tokenizer.word import WordTokenizer
 
 __all__ = [
     "BOUNDARY",
-    "BOUNDARY_ID",
     "UNKNOWN",
     "UNKNOWN_ID",
     "BPETokenizer",

@@ -15,16 +15,9 @@ from numpy.typing import NDArray
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Library
 
-from rnnlm.tokenizer.contract import (
-    BOUNDARY,
-    BOUNDARY_ID,
-    END,
-    Encoded,
-    TokenIds,
-    encode_one,
-    token_type,
-)
+from rnnlm.tokenizer.contract import BOUNDARY, END, Encoded, TokenIds, encode_one, token_type
 from rnnlm.tokenizer.segments import PATTERN, pieces
+from rnnlm.tokens import BOUNDARY_ID
 
 LEARNT_FROM = 100_000_000
 """Characters of the training split that merges are learnt from: its first ones."""

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rnnlm.tokenizer.contract import BOUNDARY_ID, END, Encoded, TokenIds, encode_one, joined
+from rnnlm.tokenizer.contract import END, Encoded, TokenIds, encode_one, joined
+from rnnlm.tokens import BOUNDARY_ID
 
 _SWAPPED = bytes([END, *range(1, END), BOUNDARY_ID])
 """NUL and the byte that UTF-8 never uses change places, so that the latter's id is the boundary."""

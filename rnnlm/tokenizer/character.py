@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rnnlm.tokenizer.contract import (
-    BOUNDARY_ID,
     END,
     UNKNOWN_ID,
     Encoded,
@@ -19,6 +18,7 @@ from rnnlm.tokenizer.contract import (
     joined,
     token_type,
 )
+from rnnlm.tokens import BOUNDARY_ID
 
 _BEYOND_ASCII = 0xFE
 """What stands in for a character of several bytes until its code point is looked up."""

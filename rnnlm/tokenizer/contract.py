@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 BOUNDARY = "<eos>"
 UNKNOWN = "<unk>"
-BOUNDARY_ID = 0
 UNKNOWN_ID = 1
 END = 0xFF
 """A byte that UTF-8 never uses: it ends each document in a joined buffer."""

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rnnlm.tokenizer.contract import (
-    BOUNDARY_ID,
     END,
     UNKNOWN,
     UNKNOWN_ID,
@@ -21,6 +20,7 @@ from rnnlm.tokenizer.contract import (
     token_type,
 )
 from rnnlm.tokenizer.segments import pieces, words
+from rnnlm.tokens import BOUNDARY_ID
 
 Style = Literal["pieces", "whitespace"]
 _LINE_END = b"\n"

@@ -35,10 +35,12 @@ def tokens_of(name: str, out: Path) -> Tokens:
 
 
 def test_every_catalog_corpus_has_a_config_and_every_config_a_corpus():
-    found = {path.stem for path in (ROOT / "configs").glob("*.toml")}
-    assert found == {*catalog()}
-    for name in found:
-        assert configs.load(ROOT / "configs" / f"{name}.toml").corpus.form == catalog()[name].form
+    paths = [*(ROOT / "configs").glob("*.toml")]
+    assert {*catalog()} <= {path.stem for path in paths}
+    for path in paths:
+        config = configs.load(path)
+        assert config.corpus.form == catalog()[config.corpus.source].form
+        assert path.stem.startswith(config.corpus.source)
 
 
 def test_the_demo_colours_are_the_949_of_the_survey(tmp_path: Path):

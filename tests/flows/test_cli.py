@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
 
-STEPS = ["ingest", "tokenize", "train", "evaluate", "register", "sample"]
+STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample"]
 
 
 def processes() -> list[str]:
@@ -69,7 +69,7 @@ def test_a_second_run_takes_every_step_from_the_cache(trained: Path):
     [
         ([], []),
         (["generation.temperature=0.9"], ["sample"]),
-        (["training.learning_rate=0.1"], STEPS[2:]),
+        (["training.learning_rate=0.1"], STEPS[3:]),
         (["tokenizer.kind=byte"], STEPS[1:]),
         (["splits.test=0.3"], STEPS),
     ],
@@ -156,17 +156,29 @@ def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: 
 def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Path):
     promised = json.loads((trained / "result.json").read_text())["test"]
     scored = call_cli(trained, "evaluate", "tiny@champion", "--json").json
-    assert scored["bits_per_character"] == pytest.approx(promised["bits_per_character"], rel=1e-6)
+    for name in ("bits_per_character", "bits_per_character_high", "ngram_bits_per_character"):
+        assert scored[name] == pytest.approx(promised[name], rel=1e-6)
+    assert promised["bits_per_character_low"] < promised["bits_per_character"]
     (tmp_path / "other.txt").write_text("ÄÖ red 1 2 3\nblue 4 5 6\n")
     other = call_cli(trained, "evaluate", "tiny/1", "--text", str(tmp_path / "other.txt"), "--json")
     assert other.json["unknown"] == 2
     assert other.json["documents"] == 2
 
 
+@pytest.mark.parametrize("option", [["--dynamic"], ["--cache", "50"]])
+def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, option: list[str]):
+    (tmp_path / "long.txt").write_text("warm grey 1 2 3 " * 100 + "\n")
+    ask = ["evaluate", "tiny", "--text", str(tmp_path / "long.txt"), "--json"]
+    plain, adapted = call_cli(trained, *ask).json, call_cli(trained, *ask, *option).json
+    assert adapted["tokens"] == plain["tokens"]
+    assert adapted["bits_per_character"] < plain["bits_per_character"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "nowhere.txt"], "no file nowhere.txt"),
+        (["evaluate", "tiny", "--dynamic", "--cache", "9"], "choose one"),
         (["train", "nowhere.toml"], "cannot read config nowhere.toml"),
         (["train", "empty"], "is a directory without files"),
         (["train", "empty.txt"], r"empty \(0 bytes"),

@@ -10,7 +10,6 @@ from rnnlm import tokenizer as tokenizers
 from rnnlm.config import TokenizerConfig
 from rnnlm.errors import TokenizerError
 from rnnlm.tokenizer import (
-    BOUNDARY_ID,
     UNKNOWN_ID,
     BPETokenizer,
     ByteTokenizer,
@@ -21,6 +20,7 @@ from rnnlm.tokenizer import (
     token_type,
 )
 from rnnlm.tokenizer.segments import PATTERN, pieces
+from rnnlm.tokens import BOUNDARY_ID
 
 any_text = st.text() | st.text("ab' \n.,é\t-<>0")  # any Unicode but lone surrogates
 PROSE = [

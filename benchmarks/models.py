@@ -1,0 +1,74 @@
+"""Every model on tiny Shakespeare: size, score on the test split, seconds, and the command.
+
+    python benchmarks/models.py [--set KEY=VALUE] [--threads 1] [--json FILE]
+
+Trains `configs/shakespeare*.toml`, each with its own settings and budget, and scores the checkpoint
+that was best on validation. With `--set training.budget='10 epochs'` all of them get another one.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
+import torch
+
+from benchmarks.quality import prepare
+from rnnlm import checkpoint, config, dataset
+from rnnlm.evaluation.scoring import evaluate
+from rnnlm.training.api import train
+
+
+def measure(path: Path, settings: list[str], folder: Path) -> dict[str, Any]:
+    """Train one config and return its row."""
+    experiment = config.load(path, settings)
+    if not (folder / "tokens").is_dir():
+        prepare(experiment, folder)
+    uri = str(folder / "tokens")
+    began = time.monotonic()
+    model = train(uri, experiment, folder / path.stem)
+    seconds = time.monotonic() - began
+    loaded = checkpoint.load(Path(model.checkpoint))
+    score = evaluate(loaded.model, dataset.load_split(uri, "test")).score
+    return {
+        "model": experiment.model.title,
+        "parameters": model.parameters,
+        "tokens": model.tokens,
+        "bits_per_character": score.bits_per_character,
+        "seconds": seconds,
+        "command": f"rnnlm train {path.relative_to(ROOT)}",
+    }
+
+
+def main() -> None:
+    """Train all and print a row each as it ends."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    print("| model | parameters | bits per character | seconds | command |")
+    print("|---|---:|---:|---:|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted((ROOT / "configs").glob("shakespeare*.toml")):
+            row = measure(path, options.settings, Path(folder))
+            rows.append(row)
+            print(
+                f"| {row['model']} | {row['parameters']:,} | {row['bits_per_character']:.3f} "
+                f"| {row['seconds']:.0f} | `{row['command']}` |",
+                flush=True,
+            )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

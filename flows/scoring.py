@@ -1,0 +1,163 @@
+"""Scoring a registered model on its test split or on any text, the n-gram model beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.home import Home
+from flows.registry import Version, checkpoint_path
+from rnnlm import checkpoint, dataset
+from rnnlm.checkpoint import LoadedModel
+from rnnlm.config import ModelConfig
+from rnnlm.corpora import preview
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.errors import ConfigError
+from rnnlm.evaluation import (
+    Cache,
+    Evaluation,
+    evaluate,
+    evaluate_dynamically,
+    evaluate_with_cache,
+    figures_beside,
+)
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.progress import OnProgress
+from rnnlm.tokens import TokenArrays
+
+MOST_CHARACTERS = 50_000_000
+"""Of the training text, for the n-grams and for dynamic evaluation."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a text scores.
+
+    Attributes:
+        what: The text, in a few words.
+        documents: Documents in it.
+        evaluation: The model's.
+        beside: The n-gram model's; None where its training text is gone.
+    """
+
+    what: str
+    documents: int
+    evaluation: Evaluation
+    beside: Evaluation | None
+
+    def figures(self) -> dict[str, int | float]:
+        """Return the score, its interval and the n-gram model's score, units in the names."""
+        return figures_beside(self.evaluation, self.beside)
+
+
+def score(
+    home: Home,
+    version: Version,
+    text: Path | None,
+    dynamic: bool,
+    cache: int,
+    on_progress: OnProgress,
+) -> Scored:
+    """Score a version.
+
+    Args:
+        home: Where corpora are.
+        version: The model.
+        text: A file to score instead of the test split.
+        dynamic: Let the model learn from what it has read.
+        cache: Past steps that a neural cache remembers; 0 for none.
+        on_progress: Told the tokens scored.
+
+    Raises:
+        ConfigError: Both `dynamic` and `cache` are asked for, or the model's training text, which
+            the former needs, is gone.
+        CorpusError: The text cannot be read.
+    """
+    if dynamic and cache:
+        raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
+    loaded = checkpoint.load(checkpoint_path(home, version))
+    if text is None:
+        documents, what = [*iter_texts(version.corpus_uri, "test")], "its test split"
+    else:
+        config = loaded.experiment.corpus.model_copy(
+            update={"source": str(text), "sources": (), "encoding": "auto", "reader": "auto"}
+        )
+        documents, what = [*preview.documents(config, home.sources)], str(text)
+    arrays = dataset.from_texts(loaded.tokenizer, documents)
+    train = _training_text(loaded, version)
+    unknown = loaded.tokenizer.unknown_id
+    if dynamic:
+        if train is None:
+            raise ConfigError(
+                f"--dynamic needs the training text of {version.name}, and {version.corpus_uri} "
+                f"is gone; run `rnnlm train` again"
+            )
+        result = evaluate_dynamically(
+            loaded.model, arrays, train, unknown_id=unknown, on_progress=on_progress
+        )
+    elif cache:
+        result = evaluate_with_cache(
+            loaded.model, arrays, Cache(size=cache), unknown, on_progress=on_progress
+        )
+    else:
+        result = evaluate(loaded.model, arrays, unknown, on_progress)
+    beside = _ngrams(loaded, train, arrays) if train is not None else None
+    return Scored(what, len(documents), result, beside)
+
+
+def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
+    """Return the lines that tell a person the score."""
+    figures = scored.figures()
+    rows = [
+        ("model", f"{version.name}/{version.version}"),
+        (
+            "text",
+            f"{scored.what}, {scored.documents:,} documents, {figures['characters']:,} characters",
+        ),
+        (
+            "characters",
+            f"{figures['bits_per_character']:.3f} bits per character, 95% within "
+            f"{figures['bits_per_character_low']:.3f} to {figures['bits_per_character_high']:.3f}",
+        ),
+        ("bytes", f"{figures['bits_per_byte']:.3f} bits per byte"),
+        ("tokens", f"{figures['perplexity']:.2f} perplexity of {figures['tokens']:,} tokens"),
+        ("unknown", f"{figures['unknown']:,} tokens that the vocabulary lacks"),
+    ]
+    if scored.beside is not None:
+        rows.append(
+            (
+                "n-grams",
+                f"{figures['ngram_bits_per_character']:.3f} bits per character, "
+                f"perplexity {figures['ngram_perplexity']:.2f}",
+            )
+        )
+    return rows
+
+
+def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, Any]:
+    """Return the score as JSON-able values."""
+    return {
+        "model": version.name,
+        "version": version.version,
+        "text": str(text) if text else None,
+        "documents": scored.documents,
+        **scored.figures(),
+    }
+
+
+def _training_text(loaded: LoadedModel, version: Version) -> TokenArrays | None:
+    if not Path(version.corpus_uri).is_dir():
+        return None
+    texts, characters = [], 0
+    for text in iter_texts(version.corpus_uri, "train"):
+        texts.append(text)
+        characters += len(text)
+        if characters > MOST_CHARACTERS:
+            break
+    return dataset.from_texts(loaded.tokenizer, texts)
+
+
+def _ngrams(loaded: LoadedModel, train: TokenArrays, arrays: TokenArrays) -> Evaluation:
+    """Count the training text, and score the same text as the model did."""
+    model = NGramLanguageModel(ModelConfig(architecture="ngram"), loaded.tokenizer.vocab_size)
+    model.fit(train)
+    return evaluate(model, arrays)

@@ -1,0 +1,44 @@
+"""The configuration of an experiment: frozen, checked as a whole, one TOML file each.
+
+A configuration says everything that decides a result, so its digest can stand for it. Wrong input
+is reported all at once, each fault by its dotted path: a misspelt key, a number out of range.
+"""
+
+from rnnlm.config.base import Config
+from rnnlm.config.corpus import (
+    CleaningConfig,
+    CorpusConfig,
+    Reader,
+    ReadingConfig,
+    SourceConfig,
+    SplitConfig,
+    TokenizerConfig,
+)
+from rnnlm.config.experiment import Experiment
+from rnnlm.config.generation import MAX_COUNT, GenerationConfig, SamplingConfig
+from rnnlm.config.loading import from_values, load, override, shorten
+from rnnlm.config.model import ModelConfig
+from rnnlm.config.training import Budget, TrainingConfig, parse_budget
+
+__all__ = [
+    "MAX_COUNT",
+    "Budget",
+    "CleaningConfig",
+    "Config",
+    "CorpusConfig",
+    "Experiment",
+    "GenerationConfig",
+    "ModelConfig",
+    "Reader",
+    "ReadingConfig",
+    "SamplingConfig",
+    "SourceConfig",
+    "SplitConfig",
+    "TokenizerConfig",
+    "TrainingConfig",
+    "from_values",
+    "load",
+    "override",
+    "parse_budget",
+    "shorten",
+]

@@ -1,0 +1,142 @@
+"""Where the text comes from, what is held out, what a token is."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from rnnlm.config.base import Config
+
+
+class CleaningConfig(Config):
+    """What is done to the text before a model sees it; every removal is counted and shown."""
+
+    nfc: bool = True
+    """Compose characters (Unicode NFC), so that é is one character however it was typed."""
+    mojibake: bool = True
+    """Mend text that was decoded wrongly once, such as `â€™` for an apostrophe (ftfy)."""
+    soft_hyphens: bool = True
+    """Remove soft hyphens, zero-width spaces and byte-order marks from within the text."""
+    unwrap: bool = False
+    """Join the lines of hard-wrapped paragraphs."""
+    boilerplate: tuple[Literal["gutenberg", "contents", "notes", "rules", "transcript"], ...] = ()
+    """Remove: Project Gutenberg's header and licence; tables of chapters; reference marks such as
+    `[i_1]` and illustrations' captions; lines of asterisks or dashes; a transcript's questions,
+    speakers' names and `(Laughter.)`."""
+    remove: tuple[str, ...] = ()
+    """Regular expressions; what they match is removed (`^` and `$` match at line ends)."""
+    repeated: Literal["drop", "keep"] = "drop"
+    """What to do with a document that stood before, word for word."""
+    near_duplicates: float = Field(default=0.8, ge=0.0, le=1.0)
+    """Drop a document that shares at least this part of its word sequences (Jaccard, estimated by
+    MinHash) with one that stood before; 0 keeps all. Documents under 200 characters are kept."""
+    shortest: int = Field(default=1, ge=1)
+    """Drop documents of fewer characters."""
+
+    @field_validator("remove")
+    @classmethod
+    def _patterns_compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"a regular expression; {error}") from error
+        return value
+
+
+Reader = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "markdown", "mealmaster"]
+
+
+class ReadingConfig(Config):
+    """How files are read and how a record becomes text."""
+
+    reader: Reader = "auto"
+    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines), else plain text."""
+    render: str = "{text}"
+    """How a record becomes text: a template of its fields such as `{title}: {body}`, or `color`
+    (`name R G B` from the fields `name` and `hex`), or `recipe` (clean MealMaster text)."""
+    fields: dict[str, str] = Field(default={})
+    """Other names for fields: `{"hex" = "rgb"}` reads `hex` from the record's `rgb`."""
+    attributes: tuple[str, ...] = ()
+    """Fields kept beside the text, to condition or to split on; `file` is the file's stem."""
+    encoding: str = "auto"
+    """A Python codec name, or `auto`: byte-order mark, then UTF-8, then detection."""
+
+
+class SourceConfig(ReadingConfig):
+    """A source: where its files lie and how they are read."""
+
+    path: str = Field(min_length=1)
+    """A file, a directory, a glob, or an address that fsspec opens, such as `s3://bucket/*.gz`."""
+    split: Literal["train", "validation", "test"] | None = None
+    """The published split that the whole source is, for `splits.by = "source"`."""
+
+
+class CorpusConfig(ReadingConfig):
+    """Where the text comes from and what a document is."""
+
+    source: str = ""
+    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`, read as said."""
+    sources: tuple[SourceConfig, ...] = ()
+    """Several sources, instead of `source`."""
+    documents: Literal["whole", "lines", "paragraphs", "passages", "chapters"] = "lines"
+    """A document is a whole record (or plain text file), a line of it, a paragraph, a passage of
+    whole paragraphs of about `passage_characters`, or what stands between chapter headings."""
+    passage_characters: int = Field(default=2000, ge=50, le=1_000_000)
+    """Aimed-at length of a passage, in characters."""
+    form: Literal["text", "color", "recipe"] = "text"
+    """What a document is to a person: free text, a colour `name R G B`, a MealMaster recipe."""
+    clean: CleaningConfig = CleaningConfig()
+    """What is mended and removed."""
+    bad_records: Literal["error", "skip"] = "error"
+    """A record that cannot be read ends the run, or is dropped and counted."""
+    longest: int = Field(default=64_000_000, ge=1000, le=1_000_000_000)
+    """Bytes above which a single document counts as one that cannot be read."""
+    shard_bytes: int = Field(default=32_000_000, ge=1000, le=1_000_000_000)
+    """Source bytes per shard of documents; decides memory and the unit of parallel work."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if bool(self.source) == bool(self.sources):
+            raise ValueError("give either corpus.source or corpus.sources")
+        return self
+
+    @property
+    def all_sources(self) -> tuple[SourceConfig, ...]:
+        """The sources, also where only one was given."""
+        if self.sources:
+            return self.sources
+        reading = self.model_dump(include={*ReadingConfig.model_fields}, exclude_unset=True)
+        return (SourceConfig(path=self.source, **reading),)
+
+
+class SplitConfig(Config):
+    """Shares of documents held out, and what decides where a document goes."""
+
+    by: Literal["hash", "position", "shuffle", "source"] = "hash"
+    """`hash` of the document's text (an added document moves no other). Published benchmarks:
+    `position` cuts each file, training text first; `shuffle` shuffles the documents with Python's
+    generator; `source` goes by `sources.split`."""
+    key: str = ""
+    """Hash this attribute instead of the text: documents that share it share a split."""
+    seed: int = Field(default=42, ge=0, lt=2**63)
+    """Seed of `shuffle`."""
+    validation: float = Field(default=0.05, gt=0.0, lt=0.5)
+    """Share of documents that choose the best checkpoint."""
+    test: float = Field(default=0.05, gt=0.0, lt=0.5)
+    """Share of documents that are only ever scored."""
+
+
+class TokenizerConfig(Config):
+    """What a token is."""
+
+    kind: Literal["character", "byte", "word", "bpe"] = "character"
+    """A character, a byte of UTF-8, a word, or a piece of one by byte-pair encoding."""
+    words: Literal["pieces", "whitespace"] = "pieces"
+    """For `word`. `pieces`: words with the space before them, punctuation and line ends, so that
+    text comes back as it was. `whitespace`: what stands between spaces; a line end is `<eos>`,
+    as in the language modelling literature."""
+    vocab_size: int = Field(default=8000, ge=260, le=4_000_000)
+    """For `word` and `bpe`: most entries, specials included."""
+    min_count: int = Field(default=1, ge=1)
+    """For `word`: words that occur less often become `<unk>`."""

@@ -1,0 +1,36 @@
+"""Everything that decides what a run makes, in one value."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from rnnlm.config.base import Config
+from rnnlm.config.corpus import CorpusConfig, SplitConfig, TokenizerConfig
+from rnnlm.config.generation import GenerationConfig
+from rnnlm.config.model import ModelConfig
+from rnnlm.config.training import TrainingConfig
+
+
+class Experiment(Config):
+    """Everything that decides what a run makes."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the model in the registry and of its folders under `data/`."""
+    corpus: CorpusConfig
+    """Where the text comes from."""
+    splits: SplitConfig = SplitConfig()
+    """What is held out."""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    """What a token is."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    training: TrainingConfig = TrainingConfig()
+    """How it learns."""
+    generation: GenerationConfig = GenerationConfig()
+    """The data set sampled at the end."""
+
+    @model_validator(mode="after")
+    def _splits_leave_training_text(self) -> Self:
+        if self.splits.validation + self.splits.test > 0.8:
+            raise ValueError("splits.validation + splits.test exceed 0.8: too little to train on")
+        return self

@@ -1,0 +1,123 @@
+"""From a TOML file and overrides to a checked experiment; all faults are named at once."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from rnnlm.config.base import Config
+from rnnlm.config.experiment import Experiment
+from rnnlm.config.generation import GenerationConfig
+from rnnlm.errors import ConfigError
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment from a TOML file and apply `key=value` overrides.
+
+    Args:
+        path: The TOML file. A file without `name` takes its stem for a name.
+        overrides: Such as `training.budget=30 s`; a value is read as TOML, else as a string.
+
+    Raises:
+        ConfigError: The file is missing or no TOML, or some keys or values are wrong; all faults
+            are named at once.
+    """
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
+    except ValueError as error:  # TOML faults, bad UTF-8 and numbers too long for an int
+        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+    values.setdefault("name", path.stem)
+    return from_values(values, overrides, origin=str(path))
+
+
+def from_values(
+    values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str
+) -> Experiment:
+    """Build an experiment from nested values and `key=value` overrides.
+
+    Raises:
+        ConfigError: Some keys or values are wrong; all faults are named at once.
+    """
+    merged = {**values}
+    for override in overrides:
+        _apply(merged, override)
+    try:
+        return Experiment.model_validate(merged)
+    except ValidationError as error:
+        faults = "; ".join(_describe(fault) for fault in error.errors())
+        raise ConfigError(f"{origin}: {faults}") from error
+
+
+def override(config: GenerationConfig, changes: Mapping[str, Any]) -> GenerationConfig:
+    """Return a copy of `config` with the changes that are not None, checked.
+
+    Raises:
+        ConfigError: Some values are out of range; all faults are named at once.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    try:
+        return GenerationConfig.model_validate({**config.model_dump(), **given})
+    except ValidationError as error:
+        raise ConfigError("; ".join(_describe(fault) for fault in error.errors())) from error
+
+
+def shorten(value: object, limit: int = 40) -> str:
+    """Return a value as a person would want it quoted: one line, at most `limit` characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an int with too many digits to print
+        text = "a very long number"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"--set {shorten(override)} is no assignment (expected such as training.budget='30 s')"
+        )
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = values.get(section, {})
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"--set {key.strip()}: {section} is a value, not a section")
+        values[section] = {**inner}
+        values = values[section]
+    values[last] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _describe(fault: Any) -> str:
+    path = [str(part) for part in fault["loc"]]
+    dotted = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path[-1], _keys_at(path[:-1]), n=1)
+        hint = f" (did you mean `{close[0]}`?)" if close else ""
+        return f"unknown key {dotted}{hint}"
+    if fault["type"] == "missing":
+        return f"{dotted} is missing"
+    if not path or isinstance(fault["input"], Mapping | Config):
+        return str(fault["msg"]).removeprefix("Value error, ")
+    expected = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{dotted} = {shorten(fault['input'])} (expected {expected.removeprefix('a valid ')})"
+
+
+def _keys_at(path: Iterable[str]) -> list[str]:
+    model: Any = Experiment
+    for part in path:
+        if not part.isdigit():  # the number of an entry in a list
+            model = model.model_fields[part].annotation
+            model = next((m for m in get_args(model) if m is not ...), model)
+    return list(model.model_fields)

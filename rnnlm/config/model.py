@@ -1,0 +1,97 @@
+"""The shape of the network."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rnnlm.config.base import Config
+
+Architecture = Literal["simple", "gru", "lstm", "mogrifier", "mingru", "ngram"]
+
+_Share = Field(default=None, ge=0.0, lt=1.0)
+
+_ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "nonlinearity": ("simple",),
+    "mogrifier_rounds": ("mogrifier",),
+    "convolution": ("mingru",),
+    "mlp_ratio": ("mingru",),
+    "ngram_order": ("ngram",),
+    "weight_dropout": ("simple", "gru", "lstm", "mogrifier"),
+}
+
+
+class ModelConfig(Config):
+    """The shape of the network, and what is dropped from it while it trains."""
+
+    architecture: Architecture = "lstm"
+    """Which model; see the table in `rnnlm.models`."""
+    embedding_size: int = Field(default=64, ge=1, le=16_384)
+    """Features of a token's embedding."""
+    hidden_size: int = Field(default=256, ge=1, le=16_384)
+    """Features of a layer's hidden state."""
+    num_layers: int = Field(default=1, ge=1, le=32)
+    """Recurrent layers, stacked."""
+    last_size: int | None = Field(default=None, ge=1, le=16_384)
+    """Features of the last layer; by default `hidden_size`."""
+    tie_weights: bool = False
+    """Use the embedding as the output matrix too; its size must be the last layer's."""
+    learned_start: bool = False
+    """Learn the initial state; else it is zero."""
+    nonlinearity: Literal["sigmoid", "tanh"] = "sigmoid"
+    """σ of the simple RNN."""
+    mogrifier_rounds: int = Field(default=5, ge=1, le=10)
+    """Times that the Mogrifier LSTM's input and state gate each other."""
+    convolution: int = Field(default=4, ge=1, le=64)
+    """Tokens that minGRU's short convolution sees; 1 for none."""
+    mlp_ratio: float = Field(default=2.0, ge=0.0, le=8.0)
+    """Width of minGRU's feed-forward part over `hidden_size`; 0 for none."""
+    ngram_order: int = Field(default=6, ge=1, le=6)
+    """Tokens of the n-gram model, the predicted one included."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability that a feature is dropped on inputs, between layers and on outputs, unless one of
+    the next three says otherwise."""
+    input_dropout: float | None = _Share
+    """The same for the embeddings that enter the first layer."""
+    layer_dropout: float | None = _Share
+    """The same between layers."""
+    output_dropout: float | None = _Share
+    """The same for what leaves the last layer."""
+    locked_dropout: bool = True
+    """Drop the same features at every time step of a sequence (variational dropout)."""
+    embedding_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability that a token's embedding is zero throughout a step."""
+    weight_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability that a recurrent weight is zero throughout a step (DropConnect)."""
+
+    @property
+    def title(self) -> str:
+        """What the model is called in a few characters, such as `lstm 2×256` or `6-grams`."""
+        if self.architecture == "ngram":
+            return f"{self.ngram_order}-grams"
+        return f"{self.architecture} {self.num_layers}×{self.hidden_size}"
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Features of each layer."""
+        return (self.hidden_size,) * (self.num_layers - 1) + (self.last_size or self.hidden_size,)
+
+    @model_validator(mode="after")
+    def _settings_are_of_the_architecture(self) -> Self:
+        for name, architectures in _ONLY_FOR.items():
+            default: Any = type(self).model_fields[name].default
+            if getattr(self, name) != default and self.architecture not in architectures:
+                raise ValueError(
+                    f"model.{name} is for {' and '.join(architectures)}, not for "
+                    f"{self.architecture}; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _tied_sizes_are_equal(self) -> Self:
+        if self.tie_weights and self.layer_sizes[-1] != self.embedding_size:
+            raise ValueError(
+                f"model.tie_weights needs model.embedding_size ({self.embedding_size}) to be the "
+                f"last layer's size ({self.layer_sizes[-1]}); set model.last_size = "
+                f"{self.embedding_size} or leave the weights untied"
+            )
+        return self

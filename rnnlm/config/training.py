@@ -1,0 +1,109 @@
+"""How the network learns, and for how long."""
+
+import re
+from typing import Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from rnnlm.config.base import Config
+
+
+class Budget(NamedTuple):
+    """How long to train: an amount and its unit."""
+
+    amount: float
+    unit: Literal["seconds", "tokens", "epochs"]
+
+
+class TrainingConfig(Config):
+    """How the network learns."""
+
+    feed: Literal["documents", "stream"] = "documents"
+    """Whole documents, gradients through each, state reset; or contiguous text in pieces of `bptt`
+    tokens, the state carried from one to the next, gradients cut between them."""
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    """Documents, or lanes of the stream, that step together."""
+    bptt: int = Field(default=128, ge=1, le=65_536)
+    """Tokens through which gradients flow back, for the `stream` feed."""
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
+    """AdamW (decoupled weight decay), Adam (decay as an L2 penalty), SGD, or Muon, which learns
+    more from each step."""
+    learning_rate: float = Field(default=3e-3, gt=0.0, le=100.0)
+    """Peak learning rate."""
+    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Momentum of SGD."""
+    weight_decay: float = Field(default=0.01, ge=0.0, le=10.0)
+    """Weight decay, on matrices only."""
+    gradient_clip: float = Field(default=1.0, gt=0.0)
+    """Largest L2 norm of the whole gradient."""
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"
+    """After the warm-up the learning rate falls as half a cosine, stays, or is multiplied by
+    `plateau_factor` after each validation without a new best."""
+    warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Share of the budget during which the learning rate climbs."""
+    plateau_factor: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """For the `plateau` schedule."""
+    averaging: Literal["none", "exponential", "triggered"] = "none"
+    """Score and keep an average of the weights: exponential; or, as in averaged SGD, of all steps
+    since validation first stopped getting better (NT-ASGD)."""
+    average_decay: float = Field(default=0.999, gt=0.0, lt=1.0)
+    """Decay per step of the exponential average."""
+    trigger: int = Field(default=5, ge=1)
+    """Validations without a new best that start the `triggered` average."""
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the target's probability that is spread over the vocabulary while training."""
+    activation_penalty: float = Field(default=0.0, ge=0.0)
+    """Weight of the mean square of the last layer's dropped outputs in the loss (α of AWD-LSTM)."""
+    temporal_penalty: float = Field(default=0.0, ge=0.0)
+    """Weight of the mean square of their change from step to step (β of AWD-LSTM)."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numbers that products are computed in; `auto`: bf16 where the processor or GPU has it."""
+    recoveries: int = Field(default=3, ge=0, le=100)
+    """Times that a training that diverges goes back to its last good position and on at half the
+    learning rate, before it ends with an error."""
+    budget: str = "10 epochs"
+    """When to stop: `90 s`, `3 min`, `1 h`, `5M tokens`, `20 epochs`. Seconds are the one unit
+    that does not give the same result twice."""
+    validations: int = Field(default=20, ge=1, le=10_000)
+    """How often the validation split is scored over the budget."""
+    validation_tokens: int = Field(default=100_000, ge=1)
+    """Most tokens that are scored each time: the first documents of the split."""
+    patience: int = Field(default=5, ge=1)
+    """Validations in a row without a new best after which training stops early."""
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    """Seed of initial weights, document order and dropout."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto`: a GPU where there is one, else the CPU."""
+    processes: int = Field(default=1, ge=1, le=1024)
+    """Processes that share each batch, a GPU each where there are GPUs."""
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_readable(cls, value: str) -> str:
+        parse_budget(value)
+        return value
+
+
+_BUDGET = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kM]?)\s*([a-z]+)\s*$")
+_UNITS: dict[str, tuple[float, Literal["seconds", "tokens", "epochs"]]] = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), (1.0, "seconds")),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), (60.0, "seconds")),
+    **dict.fromkeys(("h", "hour", "hours"), (3600.0, "seconds")),
+    **dict.fromkeys(("token", "tokens"), (1.0, "tokens")),
+    **dict.fromkeys(("epoch", "epochs"), (1.0, "epochs")),
+}
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a training budget such as `90 s`, `5M tokens` or `20 epochs`.
+
+    Raises:
+        ValueError: `text` is no positive amount with a known unit.
+    """
+    match = _BUDGET.match(text)
+    factor, unit = _UNITS.get(match[3], (0.0, "seconds")) if match else (0.0, "seconds")
+    scale = {"": 1.0, "k": 1e3, "M": 1e6}[match[2]] if match else 0.0
+    amount = float(match[1]) * scale * factor if match else 0.0
+    if not 0.0 < amount < 1e18:
+        raise ValueError("no budget (expected such as `90 s`, `5M tokens`, `20 epochs`)")
+    return Budget(amount, unit)

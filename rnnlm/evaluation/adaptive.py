@@ -1,0 +1,222 @@
+"""Scoring by a model that learns from what it has just read: dynamic evaluation and the cache.
+
+Both predict every token before they see it. What was learnt is forgotten where a document ends, so
+that a document's score does not depend on which others stand beside it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnlm.batching import Window, windows
+from rnnlm.errors import ConfigError
+from rnnlm.evaluation.scoring import Evaluation, Pieces, nats_per_target
+from rnnlm.models import LanguageModel, NeuralLanguageModel, detach_state
+from rnnlm.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
+    from rnnlm.tokens import TokenArrays
+
+SEGMENT_TOKENS = 32
+"""Tokens between two steps of dynamic evaluation."""
+STATISTICS_TOKENS = 20_000
+"""Training tokens from which the size of each weight's gradient is estimated."""
+TINY = 1e-8
+
+
+class Dynamic(NamedTuple):
+    """How fast dynamic evaluation learns.
+
+    Attributes:
+        rate: η, step size after division by the gradients' root mean square on training text.
+        decay: λ, how strongly weights are drawn back to the trained ones.
+    """
+
+    rate: float = 3e-4
+    decay: float = 2e-3
+
+
+class Cache(NamedTuple):
+    """How much the neural cache remembers and counts.
+
+    Attributes:
+        size: Past steps that are remembered.
+        flatness: θ, what similarities are multiplied by.
+        weight: λ, the cache's share of the probability.
+    """
+
+    size: int = 2000
+    flatness: float = 0.3
+    weight: float = 0.1
+
+
+DYNAMIC, CACHE = Dynamic(), Cache()
+
+
+def evaluate_dynamically(
+    model: LanguageModel,
+    arrays: TokenArrays,
+    train: TokenArrays,
+    dynamic: Dynamic = DYNAMIC,
+    unknown_id: int | None = None,
+    on_progress: OnProgress = silent,
+) -> Evaluation:
+    """Score a text by a model that takes a step of gradient descent after every segment of it.
+
+    After a segment of `SEGMENT_TOKENS` has been scored, with g its gradient, θ₀ the trained weights
+    and s the root mean square of training gradients,
+
+        θ ← θ − η g / (s + ε) + λ (θ₀ − θ) ⊙ min(s / mean(s), 1/λ)
+
+    Args:
+        model: Left as it was, weights included.
+        arrays: What to score; one document after the other.
+        train: Training text, from which s is estimated.
+        dynamic: η and λ.
+        unknown_id: Counted as unknown.
+        on_progress: Told the tokens scored.
+
+    Raises:
+        ConfigError: The model is not trained by gradient.
+        EmptySplitError: There is nothing to score.
+
+    Source: Krause et al. 2018, "Dynamic evaluation of neural sequence models", equations 3 to 6.
+    """
+    neural = _neural(model, "dynamic evaluation")
+    pieces = Pieces(arrays, unknown_id)
+    was_training = neural.training
+    neural.eval()
+    parameters = [*neural.parameters()]
+    trained = [p.detach().clone() for p in parameters]
+    sizes = _gradient_sizes(neural, train)
+    mean = sum(float(s.sum()) for s in sizes) / max(1, sum(s.numel() for s in sizes))
+    pull = [(dynamic.decay * s / max(mean, TINY)).clamp(max=1.0) for s in sizes]
+    state = None
+
+    def nats_of(batch: Window) -> Tensor:
+        nonlocal state
+        window = batch.to(neural.device)
+        if bool(batch.fresh.any()):
+            _write(parameters, trained)
+            state = None
+        before = neural.initial_state(1) if state is None else detach_state(state)
+        logits, state = neural(window.inputs, before)
+        nats = nats_per_target(logits, window)
+        gradients = torch.autograd.grad((nats * window.mask).sum() / batch.tokens, parameters)
+        with torch.no_grad():
+            rows = zip(parameters, gradients, sizes, pull, trained, strict=True)
+            for weight, gradient, size, drawn, start in rows:
+                weight.sub_(dynamic.rate * gradient / (size + TINY))
+                weight.add_(drawn * (start - weight))
+        return nats.detach()
+
+    try:
+        return pieces.of_windows(nats_of, 1, SEGMENT_TOKENS, on_progress)
+    finally:
+        _write(parameters, trained)
+        neural.train(was_training)
+
+
+def evaluate_with_cache(
+    model: LanguageModel,
+    arrays: TokenArrays,
+    cache: Cache = CACHE,
+    unknown_id: int | None = None,
+    on_progress: OnProgress = silent,
+) -> Evaluation:
+    """Score a text by a model that also expects what followed when its state was last like now.
+
+    With h⁽ⁱ⁾ the last layer's output at step i and x⁽ⁱ⁺¹⁾ the token that followed,
+
+        p(w) = (1 − λ) ŷ⁽ᵗ⁾(w) + λ p_cache(w)
+        p_cache(w) ∝ Σ_{i<t} 1[x⁽ⁱ⁺¹⁾ = w] exp(θ h⁽ᵗ⁾·h⁽ⁱ⁾)
+
+    Args:
+        model: Set to eval mode while scoring, then as before.
+        arrays: What to score; one document after the other.
+        cache: Its size, θ and λ.
+        unknown_id: Counted as unknown.
+        on_progress: Told the tokens scored.
+
+    Raises:
+        ConfigError: The model is not trained by gradient.
+        EmptySplitError: There is nothing to score.
+
+    Source: Grave, Joulin and Usunier 2017, equations 2 to 4.
+    """
+    neural = _neural(model, "the neural cache")
+    pieces = Pieces(arrays, unknown_id)
+    was_training = neural.training
+    neural.eval()
+    state = None
+    keys = torch.zeros(0, 0)
+    values = torch.zeros(0, dtype=torch.int64)
+
+    def nats_of(batch: Window) -> Tensor:
+        nonlocal state, keys, values
+        window = batch.to(neural.device)
+        if state is None or bool(batch.fresh.any()):
+            state = neural.initial_state(1)
+            keys, values = keys[:0], values[:0]
+        features, state = neural.features(window.inputs, state)
+        nats = nats_per_target(neural.logits(neural.drop(features)), window)[0]
+        targets, now = window.targets[0], features[0].float()
+        keys = torch.cat([keys.view(-1, now.shape[1]).to(now), now])
+        values = torch.cat([values.to(targets), targets])
+        remembered = _remembered(len(now), len(keys), cache.size, now.device)
+        likeness = (cache.flatness * now @ keys.T).masked_fill(~remembered, -torch.inf)
+        weights = torch.softmax(likeness, dim=1).nan_to_num()  # a first step remembers nothing
+        cached = (weights * (values[None] == targets[:, None])).sum(dim=1)
+        share = cache.weight * remembered.any(dim=1)
+        keys, values = keys[-cache.size :], values[-cache.size :]
+        return -torch.log((1.0 - share) * torch.exp(-nats) + share * cached)[None]
+
+    with torch.inference_mode():
+        result = pieces.of_windows(nats_of, 1, SEGMENT_TOKENS, on_progress)
+    neural.train(was_training)
+    return result
+
+
+def _remembered(steps: int, keys: int, size: int, device: torch.device) -> Bool[Tensor, "step key"]:
+    """Tell which keys each of the last `steps` steps may use: those before it, `size` at most."""
+    step = torch.arange(keys - steps, keys, device=device)[:, None]
+    key = torch.arange(keys, device=device)[None]
+    return (key < step) & (key >= step - size)
+
+
+def _gradient_sizes(model: NeuralLanguageModel, train: TokenArrays) -> list[Tensor]:
+    """Return the root mean square of each weight's gradient over segments of training text."""
+    parameters = [*model.parameters()]
+    squares = [torch.zeros_like(p) for p in parameters]
+    text = train.first(STATISTICS_TOKENS)
+    state, count = None, 0
+    for batch in windows(text, "stream", 1, SEGMENT_TOKENS):
+        window = batch.to(model.device)
+        fresh = state is None or bool(batch.fresh.any())
+        before = model.initial_state(1) if fresh or state is None else detach_state(state)
+        logits, state = model(window.inputs, before)
+        loss = (nats_per_target(logits, window) * window.mask).sum() / batch.tokens
+        for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
+            square.add_(gradient.square())
+        count += 1
+    return [(square / max(1, count)).sqrt() for square in squares]
+
+
+def _write(parameters: list[torch.nn.Parameter], values: list[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
+
+
+def _neural(model: LanguageModel, what: str) -> NeuralLanguageModel:
+    if not isinstance(model, NeuralLanguageModel):
+        raise ConfigError(
+            f"{what} needs a model that is trained by gradient (found "
+            f"{model.config.architecture}); leave the option out"
+        )
+    return model

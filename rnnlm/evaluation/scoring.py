@@ -1,0 +1,171 @@
+"""Scoring: every token of a text predicted exactly once, sums that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from rnnlm import ngram
+from rnnlm.batching import Window, windows
+from rnnlm.errors import EmptySplitError
+from rnnlm.metrics import Score
+from rnnlm.models import LanguageModel
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.progress import OnProgress, Progress, silent
+from rnnlm.tokens import TokenArrays
+
+BATCH_SIZE = 64
+WINDOW_TOKENS = 128
+PIECE_TOKENS = 1024
+"""Longest piece of a document that is scored apart, for intervals where documents are few."""
+MOST_LOGITS = 1 << 26
+"""Logits that are held at once: a quarter of a gigabyte."""
+
+NatsOf = Callable[[Window], Tensor]
+"""Given the next window, the nats of each of its targets, shape (batch, time)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a text scores: the nats of every piece of it, in order.
+
+    Attributes:
+        nats: Negative log-likelihood of each piece, shape (pieces,).
+        tokens: Tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
+        offsets: First piece of each document, then the number of pieces; shape (documents + 1,).
+        arrays: What was scored.
+        unknown: Tokens among them that the vocabulary lacks.
+    """
+
+    nats: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    arrays: TokenArrays
+    unknown: int
+
+    @cached_property
+    def document_nll_nats(self) -> NDArray[np.float64]:
+        """Nats of each document, shape (documents,)."""
+        return np.add.reduceat(self.nats, self.offsets[:-1])
+
+    @property
+    def score(self) -> Score:
+        """The sums over the whole text."""
+        return Score(
+            nll_nats=float(self.nats.sum()),
+            tokens=len(self.arrays.tokens),
+            characters=int(self.arrays.characters.sum()),
+            bytes=int(self.arrays.bytes.sum()),
+            unknown=self.unknown,
+        )
+
+
+def evaluate(
+    model: LanguageModel,
+    arrays: TokenArrays,
+    unknown_id: int | None = None,
+    on_progress: OnProgress = silent,
+) -> Evaluation:
+    """Score every token once; each document starts from the initial state, carried to its end.
+
+    Args:
+        model: Set to eval mode while scoring, then as before.
+        arrays: What to score.
+        unknown_id: Counted as unknown.
+        on_progress: Told the tokens scored.
+
+    Raises:
+        EmptySplitError: There is nothing to score.
+
+    Source: the negative log-likelihood of Mikolov et al. 2010, section 2.
+    """
+    pieces = Pieces(arrays, unknown_id)
+    if isinstance(model, NGramLanguageModel):  # the probability of one token is enough
+        return pieces.of_tokens(ngram.score(model.tables, arrays))
+    lanes = max(1, min(BATCH_SIZE, MOST_LOGITS // (WINDOW_TOKENS * model.vocab_size)))
+    state = None
+
+    def nats_of(batch: Window) -> Tensor:
+        nonlocal state
+        window = batch.to(model.device)
+        before = model.initial_state(len(window.fresh)) if state is None else state
+        logits, state = model(window.inputs, model.reset_state(before, window.fresh))
+        return nats_per_target(logits, window)
+
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        result = pieces.of_windows(nats_of, lanes, WINDOW_TOKENS, on_progress)
+    model.train(was_training)
+    return result
+
+
+def nats_per_target(logits: Tensor, window: Window) -> Tensor:
+    """Return −log ŷ⁽ᵗ⁾ of each target, shape (batch, time)."""
+    flat = logits.float().flatten(0, 1)
+    nats = functional.cross_entropy(flat, window.targets.flatten(), reduction="none")
+    return nats.view_as(window.mask)
+
+
+class Pieces:
+    """The pieces that a text falls into, and the sums over them."""
+
+    def __init__(self, arrays: TokenArrays, unknown_id: int | None = None) -> None:
+        """Cut each document into pieces of `PIECE_TOKENS`.
+
+        Raises:
+            EmptySplitError: There is nothing to score.
+        """
+        if not len(arrays.tokens):
+            raise EmptySplitError("nothing to score: the text holds no document")
+        self._arrays = arrays
+        counts = -(-arrays.lengths // PIECE_TOKENS)
+        self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        documents = np.repeat(np.arange(len(counts)), counts)
+        numbers = np.arange(len(documents)) - self._offsets[documents]
+        starts = arrays.offsets[documents] + numbers * PIECE_TOKENS
+        self._starts = starts
+        self._tokens = np.diff(starts, append=len(arrays.tokens))
+        self._unknown = (
+            0 if unknown_id is None else int(np.count_nonzero(arrays.tokens == unknown_id))
+        )
+
+    def of_tokens(self, nats: NDArray[np.float64]) -> Evaluation:
+        """Return the evaluation with these nats of each token, shape (tokens,)."""
+        return self._evaluation(np.add.reduceat(nats, self._starts))
+
+    def of_windows(
+        self, nats_of: NatsOf, lanes: int, time: int, on_progress: OnProgress = silent
+    ) -> Evaluation:
+        """Read the text window by window, each document in one lane, and sum what `nats_of` says.
+
+        Args:
+            nats_of: Called with each window in turn.
+            lanes: Documents that step together.
+            time: Tokens of a window; must divide `PIECE_TOKENS`.
+            on_progress: Told the tokens scored.
+        """
+        nats = np.zeros(len(self._tokens))
+        read = np.zeros(len(self._arrays.lengths), dtype=np.int64)
+        done = 0
+        for batch in windows(self._arrays, "stream", lanes, time):
+            each = nats_of(batch)
+            sums = (each * batch.mask.to(each.device)).sum(dim=1, dtype=torch.float64)
+            busy = batch.documents >= 0
+            documents = batch.documents[busy].numpy()
+            pieces = self._offsets[documents] + read[documents] // PIECE_TOKENS
+            np.add.at(nats, pieces, sums.detach().cpu().numpy()[busy.numpy()])
+            read[documents] += batch.mask.sum(dim=1)[busy].numpy()
+            done += batch.tokens
+            on_progress(Progress(done, len(self._arrays.tokens), "tokens"))
+        return self._evaluation(nats)
+
+    def _evaluation(self, nats: NDArray[np.float64]) -> Evaluation:
+        return Evaluation(nats, self._tokens, self._offsets, self._arrays, self._unknown)

@@ -1,0 +1,104 @@
+"""The door to `recurrence.c`, which setuptools builds once per kind of processor.
+
+The builds are plain shared libraries, called through ctypes with the addresses of tensors, which
+releases Python's lock: each of torch's threads takes its own lanes of the batch through all time
+steps, with nothing to wait for in between. Where there is no compiler there are no builds, and the
+plain versions do the work.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import CDLL, c_long, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+COLUMNS = 64
+"""Columns of a block of a packed matrix, as in `recurrence.c`."""
+FEWEST_LANES = 8
+"""Lanes that are worth a thread of their own."""
+
+
+def native_available() -> bool:
+    """Return whether an LSTM of 32-bit floats on this CPU goes through native code."""
+    return library() is not None
+
+
+def usable(products: torch.dtype, *tensors: Tensor) -> bool:
+    """Return whether the native loops can take these tensors and this precision of products.
+
+    The last axis of the last tensor is the hidden units', which bfloat16 needs to pair.
+    """
+    return (
+        native_available()
+        and (
+            products == torch.float32
+            or (products == torch.bfloat16 and not tensors[-1].shape[-1] % 2)
+        )
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 and t.numel() for t in tensors)
+    )
+
+
+@cache
+def library() -> CDLL | None:
+    """Return the best build that is there and that this processor can run, or None."""
+    supported = {
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        "avx512": torch.cpu._is_avx512_supported(),
+        "avx2": torch.cpu._is_avx2_supported(),
+    }
+    for name in (name for name, is_supported in supported.items() if is_supported):
+        for suffix in EXTENSION_SUFFIXES:
+            path = Path(__file__).with_name(f"_{name}{suffix}")
+            if path.is_file():
+                return CDLL(str(path))
+    return None
+
+
+def padded(columns: int) -> int:
+    """Return the columns of a product in `recurrence.c`: whole blocks."""
+    return columns + -columns % COLUMNS
+
+
+def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the right factor of products as `recurrence.c` reads it.
+
+    Args:
+        matrix: (depth, columns).
+        dtype: torch.float32, or torch.bfloat16 to pair numbers along the depth.
+
+    Returns:
+        (blocks, depth, columns of a block), or (blocks, depth / 2, columns of a block, 2).
+    """
+    depth, columns = matrix.shape
+    whole = functional.pad(matrix.to(dtype), (0, padded(columns) - columns))
+    if dtype == torch.float32:
+        return whole.view(depth, -1, COLUMNS).transpose(0, 1).contiguous()
+    return whole.reshape(depth // 2, 2, -1, COLUMNS).permute(2, 0, 3, 1).contiguous()
+
+
+def run(name: str, sizes: tuple[int, int, int], *tensors: Tensor | None) -> None:
+    """Call a function of the library on all lanes, divided among torch's threads.
+
+    Args:
+        name: `lstm_forward` or `lstm_backward`.
+        sizes: Time steps, lanes of the batch, hidden units.
+        tensors: The arrays, contiguous, in the function's order; those it makes are mutated.
+    """
+    steps, batch, hidden = sizes
+    function = getattr(library(), name)
+    addresses = [c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
+    threads = max(1, min(torch.get_num_threads(), batch // FEWEST_LANES))
+    bounds = [batch * thread // threads for thread in range(threads + 1)]
+
+    def lanes(first: int, last: int) -> None:
+        function(*map(c_long, (steps, batch, first, last, hidden)), *addresses)
+
+    if threads == 1:
+        lanes(0, batch)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lanes, bounds[:-1], bounds[1:]))

@@ -1,0 +1,241 @@
+/* The time loops of the LSTM, forward and backward, for one group of lanes of a batch.
+ *
+ * Built once per kind of processor from this one source (see pyproject.toml) and called through
+ * ctypes by native.py, which says what each array holds. A step is one product with the recurrent
+ * weight and the cell on what it gives. The weight is packed once per window, which a general
+ * matrix product has to do anew in every step.
+ *
+ * The factors of products are arrays of 32-bit words: one float, or a pair of bfloat16 numbers that
+ * are multiplied and added into one float. All other arithmetic is in float.
+ */
+#include <stdint.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#ifdef __AVX512F__
+enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and a state fit into 32 registers */
+#else
+enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and a state fit into 16 registers */
+#endif
+enum { ROWS = 6, COLUMNS = 64, DEPTH = 512, LINE = 16 }; /* words of a strip, of a cache line */
+
+typedef float vector __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
+typedef vector stored_vector __attribute__((aligned(4), may_alias));
+typedef words stored_words __attribute__((aligned(4), may_alias));
+#define INLINE static inline __attribute__((always_inline))
+
+/* Element-wise functions, written so that the compiler turns a loop over them into vectors. */
+
+/* e^x to 2e-7. Source: Cephes expf (Moshier 1992), its reduction and polynomial. */
+INLINE float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    union { float value; uint32_t bits; } shifted = {x * 1.44269504f + 12582912.0f}; /* 3 · 2^22 */
+    float power = shifted.value - 12582912.0f; /* x / ln 2, rounded: its bits are shifted's last */
+    float r = x - power * 0.693359375f + power * 2.12194440e-4f;
+    float sum = 1.9875691500e-4f;
+    sum = sum * r + 1.3981999507e-3f;
+    sum = sum * r + 8.3334519073e-3f;
+    sum = sum * r + 4.1665795894e-2f;
+    sum = sum * r + 1.6666665459e-1f;
+    sum = sum * r + 5.0000001201e-1f;
+    union { uint32_t bits; float value; } two = {(shifted.bits + 127u) << 23};
+    return (sum * r * r + r + 1.0f) * two.value;
+}
+
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/* tanh x to 4e-7. Source: the rational function of Eigen's ptanh, odd over even powers. */
+INLINE float hyperbolic_tangent(float x) {
+    x = x < -7.9f ? -7.9f : x;
+    x = x > 7.9f ? 7.9f : x;
+    float s = x * x, p = -2.76076847742355e-16f, q = 1.19825839466702e-06f;
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s - 8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    q = q * s + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    return x * p / q;
+}
+
+/* The nearest bfloat16, ties to even, as torch rounds; not-a-number stays one. */
+INLINE uint16_t rounded(float x) {
+    union { float value; uint32_t bits; } word = {x};
+    uint32_t up = word.bits + 0x7fffu + ((word.bits >> 16) & 1u);
+    return x != x ? 0x7fc0u : (uint16_t)(up >> 16);
+}
+
+/* sum + the products of the pairs of bfloat16 numbers in each word of a and b */
+INLINE vector add_products(vector sum, words a, words b) {
+#ifdef __AVX512BF16__
+    return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    sum += (vector)(a << 16) * (vector)(b << 16);
+    return sum + (vector)(a & -65536) * (vector)(b & -65536);
+#endif
+}
+
+/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; `adds` to what
+ * is there. Meanwhile as many lines from `later` on come nearer. */
+INLINE void tile(int rows, int paired, int adds, long depth, const int32_t *a, long across,
+                 const int32_t *b, const int32_t *later, float *out, long stride) {
+    for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {
+        vector sums[ROWS][VECTORS] = {};
+        for (int row = 0; adds && row < rows; row++)
+            for (int v = 0; v < VECTORS; v++)
+                sums[row][v] = *(stored_vector *)(out + row * stride + column + v * WIDTH);
+        for (long k = 0; k < depth; k++) {
+            const stored_words *weight = (const stored_words *)(b + k * COLUMNS + column);
+            __builtin_prefetch(later + k * LINE, 0, 2);
+            for (int v = 0; v < VECTORS; v += LINE / WIDTH)
+                __builtin_prefetch(b + (k + 4) * COLUMNS + column + v * WIDTH);
+#pragma GCC unroll 6
+            for (int row = 0; row < rows; row++) {
+                words state = a[row * across + k] - (words){};
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++)
+                    if (paired) sums[row][v] = add_products(sums[row][v], state, weight[v]);
+                    else sums[row][v] += (vector)state * (vector)weight[v];
+            }
+        }
+        for (int row = 0; row < rows; row++)
+            for (int v = 0; v < VECTORS; v++)
+                *(stored_vector *)(out + row * stride + column + v * WIDTH) = sums[row][v];
+    }
+}
+
+/* The same for all rows, while the strip of weights stays in the second cache and the next comes. */
+INLINE void strip(int paired, int adds, long rows, long depth, const int32_t *a, long across,
+                  const int32_t *b, const int32_t *next, float *out, long stride) {
+    const int32_t *last = next + (COLUMNS / LINE - 1) * depth * LINE;
+#define TILES(count)                                                                  \
+    for (; rows >= count; rows -= count, a += count * across, out += count * stride) { \
+        tile(count, paired, adds, depth, a, across, b, next, out, stride);            \
+        if (next < last) next += depth * LINE;                                        \
+    }
+    TILES(ROWS) TILES(4) TILES(2) TILES(1)
+#undef TILES
+}
+
+/* out (rows, stride) = a (rows, depth) · b, b packed as (stride / COLUMNS, depth, COLUMNS) */
+INLINE void multiply(int paired, long rows, long depth, const void *a, const int32_t *b,
+                     float *out, long stride) {
+    const int32_t *from = a, *start = b;
+    for (long column = 0; column < stride; column += COLUMNS)
+        for (long k = 0; k < depth; k += DEPTH) {
+            long deep = depth - k < DEPTH ? depth - k : DEPTH;
+            int ends = k + deep == depth && column + COLUMNS == stride;
+            const int32_t *next = ends ? start : b + deep * COLUMNS;
+            if (k) strip(paired, 1, rows, deep, from + k, depth, b, next, out + column, stride);
+            else strip(paired, 0, rows, deep, from, depth, b, next, out + column, stride);
+            b += deep * COLUMNS;
+        }
+}
+
+/* One lane of the cell; see rnnlm/models/lstm.py for the equations. `gates` comes with U h. */
+INLINE void lstm_cell(long hidden, const float *restrict projected, const float *restrict cell,
+                      float *restrict gates, float *restrict new_cell, float *restrict output) {
+    for (long u = 0; u < hidden; u++) {
+        float i = sigmoid(projected[u] + gates[u]);
+        float f = sigmoid(projected[hidden + u] + gates[hidden + u]);
+        float g = hyperbolic_tangent(projected[2 * hidden + u] + gates[2 * hidden + u]);
+        float o = sigmoid(projected[3 * hidden + u] + gates[3 * hidden + u]);
+        float c = f * cell[u] + i * g;
+        gates[u] = i, gates[hidden + u] = f, gates[2 * hidden + u] = g, gates[3 * hidden + u] = o;
+        new_cell[u] = c;
+        output[u] = o * hyperbolic_tangent(c);
+    }
+}
+
+/* Its derivative: from those of the output and the new cell to those of the gates and the cell. */
+INLINE void lstm_cell_backward(long hidden, const float *restrict gates,
+                               const float *restrict cell, const float *restrict new_cell,
+                               const float *restrict grad_output,
+                               const float *restrict grad_hidden, float *restrict grad_cell,
+                               float *restrict grad_gates) {
+    for (long u = 0; u < hidden; u++) {
+        float i = gates[u], f = gates[hidden + u];
+        float g = gates[2 * hidden + u], o = gates[3 * hidden + u];
+        float tangent = hyperbolic_tangent(new_cell[u]), grad = grad_output[u] + grad_hidden[u];
+        float grad_new = grad_cell[u] + grad * o * (1.0f - tangent * tangent);
+        grad_gates[u] = grad_new * g * i * (1.0f - i);
+        grad_gates[hidden + u] = grad_new * cell[u] * f * (1.0f - f);
+        grad_gates[2 * hidden + u] = grad_new * i * (1.0f - g * g);
+        grad_gates[3 * hidden + u] = grad * tangent * o * (1.0f - o);
+        grad_cell[u] = grad_new * f;
+    }
+}
+
+INLINE void round_all(long count, const float *restrict from, uint16_t *restrict to) {
+    for (long n = 0; n < count; n++) to[n] = rounded(from[n]);
+}
+
+INLINE long padded(long columns) { return (columns + COLUMNS - 1) / COLUMNS * COLUMNS; }
+
+INLINE void forward(int paired, long steps, long batch, long first, long lanes, long hidden,
+                    const float *projected, const int32_t *weight, float *gates, float *cells,
+                    float *outputs, uint16_t *halves) {
+    long wide = padded(4 * hidden);
+    for (long t = 0; t < steps; t++) {
+        long now = t * batch + first, next = now + batch;
+        float *sums = gates + now * wide;
+        if (paired) multiply(1, lanes, hidden / 2, halves + now * hidden, weight, sums, wide);
+        else multiply(0, lanes, hidden, outputs + now * hidden, weight, sums, wide);
+        for (long lane = 0; lane < lanes; lane++)
+            lstm_cell(hidden, projected + (now + lane) * 4 * hidden,
+                      cells + (now + lane) * hidden, sums + lane * wide,
+                      cells + (next + lane) * hidden, outputs + (next + lane) * hidden);
+        if (paired) round_all(lanes * hidden, outputs + next * hidden, halves + next * hidden);
+    }
+}
+
+INLINE void backward(int paired, long steps, long batch, long first, long lanes, long hidden,
+                     const float *grad_outputs, const int32_t *weight, const float *gates,
+                     const float *cells, float *grad_hidden, float *grad_cell, float *grad_gates,
+                     uint16_t *halves) {
+    long wide = padded(4 * hidden), narrow = padded(hidden);
+    for (long t = steps - 1; t >= 0; t--) {
+        long now = t * batch + first, next = now + batch;
+        float *grads = grad_gates + now * 4 * hidden, *back = grad_hidden + first * narrow;
+        for (long lane = 0; lane < lanes; lane++)
+            lstm_cell_backward(hidden, gates + (now + lane) * wide, cells + (now + lane) * hidden,
+                               cells + (next + lane) * hidden,
+                               grad_outputs + (now + lane) * hidden, back + lane * narrow,
+                               grad_cell + (first + lane) * hidden, grads + lane * 4 * hidden);
+        if (paired) {
+            uint16_t *rounded_grads = halves + now * 4 * hidden;
+            round_all(lanes * 4 * hidden, grads, rounded_grads);
+            multiply(1, lanes, 2 * hidden, rounded_grads, weight, back, narrow);
+        } else multiply(0, lanes, 4 * hidden, grads, weight, back, narrow);
+    }
+}
+
+/* The lanes from `first` to `last`; `halves` is NULL where the products are in float. */
+void lstm_forward(long steps, long batch, long first, long last, long hidden,
+                  const float *projected, const int32_t *weight, float *gates, float *cells,
+                  float *outputs, uint16_t *halves) {
+    if (halves)
+        forward(1, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
+                outputs, halves);
+    else
+        forward(0, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
+                outputs, halves);
+}
+
+void lstm_backward(long steps, long batch, long first, long last, long hidden,
+                   const float *grad_outputs, const int32_t *weight, const float *gates,
+                   const float *cells, float *grad_hidden, float *grad_cell, float *grad_gates,
+                   uint16_t *halves) {
+    if (halves)
+        backward(1, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
+                 grad_hidden, grad_cell, grad_gates, halves);
+    else
+        backward(0, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
+                 grad_hidden, grad_cell, grad_gates, halves);
+}

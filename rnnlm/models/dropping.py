@@ -1,0 +1,67 @@
+"""What is dropped while training, so that a model does not learn its text by heart.
+
+A dropped number is zero; the others are divided by the share that is kept, so that sums stay what
+they were on average. Nothing is dropped in eval mode.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class FeatureDropout(nn.Module):
+    """Drop features, by default the same ones at every time step of a sequence.
+
+    Source: locked (variational) dropout, Gal and Ghahramani 2016.
+    """
+
+    def __init__(self, share: float, locked: bool = True) -> None:
+        """Drop each feature with probability `share`."""
+        super().__init__()
+        self.share, self.locked = share, locked
+
+    @property
+    def drops(self) -> bool:
+        """Whether anything is dropped now."""
+        return self.training and self.share > 0.0
+
+    def forward(
+        self, features: Float[Tensor, "time batch features"]
+    ) -> Float[Tensor, "time batch features"]:
+        """Return the features, some of them zero."""
+        if not self.drops:
+            return features
+        if not self.locked:
+            return functional.dropout(features, self.share)
+        mask = torch.empty_like(features[:1]).bernoulli_(1.0 - self.share).div_(1.0 - self.share)
+        return features * mask
+
+
+def drop_rows(
+    table: Float[Tensor, "vocab features"], share: float, training: bool
+) -> Float[Tensor, "vocab features"]:
+    """Return an embedding in which whole tokens are zero.
+
+    Source: embedding dropout, Gal and Ghahramani 2016; Merity et al. 2018, section 4.3.
+    """
+    if not training or share == 0.0:
+        return table
+    mask = table.new_empty(len(table), 1).bernoulli_(1.0 - share).div_(1.0 - share)
+    return table * mask
+
+
+def drop_weights(
+    weight: Float[Tensor, "rows columns"], share: float, training: bool
+) -> Float[Tensor, "rows columns"]:
+    """Return a recurrent matrix in which single weights are zero, the same at all time steps.
+
+    Source: DropConnect, Wan et al. 2013; on the recurrent weights, Merity et al. 2018, section 2.
+    """
+    return functional.dropout(weight, share, training) if share else weight

@@ -1,0 +1,75 @@
+"""The gated recurrent unit.
+
+With x⁽ᵗ⁾ the layer's input at time t, σ the logistic sigmoid and ⊙ the elementwise product,
+
+    r = σ(W_r x⁽ᵗ⁾ + U_r h⁽ᵗ⁻¹⁾ + b_r)       z = σ(W_z x⁽ᵗ⁾ + U_z h⁽ᵗ⁻¹⁾ + b_z)
+    n = tanh(W_n x⁽ᵗ⁾ + b_n + r ⊙ (U_n h⁽ᵗ⁻¹⁾ + d))
+    h⁽ᵗ⁾ = (1 − z) ⊙ n + z ⊙ h⁽ᵗ⁻¹⁾
+
+Source: Cho et al. 2014, with the reset gate after the product as in cuDNN.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rnnlm.kernels import gru_layer
+from rnnlm.models.contract import State
+from rnnlm.models.dropping import drop_weights
+from rnnlm.models.layer import RecurrentLayer
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from rnnlm.config import ModelConfig
+
+
+class GRULayer(RecurrentLayer):
+    """The equations above; W, U and b hold the gates below each other, as r, z, n."""
+
+    def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
+        """Draw weights uniformly within ±1/√size."""
+        super().__init__(input_size, size, config)
+        bound = 1.0 / math.sqrt(size)
+        self.W = nn.Parameter(torch.empty(3 * size, input_size).uniform_(-bound, bound))
+        self.U = nn.Parameter(torch.empty(3 * size, size).uniform_(-bound, bound))
+        self.b = nn.Parameter(torch.empty(3 * size).uniform_(-bound, bound))
+        self.d = nn.Parameter(torch.empty(size).uniform_(-bound, bound))
+
+    def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any gates"]:
+        """Return W x⁽ᵗ⁾ + b."""
+        return functional.linear(inputs, self.W, self.b)
+
+    def recur(
+        self, projected: Float[Tensor, "time batch gates"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return h⁽¹⁾ … h⁽ᵀ⁾ and h⁽ᵀ⁾."""
+        outputs, hidden = gru_layer(projected, self._recurrent_weight(), self.d, state[0])
+        return outputs, (hidden,)
+
+    def forward(
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return outputs and state; on a GPU by cuDNN, which computes both products itself."""
+        if not inputs.is_cuda:
+            return super().forward(inputs, state)
+        recurrent_bias = torch.cat([self.d.new_zeros(2 * self.size), self.d])
+        weights = [self.W, self._recurrent_weight(), self.b, recurrent_bias]
+        start = state[0][None].contiguous()
+        outputs, hidden = torch._VF.gru(
+            inputs, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+        )
+        return outputs, (hidden[0],)
+
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The hidden state."""
+        return ((self.size,),)
+
+    def _recurrent_weight(self) -> Tensor:
+        return drop_weights(self.U, self.config.weight_dropout, self.training)

@@ -1,0 +1,49 @@
+"""What a recurrent layer is: a product that knows no time, and a recurrence over it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from rnnlm.models.contract import State
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from rnnlm.config import ModelConfig
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """One layer of a stack, time first: each step is one piece of memory.
+
+    The work is cut in two, because the first part needs no past: `project` is one large product
+    for all time steps, or, of a vocabulary's embeddings, a table to look tokens up in.
+    """
+
+    def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
+        """Keep the sizes."""
+        super().__init__()
+        self.input_size, self.size, self.config = input_size, size, config
+
+    @abstractmethod
+    def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any projected"]:
+        """Return what the recurrence needs of each input."""
+
+    @abstractmethod
+    def recur(
+        self, projected: Float[Tensor, "time batch projected"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return the outputs of all time steps and the state after the last."""
+
+    @property
+    @abstractmethod
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parts of the state, without the batch."""
+
+    def forward(
+        self, inputs: Float[Tensor, "time batch input"], state: State
+    ) -> tuple[Float[Tensor, "time batch size"], State]:
+        """Return outputs and state of inputs that were not looked up in a table."""
+        return self.recur(self.project(inputs), state)

@@ -1,0 +1,104 @@
+"""Embedding, stacked recurrent layers, logits: what all the trained models have in common."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rnnlm.models.contract import NeuralLanguageModel, State
+from rnnlm.models.dropping import FeatureDropout, drop_rows
+from rnnlm.models.layer import RecurrentLayer
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from rnnlm.config import ModelConfig
+
+
+class StackedLanguageModel(NeuralLanguageModel):
+    """A stack of layers of one kind between an embedding and a linear map to logits.
+
+    The state is that of the first layer, then of the second, and so on: each part of shape
+    (batch, features). With tied weights the embedding is the output matrix too.
+
+    Source: tied weights, Press and Wolf 2017; where features are dropped, Merity et al. 2018.
+    """
+
+    def __init__(
+        self, config: ModelConfig, vocab_size: int, layer_type: type[RecurrentLayer]
+    ) -> None:
+        """Build the layers with fresh weights from torch's global generator."""
+        super().__init__(config, vocab_size)
+        sizes = (config.embedding_size, *config.layer_sizes)
+        self.embedding = nn.Embedding(vocab_size, config.embedding_size)
+        self.layers: list[RecurrentLayer] = nn.ModuleList(  # type: ignore[assignment]
+            layer_type(before, after, config) for before, after in pairwise(sizes)
+        )
+        bound = 1.0 / math.sqrt(sizes[-1])
+        self.b_2 = nn.Parameter(torch.empty(vocab_size).uniform_(-bound, bound))
+        self.U: nn.Parameter | None = None
+        if config.tie_weights:
+            nn.init.uniform_(self.embedding.weight, -bound, bound)
+        else:
+            self.U = nn.Parameter(torch.empty(vocab_size, sizes[-1]).uniform_(-bound, bound))
+        shares = (config.input_dropout, config.layer_dropout, config.output_dropout)
+        self.drop_inputs, self.drop_between, self.drop_outputs = (
+            FeatureDropout(config.dropout if share is None else share, config.locked_dropout)
+            for share in shares
+        )
+        self._shapes = [shape for layer in self.layers for shape in layer.state_shapes]
+        self.start = nn.ParameterList(
+            torch.zeros(shape) for shape in self._shapes if config.learned_start
+        )
+
+    def features(
+        self, inputs: Int[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch time features"], State]:
+        """Return the last layer's outputs and the state; see `NeuralLanguageModel.features`."""
+        parts = iter(state)
+        after: list[Tensor] = []
+        table = drop_rows(self.embedding.weight, self.config.embedding_dropout, self.training)
+        tokens = inputs.t()
+        features = tokens.new_empty(0)
+        for number, layer in enumerate(self.layers):
+            own = (*islice(parts, len(layer.state_shapes)),)
+            if number:
+                features, own = layer(self.drop_between(features), own)
+            elif self.vocab_size <= tokens.numel() and not self.drop_inputs.drops:
+                features, own = layer.recur(_look_up(tokens, layer.project(table)), own)
+            else:
+                features, own = layer(self.drop_inputs(_look_up(tokens, table)), own)
+            after.extend(own)
+        return features.transpose(0, 1), (*after,)
+
+    def drop(
+        self, features: Float[Tensor, "batch time features"]
+    ) -> Float[Tensor, "batch time features"]:
+        """Drop features of the outputs, in training."""
+        dropped: Tensor = self.drop_outputs(features.transpose(0, 1))
+        return dropped.transpose(0, 1)
+
+    def logits(
+        self, features: Float[Tensor, "batch time features"]
+    ) -> Float[Tensor, "batch time vocab"]:
+        """Return U h⁽ᵗ⁾ + b₂ for every step; U is the embedding where weights are tied."""
+        weight = self.embedding.weight if self.U is None else self.U
+        return functional.linear(features, weight, self.b_2)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros, or the learned start, for every layer."""
+        if len(self.start):
+            return tuple(part.expand(batch_size, *part.shape) for part in self.start)
+        weight = self.embedding.weight
+        return tuple(weight.new_zeros(batch_size, *shape) for shape in self._shapes)
+
+
+def _look_up(
+    tokens: Int[Tensor, "time batch"], table: Float[Tensor, "vocab features"]
+) -> Float[Tensor, "time batch features"]:
+    return functional.embedding(tokens, table)

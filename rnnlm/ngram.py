@@ -1,0 +1,311 @@
+"""The count-based baseline: interpolated modified Kneser–Ney n-grams.
+
+With w a token, h the n−1 tokens before it, h′ the same without its first, and c the adjusted count
+of an n-gram, the probability of order n rests on that of order n−1:
+
+    p_n(w | h) = (c(hw) − D_n(c(hw))) / Σ_v c(hv)  +  γ_n(h) p_{n−1}(w | h′)
+    γ_n(h) = Σ_v D_n(c(hv)) / Σ_v c(hv)             p_0(w) = 1 / |V|
+
+where the first term is 0 for an n-gram that was not seen, and γ_n(h) = 1 after an h that was not.
+The discounts of an order follow from n_k, the number of its n-grams that count k:
+
+    Y = n_1 / (n_1 + 2 n_2)     D(k) = k − (k+1) Y n_{k+1} / n_k  for k = 1, 2;  D(3) for k ≥ 3
+
+The adjusted count is the number of occurrences for the highest order, and for n-grams that begin a
+document, which nothing precedes; for all others, the number of distinct tokens that precede them.
+
+A document is read as one boundary, its tokens, and the boundary that ends it: the first boundary is
+only ever a context, the last only ever a target, and an n-gram reaches across neither. The first
+tokens of a document therefore have shorter contexts, rather than several boundaries before them.
+
+An n-gram's id is its place in its order's table, sorted by key = (id of its first n−1 tokens)·|V| +
+(its last token): keys fit into 64 bits whatever the vocabulary, and the n-grams that go on from a
+context stand next to each other.
+
+Sources: Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling",
+section 3 and equation 26; adjusted counts as in Heafield et al. 2013, "Scalable modified Kneser-Ney
+language model estimation", section 3.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.errors import EmptySplitError
+from rnnlm.progress import OnProgress, Progress, silent
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
+
+NEVER = -1
+"""Id of an n-gram that was never seen, or for which a document has not had enough tokens yet."""
+FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
+"""Where counts of counts are too few to estimate any; KenLM's `--discount_fallback`."""
+
+_CHUNK = 1 << 18
+"""Tokens that are looked up at a time."""
+
+Ids = NDArray[np.integer[Any]]
+"""Ids of n-grams or tokens, of any width."""
+
+
+@dataclass(frozen=True)
+class NGramOrder:
+    """The n-grams of one order above 1, and what follows from their counts.
+
+    Attributes:
+        keys: Ascending; see the module. Shape (ngrams,).
+        counts: Adjusted counts, shape (ngrams,).
+        contexts: How many n-grams the order below has.
+        vocab_size: Distinct tokens.
+    """
+
+    keys: Ids
+    counts: Ids
+    contexts: int
+    vocab_size: int
+
+    @cached_property
+    def discounts(self) -> NDArray[np.float64]:
+        """What is taken from a count of 0, 1, 2 and of 3 or more; shape (4,)."""
+        return discounts(self.counts)
+
+    @cached_property
+    def totals(self) -> NDArray[np.float64]:
+        """Σ_v c(hv) by the id of h, and 1 where that is 0; shape (contexts + 1,).
+
+        The last entry is where the id `NEVER` points to.
+        """
+        return np.maximum(self._sums(self.counts), 1.0)
+
+    @cached_property
+    def backoffs(self) -> NDArray[np.float64]:
+        """γ(h) by the id of h, 1 where nothing follows; shape (contexts + 1,), as `totals`."""
+        taken = self._sums(self.discounts[np.minimum(self.counts, 3)])
+        return np.where(taken > 0.0, taken / self.totals, 1.0)
+
+    def _sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the sums over each context's n-grams, shape (contexts + 1,)."""
+        sums = np.bincount(self.keys // self.vocab_size, values, minlength=self.contexts + 1)
+        return sums.astype(np.float64)  # of no n-grams at all, numpy returns integers
+
+    def find(self, contexts: Ids, tokens: Ids) -> NDArray[np.int64]:
+        """Return the id of each context with its next token, `NEVER` if there is none.
+
+        Args:
+            contexts: Ids in the order below, `NEVER` allowed; shape (n,).
+            tokens: Shape (n,).
+        """
+        if not len(self.keys):
+            return np.full(len(tokens), NEVER, dtype=np.int64)
+        # A context of NEVER makes a key below 0, which no n-gram has.
+        wanted = contexts.astype(self.keys.dtype) * self.keys.dtype.type(self.vocab_size) + tokens
+        places = np.searchsorted(self.keys, wanted.astype(self.keys.dtype, copy=False))
+        np.minimum(places, len(self.keys) - 1, out=places)
+        places[self.keys[places] != wanted] = NEVER
+        return places
+
+    def interpolate(
+        self, shorter: NDArray[np.float64], contexts: Ids, ids: Ids
+    ) -> NDArray[np.float64]:
+        """Return p_n of tokens from p_{n−1}.
+
+        Args:
+            shorter: p_{n−1}, shape (n,).
+            contexts: Ids of h, shape (n,).
+            ids: Ids of hw, shape (n,).
+        """
+        probabilities = shorter * self.backoffs[contexts]
+        seen = np.flatnonzero(ids >= 0)
+        counts = self.counts[ids[seen]]
+        left = counts - self.discounts[np.minimum(counts, 3)]
+        probabilities[seen] += left / self.totals[contexts[seen]]
+        return probabilities
+
+
+@dataclass(frozen=True)
+class NGramTables:
+    """All orders of a model.
+
+    Attributes:
+        unigram_counts: Adjusted count of each token, shape (vocab_size,).
+        orders: Orders 2, 3, …; none for a unigram model.
+    """
+
+    unigram_counts: Ids
+    orders: tuple[NGramOrder, ...]
+
+    @cached_property
+    def unigrams(self) -> NDArray[np.float64]:
+        """p_1 of each token, shape (vocab_size,); uniform if nothing was counted."""
+        counts, size = self.unigram_counts, len(self.unigram_counts)
+        total = int(counts.sum(dtype=np.int64))
+        if not total:
+            return np.full(size, 1.0 / size)
+        taken = discounts(counts)[np.minimum(counts, 3)]
+        return np.asarray((counts - taken + taken.sum() / size) / total)
+
+
+def tables_of(unigram_counts: Ids, keys: Sequence[Ids], counts: Sequence[Ids]) -> NGramTables:
+    """Return the tables with these n-grams.
+
+    Args:
+        unigram_counts: Adjusted counts, shape (vocab_size,).
+        keys: Of orders 2, 3, …, each ascending, shape (ngrams,).
+        counts: Adjusted counts of the same n-grams.
+    """
+    contexts = [len(unigram_counts), *map(len, keys)]
+    orders = [
+        NGramOrder(key, count, context, len(unigram_counts))
+        for key, count, context in zip(keys, counts, contexts, strict=False)
+    ]
+    return NGramTables(unigram_counts, tuple(orders))
+
+
+def count(
+    arrays: TokenArrays, vocab_size: int, order: int, on_progress: OnProgress = silent
+) -> NGramTables:
+    """Count all n-grams of up to `order` tokens.
+
+    Args:
+        arrays: The training split.
+        vocab_size: Distinct tokens.
+        order: Longest n-gram, in tokens, at least 1.
+        on_progress: Told the orders done.
+
+    Raises:
+        EmptySplitError: There is nothing to count.
+    """
+    if not len(arrays.tokens):
+        raise EmptySplitError("no n-grams to count: the training split is empty; give more text")
+    occurrences: list[Ids] = [np.bincount(arrays.tokens, minlength=vocab_size)]
+    keys: list[Ids] = []
+    ids: Ids = arrays.tokens  # of the n-gram that ends at each token
+    for n in range(2, order + 1):
+        on_progress(Progress(n - 1, order, "orders"))
+        kind = _narrowest(len(occurrences[-1]) * vocab_size)
+        at_tokens = np.empty(len(ids), dtype=kind)
+        for place, contexts, tokens in _contexts(arrays, ids, n):
+            at_tokens[place] = contexts.astype(kind) * kind.type(vocab_size) + tokens
+        distinct, times = _distinct(at_tokens)
+        del at_tokens
+        if n < order:
+            table = NGramOrder(distinct, times, len(occurrences[-1]), vocab_size)
+            longer = np.empty(len(ids), dtype=_narrowest(len(distinct)))
+            for place, contexts, tokens in _contexts(arrays, ids, n):
+                longer[place] = table.find(contexts, tokens)
+            ids = longer
+        keys.append(distinct)
+        occurrences.append(times)
+    on_progress(Progress(order, order, "orders"))
+    counts = _adjusted(keys, occurrences, vocab_size)
+    return tables_of(counts[0], keys, counts[1:])
+
+
+def score(tables: NGramTables, arrays: TokenArrays) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of every token in nats, shape (tokens,).
+
+    `np.add.reduceat(nats, arrays.offsets[:-1])` are the documents' sums.
+
+    Args:
+        tables: The model.
+        arrays: What to score; each document from its beginning, with its closing boundary.
+    """
+    nats = np.empty(len(arrays.tokens))
+    ended = [NEVER] * len(tables.orders)  # ids of the n-grams that the last chunk ended with
+    for start in range(0, len(nats), _CHUNK):
+        tokens = arrays.tokens[start : start + _CHUNK].astype(np.int64)
+        firsts = _first_tokens(arrays, start, start + len(tokens))
+        probabilities = tables.unigrams[tokens]
+        ids = tokens
+        for number, table in enumerate(tables.orders):
+            contexts = _delayed(ids, ended[number], firsts, number + 2)
+            ended[number] = int(ids[-1])
+            ids = table.find(contexts, tokens)
+            probabilities = table.interpolate(probabilities, contexts, ids)
+        nats[start : start + len(tokens)] = -np.log(probabilities)
+    return nats
+
+
+def discounts(counts: Ids) -> NDArray[np.float64]:
+    """Return D(0), D(1), D(2), D(3) of an order with these adjusted counts; see the module.
+
+    Where they are not all defined and above 0, which takes n-grams that count 1, 2, 3 and 4, all
+    of them are `FALLBACK_DISCOUNTS`.
+    """
+    _, *of = np.bincount(counts[counts <= 4], minlength=5).tolist()
+    if all(of):
+        share = of[0] / (of[0] + 2 * of[1])
+        found = [k - (k + 1) * share * of[k] / of[k - 1] for k in (1, 2, 3)]
+        if min(found) > 0.0:
+            return np.array([0.0, *found])
+    return np.array(FALLBACK_DISCOUNTS)
+
+
+def _adjusted(keys: Sequence[Ids], occurrences: Sequence[Ids], vocab_size: int) -> list[Ids]:
+    """Return the adjusted counts of every order from how often its n-grams occur.
+
+    Every n-gram either begins a document or has something before it, so that a number of preceding
+    tokens of 0 tells the first kind.
+    """
+    counts: list[Ids] = []
+    suffixes: Ids = np.zeros(vocab_size, dtype=np.int64)  # ids of n-grams without their first token
+    shorter: NGramOrder | None = None
+    for n, key in enumerate(keys):
+        contexts, tokens = np.divmod(key, key.dtype.type(vocab_size))
+        suffixes = shorter.find(suffixes[contexts], tokens) if shorter else tokens
+        preceding = np.bincount(suffixes, minlength=len(occurrences[n]))
+        counts.append(np.where(preceding > 0, preceding, occurrences[n]))
+        shorter = NGramOrder(key, occurrences[n + 1], len(occurrences[n]), vocab_size)
+    counts.append(occurrences[-1])
+    return [adjusted.astype(_narrowest(int(adjusted.max(initial=0)))) for adjusted in counts]
+
+
+def _distinct(keys: Ids) -> tuple[Ids, Ids]:
+    """Return the distinct keys from 0 on, ascending, and how often each occurs; sorts `keys`.
+
+    `np.unique` does the same several times slower: it hashes, or sorts with an index.
+    """
+    keys.sort()
+    keys = keys[np.searchsorted(keys, 0) :]
+    starts = np.flatnonzero(np.diff(keys, prepend=keys.dtype.type(NEVER)))
+    return keys[starts], np.diff(starts, append=len(keys))
+
+
+def _contexts(
+    arrays: TokenArrays, ids: Ids, n: int
+) -> Iterator[tuple[slice, Ids, NDArray[np.unsignedinteger[Any]]]]:
+    """Yield, chunk by chunk, the place, the ids of the n−1 tokens before, and the tokens."""
+    for start in range(0, len(ids), _CHUNK):
+        place = slice(start, min(start + _CHUNK, len(ids)))
+        firsts = _first_tokens(arrays, place.start, place.stop)
+        before = int(ids[start - 1]) if start else NEVER
+        yield place, _delayed(ids[place], before, firsts, n), arrays.tokens[place]
+
+
+def _delayed(ids: Ids, before: int, firsts: Ids, n: int) -> NDArray[np.int64]:
+    """Return, for each token, the id of the n−1 tokens before it.
+
+    Args:
+        ids: Of the n−1 tokens that end with each token, shape (tokens,).
+        before: Of those that end before the first.
+        firsts: Places of the tokens that begin a document; only a boundary stands before these.
+        n: Order of the n-grams to be.
+    """
+    contexts = np.empty(len(ids), dtype=np.int64)
+    contexts[0], contexts[1:] = before, ids[:-1]
+    contexts[firsts] = BOUNDARY_ID if n == 2 else NEVER
+    return contexts
+
+
+def _first_tokens(arrays: TokenArrays, start: int, end: int) -> NDArray[np.int64]:
+    """Return the places, counted from `start`, of the tokens before `end` that begin a document."""
+    first, last = np.searchsorted(arrays.offsets[:-1], [start, end])
+    return np.asarray(arrays.offsets[first:last] - start)
+
+
+def _narrowest(largest: int) -> np.dtype[Any]:
+    """Return the narrower of the signed types that torch and numpy look numbers up in."""
+    return np.dtype(np.int32 if largest < 2**31 else np.int64)

@@ -1,0 +1,79 @@
+"""Training a model of any kind: by gradient, by counting, in one process or in several."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm import checkpoint
+from rnnlm.config import Experiment
+from rnnlm.progress import OnProgress, silent
+from rnnlm.storage import file_digest
+from rnnlm.training.counting import count
+from rnnlm.training.launch import is_launched, launch
+from rnnlm.training.position import Position
+from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
+
+
+class TrainedModel(BaseModel):
+    """What training made.
+
+    Attributes:
+        uri: Folder that holds the checkpoint and the history.
+        checkpoint: Path of the checkpoint that was best on validation.
+        digest: sha256 of that file.
+        parameters: Trained numbers.
+        step: Optimizer steps taken in all.
+        best_step: The step of the checkpoint.
+        tokens: Tokens trained on, each epoch counted.
+        validation_bits_per_character: The checkpoint's score on the validation split.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    checkpoint: str
+    digest: str
+    parameters: int
+    step: int
+    best_step: int
+    tokens: int
+    validation_bits_per_character: float
+
+
+def train(
+    tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnProgress = silent
+) -> TrainedModel:
+    """Train a model on the shards in `tokens_uri`, or go on where an earlier call stopped.
+
+    Args:
+        tokens_uri: Folder that `tokenize` wrote.
+        experiment: Its `model` and `training` sections decide.
+        out: Folder for the checkpoints and the history. A position found there is continued.
+        on_progress: Told after every step; `metrics` is set when a row of history is complete. An
+            exception it raises saves the position and passes through.
+
+    Raises:
+        ConfigError: The model cannot fit into memory, or the device is not there.
+        DatasetError: There are no shards.
+        CheckpointError: The position in `out` is torn or of another model.
+        DivergenceError: The loss exploded again and again.
+        StorageError: A checkpoint cannot be written.
+    """
+    best = out / BEST_FILE
+    if experiment.model.architecture == "ngram":
+        position = count(tokens_uri, experiment, best, on_progress)
+    elif experiment.training.processes > 1 and not is_launched():
+        launch(tokens_uri, experiment, out, on_progress)
+        position = Position(**checkpoint.load_tensors(out / LAST_FILE)[1])
+    else:
+        position = TrainingRun(tokens_uri, experiment, out, on_progress).loop()
+    return TrainedModel(
+        uri=str(out),
+        checkpoint=str(best),
+        digest=file_digest(best),
+        parameters=checkpoint.load(best).model.parameter_count,
+        step=position.step,
+        best_step=position.best_step,
+        tokens=position.tokens,
+        validation_bits_per_character=position.best_bits_per_character,
+    )

@@ -1,0 +1,43 @@
+"""Where training computes, and in which numbers."""
+
+import torch
+
+from rnnlm.config import TrainingConfig
+from rnnlm.errors import ConfigError
+
+
+def choose_device(name: str, rank: int = 0) -> torch.device:
+    """Return the device that `auto`, `cpu` or `cuda` names for a process on this machine.
+
+    Args:
+        name: `training.device`.
+        rank: Number of the process among those of this machine; each takes a GPU of its own.
+
+    Raises:
+        ConfigError: That GPU is not there.
+    """
+    if name == "auto" and not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda" if name == "auto" else name)
+    if device.type == "cpu":
+        return device
+    index = rank if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ConfigError(
+            f"training.device = {name!r}, but torch sees {torch.cuda.device_count()} GPUs here "
+            f"and process {rank} needs one; say training.device=auto, or fewer training.processes"
+        )
+    return torch.device("cuda", index)
+
+
+def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:
+    """Return the numbers that products are computed in: float32, or bfloat16 where it is native."""
+    if config.precision == "auto":
+        return torch.bfloat16 if _computes_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

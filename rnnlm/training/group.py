@@ -1,0 +1,126 @@
+"""The processes that train one model together: each takes a share of the lanes of every batch.
+
+Gradients are summed, so that several processes take the same steps as one with the same batch.
+A process on its own is a group of one, and pays nothing for it.
+
+torchrun starts them and says in the environment who is who; see `rnnlm.training.launch`.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, distributed, nn
+
+from rnnlm.batching import Window
+from rnnlm.models import State
+
+
+@dataclass(frozen=True)
+class Group:
+    """Who this process is.
+
+    Attributes:
+        rank: Its number; 0 writes the files and decides.
+        size: Processes in all.
+        local_rank: Its number on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes and decides."""
+        return self.rank == 0
+
+    def share(self, window: Window) -> Window:
+        """Return this process's lanes of a window; none where there are fewer than processes."""
+        if self.size == 1:
+            return window
+        lanes = self._lanes(len(window.fresh))
+        return replace(
+            window,
+            inputs=window.inputs[lanes],
+            targets=window.targets[lanes],
+            mask=window.mask[lanes],
+            fresh=window.fresh[lanes],
+            documents=window.documents[lanes],
+            tokens=int(window.mask[lanes].sum()),
+        )
+
+    def own(self, state: State | None) -> State | None:
+        """Return this process's lanes of a whole batch's state."""
+        if self.size == 1 or not state:
+            return state
+        return tuple(part[self._lanes(len(part))] for part in state)
+
+    def whole(self, state: State | None) -> State | None:
+        """Return all lanes' state, gathered from all processes; in all of them."""
+        if self.size == 1 or state is None:
+            return state
+        gathered = []
+        for part in state:
+            lengths = self.sum(_one_hot(self.rank, self.size, len(part), part.device)).long()
+            most = int(lengths.max())
+            padded = part.new_zeros(most, *part.shape[1:])
+            padded[: len(part)] = part
+            parts = [torch.empty_like(padded) for _ in range(self.size)]
+            distributed.all_gather(parts, padded)
+            gathered.append(
+                torch.cat([p[:n] for p, n in zip(parts, lengths.tolist(), strict=True)])
+            )
+        return tuple(gathered)
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter], nll_nats: Tensor) -> Tensor:
+        """Sum the gradients over the processes, in place; return the summed nats."""
+        if self.size == 1:
+            return nll_nats
+        all_parameters = [*parameters]
+        for parameter in all_parameters:  # a process without lanes has none
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in all_parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients] + [nll_nats.to(gradients[0]).view(1)])
+        distributed.all_reduce(flat)
+        at = 0
+        for gradient in gradients:
+            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+            at += gradient.numel()
+        return flat[-1]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def agree(self, *values: float, device: torch.device) -> tuple[float, ...]:
+        """Return the leader's values, in every process."""
+        if self.size == 1:
+            return values
+        told = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.broadcast(told, src=0)
+        return (*told.tolist(),)
+
+    def _lanes(self, count: int) -> slice:
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+
+def join() -> Group:
+    """Join the processes that torchrun started with this one; a group of one without torchrun."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Group()
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Group(
+        distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"])
+    )
+
+
+def _one_hot(index: int, size: int, value: int, device: torch.device) -> Tensor:
+    vector = torch.zeros(size, dtype=torch.float64, device=device)
+    vector[index] = value
+    return vector

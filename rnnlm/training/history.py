@@ -1,0 +1,44 @@
+"""The rows of metrics of a run, as JSON lines beside its checkpoints."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rnnlm.storage import append_line, write_bytes
+
+HISTORY_FILE = "history.jsonl"
+
+
+class History:
+    """The history in a folder; each row has `step` and `tokens`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the path; nothing is read or written."""
+        self._path = folder / HISTORY_FILE
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        append_line(self._path, json.dumps(row))
+
+    def cut(self, step: int) -> None:
+        """Drop the rows after a step, which will be run again."""
+        rows = [row for row in read_history(str(self._path.parent)) if row["step"] <= step]
+        write_bytes(self._path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def read_history(uri: str) -> list[dict[str, float]]:
+    """Return the rows of metrics of a run, oldest first; each has `step` and `tokens`."""
+    path = Path(uri) / HISTORY_FILE
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # a line that a full disk or a power cut left torn
+            break
+    return rows

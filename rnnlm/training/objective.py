@@ -1,0 +1,79 @@
+"""What a step makes smaller: cross-entropy under teacher forcing, and the penalties beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rnnlm.batching import Window
+from rnnlm.models import NeuralLanguageModel, State
+
+if TYPE_CHECKING:
+    from rnnlm.config import TrainingConfig
+
+_NOT_COUNTED = -100
+
+
+class Objective(NamedTuple):
+    """A window's loss.
+
+    Attributes:
+        loss: What is differentiated: nats per token of the whole batch, and the penalties.
+        nll_nats: Sum over the tokens that count, without penalties or smoothing; no gradient.
+        state: The state after the window.
+    """
+
+    loss: Tensor
+    nll_nats: Tensor
+    state: State
+
+
+def objective(
+    model: NeuralLanguageModel,
+    window: Window,
+    state: State,
+    config: TrainingConfig,
+    tokens: int,
+    precision: torch.dtype,
+) -> Objective:
+    """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next token, and what is added to it.
+
+    Args:
+        model: In the mode it is to be scored in.
+        window: On the model's device.
+        state: Before the window.
+        config: Label smoothing, and the penalties α·mean(drop(h)²) and β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²).
+        tokens: What to divide by: the tokens of the whole batch, of which this window may be a
+            process's share.
+        precision: Of the model's products; the loss itself is in float32.
+
+    Source: the penalties, Merity et al. 2017; label smoothing, Szegedy et al. 2016.
+    """
+    reduced = precision is not torch.float32
+    with torch.autocast(window.inputs.device.type, precision, enabled=reduced):
+        features, state = model.features(window.inputs, state)
+        dropped = model.drop(features)
+        logits = model.logits(dropped)
+    flat = logits.float().flatten(0, 1)
+    targets = window.targets.masked_fill(~window.mask, _NOT_COUNTED).flatten()
+    nll_nats = functional.cross_entropy(flat, targets, ignore_index=_NOT_COUNTED, reduction="sum")
+    total = nll_nats
+    if config.label_smoothing:
+        total = functional.cross_entropy(
+            flat,
+            targets,
+            ignore_index=_NOT_COUNTED,
+            reduction="sum",
+            label_smoothing=config.label_smoothing,
+        )
+    loss = total / tokens
+    share = window.tokens / tokens
+    if config.activation_penalty:
+        loss = loss + share * config.activation_penalty * dropped.float().square().mean()
+    if config.temporal_penalty and features.shape[1] > 1:
+        change = features.float().diff(dim=1)
+        loss = loss + share * config.temporal_penalty * change.square().mean()
+    return Objective(loss, nll_nats.detach(), state)

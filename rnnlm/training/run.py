@@ -1,0 +1,382 @@
+"""The training loop: windows in, the checkpoint that was best on validation out.
+
+A run can stop at any step and go on later: `last.safetensors` holds everything that decides the
+future, so that on one machine a resumed run ends with the same bits as one that never stopped.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rnnlm import checkpoint, dataset
+from rnnlm.batching import Window, windows
+from rnnlm.config import Experiment, parse_budget
+from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
+from rnnlm.evaluation import evaluate
+from rnnlm.generation.engine import write_line
+from rnnlm.kernels import keep_freed_memory
+from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.models import NeuralLanguageModel, build, detach_state
+from rnnlm.progress import OnProgress, Progress
+from rnnlm.storage import file_digest
+from rnnlm.training import position as positions
+from rnnlm.training.devices import choose_device, choose_precision
+from rnnlm.training.group import Group, join
+from rnnlm.training.history import History
+from rnnlm.training.memory import check_memory
+from rnnlm.training.objective import objective
+from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
+from rnnlm.training.position import Position, Run
+
+BEST_FILE = "best.safetensors"
+LAST_FILE = "last.safetensors"
+GOOD_FILE = "good.safetensors"
+HISTORY_ROWS = 200
+"""Rows of metrics that a run's history aims at."""
+MOST_VALIDATION = 0.2
+"""Share of a budget of seconds that validation may take, but for the last one."""
+SAVE_SECONDS = 15.0
+"""Most seconds of training that a killed process loses."""
+SAMPLE_SECONDS = 10.0
+"""Between two lines of sampled text."""
+LOOK_STEPS = {"cpu": 1, "cuda": 16}
+"""Steps between two looks at the loss: a look makes a GPU wait."""
+EXPLOSION = 3.0
+"""A loss so many times that of a uniform guess is taken for divergence."""
+RECOVERY_FACTOR = 0.5
+"""What the learning rate is multiplied by after each divergence."""
+
+
+class _DivergedError(Exception):
+    """The loss or the gradient left the range that training can go on from."""
+
+
+class TrainingRun:
+    """One training run in memory; `loop` is the story, the rest its parts."""
+
+    def __init__(
+        self, tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnProgress
+    ) -> None:
+        """Build the model and take up the position in `out`, if there is one."""
+        self.experiment, self.out, self.on_progress = experiment, out, on_progress
+        self.config = experiment.training
+        self.group: Group = join()
+        self.tokenizer = dataset.load_tokenizer(tokens_uri)
+        self.train_split = dataset.load_split(tokens_uri, "train")
+        self._check_batch()
+        validation = dataset.load_split(tokens_uri, "validation")
+        self.validation_split = validation.first(self.config.validation_tokens)
+        self.budget = parse_budget(self.config.budget)
+        self.device = choose_device(self.config.device, self.group.local_rank)
+        self.precision = choose_precision(self.config, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        check_memory(experiment, self.tokenizer.vocab_size, self.train_split, self.device)
+        torch.manual_seed(self.config.seed)
+        model = build(experiment.model, self.tokenizer.vocab_size)
+        assert isinstance(model, NeuralLanguageModel)
+        self.model = model.to(self.device)
+        self.run = Run(
+            self.model,
+            optimizer_of(self.model, self.config),
+            WeightAverage(self.model, self.config),
+            None,
+            Position(),
+        )
+        self.history = History(out)
+        self._resume()
+        self.began = time.monotonic() - self.position.seconds
+        self.validation_seconds = 0.0
+        self.saved_at = self.sampled_at = time.monotonic()
+        self.losses: list[tuple[Tensor, Tensor, int]] = []
+        self.gradient_norm = self.rate = self.train_nats = 0.0
+        characters = max(1, int(self.train_split.characters.sum()))
+        self.tokens_per_character = len(self.train_split.tokens) / characters
+        self.stop_requested = False
+
+    def _check_batch(self) -> None:
+        tokens = len(self.train_split.tokens)
+        if self.config.batch_size > tokens:
+            raise ConfigError(
+                f"training.batch_size = {self.config.batch_size:,} is more than the {tokens:,} "
+                "tokens of the training split; lower it, or give more text"
+            )
+
+    @property
+    def position(self) -> Position:
+        """Where the run stands."""
+        return self.run.position
+
+    def loop(self) -> Position:
+        """Train until the budget is spent or validation gets no better; return where it ended."""
+        while not self._is_over():
+            try:
+                self._epoch()
+            except _DivergedError as error:
+                self._recover(str(error))
+        self._save(LAST_FILE)
+        if self.group.leads:
+            (self.out / GOOD_FILE).unlink(missing_ok=True)
+        return self.position
+
+    def _epoch(self) -> None:
+        """Train from the position to the end of the epoch, or of the run."""
+        position = self.position
+        for window in self._windows():
+            self._step(window)
+            position.window += 1
+            told = (time.monotonic() - self.began, float(self.stop_requested))
+            position.seconds, stop = self.group.agree(*told, device=self.device)
+            self._report(self._row())
+            if stop:
+                self._save(LAST_FILE)
+                raise KeyboardInterrupt
+            if self._is_over():
+                return
+        position.epoch, position.window, self.run.state = position.epoch + 1, 0, None
+
+    def _windows(self) -> Iterator[Window]:
+        """Yield the epoch's windows from the position on; their order depends on seed and epoch."""
+        order = np.random.default_rng([self.config.seed, self.position.epoch])
+        epoch = windows(
+            self.train_split, self.config.feed, self.config.batch_size, self.config.bptt, order
+        )
+        return islice(epoch, self.position.window, None)
+
+    def _step(self, batch: Window) -> None:
+        position, parameters = self.position, [*self.model.parameters()]
+        self._seed_step()
+        self.rate = learning_rate(self.config, self._share()) * position.rate_factor
+        for group in self.run.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.run.optimizer.zero_grad(set_to_none=True)
+        nll_nats = self._backward(self.group.share(batch), batch.tokens)
+        nll_nats = self.group.sum_gradients(parameters, nll_nats)
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
+        self.run.optimizer.step()
+        self.run.average.update(position.worse_in_a_row)
+        position.step += 1
+        position.tokens += batch.tokens
+        self.losses.append((nll_nats, norm, batch.tokens))
+        if len(self.losses) >= LOOK_STEPS[self.device.type]:
+            self._look()
+
+    def _backward(self, batch: Window, tokens: int) -> Tensor:
+        """Compute the gradient of this process's share; return its nats, carry its state."""
+        lanes = len(batch.fresh)
+        if not lanes:
+            return torch.zeros((), device=self.device)
+        self.model.train()
+        state = self.run.state
+        if state is None or len(state[0]) != lanes:
+            state = self.model.initial_state(lanes)
+        window = batch.to(self.device)
+        state = self.model.reset_state(detach_state(state), window.fresh)
+        result = objective(self.model, window, state, self.config, tokens, self.precision)
+        result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.run.state = detach_state(result.state)
+        return result.nll_nats
+
+    def _seed_step(self) -> None:
+        """Make what is dropped in a step depend on seed, step and process alone."""
+        entropy = [self.config.seed, self.position.step, self.group.rank]
+        seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(seed >> np.uint64(1)))
+
+    def _look(self) -> None:
+        """Take the losses of the last steps from the device; refuse those that explode."""
+        position = self.position
+        worst = EXPLOSION * math.log(max(3, self.tokenizer.vocab_size))
+        for back, (nll, norm, tokens) in enumerate(reversed(self.losses)):
+            nll_nats, self.gradient_norm = nll.item(), norm.item()
+            if not (nll_nats / tokens < worst and math.isfinite(self.gradient_norm)):
+                raise _DivergedError(
+                    f"step {position.step - back}: {nll_nats / tokens:.4g} nats per token, "
+                    f"gradient norm {self.gradient_norm:.4g}"
+                )
+            position.interval_nll_nats += nll_nats
+            position.interval_tokens += tokens
+        self.losses.clear()
+
+    def _recover(self, what: str) -> None:
+        """Go back to the last good position and on at a lower rate, or give up."""
+        self.losses.clear()
+        recoveries, seconds = self.position.recoveries + 1, self.position.seconds
+        if recoveries > self.config.recoveries:
+            raise DivergenceError(
+                f"training diverged at {what} (expected finite numbers, below a few times a "
+                f"uniform guess), also after {recoveries - 1} returns to a lower rate; lower "
+                f"training.learning_rate ({self.config.learning_rate:g}) or training.gradient_clip"
+            )
+        rate_factor = self.position.rate_factor * RECOVERY_FACTOR
+        self._load(GOOD_FILE)
+        position = self.position
+        position.recoveries, position.rate_factor = recoveries, rate_factor
+        position.seconds = seconds
+        self._save(LAST_FILE)
+        note = f"diverged at step {what}; on from step {position.step} at ×{rate_factor:g}"
+        self._tell(note=note)
+
+    def _row(self) -> dict[str, float]:
+        """Return a row of metrics when one is due, else nothing; may score and save the best."""
+        position, share = self.position, self._share()
+        validate = share >= 1.0 or self._validation_is_due(share)
+        if not (validate or share * HISTORY_ROWS >= position.rows + 1):
+            return {}
+        self._look()
+        position.rows = int(share * HISTORY_ROWS)
+        row = {
+            "step": position.step,
+            "tokens": position.tokens,
+            "seconds": position.seconds,
+            "train/nll_nats_per_token": position.interval_nll_nats
+            / max(1, position.interval_tokens),
+            "train/learning_rate": self.rate,
+            "train/gradient_norm": self.gradient_norm,
+            "train/tokens_per_second": position.tokens / max(position.seconds, 1e-9),
+        }
+        if position.recoveries:
+            row["train/recoveries"] = position.recoveries
+        position.interval_nll_nats, position.interval_tokens = 0.0, 0
+        if validate:
+            position.validations = int(share * self.config.validations)
+            row.update(self._validate())
+        if self.group.leads:
+            self.history.append(row)
+        if validate:
+            self._save(GOOD_FILE)
+        return row
+
+    def _validation_is_due(self, share: float) -> bool:
+        """Return whether to validate; under a budget of seconds, not at the cost of training."""
+        position = self.position
+        if share * self.config.validations < position.validations + 1:
+            return False
+        unhurried = self.validation_seconds < MOST_VALIDATION * position.seconds
+        due = self.budget.unit != "seconds" or unhurried
+        return bool(self.group.agree(due, device=self.device)[0])
+
+    def _validate(self) -> dict[str, float]:
+        """Score the validation split and keep the checkpoint if it is the best."""
+        position, began = self.position, time.monotonic()
+        with self.run.average.applied():
+            score = evaluate(self.model, self.validation_split).score
+            self.validation_seconds += time.monotonic() - began
+            nll_nats = self.group.agree(score.nll_nats, device=self.device)[0]
+            if nll_nats < position.best_nll_nats:
+                position.best_nll_nats = nll_nats
+                position.best_bits_per_character = score.bits_per_character
+                position.best_step = position.step
+                position.worse_in_a_row = 0
+                facts = {"step": position.step, "tokens": position.tokens, **score.figures()}
+                if self.group.leads:
+                    path = self.out / BEST_FILE
+                    checkpoint.save(path, self.model, self.tokenizer, self.experiment, facts)
+                    position.best_digest = file_digest(path)
+            else:
+                position.worse_in_a_row += 1
+                if self.config.schedule == "plateau":
+                    position.rate_factor *= self.config.plateau_factor
+        return score.metrics("validation")
+
+    def _report(self, row: dict[str, float]) -> None:
+        alone = self.group.size == 1  # else all processes save, so the clock cannot decide
+        if time.monotonic() - self.saved_at > SAVE_SECONDS if alone else row:
+            self._save(LAST_FILE)
+        sample = ""
+        if self.group.leads and time.monotonic() - self.sampled_at > SAMPLE_SECONDS:
+            sample = write_line(self.model, self.tokenizer, self.position.step)
+            self.sampled_at = time.monotonic()
+        self._tell(row, self._note(), sample)
+
+    def _note(self) -> str:
+        """Say in a few words how it goes."""
+        position = self.position
+        if position.interval_tokens:
+            self.train_nats = position.interval_nll_nats / position.interval_tokens
+        bits = self.train_nats * self.tokens_per_character / NATS_PER_BIT
+        best = position.best_bits_per_character
+        validation = f", validation {best:.3f}" if math.isfinite(best) else ""
+        speed = position.tokens / max(position.seconds, 1e-9)
+        return f"{bits:.3f}{validation} bits/character  {speed:,.0f} tokens/s"
+
+    def _tell(self, row: dict[str, float] | None = None, note: str = "", sample: str = "") -> None:
+        if not self.group.leads:
+            return
+        position, total = self.position, self._total()
+        unit = "seconds" if self.budget.unit == "seconds" else "tokens"
+        done = min(self._done(), total)
+        try:
+            self.on_progress(Progress(done, total, unit, note, position.step, row or {}, sample))
+        except BaseException:
+            with suppress(_DivergedError):
+                self._save(LAST_FILE)
+            raise
+
+    def _total(self) -> float:
+        if self.budget.unit == "epochs":
+            return self.budget.amount * len(self.train_split.tokens)
+        return self.budget.amount
+
+    def _done(self) -> float:
+        return self.position.seconds if self.budget.unit == "seconds" else self.position.tokens
+
+    def _share(self) -> float:
+        return self._done() / self._total()
+
+    def _is_over(self) -> bool:
+        return self._share() >= 1.0 or self.position.worse_in_a_row >= self.config.patience
+
+    def _save(self, name: str) -> None:
+        """Write the position; all processes take part, the leader writes."""
+        if name == LAST_FILE:
+            self._look()
+        state = self.group.whole(self.run.state)
+        if self.group.leads:
+            positions.save(self.out / name, self.run, state, self.tokenizer, self.experiment)
+        self.saved_at = time.monotonic()
+
+    def _load(self, name: str) -> None:
+        path = self.out / name
+        tensors, facts = checkpoint.load_tensors(path)
+        positions.restore(path, tensors, facts, self.run)
+        self.run.state = self.group.own(self.run.state)
+        if self.group.leads:
+            self.history.cut(self.position.step)
+
+    def _resume(self) -> None:
+        """Take up the position in `out`, if there is one; else begin with a good one."""
+        last = self.out / LAST_FILE
+        if last.is_file():
+            facts = checkpoint.load_tensors(last)[1]
+            position = Position(**facts)
+            best = self.out / BEST_FILE
+            if not position.best_step or (
+                best.is_file() and _is_later_or_same(best, position)
+            ):  # else the best is gone: from the beginning
+                self._load(LAST_FILE)
+                return
+        if self.group.leads:
+            self.history.cut(0)
+        self._save(GOOD_FILE)
+
+
+def _is_later_or_same(best: Path, position: Position) -> bool:
+    """Tell whether the best checkpoint on disk is the position's, or of a step after it.
+
+    It is later where the process was killed between the two files; the steps up to it are run
+    again and write it again.
+    """
+    if file_digest(best) == position.best_digest:
+        return True
+    try:
+        return bool(checkpoint.load_tensors(best)[1]["step"] > position.step)
+    except CheckpointError:
+        return False

@@ -1,0 +1,48 @@
+"""One of several processes that train together; torchrun runs this file in each."""
+
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import distributed
+
+from rnnlm.config import Experiment
+from rnnlm.errors import RnnlmError
+from rnnlm.progress import Progress
+from rnnlm.training.launch import tell
+from rnnlm.training.run import TrainingRun
+
+
+def main() -> None:
+    """Train; the leader sends its progress and its errors to the process that started all."""
+    tokens_uri, described, out = sys.argv[1:]
+    experiment = Experiment.model_validate_json(Path(described).read_text("utf-8"))
+    run: TrainingRun | None = None
+
+    def stop(*_: Any) -> None:
+        if run is None:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+    def on_progress(progress: Progress) -> None:
+        tell("progress", asdict(progress))
+
+    try:
+        run = TrainingRun(tokens_uri, experiment, Path(out), on_progress)
+        run.loop()
+    except RnnlmError as error:
+        if run is None or run.group.leads:
+            tell(type(error).__name__, str(error))
+        sys.exit(1)
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

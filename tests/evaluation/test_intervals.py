@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from rnnlm import dataset
+from rnnlm.evaluation import Evaluation, bits_per_character_interval
+from rnnlm.evaluation.scoring import PIECE_TOKENS, Pieces
+from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.tokenizer import CharacterTokenizer
+
+TOKENIZER = CharacterTokenizer("ab")
+
+
+def evaluation_of(lengths: list[int], seed: int) -> Evaluation:
+    arrays = dataset.from_texts(TOKENIZER, ["a" * length for length in lengths])
+    nats = np.random.default_rng(seed).gamma(4.0, 0.25, len(arrays.tokens))  # mean 1, deviation ½
+    return Pieces(arrays).of_tokens(nats)
+
+
+@pytest.mark.parametrize("lengths", [[9] * 200, [PIECE_TOKENS * 60]])
+def test_the_interval_holds_the_truth_about_95_times_in_100(lengths: list[int]):
+    held = 0
+    for seed in range(40):
+        low, high = bits_per_character_interval(evaluation_of(lengths, seed))
+        tokens = sum(lengths) + len(lengths)
+        truth = tokens / sum(lengths) / NATS_PER_BIT
+        held += low <= truth <= high
+    assert held >= 33
+
+
+def test_the_score_lies_within_and_more_text_narrows_it():
+    small, large = evaluation_of([20] * 50, 1), evaluation_of([20] * 5000, 1)
+    widths = []
+    for evaluation in (small, large):
+        low, high = bits_per_character_interval(evaluation)
+        assert low < evaluation.score.bits_per_character < high
+        widths.append(high - low)
+    assert widths[1] < 0.2 * widths[0]
+
+
+def test_one_short_document_has_no_interval():
+    evaluation = evaluation_of([20], 1)
+    bits = evaluation.score.bits_per_character
+    assert bits_per_character_interval(evaluation) == (bits, bits)
+
+
+def test_pieces_add_up_to_documents_and_to_the_whole():
+    evaluation = evaluation_of([5, 3 * PIECE_TOKENS, 0, PIECE_TOKENS - 1, PIECE_TOKENS], 2)
+    assert [*np.diff(evaluation.offsets)] == [1, 4, 1, 1, 2]
+    assert evaluation.tokens.max() == PIECE_TOKENS
+    assert evaluation.tokens.sum() == evaluation.score.tokens
+    assert evaluation.document_nll_nats.sum() == pytest.approx(evaluation.score.nll_nats)

@@ -1,0 +1,64 @@
+"""The door to the C builds: what goes through it, and in which shape."""
+
+import ctypes
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnlm.kernels import keep_freed_memory, native, native_available
+
+
+def test_a_packed_matrix_holds_every_number_once() -> None:
+    matrix = torch.randn(6, 100)
+    blocks = native.pack(matrix, torch.float32)
+    assert blocks.shape == (2, 6, native.COLUMNS)
+    assert torch.equal(torch.cat(tuple(blocks), 1)[:, :100], matrix)
+    assert blocks.count_nonzero() == matrix.numel()
+
+
+def test_pairs_lie_side_by_side() -> None:
+    matrix = torch.arange(4.0 * 64).view(4, 64)
+    pairs = native.pack(matrix, torch.bfloat16)
+    assert pairs.shape == (1, 2, 64, 2)
+    assert torch.equal(pairs[0, 1, 5].float(), matrix[2:4, 5])
+
+
+def test_a_build_that_is_not_there_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    native.library.cache_clear()
+    monkeypatch.setattr(native, "EXTENSION_SUFFIXES", [".nowhere"])
+    assert not native_available()
+    native.library.cache_clear()
+
+
+def test_double_precision_and_strange_products_are_left_to_torch() -> None:
+    assert not native.usable(torch.float32, torch.zeros(2, 2, dtype=torch.float64))
+    assert not native.usable(torch.float16, torch.zeros(2, 2))
+    assert not native.usable(torch.bfloat16, torch.zeros(2, 3))
+
+
+def test_every_build_for_this_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native_available():
+        pytest.skip("the package was built without a C compiler for this processor")
+    supported = [
+        ("avx2", torch.cpu._is_avx2_supported()),
+        ("avx512", torch.cpu._is_avx512_supported()),
+    ]
+    results = []
+    for name in (name for name, is_supported in supported if is_supported):
+        [path] = Path(native.__file__).parent.glob(f"_{name}.*so")
+        build = ctypes.CDLL(str(path))
+        monkeypatch.setattr(native, "library", lambda build=build: build)
+        generator = torch.Generator().manual_seed(0)
+        projected = torch.randn(5, 9, 4 * 34, generator=generator)
+        weight = native.pack(torch.randn(34, 4 * 34, generator=generator), torch.float32)
+        gates = torch.zeros(5, 9, native.padded(4 * 34))
+        cells, outputs = torch.zeros(2, 6, 9, 34)
+        made = gates, cells, outputs, None
+        native.run("lstm_forward", (5, 9, 34), projected, weight, *made)
+        results.append(outputs)
+    assert all((outputs - results[0]).abs().max() < 1e-6 for outputs in results)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    assert keep_freed_memory() == hasattr(ctypes.CDLL(None), "mallopt")

@@ -1,0 +1,27 @@
+"""What the pages of docs/ point at is there."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_exists(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_name_in_the_lectures_table_is_in_the_file_beside_it():
+    page = ROOT / "docs" / "simple-rnn.md"
+    table = page.read_text().partition("## Where it stands in the code")[2]
+    rows = re.findall(r"^\|[^|]*\|([^|]*)\|([^|]*)\|$", table, flags=re.MULTILINE)[2:]
+    assert len(rows) > 10
+    for files, names in rows:
+        sources = [(page.parent / file).read_text() for file in re.findall(r"\(([^)]+)\)", files)]
+        for name in re.findall(r"`(\w+)`", names):
+            pattern = rf"^\s*(def |class ){name}\b|^\s*{name}:"
+            assert any(re.search(pattern, text, re.MULTILINE) for text in sources), name

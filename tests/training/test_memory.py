@@ -1,0 +1,48 @@
+import re
+
+import pytest
+import torch
+
+from rnnlm import dataset
+from rnnlm.errors import ConfigError
+from rnnlm.models import build
+from rnnlm.tokenizer import CharacterTokenizer
+from rnnlm.training import memory
+from tests.conftest import tiny_experiment
+
+TOKENIZER = CharacterTokenizer("abc")
+TRAIN = dataset.from_texts(TOKENIZER, ["abc" * 300])
+CPU = torch.device("cpu")
+
+
+def test_a_model_that_cannot_fit_is_refused_before_it_is_built():
+    experiment = tiny_experiment(model={"hidden_size": 16_384, "num_layers": 32})
+    with pytest.raises(ConfigError, match=r"needs about \d+\.\d GB and \d+\.\d GB are free"):
+        memory.check_memory(experiment, 5, TRAIN, CPU)
+
+
+def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
+    experiment = tiny_experiment(training={"batch_size": 4096})
+    there = memory.training_bytes(experiment, 5, 901) // 7
+    monkeypatch.setattr(memory, "_available", lambda device: there)
+    with pytest.raises(ConfigError) as caught:
+        memory.check_memory(experiment, 5, TRAIN, CPU)
+    said = re.search(r"training\.batch_size = (\d+) would fit", str(caught.value))
+    assert said
+    assert 256 <= int(said[1]) < 4096
+    smaller = tiny_experiment(training={"batch_size": int(said[1])})
+    memory.check_memory(smaller, 5, TRAIN, CPU)
+
+
+def test_the_estimate_grows_with_weights_batch_and_time():
+    small = memory.training_bytes(tiny_experiment(), 5, 100)
+    assert memory.training_bytes(tiny_experiment(model={"hidden_size": 64}), 5, 100) > small
+    assert memory.training_bytes(tiny_experiment(training={"batch_size": 64}), 5, 100) > small
+    assert memory.training_bytes(tiny_experiment(), 5, 1000) > small
+    assert memory.training_bytes(tiny_experiment(), 50_000, 100) > small
+
+
+def test_the_estimate_counts_every_weight():
+    experiment = tiny_experiment(training={"batch_size": 1, "feed": "stream", "bptt": 1})
+    parameters = build(experiment.model, 5).parameter_count
+    assert memory.training_bytes(experiment, 5, 1) >= 16 * parameters

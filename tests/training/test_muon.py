@@ -1,0 +1,57 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlm.config import ModelConfig, TrainingConfig
+from rnnlm.models import build
+from rnnlm.training.muon import MOMENTUM, Muon, orthogonalise
+from rnnlm.training.optimizing import optimizer_of
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (40, 12), (12, 40)])
+def test_all_directions_count_alike(shape: tuple[int, int]):
+    matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalise(matrix)
+    values = torch.linalg.svdvals(result)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    inner = (u.T @ result @ v.T).diag()  # the directions are the matrix's own
+    assert (inner > 0.5).all()
+
+
+def test_a_step_is_the_equations_in_the_docstring():
+    weight = nn.Parameter(torch.randn(6, 4))
+    before = weight.detach().clone()
+    optimizer = Muon([{"params": [weight], "weight_decay": 0.1, "orthogonal": True}], lr=0.05)
+    momentum = torch.zeros(6, 4)
+    expected = before
+    for _ in range(3):
+        gradient = torch.randn(6, 4)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        momentum = MOMENTUM * momentum + (1 - MOMENTUM) * gradient
+        update = orthogonalise((1 - MOMENTUM) * gradient + MOMENTUM * momentum)
+        expected = (1 - 0.05 * 0.1) * expected - 0.2 * math.sqrt(6) * 0.05 * update
+        torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_all_but_the_layers_matrices_go_to_adamw():
+    model = build(ModelConfig(hidden_size=16, embedding_size=16, num_layers=2), 11)
+    optimizer = optimizer_of(model, TrainingConfig(optimizer="muon"))
+    orthogonal = [p for g in optimizer.param_groups if g["orthogonal"] for p in g["params"]]
+    assert {id(p) for p in orthogonal} == {
+        id(p) for layer in model.layers for p in (layer.W, layer.U)
+    }
+    everything = [id(p) for g in optimizer.param_groups for p in g["params"]]
+    assert sorted(everything) == sorted(id(p) for p in model.parameters())
+
+
+def test_a_convolution_is_no_map_between_features():
+    model = build(ModelConfig(architecture="mingru", hidden_size=32, embedding_size=32), 11)
+    optimizer = optimizer_of(model, TrainingConfig(optimizer="muon"))
+    taken = [p for g in optimizer.param_groups if g["orthogonal"] for p in g["params"]]
+    assert taken
+    assert all(min(p.shape) >= 16 for p in taken)
