@@ -18,7 +18,6 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from flows.home import Home
 from rnnlm import checkpoint
@@ -229,7 +228,6 @@ def _create(
     tags: Mapping[str, str],
 ) -> str:
     named = {
-        MLFLOW_RUN_NAME: title(experiment),
         "rnnlm.corpus": corpus.digest,
         "rnnlm.tokenizer": experiment.tokenizer.kind,
         "rnnlm.architecture": experiment.model.architecture,

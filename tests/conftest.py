@@ -95,6 +95,13 @@ def call_cli(home: Path, *arguments: str) -> Finished:
     return Finished(int(left.value.code or 0), out.getvalue(), err.getvalue())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that look at a real run of the chain, which takes its time."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test's state apart from the project's and from other tests'."""

@@ -8,6 +8,7 @@ On several machines start the same by hand on each, with one shared folder (one 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from rnnlm.storage import write_bytes
 
 MARK = "\x1ernnlm "
 """What a line of the leader's begins with; all other lines are for people."""
-KEPT_LINES = 20
+KEPT_LINES = 200
 GRACE_SECONDS = 60.0
 """What the processes get to save their position when the run is interrupted."""
 
@@ -87,8 +88,18 @@ def _relay(process: "subprocess.Popen[str]", on_progress: OnProgress) -> None:
         else:
             raise getattr(errors, kind, RnnlmError)(value)
     if process.wait():
-        last = next((line for line in reversed(said) if line.strip()), "nothing said")
         raise RnnlmError(
-            f"the training processes ended with status {process.returncode}: {last}; run the same "
-            "command again to go on from the last position"
+            f"the training processes ended with status {process.returncode}: {_cause(said)}; run "
+            "the same command again to go on from the last position"
         )
+
+
+def _cause(said: list[str]) -> str:
+    """Return why they ended, from what they and torchrun said: a signal, or the first error."""
+    kills = (re.search(r"exitcode *: -(?!15\b)(\d+)", line) for line in said)  # torchrun sends 15
+    if kill := next(filter(None, kills), None):
+        return f"one was killed by {signal.Signals(int(kill[1])).name}"
+    errors = (re.search(r"[\w.]+Error: .+", line) for line in said)
+    if error := next(filter(None, errors), None):
+        return error[0]
+    return next(filter(str.strip, reversed(said)), "nothing said")

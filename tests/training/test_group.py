@@ -35,7 +35,7 @@ def test_there_may_be_fewer_lanes_than_processes():
 @pytest.mark.slow
 @pytest.mark.parametrize("feed", ["documents", "stream"])
 def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tmp_path: Path):
-    settings = {"feed": feed, "bptt": 7, "budget": "2 epochs"}
+    settings = {"feed": feed, "bptt": 7, "budget": "2 epochs", "precision": "fp32"}
     one = tiny_experiment(training=settings)
     two = tiny_experiment(training={**settings, "processes": 2})
     train(tokens_uri, one, tmp_path / "one")
@@ -47,7 +47,7 @@ def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tm
         for name in CURVE:
             assert (name in row) == (name in other)
             if name in row:
-                assert row[name] == pytest.approx(other[name], rel=1e-3), (name, row["step"])
+                assert row[name] == pytest.approx(other[name], rel=1e-4), (name, row["step"])
     assert told[-1].step == mine[-1]["step"]
 
 
@@ -79,7 +79,7 @@ def test_a_lost_process_ends_the_run_with_one_line(tokens_uri: str, tmp_path: Pa
         if progress.step == 3:
             threading.Timer(0.1, _kill_one_worker, [str(tmp_path)]).start()
 
-    with pytest.raises(RnnlmError, match="the training processes ended with status"):
+    with pytest.raises(RnnlmError, match="one was killed by SIGKILL"):
         train(tokens_uri, experiment, tmp_path, kill_a_worker)
 
 
