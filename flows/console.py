@@ -104,7 +104,7 @@ class ConsoleReporter(Reporter):
     def _rate(self, progress: Standing) -> str:
         began, first_done = self._first or (self.heard_at, progress.done)
         rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
-        counted = progress.unit not in progress.note and progress.unit != "seconds"
+        counted = rate and progress.unit not in progress.note and progress.unit != "seconds"
         said = f"{quantity(rate)} {progress.unit}/s" if counted else ""
         return "  ".join(filter(None, [said, progress.note]))
 

@@ -11,6 +11,7 @@ from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import ModelConfig
 from rnnlm.corpora import preview
 from rnnlm.corpora.documents import iter_texts
+from rnnlm.devices import choose_device
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation import (
     Cache,
@@ -74,7 +75,7 @@ def score(
     """
     if dynamic and cache:
         raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
-    loaded = checkpoint.load(checkpoint_path(home, version))
+    loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     if text is None:
         documents, what = [*iter_texts(version.corpus_uri, "test")], "its test split"
     else:

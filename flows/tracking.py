@@ -24,11 +24,11 @@ from rnnlm import checkpoint
 from rnnlm.config import Experiment, override
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
+from rnnlm.devices import choose_device
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.job import TextDataSet, sample_texts
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.training.api import TrainedModel
-from rnnlm.training.devices import choose_device
 from rnnlm.training.history import read_history
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"

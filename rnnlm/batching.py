@@ -47,13 +47,19 @@ class Window:
     tokens: int
 
     def to(self, device: torch.device) -> "Window":
-        """Return the window on a device, its ids as 64-bit integers."""
+        """Return the window on a device, its ids as 64-bit integers; a GPU is not waited for."""
+
+        def there(tensor: Tensor) -> Tensor:
+            if device.type == "cuda":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor.to(device)
+
         return Window(
-            inputs=self.inputs.to(device).long(),
-            targets=self.targets.to(device).long(),
-            mask=self.mask.to(device),
-            fresh=self.fresh.to(device),
-            documents=self.documents.to(device),
+            inputs=there(self.inputs).long(),
+            targets=there(self.targets).long(),
+            mask=there(self.mask),
+            fresh=there(self.fresh),
+            documents=self.documents,
             tokens=self.tokens,
         )
 

@@ -93,17 +93,19 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
             fit the model that its header describes.
     """
     tensors, header = _read(path)
-    try:
-        experiment = Experiment.model_validate(header["experiment"])
-        tokenizer = tokenizers.from_json(header["tokenizer"])
-        facts = header["facts"]
-    except (KeyError, ValueError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path} does not say what model it holds ({error}); train again"
-        ) from error
+    experiment, tokenizer = _described(path, header)
     model = build(experiment.model, tokenizer.vocab_size)
     load_weights(model, tensors, path)
-    return LoadedModel(model.to(device).eval(), tokenizer, experiment, facts)
+    return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
+
+
+def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
+    """Return what a checkpoint was trained by and with.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    return _described(path, _read(path)[1])
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -132,6 +134,16 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
+
+
+def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Tokenizer]:
+    try:
+        experiment = Experiment.model_validate(header["experiment"])
+        return experiment, tokenizers.from_json(header["tokenizer"])
+    except (KeyError, ValueError, ValidationError) as error:
+        raise CheckpointError(
+            f"{path} does not say what model it holds ({error}); train again"
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,10 +1,23 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rnnlm.config import Config, Experiment, from_values, load, override, parse_budget
 from rnnlm.errors import ConfigError
 from tests.conftest import ROOT, TINY, tiny_experiment
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"averaging": "triggered", "trigger": 5}, "trigger.*below training.patience"),
+        ({"batch_size": 2, "processes": 3}, "at least one each"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(training: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        from_values({"name": "x", "corpus": {"source": "x"}, "training": training}, origin="test")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)

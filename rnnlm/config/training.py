@@ -1,9 +1,9 @@
 """How the network learns, and for how long."""
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rnnlm.config.base import Config
 
@@ -48,8 +48,8 @@ class TrainingConfig(Config):
     since validation first stopped getting better (NT-ASGD)."""
     average_decay: float = Field(default=0.999, gt=0.0, lt=1.0)
     """Decay per step of the exponential average."""
-    trigger: int = Field(default=5, ge=1)
-    """Validations without a new best that start the `triggered` average."""
+    trigger: int = Field(default=3, ge=1)
+    """Validations without a new best that start the `triggered` average; fewer than `patience`."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the target's probability that is spread over the vocabulary while training."""
     activation_penalty: float = Field(default=0.0, ge=0.0)
@@ -76,6 +76,24 @@ class TrainingConfig(Config):
     """`auto`: a GPU where there is one, else the CPU."""
     processes: int = Field(default=1, ge=1, le=1024)
     """Processes that share each batch, a GPU each where there are GPUs."""
+
+    @model_validator(mode="after")
+    def _the_average_is_triggered_before_patience_ends(self) -> Self:
+        if self.averaging == "triggered" and self.trigger >= self.patience:
+            raise ValueError(
+                f"training.averaging = 'triggered' needs training.trigger ({self.trigger}) below "
+                f"training.patience ({self.patience}), which ends the run; raise the latter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_a_lane(self) -> Self:
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"training.processes = {self.processes} share training.batch_size = "
+                f"{self.batch_size} lanes; expected at least one each"
+            )
+        return self
 
     @field_validator("budget")
     @classmethod

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 SEGMENT_TOKENS = 32
 """Tokens between two steps of dynamic evaluation."""
-STATISTICS_TOKENS = 20_000
+STATISTICS_TOKENS = 50_000
 """Training tokens from which the size of each weight's gradient is estimated."""
-TINY = 1e-8
+SMALLEST_GRADIENT = 2e-5
+"""ε, what is added to the root mean square, so that weights that training text did not touch (rare
+tokens') take no leaps."""
 
 
 class Dynamic(NamedTuple):
@@ -95,7 +97,7 @@ def evaluate_dynamically(
     trained = [p.detach().clone() for p in parameters]
     sizes = _gradient_sizes(neural, train)
     mean = sum(float(s.sum()) for s in sizes) / max(1, sum(s.numel() for s in sizes))
-    pull = [(dynamic.decay * s / max(mean, TINY)).clamp(max=1.0) for s in sizes]
+    pull = [(dynamic.decay * s / max(mean, SMALLEST_GRADIENT)).clamp(max=1.0) for s in sizes]
     state = None
 
     def nats_of(batch: Window) -> Tensor:
@@ -107,11 +109,12 @@ def evaluate_dynamically(
         before = neural.initial_state(1) if state is None else detach_state(state)
         logits, state = neural(window.inputs, before)
         nats = nats_per_target(logits, window)
-        gradients = torch.autograd.grad((nats * window.mask).sum() / batch.tokens, parameters)
+        loss = (nats * window.mask).sum() / batch.tokens
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         with torch.no_grad():
             rows = zip(parameters, gradients, sizes, pull, trained, strict=True)
             for weight, gradient, size, drawn, start in rows:
-                weight.sub_(dynamic.rate * gradient / (size + TINY))
+                weight.sub_(dynamic.rate * gradient / (size + SMALLEST_GRADIENT))
                 weight.add_(drawn * (start - weight))
         return nats.detach()
 
@@ -174,7 +177,8 @@ def evaluate_with_cache(
         cached = (weights * (values[None] == targets[:, None])).sum(dim=1)
         share = cache.weight * remembered.any(dim=1)
         keys, values = keys[-cache.size :], values[-cache.size :]
-        return -torch.log((1.0 - share) * torch.exp(-nats) + share * cached)[None]
+        own = torch.log1p(-share) - nats
+        return -torch.logaddexp(own, torch.log(share * cached))[None]
 
     with torch.inference_mode():
         result = pieces.of_windows(nats_of, 1, SEGMENT_TOKENS, on_progress)
@@ -201,7 +205,8 @@ def _gradient_sizes(model: NeuralLanguageModel, train: TokenArrays) -> list[Tens
         before = model.initial_state(1) if fresh or state is None else detach_state(state)
         logits, state = model(window.inputs, before)
         loss = (nats_per_target(logits, window) * window.mask).sum() / batch.tokens
-        for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        for square, gradient in zip(squares, gradients, strict=True):
             square.add_(gradient.square())
         count += 1
     return [(square / max(1, count)).sqrt() for square in squares]

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
+from rnnlm.devices import choose_device
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 from rnnlm.progress import OnProgress, silent
@@ -55,7 +56,7 @@ def score_test_split(
         StorageError: The result cannot be written.
     """
     arrays = dataset.load_split(tokens_uri, "test")
-    loaded, counted = checkpoint.load(checkpoint_path), checkpoint.load(ngram_path)
+    loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
     beside = evaluate(counted.model, arrays)
     figures = figures_beside(evaluation, beside)

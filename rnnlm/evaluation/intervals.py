@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from rnnlm.evaluation.scoring import Evaluation
 from rnnlm.metrics import NATS_PER_BIT
@@ -23,6 +22,8 @@ def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
 
     Source: the percentile bootstrap, Efron 1979; for test sets of language, Koehn 2004.
     """
+    from scipy.stats import bootstrap  # noqa: PLC0415 - takes half a second
+
     nats, tokens = _units(evaluation)
     score = evaluation.score
     scale = score.tokens / score.characters / NATS_PER_BIT

@@ -15,10 +15,18 @@ without it `nn.LSTM` is the faster one, as `nn.GRU` is in any case. Within CPU
 autocast to bfloat16 the products round their factors to bfloat16; sums and cells stay in 32 bits.
 """
 
+from rnnlm.kernels.cudnn import cudnn_layer
 from rnnlm.kernels.gru import gru_layer
 from rnnlm.kernels.lstm import lstm_layer
 from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.kernels.native import native_available
 from rnnlm.kernels.simple import simple_layer
 
-__all__ = ["gru_layer", "keep_freed_memory", "lstm_layer", "native_available", "simple_layer"]
+__all__ = [
+    "cudnn_layer",
+    "gru_layer",
+    "keep_freed_memory",
+    "lstm_layer",
+    "native_available",
+    "simple_layer",
+]

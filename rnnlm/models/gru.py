@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import gru_layer
+from rnnlm.kernels import cudnn_layer, gru_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer
@@ -60,11 +60,7 @@ class GRULayer(RecurrentLayer):
             return super().forward(inputs, state)
         recurrent_bias = torch.cat([self.d.new_zeros(2 * self.size), self.d])
         weights = [self.W, self._recurrent_weight(), self.b, recurrent_bias]
-        start = state[0][None].contiguous()
-        outputs, hidden = torch._VF.gru(
-            inputs, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
-        )
-        return outputs, (hidden[0],)
+        return cudnn_layer("gru", inputs, state, weights)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import lstm_layer
+from rnnlm.kernels import cudnn_layer, lstm_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer
@@ -61,11 +61,7 @@ class LSTMLayer(RecurrentLayer):
         if not inputs.is_cuda:
             return super().forward(inputs, state)
         weights = [self.W, self._recurrent_weight(), self.b, torch.zeros_like(self.b)]
-        start = [part[None].contiguous() for part in state]
-        outputs, *after = torch._VF.lstm(
-            inputs, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
-        )
-        return outputs, tuple(part[0] for part in after)
+        return cudnn_layer("lstm", inputs, state, weights)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -69,12 +69,21 @@ class StackedLanguageModel(NeuralLanguageModel):
             own = (*islice(parts, len(layer.state_shapes)),)
             if number:
                 features, own = layer(self.drop_between(features), own)
-            elif self.vocab_size <= tokens.numel() and not self.drop_inputs.drops:
-                features, own = layer.recur(_look_up(tokens, layer.project(table)), own)
+            elif self._pays_a_table(tokens):
+                projected = layer.project(table).to(table.dtype)  # many gradients sum up in a row
+                features, own = layer.recur(_look_up(tokens, projected), own)
             else:
                 features, own = layer(self.drop_inputs(_look_up(tokens, table)), own)
             after.extend(own)
         return features.transpose(0, 1), (*after,)
+
+    def _pays_a_table(self, tokens: Int[Tensor, "time batch"]) -> bool:
+        """Whether the first layer's product is better made of the vocabulary than of the inputs.
+
+        On a GPU a layer may leave its whole work to a library, which wants the inputs.
+        """
+        is_smaller = self.vocab_size <= tokens.numel()
+        return is_smaller and not self.drop_inputs.drops and not tokens.is_cuda
 
     def drop(
         self, features: Float[Tensor, "batch time features"]

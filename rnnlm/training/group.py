@@ -109,12 +109,17 @@ class Group:
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
 
-def join() -> Group:
-    """Join the processes that torchrun started with this one; a group of one without torchrun."""
+def join(device: str = "auto") -> Group:
+    """Join the processes that torchrun started with this one; a group of one without torchrun.
+
+    Args:
+        device: `training.device`, which decides how they talk.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Group()
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        on_gpus = device != "cpu" and torch.cuda.is_available()
+        distributed.init_process_group("nccl" if on_gpus else "gloo")
     return Group(
         distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"])
     )

@@ -45,7 +45,8 @@ def objective(
         model: In the mode it is to be scored in.
         window: On the model's device.
         state: Before the window.
-        config: Label smoothing, and the penalties α·mean(drop(h)²) and β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²).
+        config: Label smoothing, and the penalties α·mean(drop(h)²) and β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²),
+            means over features and over the tokens that count.
         tokens: What to divide by: the tokens of the whole batch, of which this window may be a
             process's share.
         precision: Of the model's products; the loss itself is in float32.
@@ -70,10 +71,11 @@ def objective(
             label_smoothing=config.label_smoothing,
         )
     loss = total / tokens
-    share = window.tokens / tokens
+    counted = window.mask[:, :, None]
     if config.activation_penalty:
-        loss = loss + share * config.activation_penalty * dropped.float().square().mean()
-    if config.temporal_penalty and features.shape[1] > 1:
-        change = features.float().diff(dim=1)
-        loss = loss + share * config.temporal_penalty * change.square().mean()
+        squares = dropped.float().square() * counted
+        loss = loss + config.activation_penalty * squares.mean(dim=2).sum() / tokens
+    if config.temporal_penalty:
+        squares = features.float().diff(dim=1).square() * counted[:, 1:]
+        loss = loss + config.temporal_penalty * squares.mean(dim=2).sum() / tokens
     return Objective(loss, nll_nats.detach(), state)

@@ -7,16 +7,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
+from rnnlm.errors import CheckpointError
 from rnnlm.models import LanguageModel, State
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.training.optimizing import WeightAverage
+
+MAY_CHANGE = ("device", "processes")
+"""Settings that a run may go on with others."""
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Position:
         best_step: Step of the best checkpoint.
         best_digest: sha256 of the best checkpoint.
         worse_in_a_row: Validations since the best.
+        recent_nats: Running mean of the training loss of the last steps, per token.
+        lowest_recent_nats: The lowest that it was.
         interval_nll_nats: Training loss since the last row of history.
         interval_tokens: Tokens since the last row of history.
         rate_factor: What plateaus and recoveries have multiplied the learning rate by.
@@ -55,11 +60,18 @@ class Position:
     best_step: int = 0
     best_digest: str = ""
     worse_in_a_row: int = 0
+    recent_nats: float = 0.0
+    lowest_recent_nats: float = math.inf
     interval_nll_nats: float = 0.0
     interval_tokens: int = 0
     rate_factor: float = 1.0
     recoveries: int = 0
     averaged_steps: int = 0
+
+    def forget_best(self) -> None:
+        """Take the next validation for the best."""
+        self.best_nll_nats = self.best_bits_per_character = math.inf
+        self.best_step, self.best_digest = 0, ""
 
 
 @dataclass
@@ -105,14 +117,52 @@ def save(
     checkpoint.save(path, run.model, tokenizer, experiment, asdict(run.position), extra)
 
 
-def restore(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], run: Run) -> None:
+def read(path: Path) -> Position:
+    """Return the numbers of a saved position.
+
+    Raises:
+        CheckpointError: The file is torn, or holds no position.
+    """
+    facts = checkpoint.load_tensors(path)[1]
+    try:
+        return Position(**facts)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} holds no position of a training ({error}); delete it and train again"
+        ) from error
+
+
+def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Refuse a saved position of another model, way of training or vocabulary.
+
+    Raises:
+        CheckpointError: It is of another; the message says in what.
+    """
+    before, vocabulary = checkpoint.load_description(path)
+    changes = [
+        f"{section}.{key} {old} → {getattr(getattr(experiment, section), key)}"
+        for section in ("model", "training")
+        for key, old in getattr(before, section)
+        if old != getattr(getattr(experiment, section), key) and key not in MAY_CHANGE
+    ]
+    if vocabulary.to_json() != tokenizer.to_json():
+        changes.append("another vocabulary")
+    if changes:
+        raise CheckpointError(
+            f"{path} is of another run: {', '.join(changes[:3])}; train in another folder, or "
+            "delete this one to begin anew"
+        )
+
+
+def restore(path: Path, run: Run) -> None:
     """Put a saved position into `run`, which is mutated; `run.state` is that of all lanes.
 
     Raises:
-        CheckpointError: It is of another model.
+        CheckpointError: The file is torn, or of another model.
     """
+    run.position = read(path)
+    tensors = checkpoint.load_tensors(path)[0]
     checkpoint.load_weights(run.model, tensors, path)
-    run.position = Position(**facts)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, key = name.split(".")

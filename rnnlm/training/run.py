@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from rnnlm import checkpoint, dataset
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
+from rnnlm.devices import choose_device, choose_precision
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.generation.engine import write_line
 from rnnlm.kernels import keep_freed_memory
-from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.metrics import NATS_PER_BIT, perplexity
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
-from rnnlm.training.devices import choose_device, choose_precision
+from rnnlm.training.divergence import DivergedError, is_good, watch
 from rnnlm.training.group import Group, join
 from rnnlm.training.history import History
 from rnnlm.training.memory import check_memory
@@ -48,14 +49,8 @@ SAMPLE_SECONDS = 10.0
 """Between two lines of sampled text."""
 LOOK_STEPS = {"cpu": 1, "cuda": 16}
 """Steps between two looks at the loss: a look makes a GPU wait."""
-EXPLOSION = 3.0
-"""A loss so many times that of a uniform guess is taken for divergence."""
 RECOVERY_FACTOR = 0.5
 """What the learning rate is multiplied by after each divergence."""
-
-
-class _DivergedError(Exception):
-    """The loss or the gradient left the range that training can go on from."""
 
 
 class TrainingRun:
@@ -67,7 +62,7 @@ class TrainingRun:
         """Build the model and take up the position in `out`, if there is one."""
         self.experiment, self.out, self.on_progress = experiment, out, on_progress
         self.config = experiment.training
-        self.group: Group = join()
+        self.group: Group = join(self.config.device)
         self.tokenizer = dataset.load_tokenizer(tokens_uri)
         self.train_split = dataset.load_split(tokens_uri, "train")
         self._check_batch()
@@ -91,8 +86,7 @@ class TrainingRun:
             Position(),
         )
         self.history = History(out)
-        self._resume()
-        self.began = time.monotonic() - self.position.seconds
+        self.uniform_nats = math.log(max(3, self.tokenizer.vocab_size))
         self.validation_seconds = 0.0
         self.saved_at = self.sampled_at = time.monotonic()
         self.losses: list[tuple[Tensor, Tensor, int]] = []
@@ -100,6 +94,8 @@ class TrainingRun:
         characters = max(1, int(self.train_split.characters.sum()))
         self.tokens_per_character = len(self.train_split.tokens) / characters
         self.stop_requested = False
+        self._resume()
+        self.began = time.monotonic() - self.position.seconds
 
     def _check_batch(self) -> None:
         tokens = len(self.train_split.tokens)
@@ -119,7 +115,7 @@ class TrainingRun:
         while not self._is_over():
             try:
                 self._epoch()
-            except _DivergedError as error:
+            except DivergedError as error:
                 self._recover(str(error))
         self._save(LAST_FILE)
         if self.group.leads:
@@ -132,9 +128,10 @@ class TrainingRun:
         for window in self._windows():
             self._step(window)
             position.window += 1
-            told = (time.monotonic() - self.began, float(self.stop_requested))
-            position.seconds, stop = self.group.agree(*told, device=self.device)
-            self._report(self._row())
+            now = time.monotonic()
+            told = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
+            position.seconds, stop, save = self.group.agree(*told, device=self.device)
+            self._report(self._row(), bool(save))
             if stop:
                 self._save(LAST_FILE)
                 raise KeyboardInterrupt
@@ -172,6 +169,7 @@ class TrainingRun:
         """Compute the gradient of this process's share; return its nats, carry its state."""
         lanes = len(batch.fresh)
         if not lanes:
+            self.run.state = self.model.initial_state(0)
             return torch.zeros((), device=self.device)
         self.model.train()
         state = self.run.state
@@ -193,14 +191,10 @@ class TrainingRun:
     def _look(self) -> None:
         """Take the losses of the last steps from the device; refuse those that explode."""
         position = self.position
-        worst = EXPLOSION * math.log(max(3, self.tokenizer.vocab_size))
-        for back, (nll, norm, tokens) in enumerate(reversed(self.losses)):
+        first = position.step - len(self.losses) + 1
+        for step, (nll, norm, tokens) in enumerate(self.losses, start=first):
             nll_nats, self.gradient_norm = nll.item(), norm.item()
-            if not (nll_nats / tokens < worst and math.isfinite(self.gradient_norm)):
-                raise _DivergedError(
-                    f"step {position.step - back}: {nll_nats / tokens:.4g} nats per token, "
-                    f"gradient norm {self.gradient_norm:.4g}"
-                )
+            watch(position, step, nll_nats / tokens, self.gradient_norm, self.uniform_nats)
             position.interval_nll_nats += nll_nats
             position.interval_tokens += tokens
         self.losses.clear()
@@ -211,7 +205,7 @@ class TrainingRun:
         recoveries, seconds = self.position.recoveries + 1, self.position.seconds
         if recoveries > self.config.recoveries:
             raise DivergenceError(
-                f"training diverged at {what} (expected finite numbers, below a few times a "
+                f"training diverged at step {what} (expected finite numbers, below a few times a "
                 f"uniform guess), also after {recoveries - 1} returns to a lower rate; lower "
                 f"training.learning_rate ({self.config.learning_rate:g}) or training.gradient_clip"
             )
@@ -231,13 +225,13 @@ class TrainingRun:
         if not (validate or share * HISTORY_ROWS >= position.rows + 1):
             return {}
         self._look()
+        self._average_interval()
         position.rows = int(share * HISTORY_ROWS)
         row = {
             "step": position.step,
             "tokens": position.tokens,
             "seconds": position.seconds,
-            "train/nll_nats_per_token": position.interval_nll_nats
-            / max(1, position.interval_tokens),
+            "train/nll_nats_per_token": self.train_nats,
             "train/learning_rate": self.rate,
             "train/gradient_norm": self.gradient_norm,
             "train/tokens_per_second": position.tokens / max(position.seconds, 1e-9),
@@ -250,8 +244,6 @@ class TrainingRun:
             row.update(self._validate())
         if self.group.leads:
             self.history.append(row)
-        if validate:
-            self._save(GOOD_FILE)
         return row
 
     def _validation_is_due(self, share: float) -> bool:
@@ -284,11 +276,14 @@ class TrainingRun:
                 position.worse_in_a_row += 1
                 if self.config.schedule == "plateau":
                     position.rate_factor *= self.config.plateau_factor
+        if not position.worse_in_a_row and is_good(
+            position, nll_nats / score.tokens, self.uniform_nats
+        ):
+            self._save(GOOD_FILE)
         return score.metrics("validation")
 
-    def _report(self, row: dict[str, float]) -> None:
-        alone = self.group.size == 1  # else all processes save, so the clock cannot decide
-        if time.monotonic() - self.saved_at > SAVE_SECONDS if alone else row:
+    def _report(self, row: dict[str, float], save: bool) -> None:
+        if save or "validation/nll_nats_per_token" in row:
             self._save(LAST_FILE)
         sample = ""
         if self.group.leads and time.monotonic() - self.sampled_at > SAMPLE_SECONDS:
@@ -296,16 +291,26 @@ class TrainingRun:
             self.sampled_at = time.monotonic()
         self._tell(row, self._note(), sample)
 
+    def _average_interval(self) -> None:
+        """Work out the nats per token since the last row of history, if a step was looked at."""
+        if self.position.interval_tokens:
+            nll_nats = self.position.interval_nll_nats
+            self.train_nats = nll_nats / self.position.interval_tokens
+
     def _note(self) -> str:
-        """Say in a few words how it goes."""
+        """Say in a few words how it goes: bits of characters and bytes, perplexity of words."""
         position = self.position
-        if position.interval_tokens:
-            self.train_nats = position.interval_nll_nats / position.interval_tokens
-        bits = self.train_nats * self.tokens_per_character / NATS_PER_BIT
-        best = position.best_bits_per_character
-        validation = f", validation {best:.3f}" if math.isfinite(best) else ""
-        speed = position.tokens / max(position.seconds, 1e-9)
-        return f"{bits:.3f}{validation} bits/character  {speed:,.0f} tokens/s"
+        self._average_interval()
+        if self.tokenizer.kind in ("word", "bpe"):
+            best = perplexity(position.best_nll_nats / len(self.validation_split.tokens))
+            unit, train = "perplexity", f"{perplexity(self.train_nats):.1f}"
+            validation = f"{best:.1f}"
+        else:
+            best = position.best_bits_per_character
+            bits = self.train_nats * self.tokens_per_character / NATS_PER_BIT
+            unit, train, validation = "bits/character", f"{bits:.3f}", f"{best:.3f}"
+        said = f"{train}, validation {validation}" if math.isfinite(best) else train
+        return f"{said} {unit}  {position.tokens / max(position.seconds, 1e-9):,.0f} tokens/s"
 
     def _tell(self, row: dict[str, float] | None = None, note: str = "", sample: str = "") -> None:
         if not self.group.leads:
@@ -316,7 +321,7 @@ class TrainingRun:
         try:
             self.on_progress(Progress(done, total, unit, note, position.step, row or {}, sample))
         except BaseException:
-            with suppress(_DivergedError):
+            with suppress(DivergedError):
                 self._save(LAST_FILE)
             raise
 
@@ -344,38 +349,35 @@ class TrainingRun:
         self.saved_at = time.monotonic()
 
     def _load(self, name: str) -> None:
-        path = self.out / name
-        tensors, facts = checkpoint.load_tensors(path)
-        positions.restore(path, tensors, facts, self.run)
+        positions.restore(self.out / name, self.run)
         self.run.state = self.group.own(self.run.state)
         if self.group.leads:
             self.history.cut(self.position.step)
 
     def _resume(self) -> None:
         """Take up the position in `out`, if there is one; else begin with a good one."""
-        last = self.out / LAST_FILE
+        last, best = self.out / LAST_FILE, self.out / BEST_FILE
         if last.is_file():
-            facts = checkpoint.load_tensors(last)[1]
-            position = Position(**facts)
-            best = self.out / BEST_FILE
-            if not position.best_step or (
-                best.is_file() and _is_later_or_same(best, position)
-            ):  # else the best is gone: from the beginning
+            positions.check_same_run(last, self.experiment, self.tokenizer)
+            position = positions.read(last)
+            is_same = best.is_file() and file_digest(best) == position.best_digest
+            if is_same or not position.best_step or _is_later(best, position):
                 self._load(LAST_FILE)
+                if not is_same:
+                    self.position.forget_best()
                 return
+            self._tell(note=f"{BEST_FILE} is gone or was changed: from the beginning")
         if self.group.leads:
             self.history.cut(0)
         self._save(GOOD_FILE)
 
 
-def _is_later_or_same(best: Path, position: Position) -> bool:
-    """Tell whether the best checkpoint on disk is the position's, or of a step after it.
+def _is_later(best: Path, position: Position) -> bool:
+    """Tell whether the best checkpoint on disk is of a step after the position.
 
-    It is later where the process was killed between the two files; the steps up to it are run
-    again and write it again.
+    So it is where the process was killed between writing the two; the steps up to it are run again
+    and write it again.
     """
-    if file_digest(best) == position.best_digest:
-        return True
     try:
         return bool(checkpoint.load_tensors(best)[1]["step"] > position.step)
     except CheckpointError:

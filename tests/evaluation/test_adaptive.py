@@ -46,6 +46,19 @@ def test_a_rate_of_zero_learns_nothing(model: NeuralLanguageModel):
     )
 
 
+def test_letters_that_training_never_showed_take_no_leaps(model: NeuralLanguageModel):
+    assert "m" not in "the dog sat on a cat. "
+    plain, adapted = evaluate(model, ARRAYS), evaluate_dynamically(model, ARRAYS, TRAIN)
+    assert adapted.score.nll_nats < plain.score.nll_nats
+
+
+def test_a_learned_start_can_be_adapted():
+    config = tiny_experiment(model={"learned_start": True}).model
+    built = build(config, TOKENIZER.vocab_size)
+    plain, adapted = evaluate(built, ARRAYS), evaluate_dynamically(built, ARRAYS, TRAIN)
+    assert adapted.score.nll_nats < plain.score.nll_nats
+
+
 def test_a_documents_score_does_not_depend_on_its_neighbours(model: NeuralLanguageModel):
     together = evaluate_dynamically(model, ARRAYS, TRAIN, Dynamic(rate=3e-3)).document_nll_nats
     alone = dataset.from_texts(TOKENIZER, TEXTS[1:2])

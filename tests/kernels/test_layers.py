@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnnlm.kernels import gru_layer, lstm_layer, native, native_available, simple_layer
+from rnnlm.kernels import (
+    cudnn_layer,
+    gru_layer,
+    lstm_layer,
+    native,
+    native_available,
+    simple_layer,
+)
 
 KINDS = ["lstm", "gru", "sigmoid", "tanh"]
 GATES = {"lstm": 4, "gru": 3, "sigmoid": 1, "tanh": 1}
@@ -200,6 +207,21 @@ def test_saturated_gates_and_not_a_number_pass_through(kind: str, path: str) -> 
     outputs = ours(kind)(*given)[0]
     assert outputs[:, 1].isnan().all()
     assert torch.isfinite(outputs[:, ::2]).all()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_call_of_cudnn_says_what_it_means(kind: Any) -> None:
+    given = arguments(kind, 4, 3, 8)
+    projected, weight, *rest = given
+    gates = len(weight)
+    beside = torch.zeros(gates)
+    if kind == "gru":
+        beside = torch.cat([torch.zeros(16), rest.pop(0)])
+    weights = [torch.eye(gates), weight, torch.zeros(gates), beside]
+    outputs, state = cudnn_layer(kind, projected, tuple(rest), weights)
+    assert_alike(
+        with_gradients((outputs, *state), given), with_gradients(ours(kind)(*given), given), 1e-5
+    )
 
 
 @pytest.mark.gpu

@@ -1,4 +1,6 @@
 import json
+import math
+import re
 import signal
 import subprocess
 import sys
@@ -200,8 +202,49 @@ def test_a_training_that_always_diverges_says_where_and_what_to_do(tokens_uri: s
 
 def test_a_position_of_another_model_is_refused(tokens_uri: str, tmp_path: Path):
     train(tokens_uri, tiny_experiment(), tmp_path)
-    with pytest.raises(CheckpointError, match="fit another model"):
+    with pytest.raises(CheckpointError, match=r"of another run: model\.hidden_size 16 → 17"):
         train(tokens_uri, tiny_experiment(model={"hidden_size": 17}), tmp_path)
+
+
+def test_a_position_of_another_way_of_training_is_refused(tokens_uri: str, tmp_path: Path):
+    train(tokens_uri, tiny_experiment(), tmp_path)
+    with pytest.raises(CheckpointError, match=r"training\.optimizer adamw → sgd"):
+        train(tokens_uri, tiny_experiment(training={"optimizer": "sgd"}), tmp_path)
+
+
+def test_a_position_of_another_vocabulary_is_refused(tokens_uri: str, tmp_path: Path):
+    train(tokens_uri, tiny_experiment(), tmp_path / "model")
+    (tmp_path / "text").write_text(lines(200).replace("r", "z"))
+    corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
+    config = tiny_experiment().tokenizer
+    other = dataset.tokenize(corpus.uri, corpus.digest, config, tmp_path / "tokens")
+    with pytest.raises(CheckpointError, match="another vocabulary"):
+        train(other.uri, tiny_experiment(), tmp_path / "model")
+
+
+def test_a_checkpoint_that_is_no_position_is_refused(tokens_uri: str, tmp_path: Path):
+    train(tokens_uri, tiny_experiment(), tmp_path)
+    (tmp_path / LAST_FILE).write_bytes((tmp_path / BEST_FILE).read_bytes())
+    with pytest.raises(CheckpointError, match="holds no position"):
+        train(tokens_uri, tiny_experiment(), tmp_path)
+
+
+def test_a_best_checkpoint_newer_than_the_position_is_written_again(
+    tokens_uri: str, tmp_path: Path
+):
+    experiment = tiny_experiment(training={"schedule": "plateau", "validations": 9})
+    whole = train(tokens_uri, experiment, tmp_path / "whole")
+    parts = tmp_path / "parts"
+    positions: list[bytes] = []
+
+    def keep(progress: Progress) -> None:
+        if progress.metrics.get("validation/nll_nats_per_token"):
+            positions.append((parts / LAST_FILE).read_bytes())
+
+    train(tokens_uri, experiment, parts, keep)
+    for position in positions[:-1]:  # as if killed after the next best, before its position
+        (parts / LAST_FILE).write_bytes(position)
+        assert train(tokens_uri, experiment, parts).digest == whole.digest
 
 
 def test_a_torn_position_is_refused(tokens_uri: str, tmp_path: Path):
@@ -218,6 +261,31 @@ def test_every_kind_of_budget_ends_training(budget: str, tokens_uri: str, tmp_pa
     train(tokens_uri, tiny_experiment(training={"budget": budget}), tmp_path, told.append)
     assert told[-1].done == pytest.approx(told[-1].total)
     assert "validation/nll_nats_per_token" in told[-1].metrics
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("character", "bits/character"), ("word", "perplexity")]
+)
+def test_the_note_says_how_it_goes_in_the_unit_of_the_tokens(kind: str, unit: str, tmp_path: Path):
+    (tmp_path / "text").write_text(lines(200))
+    corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
+    experiment = tiny_experiment(tokenizer={"kind": kind})
+    uri = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, tmp_path / "tokens").uri
+    told: list[Progress] = []
+    train(uri, experiment, tmp_path / "model", told.append)
+    rows = read_history(str(tmp_path / "model"))
+    for progress, start in (
+        (told[0], r"\d+\.\d+"),
+        (told[-1], r"(\d+\.\d+), validation (\d+\.\d+)"),
+    ):
+        found = re.match(rf"{start} {unit}  [\d,]+ tokens/s$", progress.note)
+        assert found, progress.note
+    if kind == "word":
+        best = min(row["validation/perplexity"] for row in rows if "validation/perplexity" in row)
+        assert float(found[2]) == pytest.approx(best, abs=0.06)
+        assert float(found[1]) == pytest.approx(
+            math.exp(rows[-1]["train/nll_nats_per_token"]), abs=0.06
+        )
 
 
 def test_history_is_json_lines_with_step_and_tokens(tokens_uri: str, tmp_path: Path):

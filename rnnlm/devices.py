@@ -6,7 +6,7 @@ from rnnlm.config import TrainingConfig
 from rnnlm.errors import ConfigError
 
 
-def choose_device(name: str, rank: int = 0) -> torch.device:
+def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
     """Return the device that `auto`, `cpu` or `cuda` names for a process on this machine.
 
     Args:
