@@ -225,14 +225,27 @@ def evaluate(
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Let it learn from what it has read.")
     ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, help="How fast it learns, with --dynamic.")
+    ] = None,
+    decay: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="How fast it forgets, with --dynamic.")
+    ] = None,
     cache: Annotated[
         int, typer.Option(min=0, metavar="STEPS", help="Let it remember so many past steps.")
     ] = 0,
+    weight: Annotated[
+        float | None, typer.Option(min=0.0, max=0.99, help="The memory's share, with --cache.")
+    ] = None,
+    flatness: Annotated[
+        float | None, typer.Option(min=0.0, help="What likenesses are multiplied by, with --cache.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on its test split, or on any text."""
     from flows import console, home, registry, scoring  # noqa: PLC0415
 
+    adaptation = scoring.adaptation(dynamic, rate, decay, cache, weight, flatness)
     here = home.current()
     version = registry.resolve(here, model)
     with reporting() as reporter:
@@ -241,8 +254,7 @@ def evaluate(
             here,
             version,
             text,
-            dynamic,
-            cache,
+            adaptation,
             lambda progress: reporter.progressed("evaluate", progress),
         )
         reporter.close()

@@ -15,6 +15,7 @@ from rnnlm.devices import choose_device
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation import (
     Cache,
+    Dynamic,
     Evaluation,
     evaluate,
     evaluate_dynamically,
@@ -50,12 +51,38 @@ class Scored:
         return figures_beside(self.evaluation, self.beside)
 
 
+def adaptation(
+    dynamic: bool,
+    rate: float | None,
+    decay: float | None,
+    cache: int,
+    weight: float | None,
+    flatness: float | None,
+) -> Dynamic | Cache | None:
+    """Return how a model is to adapt to what it reads; what is None is as usual.
+
+    Raises:
+        ConfigError: Both ways are asked for, or a setting of one that is not.
+    """
+    if dynamic and cache:
+        raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
+    of_dynamic, of_cache = {"rate": rate, "decay": decay}, {"weight": weight, "flatness": flatness}
+    for settings, way, is_asked in ((of_dynamic, "dynamic", dynamic), (of_cache, "cache", cache)):
+        for name, value in settings.items():
+            if value is not None and not is_asked:
+                raise ConfigError(f"--{name} is a setting of --{way}; give that too")
+    if dynamic:
+        return Dynamic(**{k: v for k, v in of_dynamic.items() if v is not None})
+    if cache:
+        return Cache(cache, **{k: v for k, v in of_cache.items() if v is not None})
+    return None
+
+
 def score(
     home: Home,
     version: Version,
     text: Path | None,
-    dynamic: bool,
-    cache: int,
+    adaptation: Dynamic | Cache | None,
     on_progress: OnProgress,
 ) -> Scored:
     """Score a version.
@@ -64,17 +91,13 @@ def score(
         home: Where corpora are.
         version: The model.
         text: A file to score instead of the test split.
-        dynamic: Let the model learn from what it has read.
-        cache: Past steps that a neural cache remembers; 0 for none.
+        adaptation: Let the model learn from what it has read, or remember it.
         on_progress: Told the tokens scored.
 
     Raises:
-        ConfigError: Both `dynamic` and `cache` are asked for, or the model's training text, which
-            the former needs, is gone.
+        ConfigError: The model's training text, which dynamic evaluation needs, is gone.
         CorpusError: The text cannot be read.
     """
-    if dynamic and cache:
-        raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     if text is None:
         documents, what = [*iter_texts(version.corpus_uri, "test")], "its test split"
@@ -86,19 +109,15 @@ def score(
     arrays = dataset.from_texts(loaded.tokenizer, documents)
     train = _training_text(loaded, version)
     unknown = loaded.tokenizer.unknown_id
-    if dynamic:
+    if isinstance(adaptation, Dynamic):
         if train is None:
             raise ConfigError(
                 f"--dynamic needs the training text of {version.name}, and {version.corpus_uri} "
                 f"is gone; run `rnnlm train` again"
             )
-        result = evaluate_dynamically(
-            loaded.model, arrays, train, unknown_id=unknown, on_progress=on_progress
-        )
-    elif cache:
-        result = evaluate_with_cache(
-            loaded.model, arrays, Cache(size=cache), unknown, on_progress=on_progress
-        )
+        result = evaluate_dynamically(loaded.model, arrays, train, adaptation, unknown, on_progress)
+    elif adaptation:
+        result = evaluate_with_cache(loaded.model, arrays, adaptation, unknown, on_progress)
     else:
         result = evaluate(loaded.model, arrays, unknown, on_progress)
     beside = _ngrams(loaded, train, arrays) if train is not None else None

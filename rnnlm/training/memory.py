@@ -1,5 +1,7 @@
 """Whether a model will fit into memory, said before anything is allocated."""
 
+from collections.abc import Iterator
+
 import psutil
 import torch
 
@@ -11,29 +13,34 @@ from rnnlm.tokens import TokenArrays
 BYTES = 4
 COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
 """Of each weight: itself, its gradient, and the moments of the optimizer."""
-ACTIVATIONS = 14
-"""Numbers kept for the backward pass per step, lane and hidden feature of a layer: gates, their
-gradients, cell, outputs."""
-LOGITS = 4
+ACTIVATIONS = {"simple": 6, "lstm": 14, "gru": 14, "mogrifier": 38, "mingru": 32}
+"""Numbers per step, lane and hidden feature of a layer, backward pass included; as measured."""
+LOGITS = 5
 """Numbers per step, lane and vocabulary entry: logits, their logarithm, gradients of both."""
 
 
-def training_bytes(experiment: Experiment, vocab_size: int, longest: int) -> int:
-    """Return an estimate of what a training step needs, in bytes.
+def training_bytes(
+    experiment: Experiment, vocab_size: int, longest: int, device: torch.device
+) -> int:
+    """Return an estimate of what a training step needs of a device's memory, in bytes.
 
     Args:
         experiment: Model and batch.
         vocab_size: Entries of the vocabulary.
         longest: Tokens of the longest document, boundary included.
+        device: All processes share a CPU's memory; each has a GPU of its own.
     """
     model, training = experiment.model, experiment.training
     with torch.device("meta"):
         parameters = build(model, vocab_size).parameter_count
     copies = COPIES[training.optimizer] + (training.averaging != "none")
     time = longest if training.feed == "documents" else min(training.bptt, longest)
-    features = model.embedding_size + ACTIVATIONS * sum(model.layer_sizes)
+    features = model.embedding_size + ACTIVATIONS[model.architecture] * sum(model.layer_sizes)
     activations = training.batch_size * time * (features + LOGITS * vocab_size)
-    return BYTES * (copies * parameters + activations // training.processes)
+    weights = copies * parameters
+    if device.type == "cpu":
+        return BYTES * (weights * training.processes + activations)
+    return BYTES * (weights + activations // training.processes)
 
 
 def check_memory(
@@ -45,26 +52,39 @@ def check_memory(
         ConfigError: It needs more than there is; the message says what would fit.
     """
     longest = int(train.lengths.max(initial=1))
-    needed = training_bytes(experiment, vocab_size, longest)
     there = _available(device)
-    if needed <= there:
+
+    def needed(changed: Experiment) -> int:
+        return training_bytes(changed, vocab_size, longest, device)
+
+    if needed(experiment) <= there:
         return
+    smaller = _smaller(experiment)
+    fitting = (f"{setting} would fit" for setting, changed in smaller if needed(changed) <= there)
     raise ConfigError(
-        f"this training needs about {needed / 1e9:.1f} GB and {there / 1e9:.1f} GB are free; "
-        f"{_what_fits(experiment, vocab_size, longest, there)}"
+        f"this training needs about {needed(experiment) / 1e9:.1f} GB and {there / 1e9:.1f} GB are "
+        f"free; {next(fitting, 'a smaller tokenizer.vocab_size is needed')}"
     )
 
 
-def _what_fits(experiment: Experiment, vocab_size: int, longest: int, there: int) -> str:
-    batch_size = experiment.training.batch_size
-    while batch_size > 1:
-        batch_size //= 2
-        if training_bytes(_with(experiment, batch_size=batch_size), vocab_size, longest) <= there:
-            return f"training.batch_size = {batch_size} would fit"
-    feed = _with(experiment, batch_size=1, feed="stream")
-    if training_bytes(feed, vocab_size, longest) <= there:
-        return "training.feed = 'stream' with a smaller training.batch_size would fit"
-    return "a smaller model.hidden_size or tokenizer.vocab_size is needed"
+def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
+    """Yield smaller experiments and what to set for them, the least loss first."""
+    training, model = experiment.training, experiment.model
+    for batch_size in _halves(training.batch_size, training.processes):
+        yield f"training.batch_size = {batch_size}", _with(experiment, batch_size=batch_size)
+    if training.feed == "documents":
+        for batch_size in _halves(2 * training.batch_size, training.processes):
+            setting = f"training.feed = 'stream' with training.batch_size = {batch_size}"
+            yield setting, _with(experiment, feed="stream", batch_size=batch_size)
+    for hidden_size in _halves(model.hidden_size, 1):
+        shrunk = model.model_copy(update={"hidden_size": hidden_size})
+        yield f"model.hidden_size = {hidden_size}", experiment.model_copy(update={"model": shrunk})
+
+
+def _halves(size: int, smallest: int) -> Iterator[int]:
+    while size // 2 >= smallest:
+        size //= 2
+        yield size
 
 
 def _with(experiment: Experiment, **changes: object) -> Experiment:

@@ -164,7 +164,10 @@ def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Pa
     assert other.json["documents"] == 2
 
 
-@pytest.mark.parametrize("option", [["--dynamic"], ["--cache", "50"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--dynamic"], ["--dynamic", "--rate", "0.001"], ["--cache", "50", "--flatness", "1"]],
+)
 def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, option: list[str]):
     (tmp_path / "long.txt").write_text("warm grey 1 2 3 " * 100 + "\n")
     ask = ["evaluate", "tiny", "--text", str(tmp_path / "long.txt"), "--json"]
@@ -178,6 +181,7 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
     [
         (["train", "nowhere.txt"], "no file nowhere.txt"),
         (["evaluate", "tiny", "--dynamic", "--cache", "9"], "choose one"),
+        (["evaluate", "tiny", "--cache", "9", "--rate", "1"], "--rate is a setting of --dynamic"),
         (["train", "nowhere.toml"], "cannot read config nowhere.toml"),
         (["train", "empty"], "is a directory without files"),
         (["train", "empty.txt"], r"empty \(0 bytes"),

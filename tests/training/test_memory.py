@@ -23,7 +23,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_built():
 
 def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
     experiment = tiny_experiment(training={"batch_size": 4096})
-    there = memory.training_bytes(experiment, 5, 901) // 7
+    there = memory.training_bytes(experiment, 5, 901, CPU) // 7
     monkeypatch.setattr(memory, "_available", lambda device: there)
     with pytest.raises(ConfigError) as caught:
         memory.check_memory(experiment, 5, TRAIN, CPU)
@@ -35,14 +35,14 @@ def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_estimate_grows_with_weights_batch_and_time():
-    small = memory.training_bytes(tiny_experiment(), 5, 100)
-    assert memory.training_bytes(tiny_experiment(model={"hidden_size": 64}), 5, 100) > small
-    assert memory.training_bytes(tiny_experiment(training={"batch_size": 64}), 5, 100) > small
-    assert memory.training_bytes(tiny_experiment(), 5, 1000) > small
-    assert memory.training_bytes(tiny_experiment(), 50_000, 100) > small
+    small = memory.training_bytes(tiny_experiment(), 5, 100, CPU)
+    assert memory.training_bytes(tiny_experiment(model={"hidden_size": 64}), 5, 100, CPU) > small
+    assert memory.training_bytes(tiny_experiment(training={"batch_size": 64}), 5, 100, CPU) > small
+    assert memory.training_bytes(tiny_experiment(), 5, 1000, CPU) > small
+    assert memory.training_bytes(tiny_experiment(), 50_000, 100, CPU) > small
 
 
 def test_the_estimate_counts_every_weight():
     experiment = tiny_experiment(training={"batch_size": 1, "feed": "stream", "bptt": 1})
     parameters = build(experiment.model, 5).parameter_count
-    assert memory.training_bytes(experiment, 5, 1) >= 16 * parameters
+    assert memory.training_bytes(experiment, 5, 1, CPU) >= 16 * parameters
