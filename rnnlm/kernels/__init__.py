@@ -15,6 +15,7 @@ without it `nn.LSTM` is the faster one, as `nn.GRU` is in any case. Within CPU
 autocast to bfloat16 the products round their factors to bfloat16; sums and cells stay in 32 bits.
 """
 
+from rnnlm.kernels.cross_entropy import linear_cross_entropy
 from rnnlm.kernels.cudnn import cudnn_layer
 from rnnlm.kernels.gru import gru_layer
 from rnnlm.kernels.lstm import lstm_layer
@@ -26,6 +27,7 @@ __all__ = [
     "cudnn_layer",
     "gru_layer",
     "keep_freed_memory",
+    "linear_cross_entropy",
     "lstm_layer",
     "native_available",
     "simple_layer",

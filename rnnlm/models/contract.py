@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -73,11 +74,16 @@ class NeuralLanguageModel(LanguageModel):
     ) -> Float[Tensor, "batch time features"]:
         """Return the features as the output layer sees them: in training, some are dropped."""
 
+    @property
     @abstractmethod
+    def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
+        """The matrix and the bias that make logits of features."""
+
     def logits(
         self, features: Float[Tensor, "batch time features"]
     ) -> Float[Tensor, "batch time vocab"]:
         """Return the logits of the next token."""
+        return functional.linear(features, *self.output_layer)
 
     def forward(
         self, inputs: Int[Tensor, "batch time"], state: State

@@ -92,12 +92,10 @@ class StackedLanguageModel(NeuralLanguageModel):
         dropped: Tensor = self.drop_outputs(features.transpose(0, 1))
         return dropped.transpose(0, 1)
 
-    def logits(
-        self, features: Float[Tensor, "batch time features"]
-    ) -> Float[Tensor, "batch time vocab"]:
-        """Return U h⁽ᵗ⁾ + b₂ for every step; U is the embedding where weights are tied."""
-        weight = self.embedding.weight if self.U is None else self.U
-        return functional.linear(features, weight, self.b_2)
+    @property
+    def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
+        """U and b₂ of the logits U h⁽ᵗ⁾ + b₂; U is the embedding where weights are tied."""
+        return self.embedding.weight if self.U is None else self.U, self.b_2
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros, or the learned start, for every layer."""

@@ -7,6 +7,7 @@ import torch
 
 from rnnlm.config import Experiment
 from rnnlm.errors import ConfigError
+from rnnlm.kernels.cross_entropy import LOGITS_AT_ONCE
 from rnnlm.models import build
 from rnnlm.tokens import TokenArrays
 
@@ -15,8 +16,8 @@ COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
 """Of each weight: itself, its gradient, and the moments of the optimizer."""
 ACTIVATIONS = {"simple": 6, "lstm": 14, "gru": 14, "mogrifier": 38, "mingru": 32}
 """Numbers per step, lane and hidden feature of a layer, backward pass included; as measured."""
-LOGITS = 5
-"""Numbers per step, lane and vocabulary entry: logits, their logarithm, gradients of both."""
+LOGITS = 4
+"""Numbers per logit of those that are held at once."""
 
 
 def training_bytes(
@@ -36,7 +37,8 @@ def training_bytes(
     copies = COPIES[training.optimizer] + (training.averaging != "none")
     time = longest if training.feed == "documents" else min(training.bptt, longest)
     features = model.embedding_size + ACTIVATIONS[model.architecture] * sum(model.layer_sizes)
-    activations = training.batch_size * time * (features + LOGITS * vocab_size)
+    steps = training.batch_size * time
+    activations = steps * features + LOGITS * min(steps * vocab_size, LOGITS_AT_ONCE)
     weights = copies * parameters
     if device.type == "cpu":
         return BYTES * (weights * training.processes + activations)

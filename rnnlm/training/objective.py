@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rnnlm.batching import Window
+from rnnlm.kernels import linear_cross_entropy
 from rnnlm.models import NeuralLanguageModel, State
 
 if TYPE_CHECKING:
     from rnnlm.config import TrainingConfig
-
-_NOT_COUNTED = -100
 
 
 class Objective(NamedTuple):
@@ -57,18 +55,12 @@ def objective(
     with torch.autocast(window.inputs.device.type, precision, enabled=reduced):
         features, state = model.features(window.inputs, state)
         dropped = model.drop(features)
-        logits = model.logits(dropped)
-    flat = logits.float().flatten(0, 1)
-    targets = window.targets.masked_fill(~window.mask, _NOT_COUNTED).flatten()
-    nll_nats = functional.cross_entropy(flat, targets, ignore_index=_NOT_COUNTED, reduction="sum")
-    total = nll_nats
-    if config.label_smoothing:
-        total = functional.cross_entropy(
-            flat,
-            targets,
-            ignore_index=_NOT_COUNTED,
-            reduction="sum",
-            label_smoothing=config.label_smoothing,
+        total, nll_nats = linear_cross_entropy(
+            dropped.flatten(0, 1),
+            *model.output_layer,
+            window.targets.flatten(),
+            window.mask.flatten(),
+            config.label_smoothing,
         )
     loss = total / tokens
     counted = window.mask[:, :, None]
@@ -78,4 +70,4 @@ def objective(
     if config.temporal_penalty:
         squares = features.float().diff(dim=1).square() * counted[:, 1:]
         loss = loss + config.temporal_penalty * squares.mean(dim=2).sum() / tokens
-    return Objective(loss, nll_nats.detach(), state)
+    return Objective(loss, nll_nats, state)

@@ -44,7 +44,7 @@ def objective_of(model: NeuralLanguageModel, window: Window, **settings: Any) ->
 def test_the_loss_is_the_mean_surprise_of_the_targets_that_count(model: NeuralLanguageModel):
     window = window_of([5, 2, 1], 5)
     logits, _ = model(window.inputs, model.initial_state(3))
-    chosen = torch.log_softmax(logits.float(), -1).gather(-1, window.targets[..., None])[..., 0]
+    chosen = torch.log_softmax(logits, -1).gather(-1, window.targets[..., None])[..., 0]
     result = objective_of(model, window)
     torch.testing.assert_close(result.loss, -(chosen[window.mask]).mean())
     torch.testing.assert_close(result.nll_nats, -(chosen[window.mask]).sum().detach())
@@ -67,7 +67,7 @@ def test_smoothing_is_in_the_loss_and_not_in_the_reported_nats(model: NeuralLang
     window = window_of([4], 4)
     plain, smooth = objective_of(model, window), objective_of(model, window, label_smoothing=0.1)
     logits, _ = model(window.inputs, model.initial_state(1))
-    uniform = -torch.log_softmax(logits.float(), -1).mean(-1).mean()
+    uniform = -torch.log_softmax(logits, -1).mean(-1).mean()
     torch.testing.assert_close(smooth.loss, 0.9 * plain.loss + 0.1 * uniform)
     assert smooth.nll_nats == plain.nll_nats
 
@@ -77,10 +77,10 @@ def test_penalties_are_the_mean_squares_of_outputs_and_of_their_change(model: Ne
     plain = objective_of(model, window).loss
     features, _ = model.features(window.inputs, model.initial_state(2))
     activation = objective_of(model, window, activation_penalty=2.0).loss - plain
-    torch.testing.assert_close(activation, 2.0 * features.float().square().mean())
+    torch.testing.assert_close(activation, 2.0 * features.square().mean())
     temporal = objective_of(model, window, temporal_penalty=3.0).loss - plain
     change = features[:, 1:] - features[:, :-1]
-    torch.testing.assert_close(temporal, 3.0 * change.float().square().mean(2).sum() / 8)
+    torch.testing.assert_close(temporal, 3.0 * change.square().mean(2).sum() / 8)
 
 
 def test_padding_is_not_penalised(model: NeuralLanguageModel):

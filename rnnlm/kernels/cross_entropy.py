@@ -1,0 +1,102 @@
+"""The output layer and its loss in one: logits are never held for all steps at once.
+
+A word model's logits are its largest tensor by far: thousands of steps times tens of thousands of
+words, and as much again for their logarithms and gradients. Here one piece of the steps at a time
+goes the whole way: logits, loss, and, while they are still in the cache, the gradients
+
+    ∂J/∂logits = softmax(logits) − y,   y = (1 − ε) · one-hot + ε / |V|
+
+and from these the products for features and weights, which the backward pass only has to scale.
+
+Source: the gradient of the softmax, Bridle 1990; label smoothing ε, Szegedy et al. 2016; computing
+gradients piece by piece in the forward pass, Hsu et al. 2024 (Liger kernels).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnnlm.kernels.autocast import products_dtype
+
+LOGITS_AT_ONCE = 1 << 23
+"""Logits of a piece: 32 megabytes."""
+
+
+def linear_cross_entropy(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    counts: Tensor,
+    smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Return −Σ log ŷ of the targets that count; differentiable once, in the first three.
+
+    Args:
+        features: (rows, size).
+        weight: (vocab, size).
+        bias: (vocab,).
+        targets: Ids, shape (rows,).
+        counts: True where a target counts, shape (rows,).
+        smoothing: ε.
+
+    Returns:
+        The loss, smoothed; and the nats without smoothing, which have no gradient.
+    """
+    products = products_dtype(weight)
+    with torch.autocast(weight.device.type, enabled=False):
+        sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            features, weight, bias, targets, counts, smoothing, products
+        )
+    return sums
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        counts: Tensor,
+        smoothing: float,
+        products: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        learns = any(ctx.needs_input_grad[:3])
+        factors, matrix, offsets = (part.to(products) for part in (features, weight, bias))
+        gradients = tuple(map(torch.zeros_like, (features, weight, bias))) if learns else ()
+        loss, nll_nats = weight.new_zeros(()), weight.new_zeros(())
+        at_once = max(1, LOGITS_AT_ONCE // len(weight))
+        for start in range(0, len(features), at_once):
+            rows = slice(start, start + at_once)
+            logits = torch.addmm(offsets, factors[rows], matrix.t()).to(weight.dtype)
+            whole = logits.logsumexp(dim=1, keepdim=True)
+            wanted, counted = targets[rows, None], counts[rows, None]
+            nats = (whole - logits.gather(1, wanted)) * counted
+            nll_nats += nats.sum()
+            if smoothing:
+                even = (whole - logits.mean(dim=1, keepdim=True)) * counted
+                nats = (1.0 - smoothing) * nats + smoothing * even
+            loss += nats.sum()
+            if learns:
+                grads = logits.sub_(whole).exp_()
+                if smoothing:
+                    grads -= smoothing / len(weight)
+                grads.scatter_add_(1, wanted, torch.full_like(whole, smoothing - 1.0))
+                grads *= counted
+                rounded = grads.to(products)
+                gradients[0][rows] = torch.mm(rounded, matrix)
+                gradients[1].add_(torch.mm(rounded.t(), factors[rows]))
+                gradients[2].add_(grads.sum(dim=0))
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(nll_nats)
+        return loss, nll_nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, bias = (part * grad_loss for part in ctx.saved_tensors)
+        return features, weight, bias, None, None, None, None
