@@ -10,7 +10,7 @@ where orthogonalise replaces all singular values by about 1, by five steps of
     X ← a X + (b A + c A²) X,    A = X Xᵀ,    (a, b, c) = (3.4445, −4.7750, 2.0315)
 
 Factor 0.2 √max makes an update as large as one of AdamW, so that both take one learning rate.
-`torch.optim.Muon` computes in bfloat16 throughout, which a CPU without it does many times slower.
+`torch.optim.Muon` computes in bfloat16 always, which a CPU without it does many times slower.
 
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor,
 Liu et al. 2025, "Muon is scalable for LLM training".
@@ -41,8 +41,17 @@ class Muon(torch.optim.AdamW):
     A group is a dict with `params`, and for matrices `orthogonal = True`.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
-        """Keep the groups; momenta are made at the first step."""
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], lr: float, products: torch.dtype = torch.float32
+    ) -> None:
+        """Keep the groups; momenta are made at the first step.
+
+        Args:
+            groups: Parameters; see above.
+            lr: Learning rate of all of them.
+            products: Precision of the products that orthogonalise, float32 or bfloat16.
+        """
+        self._products = products
         marked = [{"orthogonal": False, "momentum": MOMENTUM, **group} for group in groups]
         super().__init__(marked, lr=lr, fused=True)
 
@@ -68,20 +77,28 @@ class Muon(torch.optim.AdamW):
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(weight)
         average = state["exp_avg"].lerp_(gradient, 1.0 - group["momentum"])
-        update = orthogonalise(gradient.lerp(average, group["momentum"]))
+        update = orthogonalise(gradient.lerp(average, group["momentum"]), self._products)
         size = _UPDATE_SIZE * math.sqrt(max(weight.shape))
         weight.mul_(1.0 - group["lr"] * group["weight_decay"])
         weight.add_(update, alpha=-group["lr"] * size)
 
 
-def orthogonalise(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Return the matrix with its singular values brought to between about 0.7 and 1.2.
-
-    All that multiplies X is a polynomial in A, so the steps are taken on A alone, which is as small
-    as the matrix's shorter side, and their product is applied to X once.
-    """
+def orthogonalise(
+    matrix: Float[Tensor, "rows columns"], products: torch.dtype = torch.float32
+) -> Float[Tensor, "rows columns"]:
+    """Return the matrix with its singular values brought to between about 0.7 and 1.2."""
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + _TINY)
+    orthogonal = _by_gram(x) if products == torch.float32 else _by_steps(x.to(products))
+    turned = orthogonal if matrix.shape[0] <= matrix.shape[1] else orthogonal.T
+    return turned.to(matrix.dtype)
+
+
+def _by_gram(x: Float[Tensor, "side length"]) -> Float[Tensor, "side length"]:
+    """Take all steps on A, which is small, and apply their product to X once.
+
+    All that multiplies X is a polynomial in A. Fewest operations, but rounding errors grow.
+    """
     gram = x @ x.T
     product = _polynomial(gram)
     polynomial = product
@@ -89,8 +106,14 @@ def orthogonalise(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows 
         gram = polynomial @ gram @ polynomial
         polynomial = _polynomial(gram)
         product = polynomial @ product
-    orthogonal: Tensor = product @ x
-    return orthogonal if matrix.shape[0] <= matrix.shape[1] else orthogonal.T
+    return product @ x
+
+
+def _by_steps(x: Float[Tensor, "side length"]) -> Float[Tensor, "side length"]:
+    """Take the steps on X itself: whatever is rounded, the next step brings near again."""
+    for _ in range(STEPS):
+        x = _polynomial(x @ x.T) @ x
+    return x
 
 
 def _polynomial(gram: Float[Tensor, "side side"]) -> Float[Tensor, "side side"]:

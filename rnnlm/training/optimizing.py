@@ -20,10 +20,13 @@ SMALLEST_SIDE = 16
 """Of a matrix that Muon takes; a convolution's few columns are no directions of features."""
 
 
-def optimizer_of(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def optimizer_of(
+    model: nn.Module, config: TrainingConfig, precision: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
     """Return the optimizer that the config names; it decays matrices and leaves biases alone.
 
-    Muon takes the layers' matrices and leaves embedding and output matrix to AdamW.
+    Muon takes the layers' matrices and leaves embedding and output matrix to AdamW; its products
+    are computed in `precision`.
 
     Source: AdamW, Loshchilov and Hutter 2019; Adam, Kingma and Ba 2015; Muon, see its module.
     """
@@ -39,7 +42,7 @@ def optimizer_of(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimi
         groups[0]["params"] = [p for p in matrices if id(p) not in inner]
         decay = config.weight_decay
         groups.append({"params": orthogonal, "weight_decay": decay, "orthogonal": True})
-        return Muon(groups, lr=config.learning_rate)
+        return Muon(groups, config.learning_rate, precision)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW

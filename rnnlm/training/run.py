@@ -80,7 +80,7 @@ class TrainingRun:
         self.model = model.to(self.device)
         self.run = Run(
             self.model,
-            optimizer_of(self.model, self.config),
+            optimizer_of(self.model, self.config, self.precision),
             WeightAverage(self.model, self.config),
             None,
             Position(),

@@ -10,11 +10,13 @@ from rnnlm.training.muon import MOMENTUM, Muon, orthogonalise
 from rnnlm.training.optimizing import optimizer_of
 
 
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 8), (40, 12), (12, 40)])
-def test_all_directions_count_alike(shape: tuple[int, int]):
+def test_all_directions_count_alike(shape: tuple[int, int], products: torch.dtype):
     matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    result = orthogonalise(matrix)
+    result = orthogonalise(matrix, products)
+    assert result.dtype == torch.float32
     values = torch.linalg.svdvals(result)
     assert values.min() > 0.5
     assert values.max() < 1.3
