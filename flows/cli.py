@@ -245,7 +245,7 @@ def evaluate(
     """Score a model on its test split, or on any text."""
     from flows import console, home, registry, scoring  # noqa: PLC0415
 
-    adaptation = scoring.adaptation(dynamic, rate, decay, cache, weight, flatness)
+    adaptation = scoring.choose_adaptation(dynamic, rate, decay, cache, weight, flatness)
     here = home.current()
     version = registry.resolve(here, model)
     with reporting() as reporter:

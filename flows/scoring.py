@@ -51,7 +51,7 @@ class Scored:
         return figures_beside(self.evaluation, self.beside)
 
 
-def adaptation(
+def choose_adaptation(
     dynamic: bool,
     rate: float | None,
     decay: float | None,
@@ -70,7 +70,7 @@ def adaptation(
     for settings, way, is_asked in ((of_dynamic, "dynamic", dynamic), (of_cache, "cache", cache)):
         for name, value in settings.items():
             if value is not None and not is_asked:
-                raise ConfigError(f"--{name} is a setting of --{way}; give that too")
+                raise ConfigError(f"--{name} is a setting of --{way}, which is not given")
     if dynamic:
         return Dynamic(**{k: v for k, v in of_dynamic.items() if v is not None})
     if cache:

@@ -47,7 +47,10 @@ class Window:
     tokens: int
 
     def to(self, device: torch.device) -> "Window":
-        """Return the window on a device, its ids as 64-bit integers; a GPU is not waited for."""
+        """Return the window on a device, its ids as 64-bit integers; a GPU is not waited for.
+
+        `documents` stays where it is: it is for bookkeeping.
+        """
 
         def there(tensor: Tensor) -> Tensor:
             if device.type == "cuda":

@@ -1,7 +1,7 @@
 """Models on disk: one safetensors file with weights, config and tokenizer. No pickled objects.
 
 The file's JSON header carries the experiment, the tokenizer and a few facts, so that one file is
-all it takes to generate. A training position adds optimizer, random generator and carried state.
+all it takes to generate. A training position adds optimizer, averaged weights and carried state.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Where training computes, and in which numbers."""
+"""Where training and scoring compute, and in which numbers."""
 
 import torch
 

@@ -8,7 +8,7 @@
     ├── TokenizerError       text that a vocabulary cannot express
     ├── DatasetError         token shards that are missing, torn or of another schema
     ├── CheckpointError      a checkpoint that is missing, cut short, or of another model
-    ├── DivergenceError      training that ran into NaN or infinity
+    ├── DivergenceError      training whose loss explodes or rises
     ├── GenerationError      a request for texts that cannot be met
     ├── RegistryError        a model, version or alias that the registry does not hold
     └── StorageError         a disk that is full, a folder that cannot be written
@@ -51,7 +51,7 @@ class CheckpointError(RnnlmError):
 
 
 class DivergenceError(RnnlmError):
-    """Training that left the range of finite numbers."""
+    """Training whose loss explodes or rises, at lower rates too."""
 
 
 class GenerationError(RnnlmError):

@@ -1,5 +1,7 @@
 """The recurrent layers' own time loops: what `nn.LSTM` computes on a CPU, in less time.
 
+And the output layer's loss, in less memory (see `cross_entropy`).
+
 A layer is one function from the input product of all time steps, biases included, to the outputs.
 The caller makes that product at once for the whole window, or looks it up in a table where the
 inputs are one-hot: `embedding(ids, W @ E.T + b)` for the first layer of a language model. Backward

@@ -48,7 +48,7 @@ def linear_cross_entropy(
     products = products_dtype(weight)
     with torch.autocast(weight.device.type, enabled=False):
         sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features, weight, bias, targets, counts, smoothing, products
+            features, weight, bias, targets, counts, smoothing, products, torch.is_grad_enabled()
         )
     return sums
 
@@ -64,8 +64,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         counts: Tensor,
         smoothing: float,
         products: torch.dtype,
+        learns: bool,
     ) -> tuple[Tensor, Tensor]:
-        learns = any(ctx.needs_input_grad[:3])
         factors, matrix, offsets = (part.to(products) for part in (features, weight, bias))
         gradients = tuple(map(torch.zeros_like, (features, weight, bias))) if learns else ()
         loss, nll_nats = weight.new_zeros(()), weight.new_zeros(())
@@ -74,11 +74,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + at_once)
             logits = torch.addmm(offsets, factors[rows], matrix.t()).to(weight.dtype)
             whole = logits.logsumexp(dim=1, keepdim=True)
-            wanted, counted = targets[rows, None], counts[rows, None]
-            nats = (whole - logits.gather(1, wanted)) * counted
+            wanted, left_out = targets[rows, None], ~counts[rows, None]
+            nats = (whole - logits.gather(1, wanted)).masked_fill_(left_out, 0.0)
             nll_nats += nats.sum()
             if smoothing:
-                even = (whole - logits.mean(dim=1, keepdim=True)) * counted
+                even = (whole - logits.mean(dim=1, keepdim=True)).masked_fill_(left_out, 0.0)
                 nats = (1.0 - smoothing) * nats + smoothing * even
             loss += nats.sum()
             if learns:
@@ -86,7 +86,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if smoothing:
                     grads -= smoothing / len(weight)
                 grads.scatter_add_(1, wanted, torch.full_like(whole, smoothing - 1.0))
-                grads *= counted
+                grads.masked_fill_(left_out, 0.0)
                 rounded = grads.to(products)
                 gradients[0][rows] = torch.mm(rounded, matrix)
                 gradients[1].add_(torch.mm(rounded.t(), factors[rows]))
@@ -99,4 +99,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, bias = (part * grad_loss for part in ctx.saved_tensors)
-        return features, weight, bias, None, None, None, None
+        return features, weight, bias, None, None, None, None, None

@@ -8,9 +8,9 @@ from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
+from rnnlm.training import position as positions
 from rnnlm.training.counting import count
 from rnnlm.training.launch import is_launched, launch
-from rnnlm.training.position import Position
 from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
 
 
@@ -53,10 +53,12 @@ def train(
             exception it raises saves the position and passes through.
 
     Raises:
-        ConfigError: The model cannot fit into memory, or the device is not there.
+        ConfigError: The model cannot fit into memory, the batch is larger than the corpus, or the
+            device is not there.
         DatasetError: There are no shards.
-        CheckpointError: The position in `out` is torn or of another model.
-        DivergenceError: The loss exploded again and again.
+        CheckpointError: The position in `out` is torn, or of another model, vocabulary or way of
+            training.
+        DivergenceError: The loss exploded, or rose and stayed up, again and again.
         StorageError: A checkpoint cannot be written.
     """
     best = out / BEST_FILE
@@ -64,7 +66,7 @@ def train(
         position = count(tokens_uri, experiment, best, on_progress)
     elif experiment.training.processes > 1 and not is_launched():
         launch(tokens_uri, experiment, out, on_progress)
-        position = Position(**checkpoint.load_tensors(out / LAST_FILE)[1])
+        position = positions.read(out / LAST_FILE)
     else:
         position = TrainingRun(tokens_uri, experiment, out, on_progress).loop()
     return TrainedModel(

@@ -7,7 +7,9 @@ from rnnlm.training.position import Position
 EXPLOSION = 3.0
 """A step's loss so many times that of a uniform guess is divergence."""
 RISE = 0.2
-"""So is a mean over recent steps that is above its lowest by this share of a uniform guess."""
+"""So is a validation that is worse than the best by this share of a uniform guess, while the mean
+training loss of recent steps is above its lowest by as much. Either alone is not: a model that
+learns its text by heart does worse on others, and a text may change."""
 RECENT_STEPS = 50
 """About what the mean over recent steps remembers."""
 
@@ -16,7 +18,7 @@ class DivergedError(Exception):
     """The loss or the gradient left the range that training can go on from."""
 
 
-def watch(
+def watch_step(
     position: Position, step: int, nats: float, gradient_norm: float, uniform_nats: float
 ) -> None:
     """Take in the loss of a step.
@@ -29,23 +31,37 @@ def watch(
         uniform_nats: The loss of a uniform guess.
 
     Raises:
-        DivergedError: It is no number, or far too high, or the steps before it were.
+        DivergedError: It is no number, or far too high.
     """
-    said = f"{step:,}: {nats:.4g} nats per token, gradient norm {gradient_norm:.4g}"
     if not (nats < EXPLOSION * uniform_nats and math.isfinite(gradient_norm)):
-        raise DivergedError(said)
+        raise DivergedError(
+            f"{step:,}: {nats:.4g} nats per token, gradient norm {gradient_norm:.4g}"
+        )
     position.recent_nats += max(1 / step, 1 / RECENT_STEPS) * (nats - position.recent_nats)
     if step >= RECENT_STEPS:
         position.lowest_recent_nats = min(position.lowest_recent_nats, position.recent_nats)
-        if _rise(position) > RISE * uniform_nats:
-            raise DivergedError(f"{said}, lately {_rise(position):.2g} above its lowest")
+
+
+def watch_validation(
+    position: Position, nats: float, best_nats: float, uniform_nats: float
+) -> None:
+    """Compare a validation with the best, both in nats per token.
+
+    Raises:
+        DivergedError: The model forgets what it had learnt.
+    """
+    if min(nats - best_nats, _rise(position)) > RISE * uniform_nats:
+        raise DivergedError(
+            f"{position.step:,}: {nats:.4g} nats per token of the validation split, best was "
+            f"{best_nats:.4g}"
+        )
 
 
 def is_good(position: Position, validation_nats: float, uniform_nats: float) -> bool:
     """Return whether a position is one to return to after a divergence.
 
     Args:
-        position: Just validated.
+        position: Just validated, as the best so far.
         validation_nats: Per token.
         uniform_nats: The loss of a uniform guess.
     """

@@ -99,7 +99,7 @@ def _cause(said: list[str]) -> str:
     kills = (re.search(r"exitcode *: -(?!15\b)(\d+)", line) for line in said)  # torchrun sends 15
     if kill := next(filter(None, kills), None):
         return f"one was killed by {signal.Signals(int(kill[1])).name}"
-    errors = (re.search(r"[\w.]+Error: .+", line) for line in said)
-    if error := next(filter(None, errors), None):
+    raised = (re.search(r"[\w.]+Error: .+", line) for line in said)
+    if error := next(filter(None, raised), None):
         return error[0]
     return next(filter(str.strip, reversed(said)), "nothing said")

@@ -16,6 +16,8 @@ COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
 """Of each weight: itself, its gradient, and the moments of the optimizer."""
 ACTIVATIONS = {"simple": 6, "lstm": 14, "gru": 14, "mogrifier": 38, "mingru": 32}
 """Numbers per step, lane and hidden feature of a layer, backward pass included; as measured."""
+OUTPUT_MATRICES = 3
+"""Copies of the output layer's matrix that its gradient takes beside its own."""
 LOGITS = 4
 """Numbers per logit of those that are held at once."""
 
@@ -34,12 +36,12 @@ def training_bytes(
     model, training = experiment.model, experiment.training
     with torch.device("meta"):
         parameters = build(model, vocab_size).parameter_count
-    copies = COPIES[training.optimizer] + (training.averaging != "none")
+    copies = COPIES[training.optimizer] + (training.momentum > 0) + (training.averaging != "none")
     time = longest if training.feed == "documents" else min(training.bptt, longest)
     features = model.embedding_size + ACTIVATIONS[model.architecture] * sum(model.layer_sizes)
     steps = training.batch_size * time
     activations = steps * features + LOGITS * min(steps * vocab_size, LOGITS_AT_ONCE)
-    weights = copies * parameters
+    weights = copies * parameters + OUTPUT_MATRICES * vocab_size * model.layer_sizes[-1]
     if device.type == "cpu":
         return BYTES * (weights * training.processes + activations)
     return BYTES * (weights + activations // training.processes)
@@ -79,8 +81,12 @@ def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
             setting = f"training.feed = 'stream' with training.batch_size = {batch_size}"
             yield setting, _with(experiment, feed="stream", batch_size=batch_size)
     for hidden_size in _halves(model.hidden_size, 1):
-        shrunk = model.model_copy(update={"hidden_size": hidden_size})
-        yield f"model.hidden_size = {hidden_size}", experiment.model_copy(update={"model": shrunk})
+        setting, sizes = f"model.hidden_size = {hidden_size}", {"hidden_size": hidden_size}
+        if model.tie_weights and model.last_size is None:
+            setting = f"model.hidden_size = model.embedding_size = {hidden_size}"
+            sizes["embedding_size"] = hidden_size
+        shrunk = model.model_copy(update=sizes)
+        yield setting, experiment.model_copy(update={"model": shrunk})
 
 
 def _halves(size: int, smallest: int) -> Iterator[int]:

@@ -22,6 +22,10 @@ MAY_CHANGE = ("device", "processes")
 """Settings that a run may go on with others."""
 
 
+NO_BEST = (math.inf, math.inf, 0, "")
+"""`Position.best` before the first validation, and where its file is another's."""
+
+
 @dataclass
 class Position:
     """The numbers of a run; all are saved. Mutated by the loop.
@@ -68,10 +72,24 @@ class Position:
     recoveries: int = 0
     averaged_steps: int = 0
 
-    def forget_best(self) -> None:
-        """Take the next validation for the best."""
-        self.best_nll_nats = self.best_bits_per_character = math.inf
-        self.best_step, self.best_digest = 0, ""
+    @property
+    def best(self) -> tuple[float, float, int, str]:
+        """All that is known of the best checkpoint; it lies in a file of its own."""
+        return (
+            self.best_nll_nats,
+            self.best_bits_per_character,
+            self.best_step,
+            self.best_digest,
+        )
+
+    @best.setter
+    def best(self, best: tuple[float, float, int, str]) -> None:
+        (
+            self.best_nll_nats,
+            self.best_bits_per_character,
+            self.best_step,
+            self.best_digest,
+        ) = best
 
 
 @dataclass

@@ -28,13 +28,13 @@ from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
-from rnnlm.training.divergence import DivergedError, is_good, watch
+from rnnlm.training.divergence import DivergedError, is_good, watch_step, watch_validation
 from rnnlm.training.group import Group, join
 from rnnlm.training.history import History
 from rnnlm.training.memory import check_memory
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
-from rnnlm.training.position import Position, Run
+from rnnlm.training.position import NO_BEST, Position, Run
 
 BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
@@ -117,6 +117,8 @@ class TrainingRun:
                 self._epoch()
             except DivergedError as error:
                 self._recover(str(error))
+        if not self.position.best_step:  # diverged, and no time was left to go on
+            self._validate()
         self._save(LAST_FILE)
         if self.group.leads:
             (self.out / GOOD_FILE).unlink(missing_ok=True)
@@ -194,7 +196,7 @@ class TrainingRun:
         first = position.step - len(self.losses) + 1
         for step, (nll, norm, tokens) in enumerate(self.losses, start=first):
             nll_nats, self.gradient_norm = nll.item(), norm.item()
-            watch(position, step, nll_nats / tokens, self.gradient_norm, self.uniform_nats)
+            watch_step(position, step, nll_nats / tokens, self.gradient_norm, self.uniform_nats)
             position.interval_nll_nats += nll_nats
             position.interval_tokens += tokens
         self.losses.clear()
@@ -205,15 +207,16 @@ class TrainingRun:
         recoveries, seconds = self.position.recoveries + 1, self.position.seconds
         if recoveries > self.config.recoveries:
             raise DivergenceError(
-                f"training diverged at step {what} (expected finite numbers, below a few times a "
-                f"uniform guess), also after {recoveries - 1} returns to a lower rate; lower "
-                f"training.learning_rate ({self.config.learning_rate:g}) or training.gradient_clip"
+                f"training diverged at step {what} (expected a loss that falls), also after "
+                f"{recoveries - 1} returns to a lower rate; lower training.learning_rate "
+                f"({self.config.learning_rate:g}) or training.gradient_clip"
             )
         rate_factor = self.position.rate_factor * RECOVERY_FACTOR
+        best = self.position.best
         self._load(GOOD_FILE)
         position = self.position
         position.recoveries, position.rate_factor = recoveries, rate_factor
-        position.seconds = seconds
+        position.seconds, position.best = seconds, best
         self._save(LAST_FILE)
         note = f"diverged at step {what}; on from step {position.step} at ×{rate_factor:g}"
         self._tell(note=note)
@@ -262,6 +265,8 @@ class TrainingRun:
             score = evaluate(self.model, self.validation_split).score
             self.validation_seconds += time.monotonic() - began
             nll_nats = self.group.agree(score.nll_nats, device=self.device)[0]
+            best_nats = position.best_nll_nats / score.tokens
+            watch_validation(position, nll_nats / score.tokens, best_nats, self.uniform_nats)
             if nll_nats < position.best_nll_nats:
                 position.best_nll_nats = nll_nats
                 position.best_bits_per_character = score.bits_per_character
@@ -364,7 +369,7 @@ class TrainingRun:
             if is_same or not position.best_step or _is_later(best, position):
                 self._load(LAST_FILE)
                 if not is_same:
-                    self.position.forget_best()
+                    self.position.best = NO_BEST
                 return
             self._tell(note=f"{BEST_FILE} is gone or was changed: from the beginning")
         if self.group.leads:

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from rnnlm.errors import ConfigError
 from rnnlm.evaluation import (
     Cache,
     Dynamic,
+    adaptive,
     evaluate,
     evaluate_dynamically,
     evaluate_with_cache,
@@ -46,10 +48,20 @@ def test_a_rate_of_zero_learns_nothing(model: NeuralLanguageModel):
     )
 
 
-def test_letters_that_training_never_showed_take_no_leaps(model: NeuralLanguageModel):
-    assert "m" not in "the dog sat on a cat. "
-    plain, adapted = evaluate(model, ARRAYS), evaluate_dynamically(model, ARRAYS, TRAIN)
-    assert adapted.score.nll_nats < plain.score.nll_nats
+def test_letters_that_training_never_showed_take_no_leaps(monkeypatch: pytest.MonkeyPatch):
+    tokenizer = CharacterTokenizer("".join(TEXTS) + "äöü")
+    built: Any = build(tiny_experiment().model, tokenizer.vocab_size)
+    text = dataset.from_texts(tokenizer, ["äöü the cat. öäü a dog. üäö " * 20])
+    train = dataset.from_texts(tokenizer, ["the dog sat on a cat. " * 10])
+    seen: list[float] = []
+    built.register_forward_pre_hook(
+        lambda model, _: seen.append(model.embedding.weight.abs().max().item())
+    )
+    evaluate_dynamically(built, text, train)
+    assert max(seen) < 1.5 * seen[0]
+    monkeypatch.setattr(adaptive, "SMALLEST_GRADIENT", 1e-12)
+    evaluate_dynamically(built, text, train)
+    assert max(seen) > 100 * seen[0]  # the test can tell
 
 
 def test_a_learned_start_can_be_adapted():

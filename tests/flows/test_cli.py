@@ -181,7 +181,10 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
     [
         (["train", "nowhere.txt"], "no file nowhere.txt"),
         (["evaluate", "tiny", "--dynamic", "--cache", "9"], "choose one"),
-        (["evaluate", "tiny", "--cache", "9", "--rate", "1"], "--rate is a setting of --dynamic"),
+        (
+            ["evaluate", "tiny", "--cache", "9", "--rate", "1"],
+            "--rate is a setting of --dynamic, which",
+        ),
         (["train", "nowhere.toml"], "cannot read config nowhere.toml"),
         (["train", "empty"], "is a directory without files"),
         (["train", "empty.txt"], r"empty \(0 bytes"),

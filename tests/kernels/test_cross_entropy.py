@@ -56,6 +56,15 @@ def test_gradients_are_the_derivatives():
     )
 
 
+def test_what_does_not_count_may_be_no_number():
+    leaves, targets, counts = arguments()
+    with torch.no_grad():
+        leaves[0][~counts] = torch.nan
+    loss, nats = linear_cross_entropy(*leaves, targets, counts)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(nats)
+
+
 def test_products_in_bfloat16_stay_close():
     leaves, targets, counts = arguments(torch.float32)
     exact = linear_cross_entropy(*leaves, targets, counts)[0]
@@ -68,9 +77,10 @@ def test_products_in_bfloat16_stay_close():
         assert (one - two).norm() < 0.02 * two.norm()
 
 
-def test_no_gradient_is_made_where_none_is_wanted():
+def test_no_gradient_is_made_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch):
     leaves, targets, counts = arguments()
-    with torch.no_grad():
+    with torch.no_grad(), monkeypatch.context() as patch:
+        patch.setattr(torch, "mm", None)  # only gradients take it
         assert not linear_cross_entropy(*leaves, targets, counts)[0].requires_grad
     frozen = [leaf.detach() for leaf in leaves]
     frozen[2].requires_grad_()

@@ -11,6 +11,7 @@ from rnnlm.progress import Progress
 from rnnlm.training.api import train
 from rnnlm.training.group import Group
 from rnnlm.training.history import read_history
+from rnnlm.training.launch import _cause
 from rnnlm.training.run import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
 from tests.training.conftest import weights
@@ -25,6 +26,26 @@ def test_shares_are_every_lane_once():
     assert [len(share.fresh) for share in shares] == [1, 2, 2]
     assert [share.tokens for share in shares] == [5, 7, 3]
     assert [*shares[1].documents] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (["x", "ValueError: no luck", "  exitcode  : 1 (pid: 9)"], "ValueError: no luck"),
+        (
+            ["RuntimeError: lost the other", "exitcode  : -15 (pid: 8)", "exitcode : -9 (pid: 9)"],
+            "one was killed by SIGKILL",
+        ),
+        (
+            ["[rank1]: torch.OutOfMemoryError: CUDA out of memory"],
+            "torch.OutOfMemoryError: CUDA out of memory",
+        ),
+        (["something", " "], "something"),
+        ([], "nothing said"),
+    ],
+)
+def test_why_the_processes_ended_is_found_in_what_they_said(said: list[str], cause: str):
+    assert _cause(said) == cause
 
 
 def test_there_may_be_fewer_lanes_than_processes():

@@ -34,6 +34,20 @@ def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
     memory.check_memory(smaller, 5, TRAIN, CPU)
 
 
+def test_what_would_fit_a_tied_model_is_a_tied_model(monkeypatch: pytest.MonkeyPatch):
+    model = {"hidden_size": 4096, "embedding_size": 4096, "tie_weights": True}
+    training = {"batch_size": 1, "feed": "stream"}
+    experiment = tiny_experiment(model=model, training=training)
+    monkeypatch.setattr(memory, "_available", lambda device: 10_000_000)
+    with pytest.raises(
+        ConfigError, match=r"model\.hidden_size = model\.embedding_size = \d+ would fit"
+    ) as caught:
+        memory.check_memory(experiment, 5, TRAIN, CPU)
+    size = int(str(caught.value).split(" = ")[2].split()[0])
+    model |= {"hidden_size": size, "embedding_size": size}
+    memory.check_memory(tiny_experiment(model=model, training=training), 5, TRAIN, CPU)
+
+
 def test_the_estimate_grows_with_weights_batch_and_time():
     small = memory.training_bytes(tiny_experiment(), 5, 100, CPU)
     assert memory.training_bytes(tiny_experiment(model={"hidden_size": 64}), 5, 100, CPU) > small

@@ -24,6 +24,12 @@ def test_all_directions_count_alike(shape: tuple[int, int], products: torch.dtyp
     assert (inner > 0.5).all()
 
 
+def test_rounding_does_not_grow_from_step_to_step():
+    left, right = (torch.linalg.qr(torch.randn(64, 64)).Q for _ in range(2))
+    matrix = left @ torch.diag(torch.logspace(0, -3, 64)) @ right
+    assert torch.linalg.svdvals(orthogonalise(matrix, torch.bfloat16)).max() < 1.3
+
+
 def test_a_step_is_the_equations_in_the_docstring():
     weight = nn.Parameter(torch.randn(6, 4))
     before = weight.detach().clone()

@@ -19,8 +19,11 @@ from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.models import ARCHITECTURES
 from rnnlm.progress import Progress
+from rnnlm.training import run
 from rnnlm.training.api import train
+from rnnlm.training.divergence import DivergedError
 from rnnlm.training.history import read_history
+from rnnlm.training.position import Position
 from rnnlm.training.run import BEST_FILE, LAST_FILE
 from tests.conftest import ingest_text, lines, tiny_experiment
 from tests.training.conftest import weights
@@ -113,7 +116,9 @@ def test_resuming_equals_never_having_stopped(
 
         with pytest.raises(Stop):
             train(tokens_uri, experiment, tmp_path / "parts", interrupt)
-    parts = train(tokens_uri, experiment, tmp_path / "parts")
+    told: list[Progress] = []
+    parts = train(tokens_uri, experiment, tmp_path / "parts", told.append)
+    assert told[0].step == stops[-1] + 1
     assert parts.digest == whole.digest
     assert_same_future(tmp_path / "whole" / LAST_FILE, tmp_path / "parts" / LAST_FILE)
     timing = {"seconds", "train/tokens_per_second"}
@@ -235,16 +240,73 @@ def test_a_best_checkpoint_newer_than_the_position_is_written_again(
     experiment = tiny_experiment(training={"schedule": "plateau", "validations": 9})
     whole = train(tokens_uri, experiment, tmp_path / "whole")
     parts = tmp_path / "parts"
-    positions: list[bytes] = []
+    positions: dict[int, bytes] = {}
 
     def keep(progress: Progress) -> None:
         if progress.metrics.get("validation/nll_nats_per_token"):
-            positions.append((parts / LAST_FILE).read_bytes())
+            positions[progress.step] = (parts / LAST_FILE).read_bytes()
 
     train(tokens_uri, experiment, parts, keep)
-    for position in positions[:-1]:  # as if killed after the next best, before its position
+    for step, position in [*positions.items()][:-1]:  # as if killed after the next best
         (parts / LAST_FILE).write_bytes(position)
-        assert train(tokens_uri, experiment, parts).digest == whole.digest
+        told: list[Progress] = []
+        assert train(tokens_uri, experiment, parts, told.append).digest == whole.digest
+        assert told[0].step == step + 1
+
+
+def test_a_run_may_go_on_with_other_processors(tokens_uri: str, tmp_path: Path):
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 20:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tokens_uri, tiny_experiment(), tmp_path, interrupt)
+    told: list[Progress] = []
+    train(tokens_uri, tiny_experiment(training={"device": "auto"}), tmp_path, told.append)
+    assert told[0].step == 21
+
+
+@pytest.mark.parametrize("better_later", [True, False])
+def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
+    better_later: bool, tokens_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Positions after the first validation are taken for bad ones, and one step diverges."""
+    diverged: list[int] = []
+    watch_step = run.watch_step
+
+    def diverge_once(position: Position, step: int, *rest: float) -> None:
+        if step == 35 and not diverged:
+            diverged.append(step)
+            raise DivergedError("35: as told")
+        watch_step(position, step, *rest)
+
+    monkeypatch.setattr(run, "is_good", lambda position, *_: position.validations <= 1)
+    monkeypatch.setattr(run, "watch_step", diverge_once)
+    monkeypatch.setattr(run, "RECOVERY_FACTOR", 1.0 if better_later else 1e-9)
+    experiment = tiny_experiment(training={"validations": 9, "patience": 100})
+    model = train(tokens_uri, experiment, tmp_path)
+    rows = read_history(str(tmp_path))
+    assert diverged
+    assert rows[-1]["train/recoveries"] == 1
+    facts = checkpoint.load(Path(model.checkpoint)).facts
+    assert model.best_step == facts["step"]
+    assert model.validation_bits_per_character == facts["bits_per_character"]
+    assert better_later == (model.best_step > 35)
+    told: list[Progress] = []
+    assert train(tokens_uri, experiment, tmp_path, told.append) == model
+    assert not told
+
+
+def test_a_run_that_diverged_as_its_time_ended_still_leaves_a_checkpoint(
+    tokens_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def diverge(position: Position, step: int, *rest: float) -> None:
+        raise DivergedError(f"{step}: as told")
+
+    monkeypatch.setattr(run, "watch_step", diverge)
+    monkeypatch.setitem(run.LOOK_STEPS, "cpu", 16)  # as on a GPU
+    experiment = tiny_experiment(training={"budget": "0.000001 s", "recoveries": 9})
+    assert Path(train(tokens_uri, experiment, tmp_path).checkpoint).is_file()
 
 
 def test_a_torn_position_is_refused(tokens_uri: str, tmp_path: Path):
