@@ -8,7 +8,8 @@ the sides in turn within each repeat:
 - `nn.LSTM`: as PyTorch's examples/word_language_model trains, in 32-bit floats;
 - `nn.LSTM autocast`: the same under autocast to bfloat16;
 - `rnnlm`: this project's step; `rnnlm autocast`: the same under autocast to bfloat16. On a CPU
-  without bfloat16 instructions the last only emulates them, and is left out.
+  without bfloat16 instructions the last only emulates them, and is left out. Threads wait without
+  spinning, as the command line has them do; the other sides are slower so.
 
 GFLOP/s count the work of the dense model, alike for all sides: a multiplication and an addition per
 weight and token, forward once and backward twice. This project looks the first layer's input
@@ -195,7 +196,10 @@ def measure(
     for side in sides:
         pipes[side], theirs = spawn.Pipe()
         processes.append(spawn.Process(target=work, args=(side, size, device, threads, theirs)))
+        if side.startswith("rnnlm"):
+            os.environ["OMP_WAIT_POLICY"] = "passive"
         processes[-1].start()
+        os.environ.pop("OMP_WAIT_POLICY", None)
         theirs.close()
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     first_losses = {}
