@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rnnlm import checkpoint, dataset
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
-from rnnlm.devices import choose_device, choose_precision
+from rnnlm.devices import choose_device, choose_precision, fitting_threads
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.generation.engine import write_line
@@ -112,13 +112,14 @@ class TrainingRun:
 
     def loop(self) -> Position:
         """Train until the budget is spent or validation gets no better; return where it ended."""
-        while not self._is_over():
-            try:
-                self._epoch()
-            except DivergedError as error:
-                self._recover(str(error))
-        if not self.position.best_step:  # diverged, and no time was left to go on
-            self._validate()
+        with fitting_threads(self.model.config, self.device):
+            while not self._is_over():
+                try:
+                    self._epoch()
+                except DivergedError as error:
+                    self._recover(str(error))
+            if not self.position.best_step:  # diverged, and no time was left to go on
+                self._validate()
         self._save(LAST_FILE)
         if self.group.leads:
             (self.out / GOOD_FILE).unlink(missing_ok=True)
