@@ -175,7 +175,10 @@ def count(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedMod
     return Step(
         name="count",
         version=1,
-        ingredients={"tokens": tokens.digest},
+        ingredients={
+            "tokens": tokens.digest,
+            "validation_tokens": experiment.training.validation_tokens,
+        },
         result_type=TrainedModel,
         siblings=home.data / "baselines" / experiment.name,
     )

@@ -100,12 +100,22 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
 
 
 def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
-    """Return what a checkpoint was trained by and with.
+    """Return what a checkpoint was trained by and with; its tensors are not read.
 
     Raises:
         CheckpointError: The file is missing, cut short or of another format.
     """
-    return _described(path, _read(path)[1])
+    return _described(path, _read(path, with_tensors=False)[1])
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """Return the facts of a checkpoint; its tensors are not read.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    facts: dict[str, Any] = _read(path, with_tensors=False)[1]["facts"]
+    return facts
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -146,13 +156,14 @@ def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Token
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is cut short or no checkpoint ({error}); delete it and train again"

@@ -1,5 +1,7 @@
 """How the layers here answer autocast: products in its precision, everything else as it was."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,19 @@ def products_dtype(weight: Tensor) -> torch.dtype:
     """Return the precision in which to multiply by `weight`: autocast's, or else its own."""
     kind = weight.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+
+
+def apply(function: type[torch.autograd.Function], weight: Tensor, *arguments: Any) -> Any:
+    """Apply an autograd function outside autocast; its last argument is the products' precision.
+
+    Args:
+        function: What to apply.
+        weight: The matrix that decides the precision; not passed on by itself.
+        arguments: All but the last.
+    """
+    products = products_dtype(weight)
+    with torch.autocast(weight.device.type, enabled=False):
+        return function.apply(*arguments, products)  # type: ignore[no-untyped-call]
 
 
 def weight_gradient(grads: Tensor, states: Tensor, like: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnlm.kernels.autocast import products_dtype
+from rnnlm.kernels.autocast import apply
 
 LOGITS_AT_ONCE = 1 << 23
 """Logits of a piece: 32 megabytes."""
@@ -45,11 +45,8 @@ def linear_cross_entropy(
     Returns:
         The loss, smoothed; and the nats without smoothing, which have no gradient.
     """
-    products = products_dtype(weight)
-    with torch.autocast(weight.device.type, enabled=False):
-        sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features, weight, bias, targets, counts, smoothing, products, torch.is_grad_enabled()
-        )
+    given = features, weight, bias, targets, counts, smoothing, torch.is_grad_enabled()
+    sums: tuple[Tensor, Tensor] = apply(_LinearCrossEntropy, weight, *given)
     return sums
 
 
@@ -63,8 +60,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         counts: Tensor,
         smoothing: float,
-        products: torch.dtype,
         learns: bool,
+        products: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         factors, matrix, offsets = (part.to(products) for part in (features, weight, bias))
         gradients = tuple(map(torch.zeros_like, (features, weight, bias))) if learns else ()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnlm.kernels.autocast import products_dtype, weight_gradient
+from rnnlm.kernels.autocast import apply, weight_gradient
 
 
 def gru_layer(
@@ -32,11 +32,8 @@ def gru_layer(
     Returns:
         The outputs (time, batch, hidden), and h after the last step.
     """
-    products = products_dtype(weight)
-    with torch.autocast(projected.device.type, enabled=False):
-        outputs: tuple[Tensor, Tensor] = _GRU.apply(  # type: ignore[no-untyped-call]
-            projected.to(weight.dtype), weight, bias, hidden, products
-        )
+    given = projected.to(weight.dtype), weight, bias, hidden
+    outputs: tuple[Tensor, Tensor] = apply(_GRU, weight, *given)
     return outputs
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnlm.kernels import native
-from rnnlm.kernels.autocast import products_dtype, weight_gradient
+from rnnlm.kernels.autocast import apply, weight_gradient
 
 
 def lstm_layer(
@@ -25,11 +25,8 @@ def lstm_layer(
     Returns:
         The outputs (time, batch, hidden), and h and c after the last step.
     """
-    products = products_dtype(weight)
-    with torch.autocast(projected.device.type, enabled=False):
-        outputs: tuple[Tensor, Tensor, Tensor] = _LSTM.apply(  # type: ignore[no-untyped-call]
-            projected.to(weight.dtype), weight, hidden, cell, products
-        )
+    given = projected.to(weight.dtype), weight, hidden, cell
+    outputs: tuple[Tensor, Tensor, Tensor] = apply(_LSTM, weight, *given)
     return outputs
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnlm.kernels.autocast import products_dtype, weight_gradient
+from rnnlm.kernels.autocast import apply, weight_gradient
 
 Nonlinearity = Literal["sigmoid", "tanh"]
 
@@ -28,11 +28,8 @@ def simple_layer(
     Returns:
         The outputs (time, batch, hidden), and h after the last step.
     """
-    products = products_dtype(weight)
-    with torch.autocast(projected.device.type, enabled=False):
-        outputs: tuple[Tensor, Tensor] = _Simple.apply(  # type: ignore[no-untyped-call]
-            projected.to(weight.dtype), weight, hidden, nonlinearity, products
-        )
+    given = projected.to(weight.dtype), weight, hidden, nonlinearity
+    outputs: tuple[Tensor, Tensor] = apply(_Simple, weight, *given)
     return outputs
 
 

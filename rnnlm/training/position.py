@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -141,7 +142,10 @@ def read(path: Path) -> Position:
     Raises:
         CheckpointError: The file is torn, or holds no position.
     """
-    facts = checkpoint.load_tensors(path)[1]
+    return _position(path, checkpoint.load_facts(path))
+
+
+def _position(path: Path, facts: Mapping[str, Any]) -> Position:
     try:
         return Position(**facts)
     except TypeError as error:
@@ -178,8 +182,8 @@ def restore(path: Path, run: Run) -> None:
     Raises:
         CheckpointError: The file is torn, or of another model.
     """
-    run.position = read(path)
-    tensors = checkpoint.load_tensors(path)[0]
+    tensors, facts = checkpoint.load_tensors(path)
+    run.position = _position(path, facts)
     checkpoint.load_weights(run.model, tensors, path)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():

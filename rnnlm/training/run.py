@@ -385,6 +385,6 @@ def _is_later(best: Path, position: Position) -> bool:
     and write it again.
     """
     try:
-        return bool(checkpoint.load_tensors(best)[1]["step"] > position.step)
+        return bool(checkpoint.load_facts(best)["step"] > position.step)
     except CheckpointError:
         return False
