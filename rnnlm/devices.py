@@ -5,12 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
-from rnnlm.config import ModelConfig, TrainingConfig
+from rnnlm.config import TrainingConfig
 from rnnlm.errors import ConfigError
-from rnnlm.kernels import native_available
-
-LARGEST_ALONE = 512
-"""Features of a layer up to which a step's product is too small to share (docs/experiments.md)."""
 
 
 def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
@@ -51,19 +47,10 @@ def _computes_bf16(device: torch.device) -> bool:
 
 
 @contextmanager
-def fitting_threads(model: ModelConfig, device: torch.device) -> Iterator[None]:
-    """Compute on one thread within this context, where several would mostly wait for each other.
-
-    So it is on a CPU with layers that take one small product after the other. Torch's number of
-    threads is set, and afterwards as it was.
-    """
-    steps = model.architecture in ("simple", "gru", "mogrifier")
-    steps = steps or (model.architecture == "lstm" and not native_available())
-    if not (steps and device.type == "cpu" and max(model.layer_sizes) <= LARGEST_ALONE):
-        yield
-        return
+def one_thread(wanted: bool) -> Iterator[None]:
+    """Compute on one thread within this context, if wanted; torch's number is restored after."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if wanted else threads)
     try:
         yield
     finally:

@@ -1,39 +1,18 @@
 import pytest
 import torch
 
-from rnnlm import devices
-from rnnlm.config import ModelConfig, TrainingConfig
-from rnnlm.devices import choose_device, choose_precision, fitting_threads
+from rnnlm.config import TrainingConfig
+from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.errors import ConfigError
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("model", "threads"),
-    [
-        ({"architecture": "gru"}, 1),
-        ({"architecture": "mogrifier"}, 1),
-        ({"architecture": "gru", "hidden_size": 1024}, 3),
-        ({"architecture": "mingru"}, 3),
-        ({"architecture": "lstm"}, 3),
-    ],
-)
-def test_small_steps_are_taken_on_one_thread(
-    model: dict[str, object], threads: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(devices, "native_available", lambda: True)
+@pytest.mark.parametrize(("wanted", "threads"), [(True, 1), (False, 3)])
+def test_the_number_of_threads_is_restored(wanted: bool, threads: int):
     torch.set_num_threads(3)
-    with fitting_threads(ModelConfig.model_validate(model), CPU):
+    with pytest.raises(KeyError), one_thread(wanted):
         assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == 3
-
-
-def test_without_native_loops_an_lstm_takes_small_steps_too(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(devices, "native_available", lambda: False)
-    torch.set_num_threads(3)
-    with pytest.raises(KeyError), fitting_threads(ModelConfig(), CPU):
-        assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == 3
 

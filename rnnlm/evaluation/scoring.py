@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from rnnlm import ngram
 from rnnlm.batching import Window, windows
-from rnnlm.devices import fitting_threads
+from rnnlm.devices import one_thread
 from rnnlm.errors import EmptySplitError
 from rnnlm.metrics import Score
 from rnnlm.models import LanguageModel
@@ -102,7 +102,7 @@ def evaluate(
 
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), fitting_threads(model.config, model.device):
+    with torch.inference_mode(), one_thread(model.wants_one_thread):
         result = pieces.of_windows(nats_of, lanes, WINDOW_TOKENS, on_progress)
     model.train(was_training)
     return result

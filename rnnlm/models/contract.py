@@ -49,6 +49,11 @@ class LanguageModel(nn.Module, ABC):
         )
 
     @property
+    def wants_one_thread(self) -> bool:
+        """Whether several threads would mostly wait for each other."""
+        return False
+
+    @property
     def parameter_count(self) -> int:
         """Trained numbers in the model."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -73,6 +78,11 @@ class NeuralLanguageModel(LanguageModel):
         self, features: Float[Tensor, "batch time features"]
     ) -> Float[Tensor, "batch time features"]:
         """Return the features as the output layer sees them: in training, some are dropped."""
+
+    @property
+    @abstractmethod
+    def activations(self) -> int:
+        """Numbers that training holds per step and lane, without the output layer's."""
 
     @property
     @abstractmethod

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class GRULayer(RecurrentLayer):
     """The equations above; W, U and b hold the gates below each other, as r, z, n."""
 
+    activations = 14
+
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Draw weights uniformly within ±1/√size."""
         super().__init__(input_size, size, config)

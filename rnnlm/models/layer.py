@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -22,6 +22,9 @@ class RecurrentLayer(nn.Module, ABC):
     for all time steps, or, of a vocabulary's embeddings, a table to look tokens up in.
     """
 
+    activations: ClassVar[int]
+    """Numbers that training holds per step and feature, backward pass included; as measured."""
+
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Keep the sizes."""
         super().__init__()
@@ -36,6 +39,11 @@ class RecurrentLayer(nn.Module, ABC):
         self, projected: Float[Tensor, "time batch projected"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
         """Return the outputs of all time steps and the state after the last."""
+
+    @property
+    def loops_in_python(self) -> bool:
+        """Whether its time loop is Python's: one small product after the other."""
+        return True
 
     @property
     @abstractmethod

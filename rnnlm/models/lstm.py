@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import cudnn_layer, lstm_layer
+from rnnlm.kernels import cudnn_layer, lstm_layer, native_available
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 class LSTMLayer(RecurrentLayer):
     """The equations above; W, U and b hold the four gates below each other, as i, f, g, o."""
+
+    activations = 14
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Draw weights uniformly within ±1/√size; forget gates start open."""
@@ -62,6 +64,11 @@ class LSTMLayer(RecurrentLayer):
             return super().forward(inputs, state)
         weights = [self.W, self._recurrent_weight(), self.b, torch.zeros_like(self.b)]
         return cudnn_layer("lstm", inputs, state, weights)
+
+    @property
+    def loops_in_python(self) -> bool:
+        """Not where the native loop was built."""
+        return not native_available()
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

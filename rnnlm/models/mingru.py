@@ -46,6 +46,8 @@ _SHORTEST_MEMORY = 1.5
 class MinGRULayer(RecurrentLayer):
     """The equations above; W holds W_z, W_h and W_g below each other, b their biases."""
 
+    activations = 32
+
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Draw weights uniformly within ±1/√columns; gates begin with memories of all lengths.
 
@@ -91,6 +93,11 @@ class MinGRULayer(RecurrentLayer):
         if self.feed_forward is not None:
             outputs = outputs + self.drop(self.feed_forward(outputs))
         return outputs, (hidden[-1], *window)
+
+    @property
+    def loops_in_python(self) -> bool:
+        """Its products are of all steps at once."""
+        return False
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

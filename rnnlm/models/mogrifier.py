@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 class MogrifierLayer(LSTMLayer):
     """An LSTM whose gates cannot be computed ahead: the input waits for the state."""
 
+    activations = 38
+
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Draw the gating matrices uniformly within ±1/√columns."""
         super().__init__(input_size, size, config)
@@ -75,3 +77,8 @@ class MogrifierLayer(LSTMLayer):
     ) -> tuple[Float[Tensor, "time batch size"], State]:
         """Return outputs and state; no library has this step, so it is the same on any device."""
         return self.recur(inputs, state)
+
+    @property
+    def loops_in_python(self) -> bool:
+        """It has no loop but the one above."""
+        return True

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 class SimpleLayer(RecurrentLayer):
     """h⁽ᵗ⁾ = σ(W_h h⁽ᵗ⁻¹⁾ + W_e e⁽ᵗ⁾ + b₁)."""
 
+    activations = 6
+
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
         """Draw weights uniformly within ±1/√size."""
         super().__init__(input_size, size, config)

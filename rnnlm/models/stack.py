@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from rnnlm.config import ModelConfig
 
 
+LARGEST_ALONE = 512
+"""Features of a layer up to which a step's product is too small for several threads to share."""
+
+
 class StackedLanguageModel(NeuralLanguageModel):
     """A stack of layers of one kind between an embedding and a linear map to logits.
 
@@ -91,6 +95,18 @@ class StackedLanguageModel(NeuralLanguageModel):
         """Drop features of the outputs, in training."""
         dropped: Tensor = self.drop_outputs(features.transpose(0, 1))
         return dropped.transpose(0, 1)
+
+    @property
+    def wants_one_thread(self) -> bool:
+        """On a CPU, where small products are taken one after the other (docs/experiments.md)."""
+        small = any(layer.loops_in_python and layer.size <= LARGEST_ALONE for layer in self.layers)
+        return small and self.device.type == "cpu"
+
+    @property
+    def activations(self) -> int:
+        """Of the embeddings and all layers."""
+        own = (layer.activations * layer.size for layer in self.layers)
+        return self.config.embedding_size + sum(own)
 
     @property
     def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:

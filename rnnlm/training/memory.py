@@ -8,14 +8,12 @@ import torch
 from rnnlm.config import Experiment
 from rnnlm.errors import ConfigError
 from rnnlm.kernels.cross_entropy import LOGITS_AT_ONCE
-from rnnlm.models import build
+from rnnlm.models import NeuralLanguageModel, build
 from rnnlm.tokens import TokenArrays
 
 BYTES = 4
 COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
 """Of each weight: itself, its gradient, and the moments of the optimizer."""
-ACTIVATIONS = {"simple": 6, "lstm": 14, "gru": 14, "mogrifier": 38, "mingru": 32}
-"""Numbers per step, lane and hidden feature of a layer, backward pass included; as measured."""
 OUTPUT_MATRICES = 3
 """Copies of the output layer's matrix that its gradient takes beside its own."""
 LOGITS = 4
@@ -35,13 +33,13 @@ def training_bytes(
     """
     model, training = experiment.model, experiment.training
     with torch.device("meta"):
-        parameters = build(model, vocab_size).parameter_count
+        built = build(model, vocab_size)
+    assert isinstance(built, NeuralLanguageModel)
     copies = COPIES[training.optimizer] + (training.momentum > 0) + (training.averaging != "none")
     time = longest if training.feed == "documents" else min(training.bptt, longest)
-    features = model.embedding_size + ACTIVATIONS[model.architecture] * sum(model.layer_sizes)
     steps = training.batch_size * time
-    activations = steps * features + LOGITS * min(steps * vocab_size, LOGITS_AT_ONCE)
-    weights = copies * parameters + OUTPUT_MATRICES * vocab_size * model.layer_sizes[-1]
+    activations = steps * built.activations + LOGITS * min(steps * vocab_size, LOGITS_AT_ONCE)
+    weights = copies * built.parameter_count + OUTPUT_MATRICES * vocab_size * model.layer_sizes[-1]
     if device.type == "cpu":
         return BYTES * (weights * training.processes + activations)
     return BYTES * (weights + activations // training.processes)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rnnlm import checkpoint, dataset
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
-from rnnlm.devices import choose_device, choose_precision, fitting_threads
+from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.generation.engine import write_line
@@ -112,7 +112,7 @@ class TrainingRun:
 
     def loop(self) -> Position:
         """Train until the budget is spent or validation gets no better; return where it ended."""
-        with fitting_threads(self.model.config, self.device):
+        with one_thread(self.model.wants_one_thread):
             while not self._is_over():
                 try:
                     self._epoch()
