@@ -156,55 +156,97 @@ def train(
 @app.command()
 def generate(
     model: ModelReference,
-    count: Annotated[str, typer.Option(help="Texts, such as 1000, 20k or 1M.")],
+    count: Annotated[
+        str | None, typer.Option(help="Texts, such as 1000, 20k or 1M; default: of the prefixes.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this data set alone.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same texts.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is argmax, 1 the model.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to p.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same texts.")] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Keep tokens p times as likely as the likeliest.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Divide the logits of tokens already there.")
+    ] = None,
     prefix: Annotated[str | None, typer.Option(help="Every text begins with this.")] = None,
+    prefixes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Continue each line of a file.")
+    ] = None,
+    min_length: Annotated[int | None, typer.Option(help="Fewest tokens of a text.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Most tokens of a text.")] = None,
+    grammar: Annotated[
+        str | None, typer.Option(help="color, recipe, or a regular expression for every text.")
+    ] = None,
+    banned: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="No text holds this; repeatable.")
+    ] = None,
+    required: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Every text holds this; repeatable.")
+    ] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A text ends before this; repeatable.")
+    ] = None,
+    unique: Annotated[bool | None, typer.Option("--unique", help="No text twice.")] = None,
+    novel_only: Annotated[
+        bool | None, typer.Option("--novel-only", help="No text of the training text.")
+    ] = None,
+    valid_only: Annotated[
+        bool | None, typer.Option("--valid-only", help="Only what the corpus's form says.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, int8, bf16 or fp32; of weights and states.")
+    ] = None,
     file_format: Annotated[
         str | None, typer.Option("--format", help="parquet, jsonl or txt.")
+    ] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Texts per file.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that generate; default: by the size.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers generate.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Generate a data set of texts from a registered model."""
+    from flows import generating, home, runtime  # noqa: PLC0415
+
     changes = {
-        "count": amount(count),
+        "count": amount(count) if count else None,
+        "seed": seed,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
-        "seed": seed,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
         "prefix": prefix,
+        "min_length": min_length,
         "max_length": max_length,
+        "grammar": grammar,
+        "banned": banned,
+        "required": required,
+        "stop": stop,
+        "unique": unique,
+        "novel_only": novel_only,
+        "valid_only": valid_only,
+        "precision": precision,
         "format": file_format,
+        "shard_size": shard_size,
     }
-    from flows import home, registry, runtime  # noqa: PLC0415
-    from rnnlm import checkpoint  # noqa: PLC0415
-    from rnnlm.config import override  # noqa: PLC0415
-    from rnnlm.storage import value_digest  # noqa: PLC0415
-    from rnnlm.tokenizer import check_known  # noqa: PLC0415
-
     here = home.current()
-    version = registry.resolve(here, model)
-    path = registry.checkpoint_path(here, version)
-    loaded = checkpoint.load(path)
-    config = override(loaded.experiment.generation, changes)
-    check_known(loaded.tokenizer, config.prefix, "--prefix")
-    key = value_digest([version.version, config.model_dump()])[:8]
-    folder = out or here.data / "generated" / version.name / f"v{version.version}-{key}"
-    corpus_uri = version.corpus_uri if Path(version.corpus_uri).is_dir() else None
+    _set_workers(workers, scheduler)
+    wanted = generating.prepare(here, model, changes, prefixes, out, sys.argv)
     with runtime.embedded(here) as server, reporting() as reporter:
         from flows.generation import generate as generate_flow  # noqa: PLC0415
 
         if server:
             server.wait()
-        data_set = generate_flow(
-            str(path), config, str(folder), loaded.experiment.corpus.form, corpus_uri
-        )
+        data_set = generate_flow(**wanted.arguments)
         reporter.close()
     if as_json:
+        version = wanted.version
         print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
         return
     from flows import console, screens  # noqa: PLC0415
@@ -212,7 +254,7 @@ def generate(
     screens.show_texts(data_set.form, data_set.examples)
     console.facts(
         [
-            ("model", f"{version.name}/{version.version}"),
+            ("model", f"{wanted.version.name}/{wanted.version.version}"),
             *screens.texts_facts(data_set.model_dump() | {"path": data_set.uri}),
         ]
     )
@@ -356,14 +398,16 @@ def _experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None,
     return advice, advice.experiment
 
 
-def _set_workers(workers: int | None) -> None:
+def _set_workers(workers: int | None, scheduler: str | None = None) -> None:
     """Hand the number of processes to the tasks, which take it from the environment."""
     import os  # noqa: PLC0415
 
-    from flows.execution import WORKERS  # noqa: PLC0415
+    from flows.execution import SCHEDULER, WORKERS  # noqa: PLC0415
 
     if workers is not None:
         os.environ[WORKERS] = str(workers)
+    if scheduler is not None:
+        os.environ[SCHEDULER] = scheduler
 
 
 def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:

@@ -6,16 +6,23 @@ from typing import Any
 from prefect import flow, task
 from prefect.states import Completed
 
-from flows import reporting
+from flows import execution, home, reporting, tracking
+from flows.registry import Version
 from rnnlm.config import GenerationConfig
-from rnnlm.generation.job import TextDataSet
-from rnnlm.generation.job import generate as generate_texts
-from rnnlm.progress import Progress
+from rnnlm.generation import job
+from rnnlm.generation.job import About, Source, TextDataSet
+from rnnlm.progress import OnProgress, Progress
 
 
 @task(name="generate", persist_result=False)
 def _generate(
-    checkpoint: str, config: GenerationConfig, out: str, form: str, corpus_uri: str | None
+    checkpoint: str,
+    config: GenerationConfig,
+    out: str,
+    form: str,
+    source: Source | None,
+    prefixes: str | None,
+    about: About,
 ) -> Any:
     reporter = reporting.current() or reporting.LogReporter()
     artifact = reporting.ProgressArtifact("generate")
@@ -25,14 +32,21 @@ def _generate(
         reporter.progressed("generate", progress)
 
     reporter.started("generate")
-    data_set = generate_texts(Path(checkpoint), config, Path(out), form, corpus_uri, tell)
+    data_set = run_job(Path(checkpoint), config, Path(out), form, source, prefixes, about, tell)
     artifact.close()
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
 
 @flow(name="generate", flow_run_name="generate {config.count} texts", persist_result=False)
 def generate(
-    checkpoint: str, config: GenerationConfig, out: str, form: str, corpus_uri: str | None = None
+    checkpoint: str,
+    config: GenerationConfig,
+    out: str,
+    form: str,
+    source: Source | None,
+    about: About,
+    version: Version | None = None,
+    prefixes: str | None = None,
 ) -> TextDataSet:
     """Generate a data set into `out`, or finish the one begun there; see `rnnlm.generation.job`.
 
@@ -41,8 +55,38 @@ def generate(
         config: How many texts, how sampled.
         out: Folder of this job alone.
         form: What a text should be.
-        corpus_uri: Folder of the training corpus's documents, to count copies; optional.
+        source: The training corpus, to compare with; optional.
+        about: What the card says of the model.
+        version: The registered version whose experiment the run is logged to; optional.
+        prefixes: Path of a file whose lines the texts continue; optional.
     """
-    state: Any = _generate(checkpoint, config, out, form, corpus_uri)
+    state: Any = _generate(checkpoint, config, out, form, source, prefixes, about)
     data_set: TextDataSet = state.data.result
+    if version is not None:
+        tracking.log_generation(home.current(), version, data_set, config)
     return data_set
+
+
+def run_job(
+    checkpoint: Path,
+    config: GenerationConfig,
+    out: Path,
+    form: str,
+    source: Source | None,
+    prefixes: str | None,
+    about: About,
+    on_progress: OnProgress,
+) -> TextDataSet:
+    """Run a job with as many workers as are configured, or as its size asks for."""
+    with execution.executor(2 * config.count * config.max_length) as executor:
+        return job.generate(
+            checkpoint,
+            config,
+            out,
+            form,
+            source=source,
+            prefixes=Path(prefixes) if prefixes else None,
+            about=about,
+            on_progress=on_progress,
+            executor=executor,
+        )

@@ -36,6 +36,7 @@ ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 _SCORE_TAG = "test_bits_per_character"
 _TEST_TAG = "corpus_digest"
 _CORPUS_TAG = "corpus_uri"
+_BASELINE_TAG = "baseline"
 _PLACED_TAG = "alias_decided"  # set last: a version without it was left half registered
 
 
@@ -51,6 +52,7 @@ class Version(BaseModel):
         test_bits_per_character: Its score on the test split it was registered with.
         corpus_digest: Digest of the corpus it was trained on.
         corpus_uri: Folder of that corpus's documents.
+        baseline: Path of the checkpoint of its n-gram model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +65,7 @@ class Version(BaseModel):
     test_bits_per_character: float
     corpus_digest: str
     corpus_uri: str
+    baseline: str
 
     @property
     def described(self) -> str:
@@ -85,6 +88,7 @@ def register(
     experiment: Experiment,
     corpus: Corpus,
     model: TrainedModel,
+    baseline: TrainedModel,
     scores: TestScores,
     run_id: str,
 ) -> Version:
@@ -111,6 +115,7 @@ def register(
                 _SCORE_TAG: repr(bits),
                 _TEST_TAG: corpus.digest,
                 _CORPUS_TAG: corpus.uri,
+                _BASELINE_TAG: baseline.checkpoint,
                 "reason": reason,
             },
             description=(
@@ -324,4 +329,5 @@ def _version(home: Home, version: ModelVersion) -> Version:
         test_bits_per_character=float(tags.get(_SCORE_TAG, "nan")),
         corpus_digest=tags.get(_TEST_TAG, ""),
         corpus_uri=tags.get(_CORPUS_TAG, ""),
+        baseline=tags.get(_BASELINE_TAG, ""),
     )

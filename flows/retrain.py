@@ -29,8 +29,8 @@ def retrain(experiment: Experiment, force: bool = False) -> dict[str, Any]:
         baseline = tasks.count(experiment, tokens)
         model = tasks.train(experiment, corpus, tokens)
         scores = tasks.evaluate(experiment, model, baseline, tokens)
-        version = tasks.register(experiment, corpus, tokens, model, scores)
-        texts = tasks.sample(experiment, corpus, model, version)
+        version = tasks.register(experiment, corpus, tokens, model, baseline, scores)
+        texts = tasks.sample(experiment, corpus, model, baseline, version)
     return summary(corpus, scores, version, texts, reporter)
 
 

@@ -10,6 +10,13 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport
 
+FORMS = {
+    "color": "parse as `name R G B`",
+    "recipe": "parse as a MealMaster recipe",
+    "prose": "end a sentence",
+}
+"""What validity is, by form, for people; free text is always valid."""
+
 
 def show_advice(advice: Advice) -> None:
     """Print the choices made for a text, each with its reason."""
@@ -147,15 +154,25 @@ def show_texts(form: str, examples: Sequence[str]) -> None:
 
 def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the lines about a generated data set."""
-    rows = [("texts", f"{generated['count']:,} in {generated['path']}")]
-    if generated["form"] != "text":
-        how = {"color": "`name R G B`", "recipe": "a MealMaster recipe"}[generated["form"]]
-        rows.append(("valid", f"{generated['valid_share']:.1%} parse as {how}"))
+    figures, form = generated["audit"]["generated"], generated["form"]
+    drawn = generated["drawn"] - generated["count"]
+    more = f" ({drawn:,} more were drawn and refused)" if drawn else ""
+    rows = [("texts", f"{generated['count']:,} in {generated['path']}{more}")]
+    if form in FORMS:
+        rows.append(("valid", f"{generated['valid_share']:.1%} {FORMS[form]}"))
     if generated["copied_share"] is not None:
-        what = "names stand" if generated["form"] == "color" else "texts stand whole"
+        what = "names stand" if form == "color" else "texts stand whole"
+        near = figures["near_copied_share"]
+        nearly = "" if near is None else f", {near:.1%} nearly"
         rows.append(
-            ("copied", f"{generated['copied_share']:.1%} of the {what} in the training text")
+            (
+                "copied",
+                f"{generated['copied_share']:.1%} of the {what} in the training text{nearly}",
+            )
         )
-    if generated["gallery"]:
-        rows.append(("gallery", generated["gallery"]))
+    if generated["audit"]["duplicate_share"] is not None:
+        rows.append(("repeated", f"{generated['audit']['duplicate_share']:.1%} of the texts"))
+    rows.append(("engine", f"{generated['engine']}, {generated['precision']}"))
+    rows += [("look at", f"{generated['path']}/{page}") for page in generated["pages"]]
+    rows.append(("card", f"{generated['path']}/README.md"))
     return rows

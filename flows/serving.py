@@ -17,7 +17,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from rnnlm import checkpoint
 from rnnlm.config import override
-from rnnlm.generation.job import sample_texts
+from rnnlm.generation.texts import sample_texts
 
 CHECKPOINT_ARTIFACT = "checkpoint"
 
@@ -28,6 +28,8 @@ def signature(defaults: dict[str, Any]) -> ModelSignature:
         "temperature": DataType.double,
         "top_k": DataType.long,
         "top_p": DataType.double,
+        "min_p": DataType.double,
+        "repetition_penalty": DataType.double,
         "seed": DataType.long,
         "max_length": DataType.long,
         "count": DataType.long,
@@ -54,14 +56,15 @@ with warnings.catch_warnings(record=True):  # MLflow asks for the type hints tha
             Args:
                 context: MLflow's; not used.
                 model_input: A frame with a column `prompt`; an empty prompt starts a new text.
-                params: temperature, top_k, top_p, seed, max_length, count.
+                params: temperature, top_k, top_p, min_p, repetition_penalty, seed, max_length,
+                    count.
             """
             prompts = [str(prompt) for prompt in model_input["prompt"]]
             rows: list[dict[str, str]] = []
             for prompt in prompts:
                 config = override(
                     self.loaded.experiment.generation,
-                    {"batch_size": 64, **(params or {}), "prefix": prompt},
+                    {**(params or {}), "prefix": prompt},
                 )
                 texts = sample_texts(self.loaded, config)
                 rows.extend({"prompt": prompt, "text": text.text} for text in texts)

@@ -159,7 +159,7 @@ def train(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedMod
     """Tokens → checkpoint."""
     return Step(
         name="train",
-        version=2,
+        version=3,
         ingredients={
             "tokens": tokens.digest,
             "model": experiment.model.model_dump(),
@@ -206,14 +206,19 @@ def evaluate(
 
 
 def sample(
-    home: Home, experiment: Experiment, model: TrainedModel, corpus: Corpus
+    home: Home,
+    experiment: Experiment,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    corpus: Corpus,
 ) -> Step[TextDataSet]:
     """Checkpoint → data set of texts."""
     return Step(
         name="sample",
-        version=1,
+        version=2,
         ingredients={
             "checkpoint": model.digest,
+            "baseline": baseline.digest,
             "corpus": corpus.digest,
             "form": experiment.corpus.form,
             "generation": experiment.generation.model_dump(),
@@ -287,7 +292,7 @@ def _walk(
     yield _planned(fifth, fifth.recall())
     version = is_registered(model.digest)
     yield PlannedStep("register", bool(version), version or "no version holds this checkpoint")
-    last = sample(home, experiment, model, corpus)
+    last = sample(home, experiment, model, baseline, corpus)
     yield _planned(last, last.recall())
 
 

@@ -12,6 +12,7 @@ from prefect.states import Completed
 from pydantic import BaseModel
 
 from flows import execution, home, registry, reporting, steps, tracking
+from flows.generation import run_job
 from flows.steps import Step
 from rnnlm.config import Experiment, ModelConfig
 from rnnlm.corpora.files import locate
@@ -20,7 +21,7 @@ from rnnlm.corpora.ingestion import ingest as ingest_corpus
 from rnnlm.dataset import Tokens
 from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import TestScores, score_test_split
-from rnnlm.generation.job import TextDataSet, generate
+from rnnlm.generation.job import About, Source, TextDataSet
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
 from rnnlm.training.api import TrainedModel
@@ -123,14 +124,11 @@ def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[Train
             return model
 
     model, cached = _perform(step, work)
-    return (
-        model,
-        cached,
-        (
-            f"{model.parameters:,} parameters, {model.step:,} steps, "
-            f"validation {model.validation_bits_per_character:.3f} bits/character"
-        ),
+    summary = (
+        f"{model.parameters:,} parameters, {model.step:,} steps, "
+        f"validation {model.validation_bits_per_character:.3f} bits/character"
     )
+    return model, cached, summary + _describe_precision(model)
 
 
 @as_task
@@ -153,7 +151,12 @@ def evaluate(
 
 @as_task
 def register(
-    experiment: Experiment, corpus: Corpus, tokens: Tokens, model: TrainedModel, scores: TestScores
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    scores: TestScores,
 ) -> tuple[registry.Version, bool, str]:
     """Checkpoint and scores → a version in the registry, champion if it is the best."""
     here = home.current()
@@ -162,30 +165,43 @@ def register(
         return known, True, known.described
     run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
     tracking.log_scores(here, run_id, scores)
-    version = registry.register(here, experiment, corpus, model, scores, run_id)
+    version = registry.register(here, experiment, corpus, model, baseline, scores, run_id)
     return version, False, version.described
 
 
 @as_task
 def sample(
-    experiment: Experiment, corpus: Corpus, model: TrainedModel, version: registry.Version
+    experiment: Experiment,
+    corpus: Corpus,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    version: registry.Version,
 ) -> tuple[TextDataSet, bool, str]:
     """Version → data set of texts, shown in its MLflow run."""
     here = home.current()
-    step = steps.sample(here, experiment, model, corpus)
-    data_set, cached = _perform(
-        step,
-        lambda out, tell: generate(
-            Path(model.checkpoint),
-            experiment.generation,
-            out,
-            experiment.corpus.form,
-            corpus.uri,
-            tell,
-        ),
+    step = steps.sample(here, experiment, model, baseline, corpus)
+    source = Source(uri=corpus.uri, digest=corpus.digest, baseline=Path(baseline.checkpoint))
+    config = experiment.generation
+    about = About(
+        name=version.name,
+        version=str(version.version),
+        command=f"rnnlm generate {version.name}/{version.version} --count {config.count}",
     )
+
+    def work(out: Path, tell: OnProgress) -> TextDataSet:
+        form, checkpoint = experiment.corpus.form, Path(model.checkpoint)
+        return run_job(checkpoint, config, out, form, source, None, about, tell)
+
+    data_set, cached = _perform(step, work)
     tracking.log_texts(here, version.run_id, experiment, Path(model.checkpoint), data_set)
     return data_set, cached, _describe(data_set)
+
+
+def _describe_precision(model: TrainedModel) -> str:
+    choice = model.precision
+    if choice is None:
+        return ""
+    return f", generates in {choice.chosen} ({choice.cost_nats[choice.chosen]:+.4f} nats)"
 
 
 def _describe(data_set: TextDataSet) -> str:

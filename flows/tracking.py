@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -21,19 +21,24 @@ from mlflow.tracking import MlflowClient
 
 from flows.home import Home
 from rnnlm import checkpoint
-from rnnlm.config import Experiment, override
+from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.devices import choose_device
 from rnnlm.evaluation import TestScores
-from rnnlm.generation.job import TextDataSet, sample_texts
+from rnnlm.generation.job import MANIFEST_FILE, TextDataSet
+from rnnlm.generation.texts import sample_texts
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
 
+if TYPE_CHECKING:
+    from flows.registry import Version
+
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TEXTS_TAG = "rnnlm.texts"
+KIND_TAG = "rnnlm.kind"
 FLUSH_SECONDS = 5.0
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
@@ -188,14 +193,7 @@ def log_texts(
     client = connect(home)
     if client.get_run(run_id).data.tags.get(TEXTS_TAG) == texts.digest:
         return
-    figures = {
-        "generated/texts": float(texts.count),
-        "generated/valid_share": texts.valid_share,
-        "generated/complete_share": texts.complete_share,
-        "generated/copied_share": texts.copied_share,
-    }
-    metrics = [Metric(k, v, _now(), 0) for k, v in figures.items() if v is not None]
-    client.log_batch(run_id, metrics=metrics)
+    _log_data_set(client, run_id, texts)
     loaded = checkpoint.load(checkpoint_path)
     for temperature in SAMPLE_TEMPERATURES:
         changes = {
@@ -209,9 +207,66 @@ def log_texts(
         between = "\n\n⁂\n\n" if any("\n" in text.text for text in sampled) else "\n"
         page = between.join(text.text for text in sampled) + "\n"
         client.log_text(run_id, page, f"samples/temperature-{temperature}.txt")
-    if texts.gallery:
-        client.log_artifact(run_id, texts.gallery)
     client.set_tag(run_id, TEXTS_TAG, texts.digest)
+
+
+def log_generation(
+    home: Home, version: "Version", texts: TextDataSet, config: GenerationConfig
+) -> str:
+    """Log a data set as a run of its model's experiment, and return the run's id.
+
+    The run names the version and the run that trained it. A data set has one run, however often
+    its job is asked for.
+    """
+    client = connect(home)
+    condition = f"tags.`{TEXTS_TAG}` = '{texts.digest}' and tags.`{KIND_TAG}` = 'generation'"
+    experiment_id = _experiment_id(client, home, version.name)
+    known = client.search_runs([experiment_id], condition, max_results=1)
+    if known:
+        return str(known[0].info.run_id)
+    trained = client.get_run(version.run_id)
+    tags = {
+        KIND_TAG: "generation",
+        "rnnlm.model_version": f"{version.name}/{version.version}",
+        "rnnlm.model_run": version.run_id,
+        "rnnlm.data_set": texts.uri,
+        "rnnlm.corpus": version.corpus_digest,
+        "mlflow.note.content": (
+            f"**{texts.count:,} texts** of {version.name}/{version.version}, trained by run "
+            f"[{trained.info.run_name}](#/experiments/{trained.info.experiment_id}/runs/"
+            f"{version.run_id}), in `{texts.uri}`."
+        ),
+        **_prefect_tags(),
+    }
+    name = f"{version.name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
+    run_id = str(client.create_run(experiment_id, tags=tags, run_name=name).info.run_id)
+    params = [Param(key, str(value)[:500]) for key, value in config.model_dump().items()]
+    client.log_batch(run_id, params=params)
+    _log_data_set(client, run_id, texts)
+    _link_prefect_to(client, run_id)
+    client.set_tag(run_id, TEXTS_TAG, texts.digest)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:
+    """Log a data set's figures, card, pages, pictures and manifest."""
+    figures: dict[str, Any] = {
+        "texts": texts.count,
+        "drawn": texts.drawn,
+        "characters": texts.characters,
+        "duplicate_share": texts.audit.duplicate_share,
+        **{k: v for k, v in texts.audit.generated.model_dump().items() if not isinstance(v, dict)},
+    }
+    metrics = [
+        Metric(f"generated/{name}", float(value), _now(), 0)
+        for name, value in figures.items()
+        if value is not None
+    ]
+    client.log_batch(run_id, metrics=metrics)
+    for name in (MANIFEST_FILE, "README.md", *texts.pages):
+        if (path := Path(texts.uri) / name).is_file():
+            client.log_artifact(run_id, str(path), "generated")
 
 
 def title(experiment: Experiment) -> str:

@@ -74,15 +74,7 @@ def save(
         "tokenizer": tokenizer.to_json(),
         "facts": dict(facts),
     }
-    # One entry only: safetensors writes several in random order, and equal models must be equal
-    # bytes.
-    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
-    with atomic_path(path) as temporary:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        try:
-            save_file(contiguous, temporary, metadata=metadata)
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(str(error)) from error
+    _write(path, tensors, header)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -97,6 +89,18 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
     model = build(experiment.model, tokenizer.vocab_size)
     load_weights(model, tensors, path)
     return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
+
+
+def copy_with_facts(path: Path, to: Path, facts: Mapping[str, Any]) -> None:
+    """Write a copy of a checkpoint that says more, whole or not at all.
+
+    Raises:
+        CheckpointError: `path` is missing, cut short or of another format.
+        StorageError: `to` cannot be written; what was there before is intact.
+    """
+    tensors, header = _read(path)
+    header["facts"] |= facts
+    _write(to, tensors, header)
 
 
 def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
@@ -144,6 +148,18 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    # One entry only: safetensors writes several in random order, and equal models must be equal
+    # bytes.
+    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
+    with atomic_path(path) as temporary:
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(str(error)) from error
 
 
 def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Tokenizer]:

@@ -10,6 +10,7 @@
     ├── CheckpointError      a checkpoint that is missing, cut short, or of another model
     ├── DivergenceError      training whose loss explodes or rises
     ├── GenerationError      a request for texts that cannot be met
+    ├── ConstraintError      rules for texts that contradict each other, a prefix or a vocabulary
     ├── RegistryError        a model, version or alias that the registry does not hold
     └── StorageError         a disk that is full, a folder that cannot be written
 
@@ -56,6 +57,10 @@ class DivergenceError(RnnlmError):
 
 class GenerationError(RnnlmError):
     """A request for generated texts that cannot be met."""
+
+
+class ConstraintError(RnnlmError):
+    """Rules for texts that contradict each other, a prefix, a length or a vocabulary."""
 
 
 class RegistryError(RnnlmError):

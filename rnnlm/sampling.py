@@ -2,17 +2,24 @@
 
 Randomness is counter-based: the uniform number that decides a token is a function of (seed, text
 number, position) alone, so a text is the same whichever batch, shard or process it is drawn in.
+
+Probabilities are integers here: the likeliest token weighs `ONE`, another 2^((logit − top) · rate)
+of that, rounded down. Sums of integers do not depend on their order, so that native code and torch
+draw the same token; what falls below 2⁻³⁰ of the likeliest is never drawn.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.kernels.slots import FORBIDDEN, LOG2_E, ONE
+
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     from rnnlm.config import SamplingConfig
 
@@ -20,6 +27,17 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _UNIFORM_BITS = 50
+_LARGEST_RATE = 1e30
+_ROUNDS = 12582912.0
+"""3 · 2²²: a float of at most 2²² that has this added is rounded to an integer."""
+_POWER = (
+    0.001326467259787023,
+    0.009671499952673912,
+    0.05550733581185341,
+    0.24022242426872253,
+    0.6931470036506653,
+    1.0,
+)
 
 
 def uniforms(
@@ -37,31 +55,109 @@ def uniforms(
     return (bits.double() + 0.5) / 2.0**_UNIFORM_BITS
 
 
-def filter_logits(
-    logits: Float[Tensor, "batch vocab"], config: SamplingConfig
-) -> Float[Tensor, "batch vocab"]:
-    """Return logits divided by temperature, with minus infinity where a token is cut.
+def power_of_two(t: Float[Tensor, "*any"], top: float) -> Float[Tensor, "*any"]:
+    """Return 2^t to 2e-7, t cut to −126 and `top`: the bits that native code computes.
+
+    Every operation is rounded by itself, as IEEE 754 has it; 2⁰ is exactly 1.
+    """
+    t = t.clamp(-126.0, top)
+    shifted = t + _ROUNDS
+    f = t - (shifted - _ROUNDS)
+    total = f * _POWER[0] + _POWER[1]
+    for coefficient in _POWER[2:]:
+        total = total * f + coefficient
+    return (total.view(torch.int32) + (shifted.view(torch.int32) << 23)).view(torch.float32)
+
+
+def rate(temperature: float) -> float:
+    """Return log₂ e / temperature as a 32-bit float, or 0 for temperature 0."""
+    if temperature == 0.0:
+        return 0.0
+    return float(np.float32(min(LOG2_E / temperature, _LARGEST_RATE)))
+
+
+def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "batch vocab"]:
+    """Return each token's weight, `ONE` for the likeliest.
 
     Args:
-        logits: Not modified.
-        config: top-k keeps exactly k tokens, ties broken by the lower id; top-p then keeps the
-            smallest set of most likely tokens whose probabilities sum to at least p, which is one
-            token where that alone suffices. Temperature must be above 0.
-
-    Source: top-k, Fan et al. 2018; top-p, Holtzman et al. 2020.
+        logits: In single precision; not modified.
+        rate: Above 0; see `rate`.
     """
-    scaled = logits.double() / config.temperature
-    vocab_size = logits.shape[-1]
-    if not 0 < config.top_k < vocab_size and config.top_p >= 1.0:
-        return scaled
-    ordered, ids = torch.sort(scaled, dim=-1, descending=True, stable=True)
-    if 0 < config.top_k < vocab_size:
-        ordered[..., config.top_k :] = -torch.inf
-    if config.top_p < 1.0:
-        probabilities = torch.softmax(ordered, dim=-1)
-        before = torch.cumsum(probabilities, dim=-1) - probabilities
-        ordered = ordered.masked_fill(before >= config.top_p, -torch.inf)
-    return torch.empty_like(scaled).scatter_(-1, ids, ordered)
+    top = logits.amax(dim=-1, keepdim=True)
+    return (power_of_two((logits - top) * rate, 0.0) * float(ONE)).to(torch.int64)
+
+
+def penalise(
+    logits: Float[Tensor, "batch vocab"], seen: Bool[Tensor, "batch vocab"], penalty: float
+) -> Float[Tensor, "batch vocab"]:
+    """Return logits of tokens that were seen divided by `penalty`, negative ones multiplied.
+
+    Source: Keskar et al. 2019 (CTRL), section 4.1.
+    """
+    penalised = torch.where(logits > 0.0, logits / penalty, logits * penalty)
+    return torch.where(seen, penalised, logits)
+
+
+def keep_count(weights: Int[Tensor, "batch vocab"], k: int) -> Int[Tensor, "batch vocab"]:
+    """Return the weights of exactly the k heaviest tokens, the lower id among equals; 0 keeps all.
+
+    Source: top-k, Fan et al. 2018.
+    """
+    if not 0 < k < weights.shape[-1]:
+        return weights
+    ordered, ids = torch.sort(weights, dim=-1, descending=True, stable=True)
+    ordered[..., k:] = 0
+    return torch.empty_like(weights).scatter_(-1, ids, ordered)
+
+
+def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor, "batch vocab"]:
+    """Return the weights of the fewest heaviest tokens that make `share` of the sum.
+
+    That is one token where it alone suffices; the lower id goes first among equals.
+    Source: top-p, Holtzman et al. 2020.
+    """
+    if share >= 1.0:
+        return weights
+    ordered, ids = torch.sort(weights, dim=-1, descending=True, stable=True)
+    before = torch.cumsum(ordered, dim=-1) - ordered
+    needed = share * weights.sum(dim=-1, keepdim=True).double()
+    ordered = ordered.masked_fill(before.double() >= needed, 0)
+    return torch.empty_like(weights).scatter_(-1, ids, ordered)
+
+
+def least(min_p: float) -> int:
+    """Return the least weight of a token that is `min_p` times as likely as the likeliest."""
+    return max(1, int(np.ceil(min_p * ONE)))
+
+
+def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "batch vocab"]:
+    """Return the weights that are not under `least`.
+
+    Source: min-p, Nguyen et al. 2024.
+    """
+    return weights.masked_fill(weights < least, 0)
+
+
+def filter_weights(
+    logits: Float[Tensor, "batch vocab"], config: SamplingConfig
+) -> Int[Tensor, "batch vocab"]:
+    """Return what each token weighs after temperature, top-k, top-p and min-p, in this order.
+
+    Args:
+        logits: In single precision; not modified.
+        config: Temperature must be above 0.
+    """
+    weights = keep_count(weigh(logits, rate(config.temperature)), config.top_k)
+    return keep_least(keep_share(weights, config.top_p), least(config.min_p))
+
+
+def choose(
+    weights: Int[Tensor, "batch vocab"], uniform: Float[Tensor, " batch"]
+) -> Int[Tensor, " batch"]:
+    """Draw a token per row: the first whose cumulative sum exceeds `uniform` of the whole."""
+    cumulative = weights.cumsum(dim=-1)
+    target = (uniform * cumulative[:, -1].double()).long()
+    return (cumulative <= target[:, None]).sum(dim=-1)
 
 
 def sample(
@@ -69,15 +165,20 @@ def sample(
     uniform: Float[Tensor, " batch"],
     config: SamplingConfig,
 ) -> Int[Tensor, " batch"]:
-    """Draw a token per row by inverting the cumulative distribution at `uniform`.
+    """Draw a token per row.
 
     Temperature 0 takes the most likely token, the lowest id among equals.
     """
     if config.temperature == 0.0:
-        return logits.argmax(dim=-1)
-    cumulative = torch.softmax(filter_logits(logits, config), dim=-1).cumsum(dim=-1)
-    target = uniform[:, None] * cumulative[:, -1:]
-    return (cumulative <= target).sum(dim=-1)
+        return (logits == logits.amax(dim=-1, keepdim=True)).to(torch.int8).argmax(dim=-1)
+    return choose(filter_weights(logits, config), uniform)
+
+
+def allowed_only(
+    logits: Float[Tensor, "batch vocab"], allowed: Bool[Tensor, "batch vocab"]
+) -> Float[Tensor, "batch vocab"]:
+    """Return logits with `FORBIDDEN` where a token is not allowed."""
+    return logits.masked_fill(~allowed, FORBIDDEN)
 
 
 def _mix(value: Tensor) -> Tensor:

@@ -84,8 +84,9 @@ class CorpusConfig(ReadingConfig):
     whole paragraphs of about `passage_characters`, or what stands between chapter headings."""
     passage_characters: int = Field(default=2000, ge=50, le=1_000_000)
     """Aimed-at length of a passage, in characters."""
-    form: Literal["text", "color", "recipe"] = "text"
-    """What a document is to a person: free text, a colour `name R G B`, a MealMaster recipe."""
+    form: Literal["text", "prose", "color", "recipe"] = "text"
+    """What a document is to a person: free text, prose that ends with a sentence, a colour
+    `name R G B`, a MealMaster recipe."""
     clean: CleaningConfig = CleaningConfig()
     """What is mended and removed."""
     bad_records: Literal["error", "skip"] = "error"

@@ -19,6 +19,10 @@ class SamplingConfig(Config):
     """Keep exactly the k most likely tokens; 0 keeps all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Keep the smallest set of most likely tokens whose probabilities reach this; 1 keeps all."""
+    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Keep tokens at least this many times as likely as the likeliest; 0 keeps all."""
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100.0)
+    """Divides the logits of tokens that the text has already; 1 leaves them."""
 
 
 class GenerationConfig(SamplingConfig):
@@ -31,10 +35,30 @@ class GenerationConfig(SamplingConfig):
     prefix: str = ""
     """Text that every generated text begins with."""
     max_length: int = Field(default=200, ge=1, le=10_000_000)
-    """Most tokens of a text after its prefix; a longer one is cut there."""
+    """Most tokens of a text after its prefix, its closing boundary included; a longer one is cut
+    there."""
+    min_length: int = Field(default=0, ge=0, le=10_000_000)
+    """Fewest tokens of a text after its prefix, before its closing boundary."""
+    grammar: str = ""
+    """What every text must be: `color`, `recipe`, or a regular expression for the whole of it."""
+    banned: tuple[str, ...] = ()
+    """Strings that no text may hold."""
+    required: tuple[str, ...] = ()
+    """Strings that every text must hold."""
+    stop: tuple[str, ...] = ()
+    """A text is over where one of these strings would stand; it is not part of the text."""
+    unique: bool = False
+    """Refuse texts that are the same as one with a lower number; others take their place."""
+    novel_only: bool = False
+    """Refuse texts that stand in the training text; others take their place."""
+    valid_only: bool = False
+    """Refuse texts that are not what the corpus's form says; others take their place."""
+    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
+    """Of weights and states while generating; `auto` is the lowest that was found to cost nothing
+    when the model was trained."""
     format: Literal["parquet", "jsonl", "txt"] = "parquet"
     """File format of the shards."""
     shard_size: int = Field(default=10_000, ge=1, le=10_000_000)
     """Texts per shard."""
-    batch_size: int = Field(default=256, ge=1, le=65_536)
-    """Texts that step together."""
+    batch_size: int = Field(default=0, ge=0, le=65_536)
+    """Texts that step together; 0 leaves it to the engine."""

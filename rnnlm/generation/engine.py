@@ -1,181 +1,181 @@
-"""Many texts at once: a batch of slots steps together, and a finished slot takes the next text."""
+"""Many texts at once: a batch of slots steps together, and a finished slot takes the next text.
+
+Two engines give the same texts: native code (`rnnlm.kernels.slots`), and torch, which also serves
+models that native code does not know. What a text is depends on model, precision, settings, seed
+and its number, not on the slots beside it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from rnnlm import sampling
 from rnnlm.config import GenerationConfig
-from rnnlm.models import LanguageModel, State
-from rnnlm.sampling import sample, uniforms
-from rnnlm.tokenizer import Tokenizer, check_known
-from rnnlm.tokens import BOUNDARY_ID
+from rnnlm.generation.exact import ExactSteps
+from rnnlm.generation.packing import can_pack, pack
+from rnnlm.generation.plain import ModelSteps, PlainSlots
+from rnnlm.kernels import native_available
+from rnnlm.kernels.slots import EndedTexts, NativeSlots, SlotSettings
+from rnnlm.models import LanguageModel
 
-LINE_TOKENS = 80
-"""Most tokens of a line that shows what a model has learnt so far."""
+if TYPE_CHECKING:  # so that a bare machine needs neither's packages
+    from rnnlm.generation.automaton import Automaton
+    from rnnlm.tokenizer import Tokenizer
+
+Precision = Literal["int8", "bf16", "fp32"]
+PRECISIONS: dict[Precision, torch.dtype] = {
+    "int8": torch.int8,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
+"""From the fewest bits to the most."""
+NATIVE_SLOTS, PLAIN_SLOTS = 96, 256
+"""Slots where the configuration says 0: native ones stay in the cache (docs/experiments.md)."""
+MOST_TOKENS = 1 << 28
+"""Tokens that all slots may hold together; very long texts get fewer slots."""
+STEPS_AT_ONCE = 256
+"""Steps between two looks at what has ended: a tenth of a second or so."""
+
+Slots = NativeSlots | PlainSlots
 
 
 @dataclass(frozen=True)
-class GeneratedText:
-    """One sampled text.
+class Engine:
+    """How texts of a model are computed.
 
     Attributes:
-        number: Its number in the job; with the job's seed it decides all of its randomness.
-        text: Prefix and what was sampled after it.
-        tokens: Tokens sampled, the closing boundary included.
-        log_prob_nats: Log-probability of the sampled tokens under the model itself, before
-            temperature and cuts.
-        complete: Whether the text ended by itself rather than at `max_length`.
+        kind: `native` or `torch`.
+        precision: Of weights and states.
+        reason: Why not native; empty if it is.
     """
 
-    number: int
-    text: str
-    tokens: int
-    log_prob_nats: float
-    complete: bool
+    kind: Literal["native", "torch"]
+    precision: Precision
+    reason: str = ""
 
 
-def generate_texts(
-    model: LanguageModel, tokenizer: Tokenizer, config: GenerationConfig, first: int, count: int
-) -> Iterator[GeneratedText]:
-    """Yield texts `first` to `first + count - 1`, in the order in which they end.
+def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
+    """Return the fastest engine that is there for a model at a precision.
+
+    Without native code, 8 bits are computed by torch to the same bits; 16 and 32 by the model
+    itself in 32, so that texts may differ from native ones where two tokens are almost equally far.
+    """
+    if not can_pack(model):
+        name = model.config.architecture
+        return Engine("torch", "fp32", f"native code has no step of {name} models of this size")
+    if model.device.type != "cpu":
+        return Engine("torch", "fp32", f"the model is on {model.device}")
+    if native_available():
+        return Engine("native", precision)
+    reason = "no native code was built here (a C compiler at installation makes it)"
+    return Engine("torch", "int8" if precision == "int8" else "fp32", reason)
+
+
+def resolve(precision: str, facts: Mapping[str, Any]) -> Precision:
+    """Return what `auto` stands for: what the checkpoint's facts say was chosen, else 32 bits."""
+    if precision == "auto":
+        precision = facts.get("precision", {}).get("chosen", "fp32")
+    assert precision in PRECISIONS
+    return precision
+
+
+def open_slots(
+    engine: Engine,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    config: GenerationConfig,
+    prefixes: Sequence[str] = (),
+    automaton: Automaton | None = None,
+) -> Slots:
+    """Return slots that are ready to `fill`.
 
     Args:
+        engine: From `choose_engine`.
         model: In eval mode; not modified.
         tokenizer: The model's own.
-        config: Sampling, prefix, longest text and slots. The number of slots stays the same to the
-            end, so that a text does not depend on how many others are left.
-        first: Number of the first text.
-        count: Texts.
-
-    Raises:
-        TokenizerError: The prefix has characters that the vocabulary lacks.
+        config: Sampling, longest text, slots, seed, and the prefix where `prefixes` is empty.
+        prefixes: What text n begins with, the n-th of them and round again.
+        automaton: What texts must be.
     """
-    check_known(tokenizer, config.prefix, "the prefix")
-    with torch.inference_mode():
-        slots = _Slots(model, tokenizer, config, first, count)
-        while slots.busy:
-            yield from slots.step()
+    given = [tokenizer.encode(text).astype(np.int32) for text in prefixes or [config.prefix]]
+    settings = _settings(config, automaton)
+    usual = NATIVE_SLOTS if engine.kind == "native" else PLAIN_SLOTS
+    slots = max(1, min(config.batch_size or usual, MOST_TOKENS // config.max_length))
+    return _slots(engine, model, tokenizer.unknown_id, settings, slots, config.seed, given)
 
 
-def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """Return a short text as the model would write it now, on one line.
+def run(slots: Slots, first: int, count: int) -> Iterator[EndedTexts]:
+    """Yield the texts `first` to `first + count - 1` as they end, some at a time.
 
     Args:
-        model: Left in the mode it was in.
-        tokenizer: The model's own.
-        seed: Decides the text.
+        slots: Mutated; all texts of an earlier call must have been taken.
+        first: Number of the first text.
+        count: Texts.
     """
-    was_training = model.training
-    config = GenerationConfig(
-        count=1, batch_size=1, temperature=0.8, seed=seed, max_length=LINE_TOKENS
+    slots.fill(first, count)
+    while not slots.is_done:
+        ended = slots.run(STEPS_AT_ONCE)
+        if len(ended.numbers):
+            yield ended
+
+
+def log_probabilities(
+    engine: Engine, model: LanguageModel, documents: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the log-probability of each document in nats, as the engine computes it.
+
+    Args:
+        engine: From `choose_engine`.
+        model: In eval mode; not modified.
+        documents: Their tokens, each with its closing boundary.
+    """
+    settings = _settings(GenerationConfig(max_length=1), None)
+    given = [document.astype(np.int32) for document in documents]
+    slots = _slots(engine, model, None, settings, NATIVE_SLOTS, 0, given, scores=True)
+    found = np.zeros(len(documents))
+    for ended in run(slots, 0, len(documents)):
+        found[ended.numbers] = ended.log_probs
+    return found
+
+
+def _settings(config: GenerationConfig, automaton: Automaton | None) -> SlotSettings:
+    return SlotSettings(
+        rate=sampling.rate(config.temperature),
+        penalty=config.repetition_penalty,
+        top_k=config.top_k,
+        top_p=config.top_p,
+        least=sampling.least(config.min_p),
+        min_length=config.min_length,
+        max_length=config.max_length,
+        successors=None if automaton is None else automaton.successors,
+        distance=None if automaton is None else automaton.distance,
+        start=0 if automaton is None else automaton.start,
     )
-    text = next(generate_texts(model.eval(), tokenizer, config, 0, 1)).text
-    model.train(was_training)
-    return " ".join(text.split())
 
 
-class _Slots:
-    """The batch: per slot a text number, its tokens so far, its state. Mutated by `step`."""
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        tokenizer: Tokenizer,
-        config: GenerationConfig,
-        first: int,
-        count: int,
-    ) -> None:
-        self.model, self.tokenizer, self.config = model, tokenizer, config
-        self.next_number, self.end = first, first + count
-        self.first_input, self.first_state = _after_prefix(model, tokenizer, config.prefix)
-        size, device = config.batch_size, model.device
-        self.state: State = tuple(
-            part.expand(size, *part.shape[1:]).clone() for part in self.first_state
-        )
-        self.inputs = torch.full((size,), self.first_input, device=device)
-        self.numbers = torch.full((size,), -1, device=device)
-        self.lengths = torch.zeros(size, dtype=torch.int64, device=device)
-        self.log_probs = torch.zeros(size, dtype=torch.float64, device=device)
-        self.tokens = torch.zeros((size, 64), dtype=torch.int64, device=device)
-        self.busy = 0
-        self._refill(torch.arange(size, device=device))
-
-    def step(self) -> list[GeneratedText]:
-        """Sample one token in every slot; return the texts that ended, refill their slots."""
-        logits, self.state = self.model(self.inputs[:, None], self.state)
-        logits = logits[:, 0].float()
-        if self.tokenizer.unknown_id is not None:
-            logits[:, self.tokenizer.unknown_id] = -math.inf
-        uniform = uniforms(self.config.seed, self.numbers, self.lengths)
-        drawn = sample(logits, uniform, self.config)
-        chosen = torch.log_softmax(logits, dim=-1).gather(-1, drawn[:, None])[:, 0]
-        self.log_probs += chosen.double()
-        self._store(drawn)
-        self.lengths += 1
-        self.inputs = drawn
-        ended = drawn == BOUNDARY_ID
-        over = (ended | (self.lengths >= self.config.max_length)) & (self.numbers >= 0)
-        slots = over.nonzero()[:, 0]
-        if not len(slots):
-            return []
-        texts = self._collect(slots, ended)
-        self.busy -= len(texts)
-        self._refill(slots)
-        return texts
-
-    def _store(self, drawn: Tensor) -> None:
-        capacity = self.tokens.shape[1]
-        if int(self.lengths.max()) >= capacity:
-            self.tokens = torch.cat([self.tokens, torch.zeros_like(self.tokens)], dim=1)
-        self.tokens.scatter_(1, self.lengths[:, None], drawn[:, None])
-
-    def _collect(self, slots: Tensor, ended: Tensor) -> list[GeneratedText]:
-        tokens, lengths = self.tokens[slots].cpu().numpy(), self.lengths[slots].tolist()
-        rows = zip(
-            self.numbers[slots].tolist(),
-            tokens,
-            lengths,
-            self.log_probs[slots].tolist(),
-            ended[slots].tolist(),
-            strict=True,
-        )
-        return [
-            GeneratedText(
-                number,
-                self.config.prefix + self.tokenizer.decode(row[:length].tolist()),
-                length,
-                log_prob,
-                complete,
-            )
-            for number, row, length, log_prob, complete in rows
-        ]
-
-    def _refill(self, slots: Tensor) -> None:
-        """Give the next texts to `slots`; the slots left over idle, with number -1."""
-        fresh = min(len(slots), self.end - self.next_number)
-        numbers = torch.full_like(slots, -1)
-        numbers[:fresh] = torch.arange(
-            self.next_number, self.next_number + fresh, device=slots.device
-        )
-        self.next_number += fresh
-        self.busy += fresh
-        self.numbers[slots] = numbers
-        self.lengths[slots] = 0
-        self.log_probs[slots] = 0.0
-        self.inputs[slots] = self.first_input
-        for part, initial in zip(self.state, self.first_state, strict=True):
-            part[slots] = initial
-
-
-def _after_prefix(model: LanguageModel, tokenizer: Tokenizer, prefix: str) -> tuple[int, State]:
-    """Return the first input of every text and the state before it; batch size 1."""
-    known = [BOUNDARY_ID, *tokenizer.encode(prefix).tolist()]
-    state = model.initial_state(1)
-    if len(known) > 1:
-        _, state = model(torch.tensor([known[:-1]], device=model.device), state)
-    return known[-1], state
+def _slots(
+    engine: Engine,
+    model: LanguageModel,
+    unknown_id: int | None,
+    settings: SlotSettings,
+    slots: int,
+    seed: int,
+    given: list[np.ndarray],
+    *,
+    scores: bool = False,
+) -> Slots:
+    if engine.kind == "native":
+        network = pack(model, PRECISIONS[engine.precision], unknown_id)
+        return NativeSlots(network, settings, slots, seed, given, scores=scores)
+    steps: ExactSteps | ModelSteps
+    if engine.precision == "int8":
+        steps = ExactSteps(pack(model, torch.int8, unknown_id), slots)
+    else:
+        steps = ModelSteps(model, slots, unknown_id)
+    vocab_size, device = model.vocab_size, model.device
+    return PlainSlots(steps, vocab_size, settings, slots, seed, given, device=device, scores=scores)

@@ -8,13 +8,15 @@ from rnnlm.generation.forms import Color
 from rnnlm.storage import atomic_path
 
 COLUMNS = 8
+GREY = 0.12
+"""Saturation (HLS) below which a colour counts as a grey."""
 
 
 def by_hue(color: Color) -> tuple[bool, float, float]:
     """Return a sort key: colours around the wheel, then greys from dark to light."""
     channels = (color.red / 255, color.green / 255, color.blue / 255)
     hue, lightness, saturation = colorsys.rgb_to_hls(*channels)
-    return (saturation < 0.12, 0.0 if saturation < 0.12 else hue, lightness)
+    return (saturation < GREY, 0.0 if saturation < GREY else hue, lightness)
 
 
 def draw(colors: Sequence[Color], title: str, path: Path) -> None:

@@ -1,49 +1,94 @@
-"""A job: so many texts from one model into one folder, shard by shard, each exactly once.
+"""A job: so many texts from one model into one folder, each exactly once.
 
     job.json                  what was asked for; another job is refused the folder
-    texts-00000.parquet …     the shards, written whole
-    .done/texts-00000.json    a shard's completion record: digest, counts, figures
-    manifest.json             last: the job, the records, the totals
-    gallery.png               for colours
+    .work/                    until the job is done: shards as drawn, what is kept, records
+    texts-00000.parquet …     the data set, in shards written whole
+    README.md                 its card, with audits; pages and pictures beside it
+    manifest.json             last: the job, the shards with their digests, the totals
 
-A folder without a manifest is unfinished; the same call finishes it.
+Texts are drawn by number, shard by shard, by any number of workers. Rules that texts be unique,
+novel or valid refuse some; then more are drawn, until enough are kept. Which ones depends on their
+numbers alone. A folder without a manifest is unfinished; the same call finishes it.
 """
 
 import json
+import platform
+import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import __version__, checkpoint
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.config import GenerationConfig
-from rnnlm.corpora.documents import iter_texts
-from rnnlm.errors import GenerationError
-from rnnlm.generation import gallery
-from rnnlm.generation.engine import GeneratedText, generate_texts
-from rnnlm.generation.forms import Color, essence, essences, is_valid, parse_color
+from rnnlm.config import GenerationConfig, override
+from rnnlm.errors import EmptySplitError, GenerationError, StorageError
+from rnnlm.generation import engine
+from rnnlm.generation.audit.card import Origin, write_card
+from rnnlm.generation.audit.reference import Reference, build_reference
+from rnnlm.generation.audit.summary import Audit, ShardAudit, conclude, merge, sample_size
+from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, read_prefixes
+from rnnlm.generation.engine import Engine
+from rnnlm.generation.forms import is_valid
+from rnnlm.generation.publishing import COLUMNS, PublishedShard, publish_shard
+from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones
+from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
+from rnnlm.tokenizer import check_known
 
 JOB_FILE = "job.json"
 MANIFEST_FILE = "manifest.json"
-GALLERY_FILE = "gallery.png"
-GALLERY_COLORS = 200
+WORK = ".work"
+REFERENCES = "references"
+"""Folder, in a corpus's, of what generated texts are compared with."""
 EXAMPLES = 20
-TEXTS_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.int64(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-        pa.field("log_prob_nats", pa.float64(), nullable=False),
-        pa.field("prefix", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-    ]
-)
+FEWEST_KEPT = 0.01
+"""Share of the texts drawn last that must be kept, or the job is given up."""
+MOST_DRAWN_MORE = 2
+"""Times as many texts as so far that are drawn at once to make up for refused ones."""
+
+
+class Source(BaseModel):
+    """The corpus that a model was trained on, for comparisons.
+
+    Attributes:
+        uri: Folder that `ingest` wrote.
+        digest: Its digest.
+        baseline: Checkpoint of an n-gram model of it; None to count one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    digest: str
+    baseline: Path | None = None
+
+
+class About(BaseModel):
+    """What the card says beside what a job knows.
+
+    Attributes:
+        name: Of the model, in the registry.
+        version: Its version there; None if it is in none.
+        command: What a person types to make the data set again.
+        license: An identifier of the Hugging Face hub.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str | None = None
+    command: str = ""
+    license: str = "unknown"
 
 
 class TextDataSet(BaseModel):
@@ -53,13 +98,18 @@ class TextDataSet(BaseModel):
         uri: Folder that holds the shards and the manifest.
         digest: sha256 over the shards' digests, in order.
         count: Texts.
+        drawn: Texts drawn for them; more where rules refused some.
         characters: Characters in all texts.
+        tokens: Tokens sampled for the texts that were kept.
+        engine: `native` or `torch`.
+        precision: Of weights and states.
         form: What a text should be; see `CorpusConfig.form`.
         valid_share: Share of texts that are what the form says.
         copied_share: Share of texts whose essence (a colour's name, else the whole text) stands in
             the training split; None where that split was not at hand.
         complete_share: Share of texts that ended by themselves.
-        gallery: Path of the picture; None for free text.
+        audit: All that was measured of the texts.
+        pages: Files beside the shards that people may look at, each with what it shows.
         examples: The first valid texts; the first of all where none is valid.
     """
 
@@ -68,12 +118,17 @@ class TextDataSet(BaseModel):
     uri: str
     digest: str
     count: int
+    drawn: int
     characters: int
+    tokens: int
+    engine: str
+    precision: str
     form: str
     valid_share: float
     copied_share: float | None
     complete_share: float
-    gallery: str | None
+    audit: Audit
+    pages: dict[str, str]
     examples: list[str]
 
 
@@ -82,8 +137,12 @@ def generate(
     config: GenerationConfig,
     out: Path,
     form: str,
-    corpus_uri: str | None = None,
+    *,
+    source: Source | None = None,
+    prefixes: Path | None = None,
+    about: About | None = None,
     on_progress: OnProgress = silent,
+    executor: Executor | None = None,
 ) -> TextDataSet:
     """Generate a data set into `out`, or finish the one that an earlier call left unfinished.
 
@@ -92,69 +151,98 @@ def generate(
         config: How many texts, how sampled, in which format.
         out: Folder of this job alone; made if need be.
         form: What a text should be; see `CorpusConfig.form`.
-        corpus_uri: Folder that `ingest` wrote, to find copies of the training split; optional.
-        on_progress: Told the texts generated.
+        source: What to compare with; optional, but for `config.novel_only`.
+        prefixes: A text file; text n continues its n-th line, and round again.
+        about: What the card says of the model and the command.
+        on_progress: Told the texts drawn, then the shards written.
+        executor: Runs the shards; one after the other if None. The result does not depend on it.
 
     Raises:
         CheckpointError: The model cannot be read.
-        TokenizerError: The prefix has characters that the vocabulary lacks.
-        GenerationError: `out` holds another job or other files.
+        TokenizerError: A prefix has characters that the vocabulary lacks.
+        ConstraintError: No text can satisfy the constraints.
+        GenerationError: `out` holds another job or other files; or hardly a text is kept.
         StorageError: A file cannot be written; finished shards stay.
     """
     loaded = checkpoint.load(checkpoint_path)
+    config = override(config, {"precision": engine.resolve(config.precision, loaded.facts)})
+    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, {}))
+    _check(loaded, config, prefixes, source)
+    digest = file_digest(checkpoint_path)
     job = {
-        "checkpoint": file_digest(checkpoint_path),
-        "generation": config.model_dump(),
+        "checkpoint": digest,
+        "generation": config.model_dump(mode="json", exclude={"batch_size"}),
         "form": form,
-        "corpus": bool(corpus_uri),
+        "prefixes": file_digest(prefixes) if prefixes else None,
+        "corpus": source.digest if source else None,
     }
-    if manifest := _finished(out, job):
-        return TextDataSet.model_validate(manifest["data_set"])
+    if finished := _finished(out, job):
+        return finished
     _claim(out, job)
-    training = essences(form, iter_texts(corpus_uri, "train")) if corpus_uri else None
-    records = []
-    for shard in range(-(-config.count // config.shard_size)):
-        record_path = out / ".done" / f"{_shard_name(config, shard)}.json"
-        record = _finished_shard(out, record_path)
-        if record is None:
-            record = _write_shard(loaded, config, shard, out, form, training, on_progress)
-            write_json(record_path, record)
-        records.append(record)
-        done = min(config.count, (shard + 1) * config.shard_size)
-        on_progress(Progress(done, config.count, "texts"))
-    data_set = _summary(out, config, form, records, known=training is not None)
-    write_json(
-        out / MANIFEST_FILE,
-        {
-            "job": job,
-            "experiment": loaded.experiment.model_dump(),
-            "rnnlm": __version__,
-            "shards": records,
-            "data_set": data_set.model_dump(),
-        },
+    work = out / WORK
+    reference = _reference(source, form, loaded)
+    drawing = Drawing(
+        checkpoint=checkpoint_path,
+        digest=digest,
+        config=config,
+        form=form,
+        prefixes=prefixes,
+        reference=reference.folder if reference else None,
+        out=work / "drawn",
     )
+    drawn, kept = _draw_enough(drawing, on_progress, executor)
+    duplicates = count_repeated(drawn, kept)
+    records = _publish(drawing, kept, out, on_progress, executor)
+    total = merge([ShardAudit.model_validate(record.pop("audit")) for record in records])
+    audit = conclude(total, form, reference, duplicates)
+    data_set = _summary(out, config, how, records, total, audit, len(kept))
+    manifest = _manifest(
+        job, data_set, records, loaded, how, about or About(name=loaded.experiment.name), source
+    )
+    write_card(out, manifest)
+    write_json(out / MANIFEST_FILE, manifest)
+    _sweep(out)
     return data_set
 
 
-def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[GeneratedText]:
-    """Return `config.count` texts in memory, by number."""
-    texts = generate_texts(loaded.model, loaded.tokenizer, config, 0, config.count)
-    return sorted(texts, key=lambda text: text.number)
+def _check(
+    loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
+) -> None:
+    """Refuse what cannot be, before anything is written."""
+    given = [config.prefix]
+    if prefixes:
+        given = read_prefixes(prefixes)
+    for prefix in given:
+        check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
+    constraint(loaded.tokenizer, config, given)
+    if config.novel_only and source is None:
+        raise GenerationError(
+            "novel_only needs the training text to compare with, and it is not here; "
+            "run `rnnlm train` again, or leave it out"
+        )
 
 
-def _finished(out: Path, job: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     path = out / MANIFEST_FILE
     if not path.is_file():
         return None
     manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     if manifest.get("job") != job:
         raise GenerationError(_refusal(out))
-    broken = [s for s in manifest["shards"] if not _is_intact(out / s["file"], s["sha256"])]
-    drawn = manifest["data_set"]["gallery"]
-    if broken or (drawn and not (out / GALLERY_FILE).is_file()):
+    data_set = TextDataSet.model_validate(manifest["data_set"])
+    shards = (_is_intact(out / s["file"], s["sha256"]) for s in manifest["shards"])
+    if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
         path.unlink()
         return None
-    return manifest
+    _sweep(out)
+    return data_set
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a finished job needs no longer, and what killed processes left half written."""
+    shutil.rmtree(out / WORK, ignore_errors=True)
+    for path in out.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _claim(out: Path, job: dict[str, Any]) -> None:
@@ -175,121 +263,197 @@ def _refusal(out: Path) -> str:
     return f"{out} holds another job's texts (see {JOB_FILE} there); choose another --out"
 
 
-def _finished_shard(out: Path, record_path: Path) -> dict[str, Any] | None:
-    if not record_path.is_file():
-        return None
-    record: dict[str, Any] = json.loads(record_path.read_text("utf-8"))
-    return record if _is_intact(out / record["file"], record["sha256"]) else None
-
-
 def _is_intact(path: Path, digest: str) -> bool:
     return path.is_file() and file_digest(path) == digest
 
 
-def _shard_name(config: GenerationConfig, shard: int) -> str:
-    return f"texts-{shard:05d}.{config.format}"
+def _reference(source: Source | None, form: str, loaded: LoadedModel) -> Reference | None:
+    """Return what to compare texts with; it is kept beside the corpus for the next job."""
+    if source is None:
+        return None
+    judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
+    folder = Path(source.uri) / REFERENCES / value_digest([form, judge])[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            return build_reference(
+                source.uri, source.digest, form, loaded.tokenizer, folder, source.baseline
+            )
+    except EmptySplitError:
+        return None
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {folder}: {error.strerror or error}; free some space, or make the "
+            "corpus's folder writable"
+        ) from error
 
 
-def _write_shard(
-    loaded: LoadedModel,
-    config: GenerationConfig,
-    shard: int,
+def _draw_enough(
+    drawing: Drawing, on_progress: OnProgress, executor: Executor | None
+) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
+    """Draw shards until enough texts are kept; return them, and which of the texts those are."""
+    config = drawing.config
+    size, wanted = config.shard_size, config.count
+    has_rules = config.unique or config.novel_only or config.valid_only
+    shards: list[DrawnShard] = []
+    aim, have = wanted, 0
+    while True:
+        drawn = sum(shard.count for shard in shards)
+        more = [*_shards(drawing, len(shards), aim, whole=has_rules)]
+        _draw(more, drawn, on_progress, executor)
+        shards += more
+        accepted = accepted_texts(shards, config.unique)
+        gained, have = int(accepted.sum()) - have, int(accepted.sum())
+        if have >= wanted:
+            kept = first_ones(accepted, wanted)
+            with atomic_path(_kept_path(drawing)) as temporary, temporary.open("wb") as file:
+                np.save(file, kept)
+            return shards, kept
+        rate = gained / sum(shard.count for shard in more)
+        if rate < FEWEST_KEPT:
+            raise GenerationError(
+                f"of the last {sum(shard.count for shard in more):,} texts drawn only {gained:,} "
+                f"were kept, {have:,} of {wanted:,} in all; raise the temperature, lower the "
+                "count, or drop a rule"
+            )
+        needed = min((wanted - have) / rate * 1.02, MOST_DRAWN_MORE * len(accepted))
+        aim = len(accepted) + max(size, int(needed))
+
+
+def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:
+    """Yield the shards from number `begin` on that together reach `aim` texts."""
+    size = drawing.config.shard_size
+    for number in range(begin, -(-aim // size)):
+        first = number * size
+        yield DrawnShard(drawing, number, first, size if whole else min(size, aim - first))
+
+
+def _draw(
+    shards: Sequence[DrawnShard], before: int, on_progress: OnProgress, executor: Executor | None
+) -> None:
+    total = before + sum(shard.count for shard in shards)
+    done = before
+
+    def tell(within: int) -> None:
+        on_progress(Progress(done + within, total, "texts"))
+
+    draw = partial(draw_shard, on_count=tell) if executor is None else draw_shard
+    for number, _ in run_all(executor, draw, shards):
+        done += shards[number].count
+        tell(0)
+
+
+def _publish(
+    drawing: Drawing,
+    kept: NDArray[np.bool_],
     out: Path,
-    form: str,
-    training: frozenset[str] | None,
     on_progress: OnProgress,
-) -> dict[str, Any]:
-    """Generate and write one shard; return its completion record."""
-    first = shard * config.shard_size
-    count = min(config.shard_size, config.count - first)
-    texts = []
-    for text in generate_texts(loaded.model, loaded.tokenizer, config, first, count):
-        texts.append(text)
-        on_progress(Progress(first + len(texts), config.count, "texts"))
-    texts.sort(key=lambda text: text.number)
-    path = out / _shard_name(config, shard)
-    with atomic_path(path) as temporary:
-        _WRITERS[config.format](texts, config, temporary)
-    return {
-        "file": path.name,
-        "sha256": file_digest(path),
-        "count": count,
-        "characters": sum(len(text.text) for text in texts),
-        "valid": sum(is_valid(form, text.text) for text in texts),
-        "copied": sum(essence(form, text.text) in (training or ()) for text in texts),
-        "complete": sum(text.complete for text in texts),
-        "examples": _examples(form, texts),
-        "colors": _colors(texts) if form == "color" else [],
-    }
+    executor: Executor | None,
+) -> list[dict[str, Any]]:
+    """Write the shards of the data set; return their records, in order."""
+    config = drawing.config
+    count = -(-config.count // config.shard_size)
+    numbers = np.flatnonzero(kept)[:: config.shard_size]
+    bounds = [*numbers.tolist(), len(kept)]
+    sampled = sample_size(config.count, count)
+    shards = (
+        PublishedShard(
+            drawing=drawing,
+            kept=_kept_path(drawing),
+            number=number,
+            start=bounds[number],
+            stop=bounds[number + 1],
+            sampled=sampled,
+            out=out,
+            records=out / WORK / "published",
+        )
+        for number in range(count)
+    )
+    records: dict[int, dict[str, Any]] = {}
+    for number, record in run_all(executor, publish_shard, shards):
+        records[number] = record
+        on_progress(Progress(len(records), count, "shards written"))
+    return [records[number] for number in range(count)]
+
+
+def _kept_path(drawing: Drawing) -> Path:
+    return drawing.out.parent / "kept.npy"
 
 
 def _summary(
     out: Path,
     config: GenerationConfig,
-    form: str,
+    how: Engine,
     records: Sequence[dict[str, Any]],
-    *,
-    known: bool,
+    total: ShardAudit,
+    audit: Audit,
+    drawn: int,
 ) -> TextDataSet:
-    """Add the shards' records up, and draw the picture."""
-    colors = [Color(*color) for record in records for color in record["colors"]][:GALLERY_COLORS]
-    picture = out / GALLERY_FILE
-    if colors:
-        gallery.draw(colors, f"{len(colors)} invented colours", picture)
+    figures = audit.generated
+    valid = [text for text in total.sample if is_valid(audit.form, text)]
     return TextDataSet(
         uri=str(out),
         digest=value_digest([record["sha256"] for record in records]),
         count=config.count,
+        drawn=drawn,
         characters=sum(record["characters"] for record in records),
-        form=form,
-        valid_share=sum(record["valid"] for record in records) / config.count,
-        copied_share=sum(r["copied"] for r in records) / config.count if known else None,
-        complete_share=sum(record["complete"] for record in records) / config.count,
-        gallery=str(picture) if colors else None,
-        examples=[text for record in records for text in record["examples"]][:EXAMPLES],
+        tokens=sum(record["tokens"] for record in records),
+        engine=how.kind,
+        precision=how.precision,
+        form=audit.form,
+        valid_share=figures.valid_share or 0.0,
+        copied_share=figures.copied_share,
+        complete_share=figures.complete_share or 0.0,
+        audit=audit,
+        pages={},
+        examples=[*(valid or total.sample)][:EXAMPLES],
     )
 
 
-def _colors(texts: Sequence[GeneratedText]) -> list[Color]:
-    parsed = (parse_color(text.text) for text in texts[: 2 * GALLERY_COLORS])
-    return [color for color in parsed if color][:GALLERY_COLORS]
-
-
-def _examples(form: str, texts: Sequence[GeneratedText]) -> list[str]:
-    """Return the first valid texts; a weak model still shows what it writes."""
-    valid = [text.text for text in texts if is_valid(form, text.text)]
-    return (valid or [text.text for text in texts])[:EXAMPLES]
-
-
-def _rows(texts: Sequence[GeneratedText], config: GenerationConfig) -> Iterator[dict[str, Any]]:
-    for text in texts:
-        yield {
-            "id": text.number,
-            "text": text.text,
-            "tokens": text.tokens,
-            "log_prob_nats": text.log_prob_nats,
-            "prefix": config.prefix,
-            "seed": config.seed,
-        }
-
-
-def _write_parquet(texts: Sequence[GeneratedText], config: GenerationConfig, path: Path) -> None:
-    table = pa.Table.from_pylist([*_rows(texts, config)], schema=TEXTS_SCHEMA)
-    pq.write_table(table, path, compression="zstd")
-
-
-def _write_jsonl(texts: Sequence[GeneratedText], config: GenerationConfig, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in _rows(texts, config):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _write_txt(texts: Sequence[GeneratedText], _: GenerationConfig, path: Path) -> None:
-    """One text a line; texts that hold line ends are set apart by blank lines instead."""
-    between = "\n\n" if any("\n" in text.text for text in texts) else "\n"
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for text in texts:
-            file.write(text.text + between)
-
-
-_WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl, "txt": _write_txt}
+def _manifest(
+    job: dict[str, Any],
+    data_set: TextDataSet,
+    records: Sequence[dict[str, Any]],
+    loaded: LoadedModel,
+    how: Engine,
+    about: About,
+    source: Source | None,
+) -> dict[str, Any]:
+    """Return everything about the data set; see `audit.card.Manifest` for what the card takes."""
+    experiment = loaded.experiment
+    model = Origin(
+        name=about.name,
+        digest=job["checkpoint"],
+        version=about.version,
+        description=experiment.model.title,
+    )
+    corpus = Origin(name=experiment.name, digest=source.digest if source else "")
+    return {
+        "job": job,
+        "name": f"{about.name}: {data_set.count:,} generated texts",
+        "form": data_set.form,
+        "files": [record["file"] for record in records],
+        "columns": COLUMNS if job["generation"]["format"] != "txt" else {},
+        "generation": job["generation"],
+        "model": model.model_dump(),
+        "corpus": corpus.model_dump(),
+        "engine": how.kind,
+        "precision": how.precision,
+        "engine_note": how.reason,
+        "versions": {
+            "rnnlm": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "command": about.command,
+        "license": about.license,
+        "examples": data_set.examples,
+        "audit": data_set.audit.model_dump(mode="json"),
+        "pages": data_set.pages,
+        "experiment": experiment.model_dump(mode="json"),
+        "shards": [*records],
+        "data_set": data_set.model_dump(mode="json"),
+    }

@@ -1,4 +1,4 @@
-"""The door to `recurrence.c`, which setuptools builds once per kind of processor.
+"""The door to the native code, which setuptools builds once per kind of processor.
 
 The builds are plain shared libraries, called through ctypes with the addresses of tensors, which
 releases Python's lock: each of torch's threads takes its own lanes of the batch through all time
@@ -45,17 +45,31 @@ def usable(products: torch.dtype, *tensors: Tensor) -> bool:
 @cache
 def library() -> CDLL | None:
     """Return the best build that is there and that this processor can run, or None."""
+    found = names()
+    return load(found[0]) if found else None
+
+
+def names() -> list[str]:
+    """Return the builds that are there and that this processor can run, the best first."""
+    avx512, vnni = torch.cpu._is_avx512_supported(), torch.cpu._is_vnni_supported()
     supported = {
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
-        "avx512": torch.cpu._is_avx512_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported() and vnni,
+        "avx512_vnni": avx512 and vnni,
+        "avx512": avx512,
         "avx2": torch.cpu._is_avx2_supported(),
     }
-    for name in (name for name, is_supported in supported.items() if is_supported):
-        for suffix in EXTENSION_SUFFIXES:
-            path = Path(__file__).with_name(f"_{name}{suffix}")
-            if path.is_file():
-                return CDLL(str(path))
-    return None
+    return [name for name, is_supported in supported.items() if is_supported and _path(name)]
+
+
+@cache
+def load(name: str) -> CDLL:
+    """Return one build."""
+    return CDLL(str(_path(name)))
+
+
+def _path(name: str) -> Path | None:
+    paths = (Path(__file__).with_name(f"_{name}{suffix}") for suffix in EXTENSION_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def padded(columns: int) -> int:
@@ -64,20 +78,20 @@ def padded(columns: int) -> int:
 
 
 def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the right factor of products as `recurrence.c` reads it.
+    """Return the right factor of products as `products.h` reads it.
 
     Args:
-        matrix: (depth, columns).
-        dtype: torch.float32, or torch.bfloat16 to pair numbers along the depth.
+        matrix: (depth, columns); the depth a multiple of the numbers in a word.
+        dtype: torch.float32, torch.bfloat16 (two in a word) or torch.int8 (four).
 
     Returns:
-        (blocks, depth, columns of a block), or (blocks, depth / 2, columns of a block, 2).
+        (blocks, words of the depth, columns of a block, numbers in a word).
     """
     depth, columns = matrix.shape
+    numbers = 4 // dtype.itemsize
     whole = functional.pad(matrix.to(dtype), (0, padded(columns) - columns))
-    if dtype == torch.float32:
-        return whole.view(depth, -1, COLUMNS).transpose(0, 1).contiguous()
-    return whole.reshape(depth // 2, 2, -1, COLUMNS).permute(2, 0, 3, 1).contiguous()
+    words = whole.reshape(depth // numbers, numbers, -1, COLUMNS)
+    return words.permute(2, 0, 3, 1).contiguous()
 
 
 def run(name: str, sizes: tuple[int, int, int], *tensors: Tensor | None) -> None:

@@ -4,27 +4,11 @@
  * ctypes by native.py, which says what each array holds. A step is one product with the recurrent
  * weight and the cell on what it gives. The weight is packed once per window, which a general
  * matrix product has to do anew in every step.
- *
- * The factors of products are arrays of 32-bit words: one float, or a pair of bfloat16 numbers that
- * are multiplied and added into one float. All other arithmetic is in float.
+ * All arithmetic but that of products is in float.
  */
-#include <stdint.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
+#include "products.h"
 
-#ifdef __AVX512F__
-enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and a state fit into 32 registers */
-#else
-enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and a state fit into 16 registers */
-#endif
-enum { ROWS = 6, COLUMNS = 64, DEPTH = 512, LINE = 16 }; /* words of a strip, of a cache line */
-
-typedef float vector __attribute__((vector_size(4 * WIDTH)));
-typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
-typedef vector stored_vector __attribute__((aligned(4), may_alias));
-typedef words stored_words __attribute__((aligned(4), may_alias));
-#define INLINE static inline __attribute__((always_inline))
+enum { DEPTH = 512 }; /* words of a strip that stay in the second cache */
 
 /* Element-wise functions, written so that the compiler turns a loop over them into vectors. */
 
@@ -64,59 +48,13 @@ INLINE float hyperbolic_tangent(float x) {
     return x * p / q;
 }
 
-/* The nearest bfloat16, ties to even, as torch rounds; not-a-number stays one. */
-INLINE uint16_t rounded(float x) {
-    union { float value; uint32_t bits; } word = {x};
-    uint32_t up = word.bits + 0x7fffu + ((word.bits >> 16) & 1u);
-    return x != x ? 0x7fc0u : (uint16_t)(up >> 16);
-}
-
-/* sum + the products of the pairs of bfloat16 numbers in each word of a and b */
-INLINE vector add_products(vector sum, words a, words b) {
-#ifdef __AVX512BF16__
-    return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-#else
-    sum += (vector)(a << 16) * (vector)(b << 16);
-    return sum + (vector)(a & -65536) * (vector)(b & -65536);
-#endif
-}
-
-/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; `adds` to what
- * is there. Meanwhile as many lines from `later` on come nearer. */
-INLINE void tile(int rows, int paired, int adds, long depth, const int32_t *a, long across,
-                 const int32_t *b, const int32_t *later, float *out, long stride) {
-    for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {
-        vector sums[ROWS][VECTORS] = {};
-        for (int row = 0; adds && row < rows; row++)
-            for (int v = 0; v < VECTORS; v++)
-                sums[row][v] = *(stored_vector *)(out + row * stride + column + v * WIDTH);
-        for (long k = 0; k < depth; k++) {
-            const stored_words *weight = (const stored_words *)(b + k * COLUMNS + column);
-            __builtin_prefetch(later + k * LINE, 0, 2);
-            for (int v = 0; v < VECTORS; v += LINE / WIDTH)
-                __builtin_prefetch(b + (k + 4) * COLUMNS + column + v * WIDTH);
-#pragma GCC unroll 6
-            for (int row = 0; row < rows; row++) {
-                words state = a[row * across + k] - (words){};
-#pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++)
-                    if (paired) sums[row][v] = add_products(sums[row][v], state, weight[v]);
-                    else sums[row][v] += (vector)state * (vector)weight[v];
-            }
-        }
-        for (int row = 0; row < rows; row++)
-            for (int v = 0; v < VECTORS; v++)
-                *(stored_vector *)(out + row * stride + column + v * WIDTH) = sums[row][v];
-    }
-}
-
 /* The same for all rows, while the strip of weights stays in the second cache and the next comes. */
-INLINE void strip(int paired, int adds, long rows, long depth, const int32_t *a, long across,
+INLINE void strip(int kind, int adds, long rows, long depth, const int32_t *a, long across,
                   const int32_t *b, const int32_t *next, float *out, long stride) {
     const int32_t *last = next + (COLUMNS / LINE - 1) * depth * LINE;
 #define TILES(count)                                                                  \
     for (; rows >= count; rows -= count, a += count * across, out += count * stride) { \
-        tile(count, paired, adds, depth, a, across, b, next, out, stride);            \
+        tile(count, kind, adds, depth, a, across, b, next, out, stride);            \
         if (next < last) next += depth * LINE;                                        \
     }
     TILES(ROWS) TILES(4) TILES(2) TILES(1)
@@ -124,7 +62,7 @@ INLINE void strip(int paired, int adds, long rows, long depth, const int32_t *a,
 }
 
 /* out (rows, stride) = a (rows, depth) · b, b packed as (stride / COLUMNS, depth, COLUMNS) */
-INLINE void multiply(int paired, long rows, long depth, const void *a, const int32_t *b,
+INLINE void multiply(int kind, long rows, long depth, const void *a, const int32_t *b,
                      float *out, long stride) {
     const int32_t *from = a, *start = b;
     for (long column = 0; column < stride; column += COLUMNS)
@@ -132,8 +70,8 @@ INLINE void multiply(int paired, long rows, long depth, const void *a, const int
             long deep = depth - k < DEPTH ? depth - k : DEPTH;
             int ends = k + deep == depth && column + COLUMNS == stride;
             const int32_t *next = ends ? start : b + deep * COLUMNS;
-            if (k) strip(paired, 1, rows, deep, from + k, depth, b, next, out + column, stride);
-            else strip(paired, 0, rows, deep, from, depth, b, next, out + column, stride);
+            if (k) strip(kind, 1, rows, deep, from + k, depth, b, next, out + column, stride);
+            else strip(kind, 0, rows, deep, from, depth, b, next, out + column, stride);
             b += deep * COLUMNS;
         }
 }
@@ -178,24 +116,24 @@ INLINE void round_all(long count, const float *restrict from, uint16_t *restrict
 
 INLINE long padded(long columns) { return (columns + COLUMNS - 1) / COLUMNS * COLUMNS; }
 
-INLINE void forward(int paired, long steps, long batch, long first, long lanes, long hidden,
+INLINE void forward(int kind, long steps, long batch, long first, long lanes, long hidden,
                     const float *projected, const int32_t *weight, float *gates, float *cells,
                     float *outputs, uint16_t *halves) {
     long wide = padded(4 * hidden);
     for (long t = 0; t < steps; t++) {
         long now = t * batch + first, next = now + batch;
         float *sums = gates + now * wide;
-        if (paired) multiply(1, lanes, hidden / 2, halves + now * hidden, weight, sums, wide);
-        else multiply(0, lanes, hidden, outputs + now * hidden, weight, sums, wide);
+        if (kind == PAIRS) multiply(PAIRS, lanes, hidden / 2, halves + now * hidden, weight, sums, wide);
+        else multiply(FLOATS, lanes, hidden, outputs + now * hidden, weight, sums, wide);
         for (long lane = 0; lane < lanes; lane++)
             lstm_cell(hidden, projected + (now + lane) * 4 * hidden,
                       cells + (now + lane) * hidden, sums + lane * wide,
                       cells + (next + lane) * hidden, outputs + (next + lane) * hidden);
-        if (paired) round_all(lanes * hidden, outputs + next * hidden, halves + next * hidden);
+        if (kind == PAIRS) round_all(lanes * hidden, outputs + next * hidden, halves + next * hidden);
     }
 }
 
-INLINE void backward(int paired, long steps, long batch, long first, long lanes, long hidden,
+INLINE void backward(int kind, long steps, long batch, long first, long lanes, long hidden,
                      const float *grad_outputs, const int32_t *weight, const float *gates,
                      const float *cells, float *grad_hidden, float *grad_cell, float *grad_gates,
                      uint16_t *halves) {
@@ -208,11 +146,11 @@ INLINE void backward(int paired, long steps, long batch, long first, long lanes,
                                cells + (next + lane) * hidden,
                                grad_outputs + (now + lane) * hidden, back + lane * narrow,
                                grad_cell + (first + lane) * hidden, grads + lane * 4 * hidden);
-        if (paired) {
+        if (kind == PAIRS) {
             uint16_t *rounded_grads = halves + now * 4 * hidden;
             round_all(lanes * 4 * hidden, grads, rounded_grads);
-            multiply(1, lanes, 2 * hidden, rounded_grads, weight, back, narrow);
-        } else multiply(0, lanes, 4 * hidden, grads, weight, back, narrow);
+            multiply(PAIRS, lanes, 2 * hidden, rounded_grads, weight, back, narrow);
+        } else multiply(FLOATS, lanes, 4 * hidden, grads, weight, back, narrow);
     }
 }
 
@@ -221,10 +159,10 @@ void lstm_forward(long steps, long batch, long first, long last, long hidden,
                   const float *projected, const int32_t *weight, float *gates, float *cells,
                   float *outputs, uint16_t *halves) {
     if (halves)
-        forward(1, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
+        forward(PAIRS, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
                 outputs, halves);
     else
-        forward(0, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
+        forward(FLOATS, steps, batch, first, last - first, hidden, projected, weight, gates, cells,
                 outputs, halves);
 }
 
@@ -233,9 +171,9 @@ void lstm_backward(long steps, long batch, long first, long last, long hidden,
                    const float *cells, float *grad_hidden, float *grad_cell, float *grad_gates,
                    uint16_t *halves) {
     if (halves)
-        backward(1, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
+        backward(PAIRS, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
                  grad_hidden, grad_cell, grad_gates, halves);
     else
-        backward(0, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
+        backward(FLOATS, steps, batch, first, last - first, hidden, grad_outputs, weight, gates, cells,
                  grad_hidden, grad_cell, grad_gates, halves);
 }

@@ -21,7 +21,7 @@ from torch.nn import functional
 from rnnlm.kernels import cudnn_layer, gru_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
-from rnnlm.models.layer import RecurrentLayer
+from rnnlm.models.layer import RecurrentLayer, StepWeights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -63,6 +63,17 @@ class GRULayer(RecurrentLayer):
         recurrent_bias = torch.cat([self.d.new_zeros(2 * self.size), self.d])
         weights = [self.W, self._recurrent_weight(), self.b, recurrent_bias]
         return cudnn_layer("gru", inputs, state, weights)
+
+    @property
+    def step_weights(self) -> StepWeights | None:
+        """W, U and b, with n cut in two: W_n x + b_n, and U_n h + d."""
+        W_n, U_n = self.W[-self.size :], self.U[-self.size :]  # noqa: N806
+        return StepWeights(
+            "gru",
+            torch.cat([self.W, torch.zeros_like(W_n)]),
+            torch.cat([self.U[: -self.size], torch.zeros_like(U_n), U_n]),
+            torch.cat([self.b, self.d]),
+        )
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -13,6 +14,26 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from rnnlm.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class StepWeights:
+    """What one time step of a layer multiplies by, for an engine that steps many texts.
+
+    The step's sums are `inputs @ x + own @ h + bias`, its gates below each other.
+
+    Attributes:
+        kind: What becomes of the sums: an LSTM's gates i, f, g, o; a GRU's r, z, n without and n
+            with the state; or a simple layer's sigmoid or tanh.
+        inputs: (gates · size, input).
+        own: (gates · size, size).
+        bias: (gates · size,).
+    """
+
+    kind: Literal["lstm", "gru", "sigmoid", "tanh"]
+    inputs: Tensor
+    own: Tensor
+    bias: Tensor
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -44,6 +65,11 @@ class RecurrentLayer(nn.Module, ABC):
     def loops_in_python(self) -> bool:
         """Whether its time loop is Python's: one small product after the other."""
         return True
+
+    @property
+    def step_weights(self) -> StepWeights | None:
+        """What a step multiplies by, if it is of one of the kinds that `StepWeights` names."""
+        return None
 
     @property
     @abstractmethod

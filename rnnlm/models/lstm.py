@@ -22,7 +22,7 @@ from torch.nn import functional
 from rnnlm.kernels import cudnn_layer, lstm_layer, native_available
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
-from rnnlm.models.layer import RecurrentLayer
+from rnnlm.models.layer import RecurrentLayer, StepWeights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -69,6 +69,11 @@ class LSTMLayer(RecurrentLayer):
     def loops_in_python(self) -> bool:
         """Not where the native loop was built."""
         return not native_available()
+
+    @property
+    def step_weights(self) -> StepWeights | None:
+        """W, U and b."""
+        return StepWeights("lstm", self.W, self.U, self.b)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

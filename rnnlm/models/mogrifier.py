@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnlm.models.contract import State
+from rnnlm.models.layer import StepWeights
 from rnnlm.models.lstm import LSTMLayer
 
 if TYPE_CHECKING:
@@ -82,3 +83,8 @@ class MogrifierLayer(LSTMLayer):
     def loops_in_python(self) -> bool:
         """It has no loop but the one above."""
         return True
+
+    @property
+    def step_weights(self) -> StepWeights | None:
+        """None: a step is several products, one after the other."""
+        return None

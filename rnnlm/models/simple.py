@@ -25,7 +25,7 @@ from torch.nn import functional
 from rnnlm.kernels import simple_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
-from rnnlm.models.layer import RecurrentLayer
+from rnnlm.models.layer import RecurrentLayer, StepWeights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -57,6 +57,11 @@ class SimpleLayer(RecurrentLayer):
         weight = drop_weights(self.W_h, self.config.weight_dropout, self.training)
         outputs, hidden = simple_layer(projected, weight, state[0], self.config.nonlinearity)
         return outputs, (hidden,)
+
+    @property
+    def step_weights(self) -> StepWeights | None:
+        """W_e, W_h and b₁."""
+        return StepWeights(self.config.nonlinearity, self.W_e, self.W_h, self.b_1)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -70,6 +70,10 @@ class BPETokenizer:
         """Return the text of `ids`; a torn character becomes U+FFFD."""
         return b"".join([self._bytes[index] for index in ids]).decode("utf-8", "replace")
 
+    def token_bytes(self) -> list[bytes]:
+        """Return the bytes of each id; the boundary has none."""
+        return [*self._bytes]
+
     def unknown_in(self, text: str) -> list[str]:  # noqa: ARG002
         """Return nothing: every text can be expressed."""
         return []

@@ -42,6 +42,12 @@ class ByteTokenizer:
         data = bytes(np.fromiter((i for i in ids if i != BOUNDARY_ID), dtype=np.uint8))
         return data.translate(_SWAPPED).decode("utf-8", "replace")
 
+    def token_bytes(self) -> list[bytes]:
+        """Return the byte of each id; the boundary has none."""
+        return [
+            b"" if index == BOUNDARY_ID else _SWAPPED[index : index + 1] for index in range(256)
+        ]
+
     def unknown_in(self, text: str) -> list[str]:  # noqa: ARG002
         """Return nothing: every text can be expressed."""
         return []

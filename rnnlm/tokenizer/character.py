@@ -80,6 +80,10 @@ class CharacterTokenizer:
         """Return the text of `ids`."""
         return "".join([self._strings[index] for index in ids])
 
+    def token_bytes(self) -> list[bytes]:
+        """Return the UTF-8 of each id; boundary and unknown have none."""
+        return [b"", b"", *(character.encode() for character in self._characters)]
+
     def unknown_in(self, text: str) -> list[str]:
         """Return the unknown characters of `text`."""
         return [c for c in dict.fromkeys(text) if c not in self.characters]

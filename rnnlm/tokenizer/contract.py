@@ -60,6 +60,14 @@ class Tokenizer(Protocol):
         """Return the text of `ids`; boundaries vanish, unknowns become U+FFFD."""
         ...
 
+    def token_bytes(self) -> list[bytes]:
+        """Return the UTF-8 that each id adds to a text, by id; empty for boundary and unknown.
+
+        Raises:
+            TokenizerError: What an id adds depends on those beside it.
+        """
+        ...
+
     def unknown_in(self, text: str) -> list[str]:
         """Return what of `text` the vocabulary lacks, each once, in order."""
         ...

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnlm.errors import TokenizerError
 from rnnlm.tokenizer.contract import (
     END,
     UNKNOWN,
@@ -73,6 +74,19 @@ class WordTokenizer:
         strings = ["\n", UNKNOWN, *self._words]
         text = " ".join([strings[index] for index in ids])
         return text.replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n").rstrip("\n")
+
+    def token_bytes(self) -> list[bytes]:
+        """Return the UTF-8 of each id; boundary and unknown have none.
+
+        Raises:
+            TokenizerError: The style is `whitespace`.
+        """
+        if self._style == "whitespace":
+            raise TokenizerError(
+                "words between spaces have no bytes of their own, for spaces come and go with "
+                "their neighbours; learn a vocabulary of words in the style `pieces`"
+            )
+        return [b"", b"", *(word.encode() for word in self._words)]
 
     def unknown_in(self, text: str) -> list[str]:
         """Return the unknown words of `text`."""

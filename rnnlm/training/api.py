@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
+from rnnlm.dataset import load_split
+from rnnlm.errors import EmptySplitError
+from rnnlm.generation.precision import PrecisionChoice, choose_precision
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
@@ -13,19 +16,23 @@ from rnnlm.training.counting import count
 from rnnlm.training.launch import is_launched, launch
 from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
 
+EXPORT_FILE = "model.safetensors"
+
 
 class TrainedModel(BaseModel):
     """What training made.
 
     Attributes:
         uri: Folder that holds the checkpoint and the history.
-        checkpoint: Path of the checkpoint that was best on validation.
+        checkpoint: Path of the checkpoint that was best on validation, exported.
         digest: sha256 of that file.
         parameters: Trained numbers.
         step: Optimizer steps taken in all.
         best_step: The step of the checkpoint.
         tokens: Tokens trained on, each epoch counted.
         validation_bits_per_character: The checkpoint's score on the validation split.
+        precision: In how few bits it may generate, as the checkpoint says too; None where it
+            generates in 32 alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +45,7 @@ class TrainedModel(BaseModel):
     best_step: int
     tokens: int
     validation_bits_per_character: float
+    precision: PrecisionChoice | None = None
 
 
 def train(
@@ -69,13 +77,36 @@ def train(
         position = positions.read(out / LAST_FILE)
     else:
         position = TrainingRun(tokens_uri, experiment, out, on_progress).loop()
+    exported = _export(best, out / EXPORT_FILE, tokens_uri)
+    loaded = checkpoint.load(exported)
     return TrainedModel(
         uri=str(out),
-        checkpoint=str(best),
-        digest=file_digest(best),
-        parameters=checkpoint.load(best).model.parameter_count,
+        checkpoint=str(exported),
+        digest=file_digest(exported),
+        parameters=loaded.model.parameter_count,
         step=position.step,
         best_step=position.best_step,
         tokens=position.tokens,
         validation_bits_per_character=position.best_bits_per_character,
+        precision=PrecisionChoice.of(loaded.facts),
     )
+
+
+def _export(best: Path, to: Path, tokens_uri: str) -> Path:
+    """Write a copy of the best checkpoint that says in how few bits it may generate.
+
+    Returns:
+        The copy; or `best` itself where the model generates in 32 bits alone.
+    """
+    origin = {"best": file_digest(best)}
+    if to.is_file() and checkpoint.load_facts(to).items() >= origin.items():
+        return to
+    try:
+        test = load_split(tokens_uri, "test")
+    except EmptySplitError:
+        return best
+    precision = choose_precision(checkpoint.load(best).model, test)
+    if precision is None:
+        return best
+    checkpoint.copy_with_facts(best, to, origin | {"precision": precision.model_dump()})
+    return to

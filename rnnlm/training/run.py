@@ -21,7 +21,7 @@ from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
-from rnnlm.generation.engine import write_line
+from rnnlm.generation.texts import write_line
 from rnnlm.kernels import keep_freed_memory
 from rnnlm.metrics import NATS_PER_BIT, perplexity
 from rnnlm.models import NeuralLanguageModel, build, detach_state

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnlm.generation.forms import Color, essence, is_valid, parse_color
+from rnnlm.generation.forms import Color, essence, is_valid, parse_color, read
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,31 @@ def test_a_recipe_is_valid_if_it_can_be_read():
     assert is_valid("recipe", text)
     assert not is_valid("recipe", text.replace("Title", "Tilte"))
     assert not is_valid("recipe", "      Title: Nothing\n\n  Wait.")
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("He left.", True),
+        ("“He left!”  \n", True),
+        ("(Did he? [No…])", True),
+        ("*Gone.*", True),
+        ("He left", False),
+        ("He left,”", False),
+        ("Chapter One:", False),
+        ("“”", False),
+        (" ", False),
+        ("", False),
+    ],
+)
+def test_prose_is_valid_if_it_ends_with_a_sentence(text: str, valid: bool):
+    assert is_valid("prose", text) is valid
+
+
+@pytest.mark.parametrize("form", ["text", "prose", "color", "recipe"])
+@pytest.mark.parametrize("text", ["teal 1 2 3", "teal 1 2 999", "Teal.", ""])
+def test_reading_once_says_what_reading_apart_does(form: str, text: str):
+    reading = read(form, text)
+    assert reading.is_valid == is_valid(form, text)
+    assert " ".join(reading.subject.lower().split()) == essence(form, text)
+    assert reading.color == (parse_color(text) if form == "color" else None)

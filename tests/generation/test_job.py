@@ -1,47 +1,73 @@
 import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import matplotlib.image
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
-from rnnlm.errors import GenerationError
-from rnnlm.generation.forms import Color
-from rnnlm.generation.gallery import draw
-from rnnlm.generation.job import MANIFEST_FILE, TEXTS_SCHEMA, TextDataSet, generate
+from rnnlm.errors import CheckpointError, GenerationError, StorageError, TokenizerError
+from rnnlm.generation.job import MANIFEST_FILE, WORK, Source, TextDataSet, generate
+from rnnlm.generation.publishing import TEXTS_SCHEMA
 from rnnlm.models import build
 from rnnlm.progress import Progress
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import tiny_experiment
+from tests.conftest import ingest_text, tiny_experiment
 
 CONFIG = GenerationConfig(count=25, max_length=12, batch_size=4, shard_size=10, temperature=1.0)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
     experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc 123")
+    network = build(experiment.model, tokenizer.vocab_size)
     path = tmp_path / "model.safetensors"
-    checkpoint.save(path, build(experiment.model, tokenizer.vocab_size), tokenizer, experiment, {})
+    checkpoint.save(path, network, tokenizer, experiment, {"precision": {"chosen": "int8"}})
     return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    text = tmp_path / "corpus.txt"
+    text.write_text("".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc 123" for c in "abc123"))
+    corpus = ingest_text(text, tmp_path / "corpus")
+    return Source(uri=corpus.uri, digest=corpus.digest)
 
 
 def run(model: Path, out: Path, **changes) -> TextDataSet:
     return generate(model, override(CONFIG, changes), out, "text")
 
 
+def table(out: Path) -> list[dict]:
+    return [row for path in sorted(out.glob("train-*")) for row in pq.read_table(path).to_pylist()]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.glob("train-*"))}
+
+
 def test_shards_hold_every_text_once_in_order(model: Path, tmp_path: Path):
     data_set = run(model, tmp_path / "out")
-    shards = sorted((tmp_path / "out").glob("texts-*.parquet"))
+    shards = sorted((tmp_path / "out").glob("train-*.parquet"))
     tables = [pq.read_table(shard) for shard in shards]
     assert [len(table) for table in tables] == [10, 10, 5]
     assert tables[0].schema.equals(TEXTS_SCHEMA)
-    ids = [number for table in tables for number in table.column("id").to_pylist()]
-    assert ids == [*range(25)]
+    assert [row["id"] for row in table(tmp_path / "out")] == [*range(25)]
     manifest = json.loads((tmp_path / "out" / MANIFEST_FILE).read_text())
     assert TextDataSet.model_validate(manifest["data_set"]) == data_set
     assert manifest["job"]["generation"]["count"] == 25
+    assert (manifest["precision"], manifest["job"]["generation"]["precision"]) == ("int8", "int8")
+    assert not (tmp_path / "out" / WORK).exists()
 
 
 class Stop(Exception):
@@ -53,7 +79,7 @@ def test_an_interrupted_job_ends_with_the_same_bytes(model: Path, tmp_path: Path
     for stop in (3, 14, 22):
 
         def interrupt(progress: Progress, stop: int = stop) -> None:
-            if progress.done == stop:
+            if progress.done >= stop:
                 raise Stop
 
         with pytest.raises(Stop):
@@ -61,8 +87,116 @@ def test_an_interrupted_job_ends_with_the_same_bytes(model: Path, tmp_path: Path
         assert not (tmp_path / "parts" / MANIFEST_FILE).exists()
     parts = run(model, tmp_path / "parts")
     assert parts.digest == whole.digest
-    for shard in sorted((tmp_path / "whole").glob("texts-*")):
-        assert (tmp_path / "parts" / shard.name).read_bytes() == shard.read_bytes()
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
+    model: Path, source: Source, tmp_path: Path
+):
+    config = override(CONFIG, {"count": 1200, "shard_size": 40, "unique": True, "max_length": 9})
+    whole = generate(model, config, tmp_path / "whole", "text", source=source)
+    assert whole.drawn > 1200
+    out, kills, chance = tmp_path / "parts", 0, random.Random(5)
+    longest = 0.05
+    while kills < 20 or not (out / MANIFEST_FILE).is_file():
+        if (out / MANIFEST_FILE).is_file():  # it came through; begin again, and kill sooner
+            shutil.rmtree(out)
+            longest *= 0.7
+        context = multiprocessing.get_context("fork")
+        job = context.Process(
+            target=generate, args=(model, config, out, "text"), kwargs={"source": source}
+        )
+        job.start()
+        job.join(chance.uniform(0.0, longest))
+        if job.is_alive():
+            os.kill(job.pid, signal.SIGKILL)
+            kills += 1
+            longest *= 1.05
+        job.join()
+        for path in out.glob("train-*"):
+            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not [*out.glob(".*.tmp")]
+
+
+def _with_little_space(bytes_left: int, *arguments) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, bytes_left))
+    try:
+        generate(*arguments)
+    except StorageError:
+        os._exit(3)
+    os._exit(0)
+
+
+def test_a_full_disk_loses_nothing(model: Path, tmp_path: Path):
+    whole = run(model, tmp_path / "whole", count=2000, shard_size=1000)
+    config = override(CONFIG, {"count": 2000, "shard_size": 1000})
+    for bytes_left in (10, 2_000, 20_000):
+        child = multiprocessing.get_context("fork").Process(
+            target=_with_little_space,
+            args=(bytes_left, model, config, tmp_path / "parts", "text"),
+        )
+        child.start()
+        child.join()
+        assert child.exitcode == 3
+        assert not [*(tmp_path / "parts").rglob("*.tmp")]
+    assert generate(model, config, tmp_path / "parts", "text").digest == whole.digest
+
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_any_number_of_workers_writes_the_same_bytes(
+    model: Path, source: Source, tmp_path: Path, workers: int
+):
+    config = override(CONFIG, {"count": 200, "unique": True, "novel_only": True})
+    generate(model, config, tmp_path / "one", "text", source=source)
+    with ThreadPoolExecutor(workers) as pool:
+        generate(model, config, tmp_path / "many", "text", source=source, executor=pool)
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+    manifests = [json.loads((tmp_path / n / MANIFEST_FILE).read_text()) for n in ("one", "many")]
+    assert manifests[0]["audit"] == manifests[1]["audit"]
+
+
+def test_unique_keeps_the_lowest_number_and_makes_up_for_the_rest(model: Path, tmp_path: Path):
+    everything = run(model, tmp_path / "all", count=400, max_length=3)
+    unique = run(model, tmp_path / "unique", count=120, max_length=3, unique=True)
+    rows, seen = [], set()
+    for row in table(tmp_path / "all"):
+        if row["text"] not in seen:
+            seen.add(row["text"])
+            rows.append(row)
+    assert table(tmp_path / "unique") == rows[:120]
+    assert everything.audit.duplicate_share == pytest.approx(1 - len(rows) / 400)
+    assert unique.audit.duplicate_share == 0.0
+    assert unique.drawn > 120
+
+
+def test_novel_only_refuses_what_stands_in_the_training_text(
+    model: Path, source: Source, tmp_path: Path
+):
+    config = override(CONFIG, {"count": 300, "max_length": 4})
+    copied = generate(model, config, tmp_path / "any", "text", source=source)
+    assert copied.copied_share and copied.copied_share > 0
+    novel = generate(
+        model, override(config, {"novel_only": True}), tmp_path / "novel", "text", source=source
+    )
+    assert novel.copied_share == 0.0
+    kept = {row["id"]: row["text"] for row in table(tmp_path / "novel")}
+    drawn = {row["id"]: row["text"] for row in table(tmp_path / "any")}
+    assert {n: drawn[n] for n in kept if n in drawn} == {
+        n: t for n, t in kept.items() if n in drawn
+    }
+
+
+def test_novel_only_needs_something_to_compare_with(model: Path, tmp_path: Path):
+    with pytest.raises(GenerationError, match="training text"):
+        run(model, tmp_path / "out", novel_only=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_that_refuses_nearly_everything_ends_the_job(model: Path, tmp_path: Path):
+    with pytest.raises(GenerationError, match="raise the temperature"):
+        run(model, tmp_path / "out", temperature=0.0, unique=True, count=200, shard_size=200)
 
 
 def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
@@ -75,7 +209,7 @@ def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
 
 def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
     first = run(model, tmp_path / "out")
-    shard = tmp_path / "out" / "texts-00001.parquet"
+    shard = tmp_path / "out" / "train-00001.parquet"
     good = shard.read_bytes()
     shard.write_bytes(b"torn")
     assert run(model, tmp_path / "out").digest == first.digest
@@ -93,23 +227,65 @@ def test_another_job_is_refused_the_folder(model: Path, tmp_path: Path):
     assert [*(tmp_path / "other").iterdir()] == [tmp_path / "other" / "thesis.txt"]
 
 
+def test_a_model_that_goes_or_changes_while_the_job_runs_is_noticed(model: Path, tmp_path: Path):
+    def stop(progress: Progress) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        generate(model, CONFIG, tmp_path / "out", "text", on_progress=stop)
+    checkpoint.copy_with_facts(model, model, {"changed": True})
+    with pytest.raises(GenerationError, match="another job"):
+        run(model, tmp_path / "out")
+    model.unlink()
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        run(model, tmp_path / "out")
+
+
+def test_prefixes_of_a_file_are_continued_in_turn(model: Path, tmp_path: Path):
+    (tmp_path / "prefixes.txt").write_text("ab\n\nc 1\n")
+    generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
+    for row in table(tmp_path / "out"):
+        assert row["prefix"] == ("c 1" if row["id"] % 2 else "ab")
+        assert row["text"].startswith(row["prefix"])
+
+
+def test_a_prefix_that_the_model_cannot_read_is_refused(model: Path, tmp_path: Path):
+    (tmp_path / "prefixes.txt").write_text("ab\nxyz\n")
+    with pytest.raises(TokenizerError, match="'x', 'y', 'z'"):
+        generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_constraints_hold_for_every_text(model: Path, tmp_path: Path):
+    run(model, tmp_path / "grammar", grammar="[abc]{2,4} [123]+", count=100)
+    for row in table(tmp_path / "grammar"):
+        name, _, number = row["text"].partition(" ")
+        assert 2 <= len(name) <= 4 and {*name} <= {*"abc"} and number and {*number} <= {*"123"}
+    run(model, tmp_path / "strings", banned=["a"], required=["bb"], count=100)
+    for row in table(tmp_path / "strings"):
+        assert "a" not in row["text"] and "bb" in row["text"]
+    run(model, tmp_path / "stop", stop=["1", "23"], count=100, max_length=200)
+    texts = [row["text"] for row in table(tmp_path / "stop")]
+    assert not any("1" in text or "23" in text for text in texts)
+
+
 def test_jsonl_and_txt_hold_the_same_texts(model: Path, tmp_path: Path):
     run(model, tmp_path / "parquet")
     run(model, tmp_path / "jsonl", format="jsonl")
     run(model, tmp_path / "txt", format="txt")
-    shard = pq.read_table(tmp_path / "parquet" / "texts-00000.parquet").to_pylist()
-    lines = (tmp_path / "jsonl" / "texts-00000.jsonl").read_text().splitlines()
+    shard = pq.read_table(tmp_path / "parquet" / "train-00000.parquet").to_pylist()
+    lines = (tmp_path / "jsonl" / "train-00000.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == shard
-    plain = (tmp_path / "txt" / "texts-00000.txt").read_text()
+    plain = (tmp_path / "txt" / "train-00000.txt").read_text()
     assert plain == "".join(row["text"] + "\n" for row in shard)
 
 
-def test_a_gallery_is_a_picture_with_the_colours_in_it(tmp_path: Path):
-    draw(
-        [Color("pure $red$ & \\{", 255, 0, 0), Color("x" * 60, 0, 0, 255)],
-        "two",
-        tmp_path / "g.png",
-    )
-    pixels = (matplotlib.image.imread(tmp_path / "g.png")[..., :3] * 255).round()
-    found = {tuple(pixel) for row in pixels.astype(int).tolist() for pixel in map(tuple, row)}
-    assert {(255, 0, 0), (0, 0, 255)} <= found
+def test_a_hundred_million_texts_are_planned_without_a_list_of_them(model: Path, tmp_path: Path):
+    def stop(progress: Progress) -> None:
+        raise Stop
+
+    config = override(CONFIG, {"count": 100_000_000, "shard_size": 100_000})
+    began = time.monotonic()
+    with pytest.raises(Stop):
+        generate(model, config, tmp_path / "out", "text", on_progress=stop)
+    assert time.monotonic() - began < 20

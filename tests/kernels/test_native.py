@@ -11,7 +11,7 @@ from rnnlm.kernels import keep_freed_memory, native, native_available
 
 def test_a_packed_matrix_holds_every_number_once() -> None:
     matrix = torch.randn(6, 100)
-    blocks = native.pack(matrix, torch.float32)
+    blocks = native.pack(matrix, torch.float32)[..., 0]
     assert blocks.shape == (2, 6, native.COLUMNS)
     assert torch.equal(torch.cat(tuple(blocks), 1)[:, :100], matrix)
     assert blocks.count_nonzero() == matrix.numel()
@@ -22,6 +22,9 @@ def test_pairs_lie_side_by_side() -> None:
     pairs = native.pack(matrix, torch.bfloat16)
     assert pairs.shape == (1, 2, 64, 2)
     assert torch.equal(pairs[0, 1, 5].float(), matrix[2:4, 5])
+    bytes_of_four = native.pack(matrix % 100, torch.int8)
+    assert bytes_of_four.shape == (1, 1, 64, 4)
+    assert torch.equal(bytes_of_four[0, 0, 5], (matrix[:, 5] % 100).to(torch.int8))
 
 
 def test_a_build_that_is_not_there_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:

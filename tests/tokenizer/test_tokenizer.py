@@ -152,3 +152,28 @@ def test_an_unknown_prefix_is_refused_with_its_characters():
 def test_what_is_no_tokenizer_is_refused(value: object):
     with pytest.raises(TokenizerError):
         tokenizers.from_json(value)
+
+
+@given(any_text)
+def test_the_bytes_of_a_texts_tokens_are_the_texts(text: str):
+    for tokenizer in (
+        ByteTokenizer(),
+        BPE,
+        CharacterTokenizer(text),
+        WordTokenizer.learn([text], "pieces", 10_000, 1),
+    ):
+        found = tokenizer.token_bytes()
+        assert b"".join(found[index] for index in tokenizer.encode(text)) == text.encode()
+
+
+def test_every_token_but_boundary_and_unknown_has_bytes():
+    for tokenizer in (ByteTokenizer(), BPE, CharacterTokenizer("abé"), WORDS):
+        found = tokenizer.token_bytes()
+        assert len(found) == tokenizer.vocab_size
+        empty = {index for index, piece in enumerate(found) if not piece}
+        assert empty == {BOUNDARY_ID, tokenizer.unknown_id} - {None}
+
+
+def test_words_between_spaces_have_no_bytes_of_their_own():
+    with pytest.raises(TokenizerError, match="pieces"):
+        WordTokenizer.learn(["a b"], "whitespace", 10, 1).token_bytes()

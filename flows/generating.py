@@ -1,0 +1,96 @@
+"""What a `generate` command means: which version, which settings, which folder."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows import registry
+from flows.home import Home
+from flows.registry import Version
+from rnnlm import checkpoint
+from rnnlm.config import override
+from rnnlm.errors import ConfigError
+from rnnlm.generation.drawing import read_prefixes
+from rnnlm.generation.job import About, Source
+from rnnlm.storage import file_digest, value_digest
+
+_NOT_REPEATED = {"--json"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A version, and the arguments of the flow `generate`."""
+
+    version: Version
+    arguments: dict[str, Any]
+
+
+def prepare(
+    home: Home,
+    reference: str,
+    changes: Mapping[str, Any],
+    prefixes: Path | None,
+    out: Path | None,
+    command: Sequence[str],
+) -> Wanted:
+    """Return what to generate; nothing is written.
+
+    Args:
+        home: Where models and data sets are.
+        reference: Of a model: name, name@alias or name/version.
+        changes: To the settings that the model was trained with; None changes nothing.
+        prefixes: A file whose lines the texts continue.
+        out: Folder of the data set; None for one named after version and settings.
+        command: The command line, for the card.
+
+    Raises:
+        RegistryError: There is no such version, or its files are gone.
+        ConfigError: A setting is out of range, or neither count nor prefixes are given.
+    """
+    version = registry.resolve(home, reference)
+    path = registry.checkpoint_path(home, version)
+    experiment, _ = checkpoint.load_description(path)
+    if prefixes is not None and not prefixes.is_file():
+        raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
+    given = read_prefixes(prefixes) if prefixes else []
+    if prefixes and not given:
+        raise ConfigError(
+            f"--prefixes {prefixes}: no line in it; give a text file, a prefix a line"
+        )
+    if changes["count"] is None and not given:
+        raise ConfigError("how many texts? say --count, such as --count 1000, 20k or 1M")
+    count = {"count": changes["count"] or len(given)}
+    config = override(experiment.generation, {**changes, **count})
+    identity = config.model_dump(exclude={"batch_size"})
+    key = value_digest([identity, file_digest(prefixes) if prefixes else None])[:8]
+    folder = out or home.data / "generated" / version.name / f"v{version.version}-{key}"
+    source = None
+    if Path(version.corpus_uri).is_dir():
+        baseline = Path(version.baseline)
+        source = Source(
+            uri=version.corpus_uri,
+            digest=version.corpus_digest,
+            baseline=baseline if version.baseline and baseline.is_file() else None,
+        )
+    named = f"{version.name}/{version.version}"
+    words = [named if word == reference else word for word in command[1:]]
+    about = About(
+        name=version.name,
+        version=str(version.version),
+        command=shlex.join(["rnnlm", *(word for word in words if word not in _NOT_REPEATED)]),
+    )
+    return Wanted(
+        version,
+        {
+            "checkpoint": str(path),
+            "config": config,
+            "out": str(folder),
+            "form": experiment.corpus.form,
+            "source": source,
+            "about": about,
+            "version": version,
+            "prefixes": str(prefixes) if prefixes else None,
+        },
+    )

@@ -1,0 +1,251 @@
+"""Which bytes a text may be made of: tables over UTF-8 that know nothing of tokens.
+
+One table per requirement; `product` asks for two of them at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import outlines_core  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from rnnlm.errors import ConstraintError
+
+MOST_ENTRIES = 1 << 26
+"""Entries of the largest table: 256 MiB."""
+SETTLED = np.iinfo(np.int32).max
+"""The age of what was never missing."""
+_BYTES = 256
+_BLOCK = 4096
+_END = 0
+"""The byte that ends a text while its pattern is compiled."""
+
+
+@dataclass(frozen=True)
+class Acceptor:
+    """A deterministic automaton over bytes. Its first state is 0.
+
+    Attributes:
+        successors: (states, 256), int32: the state after each byte, -1 where it is forbidden.
+        may_end: (states,), bool: whether the text may end there.
+        age: (states,), int32: bytes since nothing was missing any more; -1 while something is.
+        stop: (states,), int32: bytes of the stop string that was just completed, else 0.
+    """
+
+    successors: NDArray[np.int32]
+    may_end: NDArray[np.bool_]
+    age: NDArray[np.int32]
+    stop: NDArray[np.int32]
+
+
+def anything() -> Acceptor:
+    """Accept every text."""
+    return _plain(np.zeros((1, _BYTES), dtype=np.int32))
+
+
+def matching(pattern: str) -> Acceptor | None:
+    """Accept what a regular expression matches as a whole; None where nothing does.
+
+    Args:
+        pattern: In the dialect of Rust's `regex`: Unicode classes, no look-around, no
+            back-references, no word boundaries; `^` and `$` only at its very ends, where they say
+            nothing new. It cannot match NUL.
+
+    Raises:
+        ConstraintError: The library refuses the pattern.
+    """
+    # The library matches leftmost-first: `a|ab` would never become `ab`, and a state that may end
+    # loses ways on. So every match ends in NUL here, and a text may end where NUL completes one.
+    whole = f"(?:{_without_anchors(pattern)})\\x00"
+    vocabulary = outlines_core.Vocabulary(_BYTES, {bytes([byte]): [byte] for byte in range(_BYTES)})
+    try:
+        index = outlines_core.Index(whole, vocabulary)
+    except ValueError as error:
+        if "Found no transitions" in str(error):
+            return None
+        raise ConstraintError(_refusal(pattern, str(error))) from error
+    rows: dict[int, dict[int, int]] = index.get_transitions()
+    final: set[int] = index.get_final_states()
+    initial = index.get_initial_state()
+    states = [initial, *sorted(rows.keys() - final - {initial})]
+    number = {state: place for place, state in enumerate(states)}
+    successors = np.full((len(states), _BYTES), -1, dtype=np.int32)
+    may_end = np.array([rows[state].get(_END) in final for state in states])
+    for state in states:
+        row = {byte: after for byte, after in rows[state].items() if byte != _END}
+        successors[number[state], [*row]] = [number[after] for after in row.values()]
+    return smallest(_plain(successors, may_end))
+
+
+def without(strings: Iterable[bytes]) -> Acceptor:
+    """Accept what holds none of some strings, which are not empty."""
+    successors, ending = _endings(strings)
+    successors[ending[successors] > 0] = -1
+    return _plain(successors)
+
+
+def holding(string: bytes, oldest: int = 0) -> Acceptor:
+    """Accept what holds a string, which is not empty.
+
+    Args:
+        string: What is required.
+        oldest: Bytes up to which its age is counted: those of the longest stop string.
+    """
+    successors, _ = _endings([string])
+    missing = len(string)
+    after = np.minimum(np.arange(missing + 1, missing + 2 + oldest), missing + oldest)
+    rows = np.repeat(after[:, None], _BYTES, axis=1).astype(np.int32)
+    age = np.concatenate([np.full(missing, -1), np.arange(oldest + 1)]).astype(np.int32)
+    table = np.concatenate([successors[:missing], rows])
+    return Acceptor(table, age >= 0, age, np.zeros_like(age))
+
+
+def until(strings: Iterable[bytes]) -> Acceptor:
+    """Accept what holds none of some strings, or has just completed its first one."""
+    successors, ending = _endings(strings)
+    return Acceptor(successors, ending == 0, np.full_like(ending, SETTLED), ending)
+
+
+def product(first: Acceptor, second: Acceptor) -> Acceptor:
+    """Accept what both accept; only states that are reached.
+
+    A stop string may be completed only where nothing was missing before it began; the text is over
+    then. So the acceptor with stop strings comes last.
+
+    Raises:
+        ConstraintError: The table would have more than `MOST_ENTRIES`.
+    """
+    seen = np.zeros(len(first.successors) * len(second.successors), dtype=np.bool_)
+    seen[0] = True
+    frontier, count = np.zeros(1, dtype=np.int64), 1
+    while len(frontier):
+        check_size(count, _BYTES)
+        blocks = (frontier[n : n + _BLOCK] for n in range(0, len(frontier), _BLOCK))
+        found = [np.unique(_pairs(first, second, block)) for block in blocks]
+        reached = np.unique(np.concatenate(found))
+        reached = reached[reached >= 0]
+        frontier = reached[~seen[reached]]
+        seen[frontier] = True
+        count += len(frontier)
+    pairs = np.flatnonzero(seen)
+    successors = np.empty((len(pairs), _BYTES), dtype=np.int32)
+    for start in range(0, len(pairs), _BLOCK):
+        after = _pairs(first, second, pairs[start : start + _BLOCK])
+        following = np.where(after < 0, -1, np.searchsorted(pairs, after))
+        successors[start : start + _BLOCK] = following
+    one, two = np.divmod(pairs, len(second.successors))
+    stop = np.maximum(first.stop[one], second.stop[two])
+    may_end = first.may_end[one] & second.may_end[two] & (stop == 0)
+    return Acceptor(successors, may_end, np.minimum(first.age[one], second.age[two]), stop)
+
+
+def smallest(acceptor: Acceptor) -> Acceptor:
+    """Return the acceptor of fewest states that accepts the same.
+
+    States are told apart by what may happen in them, then by where their bytes lead, until no more
+    are. Source: Moore 1956, "Gedanken-experiments on sequential machines".
+    """
+    differing = np.unique(acceptor.successors, axis=1)
+    marks = np.stack([acceptor.may_end, acceptor.age, acceptor.stop], axis=1)
+    factors = np.random.default_rng(0).integers(1 << 63, size=differing.shape[1], dtype=np.int64)
+    count, (kinds, kind) = 0, np.unique(marks, axis=0, return_inverse=True)
+    while len(kinds) > count:
+        count = len(kinds)
+        after = np.where(differing < 0, -1, kind[differing])
+        hashes = (after * factors).sum(axis=1)  # modulo 2⁶⁴; rows themselves take long to sort
+        _, hashed = np.unique(hashes, return_inverse=True)
+        kinds, kind = np.unique(kind * len(hashes) + hashed, return_inverse=True)
+    _, chosen = np.unique(kind, return_index=True)
+    assert (after == after[chosen[kind]]).all()  # no two hashes were equal by chance
+    chosen.sort()  # state 0 stays the first
+    number = np.empty(count, dtype=np.int32)
+    number[kind[chosen]] = np.arange(count)
+    rows = acceptor.successors[chosen]
+    successors = np.where(rows < 0, -1, number[kind[rows]]).astype(np.int32)
+    return Acceptor(
+        successors, acceptor.may_end[chosen], acceptor.age[chosen], acceptor.stop[chosen]
+    )
+
+
+def check_size(states: int, columns: int) -> None:
+    """Make sure that a table is not too large.
+
+    Raises:
+        ConstraintError: It has more than `MOST_ENTRIES`.
+    """
+    if states * columns > MOST_ENTRIES:
+        raise ConstraintError(
+            f"the constraints need a table of over {states:,} states × {columns:,} tokens or bytes "
+            f"(at most {MOST_ENTRIES:,} entries); ask for fewer required strings, shorter ones, or "
+            "a grammar with smaller repetitions"
+        )
+
+
+def _pairs(first: Acceptor, second: Acceptor, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pairs after some pairs, (pairs, 256), -1 where a byte is forbidden."""
+    width = len(second.successors)
+    one, two = np.divmod(pairs, width)
+    a, b = first.successors[one], second.successors[two]
+    after = a.astype(np.int64) * width + b
+    stop = second.stop[b]
+    is_early = (stop > 0) & (np.minimum(first.age[a], second.age[b]) < stop)
+    after[(a < 0) | (b < 0) | is_early] = -1
+    after[second.stop[two] > 0] = -1
+    return after
+
+
+def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = None) -> Acceptor:
+    """Return an acceptor that has nothing to wait for and never stops a text."""
+    states = len(successors)
+    may_end = np.ones(states, dtype=np.bool_) if may_end is None else may_end
+    age = np.full(states, SETTLED, dtype=np.int32)
+    return Acceptor(successors, may_end, age, np.zeros(states, dtype=np.int32))
+
+
+def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return a table whose states are the strings' prefixes, by length, and what ends in each.
+
+    The state of a text is its longest end that is such a prefix. The second array has the bytes of
+    the longest string that the prefix ends with, 0 for none.
+    Source: Aho and Corasick 1975, with the moves on failure worked into the table.
+    """
+    wanted = {*strings}
+    prefixes = sorted({s[:n] for s in wanted for n in range(len(s) + 1)}, key=len)
+    check_size(len(prefixes), _BYTES)
+    number = {prefix: place for place, prefix in enumerate(prefixes)}
+    longer: list[dict[int, int]] = [{} for _ in prefixes]
+    for prefix, place in [*number.items()][1:]:
+        longer[number[prefix[:-1]]][prefix[-1]] = place
+    successors = np.zeros((len(prefixes), _BYTES), dtype=np.int32)
+    ending = np.zeros(len(prefixes), dtype=np.int32)
+    shorter = np.zeros(len(prefixes), dtype=np.int64)
+    for prefix, place in number.items():
+        before = shorter[place]
+        ending[place] = len(prefix) if prefix in wanted else ending[before]
+        successors[place] = successors[before]
+        for byte, after in longer[place].items():
+            shorter[after] = successors[before, byte] if place else 0
+            successors[place, byte] = after
+    return successors, ending
+
+
+def _without_anchors(pattern: str) -> str:
+    pattern = pattern.removeprefix("^")
+    body = pattern.removesuffix("$")
+    is_escaped = (len(body) - len(body.rstrip("\\"))) % 2 == 1
+    return pattern if is_escaped else body
+
+
+def _refusal(pattern: str, reason: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"the grammar {pattern!r} is no regular expression: {error}; correct it"
+    return (
+        f"the grammar {pattern!r} cannot be compiled ({reason}); do without look-around, "
+        r"back-references, \b and anchors inside"
+    )

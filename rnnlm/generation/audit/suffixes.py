@@ -1,0 +1,207 @@
+"""The longest runs of characters that also stand in the training text, exactly.
+
+A suffix array (Manber and Myers 1993) lists all places of the training text in the order of what
+follows them, so that all continuations that share a beginning are neighbours. What follows each
+place of a text is looked up by binary search, eight bytes at a time as one big-endian number, all
+places of many texts at once; the longest common beginning is that of one of the two neighbours.
+
+Documents end with the byte 0xFF and looked-up texts with 0xFE. UTF-8 uses neither, so that no run
+reaches across an end, and a run begins within no character.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydivsufsort
+from numpy.typing import NDArray
+
+from rnnlm.storage import atomic_path
+
+MOST_BYTES = 50_000_000
+"""Bytes of training text that are looked up in, the first ones; their array takes four times it."""
+
+_TEXT_FILE, _PLACES_FILE, _PAIRS_FILE = "text.npy", "places.npy", "pairs.npy"
+_END, _QUERY_END = b"\xff", b"\xfe"
+_WORD = 8
+_AT_ONCE = 1 << 17
+"""Places that are looked up together."""
+_LIMITS = np.array([1 << 8 * power for power in range(_WORD)], dtype=np.uint64)
+
+Words = NDArray[np.uint64]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """For every character of some texts, the longest run from it on that stands in training.
+
+    Attributes:
+        lengths: Characters of the run, shape (characters of all texts,).
+        places: Byte of the training text where such a run begins, same shape; any where none is.
+        offsets: Text t has the characters `offsets[t]` to `offsets[t + 1]`; shape (texts + 1,).
+    """
+
+    lengths: Places
+    places: Places
+    offsets: Places
+
+    @property
+    def longest(self) -> Places:
+        """Characters of each text's longest run, shape (texts,)."""
+        padded = np.append(self.lengths, 0)  # the last text may be empty
+        longest = np.maximum.reduceat(padded, self.offsets[:-1])
+        return np.where(np.diff(self.offsets) > 0, longest, 0)
+
+    def of(self, text: int) -> Places:
+        """Return the lengths of text number `text`, shape (its characters,)."""
+        return self.lengths[self.offsets[text] : self.offsets[text + 1]]
+
+
+@dataclass(frozen=True)
+class SuffixArray:
+    """A text, sorted by what follows each of its places; may be mapped from disk.
+
+    Attributes:
+        text: UTF-8 bytes and seven more, shape (bytes + 7,).
+        places: Ascending by what follows, shape (bytes,).
+        pairs: How many places come before each pair of bytes, shape (65537,).
+    """
+
+    text: NDArray[np.uint8]
+    places: NDArray[np.integer[Any]]
+    pairs: Places
+
+    def find(self, texts: Sequence[str]) -> Matches:
+        """Return the longest runs of some texts, from each of their characters on."""
+        query = np.frombuffer(_joined(texts, _QUERY_END) + _QUERY_END * _WORD, dtype=np.uint8)
+        is_start = (query & 0xC0) != 0x80  # all but the later bytes of a character; ends too
+        is_start[-_WORD:] = False
+        before = np.concatenate([[0], np.cumsum(is_start)])
+        starts = np.flatnonzero(is_start & (query != _QUERY_END[0]))
+        sizes, places = np.empty_like(starts), np.empty_like(starts)
+        words = _words(query)
+        # What begins alike is looked up in the same parts of memory.
+        order = starts[np.argsort(words[starts])] if len(starts) else starts
+        rank = np.cumsum(is_start & (query != _QUERY_END[0])) - 1
+        for first in range(0, len(order), _AT_ONCE):
+            chunk = order[first : first + _AT_ONCE]
+            sizes[rank[chunk]], places[rank[chunk]] = self._find(words, chunk)
+        # A run of whole characters ends where the next begins.
+        lengths = before[starts + sizes + 1] - before[starts + 1]
+        offsets = np.cumsum([0, *map(len, texts)])
+        return Matches(lengths, places, offsets.astype(np.int64))
+
+    def _find(self, query: NDArray[Any], starts: Places) -> tuple[Places, Places]:
+        """Return bytes and place of the longest run from each of some bytes of the query on."""
+        sizes, places = np.zeros_like(starts), np.zeros_like(starts)
+        text = _words(self.text)
+        wanted = query[starts].astype(np.uint64)
+        pairs = (wanted >> np.uint64(48)).astype(np.int64)
+        low, high = self.pairs[pairs], self.pairs[pairs + 1]
+        first, last = np.zeros_like(low), np.full_like(low, len(self.places))  # to compare with
+        lanes, depth = np.arange(len(starts)), 0
+        while len(lanes):
+            left = self._bisect(text, wanted, low, high, depth)
+            below, above = np.maximum(left - 1, first), np.minimum(left, last - 1)
+            shared_below = _shared(self._follow(text, below, depth), wanted)
+            shared_above = _shared(self._follow(text, above, depth), wanted)
+            sizes[lanes] = depth + np.maximum(shared_below, shared_above)
+            nearest = np.where(shared_above >= shared_below, above, below)
+            places[lanes] = self.places[nearest]
+            goes_on = shared_above == _WORD
+            lanes, wanted, left = lanes[goes_on], wanted[goes_on], left[goes_on]
+            high = self._bisect(text, wanted, left, high[goes_on], depth, equal=True)
+            first = low = left
+            last = high
+            depth += _WORD
+            wanted = query[starts[lanes] + depth].astype(np.uint64)
+        return sizes, places
+
+    def _bisect(
+        self,
+        text: NDArray[Any],
+        wanted: Words,
+        low: Places,
+        high: Places,
+        depth: int,
+        *,
+        equal: bool = False,
+    ) -> Places:
+        """Return the first rank from `low` on, or `high`, whose word is not below the wanted one.
+
+        With `equal`, the first whose word is above it.
+        """
+        while (is_open := low < high).any():
+            middle = np.minimum((low + high) >> 1, len(self.places) - 1)
+            words = self._follow(text, middle, depth)
+            is_before = is_open & ((words <= wanted) if equal else (words < wanted))
+            low = np.where(is_before, middle + 1, low)
+            high = np.where(is_open & ~is_before, middle, high)
+        return low
+
+    def _follow(self, text: NDArray[Any], ranks: Places, depth: int) -> Words:
+        """Return the eight bytes that follow, `depth` on, the places of some ranks."""
+        places = self.places[ranks].astype(np.int64) + depth
+        found: Words = text[np.minimum(places, len(text) - 1)].astype(np.uint64)
+        return found
+
+
+def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BYTES) -> int:
+    """Sort the first bytes of some texts into `folder`; return how many.
+
+    Raises:
+        StorageError: The files cannot be written.
+    """
+    parts: list[bytes] = []
+    left = most_bytes
+    for text in texts:
+        data = text.encode("utf-8", "replace")[:left]
+        parts.append(data + _END)
+        left -= len(data)
+        if left <= 0:
+            break
+    text_bytes = np.frombuffer(b"".join(parts), dtype=np.uint8)
+    places = pydivsufsort.divsufsort(text_bytes.copy())
+    padded = np.concatenate([text_bytes, np.full(_WORD - 1, _END[0], dtype=np.uint8)])
+    write_array(folder / _TEXT_FILE, padded)
+    write_array(folder / _PLACES_FILE, places)
+    write_array(folder / _PAIRS_FILE, _pairs(padded, len(text_bytes)))
+    return len(text_bytes)
+
+
+def open_suffixes(folder: Path) -> SuffixArray:
+    """Map what `write_suffixes` wrote."""
+    names = (_TEXT_FILE, _PLACES_FILE, _PAIRS_FILE)
+    return SuffixArray(*(np.load(folder / name, mmap_mode="r") for name in names))
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as `.npy`, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values)
+
+
+def _pairs(padded: NDArray[np.uint8], count: int) -> Places:
+    """Return how many of the first places come before each pair of bytes, shape (65537,)."""
+    times = np.zeros((1 << 16) + 1, dtype=np.int64)
+    for start in range(0, count, 1 << 22):
+        part = padded[start : min(start + (1 << 22), count) + 1].astype(np.int64)
+        times[1:] += np.bincount((part[:-1] << 8) | part[1:], minlength=1 << 16)
+    return np.cumsum(times)
+
+
+def _joined(texts: Iterable[str], end: bytes) -> bytes:
+    return b"".join(text.encode("utf-8", "replace") + end for text in texts)
+
+
+def _words(data: NDArray[np.uint8]) -> NDArray[Any]:
+    """View the eight bytes from every byte on as a big-endian number; shape (bytes - 7,)."""
+    return np.ndarray((len(data) - _WORD + 1,), dtype=">u8", buffer=data.data, strides=(1,))
+
+
+def _shared(first: Words, second: Words) -> Places:
+    """Return how many bytes two words have in common from the beginning, 0 to 8."""
+    return _WORD - np.searchsorted(_LIMITS, first ^ second, side="right")

@@ -1,0 +1,214 @@
+"""Sampling a shard of a job: plain functions that any worker can run.
+
+What a shard holds depends on the job and the shard's number alone. The file goes to its place
+whole, then a record beside it says what it is; with both there, nothing is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rnnlm import checkpoint
+from rnnlm.config import GenerationConfig
+from rnnlm.errors import CheckpointError
+from rnnlm.generation import engine
+from rnnlm.generation.audit.reference import Reference
+from rnnlm.generation.automaton import Automaton
+from rnnlm.generation.constraints import compile_constraints
+from rnnlm.generation.forms import is_valid
+from rnnlm.generation.texts import Decoder, in_order
+from rnnlm.storage import atomic_path, file_digest, write_json
+from rnnlm.tokenizer import Tokenizer
+
+DRAWN_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("log_prob_nats", pa.float64(), nullable=False),
+        pa.field("complete", pa.bool_(), nullable=False),
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("accepted", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What all shards of a job have in common; paths are the same on every machine.
+
+    Attributes:
+        checkpoint: The model.
+        digest: sha256 of that file.
+        config: Sampling, constraints and rules; `precision` is no longer `auto`.
+        form: What a text should be.
+        prefixes: A file whose n-th line text n begins with, and round again; None for one prefix.
+        reference: Folder of what texts are compared with; None for nothing.
+        out: Folder of the drawn shards.
+    """
+
+    checkpoint: Path
+    digest: str
+    config: GenerationConfig
+    form: str
+    prefixes: Path | None
+    reference: Path | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class DrawnShard:
+    """Texts `first` to `first + count - 1` of a job."""
+
+    drawing: Drawing
+    number: int
+    first: int
+    count: int
+
+    @property
+    def path(self) -> Path:
+        """Where the texts go."""
+        return self.drawing.out / f"{self.number:06d}.parquet"
+
+    @property
+    def record_path(self) -> Path:
+        """Where it says that they are there."""
+        return self.path.with_suffix(".json")
+
+
+def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Sample a shard's texts into its file, unless they are there; return its record.
+
+    Args:
+        shard: What to draw.
+        on_count: Told the texts drawn so far; what it raises ends the shard, which is then not
+            there.
+
+    Raises:
+        CheckpointError: The model is gone, or is no longer the one that the job is of.
+        StorageError: The file cannot be written.
+    """
+    if shard.record_path.is_file():
+        record: dict[str, Any] = json.loads(shard.record_path.read_text("utf-8"))
+        if shard.path.is_file() and file_digest(shard.path) == record["sha256"]:
+            return record
+    table = _draw(shard, on_count)
+    with atomic_path(shard.path) as temporary:
+        pq.write_table(table, temporary, compression="lz4")
+    record = {"sha256": file_digest(shard.path), "count": shard.count}
+    write_json(shard.record_path, record)
+    return record
+
+
+def read_prefixes(path: Path) -> list[str]:
+    """Return the lines of a file of prefixes, empty ones left out."""
+    return [line for line in path.read_text("utf-8").splitlines() if line]
+
+
+def text_hashes(texts: pa.Array) -> NDArray[np.uint64]:
+    """Return a hash of each text; the same in every process."""
+    return pd.util.hash_array(texts.to_numpy(zero_copy_only=False), categorize=False)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    slots: engine.Slots
+    decoder: Decoder
+    reference: Reference | None
+
+
+_kept = threading.local()
+
+
+def _opened(drawing: Drawing) -> _Opened:
+    """Return what a worker's thread needs for the shards of a job; kept from one to the next."""
+    if getattr(_kept, "drawing", None) != drawing:
+        _kept.opened, _kept.drawing = _open(drawing), drawing
+    opened: _Opened = _kept.opened
+    return opened
+
+
+def _open(drawing: Drawing) -> _Opened:
+    loaded = checkpoint.load(drawing.checkpoint)
+    if file_digest(drawing.checkpoint) != drawing.digest:
+        raise CheckpointError(
+            f"{drawing.checkpoint} is no longer the model that this job began with; restore it, "
+            "or choose another --out"
+        )
+    config = drawing.config
+    prefixes = read_prefixes(drawing.prefixes) if drawing.prefixes else [config.prefix]
+    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    automaton = constraint(loaded.tokenizer, config, prefixes)
+    return _Opened(
+        engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
+        Decoder(loaded.tokenizer, prefixes, config.stop),
+        Reference.open(drawing.reference) if drawing.reference else None,
+    )
+
+
+def constraint(
+    tokenizer: Tokenizer, config: GenerationConfig, prefixes: list[str]
+) -> Automaton | None:
+    """Return what a configuration's rules make of a vocabulary; None where it has none.
+
+    Raises:
+        ConstraintError: No text can satisfy them, or the prefixes do not.
+    """
+    return compile_constraints(
+        tokenizer,
+        grammar=config.grammar,
+        banned=config.banned,
+        required=config.required,
+        stop=config.stop,
+        prefixes=prefixes,
+        min_length=config.min_length,
+        max_length=config.max_length,
+    )
+
+
+def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:
+    opened, drawing = _opened(shard.drawing), shard.drawing
+    parts, drawn = [], 0
+    try:
+        for ended in engine.run(opened.slots, shard.first, shard.count):
+            parts.append(ended)
+            drawn += len(ended.numbers)
+            if on_count is not None:
+                on_count(drawn)
+    except BaseException:
+        _kept.drawing = None  # its slots are in the middle of texts
+        raise
+    ended = in_order(parts)
+    texts = opened.decoder.decode(ended)
+    columns = [
+        ended.numbers,
+        texts,
+        ended.lengths,
+        ended.log_probs,
+        ended.complete,
+        text_hashes(texts),
+        _accepted(texts, drawing, opened.reference),
+    ]
+    return pa.table(columns, schema=DRAWN_SCHEMA)
+
+
+def _accepted(texts: pa.Array, drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
+    """Return which texts the rules for single texts let pass."""
+    accepted = np.ones(len(texts), dtype=np.bool_)
+    config = drawing.config
+    if config.valid_only:
+        accepted &= [is_valid(drawing.form, text) for text in texts.to_pylist()]
+    if config.novel_only and reference is not None:
+        accepted &= ~reference.copies(texts.to_pylist())
+    return accepted

@@ -1,0 +1,40 @@
+"""Regular expressions for whole texts that have a name: whatever matches one is valid in its form.
+
+Both are stricter than what reads them (`rnnlm.generation.forms`): no control characters, and only
+the common space between words.
+"""
+
+_VISIBLE = r"[^\s\x00-\x1F\x7F-\x9F]"
+_INNER = r"[^\s\x00-\x1F\x7F-\x9F]|\x20"
+_LINE = rf"{_VISIBLE}(?:(?:{_INNER})*{_VISIBLE})?"
+"""A line that neither begins nor ends with a space."""
+
+_CHANNEL = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+COLOR = rf"{_LINE}(?:\x20{_CHANNEL}){{3}}"
+"""`name R G B`; each channel from 0 to 255, without leading zeros."""
+
+_COUNT = "|".join(rf"\x20{{{6 - n}}}[0-9][0-9 /.,~+x-]{{{n}}}" for n in range(7))
+"""Seven columns that begin with a digit, after spaces."""
+_UNIT = r"(?:[A-Za-z][A-Za-z ]|\x20\x20)"
+_NAME = rf"{_VISIBLE}(?:(?:{_INNER}){{0,26}}{_VISIBLE})?"
+"""At most 28 characters, so that the line is not read as two columns."""
+_COUNTED = rf"(?:{_COUNT})\x20{_UNIT}\x20{_NAME}"
+_BARE = rf"\x20{{8}}{_UNIT}\x20{_NAME}"
+_GOES_ON = rf"\x20{{11}}-{_NAME}"
+_MORE = rf"(?:\n(?:{_COUNTED}|{_BARE}|{_GOES_ON}))*"
+_NO_DASH = r"[^-\s\x00-\x1F\x7F-\x9F]"
+_HEADING = rf"-----{_NO_DASH}(?:(?:{_INNER})*{_NO_DASH})?-----"
+_STEP = rf"\x20\x20{_LINE}"
+RECIPE = (
+    rf"\x20{{6}}Title:\x20{_LINE}\n"
+    rf"(?:\x20Categories:\x20{_LINE}\n)?"
+    rf"(?:\x20{{6}}Yield:\x20{_LINE}\n)?"
+    rf"\n(?:{_HEADING}\n)?{_COUNTED}{_MORE}"
+    rf"(?:\n\n{_HEADING}\n(?:{_COUNTED}|{_BARE}){_MORE})*"
+    rf"\n\n{_STEP}(?:\n\n?{_STEP})*"
+)
+"""A recipe as `rnnlm.corpora.recipes.render` writes it, but that its first ingredient has a
+quantity (else it may read as a header field) and that directions keep to no width."""
+
+GRAMMARS = {"color": COLOR, "recipe": RECIPE}
+"""By the name of the form."""

@@ -1,0 +1,153 @@
+"""Writing a shard of the data set: the texts that were kept, in order, audited on the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rnnlm.generation.audit.reference import Reference
+from rnnlm.generation.audit.summary import audit_shard
+from rnnlm.generation.drawing import Drawing, DrawnShard, read_prefixes
+from rnnlm.storage import atomic_path, file_digest, write_json
+
+TEXTS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("log_prob_nats", pa.float64(), nullable=False),
+        pa.field("prefix", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+    ]
+)
+SPLIT = "train"
+"""What shards' names begin with: of a folder with pictures and pages beside the data, `datasets`
+then takes the shards alone."""
+COLUMNS = {
+    "id": "number of the text in the job; numbers of texts that a rule refused are left out",
+    "text": "the text, its prefix included",
+    "tokens": "tokens sampled, the closing boundary included",
+    "log_prob_nats": "log-probability of those tokens under the model itself, in nats",
+    "prefix": "what the text was given to begin with",
+    "seed": "seed of the job; with `id` it decides all of the text's randomness",
+}
+"""What each column of a data set is."""
+
+
+@dataclass(frozen=True)
+class PublishedShard:
+    """A shard of the data set.
+
+    Attributes:
+        drawing: What its texts were drawn by.
+        kept: A .npy file, which of the drawn texts are kept.
+        number: The shard's.
+        start: Number of the first drawn text that may be in it.
+        stop: One past the last.
+        sampled: Texts of it that the slower audits read.
+        out: Folder of the data set.
+        records: Folder of the records.
+    """
+
+    drawing: Drawing
+    kept: Path
+    number: int
+    start: int
+    stop: int
+    sampled: int
+    out: Path
+    records: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the texts go."""
+        return self.out / f"{SPLIT}-{self.number:05d}.{self.drawing.config.format}"
+
+
+def publish_shard(shard: PublishedShard) -> dict[str, Any]:
+    """Write a shard, unless it is there; return its record: digest, counts, audit.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    record_path = shard.records / f"{shard.number:05d}.json"
+    if record_path.is_file():
+        record: dict[str, Any] = json.loads(record_path.read_text("utf-8"))
+        if shard.path.is_file() and file_digest(shard.path) == record["sha256"]:
+            return record
+    table = _read_kept(shard)
+    with atomic_path(shard.path) as temporary:
+        _WRITERS[shard.drawing.config.format](table.select(TEXTS_SCHEMA.names), temporary)
+    audit = audit_shard(
+        table["text"].to_pylist(),
+        table["complete"].to_numpy(),
+        shard.drawing.form,
+        _reference(shard.drawing.reference),
+        shard.sampled,
+    )
+    record = {
+        "file": shard.path.name,
+        "sha256": file_digest(shard.path),
+        "count": len(table),
+        "characters": pc.sum(pc.utf8_length(table["text"])).as_py(),
+        "tokens": pc.sum(table["tokens"]).as_py(),
+        "audit": audit.model_dump(mode="json"),
+    }
+    write_json(record_path, record)
+    return record
+
+
+@lru_cache(maxsize=1)
+def _reference(folder: Path | None) -> Reference | None:
+    return Reference.open(folder) if folder else None
+
+
+def _read_kept(shard: PublishedShard) -> pa.Table:
+    """Return the kept texts among those drawn as `start` to `stop - 1`, with all columns."""
+    drawing, size = shard.drawing, shard.drawing.config.shard_size
+    kept = np.load(shard.kept, mmap_mode="r")
+    parts = []
+    for number in range(shard.start // size, -(-shard.stop // size)):
+        drawn = pq.read_table(DrawnShard(drawing, number, 0, 0).path)
+        first, last = max(shard.start - number * size, 0), min(shard.stop - number * size, size)
+        mask = np.asarray(kept[number * size + first : number * size + last])
+        parts.append(drawn.slice(first, last - first).filter(pa.array(mask)))
+    table = pa.concat_tables(parts).combine_chunks()
+    config = drawing.config
+    prefixes = read_prefixes(drawing.prefixes) if drawing.prefixes else [config.prefix]
+    chosen = table["id"].to_numpy() % len(prefixes)
+    seeds = np.full(len(table), config.seed)
+    return (
+        table.set_column(1, "text", table["text"].cast(pa.string()))
+        .append_column("prefix", pa.array(prefixes, pa.string()).take(pa.array(chosen)))
+        .append_column("seed", pa.array(seeds, pa.int64()))
+    )
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table.cast(TEXTS_SCHEMA), path, compression="zstd")
+
+
+def _write_jsonl(table: pa.Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for batch in table.to_batches(1000):
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
+
+
+def _write_txt(table: pa.Table, path: Path) -> None:
+    """One text a line; texts that hold line ends are set apart by blank lines instead."""
+    texts = table["text"].to_pylist()
+    between = "\n\n" if any("\n" in text for text in texts) else "\n"
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(text + between for text in texts)
+
+
+_WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl, "txt": _write_txt}

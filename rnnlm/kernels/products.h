@@ -1,0 +1,98 @@
+/* Products of small matrices whose right factor was packed: the inner loop of all native code here.
+ *
+ * Factors are arrays of 32-bit words: one float, a pair of bfloat16 numbers that are multiplied and
+ * added into one float, or four bytes that are multiplied and added into one integer, the left ones
+ * unsigned, the right ones signed. Sums of integers are exact on every processor. See `pack` in
+ * native.py for how the right factor lies in memory.
+ */
+#include <immintrin.h>
+#include <stdint.h>
+
+enum { FLOATS, PAIRS, QUADS }; /* what a word holds */
+#ifdef __AVX512F__
+enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and a state fit into 32 registers */
+#else
+enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and a state fit into 16 registers */
+#endif
+enum { ROWS = 6, COLUMNS = 64, LINE = 16 }; /* rows of a tile, words of a strip, of a cache line */
+
+typedef float vector __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
+typedef vector stored_vector __attribute__((aligned(4), may_alias));
+typedef words stored_words __attribute__((aligned(4), may_alias));
+#define INLINE static inline __attribute__((always_inline))
+
+/* The nearest bfloat16, ties to even, as torch rounds; not-a-number stays one. */
+INLINE uint16_t rounded(float x) {
+    union { float value; uint32_t bits; } word = {x};
+    uint32_t up = word.bits + 0x7fffu + ((word.bits >> 16) & 1u);
+    return x != x ? 0x7fc0u : (uint16_t)(up >> 16);
+}
+
+/* sum + a · b */
+INLINE vector add_floats(vector sum, words a, words b) {
+#ifdef __AVX512F__
+    return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#else
+    return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#endif
+}
+
+/* sum + the products of the pairs of bfloat16 numbers in each word of a and b */
+INLINE vector add_pairs(vector sum, words a, words b) {
+#ifdef __AVX512BF16__
+    return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    sum = add_floats(sum, a << 16, b << 16);
+    return add_floats(sum, a & -65536, b & -65536);
+#endif
+}
+
+/* sum + the products of the unsigned bytes of a and the signed bytes of b, in integers */
+INLINE vector add_quads(vector sum, words a, words b) {
+#if defined(__AVX512VNNI__)
+    return (vector)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#elif defined(__AVX512F__)
+    __m512i low = _mm512_set1_epi32(0x00ff00ff), c = (__m512i)a, d = (__m512i)b;
+    __m512i even = _mm512_madd_epi16(_mm512_and_si512(c, low),
+                                     _mm512_srai_epi16(_mm512_slli_epi16(d, 8), 8));
+    __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(c, 8), _mm512_srai_epi16(d, 8));
+    return (vector)_mm512_add_epi32((__m512i)sum, _mm512_add_epi32(even, odd));
+#else
+    __m256i low = _mm256_set1_epi32(0x00ff00ff), c = (__m256i)a, d = (__m256i)b;
+    __m256i even = _mm256_madd_epi16(_mm256_and_si256(c, low),
+                                     _mm256_srai_epi16(_mm256_slli_epi16(d, 8), 8));
+    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(c, 8), _mm256_srai_epi16(d, 8));
+    return (vector)_mm256_add_epi32((__m256i)sum, _mm256_add_epi32(even, odd));
+#endif
+}
+
+/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; `adds` to what
+ * is there. Meanwhile as many lines from `later` on come nearer. */
+INLINE void tile(int rows, int kind, int adds, long depth, const int32_t *a, long across,
+                 const int32_t *b, const int32_t *later, float *out, long stride) {
+    for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {
+        vector sums[ROWS][VECTORS] = {};
+        for (int row = 0; adds && row < rows; row++)
+            for (int v = 0; v < VECTORS; v++)
+                sums[row][v] = *(stored_vector *)(out + row * stride + column + v * WIDTH);
+        for (long k = 0; k < depth; k++) {
+            const stored_words *weight = (const stored_words *)(b + k * COLUMNS + column);
+            __builtin_prefetch(later + k * LINE, 0, 2);
+            for (int v = 0; v < VECTORS; v += LINE / WIDTH)
+                __builtin_prefetch(b + (k + 4) * COLUMNS + column + v * WIDTH);
+#pragma GCC unroll 6
+            for (int row = 0; row < rows; row++) {
+                words state = a[row * across + k] - (words){};
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++)
+                    if (kind == QUADS) sums[row][v] = add_quads(sums[row][v], state, weight[v]);
+                    else if (kind == PAIRS) sums[row][v] = add_pairs(sums[row][v], state, weight[v]);
+                    else sums[row][v] = add_floats(sums[row][v], state, weight[v]);
+            }
+        }
+        for (int row = 0; row < rows; row++)
+            for (int v = 0; v < VECTORS; v++)
+                *(stored_vector *)(out + row * stride + column + v * WIDTH) = sums[row][v];
+    }
+}

@@ -1,0 +1,296 @@
+"""The door to `slots.c`: texts that step together, and what their network looks like there.
+
+A network is a stack of recurrent layers under an output layer. A layer's step is one product: its
+left factor holds what comes from the layer below and the layer's own state, its right factor the
+weights of both. The first layer has nothing below; what its inputs add is looked up in a table by
+token. Columns come in blocks of `COLUMNS`: sixteen units with their four gates side by side, or
+sixty-four units of a simple layer.
+"""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int64, c_long, c_uint64, c_void_p
+from ctypes import cast as ctypes_cast
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnlm.kernels.native import COLUMNS, library, pack
+
+KINDS = ("lstm", "gru", "sigmoid", "tanh")
+GATES = 4
+UNITS = COLUMNS // GATES
+LOG2_E = 1.4426950408889634
+FORBIDDEN = -1e30
+"""A logit that no text can choose."""
+ONE = 1 << 30
+"""The weight of the likeliest token."""
+_WORDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+
+
+@dataclass(frozen=True)
+class NetworkLayer:
+    """A recurrent layer, ready for steps.
+
+    Attributes:
+        kind: One of `KINDS`.
+        units: Hidden units.
+        own: Numbers of the left factor before the layer's own state.
+        matrix: (depth, columns), the right factor, in the network's type.
+        scale: (columns,), what sums are multiplied by.
+        added: (tokens or 1, columns), what is added then.
+        start: (depth - own,), the own state of a fresh text as it lies in the left factor: uint8
+            (see `offset`), bfloat16 or float32.
+        memory: (padded units,), the cells of a fresh text, or a GRU's state.
+    """
+
+    kind: str
+    units: int
+    own: int
+    matrix: Tensor
+    scale: Tensor
+    added: Tensor
+    start: Tensor
+    memory: Tensor
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model, ready for steps.
+
+    Attributes:
+        dtype: Type of the right factors: torch.int8, bfloat16 or float32.
+        vocab_size: Distinct tokens.
+        layers: From the first to the last.
+        matrix: (depth, padded vocab), of the output layer.
+        scale: (padded vocab,).
+        added: (padded vocab,); `FORBIDDEN` in what is never drawn.
+    """
+
+    dtype: torch.dtype
+    vocab_size: int
+    layers: tuple[NetworkLayer, ...]
+    matrix: Tensor
+    scale: Tensor
+    added: Tensor
+
+
+@dataclass(frozen=True)
+class SlotSettings:
+    """How tokens are drawn; see `rnnlm.sampling`.
+
+    Attributes:
+        rate: log₂ e / temperature; 0 takes the likeliest token.
+        penalty: Repetition penalty; 1 for none.
+        top_k: Keep so many; 0 for all.
+        top_p: Keep this share; 1 for all.
+        least: Least weight to keep, of `ONE`.
+        min_length: Tokens before the boundary is allowed.
+        max_length: Most tokens of a text, the boundary included.
+        successors: (states, vocab), int32, of an automaton; None for none.
+        distance: (states,), int32.
+        start: The automaton's first state.
+    """
+
+    rate: float
+    penalty: float
+    top_k: int
+    top_p: float
+    least: int
+    min_length: int
+    max_length: int
+    successors: NDArray[np.int32] | None = None
+    distance: NDArray[np.int32] | None = None
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class EndedTexts:
+    """Texts that have ended.
+
+    Attributes:
+        numbers: (texts,), their numbers.
+        lengths: (texts,), tokens sampled, a closing boundary included.
+        tokens: (sum of lengths,), end to end.
+        complete: (texts,), whether they ended by themselves.
+        log_probs: (texts,), in nats, under the model itself.
+    """
+
+    numbers: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    complete: NDArray[np.bool_]
+    log_probs: NDArray[np.float64]
+
+
+class _Layer(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("kind", "units", "depth", "own")),
+        *((name, c_void_p) for name in ("weight", "scale", "added")),
+        ("by_token", c_int64),
+        ("factors", c_void_p * 2),
+        *((name, c_void_p) for name in ("memory", "start", "start_memory")),
+    )
+
+
+class _Output(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("vocab", "depth")),
+        *((name, c_void_p) for name in ("weight", "scale", "added", "factors")),
+        *((name, c_void_p) for name in ("logits", "changed", "weights")),
+    )
+
+
+class _Sampling(Structure):
+    _fields_ = (
+        ("top_p", c_double),
+        *((name, c_float) for name in ("rate", "penalty")),
+        *((name, c_int64) for name in ("top_k", "least", "min_length", "max_length")),
+        *((name, c_void_p) for name in ("successors", "distance")),
+        *((name, c_int64) for name in ("start", "farthest")),
+    )
+
+
+class _Job(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("kind", "layers", "lanes", "parity", "next", "end")),
+        *((name, c_int64) for name in ("prefixes", "scores", "room", "most", "used", "done")),
+        ("seed", c_uint64),
+        ("layer", POINTER(_Layer)),
+        ("output", _Output),
+        ("sampling", _Sampling),
+        *((name, c_void_p) for name in ("prefix", "prefix_starts", "lane")),
+        *((name, c_void_p) for name in ("tokens", "seen", "texts", "ended")),
+    )
+
+
+_ENDED = np.dtype(
+    [(name, np.int64) for name in ("number", "length", "complete", "exponent")]
+    + [(name, np.float64) for name in ("logits", "product")]
+)
+_LANE_BYTES = 9 * 8
+
+
+class NativeSlots:
+    """A batch of slots in native code; mutated by `run`."""
+
+    def __init__(
+        self,
+        network: Network,
+        settings: SlotSettings,
+        lanes: int,
+        seed: int,
+        prefixes: list[NDArray[np.int32]],
+        *,
+        scores: bool = False,
+    ) -> None:
+        """Allocate everything; nothing runs yet.
+
+        Args:
+            network: Kept, not modified.
+            settings: How tokens are drawn.
+            lanes: Texts that step together.
+            seed: Of the job.
+            prefixes: Tokens that text n begins with, those of `prefixes[n % len(prefixes)]`.
+            scores: Sample nothing: a text is over when its prefix is, whose log-probability counts.
+        """
+        self._lanes, self._kept = lanes, [network]
+        job = self._job = _Job()
+        job.kind, job.layers, job.scores = _WORDS[network.dtype], len(network.layers), int(scores)
+        job.seed = seed & (2**64 - 1)
+        job.layer = (_Layer * len(network.layers))(*map(self._layer, network.layers))
+        job.output = self._output(network)
+        job.sampling = self._sampling(settings)
+        starts = np.cumsum([0, *map(len, prefixes)], dtype=np.int64)
+        flat = np.concatenate([*prefixes, np.zeros(1, np.int32)]).astype(np.int32)
+        job.prefixes, job.prefix, job.prefix_starts = (
+            len(prefixes),
+            self._address(flat),
+            self._address(starts),
+        )
+        length = settings.max_length
+        job.lane = self._address(np.zeros(lanes * _LANE_BYTES, np.uint8))
+        job.tokens = self._address(np.empty(lanes * length, np.int32))
+        job.seen = self._address(np.zeros(lanes * -(-network.vocab_size // 64), np.uint64))
+        job.most, job.room = max(16 * lanes, 4096), max(4 * lanes * length, 1 << 16)
+        self._texts, self._ended = np.empty(job.room, np.int32), np.empty(job.most, _ENDED)
+        job.texts, job.ended = self._address(self._texts), self._address(self._ended)
+
+    def fill(self, first: int, count: int) -> None:
+        """Set the texts that are to come; those of an earlier call must have ended."""
+        self._job.next, self._job.end = first, first + count
+
+    def run(self, steps: int) -> EndedTexts:
+        """Take at most so many steps; return the texts that ended meanwhile, in that order."""
+        self._job.done = self._job.used = 0
+        function = library().slots_run  # type: ignore[union-attr]
+        function(byref(self._job), c_long(steps), c_long(self._lanes))
+        ended, tokens = self._ended[: self._job.done], self._texts[: self._job.used].copy()
+        log_sums = np.log(ended["product"]) + ended["exponent"] * np.log(2.0)
+        return EndedTexts(
+            ended["number"].copy(),
+            ended["length"].copy(),
+            tokens,
+            ended["complete"] != 0,
+            ended["logits"] - log_sums,
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no text is left, begun or to come."""
+        return not self._job.lanes and self._job.next >= self._job.end
+
+    def _layer(self, layer: NetworkLayer) -> _Layer:
+        made = _Layer()
+        made.kind, made.units, made.by_token = (
+            KINDS.index(layer.kind),
+            layer.units,
+            int(len(layer.added) > 1),
+        )
+        depth, size = len(layer.matrix), layer.start.element_size()
+        made.depth, made.own = depth * size // 4, layer.own * size
+        made.weight = self._address(pack(layer.matrix, layer.matrix.dtype))
+        made.scale, made.added = self._address(layer.scale), self._address(layer.added)
+        factors = (torch.zeros(self._lanes, depth, dtype=layer.start.dtype) for _ in range(2))
+        made.factors[:] = [self._address(part) for part in factors]
+        made.memory = self._address(torch.zeros(self._lanes, len(layer.memory)))
+        made.start, made.start_memory = self._address(layer.start), self._address(layer.memory)
+        return made
+
+    def _output(self, network: Network) -> _Output:
+        made = _Output()
+        depth, start = len(network.matrix), network.layers[-1].start
+        wide = len(network.added)
+        made.vocab, made.depth = network.vocab_size, depth * start.element_size() // 4
+        made.weight = self._address(pack(network.matrix, network.dtype))
+        made.scale, made.added = self._address(network.scale), self._address(network.added)
+        made.factors = self._address(torch.zeros(self._lanes, depth, dtype=start.dtype))
+        made.logits = self._address(torch.zeros(self._lanes, wide))
+        made.changed = self._address(torch.zeros(wide))
+        made.weights = self._address(torch.zeros(wide, dtype=torch.int32))
+        return made
+
+    def _sampling(self, settings: SlotSettings) -> _Sampling:
+        made = _Sampling()
+        for name in ("rate", "penalty", "top_k", "top_p", "least", "min_length", "max_length"):
+            setattr(made, name, getattr(settings, name))
+        if settings.successors is not None and settings.distance is not None:
+            made.successors = self._address(settings.successors)
+            made.distance = self._address(settings.distance)
+            made.start, made.farthest = settings.start, int(settings.distance.max())
+        return made
+
+    def _address(self, array: Tensor | NDArray[Any]) -> int:
+        """Return where an array's numbers lie; the array lives as long as the slots."""
+        if isinstance(array, Tensor):
+            array = array.contiguous()
+            self._kept.append(array)  # type: ignore[arg-type]
+            return array.data_ptr()
+        array = np.ascontiguousarray(array)
+        self._kept.append(array)  # type: ignore[arg-type]
+        address: int | None = ctypes_cast(array.ctypes.data, c_void_p).value
+        return address or 0
