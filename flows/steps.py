@@ -130,10 +130,10 @@ def ingest(home: Home, experiment: Experiment, files: Sequence[SourceFile]) -> S
     """Source → documents in splits."""
     return Step(
         name="ingest",
-        version=2,
+        version=3,
         ingredients={
             "source": digest(files, home.sources),
-            "corpus": experiment.corpus.model_dump(exclude={"form"}),
+            "corpus": experiment.corpus.model_dump(exclude={"form", "condition"}),
             "splits": experiment.splits.model_dump(),
         },
         result_type=Corpus,
@@ -145,10 +145,11 @@ def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]
     """Documents → Parquet tokens."""
     return Step(
         name="tokenize",
-        version=2,
+        version=3,
         ingredients={
             "corpus": corpus.digest,
             "tokenizer": experiment.tokenizer.model_dump(),
+            "condition": experiment.corpus.condition,
         },
         result_type=Tokens,
         siblings=home.data / "tokens" / experiment.name,

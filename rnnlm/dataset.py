@@ -19,15 +19,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
+from rnnlm.conditioning import told_column
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.documents import iter_batches, iter_texts, shards
+from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
-from rnnlm.errors import DatasetError, EmptySplitError, StorageError
+from rnnlm.errors import CorpusError, DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path, once, value_digest, write_json
@@ -52,7 +54,8 @@ class Tokens(BaseModel):
 
     Attributes:
         uri: Folder that holds the shards and `tokenizer.json`.
-        digest: sha256 over what decides the tokens: the corpus's digest, the tokenizer, the schema.
+        digest: sha256 over what decides the tokens: the corpus's digest, the tokenizer, the
+            condition, the schema.
         corpus_digest: Digest of the corpus the tokens are of.
         vocab_size: Distinct ids, specials included.
         tokens: Tokens per split, the boundary that ends each document included.
@@ -89,8 +92,11 @@ def tokenize(
     out: Path,
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
+    condition: Sequence[str] = (),
 ) -> Tokens:
     """Learn a vocabulary from the training split and write every document as tokens.
+
+    Characters and bytes are those of what a document is told and of its text, as the tokens are.
 
     Args:
         corpus_uri: Folder that `ingest` wrote.
@@ -100,17 +106,19 @@ def tokenize(
             there are kept.
         on_progress: Told the shards done.
         executor: Runs the shards; one after the other if None. The result does not depend on it.
+        condition: Attributes that a text is told before it begins; see `rnnlm.conditioning`.
 
     Raises:
-        CorpusError: `corpus_uri` holds no documents.
+        CorpusError: `corpus_uri` holds no documents, or one lacks an attribute of the condition.
         StorageError: The result cannot be written.
     """
     paths = shards(corpus_uri)
     if not (out / TOKENIZER_FILE).is_file():
-        tokenizer = tokenizers.learn(config, iter_texts(corpus_uri, "train"))
+        tokenizer = tokenizers.learn(config, iter_told(corpus_uri, "train", condition))
         write_json(out / TOKENIZER_FILE, tokenizer.to_json())
     tokenizer = load_tokenizer(str(out))
-    tasks = [_Task(path, corpus_digest, out, number) for number, path in enumerate(paths)]
+    told = tuple(condition)
+    tasks = [_Task(path, corpus_digest, out, number, told) for number, path in enumerate(paths)]
     results: dict[int, dict[str, Any]] = {}
     for number, result in run_all(executor, _tokenize_shard, tasks):
         results[number] = result
@@ -126,7 +134,7 @@ def tokenize(
     common = sorted(times.items(), key=lambda item: (-item[1], item[0]))[:MOST_FREQUENT]
     return Tokens(
         uri=str(out),
-        digest=value_digest([SCHEMA_VERSION, corpus_digest, tokenizer.to_json()]),
+        digest=value_digest([SCHEMA_VERSION, corpus_digest, tokenizer.to_json(), *condition]),
         corpus_digest=corpus_digest,
         vocab_size=tokenizer.vocab_size,
         tokens={split: tokens[split] for split in SPLITS},
@@ -135,6 +143,22 @@ def tokenize(
             token_name(tokenizer, index): round(count / times.total(), 6) for index, count in common
         },
     )
+
+
+def iter_told(uri: str, split: Split, condition: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of a split as a model has them: what each is told, then the document.
+
+    Args:
+        uri: Folder that `ingest` wrote.
+        split: Which part.
+        condition: Attributes that a text is told; without any, these are the documents.
+
+    Raises:
+        CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
+    """
+    for shard in shards(uri):
+        for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
+            yield from _with_told(batch, condition)["text"].to_pylist()
 
 
 def token_name(tokenizer: Tokenizer, index: int) -> str:
@@ -211,6 +235,7 @@ class _Task:
     corpus_digest: str
     out: Path
     number: int
+    condition: tuple[str, ...]
 
 
 def _tokenize_shard(task: _Task) -> dict[str, Any]:
@@ -226,7 +251,8 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
     sample: list[NDArray[Any]] = []
     with ExitStack() as stack:
         writers: dict[Split, pq.ParquetWriter] = {}
-        for split, batch in iter_batches(task.documents, SPLITS):
+        for split, documents in iter_batches(task.documents, SPLITS, bool(task.condition)):
+            batch = _with_told(documents, task.condition)
             if split not in writers:
                 number = f"{task.number:05d}"
                 path = task.out / SHARD_PATTERN.format(split=split).replace("*", number)
@@ -246,6 +272,29 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
     counted = np.bincount(np.concatenate(sample)[:COUNTED]) if sample else np.zeros(0, np.int64)
     frequent = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
     return {"tokens": tokens, "unknown": unknown, "frequent": frequent}
+
+
+def _with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
+    """Put before each text what it is told, and count that too."""
+    if not condition:
+        return batch
+    values = {name: pc.map_lookup(batch["attributes"], name, "first") for name in condition}
+    for name, column in values.items():
+        if column.null_count:
+            lacking = batch["document_id"][column.is_null().index(True).as_py()]
+            raise CorpusError(
+                f"the document {lacking} has no attribute {name!r}, which corpus.condition names; "
+                "name it in corpus.attributes too, and run `rnnlm train` again"
+            )
+    empty = pa.scalar("", pa.large_string())
+    texts = pc.binary_join_element_wise(told_column(values, condition), batch["text"], empty)
+    columns = {
+        "document_id": batch["document_id"],
+        "text": texts,
+        "characters": pc.utf8_length(texts),
+        "bytes": pc.binary_length(texts),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _token_batch(batch: pa.RecordBatch, encoded: Encoded, schema: pa.Schema) -> pa.RecordBatch:

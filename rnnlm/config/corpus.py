@@ -54,11 +54,13 @@ class ReadingConfig(Config):
     """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines), else plain text."""
     render: str = "{text}"
     """How a record becomes text: a template of its fields such as `{title}: {body}`, or `color`
-    (`name R G B` from the fields `name` and `hex`), or `recipe` (clean MealMaster text)."""
+    (`name R G B` from the fields `name` and `hex`), `color-both` (that line, and one `#rrggbb name`
+    that leads back; for documents = "lines"), or `recipe` (clean MealMaster text)."""
     fields: dict[str, str] = Field(default={})
     """Other names for fields: `{"hex" = "rgb"}` reads `hex` from the record's `rgb`."""
     attributes: tuple[str, ...] = ()
-    """Fields kept beside the text, to condition or to split on; `file` is the file's stem."""
+    """Fields kept beside the text, to condition or to split on. `file` is the file's stem, a
+    recipe's `category` the first of its categories."""
     encoding: str = "auto"
     """A Python codec name, or `auto`: byte-order mark, then UTF-8, then detection."""
 
@@ -76,7 +78,8 @@ class CorpusConfig(ReadingConfig):
     """Where the text comes from and what a document is."""
 
     source: str = ""
-    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`, read as said."""
+    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`, read as said.
+    The catalog says how its corpora are read; settings that are not the default go before it."""
     sources: tuple[SourceConfig, ...] = ()
     """Several sources, instead of `source`."""
     documents: Literal["whole", "lines", "paragraphs", "passages", "chapters"] = "lines"
@@ -87,6 +90,9 @@ class CorpusConfig(ReadingConfig):
     form: Literal["text", "prose", "color", "recipe"] = "text"
     """What a document is to a person: free text, prose that ends with a sentence, a colour
     `name R G B`, a MealMaster recipe."""
+    condition: tuple[str, ...] = ()
+    """Attributes that a text is told before it begins, in this order; every source must have them.
+    An empty value means unknown."""
     clean: CleaningConfig = CleaningConfig()
     """What is mended and removed."""
     bad_records: Literal["error", "skip"] = "error"
@@ -100,6 +106,24 @@ class CorpusConfig(ReadingConfig):
     def _has_one_source(self) -> Self:
         if bool(self.source) == bool(self.sources):
             raise ValueError("give either corpus.source or corpus.sources")
+        return self
+
+    @field_validator("condition")
+    @classmethod
+    def _names_each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len({*value}) < len(value):
+            raise ValueError("each attribute once")
+        return value
+
+    @model_validator(mode="after")
+    def _sources_have_the_condition(self) -> Self:
+        for source in self.all_sources:
+            missing = [name for name in self.condition if name not in source.attributes]
+            if missing and (self.sources or source.attributes):  # else the catalog may have them
+                where = f"sources.attributes of {source.path}" if self.sources else "attributes"
+                raise ValueError(
+                    f"corpus.condition names {missing[0]!r}, which is not among corpus.{where}"
+                )
         return self
 
     @property

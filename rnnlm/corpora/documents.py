@@ -47,10 +47,13 @@ def shards(uri: str) -> list[Path]:
     return found
 
 
-def iter_batches(shard: Path, splits: Collection[Split]) -> Iterator[tuple[Split, pa.RecordBatch]]:
+def iter_batches(
+    shard: Path, splits: Collection[Split], attributes: bool = False
+) -> Iterator[tuple[Split, pa.RecordBatch]]:
     """Yield (split, documents of it) of a shard, about a megabyte of text at a time, in order.
 
-    A row group holds documents of one split, so what is not asked for is not read.
+    A row group holds documents of one split, so what is not asked for is not read; nor are the
+    attributes unless they are asked for.
     """
     file = pq.ParquetFile(shard, memory_map=True)
     for group in range(file.metadata.num_row_groups):
@@ -60,7 +63,7 @@ def iter_batches(shard: Path, splits: Collection[Split]) -> Iterator[tuple[Split
             continue
         size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
         rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
-        columns = ["document_id", "text", "characters", "bytes"]
+        columns = ["document_id", "text", "characters", "bytes"] + ["attributes"] * attributes
         for batch in file.iter_batches(rows, [group], columns, use_threads=False):
             yield split, batch
 
@@ -157,13 +160,20 @@ def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Has
         sums["documents"][row["split"]] += row["split_count"]
         sums["characters"][row["split"]] += row["characters_sum"]
         sums["bytes"][row["split"]] += row["bytes_sum"]
-    for name in ("split", "text"):
-        column = table.column(name).combine_chunks()
+    attributes = table.column("attributes").combine_chunks()
+    for column in (table["split"], table["text"], *_flat(attributes)):
         joined = pa.compute.binary_join_element_wise(
             column.cast(pa.large_binary()), pa.scalar(b"", pa.large_binary()),
             pa.scalar(b"\0", pa.large_binary()),
         )  # fmt: skip
         digest.update(b"".join(chunk for chunk in _data(joined)))
+
+
+def _flat(attributes: Any) -> Iterator[pa.Array]:
+    """Yield the names and the values of all documents' attributes, unless there are none."""
+    for chunk in attributes.chunks if isinstance(attributes, pa.ChunkedArray) else [attributes]:
+        if len(chunk.items):
+            yield from (chunk.keys, chunk.items)
 
 
 def _data(column: Any) -> Iterator[memoryview]:

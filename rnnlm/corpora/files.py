@@ -16,10 +16,10 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from rnnlm.config import CorpusConfig, Reader, SourceConfig, shorten
+from rnnlm.config import CorpusConfig, Reader, ReadingConfig, SourceConfig, shorten
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import fetch
-from rnnlm.errors import CorpusError
+from rnnlm.errors import ConfigError, CorpusError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
 
@@ -97,12 +97,15 @@ def locate(
         on_progress: Told the bytes of a catalog corpus that are here.
 
     Raises:
+        ConfigError: A source lacks an attribute of the condition.
         CorpusError: A source is missing or has no files; `FetchError`: it cannot be had.
     """
     entry = catalog().get(config.source)
     if entry and not Path(config.source).exists():
-        sources = fetch(entry, cache, on_progress)
+        sources = [_as_set(source, config) for source in fetch(entry, cache, on_progress)]
+        _check_condition(sources, config, entry.name)
         return tuple(SourceFile.of(Path(source.path), source) for source in sources)
+    _check_condition(config.all_sources, config)
     found = [file for source in config.all_sources for file in _expand(source, cache)]
     if not any(file.size for file in found):
         first, *others = [source.path for source in config.all_sources]
@@ -152,6 +155,28 @@ def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
             yield _decompress(file, scratch)
         else:
             yield _with_reader(file, file.path.name)
+
+
+def _as_set(source: SourceConfig, config: CorpusConfig) -> SourceConfig:
+    """Return a catalog's source read as the configuration says, where that is not the default."""
+    changes = config.model_dump(include={*ReadingConfig.model_fields}, exclude_defaults=True)
+    if "fields" in changes:
+        changes["fields"] = source.fields | changes["fields"]
+    return source.model_copy(update=changes)
+
+
+def _check_condition(
+    sources: Sequence[SourceConfig], config: CorpusConfig, of_catalog: str = ""
+) -> None:
+    for source in sources:
+        for name in config.condition:
+            if name not in source.attributes:
+                have = ", ".join(source.attributes) or "none"
+                raise ConfigError(
+                    f"corpus.condition names {name!r}, which is no attribute of "
+                    f"{of_catalog or shorten(source.path, 80)} (there are: {have}); "
+                    "name it in corpus.attributes too"
+                )
 
 
 def _expand(source: SourceConfig, cache: Path) -> Iterator[SourceFile]:

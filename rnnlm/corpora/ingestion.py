@@ -34,7 +34,7 @@ class Corpus(BaseModel):
 
     Attributes:
         uri: Folder that holds the shards.
-        digest: sha256 over every document and its split, in order.
+        digest: sha256 over every document, its split and its attributes, in order.
         documents: Documents per split.
         characters: Characters per split.
         bytes: UTF-8 bytes per split.

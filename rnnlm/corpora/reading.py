@@ -11,7 +11,7 @@ from rnnlm.corpora.cleaning import clean
 from rnnlm.corpora.cutting import documents_of
 from rnnlm.corpora.formats import Fault, Fields
 from rnnlm.corpora.pieces import Piece, line_of, read_records
-from rnnlm.corpora.rendering import UnusableRecordError, render
+from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
 from rnnlm.corpora.splitting import Split, split_by_position
 from rnnlm.errors import CorpusError
 
@@ -115,10 +115,11 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
     source = piece.file.source
     values = {}
     for name in source.attributes:
-        value = record.get(source.fields.get(name, name))
-        if value is None and name == "file":
-            value = piece.file.path.stem
-        values[name] = "" if value is None else str(value)
+        key = source.fields.get(name, name)
+        if key == "file" and record.get("file") is None:
+            values[name] = piece.file.path.stem
+        else:
+            values[name] = attribute(source.render, record, name, source.fields)
     return values
 
 

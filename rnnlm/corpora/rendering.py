@@ -23,7 +23,7 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
     """Return the text of a record.
 
     Args:
-        form: `color`, `recipe`, or a template such as `{title}: {body}`.
+        form: `color`, `color-both`, `recipe`, or a template such as `{title}: {body}`.
         record: Its fields.
         names: What a field is called in the record, where it has another name.
 
@@ -32,21 +32,41 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
     """
     if form == "recipe":
         return recipes.render(_recipe(record, names))
-    if form == "color":
+    if form in ("color", "color-both"):
         name = " ".join(str(_field(record, "name", names)).split())
         if not name:
             raise UnusableRecordError("a colour without a name")
         red, green, blue = rgb(str(_field(record, "hex", names)))
-        return f"{name} {red} {green} {blue}"
+        line = f"{name} {red} {green} {blue}"
+        if form == "color":
+            return line
+        if name.startswith("#"):
+            raise UnusableRecordError("a colour's name that begins with #, as codes do")
+        return f"{line}\n#{red:02x}{green:02x}{blue:02x} {name}"
     return "".join(
         literal + ("" if name is None else _text(_field(record, name, names)))
         for literal, name, _, _ in string.Formatter().parse(form)
     )
 
 
+def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) -> str:
+    """Return what a record says of an attribute, as text; empty where it says nothing.
+
+    A recipe's `category` is the first of its categories, as its text has them.
+    """
+    if form == "recipe" and name == "category":
+        recipe = record.get("recipe")
+        categories = recipe.categories if isinstance(recipe, Recipe) else _categories(record, names)
+        if categories:
+            return categories[0]
+    value = record.get(names.get(name, name))
+    return "" if value is None else str(value)
+
+
 def field_names(form: str) -> tuple[str, ...]:
     """Return the fields that a template or form needs."""
-    known = {"color": ("name", "hex"), "recipe": ("title", "ingredients", "directions")}
+    known = dict.fromkeys(("color", "color-both"), ("name", "hex"))
+    known |= {"recipe": ("title", "ingredients", "directions")}
     return known.get(form) or tuple(n for _, n, _, _ in string.Formatter().parse(form) if n)
 
 
@@ -169,11 +189,10 @@ def _recipe(record: Fields, names: Mapping[str, str]) -> Recipe:
             if not value
         ]
         raise UnusableRecordError(f"a recipe without {' and '.join(missing)}")
-    categories = _lines(record.get(names.get("categories", "categories")) or ())
     servings = plain(_text(record.get(names.get("servings", "servings")) or ""))
     return Recipe(
         title=title,
-        categories=tuple(dict.fromkeys(filter(None, map(_category, categories)))),
+        categories=_categories(record, names),
         servings=_servings(servings),
         sections=sections,
         directions=tuple(_shown(paragraph) for paragraph in directions),
@@ -189,6 +208,11 @@ def _sections(lines: Sequence[str]) -> tuple[Section, ...]:
         elif (item := ingredient(line)).name:
             found[-1][1].append(item)
     return tuple(Section(heading, tuple(items)) for heading, items in found if items)
+
+
+def _categories(record: Fields, names: Mapping[str, str]) -> tuple[str, ...]:
+    found = _lines(record.get(names.get("categories", "categories")) or ())
+    return tuple(dict.fromkeys(filter(None, map(_category, found))))
 
 
 def _category(text: str) -> str:

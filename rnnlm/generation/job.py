@@ -2,7 +2,7 @@
 
     job.json                  what was asked for; another job is refused the folder
     .work/                    until the job is done: shards as drawn, what is kept, records
-    texts-00000.parquet …     the data set, in shards written whole
+    train-00000.parquet …     the data set, in shards written whole
     README.md                 its card, with audits; pages and pictures beside it
     manifest.json             last: the job, the shards with their digests, the totals
 
@@ -31,8 +31,9 @@ from rnnlm import __version__, checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import EmptySplitError, GenerationError, StorageError
-from rnnlm.generation import engine
+from rnnlm.generation import engine, gallery
 from rnnlm.generation.audit.card import Origin, write_card
+from rnnlm.generation.audit.pages import write_pages
 from rnnlm.generation.audit.reference import Reference, build_reference
 from rnnlm.generation.audit.summary import Audit, ShardAudit, conclude, merge, sample_size
 from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, read_prefixes
@@ -51,6 +52,8 @@ WORK = ".work"
 REFERENCES = "references"
 """Folder, in a corpus's, of what generated texts are compared with."""
 EXAMPLES = 20
+GALLERY_FILE = "gallery.png"
+GALLERY_COLORS = 200
 FEWEST_KEPT = 0.01
 """Share of the texts drawn last that must be kept, or the job is given up."""
 MOST_DRAWN_MORE = 2
@@ -195,10 +198,11 @@ def generate(
     records = _publish(drawing, kept, out, on_progress, executor)
     total = merge([ShardAudit.model_validate(record.pop("audit")) for record in records])
     audit = conclude(total, form, reference, duplicates)
-    data_set = _summary(out, config, how, records, total, audit, len(kept))
-    manifest = _manifest(
-        job, data_set, records, loaded, how, about or About(name=loaded.experiment.name), source
-    )
+    about = about or About(name=loaded.experiment.name)
+    title = f"{about.name}: {config.count:,} generated texts"
+    pages = _pages(out, title, total, audit, reference)
+    data_set = _summary(out, config, how, records, total, audit, len(kept), pages)
+    manifest = _manifest(job, title, data_set, records, loaded, how, about, source)
     write_card(out, manifest)
     write_json(out / MANIFEST_FILE, manifest)
     _sweep(out)
@@ -380,6 +384,18 @@ def _kept_path(drawing: Drawing) -> Path:
     return drawing.out.parent / "kept.npy"
 
 
+def _pages(
+    out: Path, title: str, total: ShardAudit, audit: Audit, reference: Reference | None
+) -> dict[str, str]:
+    """Write what people look at; return what each file shows, by its name."""
+    pages = write_pages(out, title, total, audit, reference)
+    if not total.colors:
+        return pages
+    colors = total.colors[:GALLERY_COLORS]
+    gallery.draw(colors, f"{len(colors)} invented colours", out / GALLERY_FILE)
+    return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
+
+
 def _summary(
     out: Path,
     config: GenerationConfig,
@@ -388,6 +404,7 @@ def _summary(
     total: ShardAudit,
     audit: Audit,
     drawn: int,
+    pages: dict[str, str],
 ) -> TextDataSet:
     figures = audit.generated
     valid = [text for text in total.sample if is_valid(audit.form, text)]
@@ -405,13 +422,14 @@ def _summary(
         copied_share=figures.copied_share,
         complete_share=figures.complete_share or 0.0,
         audit=audit,
-        pages={},
+        pages=pages,
         examples=[*(valid or total.sample)][:EXAMPLES],
     )
 
 
 def _manifest(
     job: dict[str, Any],
+    title: str,
     data_set: TextDataSet,
     records: Sequence[dict[str, Any]],
     loaded: LoadedModel,
@@ -430,7 +448,7 @@ def _manifest(
     corpus = Origin(name=experiment.name, digest=source.digest if source else "")
     return {
         "job": job,
-        "name": f"{about.name}: {data_set.count:,} generated texts",
+        "name": title,
         "form": data_set.form,
         "files": [record["file"] for record in records],
         "columns": COLUMNS if job["generation"]["format"] != "txt" else {},
