@@ -45,10 +45,7 @@ def prepare(experiment: config.Experiment, folder: Path) -> str:
     """Read and tokenize tiny Shakespeare; return the folder of the shards."""
     files = locate(experiment.corpus, folder / "sources")
     corpus = ingest(files, experiment.corpus, experiment.splits, folder / "corpus")
-    condition = experiment.corpus.condition
-    tokens = dataset.tokenize(
-        corpus.uri, corpus.digest, experiment.tokenizer, folder / "tokens", condition=condition
-    )
+    tokens = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, folder / "tokens")
     return tokens.uri
 
 

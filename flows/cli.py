@@ -174,6 +174,10 @@ def generate(
     prefixes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Continue each line of a file.")
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Give every text an attribute; repeatable."),
+    ] = None,
     min_length: Annotated[int | None, typer.Option(help="Fewest tokens of a text.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Most tokens of a text.")] = None,
     grammar: Annotated[
@@ -222,6 +226,7 @@ def generate(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
         "prefix": prefix,
+        "given": generating.pairs(given) if given else None,
         "min_length": min_length,
         "max_length": max_length,
         "grammar": grammar,

@@ -41,6 +41,7 @@ class ConsoleReporter(Reporter):
         self._task: TaskID | None = None
         self._line_at = 0.0
         self._first: tuple[float, float] | None = None
+        self._unit = ""
 
     def started(self, step: str) -> None:  # noqa: ARG002 - the same for every step
         """Note the time."""
@@ -52,8 +53,8 @@ class ConsoleReporter(Reporter):
         self.heard_at = time.monotonic()
         if self.interrupted:
             raise KeyboardInterrupt
-        if self._first is None:
-            self._first = (self.heard_at, progress.done)
+        if self._first is None or progress.unit != self._unit:
+            self._first, self._unit = (self.heard_at, progress.done), progress.unit
         if progress.sample:
             shown = "".join(c if c.isprintable() else "·" for c in progress.sample)
             err.print(Text(f"  {'writes':<{STEP_WIDTH}} {shown}", style="italic dim"))

@@ -12,7 +12,7 @@ from flows.registry import Version
 from rnnlm import checkpoint
 from rnnlm.config import override
 from rnnlm.errors import ConfigError
-from rnnlm.generation.drawing import read_prefixes
+from rnnlm.generation.drawing import prefixes_of
 from rnnlm.generation.job import About, Source
 from rnnlm.storage import file_digest, value_digest
 
@@ -25,6 +25,18 @@ class Wanted:
 
     version: Version
     arguments: dict[str, Any]
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return `KEY=VALUE` texts as a mapping.
+
+    Raises:
+        ConfigError: One of them is no such text.
+    """
+    for text in texts:
+        if not text.partition("=")[0] or "=" not in text:
+            raise ConfigError(f"--given {text!r} (expected KEY=VALUE, such as brand=behr)")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def prepare(
@@ -54,7 +66,7 @@ def prepare(
     experiment, _ = checkpoint.load_description(path)
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
-    given = read_prefixes(prefixes) if prefixes else []
+    given = prefixes_of(experiment.generation, prefixes) if prefixes else []
     if prefixes and not given:
         raise ConfigError(
             f"--prefixes {prefixes}: no line in it; give a text file, a prefix a line"

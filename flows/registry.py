@@ -4,6 +4,7 @@
 not make it. Aliases move under a lock, so that two flows never leave two champions or none.
 """
 
+import json
 import logging
 import shutil
 import warnings
@@ -25,7 +26,6 @@ from flows.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
-from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import RegistryError, RnnlmError
 from rnnlm.evaluation import TestScores, evaluate
@@ -37,6 +37,7 @@ _SCORE_TAG = "test_bits_per_character"
 _TEST_TAG = "corpus_digest"
 _CORPUS_TAG = "corpus_uri"
 _BASELINE_TAG = "baseline"
+_CONDITION_TAG = "condition"
 _PLACED_TAG = "alias_decided"  # set last: a version without it was left half registered
 
 
@@ -53,6 +54,7 @@ class Version(BaseModel):
         corpus_digest: Digest of the corpus it was trained on.
         corpus_uri: Folder of that corpus's documents.
         baseline: Path of the checkpoint of its n-gram model.
+        condition: Attributes that its texts are told.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +68,7 @@ class Version(BaseModel):
     corpus_digest: str
     corpus_uri: str
     baseline: str
+    condition: tuple[str, ...] = ()
 
     @property
     def described(self) -> str:
@@ -97,12 +100,14 @@ def register(
     Versions compare by bits per character on the same test split: where the corpus has changed
     since, the champion is scored again on the new one. A document's split is decided by its own
     text, so no line of it was trained on; passages that an edit cut anew may share some text.
+    Scores of models that are told different attributes are of different texts: no such model takes
+    the champion's place by itself.
     """
     client = connect(home)
     bits = scores.figures["bits_per_character"]
     with _moving(home):
         champion = by_alias(home, experiment.name, CHAMPION)
-        wins, reason = _compare(home, champion, corpus, bits)
+        wins, reason = _compare(home, champion, corpus, experiment.corpus.condition, bits)
         uri = _package(home, experiment, model, run_id)
         if not client.search_registered_models(f"name = '{experiment.name}'"):
             client.create_registered_model(experiment.name)
@@ -116,6 +121,7 @@ def register(
                 _TEST_TAG: corpus.digest,
                 _CORPUS_TAG: corpus.uri,
                 _BASELINE_TAG: baseline.checkpoint,
+                _CONDITION_TAG: json.dumps(experiment.corpus.condition),
                 "reason": reason,
             },
             description=(
@@ -237,10 +243,11 @@ def rescore(home: Home, version: Version, corpus_uri: str) -> float:
 
     Raises:
         RegistryError: The version's files are gone.
-        CorpusError: There is no corpus in `corpus_uri`.
+        CorpusError: There is no corpus in `corpus_uri`, or it lacks what the model is told.
     """
     loaded = checkpoint.load(checkpoint_path(home, version))
-    arrays = dataset.from_texts(loaded.tokenizer, [*iter_texts(corpus_uri, "test")])
+    texts = dataset.iter_told(corpus_uri, "test", loaded.experiment.corpus.condition)
+    arrays = dataset.from_texts(loaded.tokenizer, [*texts])
     return evaluate(loaded.model, arrays).score.bits_per_character
 
 
@@ -249,10 +256,15 @@ def shorten_error(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:120]
 
 
-def _compare(home: Home, champion: Version | None, corpus: Corpus, bits: float) -> tuple[bool, str]:
+def _compare(
+    home: Home, champion: Version | None, corpus: Corpus, condition: tuple[str, ...], bits: float
+) -> tuple[bool, str]:
     """Decide whether a score beats the champion's on the same text, and say why."""
     if champion is None:
         return True, "the first version"
+    if champion.condition != condition:
+        theirs_told = ", ".join(champion.condition) or "nothing"
+        return False, f"not comparable: champion {champion.version} is told {theirs_told}"
     theirs, where = champion.test_bits_per_character, ""
     if champion.corpus_digest != corpus.digest:
         where = " on the changed corpus"
@@ -330,4 +342,5 @@ def _version(home: Home, version: ModelVersion) -> Version:
         corpus_digest=tags.get(_TEST_TAG, ""),
         corpus_uri=tags.get(_CORPUS_TAG, ""),
         baseline=tags.get(_BASELINE_TAG, ""),
+        condition=json.loads(tags.get(_CONDITION_TAG, "[]")),
     )

@@ -1,5 +1,6 @@
 """Scoring a registered model on its test split or on any text, the n-gram model beside it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from flows.home import Home
 from flows.registry import Version, checkpoint_path
 from rnnlm import checkpoint, dataset
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.config import ModelConfig
+from rnnlm.conditioning import told
+from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig
 from rnnlm.corpora import preview
-from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.catalog import catalog
 from rnnlm.devices import choose_device
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation import (
@@ -90,7 +92,7 @@ def score(
     Args:
         home: Where corpora are.
         version: The model.
-        text: A file to score instead of the test split.
+        text: A file to score instead of the test split; what its texts are told is empty.
         adaptation: Let the model learn from what it has read, or remember it.
         on_progress: Told the tokens scored.
 
@@ -99,13 +101,12 @@ def score(
         CorpusError: The text cannot be read.
     """
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
+    config = loaded.experiment.corpus
     if text is None:
-        documents, what = [*iter_texts(version.corpus_uri, "test")], "its test split"
+        documents = [*dataset.iter_told(version.corpus_uri, "test", config.condition)]
     else:
-        config = loaded.experiment.corpus.model_copy(
-            update={"source": str(text), "sources": (), "encoding": "auto", "reader": "auto"}
-        )
-        documents, what = [*preview.documents(config, home.sources)], str(text)
+        documents = [*read_text(text, config, home.sources)]
+    what = "its test split" if text is None else str(text)
     arrays = dataset.from_texts(loaded.tokenizer, documents)
     train = _training_text(loaded, version)
     unknown = loaded.tokenizer.unknown_id
@@ -122,6 +123,25 @@ def score(
         result = evaluate(loaded.model, arrays, unknown, on_progress)
     beside = _ngrams(loaded, train, arrays) if train is not None else None
     return Scored(what, len(documents), result, beside)
+
+
+def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
+    """Yield the documents of a file as a model of the corpus has them; no attribute is known.
+
+    The file is cleaned and cut as the corpus is, and its records become text as the corpus's do;
+    but where that is of the catalog, whose records have fields of their own, as the file's format
+    says.
+
+    Raises:
+        CorpusError: The file cannot be read.
+    """
+    of_the_corpus = {"source", "sources", "reader", "encoding", "attributes", "condition"}
+    if config.source in catalog():
+        of_the_corpus |= {*ReadingConfig.model_fields}
+    kept = config.model_dump(exclude=of_the_corpus, exclude_defaults=True)
+    before = told({}, config.condition)
+    for document in preview.documents(CorpusConfig(source=str(text), **kept), cache):
+        yield before + document
 
 
 def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
@@ -168,7 +188,8 @@ def _training_text(loaded: LoadedModel, version: Version) -> TokenArrays | None:
     if not Path(version.corpus_uri).is_dir():
         return None
     texts, characters = [], 0
-    for text in iter_texts(version.corpus_uri, "train"):
+    condition = loaded.experiment.corpus.condition
+    for text in dataset.iter_told(version.corpus_uri, "train", condition):
         texts.append(text)
         characters += len(text)
         if characters > MOST_CHARACTERS:

@@ -173,6 +173,5 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     if generated["audit"]["duplicate_share"] is not None:
         rows.append(("repeated", f"{generated['audit']['duplicate_share']:.1%} of the texts"))
     rows.append(("engine", f"{generated['engine']}, {generated['precision']}"))
-    rows += [("look at", f"{generated['path']}/{page}") for page in generated["pages"]]
-    rows.append(("card", f"{generated['path']}/README.md"))
+    rows.append(("look at", ", ".join(["README.md", *generated["pages"]]) + " in that folder"))
     return rows

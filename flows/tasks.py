@@ -85,7 +85,10 @@ def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]
     def work(out: Path, tell: OnProgress) -> Tokens:
         config = experiment.tokenizer
         with execution.executor(sum(corpus.bytes.values())) as executor:
-            tokens = tokenize_corpus(corpus.uri, corpus.digest, config, out, tell, executor)
+            told = experiment.corpus.condition
+            tokens = tokenize_corpus(
+                corpus.uri, corpus.digest, config, out, tell, executor, told
+            )
         write_report(experiment.name, corpus, tokens, out)
         return tokens
 
@@ -128,7 +131,7 @@ def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[Train
         f"{model.parameters:,} parameters, {model.step:,} steps, "
         f"validation {model.validation_bits_per_character:.3f} bits/character"
     )
-    return model, cached, summary + _describe_precision(model)
+    return model, cached, summary
 
 
 @as_task
@@ -195,13 +198,6 @@ def sample(
     data_set, cached = _perform(step, work)
     tracking.log_texts(here, version.run_id, experiment, Path(model.checkpoint), data_set)
     return data_set, cached, _describe(data_set)
-
-
-def _describe_precision(model: TrainedModel) -> str:
-    choice = model.precision
-    if choice is None:
-        return ""
-    return f", generates in {choice.chosen} ({choice.cost_nats[choice.chosen]:+.4f} nats)"
 
 
 def _describe(data_set: TextDataSet) -> str:

@@ -365,14 +365,15 @@ def _find(client: MlflowClient, experiment: Experiment, condition: str) -> str |
 
 
 def _describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:
-    client.log_batch(
-        run_id,
-        metrics=[
-            Metric("model/parameters", model.parameters, _now(), 0),
-            Metric("model/best_step", model.best_step, _now(), 0),
-        ],
-        tags=[RunTag(CHECKPOINT_TAG, model.digest)],
-    )
+    """Log what the checkpoint is, and what generating in fewer bits costs it."""
+    figures: dict[str, float] = {"parameters": model.parameters, "best_step": model.best_step}
+    tags = [RunTag(CHECKPOINT_TAG, model.digest)]
+    if model.precision is not None:
+        costs = model.precision.cost_nats
+        figures |= {f"{name}_cost_nats": cost for name, cost in costs.items() if name != "fp32"}
+        tags.append(RunTag("rnnlm.precision", model.precision.chosen))
+    metrics = [Metric(f"model/{name}", value, _now(), 0) for name, value in figures.items()]
+    client.log_batch(run_id, metrics=metrics, tags=tags)
 
 
 def _metrics(row: Mapping[str, float]) -> list[Metric]:

@@ -20,6 +20,22 @@ def test_settings_that_contradict_each_other_are_refused(training: dict[str, Any
         from_values({"name": "x", "corpus": {"source": "x"}, "training": training}, origin="test")
 
 
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ({"source": "x", "attributes": ["file"]}, "'brand', which is not among corpus.attributes"),
+        (
+            {"sources": [{"path": "x", "attributes": ["brand"]}, {"path": "y"}]},
+            "'brand', which is not among corpus.sources.attributes of y",
+        ),
+        ({"source": "x", "condition": ["brand", "brand"]}, "each attribute once"),
+    ],
+)
+def test_a_condition_that_its_sources_lack_is_refused(corpus: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        from_values({"name": "x", "corpus": {"condition": ["brand"], **corpus}}, origin="test")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_config_loads(path: Path):
     assert load(path).name == path.stem

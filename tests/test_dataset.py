@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import TokenizerConfig
+from rnnlm.conditioning import told
+from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
@@ -14,14 +16,19 @@ from rnnlm.dataset import (
     TOKENS_SCHEMA,
     Tokens,
     from_texts,
+    iter_told,
     load_split,
     load_tokenizer,
     tokenize,
 )
-from rnnlm.errors import DatasetError
+from rnnlm.errors import CorpusError, DatasetError
+from rnnlm.evaluation import evaluate
+from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.tokenizer import token_type
 from rnnlm.tokens import BOUNDARY_ID
-from tests.conftest import ingest_text, lines
+from tests.conftest import WORDS, ingest_text, lines
+
+CONDITION = ("brand", "season")
 
 
 @pytest.fixture
@@ -127,6 +134,78 @@ def test_texts_in_memory_make_the_arrays_that_shards_make(corpus: Corpus, tokens
     assert (again.tokens == arrays.tokens).all()
     assert (again.offsets == arrays.offsets).all()
     assert (again.bytes == arrays.bytes).all()
+
+
+@pytest.fixture
+def seasonal(tmp_path: Path) -> Corpus:
+    """Two hundred short texts, each with a brand and a season; some seasons are unknown."""
+    with (tmp_path / "seasonal.jsonl").open("w") as file:
+        for n, text in enumerate(lines(200).splitlines()):
+            record = {"text": text, "brand": f" Maison\t{WORDS[n % 3]} é", "season": "June"}
+            file.write(json.dumps(record if n % 4 else record | {"season": None}) + "\n")
+    return ingest_text(
+        tmp_path / "seasonal.jsonl", tmp_path / "seasonal", attributes=["season", "brand"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["character", "byte", "bpe"])
+def test_shards_hold_what_each_text_is_told_and_the_text(
+    seasonal: Corpus, tmp_path: Path, kind: Any
+):
+    config = TokenizerConfig(kind=kind, vocab_size=300)
+    out = tmp_path / "told"
+    tokens = tokenize(seasonal.uri, seasonal.digest, config, out, condition=CONDITION)
+    tokenizer = load_tokenizer(tokens.uri)
+    rows = pq.read_table(seasonal.uri).to_pylist()
+    for split in SPLITS:
+        expected = [
+            told(dict(row["attributes"]), CONDITION) + row["text"]
+            for row in rows
+            if row["split"] == split
+        ]
+        assert all(text.startswith("Maison ") and text.count("\t") == 2 for text in expected)
+        assert [*iter_told(seasonal.uri, split, CONDITION)] == expected
+        arrays = load_split(tokens.uri, split)
+        pieces = np.split(arrays.tokens, arrays.offsets[1:-1])
+        assert [tokenizer.decode(piece.tolist()) for piece in pieces] == expected
+        assert arrays.characters.tolist() == [len(text) for text in expected]
+        assert arrays.bytes.tolist() == [len(text.encode()) for text in expected]
+    assert "\t\t" in "".join(iter_told(seasonal.uri, "train", CONDITION))  # unknown is empty
+    assert tokens.unknown["train"] == 0
+
+
+def test_what_texts_are_told_scores_as_its_shards_do(seasonal: Corpus, tmp_path: Path):
+    tokens = tokenize(
+        seasonal.uri, seasonal.digest, TokenizerConfig(), tmp_path / "told", condition=CONDITION
+    )
+    model = NGramLanguageModel(ModelConfig(architecture="ngram"), tokens.vocab_size)
+    model.fit(load_split(tokens.uri, "train"))
+    texts = [*iter_told(seasonal.uri, "test", CONDITION)]
+    of_texts = evaluate(model, from_texts(load_tokenizer(tokens.uri), texts)).score
+    assert of_texts == evaluate(model, load_split(tokens.uri, "test")).score
+    assert of_texts.characters == sum(map(len, texts)) > seasonal.characters["test"]
+
+
+def test_without_a_condition_attributes_make_no_difference(seasonal: Corpus, tmp_path: Path):
+    plain = tokenize(seasonal.uri, seasonal.digest, TokenizerConfig(), tmp_path / "plain")
+    assert [*iter_told(seasonal.uri, "train", ())] == [*iter_texts(seasonal.uri, "train")]
+    assert load_split(plain.uri, "train").characters.sum() == seasonal.characters["train"]
+    digests = {plain.digest}
+    for condition in (CONDITION, CONDITION[:1], CONDITION[::-1]):
+        out = tmp_path / "-".join(condition)
+        config = TokenizerConfig(kind="byte")
+        made = tokenize(seasonal.uri, seasonal.digest, config, out, condition=condition)
+        digests.add(made.digest)
+    assert len(digests) == 4
+
+
+def test_a_document_without_an_attribute_of_the_condition_is_named(
+    seasonal: Corpus, tmp_path: Path
+):
+    with pytest.raises(CorpusError, match=r"the document \w{16} has no attribute 'year'"):
+        tokenize(
+            seasonal.uri, seasonal.digest, TokenizerConfig(), tmp_path / "told", condition=["year"]
+        )
 
 
 def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):

@@ -34,7 +34,8 @@ def kept(logits: list[float], **settings: float) -> set[int]:
 def test_top_k_keeps_exactly_k_also_under_ties(logits: list[float], k: int):
     left, possible = kept(logits, top_k=k), kept(logits)
     assert len(left) == min(k, len(possible))
-    ordered = sorted(possible, key=lambda i: (-logits[i], i))
+    weights = weigh(torch.tensor([logits]), rate(1.0))[0].tolist()
+    ordered = sorted(possible, key=lambda i: (-weights[i], i))
     assert left == {*ordered[:k]}
 
 

@@ -34,6 +34,9 @@ class GenerationConfig(SamplingConfig):
     """Seed of the data set: text number n of a seed is the same whatever the count."""
     prefix: str = ""
     """Text that every generated text begins with."""
+    given: dict[str, str] = Field(default={})
+    """Attributes that every text is given, such as `brand`, where the model was trained on them
+    (`corpus.condition`); or, of a model of colours both ways, `color`, as `#b39a7c`."""
     max_length: int = Field(default=200, ge=1, le=10_000_000)
     """Most tokens of a text after its prefix, its closing boundary included; a longer one is cut
     there."""

@@ -93,7 +93,7 @@ class Entry(BaseModel):
 
     name: str
     description: str
-    form: Literal["text", "color", "recipe"]
+    form: Literal["text", "prose", "color", "recipe"]
     licence: str
     sources: tuple[CatalogSource, ...] = ()
     records: Callable[[], Iterator[Record]] | None = None
@@ -145,7 +145,7 @@ def catalog() -> dict[str, Entry]:
         Entry(
             name="sotu",
             description="State of the Union addresses since 1790, with president and year",
-            form="text",
+            form="prose",
             licence="public domain",
             records=state_of_the_union,
             package="sotu",

@@ -65,8 +65,11 @@ def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) ->
 
 def field_names(form: str) -> tuple[str, ...]:
     """Return the fields that a template or form needs."""
-    known = dict.fromkeys(("color", "color-both"), ("name", "hex"))
-    known |= {"recipe": ("title", "ingredients", "directions")}
+    known: dict[str, tuple[str, ...]] = {
+        "color": ("name", "hex"),
+        "color-both": ("name", "hex"),
+        "recipe": ("title", "ingredients", "directions"),
+    }
     return known.get(form) or tuple(n for _, n, _, _ in string.Formatter().parse(form) if n)
 
 

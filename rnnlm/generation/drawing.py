@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnlm import checkpoint
+from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.errors import CheckpointError
 from rnnlm.generation import engine
@@ -27,6 +28,7 @@ from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.automaton import Automaton
 from rnnlm.generation.constraints import compile_constraints
 from rnnlm.generation.forms import is_valid
+from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.texts import Decoder, in_order
 from rnnlm.storage import atomic_path, file_digest, write_json
 from rnnlm.tokenizer import Tokenizer
@@ -111,8 +113,10 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
     return record
 
 
-def read_prefixes(path: Path) -> list[str]:
-    """Return the lines of a file of prefixes, empty ones left out."""
+def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
+    """Return the prefix of all texts, or the lines of a file, empty ones left out."""
+    if path is None:
+        return [config.prefix]
     return [line for line in path.read_text("utf-8").splitlines() if line]
 
 
@@ -126,6 +130,7 @@ class _Opened:
     slots: engine.Slots
     decoder: Decoder
     reference: Reference | None
+    condition: tuple[str, ...]
 
 
 _kept = threading.local()
@@ -147,27 +152,35 @@ def _open(drawing: Drawing) -> _Opened:
             "or choose another --out"
         )
     config = drawing.config
-    prefixes = read_prefixes(drawing.prefixes) if drawing.prefixes else [config.prefix]
+    opening = open_texts(loaded.experiment, config)
+    prefixes = opening.before(prefixes_of(config, drawing.prefixes))
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
-    automaton = constraint(loaded.tokenizer, config, prefixes)
+    automaton = constraint(loaded.tokenizer, config, opening, prefixes)
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
         Decoder(loaded.tokenizer, prefixes, config.stop),
         Reference.open(drawing.reference) if drawing.reference else None,
+        opening.condition,
     )
 
 
 def constraint(
-    tokenizer: Tokenizer, config: GenerationConfig, prefixes: list[str]
+    tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
 ) -> Automaton | None:
     """Return what a configuration's rules make of a vocabulary; None where it has none.
+
+    Args:
+        tokenizer: The model's own.
+        config: The rules.
+        opening: How texts begin.
+        prefixes: What the model's texts begin with.
 
     Raises:
         ConstraintError: No text can satisfy them, or the prefixes do not.
     """
     return compile_constraints(
         tokenizer,
-        grammar=config.grammar,
+        grammar=opening.grammar,
         banned=config.banned,
         required=config.required,
         stop=config.stop,
@@ -190,7 +203,7 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
         _kept.drawing = None  # its slots are in the middle of texts
         raise
     ended = in_order(parts)
-    texts = opened.decoder.decode(ended)
+    values, texts = split_column(opened.decoder.decode(ended), opened.condition)
     columns = [
         ended.numbers,
         texts,
@@ -200,7 +213,10 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
         text_hashes(texts),
         _accepted(texts, drawing, opened.reference),
     ]
-    return pa.table(columns, schema=DRAWN_SCHEMA)
+    table = pa.table(columns, schema=DRAWN_SCHEMA)
+    for name, column in values.items():
+        table = table.append_column(pa.field(name, pa.large_string()), column)
+    return table
 
 
 def _accepted(texts: pa.Array, drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rnnlm.corpora import recipes
 
 _COLOR = re.compile(r"(\S(?:.*\S)?) (\d{1,3}) (\d{1,3}) (\d{1,3})")
+_NAMED_COLOR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2}) ([^#\s](?:.*\S)?)")
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 _CLOSING = "\"'”’»›)]}」』）*_"
 """What may follow the end of a sentence: quotes, brackets, and emphasis in plain text."""
@@ -44,7 +45,9 @@ def read(form: str, text: str) -> Reading:
 
 
 def parse_color(text: str) -> Color | None:
-    """Read `name R G B`; return None where the text is no such line."""
+    """Read `name R G B`, or `#rrggbb name`; return None where the text is no such line."""
+    if named := _NAMED_COLOR.fullmatch(text):
+        return Color(named[4], *(int(digits, 16) for digits in named.groups()[:3]))
     match = _COLOR.fullmatch(text)
     if not match:
         return None

@@ -36,9 +36,10 @@ from rnnlm.generation.audit.card import Origin, write_card
 from rnnlm.generation.audit.pages import write_pages
 from rnnlm.generation.audit.reference import Reference, build_reference
 from rnnlm.generation.audit.summary import Audit, ShardAudit, conclude, merge, sample_size
-from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, read_prefixes
+from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.generation.engine import Engine
 from rnnlm.generation.forms import is_valid
+from rnnlm.generation.opening import open_texts
 from rnnlm.generation.publishing import COLUMNS, PublishedShard, publish_shard
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones
 from rnnlm.parallel import run_all
@@ -213,12 +214,12 @@ def _check(
     loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
 ) -> None:
     """Refuse what cannot be, before anything is written."""
-    given = [config.prefix]
-    if prefixes:
-        given = read_prefixes(prefixes)
+    opening = open_texts(loaded.experiment, config)
+    given = prefixes_of(config, prefixes)
     for prefix in given:
         check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
-    constraint(loaded.tokenizer, config, given)
+    check_known(loaded.tokenizer, opening.told, f"what the texts are given, {opening.told!r},")
+    constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.novel_only and source is None:
         raise GenerationError(
             "novel_only needs the training text to compare with, and it is not here; "
@@ -427,6 +428,12 @@ def _summary(
     )
 
 
+def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
+    """Return what each column of a shard is; plain text has none."""
+    told = dict.fromkeys(condition, "what the text was told, or told itself, before it began")
+    return COLUMNS | told if kind != "txt" else {}
+
+
 def _manifest(
     job: dict[str, Any],
     title: str,
@@ -451,7 +458,7 @@ def _manifest(
         "name": title,
         "form": data_set.form,
         "files": [record["file"] for record in records],
-        "columns": COLUMNS if job["generation"]["format"] != "txt" else {},
+        "columns": _columns(job["generation"]["format"], experiment.corpus.condition),
         "generation": job["generation"],
         "model": model.model_dump(),
         "corpus": corpus.model_dump(),

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.audit.summary import audit_shard
-from rnnlm.generation.drawing import Drawing, DrawnShard, read_prefixes
+from rnnlm.generation.drawing import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
 from rnnlm.storage import atomic_path, file_digest, write_json
 
 TEXTS_SCHEMA = pa.schema(
@@ -84,8 +84,9 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         if shard.path.is_file() and file_digest(shard.path) == record["sha256"]:
             return record
     table = _read_kept(shard)
+    columns = _published(table)
     with atomic_path(shard.path) as temporary:
-        _WRITERS[shard.drawing.config.format](table.select(TEXTS_SCHEMA.names), temporary)
+        _WRITERS[shard.drawing.config.format](columns, temporary)
     audit = audit_shard(
         table["text"].to_pylist(),
         table["complete"].to_numpy(),
@@ -122,18 +123,23 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
         parts.append(drawn.slice(first, last - first).filter(pa.array(mask)))
     table = pa.concat_tables(parts).combine_chunks()
     config = drawing.config
-    prefixes = read_prefixes(drawing.prefixes) if drawing.prefixes else [config.prefix]
+    prefixes = prefixes_of(config, drawing.prefixes)
     chosen = table["id"].to_numpy() % len(prefixes)
     seeds = np.full(len(table), config.seed)
-    return (
-        table.set_column(1, "text", table["text"].cast(pa.string()))
-        .append_column("prefix", pa.array(prefixes, pa.string()).take(pa.array(chosen)))
-        .append_column("seed", pa.array(seeds, pa.int64()))
-    )
+    return table.append_column(
+        "prefix", pa.array(prefixes, pa.string()).take(pa.array(chosen))
+    ).append_column("seed", pa.array(seeds, pa.int64()))
+
+
+def _published(table: pa.Table) -> pa.Table:
+    """Return the columns that a data set has: `COLUMNS`, then the attributes that were told."""
+    told = [name for name in table.schema.names if name not in {*COLUMNS, *DRAWN_SCHEMA.names}]
+    schema = pa.schema([*TEXTS_SCHEMA, *(pa.field(name, pa.string()) for name in told)])
+    return table.select(schema.names).cast(schema)
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table.cast(TEXTS_SCHEMA), path, compression="zstd")
+    pq.write_table(table, path, compression="zstd")
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
+from rnnlm.errors import TokenizerError
 from rnnlm.generation import engine
+from rnnlm.generation.constraints import stop_pattern
 from rnnlm.generation.engine import Engine
 from rnnlm.generation.plain import joined
 from rnnlm.kernels.slots import EndedTexts
@@ -59,9 +60,12 @@ class Decoder:
         """
         self._tokenizer = tokenizer
         self._prefixes = pa.array(prefixes, pa.large_string())
-        found = "|".join(re.escape(text) for text in stop)
-        self._stop = f"(?s)(?:{found}).*" if stop else ""
-        pieces = tokenizer.token_bytes()
+        self._stop = stop_pattern(stop) if stop else ""
+        self._bytes: NDArray[np.uint8] | None = None
+        try:
+            pieces = tokenizer.token_bytes()
+        except TokenizerError:  # words whose spacing depends on their neighbours
+            return
         self._sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
         self._bytes = np.frombuffer(b"".join(pieces), dtype=np.uint8)
@@ -74,6 +78,9 @@ class Decoder:
         return pc.replace_substring_regex(texts, self._stop, "") if self._stop else texts
 
     def _strings(self, ended: EndedTexts) -> pa.Array:
+        if self._bytes is None:
+            words = [row.text for row in rows(ended, self._tokenizer, "")]
+            return pa.array(words, pa.large_string())
         sizes = self._sizes[ended.tokens]
         ends = np.cumsum(sizes)
         shift = self._starts[ended.tokens] - (ends - sizes)

@@ -13,7 +13,7 @@ from rnnlm.corpora.files import locate
 from rnnlm.corpora.formats import Fault, meal_master
 from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.corpora.recipes import parse, render
-from rnnlm.dataset import Tokens, load_split, tokenize
+from rnnlm.dataset import Tokens, iter_told, load_split, tokenize
 from rnnlm.generation.forms import is_valid, parse_color
 from tests.conftest import ROOT
 
@@ -31,7 +31,9 @@ def made(name: str, out: Path) -> tuple[Corpus, configs.Experiment]:
 
 def tokens_of(name: str, out: Path) -> Tokens:
     corpus, experiment = made(name, out)
-    return tokenize(corpus.uri, corpus.digest, experiment.tokenizer, out / "tokens")
+    condition = experiment.corpus.condition
+    folder = out / "tokens"
+    return tokenize(corpus.uri, corpus.digest, experiment.tokenizer, folder, condition=condition)
 
 
 def test_every_catalog_corpus_has_a_config_and_every_config_a_corpus():
@@ -124,6 +126,35 @@ def test_all_colours_are_colours_and_no_name_is_in_two_splits(tmp_path: Path):
         assert all(parsed)
         names.append({color.name.lower() for color in parsed if color})
     assert not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
+
+
+@needs_corpora
+def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
+    corpus, _ = made("colors-both", tmp_path)
+    assert sum(corpus.documents.values()) + corpus.dropped["repeated"] == 2 * 21_047
+    for split in ("train", "validation", "test"):
+        texts = [*iter_texts(corpus.uri, split)]
+        codes = {text for text in texts if text.startswith("#")}
+        colors = [parse_color(text) for text in texts if not text.startswith("#")]
+        assert codes == {f"#{c.red:02x}{c.green:02x}{c.blue:02x} {c.name}" for c in colors if c}
+        assert all(colors)
+
+
+@needs_corpora
+def test_brands_and_categories_are_told(tmp_path: Path):
+    corpus, experiment = made("colors-brand", tmp_path / "colors")
+    assert sum(corpus.documents.values()) == 21_047
+    texts = [*iter_told(corpus.uri, "train", experiment.corpus.condition)]
+    brands = {text.partition("\t")[0] for text in texts}
+    assert len(brands) == 11
+    assert {"behr", "benjamin-moore", "hl"} <= brands
+    corpus, experiment = made("recipes-category", tmp_path / "recipes")
+    texts = [*iter_told(corpus.uri, "train", experiment.corpus.condition)]
+    categories = [text.partition("\t")[0] for text in texts]
+    for category, text in zip(categories, texts, strict=True):
+        header = text.split("\n\n")[0]
+        assert f" Categories: {category}" in header if category else "Categories:" not in header
+    assert 0.5 < categories.count("") / len(categories) < 0.65
 
 
 @needs_corpora

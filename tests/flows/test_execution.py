@@ -1,16 +1,24 @@
 """Workers, for real: Dask processes on this machine."""
 
+import os
+import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import LocalCluster
 
 from flows.execution import SCHEDULER, WORKERS, WORTH_WORKERS, executor
-from rnnlm.config import CorpusConfig, SplitConfig
+from rnnlm import checkpoint
+from rnnlm.config import CorpusConfig, GenerationConfig, SplitConfig
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
 from rnnlm.errors import ConfigError, CorpusError
-from tests.conftest import ingest_text, lines
+from rnnlm.generation.job import generate
+from rnnlm.models import build
+from rnnlm.progress import Progress
+from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import ingest_text, lines, tiny_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +61,32 @@ def test_dask_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.M
     for shard in Path(alone.uri).iterdir():
         for other in ("here", "there"):
             assert (tmp_path / other / shard.name).read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_shards_of_a_lost_worker_are_generated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc 123")
+    model = tmp_path / "model.safetensors"
+    checkpoint.save(model, build(experiment.model, tokenizer.vocab_size), tokenizer, experiment, {})
+    config = GenerationConfig(count=30_000, shard_size=1000, max_length=50, unique=True)
+    alone = generate(model, config, tmp_path / "alone", "text")
+    lost: list[int] = []
+
+    def lose_a_worker(progress: Progress) -> None:
+        if progress.done >= 3000 and not lost:
+            workers = psutil.Process().children(recursive=True)
+            lost.extend(child.pid for child in workers if "spawn_main" in " ".join(child.cmdline()))
+            os.kill(lost[-1], signal.SIGKILL)
+
+    monkeypatch.setenv(WORKERS, "2")
+    with executor(1) as workers:
+        out = tmp_path / "here"
+        here = generate(model, config, out, "text", executor=workers, on_progress=lose_a_worker)
+    assert lost
+    assert here.digest == alone.digest
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     files = [path for path in folder.rglob("*") if path.is_file()]
     suffixes = {path.suffix for path in files if path.parent.name != "__pycache__"}
-    code = {".py", ".c", ".so", ".typed"}
+    code = {".py", ".c", ".h", ".so", ".typed"}
     assert suffixes <= code | {"", ".safetensors", ".yaml", ".txt", ".toml"}
     assert "loader_module: mlflow.pyfunc.loaders.code_model" in (folder / "MLmodel").read_text()
 

@@ -54,3 +54,13 @@ def test_a_rendered_recipe_is_a_recipe():
     assert may_end(matching(RECIPE), recipes.render(recipe))
     bare = Recipe("Tea", (), "", sections[:1], ("Boil.",))
     assert may_end(matching(RECIPE), recipes.render(bare))
+
+
+@pytest.mark.parametrize(
+    "ingredient",
+    ["           Yield: 2", "           -Salt", "      1 c  Salt ", "      1 c  " + 29 * "x"],
+)
+def test_what_could_be_read_as_no_ingredient_cannot_be_the_first(ingredient: str):
+    text = f"      Title: Tea\n\n{ingredient}\n\n  Boil."
+    assert not may_end(matching(RECIPE), text)
+    assert may_end(matching(RECIPE), text.replace(ingredient, "      1 c  Salt"))

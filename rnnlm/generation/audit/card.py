@@ -164,7 +164,7 @@ def _introduction(manifest: Manifest) -> str:
         f"them and nothing in them is a fact. {shards[0].upper()}{shards[1:]} of {kind}.\n\n"
         "```python\nfrom datasets import load_dataset\n\n"
         'texts = load_dataset("path/to/this/folder", split="train")\n'
-        f'# or, of the files alone: load_dataset("{loader}", data_files="path/to/{_any(manifest)}")'
+        f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
         "\n```"
     )
 

@@ -1,0 +1,50 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.scoring import read_text
+from rnnlm.config import CorpusConfig
+from tests.conftest import lines, run_cli
+
+
+def test_a_file_is_scored_as_told_nothing(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(10))
+    config = CorpusConfig(source="x", attributes=("a", "b"), condition=("a", "b"))
+    expected = [f"\t\t{line}" for line in lines(10).splitlines()]
+    assert [*read_text(tmp_path / "text", config, tmp_path)] == expected
+    plain = CorpusConfig(source="x")
+    assert [*read_text(tmp_path / "text", plain, tmp_path)] == lines(10).splitlines()
+
+
+def test_records_become_text_as_the_corpuss_do(tmp_path: Path):
+    (tmp_path / "text.jsonl").write_text('{"title": "A", "body": "B", "text": "C"}\n')
+    config = CorpusConfig(source="x", render="{title}: {body}")
+    assert [*read_text(tmp_path / "text.jsonl", config, tmp_path)] == ["A: B"]
+    (tmp_path / "colors.txt").write_text("warm sand 179 154 124\n")
+    of_catalog = CorpusConfig(source="colors", render="color-both", documents="lines")
+    found = [*read_text(tmp_path / "colors.txt", of_catalog, tmp_path)]
+    assert found == ["warm sand 179 154 124"]
+
+
+def test_a_conditioned_model_scores_as_its_shards_and_challenges_no_champion(
+    trained: Path, tmp_path: Path
+):
+    for name in ("data", "mlruns"):
+        shutil.copytree(trained / name, tmp_path / name)
+    for name in ("tiny.txt", "tiny.toml"):
+        shutil.copy(trained / name, tmp_path / name)
+    settings = ["--set", 'corpus.attributes=["file"]', "--set", 'corpus.condition=["file"]']
+    finished = run_cli(tmp_path, "train", "tiny.toml", "--json", *settings)
+    assert finished.status == 0, finished.err
+    result = finished.json
+    assert (result["version"], result["alias"]) == (2, "challenger")
+    assert "not comparable: champion 1 is told nothing" in result["reason"]
+    finished = run_cli(tmp_path, "evaluate", "tiny/2", "--json")
+    assert finished.status == 0, finished.err
+    scored = json.loads(finished.out)
+    for name in ("characters", "bytes", "tokens"):
+        assert scored[name] == result["test"][name]
+    assert scored["characters"] > result["corpus"]["characters"]["test"]
+    assert scored["bits_per_character"] == pytest.approx(result["test"]["bits_per_character"])
