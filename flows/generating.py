@@ -12,6 +12,7 @@ from flows.registry import Version
 from rnnlm import checkpoint
 from rnnlm.config import override
 from rnnlm.errors import ConfigError
+from rnnlm.generation import job
 from rnnlm.generation.drawing import prefixes_of
 from rnnlm.generation.job import About, Source
 from rnnlm.storage import file_digest, value_digest
@@ -60,10 +61,14 @@ def prepare(
     Raises:
         RegistryError: There is no such version, or its files are gone.
         ConfigError: A setting is out of range, or neither count nor prefixes are given.
+        ConstraintError: No text can satisfy the constraints.
+        GenerationError: The model was not trained to be given what is given.
+        TokenizerError: A prefix has characters that the vocabulary lacks.
     """
     version = registry.resolve(home, reference)
     path = registry.checkpoint_path(home, version)
-    experiment, _ = checkpoint.load_description(path)
+    loaded = checkpoint.load(path)
+    experiment = loaded.experiment
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
     given = prefixes_of(experiment.generation, prefixes) if prefixes else []
@@ -86,6 +91,7 @@ def prepare(
             digest=version.corpus_digest,
             baseline=baseline if version.baseline and baseline.is_file() else None,
         )
+    job.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"
     words = [named if word == reference else word for word in command[1:]]
     about = About(

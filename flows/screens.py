@@ -157,6 +157,8 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures, form = generated["audit"]["generated"], generated["form"]
     drawn = generated["drawn"] - generated["count"]
     more = f" ({drawn:,} more were drawn and refused)" if drawn else ""
+    if generated["was_finished"]:
+        more += "; they were there already, nothing was done"
     rows = [("texts", f"{generated['count']:,} in {generated['path']}{more}")]
     if form in FORMS:
         rows.append(("valid", f"{generated['valid_share']:.1%} {FORMS[form]}"))

@@ -86,9 +86,7 @@ def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]
         config = experiment.tokenizer
         with execution.executor(sum(corpus.bytes.values())) as executor:
             told = experiment.corpus.condition
-            tokens = tokenize_corpus(
-                corpus.uri, corpus.digest, config, out, tell, executor, told
-            )
+            tokens = tokenize_corpus(corpus.uri, corpus.digest, config, out, tell, executor, told)
         write_report(experiment.name, corpus, tokens, out)
         return tokens
 

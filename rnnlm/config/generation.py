@@ -1,8 +1,8 @@
 """How texts are drawn, and how many."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnnlm.config.base import Config
 
@@ -65,3 +65,12 @@ class GenerationConfig(SamplingConfig):
     """Texts per shard."""
     batch_size: int = Field(default=0, ge=0, le=65_536)
     """Texts that step together; 0 leaves it to the engine."""
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        if self.min_length > self.max_length:
+            raise ValueError(
+                f"min_length = {self.min_length} is above max_length = {self.max_length}; "
+                "lower the one or raise the other"
+            )
+        return self

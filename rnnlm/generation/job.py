@@ -115,6 +115,7 @@ class TextDataSet(BaseModel):
         audit: All that was measured of the texts.
         pages: Files beside the shards that people may look at, each with what it shows.
         examples: The first valid texts; the first of all where none is valid.
+        was_finished: Whether it was there already, and nothing was done.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,6 +135,7 @@ class TextDataSet(BaseModel):
     audit: Audit
     pages: dict[str, str]
     examples: list[str]
+    was_finished: bool = False
 
 
 def generate(
@@ -171,7 +173,7 @@ def generate(
     loaded = checkpoint.load(checkpoint_path)
     config = override(config, {"precision": engine.resolve(config.precision, loaded.facts)})
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, {}))
-    _check(loaded, config, prefixes, source)
+    check(loaded, config, prefixes, source)
     digest = file_digest(checkpoint_path)
     job = {
         "checkpoint": digest,
@@ -210,10 +212,17 @@ def generate(
     return data_set
 
 
-def _check(
+def check(
     loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
 ) -> None:
-    """Refuse what cannot be, before anything is written."""
+    """Refuse what cannot be, before anything is written or started.
+
+    Raises:
+        TokenizerError: A prefix has characters that the vocabulary lacks.
+        ConstraintError: No text can satisfy the constraints.
+        GenerationError: The model was not trained to be given what is given, or there is nothing to
+            compare with.
+    """
     opening = open_texts(loaded.experiment, config)
     given = prefixes_of(config, prefixes)
     for prefix in given:
@@ -240,7 +249,7 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
         path.unlink()
         return None
     _sweep(out)
-    return data_set
+    return data_set.model_copy(update={"was_finished": True})
 
 
 def _sweep(out: Path) -> None:
