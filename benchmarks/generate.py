@@ -184,7 +184,7 @@ def trained(texts: list[str], seconds: float) -> LanguageModel:
 def waiting(model: LanguageModel, seconds: float) -> float:
     """Return characters per second where a batch goes on until its longest text has ended."""
     config = GenerationConfig(temperature=1.0, max_length=LENGTH, batch_size=BATCH)
-    how = Engine("torch", "fp32")
+    how = Engine("model", "fp32")
     slots = open_slots(how, model, Letters(), config)  # type: ignore[arg-type]
     done, began, first = 0, time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -257,7 +257,7 @@ def main() -> None:
         print("\ncolour names: left out, for matplotlib, which has them, is not here")
     else:
         model = trained(texts, QUICK_SECONDS if options.quick else TRAINING_SECONDS)
-        plain = Engine("torch", "fp32")
+        plain = Engine("model", "fp32")
         sides = {
             "batch of 1,024 that waits": lambda: waiting(model, seconds),
             "1,024 slots that refill": lambda: ours(plain, model, seconds, batch_size=BATCH),

@@ -174,6 +174,7 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     if generated["audit"]["duplicate_share"] is not None:
         rows.append(("repeated", f"{generated['audit']['duplicate_share']:.1%} of the texts"))
-    rows.append(("engine", f"{generated['engine']}, {generated['precision']}"))
+    note = f": {generated['engine_note']}" if generated["engine_note"] else ""
+    rows.append(("engine", f"{generated['engine']}, {generated['precision']}{note}"))
     rows.append(("look at", ", ".join(["README.md", *generated["pages"]]) + " in that folder"))
     return rows

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
+from rnnlm.devices import choose_device
 from rnnlm.errors import CheckpointError
 from rnnlm.generation import engine
 from rnnlm.generation.audit.reference import Reference
@@ -145,7 +146,7 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
-    loaded = checkpoint.load(drawing.checkpoint)
+    loaded = checkpoint.load(drawing.checkpoint, choose_device())
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
             f"{drawing.checkpoint} is no longer the model that this job began with; restore it, "

@@ -1,7 +1,7 @@
 """Many texts at once: a batch of slots steps together, and a finished slot takes the next text.
 
-Two engines give the same texts: native code (`rnnlm.kernels.slots`), and torch, which also serves
-models that native code does not know. What a text is depends on model, precision, settings, seed
+Native code (`rnnlm.kernels.slots`) and torch compute the same step of a packed network; a model
+that cannot be packed steps by itself. What a text is depends on model, precision, settings, seed
 and its number, not on the slots beside it.
 """
 
@@ -16,9 +16,9 @@ import torch
 
 from rnnlm import sampling
 from rnnlm.config import GenerationConfig
-from rnnlm.generation.exact import ExactSteps
 from rnnlm.generation.packing import can_pack, pack
-from rnnlm.generation.plain import ModelSteps, PlainSlots
+from rnnlm.generation.plain import PlainSlots
+from rnnlm.generation.stepping import ModelSteps, NetworkSteps, Steps
 from rnnlm.kernels import native_available
 from rnnlm.kernels.slots import EndedTexts, NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
@@ -34,8 +34,9 @@ PRECISIONS: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
 }
 """From the fewest bits to the most."""
-NATIVE_SLOTS, PLAIN_SLOTS = 96, 256
-"""Slots where the configuration says 0: native ones stay in the cache (docs/experiments.md)."""
+NATIVE_SLOTS, TORCH_SLOTS, GPU_SLOTS = 96, 256, 8192
+"""Slots where the configuration says 0: native ones stay in the cache (docs/experiments.md); on a
+GPU, not measured."""
 MOST_TOKENS = 1 << 28
 """Tokens that all slots may hold together; very long texts get fewer slots."""
 STEPS_AT_ONCE = 256
@@ -49,12 +50,12 @@ class Engine:
     """How texts of a model are computed.
 
     Attributes:
-        kind: `native` or `torch`.
+        kind: `native` or `torch` of a packed network, or `model` of the model itself.
         precision: Of weights and states.
         reason: Why not native; empty if it is.
     """
 
-    kind: Literal["native", "torch"]
+    kind: Literal["native", "torch", "model"]
     precision: Precision
     reason: str = ""
 
@@ -62,18 +63,18 @@ class Engine:
 def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
     """Return the fastest engine that is there for a model at a precision.
 
-    Without native code, 8 bits are computed by torch to the same bits; 16 and 32 by the model
-    itself in 32, so that texts may differ from native ones where two tokens are almost equally far.
+    A GPU has no use for 8 bits here and takes 16 instead.
     """
     if not can_pack(model):
         name = model.config.architecture
-        return Engine("torch", "fp32", f"native code has no step of {name} models of this size")
+        return Engine("model", "fp32", f"native code has no step of {name} models of this size")
     if model.device.type != "cpu":
-        return Engine("torch", "fp32", f"the model is on {model.device}")
+        least: Precision = "bf16" if precision == "int8" else precision
+        return Engine("torch", least, f"the model is on {model.device}")
     if native_available():
         return Engine("native", precision)
     reason = "no native code was built here (a C compiler at installation makes it)"
-    return Engine("torch", "int8" if precision == "int8" else "fp32", reason)
+    return Engine("torch", precision, reason)
 
 
 def resolve(precision: str, facts: Mapping[str, Any]) -> Precision:
@@ -104,7 +105,9 @@ def open_slots(
     """
     given = [tokenizer.encode(text).astype(np.int32) for text in prefixes or [config.prefix]]
     settings = _settings(config, automaton)
-    usual = NATIVE_SLOTS if engine.kind == "native" else PLAIN_SLOTS
+    usual = NATIVE_SLOTS if engine.kind == "native" else TORCH_SLOTS
+    if model.device.type == "cuda":
+        usual = GPU_SLOTS
     slots = max(1, min(config.batch_size or usual, MOST_TOKENS // config.max_length))
     return _slots(engine, model, tokenizer.unknown_id, settings, slots, config.seed, given)
 
@@ -172,10 +175,11 @@ def _slots(
     if engine.kind == "native":
         network = pack(model, PRECISIONS[engine.precision], unknown_id)
         return NativeSlots(network, settings, slots, seed, given, scores=scores)
-    steps: ExactSteps | ModelSteps
-    if engine.precision == "int8":
-        steps = ExactSteps(pack(model, torch.int8, unknown_id), slots)
+    steps: Steps
+    vocab_size, device = model.vocab_size, model.device
+    if engine.kind == "torch":
+        network = pack(model, PRECISIONS[engine.precision], unknown_id)
+        steps = NetworkSteps(network, slots, device)
     else:
         steps = ModelSteps(model, slots, unknown_id)
-    vocab_size, device = model.vocab_size, model.device
     return PlainSlots(steps, vocab_size, settings, slots, seed, given, device=device, scores=scores)

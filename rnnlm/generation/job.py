@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import __version__, checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
+from rnnlm.devices import choose_device
 from rnnlm.errors import EmptySplitError, GenerationError, StorageError
 from rnnlm.generation import engine, gallery
 from rnnlm.generation.audit.card import Origin, write_card
@@ -105,8 +106,9 @@ class TextDataSet(BaseModel):
         drawn: Texts drawn for them; more where rules refused some.
         characters: Characters in all texts.
         tokens: Tokens sampled for the texts that were kept.
-        engine: `native` or `torch`.
+        engine: `native`, `torch`, or `model`: its own step.
         precision: Of weights and states.
+        engine_note: Why not native code; empty if it was.
         form: What a text should be; see `CorpusConfig.form`.
         valid_share: Share of texts that are what the form says.
         copied_share: Share of texts whose essence (a colour's name, else the whole text) stands in
@@ -128,6 +130,7 @@ class TextDataSet(BaseModel):
     tokens: int
     engine: str
     precision: str
+    engine_note: str
     form: str
     valid_share: float
     copied_share: float | None
@@ -170,9 +173,9 @@ def generate(
         GenerationError: `out` holds another job or other files; or hardly a text is kept.
         StorageError: A file cannot be written; finished shards stay.
     """
-    loaded = checkpoint.load(checkpoint_path)
-    config = override(config, {"precision": engine.resolve(config.precision, loaded.facts)})
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, {}))
+    loaded = checkpoint.load(checkpoint_path, choose_device())
+    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    config = override(config, {"precision": how.precision})
     check(loaded, config, prefixes, source)
     digest = file_digest(checkpoint_path)
     job = {
@@ -427,6 +430,7 @@ def _summary(
         tokens=sum(record["tokens"] for record in records),
         engine=how.kind,
         precision=how.precision,
+        engine_note=how.reason,
         form=audit.form,
         valid_share=figures.valid_share or 0.0,
         copied_share=figures.copied_share,

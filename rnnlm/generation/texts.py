@@ -176,7 +176,7 @@ def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
     config = GenerationConfig(
         count=1, batch_size=1, temperature=0.8, seed=seed, max_length=LINE_TOKENS
     )
-    how = Engine("torch", "fp32", "one line only")
+    how = Engine("model", "fp32", "one line only")
     text = next(generate_texts(model.eval(), tokenizer, config, 0, 1, how)).text
     model.train(was_training)
     return " ".join(text.split())

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ctypes import POINTER, Structure, byref, c_double, c_float, c_int64, c_long, c_uint64, c_void_p
 from ctypes import cast as ctypes_cast
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -78,6 +78,11 @@ class Network:
     scale: Tensor
     added: Tensor
 
+    def to(self, device: torch.device) -> Network:
+        """Return the network on a device."""
+        layers = (_moved(layer, device) for layer in self.layers)
+        return replace(_moved(self, device), layers=(*layers,))
+
 
 @dataclass(frozen=True)
 class SlotSettings:
@@ -125,6 +130,16 @@ class EndedTexts:
     tokens: NDArray[np.int32]
     complete: NDArray[np.bool_]
     log_probs: NDArray[np.float64]
+
+
+Part = TypeVar("Part", Network, NetworkLayer)
+
+
+def _moved(part: Part, device: torch.device) -> Part:
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in vars(part).items() if isinstance(value, Tensor)
+    }
+    return replace(part, **moved)
 
 
 class _Layer(Structure):

@@ -7,7 +7,14 @@ from scipy.stats import chisquare
 
 from rnnlm.config import GenerationConfig
 from rnnlm.errors import TokenizerError
-from rnnlm.generation.engine import Engine, choose_engine, log_probabilities, open_slots, run
+from rnnlm.generation.engine import (
+    PRECISIONS,
+    Engine,
+    choose_engine,
+    log_probabilities,
+    open_slots,
+    run,
+)
 from rnnlm.generation.texts import GeneratedText, generate_texts, rows, write_line
 from rnnlm.kernels import native_available
 from rnnlm.models import LanguageModel, build
@@ -15,9 +22,10 @@ from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment
 
 TOKENIZER = CharacterTokenizer("abcdefgh ")
-ENGINES = [Engine("torch", "fp32"), Engine("torch", "int8")]
+ENGINES = [Engine("model", "fp32")]
+ENGINES += [Engine("torch", precision) for precision in PRECISIONS]
 if native_available():
-    ENGINES += [Engine("native", precision) for precision in ("int8", "bf16", "fp32")]
+    ENGINES += [Engine("native", precision) for precision in PRECISIONS]
 engines = pytest.mark.parametrize("how", ENGINES, ids=lambda how: f"{how.kind}-{how.precision}")
 
 
@@ -179,12 +187,12 @@ def test_without_a_compiler_the_engine_says_so(model: LanguageModel):
     how = choose_engine(model, "int8")
     assert (how.kind, how.precision) == ("torch", "int8")
     assert "compiler" in how.reason
-    assert choose_engine(model, "bf16").precision == "fp32"
+    assert choose_engine(model, "bf16").precision == "bf16"
 
 
-def test_models_without_a_native_step_go_through_torch():
+def test_models_that_cannot_be_packed_step_by_themselves():
     model = build(tiny_experiment(model={"architecture": "mingru"}).model, TOKENIZER.vocab_size)
     how = choose_engine(model.eval(), "int8")
-    assert (how.kind, how.precision) == ("torch", "fp32")
+    assert (how.kind, how.precision) == ("model", "fp32")
     assert "mingru" in how.reason
     assert len(texts(model, how, count=20)) == 20

@@ -6,6 +6,7 @@ import torch
 
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.generation.engine import Engine, open_slots, run
+from rnnlm.generation.plain import LOOK_EVERY, PlainSlots
 from rnnlm.generation.texts import in_order
 from rnnlm.kernels import native_available, slots
 from rnnlm.kernels.native import load, names
@@ -46,6 +47,13 @@ def drawn(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
     return in_order(run(open_slots(how, made, TOKENIZER, config), 5, 50))
 
 
+def texts_of(ended: EndedTexts) -> list[list[int]]:
+    ends = np.cumsum(ended.lengths)
+    return [
+        ended.tokens[end - n : end].tolist() for end, n in zip(ends, ended.lengths, strict=True)
+    ]
+
+
 def assert_same(ours: EndedTexts, theirs: EndedTexts) -> None:
     for name in EndedTexts.__dataclass_fields__:
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
@@ -73,3 +81,31 @@ def test_the_builds_are_those_of_the_project_file():
     assert {*names()} <= {
         line.split(".")[-1][1:-1] for line in text.splitlines() if "kernels._" in line
     }
+
+
+@pytest.mark.skipif(not native_available(), reason="no compiler made native code")
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_torch_and_native_code_draw_nearly_the_same_at_more_bits(precision: str):
+    made = model(architecture="lstm")
+    ours, theirs = (drawn(made, Engine(kind, precision)) for kind in ("native", "torch"))
+    is_same = np.array([a == b for a, b in zip(texts_of(ours), texts_of(theirs), strict=True)])
+    assert is_same.mean() > 0.8
+    rough = {"bf16": 0.5, "fp32": 1e-3}[precision]
+    assert np.abs(ours.log_probs - theirs.log_probs)[is_same].max() < rough
+
+
+@pytest.mark.parametrize("look_every", [2, 7, 1000])
+def test_it_does_not_matter_how_often_slots_are_looked_at(look_every: int, monkeypatch):
+    made = model(architecture="gru")
+    expected = drawn(made, Engine("torch", "int8"), top_p=0.9, prefix="ab")
+    monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)
+    assert_same(drawn(made, Engine("torch", "int8"), top_p=0.9, prefix="ab"), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_recorded_step_draws_what_a_plain_one_does(monkeypatch: pytest.MonkeyPatch):
+    made = model(architecture="lstm").cuda()
+    recorded = drawn(made, Engine("torch", "fp32"), prefix="ab")
+    monkeypatch.setattr(PlainSlots, "_step", PlainSlots._advance)
+    assert_same(drawn(made, Engine("torch", "fp32"), prefix="ab"), recorded)
