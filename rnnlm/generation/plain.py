@@ -19,7 +19,7 @@ from rnnlm.generation.stepping import NetworkSteps, Steps
 from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
 from rnnlm.tokens import BOUNDARY_ID
 
-LOOK_EVERY = {"cpu": 1, "cuda": 16}
+LOOK_EVERY = {"cpu": 2, "cuda": 16}
 """Steps between two looks at what has ended: a look at a GPU's memory waits for it."""
 _RATE_OF_ONE = sampling.rate(1.0)
 _WARM_UPS = 3

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
 
@@ -140,6 +141,7 @@ def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
 def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: Path):
     ask = ["generate", "tiny", "--count", "25", "--seed", "5", "--prefix", "red", "--json"]
     ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]
+    ask += ["--unique", "--banned", "7", "--workers", "2", "--shard-size", "10"]
     finished = run_cli(trained, *ask)
     assert finished.status == 0, finished.err
     rows = [
@@ -147,9 +149,22 @@ def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: 
         for shard in sorted((tmp_path / "out").glob("*.jsonl"))
         for line in shard.read_text().splitlines()
     ]
-    assert [row["id"] for row in rows] == [*range(25)]
+    assert [row["id"] for row in rows] == sorted({row["id"] for row in rows})
+    assert len({row["text"] for row in rows}) == len(rows) == finished.json["count"] == 25
     assert all(row["text"].startswith("red") and row["tokens"] <= 9 for row in rows)
-    assert finished.json["count"] == 25
+    assert not any("7" in row["text"] for row in rows)
+    again = run_cli(trained, *[word for word in ask if word != "--json"])
+    assert "nothing was done" in again.out, again.err
+    client = MlflowClient(f"sqlite:///{trained}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    condition = "tags.`rnnlm.kind` = 'generation'"
+    (run,) = client.search_runs([experiment.experiment_id], condition)
+    version = client.get_model_version("tiny", "1")
+    assert run.data.tags["rnnlm.model_version"] == "tiny/1"
+    assert run.data.tags["rnnlm.model_run"] == version.run_id
+    assert run.data.metrics["generated/texts"] == 25
+    logged = {item.path for item in client.list_artifacts(run.info.run_id, "generated")}
+    assert {"generated/README.md", "generated/manifest.json", "generated/lengths.png"} <= logged
 
 
 def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Path):
@@ -201,6 +216,14 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
         (["generate", "tiny", "--count", "3", "--temperature", "-1"], "temperature = -1.0"),
         (["generate", "tiny", "--count", "3", "--prefix", "Ж"], "prefix 'Ж' has characters .*'Ж'"),
         (["generate", "tiny"], "how many texts.*--count"),
+        (["generate", "tiny", "--count", "3", "--grammar", "("], "no regular expression"),
+        (["generate", "tiny", "--count", "3", "--grammar", "Ж"], "the vocabulary lacks 'Ж'"),
+        (["generate", "tiny", "--count", "3", "--min-length", "99"], "above max_length = 30"),
+        (["generate", "tiny", "--count", "3", "--given", "brand"], "expected KEY=VALUE"),
+        (["generate", "tiny", "--count", "3", "--given", "brand=b"], "not trained to be given"),
+        (["generate", "tiny", "--prefixes", "nowhere.txt"], "nowhere.txt: no such file"),
+        (["generate", "tiny", "--prefixes", "empty.txt"], "empty.txt: no line in it"),
+        (["generate", "tiny", "--count", "3", "--precision", "int4"], "precision = 'int4'"),
         (["evaluate", "tiny", "--text", "nowhere.txt"], "no file nowhere.txt"),
         (["promote", "tiny", "7"], "no version '7'"),
         (["rollback", "tiny"], "no champion before version 1"),

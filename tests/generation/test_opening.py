@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from rnnlm import checkpoint
+from rnnlm.config import Experiment, GenerationConfig
+from rnnlm.errors import GenerationError
+from rnnlm.generation.job import generate
+from rnnlm.generation.opening import open_texts
+from rnnlm.models import build
+from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import tiny_experiment
+
+
+def told_experiment() -> Experiment:
+    return tiny_experiment(
+        corpus={"attributes": ["brand", "year"], "condition": ["brand", "year"], "render": "{text}"}
+    )
+
+
+def both_ways() -> Experiment:
+    return tiny_experiment(corpus={"render": "color-both", "form": "color"})
+
+
+@pytest.mark.parametrize(
+    ("given", "before"),
+    [({}, ""), ({"brand": "behr  &\tco"}, "behr & co\t"), ({"brand": "b", "year": "7"}, "b\t7\t")],
+)
+def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], before: str):
+    opening = open_texts(told_experiment(), GenerationConfig(given=given))
+    assert opening.before(["x", ""]) == [before + "x", before]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"colour": "b"}, r"'colour' \(it can be given: brand, year\)"),
+        ({"year": "7"}, "give 'brand' too"),
+        ({"color": "#b39a7c"}, "colors-both"),
+    ],
+)
+def test_what_cannot_be_given_is_said(given: dict[str, str], message: str):
+    with pytest.raises(GenerationError, match=message):
+        open_texts(told_experiment(), GenerationConfig(given=given))
+    with pytest.raises(GenerationError, match="it can be given: nothing"):
+        open_texts(tiny_experiment(), GenerationConfig(given={"brand": "b"}))
+
+
+def test_a_colour_is_given_as_its_code():
+    opening = open_texts(both_ways(), GenerationConfig(given={"color": "#B39A7C"}, grammar="color"))
+    assert opening.before([""]) == ["#b39a7c "]
+    for wrong in ("b39a7c", "#b39a7", "tan"):
+        with pytest.raises(GenerationError, match="expected a colour such as #b39a7c"):
+            open_texts(both_ways(), GenerationConfig(given={"color": wrong}))
+
+
+def saved(path: Path, experiment: Experiment, letters: str) -> Path:
+    torch.manual_seed(2)
+    tokenizer = CharacterTokenizer(letters)
+    model = build(experiment.model, tokenizer.vocab_size)
+    checkpoint.save(path, model, tokenizer, experiment, {})
+    return path
+
+
+def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
+    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    config = GenerationConfig(
+        count=40, max_length=30, temperature=1.0, given={"brand": "ab"}, grammar="[ab]{3}"
+    )
+    generate(model, config, tmp_path / "out", "text")
+    rows = pq.read_table(tmp_path / "out" / "train-00000.parquet").to_pylist()
+    assert {row["brand"] for row in rows} == {"ab"}
+    assert all({*row["year"]} <= {*"ab7"} for row in rows)
+    assert all(len(row["text"]) == 3 and {*row["text"]} <= {*"ab"} for row in rows)
+    assert {*rows[0]} == {
+        "id", "text", "tokens", "log_prob_nats", "prefix", "seed", "brand", "year"
+    }  # fmt: skip
+
+
+def test_a_given_colour_is_named(tmp_path: Path):
+    model = saved(tmp_path / "m", both_ways(), "#0123456789abcdef xyz")
+    config = GenerationConfig(count=30, max_length=20, given={"color": "#b39a7c"})
+    data_set = generate(model, config, tmp_path / "out", "color")
+    assert data_set.valid_share == 1.0
+    for text in pq.read_table(tmp_path / "out" / "train-00000.parquet")["text"].to_pylist():
+        assert text.startswith("#b39a7c ")
+        assert len(text) > 8

@@ -1,0 +1,53 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.generation.texts import Decoder, in_order
+from rnnlm.kernels.slots import EndedTexts
+from rnnlm.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
+
+TOKENIZERS: list[Tokenizer] = [
+    CharacterTokenizer("aé漢 .\n"),
+    ByteTokenizer(),
+    WordTokenizer(["the", " cat", ".", "é"], "pieces"),
+    WordTokenizer(["the", "cat", "é"], "whitespace"),
+]
+rows = st.lists(st.lists(st.integers(0, 1000), max_size=12), max_size=8)
+
+
+def ended(parts: list[list[int]], first: int = 0) -> EndedTexts:
+    return EndedTexts(
+        np.arange(first, first + len(parts)),
+        np.array([len(part) for part in parts], np.int64),
+        np.array([token for part in parts for token in part], np.int32),
+        np.ones(len(parts), np.bool_),
+        np.arange(len(parts), dtype=np.float64),
+    )
+
+
+@given(rows, st.sampled_from(TOKENIZERS))
+def test_a_batch_decodes_as_its_texts_one_by_one(parts: list[list[int]], tokenizer: Tokenizer):
+    ids = [[i % tokenizer.vocab_size for i in part] for part in parts]
+    ids = [[i for i in part if i != tokenizer.unknown_id] for part in ids]
+    decoded = Decoder(tokenizer, ["x", "yy"]).decode(ended(ids, first=3)).to_pylist()
+    prefixes = ["x" if n % 2 == 0 else "yy" for n in range(3, 3 + len(ids))]
+    assert decoded == [p + tokenizer.decode(part) for p, part in zip(prefixes, ids, strict=True)]
+
+
+def test_what_a_stop_string_began_is_cut_off_prefix_included():
+    tokenizer = CharacterTokenizer("abc\n")
+    texts = [tokenizer.encode(text).tolist() for text in ("cab", "aac", "\n")]
+    decoder = Decoder(tokenizer, ["ab"], stop=["bc", "\n"])
+    assert decoder.decode(ended(texts)).to_pylist() == ["a", "abaac", "ab"]
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(0, 5), min_size=6, max_size=6))
+def test_texts_are_put_in_order(order: list[int], lengths: list[int]):
+    parts = []
+    for number in order:
+        one = ended([[number] * lengths[number]], first=number)
+        parts.append(one)
+    found = in_order(parts)
+    assert found.numbers.tolist() == [*range(6)]
+    assert found.lengths.tolist() == lengths
+    assert found.tokens.tolist() == [n for n in range(6) for _ in range(lengths[n])]
