@@ -10,7 +10,7 @@ from flows import execution, home, reporting, tracking
 from flows.registry import Version
 from rnnlm.config import GenerationConfig
 from rnnlm.generation import job
-from rnnlm.generation.job import About, Source, TextDataSet
+from rnnlm.generation.data_set import About, Source, TextDataSet
 from rnnlm.progress import OnProgress, Progress
 
 

@@ -10,7 +10,7 @@ from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
-from rnnlm.generation.job import TextDataSet
+from rnnlm.generation.data_set import TextDataSet
 from rnnlm.report import CorpusReport, read_report
 
 

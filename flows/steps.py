@@ -25,7 +25,7 @@ from rnnlm.corpora.files import SourceFile, digest, locate
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
-from rnnlm.generation.job import TextDataSet
+from rnnlm.generation.data_set import TextDataSet
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.run import LAST_FILE

@@ -21,7 +21,7 @@ from rnnlm.corpora.ingestion import ingest as ingest_corpus
 from rnnlm.dataset import Tokens
 from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import TestScores, score_test_split
-from rnnlm.generation.job import About, Source, TextDataSet
+from rnnlm.generation.data_set import About, Source, TextDataSet
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
 from rnnlm.training.api import TrainedModel

@@ -26,7 +26,8 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.devices import choose_device
 from rnnlm.evaluation import TestScores
-from rnnlm.generation.job import MANIFEST_FILE, TextDataSet
+from rnnlm.generation.data_set import TextDataSet
+from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.generation.texts import sample_texts
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.training.api import TrainedModel

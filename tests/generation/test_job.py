@@ -16,7 +16,8 @@ import torch
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import CheckpointError, GenerationError, StorageError, TokenizerError
-from rnnlm.generation.job import MANIFEST_FILE, WORK, Source, TextDataSet, generate
+from rnnlm.generation.data_set import Source, TextDataSet
+from rnnlm.generation.job import MANIFEST_FILE, WORK, generate
 from rnnlm.generation.publishing import TEXTS_SCHEMA
 from rnnlm.models import build
 from rnnlm.progress import Progress
@@ -197,6 +198,15 @@ def test_novel_only_needs_something_to_compare_with(model: Path, tmp_path: Path)
 def test_a_rule_that_refuses_nearly_everything_ends_the_job(model: Path, tmp_path: Path):
     with pytest.raises(GenerationError, match="raise the temperature"):
         run(model, tmp_path / "out", temperature=0.0, unique=True, count=200, shard_size=200)
+
+
+def test_two_processes_at_one_job_make_one_data_set(model: Path, tmp_path: Path):
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(run, model, tmp_path / "out", count=300) for _ in range(3)]
+        made = [job.result() for job in jobs]
+    assert sum(not data_set.was_finished for data_set in made) == 1
+    assert len({data_set.digest for data_set in made}) == 1
+    assert not [*(tmp_path / "out").glob(".*")]
 
 
 def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
