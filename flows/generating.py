@@ -13,8 +13,8 @@ from rnnlm import checkpoint
 from rnnlm.config import override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import job
-from rnnlm.generation.drawing import prefixes_of
 from rnnlm.generation.data_set import About, Source
+from rnnlm.generation.drawing import prefixes_of
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}

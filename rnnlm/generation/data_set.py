@@ -129,6 +129,18 @@ def summarise(
     drawn: int,
     pages: dict[str, str],
 ) -> TextDataSet:
+    """Return what a job made.
+
+    Args:
+        out: Folder of the data set.
+        config: What was asked for.
+        how: What computed it.
+        records: Of the shards, in order.
+        total: The sum of the shards' audits.
+        audit: What followed from it.
+        drawn: Texts drawn in all.
+        pages: What `draw_pages` returned.
+    """
     figures = audit.generated
     valid = [text for text in total.sample if is_valid(audit.form, text)]
     return TextDataSet(

@@ -189,13 +189,18 @@ def _claim(out: Path, job: dict[str, Any]) -> None:
     if path.is_file():
         if json.loads(path.read_text("utf-8")) != job:
             raise GenerationError(_refusal(out))
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
         raise GenerationError(
             f"{out} holds other files (expected an empty or new folder); choose another --out"
         )
     else:
         write_json(path, job)
     (out / WORK).mkdir(exist_ok=True)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is not one that another process is just claiming the folder with."""
+    return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK))
 
 
 def _refusal(out: Path) -> str:
