@@ -51,7 +51,7 @@ from rnnlm.tokenizer import check_known
 
 JOB_FILE = "job.json"
 MANIFEST_FILE = "manifest.json"
-WORK = ".work"
+WORK, LOCK = ".work", ".lock"
 REFERENCES = "references"
 """Folder, in a corpus's, of what generated texts are compared with."""
 FEWEST_KEPT = 0.01
@@ -107,7 +107,7 @@ def generate(
     if finished := _finished(out, job):
         return finished
     _claim(out, job)
-    with FileLock(out / WORK / "lock"):  # another process may be at the same job
+    with FileLock(out / LOCK):  # another process may be at the same job
         if finished := _finished(out, job):
             return finished
         reference = _reference(source, form, loaded)
@@ -179,6 +179,7 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
 def _sweep(out: Path) -> None:
     """Remove what a finished job needs no longer, and what killed processes left half written."""
     shutil.rmtree(out / WORK, ignore_errors=True)
+    (out / LOCK).unlink(missing_ok=True)
     for path in out.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -195,12 +196,11 @@ def _claim(out: Path, job: dict[str, Any]) -> None:
         )
     else:
         write_json(path, job)
-    (out / WORK).mkdir(exist_ok=True)
 
 
 def _is_foreign(path: Path) -> bool:
     """Whether a file is not one that another process is just claiming the folder with."""
-    return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK))
+    return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK, LOCK))
 
 
 def _refusal(out: Path) -> str:
