@@ -63,7 +63,9 @@ def generate(
     state: Any = _generate(checkpoint, config, out, form, source, prefixes, about)
     data_set: TextDataSet = state.data.result
     if version is not None:
-        tracking.log_generation(home.current(), version, data_set, config)
+        tracking.log_generation(
+            home.current(), version.name, version.version, version.run_id, data_set, config
+        )
     return data_set
 
 

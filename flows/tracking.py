@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -32,9 +32,6 @@ from rnnlm.generation.texts import sample_texts
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
-
-if TYPE_CHECKING:
-    from flows.registry import Version
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
@@ -212,42 +209,49 @@ def log_texts(
 
 
 def log_generation(
-    home: Home, version: "Version", texts: TextDataSet, config: GenerationConfig
+    home: Home, name: str, version: int, run_id: str, texts: TextDataSet, config: GenerationConfig
 ) -> str:
     """Log a data set as a run of its model's experiment, and return the run's id.
 
-    The run names the version and the run that trained it. A data set has one run, however often
-    its job is asked for.
+    A data set has one run, however often its job is asked for.
+
+    Args:
+        home: Where MLflow is.
+        name: The model's.
+        version: The version that wrote the texts.
+        run_id: The run that trained it.
+        texts: What was generated.
+        config: How.
     """
     client = connect(home)
     condition = f"tags.`{TEXTS_TAG}` = '{texts.digest}' and tags.`{KIND_TAG}` = 'generation'"
-    experiment_id = _experiment_id(client, home, version.name)
+    experiment_id = _experiment_id(client, home, name)
     known = client.search_runs([experiment_id], condition, max_results=1)
     if known:
         return str(known[0].info.run_id)
-    trained = client.get_run(version.run_id)
+    trained = client.get_run(run_id)
     tags = {
         KIND_TAG: "generation",
-        "rnnlm.model_version": f"{version.name}/{version.version}",
-        "rnnlm.model_run": version.run_id,
+        "rnnlm.model_version": f"{name}/{version}",
+        "rnnlm.model_run": run_id,
         "rnnlm.data_set": texts.uri,
-        "rnnlm.corpus": version.corpus_digest,
+        "rnnlm.corpus": trained.data.tags.get("rnnlm.corpus", ""),
         "mlflow.note.content": (
-            f"**{texts.count:,} texts** of {version.name}/{version.version}, trained by run "
+            f"**{texts.count:,} texts** of {name}/{version}, trained by run "
             f"[{trained.info.run_name}](#/experiments/{trained.info.experiment_id}/runs/"
-            f"{version.run_id}), in `{texts.uri}`."
+            f"{run_id}), in `{texts.uri}`."
         ),
         **_prefect_tags(),
     }
-    name = f"{version.name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
-    run_id = str(client.create_run(experiment_id, tags=tags, run_name=name).info.run_id)
+    title = f"{name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
+    own = str(client.create_run(experiment_id, tags=tags, run_name=title).info.run_id)
     params = [Param(key, str(value)[:500]) for key, value in config.model_dump().items()]
-    client.log_batch(run_id, params=params)
-    _log_data_set(client, run_id, texts)
-    _link_prefect_to(client, run_id)
-    client.set_tag(run_id, TEXTS_TAG, texts.digest)
-    client.set_terminated(run_id, "FINISHED")
-    return run_id
+    client.log_batch(own, params=params)
+    _log_data_set(client, own, texts)
+    _link_prefect_to(client, own)
+    client.set_tag(own, TEXTS_TAG, texts.digest)
+    client.set_terminated(own, "FINISHED")
+    return own
 
 
 def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:
