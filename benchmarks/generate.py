@@ -189,9 +189,9 @@ def trained(texts: list[str], seconds: float) -> LanguageModel:
 
 def color_grammar() -> Any:
     """Return the automaton of `name R G B` over the benchmark's vocabulary."""
-    from rnnlm.generation.acceptors import matching  # noqa: PLC0415 - a bare machine lacks it
-    from rnnlm.generation.automaton import from_acceptor  # noqa: PLC0415
-    from rnnlm.generation.grammars import GRAMMARS  # noqa: PLC0415
+    from rnnlm.generation.constraints.acceptors import matching  # noqa: PLC0415 - a bare machine lacks it
+    from rnnlm.generation.constraints.automaton import from_acceptor  # noqa: PLC0415
+    from rnnlm.generation.constraints.grammars import GRAMMARS  # noqa: PLC0415
 
     letters = [chr(31 + token).encode() for token in range(1, VOCABULARY)]
     return from_acceptor(matching(GRAMMARS["color"]), [b"", *letters])

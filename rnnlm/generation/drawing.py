@@ -26,8 +26,8 @@ from rnnlm.devices import choose_device
 from rnnlm.errors import CheckpointError
 from rnnlm.generation import engine
 from rnnlm.generation.audit.reference import Reference
-from rnnlm.generation.automaton import Automaton
 from rnnlm.generation.constraints import compile_constraints
+from rnnlm.generation.constraints.automaton import Automaton
 from rnnlm.generation.forms import is_valid
 from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.texts import Decoder, in_order

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rnnlm.conditioning import told
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.errors import GenerationError
-from rnnlm.generation.grammars import GRAMMARS
+from rnnlm.generation.constraints.grammars import GRAMMARS
 
 COLOR = "color"
 BOTH_WAYS = "color-both"

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.generation.engine import PRECISIONS, Precision, choose_engine, log_probabilities
-from rnnlm.generation.packing import can_pack
+from rnnlm.generation.engine.packing import can_pack
 from rnnlm.models import LanguageModel
 from rnnlm.tokens import TokenArrays
 

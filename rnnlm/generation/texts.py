@@ -16,7 +16,7 @@ from rnnlm.errors import TokenizerError
 from rnnlm.generation import engine
 from rnnlm.generation.constraints import stop_pattern
 from rnnlm.generation.engine import Engine
-from rnnlm.generation.plain import joined
+from rnnlm.generation.engine.plain import joined
 from rnnlm.kernels.slots import EndedTexts
 from rnnlm.models import LanguageModel
 from rnnlm.tokenizer import Tokenizer, check_known

@@ -5,13 +5,13 @@ import pytest
 
 from rnnlm.corpora import recipes
 from rnnlm.corpora.recipes import Ingredient, Recipe, Section
-from rnnlm.generation.acceptors import matching
 from rnnlm.generation.constraints import compile_constraints
+from rnnlm.generation.constraints.acceptors import matching
+from rnnlm.generation.constraints.grammars import COLOR, GRAMMARS, RECIPE
 from rnnlm.generation.forms import is_valid
-from rnnlm.generation.grammars import COLOR, GRAMMARS, RECIPE
 from rnnlm.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer
-from tests.generation.test_acceptors import may_end
-from tests.generation.walking import sample
+from tests.generation.constraints.test_acceptors import may_end
+from tests.generation.constraints.walking import sample
 
 CHARACTERS = CharacterTokenizer(string.printable + "éÄ½—\xa0\u2028\x1c\x85")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from rnnlm.generation.acceptors import Acceptor, check_size
+from rnnlm.generation.constraints.acceptors import Acceptor, check_size
 from rnnlm.tokenizer import Encoded
 from rnnlm.tokens import BOUNDARY_ID
 

@@ -1,18 +1,17 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.generation.engine import Engine, open_slots, run
-from rnnlm.generation.plain import LOOK_EVERY, PlainSlots
+from rnnlm.generation.engine.plain import LOOK_EVERY, PlainSlots
 from rnnlm.generation.texts import in_order
 from rnnlm.kernels import native_available, slots
 from rnnlm.kernels.native import load, names
 from rnnlm.kernels.slots import EndedTexts
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import ROOT
 
 TOKENIZER = CharacterTokenizer("".join(map(chr, range(32, 127))))
 KINDS = [
@@ -77,7 +76,7 @@ def test_every_build_computes_the_same_bits(build_name: str, monkeypatch: pytest
 
 
 def test_the_builds_are_those_of_the_project_file():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = (ROOT / "pyproject.toml").read_text()
     assert {*names()} <= {
         line.split(".")[-1][1:-1] for line in text.splitlines() if "kernels._" in line
     }

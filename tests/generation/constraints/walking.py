@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnnlm.generation.automaton import Automaton
+from rnnlm.generation.constraints.automaton import Automaton
 from rnnlm.tokens import BOUNDARY_ID
 
 

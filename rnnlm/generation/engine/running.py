@@ -16,15 +16,15 @@ import torch
 
 from rnnlm import sampling
 from rnnlm.config import GenerationConfig
-from rnnlm.generation.packing import can_pack, pack
-from rnnlm.generation.plain import PlainSlots
-from rnnlm.generation.stepping import ModelSteps, NetworkSteps, Steps
+from rnnlm.generation.engine.packing import can_pack, pack
+from rnnlm.generation.engine.plain import PlainSlots
+from rnnlm.generation.engine.stepping import ModelSteps, NetworkSteps, Steps
 from rnnlm.kernels import native_available
 from rnnlm.kernels.slots import EndedTexts, NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
 
 if TYPE_CHECKING:  # so that a bare machine needs neither's packages
-    from rnnlm.generation.automaton import Automaton
+    from rnnlm.generation.constraints.automaton import Automaton
     from rnnlm.tokenizer import Tokenizer
 
 Precision = Literal["int8", "bf16", "fp32"]

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from rnnlm.errors import ConstraintError, TokenizerError
-from rnnlm.generation import acceptors
-from rnnlm.generation.acceptors import Acceptor
-from rnnlm.generation.automaton import Automaton, farthest, from_acceptor, walk
-from rnnlm.generation.grammars import GRAMMARS
+from rnnlm.generation.constraints import acceptors
+from rnnlm.generation.constraints.acceptors import Acceptor
+from rnnlm.generation.constraints.automaton import Automaton, farthest, from_acceptor, walk
+from rnnlm.generation.constraints.grammars import GRAMMARS
 from rnnlm.tokenizer import Tokenizer, check_known
 
 _SEARCHED_STATES = 1 << 13
@@ -38,8 +38,8 @@ def compile_constraints(
 
     Args:
         tokenizer: The model's own.
-        grammar: A name from `rnnlm.generation.grammars.GRAMMARS`, or a regular expression for the
-            whole text; see `rnnlm.generation.acceptors.matching` for its dialect.
+        grammar: A name from `GRAMMARS`, or a regular expression for the whole text; see
+            `rnnlm.generation.constraints.acceptors.matching` for its dialect.
         banned: Strings that no text holds, nor do a text and the stop string that ends it.
         required: Strings that every text holds, before the stop string that ends it.
         stop: Strings of which the first that is completed ends the text; `stop_pattern` says what

@@ -178,7 +178,7 @@ def test_a_line_is_written_and_the_model_left_as_it_was(model: LanguageModel):
 
 @pytest.fixture
 def _without_native_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("rnnlm.generation.engine.native_available", lambda: False)
+    monkeypatch.setattr("rnnlm.generation.engine.running.native_available", lambda: False)
     return iter(())
 
 

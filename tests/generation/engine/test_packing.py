@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from rnnlm.config import ModelConfig
-from rnnlm.generation import packing
-from rnnlm.generation.packing import can_pack, pack
+from rnnlm.generation.engine import packing
+from rnnlm.generation.engine.packing import can_pack, pack
 from rnnlm.models import LanguageModel, build
 
 

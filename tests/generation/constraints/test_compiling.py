@@ -18,7 +18,7 @@ from rnnlm.tokenizer import (
     Tokenizer,
     WordTokenizer,
 )
-from tests.generation.walking import accepted, sample
+from tests.generation.constraints.walking import accepted, sample
 
 LETTERS = CharacterTokenizer("abc")
 PROSE = ["It was a dark and stormy night; the rain didn't stop. \n\nIt fell 10 20 times: é."] * 5

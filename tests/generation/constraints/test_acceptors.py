@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ConstraintError
-from rnnlm.generation import acceptors
-from rnnlm.generation.acceptors import Acceptor
+from rnnlm.generation.constraints import acceptors
+from rnnlm.generation.constraints.acceptors import Acceptor
 
 some_strings = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4)
 patterns = st.recursive(

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ConstraintError
-from rnnlm.generation import acceptors
-from rnnlm.generation.automaton import Automaton, farthest, from_acceptor, walk
+from rnnlm.generation.constraints import acceptors
+from rnnlm.generation.constraints.automaton import Automaton, farthest, from_acceptor, walk
 from rnnlm.tokenizer import CharacterTokenizer
 from rnnlm.tokens import BOUNDARY_ID
-from tests.generation.test_acceptors import may_end, patterns
-from tests.generation.walking import accepted
+from tests.generation.constraints.test_acceptors import may_end, patterns
+from tests.generation.constraints.walking import accepted
 
 PIECES = [b"", b"", b"a", b"b", b"ab", b"ba", b"\xc3", b"\xa9a"]
 """Boundary, unknown, and tokens that tear a character."""

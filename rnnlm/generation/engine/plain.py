@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnlm import sampling
-from rnnlm.generation.stepping import NetworkSteps, Steps
+from rnnlm.generation.engine.stepping import NetworkSteps, Steps
 from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
 from rnnlm.tokens import BOUNDARY_ID
 
