@@ -17,7 +17,7 @@ help: ## list the targets
 
 setup: .venv/.installed ## make .venv with the pinned set
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt $(wildcard rnnlm/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@echo "installing the pinned set into .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
