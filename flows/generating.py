@@ -28,6 +28,16 @@ class Wanted:
     arguments: dict[str, Any]
 
 
+def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
+    """Return a command's words with the model named by its version; options stay as they are."""
+    found = [
+        place
+        for place, word in enumerate(words)
+        if word == reference and place and not words[place - 1].startswith("-")
+    ]
+    return [named if place in found[:1] else word for place, word in enumerate(words)]
+
+
 def pairs(texts: Sequence[str]) -> dict[str, str]:
     """Return `KEY=VALUE` texts as a mapping.
 
@@ -72,10 +82,6 @@ def prepare(
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
     given = prefixes_of(experiment.generation, prefixes) if prefixes else []
-    if prefixes and not given:
-        raise ConfigError(
-            f"--prefixes {prefixes}: no line in it; give a text file, a prefix a line"
-        )
     if changes["count"] is None and not given:
         raise ConfigError("how many texts? say --count, such as --count 1000, 20k or 1M")
     count = {"count": changes["count"] or len(given)}
@@ -93,7 +99,7 @@ def prepare(
         )
     job.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"
-    words = [named if word == reference else word for word in command[1:]]
+    words = _naming(named, reference, command[1:])
     about = About(
         name=version.name,
         version=str(version.version),

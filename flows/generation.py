@@ -81,6 +81,10 @@ def run_job(
 ) -> TextDataSet:
     """Run a job with as many workers as are configured, or as its size asks for."""
     with execution.executor(2 * config.count * config.max_length) as executor:
+        if executor is not None:  # workers may stand in other folders
+            checkpoint, out = checkpoint.resolve(), out.resolve()
+            prefixes = str(Path(prefixes).resolve()) if prefixes else None
+            source = _resolved(source) if source else None
         return job.generate(
             checkpoint,
             config,
@@ -92,3 +96,8 @@ def run_job(
             on_progress=on_progress,
             executor=executor,
         )
+
+
+def _resolved(source: Source) -> Source:
+    baseline = source.baseline.resolve() if source.baseline else None
+    return source.model_copy(update={"uri": str(Path(source.uri).resolve()), "baseline": baseline})

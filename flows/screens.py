@@ -11,7 +11,7 @@ from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport
 
 FORMS = {
-    "color": "parse as `name R G B`",
+    "color": "parse as a colour",
     "recipe": "parse as a MealMaster recipe",
     "prose": "end a sentence",
 }
@@ -156,7 +156,7 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the lines about a generated data set."""
     figures, form = generated["audit"]["generated"], generated["form"]
     drawn = generated["drawn"] - generated["count"]
-    more = f" ({drawn:,} more were drawn and refused)" if drawn else ""
+    more = f" ({drawn:,} others were refused)" if drawn else ""
     if generated["was_finished"]:
         more += "; they were there already, nothing was done"
     rows = [("texts", f"{generated['count']:,} in {generated['path']}{more}")]

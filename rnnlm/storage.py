@@ -77,6 +77,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_intact(path: Path, digest: str) -> bool:
+    """Return whether a file is there and has this sha256."""
+    return path.is_file() and file_digest(path) == digest
+
+
 def value_digest(value: Any) -> str:
     """Return the sha256, in hexadecimal, of a JSON-able value; key order does not matter."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

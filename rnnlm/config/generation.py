@@ -47,7 +47,7 @@ class GenerationConfig(SamplingConfig):
     banned: tuple[str, ...] = ()
     """Strings that no text may hold."""
     required: tuple[str, ...] = ()
-    """Strings that every text must hold."""
+    """Strings that every text must hold; texts without are refused, others take their place."""
     stop: tuple[str, ...] = ()
     """A text is over where one of these strings would stand; it is not part of the text."""
     unique: bool = False

@@ -79,6 +79,21 @@ def iter_texts(uri: str, split: Split) -> Iterator[str]:
             yield from batch["text"].to_pylist()
 
 
+def attribute_values(uri: str, name: str) -> set[str]:
+    """Return what values an attribute has in the training split, white space squeezed.
+
+    Raises:
+        CorpusError: `uri` holds no documents.
+    """
+    found: set[str] = set()
+    train: tuple[Split, ...] = ("train",)
+    for shard in shards(uri):
+        for _, batch in iter_batches(shard, train, attributes=True):
+            values = pa.compute.map_lookup(batch["attributes"], name, "first").unique()
+            found.update(" ".join(value.split()) for value in values.to_pylist() if value)
+    return found
+
+
 @dataclass(frozen=True)
 class WriteTask:
     """What the first pass read, what the second decided, and where it goes."""

@@ -43,7 +43,7 @@ def signatures(texts: list[str]) -> Signatures:
 
 
 def repeated(
-    read_hashes: Callable[[], Iterator[NDArray[np.uint64]]], count: int
+    read_hashes: Callable[[], Iterator[NDArray[np.uint64]]], count: int, *, counted: bool = True
 ) -> tuple[NDArray[np.bool_], dict[int, int]]:
     """Find the documents whose hash stood before.
 
@@ -51,6 +51,7 @@ def repeated(
         read_hashes: Yields the hashes of all documents in order, block by block; called several
             times where they are more than `HASHES_AT_ONCE`.
         count: Documents.
+        counted: Whether to say the ordinals, which takes memory for every repetition.
 
     Returns:
         True for each document that is a repetition, shape (count,), and for those, by number,
@@ -66,6 +67,8 @@ def repeated(
         same = np.zeros(len(ordered), dtype=np.bool_)
         same[1:] = ordered[1:] == ordered[:-1]
         is_repeated[numbers[order[same]]] = True
+        if not counted:
+            continue
         ordinal = 1
         for place in np.flatnonzero(same):
             ordinal = ordinal + 1 if place and same[place - 1] else 2

@@ -69,7 +69,7 @@ class TextDataSet(BaseModel):
         uri: Folder that holds the shards and the manifest.
         digest: sha256 over the shards' digests, in order.
         count: Texts.
-        drawn: Texts drawn for them; more where rules refused some.
+        drawn: Texts drawn up to the last that was kept; more where rules refused some.
         characters: Characters in all texts.
         tokens: Tokens sampled for the texts that were kept.
         engine: `native`, `torch`, or `model`: its own step.
@@ -213,6 +213,7 @@ def describe(
         "examples": data_set.examples,
         "audit": data_set.audit.model_dump(mode="json"),
         "pages": data_set.pages,
+        "prefixes": job["prefixes"] is not None,
         "experiment": experiment.model_dump(mode="json"),
         "shards": [*records],
         "data_set": data_set.model_dump(mode="json"),

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnlm import checkpoint
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
-from rnnlm.devices import choose_device
-from rnnlm.errors import CheckpointError
+from rnnlm.errors import CheckpointError, GenerationError
 from rnnlm.generation import engine
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.constraints import compile_constraints
@@ -31,9 +31,11 @@ from rnnlm.generation.constraints.automaton import Automaton
 from rnnlm.generation.forms import is_valid
 from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.texts import Decoder, in_order
-from rnnlm.storage import atomic_path, file_digest, write_json
+from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 from rnnlm.tokenizer import Tokenizer
 
+FEWEST_DRAWN = 1000
+"""Texts that are drawn at once at least, where rules may refuse some."""
 DRAWN_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -52,8 +54,10 @@ class Drawing:
     """What all shards of a job have in common; paths are the same on every machine.
 
     Attributes:
+        job: Digest of what was asked for: what another job drew is not this one's.
         checkpoint: The model.
         digest: sha256 of that file.
+        device: Kind of device that the job is computed on, `cpu` or `cuda`.
         config: Sampling, constraints and rules; `precision` is no longer `auto`.
         form: What a text should be.
         prefixes: A file whose n-th line text n begins with, and round again; None for one prefix.
@@ -61,13 +65,20 @@ class Drawing:
         out: Folder of the drawn shards.
     """
 
+    job: str
     checkpoint: Path
     digest: str
+    device: str
     config: GenerationConfig
     form: str
     prefixes: Path | None
     reference: Path | None
     out: Path
+
+    @property
+    def size(self) -> int:
+        """Texts of a drawn shard: as in the data set, or fewer where it is smaller than that."""
+        return min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
 
 
 @dataclass(frozen=True)
@@ -104,21 +115,39 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
     """
     if shard.record_path.is_file():
         record: dict[str, Any] = json.loads(shard.record_path.read_text("utf-8"))
-        if shard.path.is_file() and file_digest(shard.path) == record["sha256"]:
+        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
             return record
     table = _draw(shard, on_count)
     with atomic_path(shard.path) as temporary:
         pq.write_table(table, temporary, compression="lz4")
-    record = {"sha256": file_digest(shard.path), "count": shard.count}
+    record = {
+        "job": shard.drawing.job,
+        "sha256": file_digest(shard.path),
+        "count": shard.count,
+    }
     write_json(shard.record_path, record)
     return record
 
 
 def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
-    """Return the prefix of all texts, or the lines of a file, empty ones left out."""
+    """Return the prefix of all texts, or the lines of a file, empty ones left out.
+
+    Raises:
+        GenerationError: The file cannot be read, or holds no line.
+    """
     if path is None:
         return [config.prefix]
-    return [line for line in path.read_text("utf-8").splitlines() if line]
+    try:
+        lines = path.read_text("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenerationError(
+            f"cannot read the prefixes in {path} ({error}); give a text file in UTF-8, a prefix a "
+            "line"
+        ) from error
+    found = [line for line in lines if line]
+    if not found:
+        raise GenerationError(f"no line in {path} (expected a prefix a line); give some, or none")
+    return found
 
 
 def text_hashes(texts: pa.Array) -> NDArray[np.uint64]:
@@ -146,7 +175,7 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
-    loaded = checkpoint.load(drawing.checkpoint, choose_device())
+    loaded = checkpoint.load(drawing.checkpoint, drawing.device)
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
             f"{drawing.checkpoint} is no longer the model that this job began with; restore it, "
@@ -156,7 +185,9 @@ def _open(drawing: Drawing) -> _Opened:
     opening = open_texts(loaded.experiment, config)
     prefixes = opening.before(prefixes_of(config, drawing.prefixes))
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
-    automaton = constraint(loaded.tokenizer, config, opening, prefixes)
+    assert how.precision == config.precision  # on the job's kind of device
+    rules = config.model_copy(update={"required": ()})  # refused afterwards: see `_accepted`
+    automaton = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
         Decoder(loaded.tokenizer, prefixes, config.stop),
@@ -221,9 +252,16 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
 
 
 def _accepted(texts: pa.Array, drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
-    """Return which texts the rules for single texts let pass."""
+    """Return which texts the rules for single texts let pass.
+
+    A required string is not forced on a text: where the model would have ended without it, it
+    would only go on until the longest length. What is left is the model's own distribution of
+    texts that hold it.
+    """
     accepted = np.ones(len(texts), dtype=np.bool_)
     config = drawing.config
+    for string in config.required:
+        accepted &= pc.match_substring(texts, string).to_numpy(zero_copy_only=False)
     if config.valid_only:
         accepted &= [is_valid(drawing.form, text) for text in texts.to_pylist()]
     if config.novel_only and reference is not None:

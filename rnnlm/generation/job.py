@@ -15,6 +15,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
+from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
 from rnnlm.errors import EmptySplitError, GenerationError, StorageError
 from rnnlm.generation import engine
@@ -41,12 +43,19 @@ from rnnlm.generation.data_set import (
     summarise,
 )
 from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
-from rnnlm.generation.opening import open_texts
+from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.publishing import PublishedShard, publish_shard
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
-from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
+from rnnlm.storage import (
+    atomic_path,
+    file_digest,
+    is_intact,
+    value_digest,
+    write_bytes,
+    write_json,
+)
 from rnnlm.tokenizer import check_known
 
 JOB_FILE = "job.json"
@@ -54,8 +63,9 @@ MANIFEST_FILE = "manifest.json"
 WORK, LOCK = ".work", ".lock"
 REFERENCES = "references"
 """Folder, in a corpus's, of what generated texts are compared with."""
-FEWEST_KEPT = 0.01
-"""Share of the texts drawn last that must be kept, or the job is given up."""
+FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
+"""Share of the texts drawn last that must be kept, or the job is given up; and how many are drawn
+before that is asked."""
 MOST_DRAWN_MORE = 2
 """Times as many texts as so far that are drawn at once to make up for refused ones."""
 
@@ -106,17 +116,21 @@ def generate(
     }
     if finished := _finished(out, job):
         return finished
-    _claim(out, job)
-    with FileLock(out / LOCK):  # another process may be at the same job
-        if finished := _finished(out, job):
+    _check_folder(out, job)
+    with _alone(out):
+        if finished := _finished(out, job):  # by another process at the same job
             return finished
+        _check_folder(out, job)
+        write_json(out / JOB_FILE, job)
         reference = _reference(source, form, loaded)
         drawing = Drawing(
+            job=value_digest(job),
             checkpoint=checkpoint_path,
             digest=digest,
+            device=loaded.model.device.type,
             config=config,
             form=form,
-            prefixes=prefixes,
+            prefixes=_copied(prefixes, out / WORK / "prefixes.txt"),
             reference=reference.folder if reference else None,
             out=out / WORK / "drawn",
         )
@@ -128,7 +142,7 @@ def generate(
         about = about or About(name=loaded.experiment.name)
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
-        data_set = summarise(out, config, how, records, total, audit, len(kept), pages)
+        data_set = summarise(out, config, how, records, total, audit, _tried(kept), pages)
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)
         write_json(out / MANIFEST_FILE, manifest)
@@ -148,6 +162,12 @@ def check(
             compare with.
     """
     opening = open_texts(loaded.experiment, config)
+    if config.prefix and prefixes:
+        raise GenerationError(
+            f"a prefix, {config.prefix!r}, and a file of prefixes, {prefixes}; give one of them"
+        )
+    if source is not None:
+        _check_given(config, opening, source)
     given = prefixes_of(config, prefixes)
     for prefix in given:
         check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
@@ -160,6 +180,20 @@ def check(
         )
 
 
+def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> None:
+    """Refuse an attribute's value that no training text was told."""
+    for name in opening.condition:
+        if name not in config.given:
+            continue
+        known = attribute_values(source.uri, name)
+        value = " ".join(config.given[name].split())
+        if value and value not in known:
+            some = ", ".join(sorted(known)[:12]) + (", …" if len(known) > 12 else "")
+            raise GenerationError(
+                f"no training text was told {name} = {value!r} (there are: {some}); choose one"
+            )
+
+
 def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     path = out / MANIFEST_FILE
     if not path.is_file():
@@ -168,12 +202,12 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     if manifest.get("job") != job:
         raise GenerationError(_refusal(out))
     data_set = TextDataSet.model_validate(manifest["data_set"])
-    shards = (_is_intact(out / s["file"], s["sha256"]) for s in manifest["shards"])
+    shards = (is_intact(out / s["file"], s["sha256"]) for s in manifest["shards"])
     if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
         path.unlink()
         return None
     _sweep(out)
-    return data_set.model_copy(update={"was_finished": True})
+    return data_set.model_copy(update={"uri": str(out), "was_finished": True})
 
 
 def _sweep(out: Path) -> None:
@@ -184,18 +218,46 @@ def _sweep(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _claim(out: Path, job: dict[str, Any]) -> None:
-    """Make `out` this job's folder."""
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made if need be.
+
+    Raises:
+        StorageError: It cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK)
+        lock.acquire()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {out}: {error.strerror or error}; choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_folder(out: Path, job: dict[str, Any]) -> None:
+    """Make sure that `out` is this job's folder, or nobody's."""
     path = out / JOB_FILE
     if path.is_file():
         if json.loads(path.read_text("utf-8")) != job:
             raise GenerationError(_refusal(out))
     elif out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
+        what = "holds other files" if out.is_dir() else "is a file"
         raise GenerationError(
-            f"{out} holds other files (expected an empty or new folder); choose another --out"
+            f"{out} {what} (expected an empty or new folder); choose another --out"
         )
-    else:
-        write_json(path, job)
+
+
+def _copied(prefixes: Path | None, to: Path) -> Path | None:
+    """Return a copy of a file that nobody changes while the job runs."""
+    if prefixes is None:
+        return None
+    write_bytes(to, prefixes.read_bytes())
+    return to
 
 
 def _is_foreign(path: Path) -> bool:
@@ -205,10 +267,6 @@ def _is_foreign(path: Path) -> bool:
 
 def _refusal(out: Path) -> str:
     return f"{out} holds another job's texts (see {JOB_FILE} there); choose another --out"
-
-
-def _is_intact(path: Path, digest: str) -> bool:
-    return path.is_file() and file_digest(path) == digest
 
 
 def _reference(source: Source | None, form: str, loaded: LoadedModel) -> Reference | None:
@@ -237,8 +295,9 @@ def _draw_enough(
 ) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
     """Draw shards until enough texts are kept; return them, and which of the texts those are."""
     config = drawing.config
-    size, wanted = config.shard_size, config.count
-    has_rules = config.unique or config.novel_only or config.valid_only
+    size, wanted = drawing.size, config.count
+    rules = (config.unique, config.novel_only, config.valid_only, config.required)
+    has_rules = any(rules)
     shards: list[DrawnShard] = []
     aim, have = wanted, 0
     while True:
@@ -254,19 +313,24 @@ def _draw_enough(
                 np.save(file, kept)
             return shards, kept
         rate = gained / sum(shard.count for shard in more)
-        if rate < FEWEST_KEPT:
+        if rate < FEWEST_KEPT and len(accepted) >= FEWEST_TRIED:
             raise GenerationError(
                 f"of the last {sum(shard.count for shard in more):,} texts drawn only {gained:,} "
                 f"were kept, {have:,} of {wanted:,} in all; raise the temperature, lower the "
-                "count, or drop a rule"
+                "count, drop a rule, or begin texts with what they must hold (prefix)"
             )
-        needed = min((wanted - have) / rate * 1.02, MOST_DRAWN_MORE * len(accepted))
-        aim = len(accepted) + max(size, int(needed))
+        needed = (wanted - have) / max(rate, FEWEST_KEPT) * 1.02
+        aim = len(accepted) + max(size, int(min(needed, MOST_DRAWN_MORE * len(accepted))))
+
+
+def _tried(kept: NDArray[np.bool_]) -> int:
+    """Return how many texts were looked at: up to the last one that is kept."""
+    return int(np.flatnonzero(kept)[-1]) + 1
 
 
 def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:
     """Yield the shards from number `begin` on that together reach `aim` texts."""
-    size = drawing.config.shard_size
+    size = drawing.size
     for number in range(begin, -(-aim // size)):
         first = number * size
         yield DrawnShard(drawing, number, first, size if whole else min(size, aim - first))

@@ -51,8 +51,18 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
         GenerationError: The model was not trained to be given what is given.
     """
     given, condition = dict(config.given), experiment.corpus.condition
-    grammar = GRAMMARS.get(config.grammar, config.grammar)
+    grammar = config.grammar
+    if re.fullmatch("[a-z_-]+", grammar) and grammar not in GRAMMARS:
+        raise GenerationError(
+            f"no grammar {grammar!r} (there are: {', '.join(GRAMMARS)}); a regular expression for "
+            f"that very word is ({grammar})"
+        )
     if COLOR in given and COLOR not in condition:
+        if grammar not in ("", COLOR):
+            raise GenerationError(
+                f"a colour to be named and the grammar {grammar!r}: the texts are `#rrggbb name`; "
+                "leave one of them out"
+            )
         return Opening((), _color(experiment, given), _NAME_OF_COLOR)
     known = [name for name in condition if name in given]
     if [*condition[: len(known)]] != known or len(known) < len(given):
@@ -65,7 +75,8 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
             f"{condition[0]!r} too"
         )
     if grammar and condition:
-        grammar = f"(?:[^\\t]*\\t){{{len(condition)}}}(?:{grammar})"
+        pattern = GRAMMARS.get(grammar, grammar)
+        grammar = f"(?:[^\\t]*\\t){{{len(condition)}}}(?:{pattern})"
     return Opening(condition, told(given, known), grammar)
 
 

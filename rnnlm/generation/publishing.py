@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.audit.summary import audit_shard
 from rnnlm.generation.drawing import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
-from rnnlm.storage import atomic_path, file_digest, write_json
+from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 
 TEXTS_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("log_prob_nats", pa.float64(), nullable=False),
         pa.field("prefix", pa.string(), nullable=False),
@@ -35,7 +35,7 @@ COLUMNS = {
     "id": "number of the text in the job; numbers of texts that a rule refused are left out",
     "text": "the text, its prefix included",
     "tokens": "tokens sampled, the closing boundary included",
-    "log_prob_nats": "log-probability of those tokens under the model itself, in nats",
+    "log_prob_nats": "log-probability of them under the model itself, its <unk> left out, in nats",
     "prefix": "what the text was given to begin with",
     "seed": "seed of the job; with `id` it decides all of the text's randomness",
 }
@@ -81,7 +81,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     record_path = shard.records / f"{shard.number:05d}.json"
     if record_path.is_file():
         record: dict[str, Any] = json.loads(record_path.read_text("utf-8"))
-        if shard.path.is_file() and file_digest(shard.path) == record["sha256"]:
+        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
             return record
     table = _read_kept(shard)
     columns = _published(table)
@@ -95,6 +95,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         shard.sampled,
     )
     record = {
+        "job": shard.drawing.job,
         "file": shard.path.name,
         "sha256": file_digest(shard.path),
         "count": len(table),
@@ -113,7 +114,7 @@ def _reference(folder: Path | None) -> Reference | None:
 
 def _read_kept(shard: PublishedShard) -> pa.Table:
     """Return the kept texts among those drawn as `start` to `stop - 1`, with all columns."""
-    drawing, size = shard.drawing, shard.drawing.config.shard_size
+    drawing, size = shard.drawing, shard.drawing.size
     kept = np.load(shard.kept, mmap_mode="r")
     parts = []
     for number in range(shard.start // size, -(-shard.stop // size)):

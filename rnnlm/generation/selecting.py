@@ -23,14 +23,14 @@ def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.boo
     accepted = np.concatenate([_column(shard.path, "accepted") for shard in shards])
     if unique:
         places = np.flatnonzero(accepted)
-        is_repeated, _ = repeated(lambda: _accepted_hashes(shards), len(places))
+        is_repeated, _ = repeated(lambda: _accepted_hashes(shards), len(places), counted=False)
         accepted[places[is_repeated]] = False
     return accepted
 
 
 def count_repeated(shards: Sequence[DrawnShard], kept: NDArray[np.bool_]) -> int:
     """Return how many of the kept texts are the same as one with a lower number."""
-    is_repeated, _ = repeated(lambda: _kept_hashes(shards, kept), int(kept.sum()))
+    is_repeated, _ = repeated(lambda: _kept_hashes(shards, kept), int(kept.sum()), counted=False)
     return int(is_repeated.sum())
 
 

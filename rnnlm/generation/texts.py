@@ -72,15 +72,27 @@ class Decoder:
 
     def decode(self, ended: EndedTexts) -> pa.Array:
         """Return the texts, prefixes included, as large strings in the order of `ended`."""
+        if self._bytes is None:
+            return self._spaced(ended)
         prefixes = self._prefixes.take(pa.array(ended.numbers % len(self._prefixes)))
         nothing = pa.scalar("", pa.large_string())
         texts = pc.binary_join_element_wise(prefixes, self._strings(ended), nothing)
         return pc.replace_substring_regex(texts, self._stop, "") if self._stop else texts
 
+    def _spaced(self, ended: EndedTexts) -> pa.Array:
+        """Return texts whose words are set apart by spaces, prefix and sampled ones alike."""
+        begins = [self._tokenizer.encode(text).tolist() for text in self._prefixes.to_pylist()]
+        ends = np.cumsum(ended.lengths)
+        texts = [
+            self._tokenizer.decode(
+                [*begins[number % len(begins)], *ended.tokens[end - length : end].tolist()]
+            )
+            for number, length, end in zip(ended.numbers, ended.lengths, ends, strict=True)
+        ]
+        return pa.array(texts, pa.large_string())
+
     def _strings(self, ended: EndedTexts) -> pa.Array:
-        if self._bytes is None:
-            words = [row.text for row in rows(ended, self._tokenizer, "")]
-            return pa.array(words, pa.large_string())
+        assert self._bytes is not None
         sizes = self._sizes[ended.tokens]
         ends = np.cumsum(sizes)
         shift = self._starts[ended.tokens] - (ends - sizes)
@@ -139,22 +151,15 @@ def generate_texts(
     how = how or engine.choose_engine(model, "fp32")
     slots = engine.open_slots(how, model, tokenizer, config)
     for ended in engine.run(slots, first, count):
-        yield from rows(ended, tokenizer, config.prefix)
+        yield from rows(ended, Decoder(tokenizer, [config.prefix]))
 
 
-def rows(ended: EndedTexts, tokenizer: Tokenizer, prefix: str) -> Iterator[GeneratedText]:
+def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
     """Yield texts one by one."""
-    places = np.concatenate([[0], np.cumsum(ended.lengths)])
-    columns: tuple[NDArray[np.int64], ...] = (ended.numbers, ended.lengths)
-    for place, (number, length) in enumerate(zip(*columns, strict=True)):
-        tokens = ended.tokens[places[place] : places[place + 1]].tolist()
-        yield GeneratedText(
-            int(number),
-            prefix + tokenizer.decode(tokens),
-            int(length),
-            float(ended.log_probs[place]),
-            bool(ended.complete[place]),
-        )
+    columns = (ended.numbers, ended.lengths, ended.log_probs, ended.complete)
+    texts = decoder.decode(ended).to_pylist()
+    for text, number, length, log_prob, complete in zip(texts, *columns, strict=True):
+        yield GeneratedText(int(number), text, int(length), float(log_prob), bool(complete))
 
 
 def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[GeneratedText]:

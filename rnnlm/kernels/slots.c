@@ -348,10 +348,10 @@ static const float *ruled(const struct job *job, const struct lane *lane, const 
 }
 
 /* Draw from weights that sum to `total`: the first token whose cumulative sum exceeds a share. */
-INLINE int64_t choose(const int32_t *weights, int64_t total, uint64_t random) {
+INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t random) {
     double uniform = ((double)(int64_t)(random >> 14) + 0.5) * 0x1p-50;
     int64_t target = (int64_t)(uniform * (double)total);
-    for (int64_t n = 0;; n += COLUMNS) {
+    for (int64_t n = 0; n < wide; n += COLUMNS) {
         int64_t sum = 0;
         for (int m = 0; m < COLUMNS; m++) sum += weights[n + m];
         if (sum <= target) { target -= sum; continue; }
@@ -360,6 +360,7 @@ INLINE int64_t choose(const int32_t *weights, int64_t total, uint64_t random) {
             if (target < 0) return n;
         }
     }
+    return -1; /* no weight is above 0: the model's numbers are none */
 }
 
 /* Draw the next token of a lane, or -1 where its rules allow none. */
@@ -372,7 +373,7 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
     float top = largest(changed, wide);
     if (top <= FORBIDDEN) return -1;
     if (how->rate == 0.0f)
-        for (int64_t n = 0;; n++)
+        for (int64_t n = 0; n < wide; n++)
             if (changed[n] == top) return n;
     int64_t total = weigh(changed, wide, top, how->rate, weights);
     if (how->top_k) keep_count(weights, wide, how->top_k);
@@ -380,7 +381,7 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
     if (how->least > 1)
         for (long n = 0; n < wide; n++) weights[n] = weights[n] < how->least ? 0 : weights[n];
     if (how->top_k || how->top_p < 1.0 || how->least > 1) total = sum_from(weights, wide, 1);
-    return choose(weights, total, mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN));
+    return choose(weights, wide, total, mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN));
 }
 
 /* Add a token's log-probability: its logit's distance from the largest, less ln of the sum of
@@ -464,8 +465,9 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
         return 1;
     }
     job->tokens[at * how->max_length + lane->length++] = (int32_t)token;
-    int is_complete = token == BOUNDARY || (how->successors && !how->distance[lane->state]);
-    if (!is_complete && lane->length < how->max_length) return 0;
+    int is_full = lane->length >= how->max_length; /* an automaton lets nothing but an end be drawn */
+    int is_complete = how->successors ? !how->distance[lane->state] && !is_full : token == BOUNDARY;
+    if (!is_complete && !is_full) return 0;
     end(job, lane, at, is_complete);
     return 1;
 }

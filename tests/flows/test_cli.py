@@ -222,7 +222,7 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
         (["generate", "tiny", "--count", "3", "--given", "brand"], "expected KEY=VALUE"),
         (["generate", "tiny", "--count", "3", "--given", "brand=b"], "not trained to be given"),
         (["generate", "tiny", "--prefixes", "nowhere.txt"], "nowhere.txt: no such file"),
-        (["generate", "tiny", "--prefixes", "empty.txt"], "empty.txt: no line in it"),
+        (["generate", "tiny", "--prefixes", "empty.txt"], "no line in empty.txt"),
         (["generate", "tiny", "--count", "3", "--precision", "int4"], "precision = 'int4'"),
         (["evaluate", "tiny", "--text", "nowhere.txt"], "no file nowhere.txt"),
         (["promote", "tiny", "7"], "no version '7'"),

@@ -259,6 +259,68 @@ def test_prefixes_of_a_file_are_continued_in_turn(model: Path, tmp_path: Path):
         assert row["text"].startswith(row["prefix"])
 
 
+def test_a_file_of_prefixes_may_change_between_jobs_and_during_one(model: Path, tmp_path: Path):
+    path = tmp_path / "prefixes.txt"
+    path.write_text("aaa\n")
+    generate(model, CONFIG, tmp_path / "first", "text", prefixes=path)
+
+    def change(progress: Progress) -> None:
+        path.write_text("1 2\n")
+
+    path.write_text("bbb\n")
+    generate(model, CONFIG, tmp_path / "second", "text", prefixes=path, on_progress=change)
+    for row in table(tmp_path / "second"):
+        assert row["text"].startswith("bbb") and row["prefix"] == "bbb"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "no line"), (b"\n\n", "no line"), (b"\xff\xfe\xfa", "cannot read the prefixes")],
+)
+def test_a_file_without_prefixes_is_refused(
+    model: Path, tmp_path: Path, content: bytes, message: str
+):
+    (tmp_path / "prefixes.txt").write_bytes(content)
+    with pytest.raises(GenerationError, match=message):
+        generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_another_job_drew_is_not_taken_over(model: Path, tmp_path: Path):
+    def stop(progress: Progress) -> None:
+        if progress.done >= 12:
+            raise Stop
+
+    whole = run(model, tmp_path / "whole", seed=9)
+    with pytest.raises(Stop):
+        generate(model, CONFIG, tmp_path / "out", "text", on_progress=stop)
+    (tmp_path / "out" / "job.json").unlink()
+    assert run(model, tmp_path / "out", seed=9).digest == whole.digest
+
+
+def test_a_text_that_the_longest_length_ended_is_not_complete(model: Path, tmp_path: Path):
+    plain = run(model, tmp_path / "plain", count=200, max_length=3)
+    ruled = run(model, tmp_path / "ruled", count=200, max_length=3, banned=["1111"])
+    assert 0 < ruled.complete_share <= plain.complete_share < 1
+
+
+def test_required_strings_are_not_forced_on_texts(model: Path, tmp_path: Path):
+    free = run(model, tmp_path / "free", count=3000, max_length=30, shard_size=3000)
+    held = run(model, tmp_path / "held", count=50, max_length=30, required=["ab"])
+    assert free.drawn == 3000 and held.drawn > 50
+    expected = [row for row in table(tmp_path / "free") if "ab" in row["text"]][:50]
+    assert table(tmp_path / "held") == expected
+
+
+def test_a_model_of_no_numbers_is_refused(tmp_path: Path):
+    experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc")
+    network = build(experiment.model, tokenizer.vocab_size)
+    network.b_2.data[2] = torch.nan
+    checkpoint.save(tmp_path / "m", network, tokenizer, experiment, {})
+    with pytest.raises(CheckpointError, match="cannot generate"):
+        run(tmp_path / "m", tmp_path / "out")
+
+
 def test_a_prefix_that_the_model_cannot_read_is_refused(model: Path, tmp_path: Path):
     (tmp_path / "prefixes.txt").write_text("ab\nxyz\n")
     with pytest.raises(TokenizerError, match="'x', 'y', 'z'"):

@@ -56,6 +56,12 @@ def test_a_colour_is_given_as_its_code():
             open_texts(both_ways(), GenerationConfig(given={"color": wrong}))
 
 
+def test_a_misspelt_grammar_is_no_regular_expression():
+    with pytest.raises(GenerationError, match=r"no grammar 'colour' \(there are: color, recipe\)"):
+        open_texts(tiny_experiment(), GenerationConfig(grammar="colour"))
+    assert open_texts(tiny_experiment(), GenerationConfig(grammar="(colour)")).grammar == "(colour)"
+
+
 def saved(path: Path, experiment: Experiment, letters: str) -> Path:
     torch.manual_seed(2)
     tokenizer = CharacterTokenizer(letters)

@@ -69,6 +69,7 @@ class Manifest(BaseModel):
         license: An identifier of the hub.
         language: ISO 639-1 codes; empty if unknown.
         pages: Files beside the card that people may look at, each with what it shows.
+        prefixes: Whether texts began with the lines of a file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +90,7 @@ class Manifest(BaseModel):
     license: str = "unknown"
     language: tuple[str, ...] = ()
     pages: dict[str, str] = {}
+    prefixes: bool = False
 
 
 def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
@@ -165,13 +167,18 @@ def _introduction(manifest: Manifest) -> str:
         "```python\nfrom datasets import load_dataset\n\n"
         'texts = load_dataset("path/to/this/folder", split="train")\n'
         f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
-        "\n```"
+        f"{_pandas(kind)}\n```"
     )
 
 
-def _any(manifest: Manifest) -> str:
-    pattern = _pattern(manifest.files)
-    return pattern if isinstance(pattern, str) else pattern[0]
+def _pandas(kind: str) -> str:
+    if kind != "parquet":
+        return ""
+    return (
+        "\n\nimport glob, pandas\n\n"
+        'shards = sorted(glob.glob("path/to/this/folder/train-*.parquet"))\n'
+        "frame = pandas.concat(map(pandas.read_parquet, shards))"
+    )
 
 
 def _pictures(manifest: Manifest) -> str:
@@ -187,6 +194,9 @@ def _origin(manifest: Manifest) -> str:
     cuts = [f"temperature {config.temperature:g}"]
     cuts += [f"top-k {config.top_k}"] if config.top_k else []
     cuts += [f"top-p {config.top_p:g}"] if config.top_p < 1.0 else []
+    cuts += [f"min-p {config.min_p:g}"] if config.min_p else []
+    penalty = config.repetition_penalty
+    cuts += [f"repetition penalty {penalty:g}"] if penalty != 1.0 else []
     rows = [
         ("model", f"{model.name}{version}{described}"),
         ("model, sha256", f"`{model.digest}`"),
@@ -194,12 +204,39 @@ def _origin(manifest: Manifest) -> str:
         ("corpus, sha256", f"`{manifest.corpus.digest}`"),
         ("sampling", ", ".join(cuts)),
         ("seed", str(config.seed)),
-        ("prefix", f"`{config.prefix}`" if config.prefix else "none"),
-        ("longest text", f"{config.max_length:,} tokens"),
+        ("begin with", _begin(manifest)),
+        ("length", f"{config.min_length:,} to {config.max_length:,} tokens"),
+        *_rules(config),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
     return f"## How it was made\n\n{_table(('', ''), rows)}"
+
+
+def _begin(manifest: Manifest) -> str:
+    config = manifest.generation
+    given = [f"{name} = `{value}`" for name, value in config.given.items()]
+    if manifest.prefixes:
+        given.append("a line of a file of prefixes each")
+    elif config.prefix:
+        given.append(f"`{config.prefix}`")
+    return ", ".join(given) or "nothing given"
+
+
+def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
+    """Return what every text had to be, a row for each rule."""
+    rows = (
+        [("grammar", f"`{config.grammar.replace('|', chr(92) + '|')}`")] if config.grammar else []
+    )
+    rows += [
+        (name, ", ".join(f"`{text}`" for text in strings))
+        for name in ("banned", "required", "stop")
+        if (strings := getattr(config, name))
+    ]
+    kept = {"unique": "no text twice", "novel_only": "none of the training text"}
+    kept["valid_only"] = "only valid ones"
+    rules = [what for name, what in kept.items() if getattr(config, name)]
+    return rows + ([("kept", ", ".join(rules))] if rules else [])
 
 
 def _columns(manifest: Manifest) -> str:

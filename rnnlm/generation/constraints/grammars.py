@@ -10,9 +10,15 @@ _LINE = rf"{_VISIBLE}(?:(?:{_INNER})*{_VISIBLE})?"
 """A line that neither begins nor ends with a space."""
 
 _CHANNEL = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-COLOR = rf"[^#\s\x00-\x1F\x7F-\x9F](?:(?:{_INNER})*{_VISIBLE})?(?:\x20{_CHANNEL}){{3}}"
+_NO_DIGIT = r"[^\s\x00-\x1F\x7F-\x9F0-9]"
+COLOR = (
+    rf"[^#\s\x00-\x1F\x7F-\x9F]{_VISIBLE}*(?:\x20{_NO_DIGIT}{_VISIBLE}*)*"
+    rf"(?:\x20{_CHANNEL}){{3}}"
+)
 """`name R G B`; each channel from 0 to 255, without leading zeros. The name does not begin with
-`#`, as a colour that is to be named does."""
+`#`, as a colour that is to be named does; and of its words only the first may begin with a digit,
+so that what begins as a channel is one: else a model that writes 273 would have to go on with a
+name that holds it."""
 
 _COUNT = "|".join(rf"\x20{{{6 - n}}}[0-9][0-9 /.,~+x-]{{{n}}}" for n in range(7))
 """Seven columns that begin with a digit, after spaces."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rnnlm.errors import CheckpointError
 from rnnlm.kernels.native import padded
 from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer
 from rnnlm.models import LanguageModel
@@ -41,8 +42,16 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
         model: Not modified; on any device.
         dtype: Of the weights: torch.int8, bfloat16 or float32.
         unknown_id: A token that is never to be drawn.
+
+    Raises:
+        CheckpointError: A weight is not a finite number.
     """
     assert isinstance(model, StackedLanguageModel)
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise CheckpointError(
+            "the model holds numbers that are infinite or none (NaN): it cannot generate; "
+            "train again, at a lower training.learning_rate"
+        )
     with torch.no_grad():
         state = [part[0].cpu() for part in model.initial_state(1)]
         layers: list[NetworkLayer] = []

@@ -144,10 +144,12 @@ class PlainSlots:
         written = torch.where(is_drawn, tokens.int(), kept)
         self._tokens.scatter_(1, places, written[:, None])
         self._lengths += is_drawn
-        is_complete = is_drawn & ((tokens == BOUNDARY_ID) | is_stopped)
+        is_full = is_drawn & (self._lengths >= self._settings.max_length)
+        is_complete = is_drawn & (tokens == BOUNDARY_ID)
+        if self._settings.successors is not None:  # it lets nothing but an end be drawn at last
+            is_complete = is_drawn & is_stopped & ~is_full
         if self._scores:
             is_complete |= is_fed & (left == 1)
-        is_full = is_drawn & (self._lengths >= self._settings.max_length)
         self._is_complete |= is_complete
         self._is_over |= is_complete | is_full | is_dead
 

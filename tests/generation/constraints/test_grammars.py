@@ -32,7 +32,8 @@ def test_every_text_of_a_named_grammar_is_valid(grammar: str, tokenizer: Tokeniz
     [
         ("dark teal 1 20 255", True),
         ("7 up 0 0 0", True),
-        ("x 1 2 3 4", True),
+        ("x 1 2 3 4", False),
+        ("7up x2 1 2 3", True),
         ("teal 1 20 256", False),
         ("teal 1 2 03", False),
         (" teal 1 2 3", False),

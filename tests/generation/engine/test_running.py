@@ -15,7 +15,7 @@ from rnnlm.generation.engine import (
     open_slots,
     run,
 )
-from rnnlm.generation.texts import GeneratedText, generate_texts, rows, write_line
+from rnnlm.generation.texts import Decoder, GeneratedText, generate_texts, rows, write_line
 from rnnlm.kernels import native_available
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
@@ -76,7 +76,7 @@ def test_slots_can_be_filled_again(model: LanguageModel, how: Engine):
     slots = open_slots(how, model, TOKENIZER, config())
 
     def by_number(first: int, count: int) -> dict[int, str]:
-        found = (rows(ended, TOKENIZER, "") for ended in run(slots, first, count))
+        found = (rows(ended, Decoder(TOKENIZER, [""])) for ended in run(slots, first, count))
         return {text.number: text.text for part in found for text in part}
 
     first = by_number(0, 30)
@@ -100,7 +100,7 @@ def test_prefixes_go_round(model: LanguageModel, how: Engine):
         place: texts(model, how, count=21, prefix=prefix) for place, prefix in enumerate(prefixes)
     }
     for ended in run(slots, 0, 21):
-        for text in rows(ended, TOKENIZER, ""):
+        for text in rows(ended, Decoder(TOKENIZER, [""])):
             place = text.number % 3
             assert prefixes[place] + text.text == alone[place][text.number].text
 
