@@ -112,7 +112,7 @@ def generate(
         "generation": config.model_dump(mode="json", exclude={"batch_size"}),
         "form": form,
         "prefixes": file_digest(prefixes) if prefixes else None,
-        "corpus": source.digest if source else None,
+        "corpus": source.digest if source and config.novel_only else None,
     }
     if finished := _finished(out, job):
         return finished
