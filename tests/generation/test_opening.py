@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -7,11 +8,12 @@ import torch
 from rnnlm import checkpoint
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.errors import GenerationError
+from rnnlm.generation.data_set import Source
 from rnnlm.generation.job import generate
 from rnnlm.generation.opening import open_texts
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import tiny_experiment
+from tests.conftest import ingest_text, tiny_experiment
 
 
 def told_experiment() -> Experiment:
@@ -83,6 +85,23 @@ def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
     assert {*rows[0]} == {
         "id", "text", "tokens", "log_prob_nats", "prefix", "seed", "brand", "year"
     }  # fmt: skip
+
+
+def test_a_value_that_no_training_text_was_told_is_refused(tmp_path: Path):
+    records = [
+        {"text": f"text {n}", "brand": "ab" if n % 2 else "7", "year": "b"} for n in range(99)
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    corpus = ingest_text(
+        tmp_path / "t.jsonl", tmp_path / "corpus", reader="jsonl", attributes=["brand", "year"]
+    )
+    source = Source(uri=corpus.uri, digest=corpus.digest)
+    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    config = GenerationConfig(count=5, max_length=9, given={"brand": "acme"})
+    with pytest.raises(GenerationError, match=r"brand = 'acme' \(there are: 7, ab\)"):
+        generate(model, config, tmp_path / "out", "text", source=source)
+    known = config.model_copy(update={"given": {"brand": "ab"}})
+    assert generate(model, known, tmp_path / "out", "text", source=source).count == 5
 
 
 def test_a_given_colour_is_named(tmp_path: Path):
