@@ -80,7 +80,8 @@ def run_job(
     on_progress: OnProgress,
 ) -> TextDataSet:
     """Run a job with as many workers as are configured, or as its size asks for."""
-    with execution.executor(2 * config.count * config.max_length) as executor:
+    size = 2 * config.count * config.max_length
+    with execution.executor(size) as executor:
         if executor is not None:  # workers may stand in other folders
             checkpoint, out = checkpoint.resolve(), out.resolve()
             prefixes = str(Path(prefixes).resolve()) if prefixes else None

@@ -26,6 +26,9 @@ SEED = 1
 
 Signatures = NDArray[np.uint32]
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
+_POWERS = np.array(
+    [pow(int(_PRIME), power, 1 << 64) for power in range(BAND_WIDTH)], dtype=np.uint64
+)
 _LOWER = bytes(ord(chr(b).lower()) if b < 128 else b for b in range(256))
 _IS_WORD = np.array([b >= 128 or chr(b).isalnum() for b in range(256)])
 
@@ -103,6 +106,15 @@ def near_duplicates(
     return is_near
 
 
+def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Return one hash of that part of each signature, shape (signatures,).
+
+    Args:
+        band: Shape (signatures, BAND_WIDTH).
+    """
+    return np.asarray(band.astype(np.uint64) @ _POWERS)
+
+
 def _shingle_hashes(text: str) -> NDArray[np.uint64]:
     """Return a hash per word: of the text from its beginning on, in lower case, spaces squeezed."""
     data = " ".join(text.split()).encode("utf-8", "replace").translate(_LOWER)
@@ -135,9 +147,7 @@ def _of_part(
 
 def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return pairs (earlier, later) that agree in a band: with the first, with the one before."""
-    keys = band.astype(np.uint64) @ np.array(
-        [pow(int(_PRIME), power, 1 << 64) for power in range(BAND_WIDTH)], dtype=np.uint64
-    )
+    keys = band_keys(band)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     same = np.zeros(len(order), dtype=np.bool_)

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -25,6 +23,7 @@ from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.errors import CheckpointError, GenerationError
 from rnnlm.generation import engine
+from rnnlm.generation.audit.copies import hashes
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.constraints import compile_constraints
 from rnnlm.generation.constraints.automaton import Automaton
@@ -150,11 +149,6 @@ def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
     return found
 
 
-def text_hashes(texts: pa.Array) -> NDArray[np.uint64]:
-    """Return a hash of each text; the same in every process."""
-    return pd.util.hash_array(texts.to_numpy(zero_copy_only=False), categorize=False)
-
-
 @dataclass(frozen=True)
 class _Opened:
     slots: engine.Slots
@@ -191,7 +185,7 @@ def _open(drawing: Drawing) -> _Opened:
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
         Decoder(loaded.tokenizer, prefixes, config.stop),
-        Reference.open(drawing.reference) if drawing.reference else None,
+        Reference.open(drawing.reference) if drawing.reference and config.novel_only else None,
         opening.condition,
     )
 
@@ -236,14 +230,15 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
         raise
     ended = in_order(parts)
     values, texts = split_column(opened.decoder.decode(ended), opened.condition)
+    strings = texts.to_pylist()
     columns = [
         ended.numbers,
         texts,
         ended.lengths,
         ended.log_probs,
         ended.complete,
-        text_hashes(texts),
-        _accepted(texts, drawing, opened.reference),
+        hashes(strings),
+        _accepted(strings, drawing, opened.reference),
     ]
     table = pa.table(columns, schema=DRAWN_SCHEMA)
     for name, column in values.items():
@@ -251,7 +246,7 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
     return table
 
 
-def _accepted(texts: pa.Array, drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
+def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
     """Return which texts the rules for single texts let pass.
 
     A required string is not forced on a text: where the model would have ended without it, it
@@ -261,9 +256,9 @@ def _accepted(texts: pa.Array, drawing: Drawing, reference: Reference | None) ->
     accepted = np.ones(len(texts), dtype=np.bool_)
     config = drawing.config
     for string in config.required:
-        accepted &= pc.match_substring(texts, string).to_numpy(zero_copy_only=False)
+        accepted &= [string in text for text in texts]
     if config.valid_only:
-        accepted &= [is_valid(drawing.form, text) for text in texts.to_pylist()]
+        accepted &= [is_valid(drawing.form, text) for text in texts]
     if config.novel_only and reference is not None:
-        accepted &= ~reference.copies(texts.to_pylist())
+        accepted &= ~reference.copies(texts)
     return accepted

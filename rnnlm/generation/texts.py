@@ -16,7 +16,6 @@ from rnnlm.errors import TokenizerError
 from rnnlm.generation import engine
 from rnnlm.generation.constraints import stop_pattern
 from rnnlm.generation.engine import Engine
-from rnnlm.generation.engine.plain import joined
 from rnnlm.kernels.slots import EndedTexts
 from rnnlm.models import LanguageModel
 from rnnlm.tokenizer import Tokenizer, check_known
@@ -110,7 +109,7 @@ class Decoder:
 
 def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
     """Return texts by number."""
-    ended = joined([*parts])
+    ended = EndedTexts.joined([*parts])
     order = np.argsort(ended.numbers, kind="stable")
     starts = np.cumsum(ended.lengths) - ended.lengths
     lengths = ended.lengths[order]
@@ -150,8 +149,9 @@ def generate_texts(
     check_known(tokenizer, config.prefix, "the prefix")
     how = how or engine.choose_engine(model, "fp32")
     slots = engine.open_slots(how, model, tokenizer, config)
+    decoder = Decoder(tokenizer, [config.prefix])
     for ended in engine.run(slots, first, count):
-        yield from rows(ended, Decoder(tokenizer, [config.prefix]))
+        yield from rows(ended, decoder)
 
 
 def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:

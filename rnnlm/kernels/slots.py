@@ -9,8 +9,8 @@ sixty-four units of a simple layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_double, c_float, c_int64, c_long, c_uint64, c_void_p
-from ctypes import cast as ctypes_cast
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -131,6 +131,15 @@ class EndedTexts:
     complete: NDArray[np.bool_]
     log_probs: NDArray[np.float64]
 
+    @classmethod
+    def joined(cls, parts: Sequence[EndedTexts]) -> EndedTexts:
+        """Return texts end to end."""
+        if not parts:
+            kinds: tuple[Any, ...] = (np.int64, np.int64, np.int32, np.bool_, np.float64)
+            return cls(*(np.zeros(0, kind) for kind in kinds))
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
+
 
 Part = TypeVar("Part", Network, NetworkLayer)
 
@@ -213,7 +222,8 @@ class NativeSlots:
             prefixes: Tokens that text n begins with, those of `prefixes[n % len(prefixes)]`.
             scores: Sample nothing: a text is over when its prefix is, whose log-probability counts.
         """
-        self._lanes, self._kept = lanes, [network]
+        self._lanes = lanes
+        self._kept: list[Any] = [network]
         job = self._job = _Job()
         job.kind, job.layers, job.scores = _WORDS[network.dtype], len(network.layers), int(scores)
         job.seed = seed & (2**64 - 1)
@@ -303,9 +313,8 @@ class NativeSlots:
         """Return where an array's numbers lie; the array lives as long as the slots."""
         if isinstance(array, Tensor):
             array = array.contiguous()
-            self._kept.append(array)  # type: ignore[arg-type]
+            self._kept.append(array)
             return array.data_ptr()
         array = np.ascontiguousarray(array)
-        self._kept.append(array)  # type: ignore[arg-type]
-        address: int | None = ctypes_cast(array.ctypes.data, c_void_p).value
-        return address or 0
+        self._kept.append(array)
+        return int(array.ctypes.data)

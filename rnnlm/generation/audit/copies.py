@@ -9,7 +9,6 @@ have too few; a near copy of these has the same words in any order, once case, a
 plural s and repetitions are left away: the key collision method "fingerprint" of OpenRefine.
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from numpy.typing import NDArray
 from pandas.util import hash_array
 
 from rnnlm.corpora.duplicates import (
-    BAND_WIDTH,
     BANDS,
     SHORTEST,
     SIGNATURE_SIZE,
     Signatures,
+    band_keys,
     signatures,
 )
+from rnnlm.generation.audit.novelty import WORD
 from rnnlm.generation.audit.suffixes import write_array
 from rnnlm.generation.forms import normalized
 
@@ -38,10 +38,6 @@ MOST_CANDIDATES = 64
 
 _ESSENCES_FILE, _FINGERPRINTS_FILE = "essences.npy", "fingerprints.npy"
 _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE = "signatures.npy", "keys.npy", "order.npy"
-_MULTIPLIERS = np.array(
-    [pow(0x9E3779B97F4A7C15, power, 1 << 64) for power in range(BAND_WIDTH)], dtype=np.uint64
-)
-_WORD = re.compile(r"[^\W_]+")
 
 Hashes = NDArray[np.uint64]
 
@@ -147,7 +143,7 @@ def fingerprint(subject: str) -> str:
     if not plain.isascii():
         plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = plain.replace("'", "").replace("’", "")
-    return " ".join(sorted({_without_plural(word) for word in _WORD.findall(plain)})) or subject
+    return " ".join(sorted({_without_plural(word) for word in WORD.findall(plain)})) or subject
 
 
 def _without_plural(word: str) -> str:
@@ -163,5 +159,4 @@ def _are_in(wanted: Hashes, known: Hashes) -> NDArray[np.bool_]:
 
 def _band_keys(rows: Signatures) -> NDArray[Any]:
     """Return one hash per band of each signature, shape (BANDS, signatures)."""
-    bands = rows.reshape(len(rows), BANDS, BAND_WIDTH).astype(np.uint64)
-    return np.ascontiguousarray((bands @ _MULTIPLIERS).T)
+    return np.stack([band_keys(band) for band in np.split(rows, BANDS, axis=1)])

@@ -1,10 +1,9 @@
 """How much texts repeat one another: distinct n-grams, and BLEU against each other."""
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from rnnlm.generation.audit.novelty import Unit
+from rnnlm.generation.audit.novelty import WORD, Unit
 
 DISTINCT_ORDERS = (1, 2, 3)
 """Lengths n of the n-grams of words whose distinct share is given."""
@@ -12,12 +11,10 @@ SELF_BLEU_TEXTS = 100
 SELF_BLEU_CHARACTERS = 1000
 """Texts that are compared with each other, the first ones, and the beginning of each that is."""
 
-_WORD = re.compile(r"[^\W_]+")
-
 
 def words_in(text: str) -> list[str]:
     """Return the runs of letters and digits in a text, in lower case."""
-    return _WORD.findall(text.lower())
+    return WORD.findall(text.lower())
 
 
 def ngram_count(texts: Sequence[str], n: int) -> int:

@@ -15,7 +15,8 @@ RUN = 20
 ORDERS: dict[Unit, tuple[int, ...]] = {"word": (2, 4, 8), "character": (4, 8, 16)}
 """Lengths n of the n-grams whose share is given."""
 
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
+"""A run of letters and digits."""
 
 
 def longest_around(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -67,6 +68,6 @@ def _spans(text: str, unit: Unit) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     """Return where the units of a text start and end."""
     if unit == "character":
         return np.arange(len(text)), np.arange(1, len(text) + 1)
-    spans = [word.span() for word in _WORD.finditer(text)]
+    spans = [word.span() for word in WORD.finditer(text)]
     pairs = np.array(spans, dtype=np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]

@@ -86,7 +86,7 @@ class PlainSlots:
                 self._step()
                 if taken % self._look_every == 0 or taken == steps:
                     ended.extend(self._take_out())
-        return joined(ended)
+        return EndedTexts.joined(ended)
 
     def _step(self) -> None:
         """Step, on a GPU by playing what was recorded."""
@@ -229,20 +229,3 @@ class PlainSlots:
         for flags in (self._seen, self._is_over, self._is_complete):
             flags[slots] = False
         self._steps.reset(slots)
-
-
-def joined(parts: list[EndedTexts]) -> EndedTexts:
-    """Return texts end to end."""
-    empty = EndedTexts(
-        np.zeros(0, np.int64),
-        np.zeros(0, np.int64),
-        np.zeros(0, np.int32),
-        np.zeros(0, np.bool_),
-        np.zeros(0, np.float64),
-    )
-    return EndedTexts(
-        *(
-            np.concatenate([getattr(part, name) for part in [empty, *parts]])
-            for name in EndedTexts.__dataclass_fields__
-        )
-    )
