@@ -1,6 +1,7 @@
 """The recurrent layers' own time loops: what `nn.LSTM` computes on a CPU, in less time.
 
-And the output layer's loss, in less memory (see `cross_entropy`).
+And the output layer's loss, in less memory (see `cross_entropy`), and the steps of many texts that
+are generated together (see `slots`).
 
 A layer is one function from the input product of all time steps, biases included, to the outputs.
 The caller makes that product at once for the whole window, or looks it up in a table where the

@@ -144,7 +144,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
 
 
 def _pattern(files: Sequence[str]) -> str | list[str]:
-    """Return the shards' names, or a pattern where they are many: `texts-*.parquet`."""
+    """Return the shards' names, or a pattern where they are many: `train-*.parquet`."""
     if len(files) <= 3:
         return [*files]
     first, _, rest = files[0].rpartition("-")
