@@ -145,6 +145,7 @@ def generate(
         data_set = summarise(out, config, how, records, total, audit, _tried(kept), pages)
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)
+        _remove_torn(out)
         write_json(out / MANIFEST_FILE, manifest)
         _sweep(out)
     return data_set
@@ -210,12 +211,16 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     return data_set.model_copy(update={"uri": str(out), "was_finished": True})
 
 
-def _sweep(out: Path) -> None:
-    """Remove what a finished job needs no longer, and what killed processes left half written."""
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    (out / LOCK).unlink(missing_ok=True)
+def _remove_torn(out: Path) -> None:
+    """Remove what killed processes left half written; a folder with a manifest has none of it."""
     for path in out.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a finished job needs no longer."""
+    shutil.rmtree(out / WORK, ignore_errors=True)
+    (out / LOCK).unlink(missing_ok=True)
 
 
 @contextmanager
