@@ -10,7 +10,7 @@ RUN_TESTS = said=$$(mktemp); \
 	wait $$library; status=$$?; cat $$said; rm $$said; exit $$((flows + status))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench ui clean
+.PHONY: help setup demo test check fix bench serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,13 @@ demo: setup ## train on colour names, invent a thousand more
 test: setup ## run all tests
 	@$(RUN_TESTS)
 
-check: setup ## format, lint, types, import contracts, fast tests
+check: setup ## format, lint, types, import contracts, container files, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/hadolint docker/Dockerfile
+	@POSTGRES_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 	@CHOSEN="not slow and not service"; $(RUN_TESTS)
 
 fix: setup ## format and mend what can be mended
@@ -46,6 +48,9 @@ bench: setup ## measure training, generation and tokenizing, both sides in one r
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
+
+serve: setup ## run what prefect.yaml schedules; Prefect and MLflow stay up
+	@$(BIN)/rnnlm serve
 
 ui: setup ## open the MLflow and Prefect pages
 	@$(BIN)/rnnlm ui

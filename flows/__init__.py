@@ -1,9 +1,10 @@
 """Wiring: Prefect runs the library's steps, MLflow remembers what came of them.
 
-home          where state lives           steps      what was done, by key, verified
-reporting     who is told                 tasks      one library function each
-retrain       the chain as a flow         generation the flow that makes data sets
-tracking      MLflow runs                 registry   versions and their aliases
-serving       the packaged model          runtime    Prefect without a server to start
-cli, console  the command line and its looks
+cli, commands, console   the command line: what there is, what it does, how it looks
+retrain, generation      flows: the chain; a data set
+tasks, steps, execution  a step as a task; what was done, by key, verified; who runs its shards
+tracking                 MLflow runs: curves, figures, pictures, texts
+registry, packaged       versions of models and their aliases; a version that loads anywhere
+servers                  Prefect for one command; pages
+home, reporting          where state lives; who is told how it goes
 """

@@ -10,7 +10,7 @@ from flows import registry
 from flows.home import Home
 from flows.registry import Version
 from rnnlm import checkpoint
-from rnnlm.config import override
+from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import job
 from rnnlm.generation.data_set import About, Source
@@ -22,10 +22,27 @@ _NOT_REPEATED = {"--json"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """A version, and the arguments of the flow `generate`."""
+    """A data set that is asked for.
+
+    Attributes:
+        version: The version that is to write it.
+        checkpoint: That version's file.
+        config: How many texts, how sampled.
+        out: Folder of this job alone.
+        form: What a text should be.
+        source: The training corpus, to compare with; None where it is gone.
+        prefixes: A file whose lines the texts continue; optional.
+        about: What the card says of the model and the command.
+    """
 
     version: Version
-    arguments: dict[str, Any]
+    checkpoint: Path
+    config: GenerationConfig
+    out: Path
+    form: str
+    source: Source | None
+    prefixes: Path | None
+    about: About
 
 
 def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
@@ -58,7 +75,7 @@ def prepare(
     out: Path | None,
     command: Sequence[str],
 ) -> Wanted:
-    """Return what to generate; nothing is written.
+    """Return what to generate, checked; nothing is written.
 
     Args:
         home: Where models and data sets are.
@@ -82,9 +99,9 @@ def prepare(
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
     given = prefixes_of(experiment.generation, prefixes) if prefixes else []
-    if changes["count"] is None and not given:
+    if changes.get("count") is None and not given:
         raise ConfigError("how many texts? say --count, such as --count 1000, 20k or 1M")
-    count = {"count": changes["count"] or len(given)}
+    count = {"count": changes.get("count") or len(given)}
     config = override(experiment.generation, {**changes, **count})
     identity = config.model_dump(exclude={"batch_size"})
     key = value_digest([identity, file_digest(prefixes) if prefixes else None])[:8]
@@ -99,22 +116,9 @@ def prepare(
         )
     job.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"
-    words = _naming(named, reference, command[1:])
-    about = About(
-        name=version.name,
-        version=str(version.version),
-        command=shlex.join(["rnnlm", *(word for word in words if word not in _NOT_REPEATED)]),
-    )
-    return Wanted(
-        version,
-        {
-            "checkpoint": str(path),
-            "config": config,
-            "out": str(folder),
-            "form": experiment.corpus.form,
-            "source": source,
-            "about": about,
-            "version": version,
-            "prefixes": str(prefixes) if prefixes else None,
-        },
-    )
+    words = command or ["rnnlm", "generate", named, "--count", str(config.count)]
+    words = [word for word in _naming(named, reference, words[1:]) if word not in _NOT_REPEATED]
+    command_line = shlex.join(["rnnlm", *words])
+    about = About(name=version.name, version=str(version.version), command=command_line)
+    form = experiment.corpus.form
+    return Wanted(version, path, config, folder, form, source, prefixes, about)

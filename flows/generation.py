@@ -1,5 +1,7 @@
 """The flow that turns a registered model into a data set."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ from prefect import flow, task
 from prefect.states import Completed
 
 from flows import execution, home, reporting, tracking
-from flows.registry import Version
+from flows.generating import Wanted, prepare
 from rnnlm.config import GenerationConfig
 from rnnlm.generation import job
 from rnnlm.generation.data_set import About, Source, TextDataSet
@@ -15,15 +17,7 @@ from rnnlm.progress import OnProgress, Progress
 
 
 @task(name="generate", persist_result=False)
-def _generate(
-    checkpoint: str,
-    config: GenerationConfig,
-    out: str,
-    form: str,
-    source: Source | None,
-    prefixes: str | None,
-    about: About,
-) -> Any:
+def _generate(wanted: Wanted) -> Any:
     reporter = reporting.current() or reporting.LogReporter()
     artifact = reporting.ProgressArtifact("generate")
 
@@ -32,40 +26,48 @@ def _generate(
         reporter.progressed("generate", progress)
 
     reporter.started("generate")
-    data_set = run_job(Path(checkpoint), config, Path(out), form, source, prefixes, about, tell)
+    data_set = run_job(
+        wanted.checkpoint,
+        wanted.config,
+        wanted.out,
+        wanted.form,
+        wanted.source,
+        wanted.prefixes,
+        wanted.about,
+        tell,
+    )
     artifact.close()
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
 
-@flow(name="generate", flow_run_name="generate {config.count} texts", persist_result=False)
+@flow(name="generate", flow_run_name="{model} · {changes[count]} texts", persist_result=False)
 def generate(
-    checkpoint: str,
-    config: GenerationConfig,
-    out: str,
-    form: str,
-    source: Source | None,
-    about: About,
-    version: Version | None = None,
+    model: str,
+    changes: dict[str, Any],
     prefixes: str | None = None,
+    out: str | None = None,
+    command: Sequence[str] = (),
+    anew_each_day: bool = False,
 ) -> TextDataSet:
-    """Generate a data set into `out`, or finish the one begun there; see `rnnlm.generation.job`.
+    """Generate a data set, or finish the one begun in its folder; see `rnnlm.generation.job`.
 
     Args:
-        checkpoint: Path of the model.
-        config: How many texts, how sampled.
-        out: Folder of this job alone.
-        form: What a text should be.
-        source: The training corpus, to compare with; optional.
-        about: What the card says of the model.
-        version: The registered version whose experiment the run is logged to; optional.
+        model: name (its champion), name@alias or name/version.
+        changes: Settings of generation that differ from the model's own; `count` at least.
         prefixes: Path of a file whose lines the texts continue; optional.
+        out: Folder of this data set alone; by default one named after version and settings.
+        command: The command line that asks for it, for the card.
+        anew_each_day: Take the date for a seed, so that a nightly run writes other texts.
     """
-    state: Any = _generate(checkpoint, config, out, form, source, prefixes, about)
+    here = home.current()
+    if anew_each_day:
+        changes = {**changes, "seed": int(f"{datetime.now():%Y%m%d}")}
+    folder = Path(out) if out else None
+    wanted = prepare(here, model, changes, Path(prefixes) if prefixes else None, folder, command)
+    state: Any = _generate(wanted)
     data_set: TextDataSet = state.data.result
-    if version is not None:
-        tracking.log_generation(
-            home.current(), version.name, version.version, version.run_id, data_set, config
-        )
+    of = wanted.version
+    tracking.log_generation(here, of.name, of.version, of.run_id, data_set, wanted.config)
     return data_set
 
 
@@ -75,7 +77,7 @@ def run_job(
     out: Path,
     form: str,
     source: Source | None,
-    prefixes: str | None,
+    prefixes: Path | None,
     about: About,
     on_progress: OnProgress,
 ) -> TextDataSet:
@@ -84,7 +86,7 @@ def run_job(
     with execution.executor(size) as executor:
         if executor is not None:  # workers may stand in other folders
             checkpoint, out = checkpoint.resolve(), out.resolve()
-            prefixes = str(Path(prefixes).resolve()) if prefixes else None
+            prefixes = prefixes.resolve() if prefixes else None
             source = _resolved(source) if source else None
         return job.generate(
             checkpoint,
@@ -92,7 +94,7 @@ def run_job(
             out,
             form,
             source=source,
-            prefixes=Path(prefixes) if prefixes else None,
+            prefixes=prefixes,
             about=about,
             on_progress=on_progress,
             executor=executor,

@@ -1,37 +1,135 @@
 """The chain: a corpus goes in, a registered model and a data set come out."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed
 
-from flows import reporting, steps, tasks
+from flows import home, notifying, registry, reporting, retrying, steps, tasks, tracking
+from flows.gating import Candidate
 from flows.registry import Version
-from rnnlm.config import Experiment
+from flows.starting import Start, choose_start
+from rnnlm.config import Experiment, load
+from rnnlm.corpora import files
+from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.data_set import TextDataSet
 from rnnlm.report import CorpusReport, read_report
+from rnnlm.training.api import TrainedModel
+
+Trigger = Literal["manual", "schedule", "data change"]
 
 
-@flow(name="retrain", flow_run_name="{experiment.name}", persist_result=False)
-def retrain(experiment: Experiment, force: bool = False) -> dict[str, Any]:
-    """Ingest, tokenize, count, train, evaluate, register, sample; return the run in figures.
+def run_name() -> str:
+    """Return what a flow run is called: the model it makes."""
+    config = flow_run.parameters["config"]
+    if isinstance(config, str):
+        return Path(config).stem
+    return str(config["name"] if isinstance(config, dict) else config.name)
+
+
+@flow(
+    name="retrain",
+    flow_run_name=run_name,
+    persist_result=False,
+    on_failure=[notifying.of_failure],
+    on_crashed=[notifying.of_failure],
+)
+def retrain(
+    config: str | Experiment,
+    settings: Sequence[str] = (),
+    trigger: Trigger = "manual",
+    force: bool = False,
+) -> Any:
+    """Ingest, tokenize, count, train, evaluate, register, sample, judge.
+
+    The run ends as Unchanged where there was nothing to do, else as Completed, and says what came
+    of it. A run that nobody watches tries again what may pass, such as a locked database.
 
     Args:
-        experiment: What to make.
+        config: What to make: an experiment, or the path of its TOML file, read when the flow runs.
+        settings: `key=value` changes to the file's.
+        trigger: What started this run. After a `data change` nothing is done unless the corpus's
+            files differ from those that the newest version was made of.
         force: Run every step anew, whatever is cached.
+
+    Returns:
+        A final state whose data are the run in figures; see `summary`.
     """
+    experiment = config if isinstance(config, Experiment) else load(Path(config), settings)
+    if trigger == "data change" and not force and (version := _of_these_files(experiment)):
+        data = {"model": version.name, "version": version.version, "unchanged": True}
+        message = f"the corpus is that of {version.name}/{version.version}"
+        return Completed(name="Unchanged", message=message, data=data)
     reporter = reporting.current() or reporting.LogReporter()
-    with reporting.watching(reporter), steps.forced(force):
-        corpus = tasks.ingest(experiment)
-        tokens = tasks.tokenize(experiment, corpus)
-        baseline = tasks.count(experiment, tokens)
-        model = tasks.train(experiment, corpus, tokens)
-        scores = tasks.evaluate(experiment, model, baseline, tokens)
-        version = tasks.register(experiment, corpus, tokens, model, baseline, scores)
-        texts = tasks.sample(experiment, corpus, model, baseline, version)
+    with (
+        reporting.watching(reporter),
+        steps.forced(force),
+        retrying.patiently(trigger != "manual"),
+    ):
+        result = _chain(experiment, trigger, reporter)
+    name = "Unchanged" if result["unchanged"] else "Completed"
+    message = f"{result['model']}/{result['version']}: {result['reason']}"
+    return Completed(name=name, message=message, data=result)
+
+
+def _chain(
+    experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter
+) -> dict[str, Any]:
+    tags = {tracking.TRIGGER_TAG: trigger}
+    corpus = tasks.ingest(experiment)
+    tokens = tasks.tokenize(experiment, corpus)
+    baseline = tasks.count(experiment, tokens)
+    start = choose_start(home.current(), experiment, corpus, tokens)
+    model = tasks.train(experiment, corpus, tokens, start, tags)
+    if start.digest and not start.is_settled and _is_short(experiment, model):
+        nothing = Start(None, "from nothing, to compare", is_told=True)
+        other = tasks.train(experiment, corpus, tokens, nothing, tags)
+        model = min(model, other, key=lambda trained: trained.validation_bits_per_character)
+    scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
     return summary(corpus, scores, version, texts, reporter)
+
+
+def offer(
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    baseline: TrainedModel,
+    model: TrainedModel,
+) -> tuple[TestScores, Version, TextDataSet]:
+    """Evaluate a trained model, register it, sample from it, and let the gate judge it."""
+    scores = tasks.evaluate(experiment, model, baseline, tokens)
+    source = _source_digest(experiment)
+    registered = tasks.register(experiment, corpus, tokens, model, baseline, scores, source)
+    texts = tasks.sample(experiment, corpus, model, baseline, registered)
+    candidate = Candidate(experiment, corpus, model, scores, texts, registered)
+    return scores, tasks.gate(candidate), texts
+
+
+def _is_short(experiment: Experiment, model: TrainedModel) -> bool:
+    """Return whether a training left time for another one."""
+    return model.seconds <= 60.0 * experiment.retraining.compare_minutes
+
+
+def _source_digest(experiment: Experiment) -> str:
+    sources = home.current().sources
+    return files.digest(files.locate(experiment.corpus, sources), sources)
+
+
+def _of_these_files(experiment: Experiment) -> Version | None:
+    """Return the newest version if it was made of the corpus's files as they are now."""
+    here = home.current()
+    entry = catalog().get(experiment.corpus.source)
+    version = registry.newest(here, experiment.name)
+    if version is None or (entry and not is_here(entry, here.sources)):
+        return None
+    return version if version.source_digest == _source_digest(experiment) else None
 
 
 @flow(name="inspect", flow_run_name="{experiment.name}", persist_result=False)
@@ -59,6 +157,7 @@ def summary(
         "alias": version.alias,
         "run_id": version.run_id,
         "reason": version.reason,
+        "unchanged": all(outcome.cached for outcome in outcomes.values()),
         "corpus": {
             "digest": corpus.digest,
             "documents": corpus.documents,

@@ -8,6 +8,7 @@ no record.
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from filelock import FileLock
 from pydantic import BaseModel
 
 from flows.home import Home
 from rnnlm.config import Experiment
-from rnnlm.corpora.catalog import catalog
-from rnnlm.corpora.fetching import is_here
-from rnnlm.corpora.files import SourceFile, digest, locate
+from rnnlm.corpora.files import SourceFile, digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.data_set import TextDataSet
+from rnnlm.progress import OnProgress
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.run import LAST_FILE
@@ -116,6 +117,30 @@ class Step(Generic[R]):
         return ", ".join(changes[:2]) + more
 
 
+def perform(
+    step: Step[R], work: Callable[[Path, OnProgress], R], on_progress: OnProgress
+) -> tuple[R, bool]:
+    """Return a step's recorded result and True, or do the work, record it, and False.
+
+    Another process that is at the same step is waited for.
+
+    Args:
+        step: What is to be done.
+        work: Writes into the folder it is given and returns the result.
+        on_progress: Told how it goes.
+    """
+    step.siblings.mkdir(parents=True, exist_ok=True)
+    with FileLock(step.siblings / f".{step.key}.lock"):
+        recalled = step.recall()
+        if recalled is not None:
+            return recalled, True
+        step.forget_if_forced()
+        began = time.monotonic()
+        result = work(step.folder, on_progress)
+        step.remember(result, time.monotonic() - began)
+        return result, False
+
+
 @contextmanager
 def forced(force: bool) -> Iterator[None]:
     """Within this context, recall nothing if `force` is set."""
@@ -156,15 +181,31 @@ def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]
     )
 
 
-def train(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedModel]:
-    """Tokens → checkpoint."""
+def recipe(experiment: Experiment, tokens: Tokens) -> str:
+    """Return a digest of what a model is made of, but for the weights that it begins with."""
+    made_of = [tokens.digest, experiment.model.model_dump(), experiment.training.model_dump()]
+    return value_digest(made_of)
+
+
+def train(
+    home: Home, experiment: Experiment, tokens: Tokens, start: str | None
+) -> Step[TrainedModel]:
+    """Tokens → checkpoint.
+
+    Args:
+        home: Where models are.
+        experiment: How to train.
+        tokens: On what.
+        start: sha256 of the checkpoint whose weights it begins with; None for none.
+    """
     return Step(
         name="train",
-        version=3,
+        version=4,
         ingredients={
             "tokens": tokens.digest,
             "model": experiment.model.model_dump(),
             "training": experiment.training.model_dump(),
+            "start": start,
         },
         result_type=TrainedModel,
         siblings=home.data / "models" / experiment.name,
@@ -195,7 +236,7 @@ def evaluate(
     """Checkpoint, baseline and test split → scores."""
     return Step(
         name="evaluate",
-        version=2,
+        version=3,
         ingredients={
             "checkpoint": model.digest,
             "baseline": baseline.digest,
@@ -203,6 +244,24 @@ def evaluate(
         },
         result_type=TestScores,
         siblings=home.data / "scores" / experiment.name,
+    )
+
+
+def compare(home: Home, name: str, checkpoint: str, corpus: str) -> Step[TestScores]:
+    """Checkpoint and the test documents of a corpus, another than its own maybe → scores.
+
+    Args:
+        home: Where scores are.
+        name: The model's.
+        checkpoint: Its sha256.
+        corpus: Digest of the corpus.
+    """
+    return Step(
+        name="compare",
+        version=1,
+        ingredients={"checkpoint": checkpoint, "corpus": corpus},
+        result_type=TestScores,
+        siblings=home.data / "scores" / name,
     )
 
 
@@ -227,80 +286,6 @@ def sample(
         result_type=TextDataSet,
         siblings=home.data / "generated" / experiment.name,
     )
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """What a run would do with a step: take it from the cache or run it, and why."""
-
-    name: str
-    cached: bool
-    reason: str
-
-
-def plan(
-    home: Home, experiment: Experiment, is_registered: Callable[[str], str | None]
-) -> list[PlannedStep]:
-    """Say what a run would do, without running anything.
-
-    Args:
-        home: Where the records are.
-        experiment: What would run.
-        is_registered: Given a checkpoint's digest, names the version that holds it, or None.
-
-    Raises:
-        CorpusError: The source is missing.
-    """
-    names = ("ingest", "tokenize", "count", "train", "evaluate", "register", "sample")
-    done: list[PlannedStep] = []
-    for planned in _walk(home, experiment, is_registered):
-        done.append(planned)
-        if not planned.cached and planned.name in names[:4]:
-            rest = names[len(done) :]
-            return done + [PlannedStep(n, False, f"follows {planned.name}") for n in rest]
-    return done
-
-
-def _walk(
-    home: Home, experiment: Experiment, is_registered: Callable[[str], str | None]
-) -> Iterator[PlannedStep]:
-    entry = catalog().get(experiment.corpus.source)
-    if entry and not is_here(entry, home.sources):
-        reason = f"its files are not here yet ({entry.bytes / 1e6:.1f} MB to fetch)"
-        yield PlannedStep("ingest", False, reason)
-        return
-    first = ingest(home, experiment, locate(experiment.corpus, home.sources))
-    corpus = first.recall()
-    yield _planned(first, corpus)
-    if corpus is None:
-        return
-    second = tokenize(home, experiment, corpus)
-    tokens = second.recall()
-    yield _planned(second, tokens)
-    if tokens is None:
-        return
-    third = count(home, experiment, tokens)
-    baseline = third.recall()
-    yield _planned(third, baseline)
-    if baseline is None:
-        return
-    fourth = train(home, experiment, tokens)
-    model = fourth.recall()
-    yield _planned(fourth, model)
-    if model is None:
-        return
-    fifth = evaluate(home, experiment, model, baseline, tokens)
-    yield _planned(fifth, fifth.recall())
-    version = is_registered(model.digest)
-    yield PlannedStep("register", bool(version), version or "no version holds this checkpoint")
-    last = sample(home, experiment, model, baseline, corpus)
-    yield _planned(last, last.recall())
-
-
-def _planned(step: Step[R], result: R | None) -> PlannedStep:
-    if result is None:
-        return PlannedStep(step.name, False, step.why())
-    return PlannedStep(step.name, True, f"key {step.key}, files verified")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -2,17 +2,29 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from filelock import FileLock
 from prefect import task
 from prefect.states import Completed
 from pydantic import BaseModel
 
-from flows import execution, home, registry, reporting, steps, tracking
+from flows import (
+    execution,
+    gating,
+    home,
+    notifying,
+    registry,
+    reporting,
+    retrying,
+    steps,
+    tracking,
+)
+from flows.gating import Candidate, Ruling
 from flows.generation import run_job
+from flows.registry import Version
+from flows.starting import Start, weights_of
 from flows.steps import Step
 from rnnlm.config import Experiment, ModelConfig
 from rnnlm.corpora.files import locate
@@ -52,7 +64,7 @@ def as_task(function: Callable[P, tuple[R, bool, str]]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        state: Any = run(*args, **kwargs)
+        state: Any = run.with_options(**retrying.options())(*args, **kwargs)
         result: R = state.data.result
         return result
 
@@ -107,29 +119,18 @@ def count(experiment: Experiment, tokens: Tokens) -> tuple[TrainedModel, bool, s
 
 
 @as_task
-def train(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
+def train(
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    start: Start,
+    tags: Mapping[str, str],
+) -> tuple[TrainedModel, bool, str]:
     """Tokens → checkpoint, with the curves going to MLflow as they grow."""
-    here = home.current()
-    step = steps.train(here, experiment, tokens)
-
-    def work(out: Path, tell: OnProgress) -> TrainedModel:
-        with tracking.live_run(here, experiment, corpus, tokens, step.key, out) as run:
-
-            def tell_both(progress: Progress) -> None:
-                run.log_row(progress.metrics)
-                run.log_sample(progress.step, progress.sample)
-                tell(progress)
-
-            model = train_model(tokens.uri, experiment, out, tell_both)
-            run.finish(model)
-            return model
-
-    model, cached = _perform(step, work)
-    summary = (
-        f"{model.parameters:,} parameters, {model.step:,} steps, "
-        f"validation {model.validation_bits_per_character:.3f} bits/character"
-    )
-    return model, cached, summary
+    model, cached = perform_training(experiment, corpus, tokens, start, tags)
+    what = start.why if start.is_told else f"{model.parameters:,} parameters"
+    bits = model.validation_bits_per_character
+    return model, cached, f"{what}, {model.step:,} steps, validation {bits:.3f} bits/character"
 
 
 @as_task
@@ -158,16 +159,31 @@ def register(
     model: TrainedModel,
     baseline: TrainedModel,
     scores: TestScores,
-) -> tuple[registry.Version, bool, str]:
-    """Checkpoint and scores → a version in the registry, champion if it is the best."""
+    source_digest: str,
+) -> tuple[Version, bool, str]:
+    """Checkpoint and scores → a version in the registry, without an alias yet."""
     here = home.current()
     known = registry.find(here, experiment.name, model.digest)
     if known:
-        return known, True, known.described
+        return known, True, f"{known.name}/{known.version}"
     run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
     tracking.log_scores(here, run_id, scores)
-    version = registry.register(here, experiment, corpus, model, baseline, scores, run_id)
-    return version, False, version.described
+    version = Version(
+        name=experiment.name,
+        version=0,
+        run_id=run_id,
+        test_bits_per_character=scores.figures["bits_per_character"],
+        checkpoint=model.digest,
+        corpus_digest=corpus.digest,
+        corpus_uri=corpus.uri,
+        source_digest=source_digest,
+        recipe=steps.recipe(experiment, tokens),
+        started_from=model.started_from or "",
+        baseline=baseline.checkpoint,
+        condition=experiment.corpus.condition,
+    )
+    version = registry.register(here, experiment, model, version)
+    return version, False, f"{version.name}/{version.version}"
 
 
 @as_task
@@ -176,7 +192,7 @@ def sample(
     corpus: Corpus,
     model: TrainedModel,
     baseline: TrainedModel,
-    version: registry.Version,
+    version: Version,
 ) -> tuple[TextDataSet, bool, str]:
     """Version → data set of texts, shown in its MLflow run."""
     here = home.current()
@@ -198,6 +214,43 @@ def sample(
     return data_set, cached, _describe(data_set)
 
 
+@as_task
+def gate(candidate: Candidate) -> tuple[Version, bool, str]:
+    """A version with its scores and texts → its place: champion or challenger."""
+    here, version = home.current(), candidate.version
+    if registry.is_placed(here, version):
+        return version, True, version.described
+    while True:
+        ruling = gating.rule(here, candidate, _teller("gate"))
+        placed = registry.place(
+            here,
+            version,
+            ruling.champion.version if ruling.champion else None,
+            wins=ruling.verdict.wins,
+            reason=ruling.verdict.reason,
+            description=gating.describe(candidate, ruling),
+        )
+        if placed is not None:
+            break
+    named = f"{placed.name}/{placed.version}"
+    tracking.log_verdict(here, named, placed.run_id, placed.alias or "", ruling.verdict)
+    _announce(candidate, placed, ruling)
+    return placed, False, placed.described
+
+
+def _announce(candidate: Candidate, placed: Version, ruling: Ruling) -> None:
+    """Tell who wants to know of a new champion, or of one that fresh text has left behind."""
+    config, name = candidate.experiment.retraining, placed.name
+    if placed.alias == registry.CHAMPION:
+        title = f"{name}: version {placed.version} is the new champion"
+        notifying.tell(config, "champion", title, placed.reason)
+    champion, fresh = ruling.champion, ruling.fresh_bits
+    if champion is not None and fresh is not None and fresh > config.worse_bits:
+        title = f"{name}: champion {champion.version} has got worse on fresh text"
+        body = f"{fresh:.3f} bits per character worse than on its own test documents"
+        notifying.tell(config, "worse", title, body)
+
+
 def _describe(data_set: TextDataSet) -> str:
     parts = [f"{data_set.count:,} texts"]
     if data_set.form != "text":
@@ -207,18 +260,36 @@ def _describe(data_set: TextDataSet) -> str:
     return ", ".join(parts)
 
 
+def perform_training(
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    start: Start,
+    tags: Mapping[str, str],
+) -> tuple[TrainedModel, bool]:
+    """Train, or recall what was trained; return the model and whether it was recalled."""
+    here = home.current()
+    step = steps.train(here, experiment, tokens, start.digest)
+    said = {**tags, "rnnlm.start": start.why}
+
+    def work(out: Path, tell: OnProgress) -> TrainedModel:
+        weights = weights_of(here, experiment.name, start.digest) if start.digest else None
+        with tracking.live_run(here, experiment, corpus, tokens, step.key, out, said) as run:
+
+            def tell_both(progress: Progress) -> None:
+                run.log_row(progress.metrics)
+                run.log_sample(progress.step, progress.sample)
+                tell(progress)
+
+            model = train_model(tokens.uri, experiment, out, tell_both, weights)
+            run.finish(model)
+            return model
+
+    return _perform(step, work)
+
+
 def _perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> tuple[R, bool]:
-    """Return the step's recorded result and True, or do the work, record it, and False."""
-    step.siblings.mkdir(parents=True, exist_ok=True)
-    with FileLock(step.siblings / f".{step.key}.lock"):  # another run of the same may be at it
-        return _recall_or_perform(step, work)
-
-
-def _recall_or_perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> tuple[R, bool]:
-    recalled = step.recall()
-    if recalled is not None:
-        return recalled, True
-    step.forget_if_forced()
+    """Perform a step with a bar on the run's page; see `steps.perform`."""
     tell_reporter = _teller(step.name)
     artifact = reporting.ProgressArtifact(step.name)
 
@@ -226,11 +297,9 @@ def _recall_or_perform(step: Step[R], work: Callable[[Path, OnProgress], R]) -> 
         artifact.update(progress)
         tell_reporter(progress)
 
-    began = time.monotonic()
-    result = work(step.folder, tell)
-    step.remember(result, time.monotonic() - began)
+    result, cached = steps.perform(step, work, tell)
     artifact.close()
-    return result, False
+    return result, cached
 
 
 def _teller(step: str) -> OnProgress:

@@ -33,6 +33,11 @@ def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
     return torch.device("cuda", index)
 
 
+def device_name(device: torch.device) -> str:
+    """Return what a person calls a device: `cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:
     """Return the numbers that products are computed in: float32, or bfloat16 where it is native."""
     if config.precision == "auto":

@@ -12,6 +12,7 @@
     ├── GenerationError      a request for texts that cannot be met
     ├── ConstraintError      rules for texts that contradict each other, a prefix or a vocabulary
     ├── RegistryError        a model, version or alias that the registry does not hold
+    ├── ServerError          a server, database, port or schedule that cannot be used
     └── StorageError         a disk that is full, a folder that cannot be written
 
 Each message says what was found, what was expected and what to do, in one line. The command line
@@ -65,6 +66,10 @@ class ConstraintError(RnnlmError):
 
 class RegistryError(RnnlmError):
     """A model, version or alias that the registry does not hold."""
+
+
+class ServerError(RnnlmError):
+    """A server, a database, a port or a schedule that cannot be used."""
 
 
 class StorageError(RnnlmError):

@@ -27,6 +27,7 @@ TINY = {
     "model": {"hidden_size": 16, "embedding_size": 8},
     "training": {"budget": "3 epochs", "batch_size": 8, "validations": 3, "device": "cpu"},
     "generation": {"count": 30, "max_length": 20, "batch_size": 8, "shard_size": 10},
+    "gate": {"beat_ngrams": False},
 }
 WORDS = ["red", "blue", "green", "warm grey", "pale pink", "dark teal", "old rose", "sky"]
 
@@ -147,5 +148,7 @@ def write_tiny(home: Path) -> None:
         max_length = 30
         batch_size = 8
         shard_size = 10
+        [gate]
+        beat_ngrams = false
         """
     )

@@ -29,7 +29,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_importing_makes_no_folder(tmp_path: Path):
-    script = "import flows.cli, flows.retrain, flows.pages, flows.generation"
+    script = "import flows.cli, flows.retrain, flows.servers.pages, flows.generation"
     subprocess.run(
         [sys.executable, "-c", script], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
     )

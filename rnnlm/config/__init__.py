@@ -18,6 +18,7 @@ from rnnlm.config.experiment import Experiment
 from rnnlm.config.generation import MAX_COUNT, GenerationConfig, SamplingConfig
 from rnnlm.config.loading import from_values, load, override, shorten
 from rnnlm.config.model import ModelConfig
+from rnnlm.config.retraining import GateConfig, RetrainingConfig
 from rnnlm.config.training import Budget, TrainingConfig, parse_budget
 
 __all__ = [
@@ -27,10 +28,12 @@ __all__ = [
     "Config",
     "CorpusConfig",
     "Experiment",
+    "GateConfig",
     "GenerationConfig",
     "ModelConfig",
     "Reader",
     "ReadingConfig",
+    "RetrainingConfig",
     "SamplingConfig",
     "SourceConfig",
     "SplitConfig",

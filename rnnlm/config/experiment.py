@@ -8,6 +8,7 @@ from rnnlm.config.base import Config
 from rnnlm.config.corpus import CorpusConfig, SplitConfig, TokenizerConfig
 from rnnlm.config.generation import GenerationConfig
 from rnnlm.config.model import ModelConfig
+from rnnlm.config.retraining import GateConfig, RetrainingConfig
 from rnnlm.config.training import TrainingConfig
 
 
@@ -28,6 +29,10 @@ class Experiment(Config):
     """How it learns."""
     generation: GenerationConfig = GenerationConfig()
     """The data set sampled at the end."""
+    gate: GateConfig = GateConfig()
+    """What a version must be to become the champion."""
+    retraining: RetrainingConfig = RetrainingConfig()
+    """How the corpus is trained on again."""
 
     @model_validator(mode="after")
     def _splits_leave_training_text(self) -> Self:

@@ -1,25 +1,35 @@
 """Scoring texts: once per token, with intervals, adaptively, and against the n-gram model."""
 
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
+from rnnlm.evaluation.comparison import Comparison, TextNats, compare
 from rnnlm.evaluation.held_out import (
+    NATS_FILE,
+    NGRAM_NATS_FILE,
     SCORES_FILE,
     TestScores,
     figures_beside,
+    score_corpus,
     score_test_split,
 )
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 
 __all__ = [
+    "NATS_FILE",
+    "NGRAM_NATS_FILE",
     "SCORES_FILE",
     "Cache",
+    "Comparison",
     "Dynamic",
     "Evaluation",
     "TestScores",
+    "TextNats",
     "bits_per_character_interval",
+    "compare",
     "evaluate",
     "evaluate_dynamically",
     "evaluate_with_cache",
     "figures_beside",
+    "score_corpus",
     "score_test_split",
 ]

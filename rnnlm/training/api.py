@@ -31,6 +31,8 @@ class TrainedModel(BaseModel):
         best_step: The step of the checkpoint.
         tokens: Tokens trained on, each epoch counted.
         validation_bits_per_character: The checkpoint's score on the validation split.
+        seconds: Spent training, in all processes that took part one after the other.
+        started_from: sha256 of the checkpoint whose weights it began with; None for none.
         precision: In how few bits it may generate, as the checkpoint says too; None where it
             generates in 32 alone.
     """
@@ -45,11 +47,17 @@ class TrainedModel(BaseModel):
     best_step: int
     tokens: int
     validation_bits_per_character: float
+    seconds: float = 0.0
+    started_from: str | None = None
     precision: PrecisionChoice | None = None
 
 
 def train(
-    tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnProgress = silent
+    tokens_uri: str,
+    experiment: Experiment,
+    out: Path,
+    on_progress: OnProgress = silent,
+    start: Path | None = None,
 ) -> TrainedModel:
     """Train a model on the shards in `tokens_uri`, or go on where an earlier call stopped.
 
@@ -59,13 +67,15 @@ def train(
         out: Folder for the checkpoints and the history. A position found there is continued.
         on_progress: Told after every step; `metrics` is set when a row of history is complete. An
             exception it raises saves the position and passes through.
+        start: A checkpoint of the same network and vocabulary whose weights to begin with, where
+            `out` holds no position; by default, random ones. Counting begins with none.
 
     Raises:
         ConfigError: The model cannot fit into memory, the batch is larger than the corpus, or the
             device is not there.
         DatasetError: There are no shards.
         CheckpointError: The position in `out` is torn, or of another model, vocabulary or way of
-            training.
+            training; or `start` is of another network or vocabulary.
         DivergenceError: The loss exploded, or rose and stayed up, again and again.
         StorageError: A checkpoint cannot be written.
     """
@@ -73,10 +83,10 @@ def train(
     if experiment.model.architecture == "ngram":
         position = count(tokens_uri, experiment, best, on_progress)
     elif experiment.training.processes > 1 and not is_launched():
-        launch(tokens_uri, experiment, out, on_progress)
+        launch(tokens_uri, experiment, out, on_progress, start)
         position = positions.read(out / LAST_FILE)
     else:
-        position = TrainingRun(tokens_uri, experiment, out, on_progress).loop()
+        position = TrainingRun(tokens_uri, experiment, out, on_progress, start).loop()
     exported = _export(best, out / EXPORT_FILE, tokens_uri)
     loaded = checkpoint.load(exported)
     return TrainedModel(
@@ -88,6 +98,8 @@ def train(
         best_step=position.best_step,
         tokens=position.tokens,
         validation_bits_per_character=position.best_bits_per_character,
+        seconds=position.seconds,
+        started_from=file_digest(start) if start else None,
         precision=PrecisionChoice.of(loaded.facts),
     )
 

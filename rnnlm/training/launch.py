@@ -3,7 +3,7 @@
 On several machines start the same by hand on each, with one shared folder (one command line):
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400
-        -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT
+        -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT [START]
 """
 
 import json
@@ -33,7 +33,13 @@ def is_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def launch(tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnProgress) -> None:
+def launch(
+    tokens_uri: str,
+    experiment: Experiment,
+    out: Path,
+    on_progress: OnProgress,
+    start: Path | None = None,
+) -> None:
     """Train in `training.processes` processes on this machine.
 
     Raises:
@@ -45,7 +51,7 @@ def launch(tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnPr
     threads = max(1, (os.cpu_count() or 1) // processes)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", "rnnlm.training.worker"]
-    command += [tokens_uri, str(described), str(out)]
+    command += [tokens_uri, str(described), str(out), *([str(start)] if start else [])]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -30,6 +30,7 @@ from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
 from rnnlm.training.divergence import DivergedError, is_good, watch_step, watch_validation
 from rnnlm.training.group import Group, join
+from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
 from rnnlm.training.memory import check_memory
 from rnnlm.training.objective import objective
@@ -51,15 +52,22 @@ LOOK_STEPS = {"cpu": 1, "cuda": 16}
 """Steps between two looks at the loss: a look makes a GPU wait."""
 RECOVERY_FACTOR = 0.5
 """What the learning rate is multiplied by after each divergence."""
+WARM_RATE = 0.25
+"""What the learning rate is multiplied by where a run begins with trained weights."""
 
 
 class TrainingRun:
     """One training run in memory; `loop` is the story, the rest its parts."""
 
     def __init__(
-        self, tokens_uri: str, experiment: Experiment, out: Path, on_progress: OnProgress
+        self,
+        tokens_uri: str,
+        experiment: Experiment,
+        out: Path,
+        on_progress: OnProgress,
+        start: Path | None = None,
     ) -> None:
-        """Build the model and take up the position in `out`, if there is one."""
+        """Build the model and take up the position in `out`; else the weights of `start`."""
         self.experiment, self.out, self.on_progress = experiment, out, on_progress
         self.config = experiment.training
         self.group: Group = join(self.config.device)
@@ -86,6 +94,8 @@ class TrainingRun:
             Position(),
         )
         self.history = History(out)
+        prefixes = growth_prefixes(self.tokenizer, validation, experiment.corpus.condition)
+        self.growth = Growth(out, self.tokenizer, prefixes)
         self.uniform_nats = math.log(max(3, self.tokenizer.vocab_size))
         self.validation_seconds = 0.0
         self.saved_at = self.sampled_at = time.monotonic()
@@ -93,8 +103,8 @@ class TrainingRun:
         self.gradient_norm = self.rate = self.train_nats = 0.0
         characters = max(1, int(self.train_split.characters.sum()))
         self.tokens_per_character = len(self.train_split.tokens) / characters
-        self.stop_requested = False
-        self._resume()
+        self.stop_requested, self.has_start = False, start is not None
+        self._resume(start)
         self.began = time.monotonic() - self.position.seconds
 
     def _check_batch(self) -> None:
@@ -113,13 +123,16 @@ class TrainingRun:
     def loop(self) -> Position:
         """Train until the budget is spent or validation gets no better; return where it ended."""
         with one_thread(self.model.wants_one_thread):
+            if self.has_start and not self.position.step:
+                self._validate()  # so that what comes of it is no worse than what it began with
             while not self._is_over():
                 try:
                     self._epoch()
                 except DivergedError as error:
                     self._recover(str(error))
-            if not self.position.best_step:  # diverged, and no time was left to go on
+            if not self.position.best_digest:  # diverged, and no time was left to go on
                 self._validate()
+            self._grow(is_over=True)
         self._save(LAST_FILE)
         if self.group.leads:
             (self.out / GOOD_FILE).unlink(missing_ok=True)
@@ -134,6 +147,7 @@ class TrainingRun:
             now = time.monotonic()
             told = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
             position.seconds, stop, save = self.group.agree(*told, device=self.device)
+            self._grow()  # before any save of this position, or a resumed run would do it later
             self._report(self._row(), bool(save))
             if stop:
                 self._save(LAST_FILE)
@@ -236,6 +250,7 @@ class TrainingRun:
             "tokens": position.tokens,
             "seconds": position.seconds,
             "train/nll_nats_per_token": self.train_nats,
+            "train/bits_per_character": self._bits(self.train_nats),
             "train/learning_rate": self.rate,
             "train/gradient_norm": self.gradient_norm,
             "train/tokens_per_second": position.tokens / max(position.seconds, 1e-9),
@@ -288,6 +303,14 @@ class TrainingRun:
             self._save(GOOD_FILE)
         return score.metrics("validation")
 
+    def _grow(self, is_over: bool = False) -> None:
+        """Let the model write, if it is time; the leader alone, and nothing else is touched."""
+        position, share = self.position, self._share()
+        is_due = not self.growth.has(position.step) if is_over else self.growth.is_due(share)
+        if self.group.leads and is_due and position.step:
+            with self.run.average.applied():
+                self.growth.write(self.model, share, position.step, position.tokens)
+
     def _report(self, row: dict[str, float], save: bool) -> None:
         if save or "validation/nll_nats_per_token" in row:
             self._save(LAST_FILE)
@@ -303,6 +326,10 @@ class TrainingRun:
             nll_nats = self.position.interval_nll_nats
             self.train_nats = nll_nats / self.position.interval_tokens
 
+    def _bits(self, nats: float) -> float:
+        """Return nats per token of the training split as bits per character."""
+        return nats * self.tokens_per_character / NATS_PER_BIT
+
     def _note(self) -> str:
         """Say in a few words how it goes: bits of characters and bytes, perplexity of words."""
         position = self.position
@@ -313,7 +340,7 @@ class TrainingRun:
             validation = f"{best:.1f}"
         else:
             best = position.best_bits_per_character
-            bits = self.train_nats * self.tokens_per_character / NATS_PER_BIT
+            bits = self._bits(self.train_nats)
             unit, train, validation = "bits/character", f"{bits:.3f}", f"{best:.3f}"
         said = f"{train}, validation {validation}" if math.isfinite(best) else train
         return f"{said} {unit}  {position.tokens / max(position.seconds, 1e-9):,.0f} tokens/s"
@@ -358,24 +385,36 @@ class TrainingRun:
         positions.restore(self.out / name, self.run)
         self.run.state = self.group.own(self.run.state)
         if self.group.leads:
-            self.history.cut(self.position.step)
+            self._cut(self.position.step)
 
-    def _resume(self) -> None:
-        """Take up the position in `out`, if there is one; else begin with a good one."""
+    def _resume(self, start: Path | None) -> None:
+        """Take up the position in `out`, if there is one; else begin with a good one.
+
+        Args:
+            start: Whose weights the run begins with; None for random ones.
+        """
         last, best = self.out / LAST_FILE, self.out / BEST_FILE
         if last.is_file():
             positions.check_same_run(last, self.experiment, self.tokenizer)
             position = positions.read(last)
             is_same = best.is_file() and file_digest(best) == position.best_digest
-            if is_same or not position.best_step or _is_later(best, position):
+            if is_same or not position.best_digest or _is_later(best, position):
                 self._load(LAST_FILE)
                 if not is_same:
                     self.position.best = NO_BEST
                 return
             self._tell(note=f"{BEST_FILE} is gone or was changed: from the beginning")
+        if start is not None:
+            positions.begin_from(start, self.model, self.tokenizer)
+            self.position.rate_factor = WARM_RATE
         if self.group.leads:
-            self.history.cut(0)
+            self._cut(0)
         self._save(GOOD_FILE)
+
+    def _cut(self, step: int) -> None:
+        """Drop what was written down after a step, which will be run again."""
+        self.history.cut(step)
+        self.growth.cut(step)
 
 
 def _is_later(best: Path, position: Position) -> bool:

@@ -18,7 +18,8 @@ from rnnlm.training.run import TrainingRun
 
 def main() -> None:
     """Train; the leader sends its progress and its errors to the process that started all."""
-    tokens_uri, described, out = sys.argv[1:]
+    tokens_uri, described, out, *starts = sys.argv[1:]
+    start = Path(starts[0]) if starts else None
     experiment = Experiment.model_validate_json(Path(described).read_text("utf-8"))
     run: TrainingRun | None = None
 
@@ -34,7 +35,7 @@ def main() -> None:
         tell("progress", asdict(progress))
 
     try:
-        run = TrainingRun(tokens_uri, experiment, Path(out), on_progress)
+        run = TrainingRun(tokens_uri, experiment, Path(out), on_progress, start)
         run.loop()
     except RnnlmError as error:
         if run is None or run.group.leads:

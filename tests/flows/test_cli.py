@@ -16,13 +16,13 @@ from mlflow.tracking import MlflowClient
 
 from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
 
-STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample"]
+STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate"]
 
 
 def processes() -> list[str]:
     """Return the command lines of the Prefect servers that are running."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if "flows.prefect_server" in line]
+    return [line for line in listed.stdout.splitlines() if "flows.servers.prefect_server" in line]
 
 
 def test_help_comes_in_half_a_second():

@@ -1,4 +1,4 @@
-"""The Prefect server of one command: `python -m flows.prefect_server SOCKET`.
+"""The Prefect server of one command: `python -m flows.servers.prefect_server SOCKET`.
 
 It listens on a socket that it inherits and ends when its standard input does, so that it cannot
 outlive the command that started it, however that ends.

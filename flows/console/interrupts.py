@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.console import ConsoleReporter
+    from flows.console.printing import ConsoleReporter
 
 SECOND_SIGNAL_AFTER = 2.0
 """Seconds of silence after which a signal ends the run at once."""
@@ -16,7 +16,7 @@ SECOND_SIGNAL_AFTER = 2.0
 @contextmanager
 def reporting() -> "Iterator[ConsoleReporter]":
     """Report to the console, and turn Ctrl-C and SIGTERM into an end at the next safe point."""
-    from flows.console import ConsoleReporter  # noqa: PLC0415
+    from flows.console.printing import ConsoleReporter  # noqa: PLC0415
     from flows.reporting import watching  # noqa: PLC0415
 
     reporter = ConsoleReporter()

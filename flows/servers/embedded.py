@@ -1,6 +1,6 @@
 """Prefect with nothing to start: settings, and a server that lives as long as the command.
 
-With `PREFECT_API_URL` set, that server is used and none is started. Call `embedded` before Prefect
+With `PREFECT_API_URL` set, that server is used and none is started. Call `serve` before Prefect
 and torch are imported; they read their settings once.
 """
 
@@ -51,7 +51,7 @@ def configure(home: Home) -> None:
 
 
 @contextlib.contextmanager
-def embedded(home: Home) -> Iterator["PrefectServer | None"]:
+def serve(home: Home) -> Iterator["PrefectServer | None"]:
     """Provide a Prefect API within this context: the configured one, or a server of our own.
 
     Returns at once; the server comes up while the caller imports what it needs. Call `wait` on it
@@ -84,7 +84,7 @@ class PrefectServer:
             listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.prefect_server", str(listener.fileno())],
+                [sys.executable, "-m", "flows.servers.prefect_server", str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -148,7 +148,7 @@ def _send_what_is_left() -> None:
 
 def _server_environment() -> dict[str, str]:
     services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE_SERVICES}
-    here = str(Path(__file__).parent.parent)
+    here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,

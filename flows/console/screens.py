@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows import console
-from flows.steps import PlannedStep
+from flows.console import printing
+from flows.planning import PlannedStep
 from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
@@ -21,13 +21,13 @@ FORMS = {
 def show_advice(advice: Advice) -> None:
     """Print the choices made for a text, each with its reason."""
     for choice in advice.choices:
-        console.err.print(f"  {choice.setting:<10} {choice.value:<18} {choice.reason}")
-    console.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
+        printing.err.print(f"  {choice.setting:<10} {choice.value:<18} {choice.reason}")
+    printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
 def show_plan(planned: Sequence[PlannedStep]) -> None:
     """Print which steps would run, which are cached, and why."""
-    console.table(
+    printing.table(
         ["step", "would", "because"],
         [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],
     )
@@ -38,7 +38,7 @@ def show_result(result: dict[str, Any]) -> None:
     generated, test = result["generated"], result["test"]
     alias = f" @{result['alias']}" if result["alias"] else ""
     show_texts(generated["form"], generated["examples"])
-    console.facts(
+    printing.facts(
         [
             ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
             (
@@ -53,8 +53,8 @@ def show_result(result: dict[str, Any]) -> None:
                 f"perplexity {test['ngram_perplexity']:.2f} on the same text",
             ),
             *texts_facts(generated),
-            ("more", f"{console.program()} generate {result['model']} --count 10000"),
-            ("review", f"{console.program()} ui   (curves, samples, versions in MLflow)"),
+            ("more", f"{printing.program()} generate {result['model']} --count 10000"),
+            ("review", f"{printing.program()} ui   (curves, samples, versions in MLflow)"),
         ]
     )
 
@@ -67,7 +67,7 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
             return "here"
         return "to install" if row["package"] else "to fetch"
 
-    console.table(
+    printing.table(
         ["corpus", "files", "MB", "status", "what"],
         [
             [
@@ -81,13 +81,13 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         right=[1, 2],
     )
-    console.out.print("\n  one of these: rnnlm train configs/NAME.toml", style="dim")
-    console.out.print("  your own text: rnnlm train FILE", style="dim")
+    printing.out.print("\n  one of these: rnnlm train configs/NAME.toml", style="dim")
+    printing.out.print("  your own text: rnnlm train FILE", style="dim")
 
 
 def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
     """Print what a corpus is like, and some of its documents as the model sees them."""
-    console.table(
+    printing.table(
         ["split", "documents", "characters", "tokens", "unknown"],
         [
             [
@@ -103,12 +103,12 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
     )
     shortest, quarter, median, three_quarters, longest = report.length_quantiles
     frequent = ", ".join(f"{shown(t)} {s:.1%}" for t, s in [*tokens.most_frequent.items()][:8])
-    console.out.print()
-    console.facts(
+    printing.out.print()
+    printing.facts(
         [
             (
                 "lengths",
-                f"{shortest:,} {console.sparkline(report.length_counts)} {longest:,} characters, "
+                f"{shortest:,} {printing.sparkline(report.length_counts)} {longest:,} characters, "
                 f"half of them {quarter:,} to {three_quarters:,}, median {median:,}",
             ),
             (
@@ -123,8 +123,8 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
             ("report", report.path),
         ]
     )
-    console.out.print(f"\n  {len(report.samples)} documents as the model sees them", style="dim")
-    console.samples(report.samples, at_most=len(report.samples))
+    printing.out.print(f"\n  {len(report.samples)} documents as the model sees them", style="dim")
+    printing.samples(report.samples, at_most=len(report.samples))
 
 
 def shown(token: str) -> str:
@@ -144,12 +144,12 @@ def _files(encodings: Mapping[str, int]) -> str:
 
 def show_texts(form: str, examples: Sequence[str]) -> None:
     """Print generated texts, colours as swatches."""
-    console.out.print()
+    printing.out.print()
     if form == "color":
-        console.swatches(examples)
+        printing.swatches(examples)
     else:
-        console.samples(examples)
-    console.out.print()
+        printing.samples(examples)
+    printing.out.print()
 
 
 def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,61 @@
+"""The command that keeps the disk flat."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.options import Json
+from flows.console.endings import print_json
+from flows.console.interrupts import reporting
+
+
+def housekeeping(
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; else only list.")] = False,
+    keep_days: Annotated[float, typer.Option(help="Nothing younger goes.")] = 30.0,
+    keep_versions: Annotated[
+        int, typer.Option(help="Newest versions of each model that stay, aliases or not.")
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """List what nothing needs any more and, with --apply, remove it."""
+    from flows import home  # noqa: PLC0415
+    from flows.keeping.rules import Rules  # noqa: PLC0415
+    from flows.servers import embedded  # noqa: PLC0415
+
+    Rules(keep_days, keep_versions, time.time())  # refused before a server starts
+    with embedded.serve(home.current()) as server, reporting() as reporter:
+        from flows.housekeeping import housekeeping as flow  # noqa: PLC0415
+
+        if server:
+            server.wait()
+        result = flow(apply, keep_days, keep_versions)
+        reporter.close()
+    if as_json:
+        print_json(result)
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    from flows.console import printing  # noqa: PLC0415
+    from flows.housekeeping import readable, sentence  # noqa: PLC0415
+
+    if result["leftovers"]:
+        printing.table(
+            ["kind", "what", "size", "days", "why"],
+            [
+                [row["kind"], row["what"], readable(row["bytes"]), f"{row['days']:.1f}", row["why"]]
+                for row in result["leftovers"]
+            ],
+            right=[2, 3],
+        )
+        printing.out.print()
+    if result["left_out"]:
+        printing.out.print(f"  … and {result['left_out']:,} more")
+    for note in result["notes"]:
+        printing.out.print(f"  {note}", soft_wrap=True)
+    if result["in_use"]:
+        names = ", ".join(result["in_use"])
+        printing.out.print(f"  in use, left alone: {names}", soft_wrap=True)
+    printing.out.print(f"  {sentence(result)}", soft_wrap=True)

@@ -1,0 +1,143 @@
+"""Commands about registered models: their scores, their versions, who is champion."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.options import Json, ModelName, ModelReference
+from flows.console.endings import print_json
+from flows.console.interrupts import reporting
+
+if TYPE_CHECKING:
+    from flows.registry import Version
+
+Why = Annotated[str | None, typer.Option(help="For the journal.")]
+
+
+def evaluate(
+    model: ModelReference,
+    text: Annotated[Path | None, typer.Option(help="Score this file instead.")] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Let it learn from what it has read.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, help="How fast it learns, with --dynamic.")
+    ] = None,
+    decay: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="How fast it forgets, with --dynamic.")
+    ] = None,
+    cache: Annotated[
+        int, typer.Option(min=0, metavar="STEPS", help="Let it remember so many past steps.")
+    ] = 0,
+    weight: Annotated[
+        float | None, typer.Option(min=0.0, max=0.99, help="The memory's share, with --cache.")
+    ] = None,
+    flatness: Annotated[
+        float | None, typer.Option(min=0.0, help="What likenesses are multiplied by, with --cache.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on its test split, or on any text."""
+    from flows import home, registry, scoring  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+
+    adaptation = scoring.choose_adaptation(dynamic, rate, decay, cache, weight, flatness)
+    here = home.current()
+    version = registry.resolve(here, model)
+    with reporting() as reporter:
+        reporter.started("evaluate")
+        scored = scoring.score(
+            here,
+            version,
+            text,
+            adaptation,
+            lambda progress: reporter.progressed("evaluate", progress),
+        )
+        reporter.close()
+    if as_json:
+        print_json(scoring.as_values(scored, version, text))
+    else:
+        printing.facts(scoring.show(scored, version))
+
+
+def models(as_json: Json = False) -> None:
+    """List the registered models and their versions."""
+    from flows import home, registry  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+
+    found = registry.versions(home.current())
+    if as_json:
+        print_json({"models": [version.model_dump() for version in found]})
+        return
+    if not found:
+        printing.out.print(f"  no models yet; `{printing.program()} train FILE` makes one")
+        return
+    printing.table(
+        ["model", "version", "alias", "test bits/character", "corpus", "why"],
+        [
+            [
+                v.name,
+                v.version,
+                v.alias or "",
+                f"{v.test_bits_per_character:.3f}",
+                v.corpus_digest[:8],
+                v.reason,
+            ]
+            for v in found
+        ],
+        right=[1, 3],
+    )
+
+
+def promote(
+    model: ModelName,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version's number.")],
+    why: Why = None,
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion, whatever the gate said."""
+    from flows import home, registry  # noqa: PLC0415
+
+    here, said = home.current(), why or "promoted by hand"
+    _show_move(registry.promote(here, model, version, said), as_json)
+
+
+def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
+    """Make the champion before this one champion again."""
+    from flows import home, registry  # noqa: PLC0415
+
+    here, said = home.current(), why or "rolled back by hand"
+    _show_move(registry.rollback(here, model, said), as_json)
+
+
+def history(model: ModelName, as_json: Json = False) -> None:
+    """Show who was champion when, and why."""
+    from flows import home, registry  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+
+    moves = registry.history(home.current(), model)
+    if as_json:
+        print_json({"model": model, "moves": [move.model_dump() for move in moves]})
+        return
+    printing.table(
+        ["when (UTC)", "champion", "why", "who"],
+        [
+            [
+                move.when.replace("T", " ")[:19],
+                f"{move.before or '–'} → {move.after}",
+                move.why,
+                move.who,
+            ]
+            for move in moves
+        ],
+    )
+
+
+def _show_move(version: "Version", as_json: bool) -> None:
+    if as_json:
+        print_json(version.model_dump())
+        return
+    from flows.console import printing  # noqa: PLC0415
+
+    printing.facts([("champion", f"{version.name}/{version.version}")])

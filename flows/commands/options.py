@@ -1,0 +1,60 @@
+"""Options that several commands share, and what they mean."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rnnlm.autoconfig import Advice
+    from rnnlm.config import Experiment
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that read and tokenize; default: by the size.")
+]
+ModelReference = Annotated[
+    str, typer.Argument(metavar="MODEL", help="name, name@alias or name/version.")
+]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
+
+
+def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
+    """Return the experiment that a config file says, or that a text suggests.
+
+    A text that cannot be read is refused here, before anything starts.
+    """
+    from flows import home  # noqa: PLC0415
+    from rnnlm import config  # noqa: PLC0415
+    from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
+
+    path, cache = Path(source), home.current().sources
+    shipped = Path("configs") / f"{source}.toml"
+    if source in catalog() and not path.exists() and shipped.is_file():
+        path = shipped
+    if path.suffix == ".toml":
+        from rnnlm.corpora.preview import look  # noqa: PLC0415
+
+        experiment = config.load(path, settings)
+        if experiment.corpus.source not in catalog():
+            look(experiment.corpus, cache)
+        return None, experiment
+    from rnnlm.autoconfig import advise  # noqa: PLC0415
+
+    advice = advise(source, cache, settings)
+    return advice, advice.experiment
+
+
+def set_workers(workers: int | None, scheduler: str | None = None) -> None:
+    """Hand the number of processes to the tasks, which take it from the environment."""
+    import os  # noqa: PLC0415
+
+    from flows.execution import SCHEDULER, WORKERS  # noqa: PLC0415
+
+    if workers is not None:
+        os.environ[WORKERS] = str(workers)
+    if scheduler is not None:
+        os.environ[SCHEDULER] = scheduler

@@ -1,0 +1,78 @@
+"""Commands that serve pages and run what is scheduled."""
+
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.options import Json
+from flows.console.endings import print_json
+
+if TYPE_CHECKING:
+    from flows.servers.standing import Standing
+
+
+def ui(as_json: Json = False) -> None:
+    """Open the MLflow and Prefect pages; Ctrl-C closes them."""
+    from flows import home  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+    from flows.servers import pages, processes  # noqa: PLC0415
+
+    with processes.ending_on_signals(), pages.serve(home.current()) as addresses:
+        if as_json:
+            print_json(addresses)
+        else:
+            printing.facts([*addresses.items()])
+            printing.out.print("\n  Ctrl-C closes the pages", style="dim")
+        signal.pause()
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    prefect_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
+    ] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 5000, or a free one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Serve Prefect and MLflow and run what prefect.yaml schedules; Ctrl-C ends it all."""
+    from flows import home  # noqa: PLC0415
+    from flows.console.printing import err  # noqa: PLC0415
+    from flows.servers import processes  # noqa: PLC0415
+
+    here = home.current()
+    here.prefect.mkdir(parents=True, exist_ok=True)  # or Prefect warns when it is imported
+    from flows.servers import standing  # noqa: PLC0415
+
+    with (
+        processes.ending_on_signals(),
+        standing.serve(here, host, prefect_port, mlflow_port) as served,
+    ):
+        _show(served, as_json)
+        served.supervise(lambda line: err.print(f"  {line}"))
+
+
+def _show(served: "Standing", as_json: bool) -> None:
+    from flows.console import printing  # noqa: PLC0415
+    from flows.servers.standing import due  # noqa: PLC0415
+
+    rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
+    if as_json:
+        shown = [{"name": name, "schedule": words, "next": at} for name, words, at in rows]
+        addresses = {name.lower(): address for name, address in served.addresses.items()}
+        print_json({**addresses, "logs": str(served.logs), "deployments": shown})
+        return
+    pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
+    printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
+    if rows:
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        printing.out.print()
+        for name, words, at in rows:
+            line = f"  {name:<{widths[0]}}   {words:<{widths[1]}}   {at}"
+            printing.out.print(line.rstrip(), soft_wrap=True)
+    printing.out.print("\n  other commands use these servers once you have said", style="dim")
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        printing.out.print(f"  export {name}={served.addresses[name]}", soft_wrap=True)
+    printing.out.print("\n  Ctrl-C ends it all", style="dim")

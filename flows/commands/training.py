@@ -1,0 +1,61 @@
+"""Commands that train."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
+from flows.console.endings import print_json
+from flows.console.interrupts import reporting
+
+if TYPE_CHECKING:
+    from rnnlm.config import Experiment
+
+
+def train(
+    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml file, or a text.")],
+    settings: Settings = None,
+    workers: Workers = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run; run nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run every step anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a configured corpus or on any text, register it, and show samples."""
+    from flows import home  # noqa: PLC0415
+    from flows.console import screens  # noqa: PLC0415
+    from flows.servers import embedded  # noqa: PLC0415
+
+    here = home.current()
+    set_workers(workers)
+    advice, experiment = read_experiment(source, tuple(settings or ()))
+    if advice:
+        screens.show_advice(advice)
+    if plan:
+        _plan(experiment, force, as_json)
+        return
+    with embedded.serve(here) as server, reporting() as reporter:
+        from flows.retrain import retrain  # noqa: PLC0415
+
+        if server:
+            server.wait()
+        result: Any = retrain(experiment, force=force)
+        reporter.close()
+    if as_json:
+        print_json(result)
+    else:
+        screens.show_result(result)
+
+
+def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:
+    from flows import home, planning, steps  # noqa: PLC0415
+    from flows.console import screens  # noqa: PLC0415
+
+    here = home.current()
+
+    with steps.forced(force):
+        planned = planning.plan(here, experiment)
+    if as_json:
+        rows = [{"step": s.name, "cached": s.cached, "reason": s.reason} for s in planned]
+        print_json({"model": experiment.name, "plan": rows})
+    else:
+        screens.show_plan(planned)

@@ -1,0 +1,1 @@
+"""What people see: lines, tables, swatches and bars; how a command ends."""

@@ -1,0 +1,89 @@
+"""Free space within SQLite files: given back to the disk while nobody else is at them."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.home import Home
+from flows.keeping.rules import Leftover
+
+FEWEST_FREE_BYTES = 1_000_000
+FEWEST_FREE_SHARE = 0.2
+"""Of a file, below which compacting it is not worth the writing."""
+PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A database file, before and after.
+
+    Attributes:
+        path: The file.
+        before: Bytes.
+        after: Bytes; as before where it was left alone.
+        note: Why it was left alone; empty where it was not.
+    """
+
+    path: Path
+    before: int
+    after: int
+    note: str = ""
+
+
+def slack(home: Home) -> Iterator[Leftover]:
+    """Yield the databases of the home in which much is free."""
+    for path in _databases(home):
+        free = _free_bytes(path)
+        size = path.stat().st_size
+        if free >= FEWEST_FREE_BYTES and free >= FEWEST_FREE_SHARE * size:
+            what = str(path.relative_to(home.root))
+            why = f"{free / size:.0%} of it is free space"
+            yield Leftover("database", "", what, free, 0.0, why, path)
+
+
+def compact(home: Home, path: Path) -> Compacted:
+    """Write a database anew without its free space, unless somebody is at it.
+
+    While it runs, no server of a command starts and nobody makes tables.
+    """
+    before = _size(path)
+    if shutil.disk_usage(path.parent).free < 2 * before:
+        return Compacted(path, before, before, "the disk is too full to write it anew")
+    lock = home.prefect / ".starting.lock" if path.parent == home.prefect else None
+    try:
+        with FileLock(lock or home.mlruns / ".mlflow.lock", timeout=0):
+            connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
+            with contextlib.closing(connection):
+                connection.execute("vacuum")
+                connection.execute("pragma wal_checkpoint(truncate)")
+    except (Timeout, sqlite3.OperationalError) as error:
+        why = "somebody is at it" if isinstance(error, Timeout) else str(error)
+        return Compacted(path, before, _size(path), why)
+    return Compacted(path, before, _size(path))
+
+
+def _databases(home: Home) -> list[Path]:
+    paths = [home.prefect / "prefect.db", home.mlruns / "mlflow.db"]
+    return [path for path in paths if path.is_file()]
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as c:
+            (pages,) = c.execute("pragma freelist_count").fetchone()
+            (size,) = c.execute("pragma page_size").fetchone()
+    except sqlite3.OperationalError:
+        return 0
+    return int(pages * size)
+
+
+def _size(path: Path) -> int:
+    log = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (log.stat().st_size if log.is_file() else 0)

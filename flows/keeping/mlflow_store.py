@@ -1,0 +1,172 @@
+"""What MLflow holds, as housekeeping sees it, and the store's own ways of removing for good."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mlflow.entities import LoggedModel, Run, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+
+from flows import registry
+from flows.home import Home
+from flows.registry import Version
+from flows.tracking import connect
+
+MARK_TAG = "rnnlm.housekeeping"
+"""On what housekeeping has begun to remove, so that a run that was killed is gone on with."""
+_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version with what of it only the store knows.
+
+    Attributes:
+        version: As the registry reads it.
+        aliases: All of them, also those that people have made.
+        model_id: Of the packaged model; empty if the version names none.
+        created: In seconds since 1970.
+    """
+
+    version: Version
+    aliases: tuple[str, ...]
+    model_id: str
+    created: float
+
+
+class Store:
+    """A home's MLflow store."""
+
+    def __init__(self, home: Home) -> None:
+        """Connect."""
+        self.home = home
+        self.client: MlflowClient = connect(home)
+        self._backend: Any = self.client._tracking_client.store
+        self.database = (home.mlruns / "mlflow.db").resolve()
+        self.is_here = home.tracking_uri == f"sqlite:///{self.database}"
+        self.removes_for_good = hasattr(self._backend, "_hard_delete_run")
+
+    def versions(self) -> list[Registered]:
+        """Return all versions, newest first within a model."""
+        found = []
+        aliases = {m.name: m.aliases for m in _pages(self.client.search_registered_models)}
+        raw = {(v.name, int(v.version)): v for v in _pages(self.client.search_model_versions)}
+        for version in registry.versions(self.home):
+            held = aliases.get(version.name, {})
+            row = raw.get((version.name, version.version))
+            if row is None:  # registered between the two questions
+                continue
+            model = _MODEL_ID.search(row.source or "")
+            found.append(
+                Registered(
+                    version=version,
+                    aliases=tuple(a for a, n in held.items() if int(n) == version.version),
+                    model_id=model.group() if model else "",
+                    created=row.creation_timestamp / 1000,
+                )
+            )
+        return found
+
+    def experiments(self) -> dict[str, str]:
+        """Return the names of experiments by their ids."""
+        found = _pages(self.client.search_experiments, view_type=ViewType.ACTIVE_ONLY)
+        return {e.experiment_id: e.name for e in found}
+
+    def runs(self, experiment_ids: list[str], view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+        """Return all runs of some experiments."""
+        if not experiment_ids:
+            return []
+        asked = {"experiment_ids": experiment_ids, "run_view_type": view, "max_results": _PAGE}
+        return [*_pages(self.client.search_runs, **asked)]
+
+    def models(self, experiment_ids: list[str]) -> list[LoggedModel]:
+        """Return all packaged models of some experiments, and those half removed."""
+        if not experiment_ids:
+            return []
+        found = [*_pages(self.client.search_logged_models, experiment_ids=experiment_ids)]
+        if self.removes_for_good:
+            deleted = self._backend._get_deleted_logged_models()
+            half = [self._backend.get_logged_model(m, allow_deleted=True) for m in deleted]
+            found += [m for m in half if MARK_TAG in m.tags and m.experiment_id in experiment_ids]
+        return found
+
+    def last_word(self, run: Run) -> float:
+        """Return when something was last logged to a run, in seconds since 1970."""
+        points = self.client.get_metric_history(run.info.run_id, "train/tokens")
+        return float(max([run.info.start_time, *(point.timestamp for point in points)]) / 1000)
+
+    def folder_of(self, uri: str) -> Path | None:
+        """Return the folder of artifacts that are ours to remove; None if there is none here.
+
+        Behind a server they are the server's. The database of a home that was copied names the
+        folders of the one it was copied from: those are not this home's.
+        """
+        parts = urlsplit(uri)
+        if parts.scheme not in ("", "file") or not self.removes_for_good:
+            return None
+        path = Path(unquote(parts.path))
+        if self.is_here and not path.is_relative_to(self.home.mlruns.resolve()):
+            return None
+        return path if path.is_dir() else None
+
+    def remove_version(self, name: str, version: int) -> bool:
+        """Delete a version unless an alias names it at this moment; return whether it went."""
+        held = self.client.get_registered_model(name).aliases.values()
+        if str(version) in map(str, held):
+            return False
+        self.client.delete_model_version(name, str(version))
+        return True
+
+    def remove_model(self, model_id: str) -> None:
+        """Delete a packaged model, its files first, for good where the store can.
+
+        Like `mlflow gc` with its id alone, which would also remove every experiment and model
+        that people have put into the trash.
+        """
+        uri = self._model(model_id).artifact_location
+        if MARK_TAG not in self._model(model_id).tags:
+            self.client.set_logged_model_tags(model_id, {MARK_TAG: "removed"})
+            self.client.delete_logged_model(model_id)
+        if self.removes_for_good:
+            self._remove_files(uri)
+            self._backend._hard_delete_logged_model(model_id)
+
+    def remove_run(self, run_id: str) -> None:
+        """Delete a run, its files first, for good where the store can."""
+        run = self.client.get_run(run_id)
+        if run.info.lifecycle_stage == "active":
+            self.client.set_tag(run_id, MARK_TAG, "removed")
+            self.client.delete_run(run_id)
+        if self.removes_for_good:
+            self._remove_files(run.info.artifact_uri)
+            self._backend._hard_delete_run(run_id)
+
+    def _model(self, model_id: str) -> LoggedModel:
+        if self.removes_for_good:
+            return self._backend.get_logged_model(model_id, allow_deleted=True)
+        return self.client.get_logged_model(model_id)
+
+    def _remove_files(self, uri: str) -> None:
+        is_elsewhere = urlsplit(uri).scheme not in ("", "file")
+        folder = self.folder_of(uri)
+        if folder is None and not is_elsewhere:
+            return
+        get_artifact_repository(uri).delete_artifacts()
+        if folder is not None and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()  # of the run or model, which held `artifacts` alone
+
+
+def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """Yield everything that a search of MLflow's finds, page by page."""
+    token = None
+    while True:
+        page = search(**asked, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

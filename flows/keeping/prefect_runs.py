@@ -1,0 +1,139 @@
+"""Flow runs in Prefect's database: those that died without a word, those that ended long ago."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import filters, sorting
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventOccurredFilter
+from prefect.states import Crashed
+
+from flows.keeping.rules import SILENT_SECONDS, Leftover, Rules
+
+FLOWS = ("retrain", "inspect", "generate", "sweep", "housekeeping")
+"""The flows of this project: a server that others share holds flow runs that are not ours."""
+_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+_PAGE = 200
+_LOGS_SECONDS = 10.0
+
+
+class FlowRuns:
+    """The flow runs of this project."""
+
+    def __init__(self, client: SyncPrefectClient, rules: Rules, own: UUID | None) -> None:
+        """Read those under way.
+
+        Args:
+            client: Of the server.
+            rules: What to keep.
+            own: The run that asks, which stays as it is.
+        """
+        self._client, self._rules, self._own = client, rules, own
+        self._names = {flow.id: flow.name for flow in client.read_flows(flow_filter=_ours())}
+        heard = [(run, self._last_word(run)) for run in self._read(_UNDER_WAY) if run.id != own]
+        self._alive = [run for run, word in heard if rules.now - word <= SILENT_SECONDS]
+        self._silent = [(run, word) for run, word in heard if run not in self._alive]
+
+    def busy_names(self) -> set[str]:
+        """Return the models that flow runs under way work on, as far as their names say."""
+        return {run.name.split(" · ")[0].split("@")[0].split("/")[0] for run in self._alive}
+
+    def leftovers(self, busy: set[str]) -> Iterator[Leftover]:
+        """Yield runs that died and runs that ended long ago.
+
+        Args:
+            busy: Names of models whose steps are locked: a run of theirs lives, however silent.
+        """
+        for run, word in self._silent:
+            if run.name not in busy:
+                state, days = run.state_name or "under way", self._rules.days(word)
+                why = f"{state}, but without a sign of life: set to Crashed"
+                yield Leftover("stale flow run", self._name(run), str(run.id), 0, days, why)
+        for run in self._read(_ENDED):
+            ended = (run.end_time or run.created or datetime.now(UTC)).timestamp()
+            if self._rules.is_old(ended) and run.id != self._own:
+                why = f"{run.state_name}, {run.name}"
+                days = self._rules.days(ended)
+                yield Leftover("flow run", self._name(run), str(run.id), 0, days, why)
+
+    def crash(self, run_id: str) -> bool:
+        """Set a run to Crashed unless it has spoken since; return whether it was done."""
+        run = self._client.read_flow_run(UUID(run_id))
+        heard = next(word for silent, word in self._silent if silent.id == run.id)
+        is_under_way = run.state is not None and run.state.type in _UNDER_WAY
+        if not is_under_way or self._last_word(run) > heard:
+            return False
+        message = "no sign of life for an hour: its process is gone; the next run goes on from here"
+        self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        return True
+
+    def delete(self, run_id: str) -> bool:
+        """Delete a run with its artifacts, then its logs."""
+        chosen = UUID(run_id)
+        of_run = filters.ArtifactFilterFlowRunId(any_=[chosen])
+        while found := self._client.read_artifacts(
+            artifact_filter=filters.ArtifactFilter(flow_run_id=of_run), limit=_PAGE
+        ):
+            for artifact in found:
+                self._client.delete_artifact(artifact.id)
+        self._client.delete_flow_run(chosen)
+        return True
+
+    def wait_for_logs(self, run_ids: list[str]) -> None:
+        """Return when the server has deleted the logs of deleted runs, which it does afterwards."""
+        deadline = time.monotonic() + _LOGS_SECONDS
+        for start in range(0, len(run_ids), _PAGE):
+            ids = [UUID(run_id) for run_id in run_ids[start : start + _PAGE]]
+            of_runs = filters.LogFilter(flow_run_id=filters.LogFilterFlowRunId(any_=ids))
+            while self._client.read_logs(of_runs, limit=1) and time.monotonic() < deadline:
+                time.sleep(0.1)
+
+    def _read(self, states: list[StateType]) -> list[FlowRun]:
+        kind = filters.FlowRunFilterStateType(any_=states)
+        chosen = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=kind))
+        found: list[FlowRun] = []
+        while True:
+            page = self._client.read_flow_runs(
+                flow_filter=_ours(),
+                flow_run_filter=chosen,
+                sort=sorting.FlowRunSort.START_TIME_ASC,
+                limit=_PAGE,
+                offset=len(found),
+            )
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    def _last_word(self, run: FlowRun) -> float:
+        """Return when a run was last heard of: state, tasks, artifacts, log lines, events."""
+        times: list[Any] = [run.updated, run.created, run.state and run.state.timestamp]
+        chosen = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run.id]))
+        for task in self._client.read_task_runs(flow_run_filter=chosen, limit=_PAGE):
+            times += [task.updated, task.state and task.state.timestamp]
+        of_run = filters.ArtifactFilterFlowRunId(any_=[run.id])
+        for artifact in self._client.read_artifacts(
+            artifact_filter=filters.ArtifactFilter(flow_run_id=of_run), limit=_PAGE
+        ):
+            times.append(artifact.updated)
+        lines = filters.LogFilter(flow_run_id=filters.LogFilterFlowRunId(any_=[run.id]))
+        newest = self._client.read_logs(lines, limit=1, sort=sorting.LogSort.TIMESTAMP_DESC)
+        times += [line.timestamp for line in newest]
+        since = datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
+        about = EventFilter(
+            any_resource=[EventAnyResourceFilter(id=[f"prefect.flow-run.{run.id}"])],
+            occurred=EventOccurredFilter(since=since),
+        )
+        times += [event.occurred for event in self._client.read_events(about, limit=1).events]
+        return float(max(when.timestamp() for when in times if when))
+
+    def _name(self, run: FlowRun) -> str:
+        return self._names.get(run.flow_id, "")
+
+
+def _ours() -> filters.FlowFilter:
+    return filters.FlowFilter(name=filters.FlowFilterName(any_=[*FLOWS]))

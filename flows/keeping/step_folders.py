@@ -1,0 +1,173 @@
+"""The folders of steps as they lie on disk: `data/KIND/NAME/KEY`, their records and their locks."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.home import Home
+from flows.keeping.rules import BUSY_SECONDS
+from flows.steps import RECORD_FILE
+from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.training.run import LAST_FILE
+
+NOT_STEPS = frozenset({"sources", "prefect", "logs"})
+KEY = re.compile(r"[0-9a-f]{16}")
+_LOCK = re.compile(r"\.([0-9a-f]{16})\.lock")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class StepFolder:
+    """A step's folder.
+
+    Attributes:
+        kind: corpora, tokens, models, …
+        name: The model's.
+        key: The step's.
+        path: The folder.
+        step: The verb that the record says; empty without a record.
+        digest: Of its result; empty without one.
+        inputs: Digests among its ingredients: of other steps' results, of files.
+        used: When it was last written or asked for, in seconds since 1970.
+    """
+
+    kind: str
+    name: str
+    key: str
+    path: Path
+    step: str
+    digest: str
+    inputs: frozenset[str]
+    used: float
+
+    @property
+    def lock(self) -> Path:
+        """Where those who work on it lock."""
+        return lock_of(self.path)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Say which step it is, wherever the home lies."""
+        return self.kind, self.name, self.key
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock of a step's folder."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def read(home: Home) -> list[StepFolder]:
+    """Return all folders of steps. What people made, or what nobody knows, is not among them."""
+    found = []
+    for names in name_folders(home):
+        for path in sorted(names.iterdir()):
+            if KEY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                record = _record(path / RECORD_FILE)
+                if record is not None or _is_unfinished(path):
+                    found.append(_folder(path, record or {}))
+    return found
+
+
+def name_folders(home: Home) -> Iterator[Path]:
+    """Yield the folders `data/KIND/NAME`."""
+    for kind in sorted(home.data.glob("*/")):
+        if kind.name not in NOT_STEPS and not kind.is_symlink():
+            yield from (path for path in sorted(kind.glob("*/")) if not path.is_symlink())
+
+
+def locks(folder: Path) -> list[Path]:
+    """Return the lock files of the steps of a folder `data/KIND/NAME`."""
+    return [path for path in sorted(folder.iterdir()) if _LOCK.fullmatch(path.name)]
+
+
+def is_held(lock: Path) -> bool:
+    """Return whether a process holds a lock file. The file is left as it is."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def busy_names(home: Home, now: float) -> set[str]:
+    """Return the names that somebody works on: a step is locked, or was written just now.
+
+    A running chain reads the folders of earlier steps without a lock; so a name stays as a whole.
+    """
+    busy = set()
+    for folder in name_folders(home):
+        if is_busy(folder, now):
+            busy.add(folder.name)
+    return busy
+
+
+def is_busy(folder: Path, now: float) -> bool:
+    """Return whether somebody works on a step of a folder `data/KIND/NAME`."""
+    for path in locks(folder):
+        key = path.name[1:-5]
+        signs = (path, folder / key / RECORD_FILE, folder / key / LAST_FILE)
+        if is_held(path) or now - max(map(_modified, signs)) < BUSY_SECONDS:
+            return True
+    return False
+
+
+def digests_of(value: Any) -> Iterator[str]:
+    """Yield the sha256 digests among nested values."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from digests_of([*value.values()])
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        for one in value:
+            yield from digests_of(one)
+
+
+def newest_change(folder: Path) -> float:
+    """Return when a folder or anything in it was last changed."""
+    return max(map(_modified, [folder, *folder.rglob("*")]))
+
+
+def _folder(path: Path, record: Mapping[str, Any]) -> StepFolder:
+    result = record.get("result") or {}
+    written = _modified(path / RECORD_FILE) if record else newest_change(path)
+    return StepFolder(
+        kind=path.parent.parent.name,
+        name=path.parent.name,
+        key=path.name,
+        path=path,
+        step=str(record.get("step", "")),
+        digest=str(result.get("digest", "")),
+        inputs=frozenset(digests_of(record.get("ingredients", {}))),
+        used=max(written, _modified(lock_of(path)), _modified(path / LAST_FILE)),
+    )
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Tell a step that was cut off, which has a lock, from a folder that a person named so."""
+    return lock_of(path).is_file() and not (path / MANIFEST_FILE).is_file()
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _modified(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0

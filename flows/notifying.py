@@ -1,0 +1,77 @@
+"""Telling people: a failed run, a new champion, a champion that fresh text has left behind.
+
+Addresses are secrets and stand in no file: `RNNLM_NOTIFY`, or Prefect's secret block
+`rnnlm-notify`, holds one or several of Apprise's addresses, separated by spaces, such as
+`jsons://example.org/hook` for a webhook, or `slack://…`. What is told is `retraining.notify`.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from rnnlm.config import Experiment, RetrainingConfig, load
+from rnnlm.config.retraining import Event
+from rnnlm.errors import RnnlmError
+
+ADDRESSES = "RNNLM_NOTIFY"
+SECRET = "rnnlm-notify"  # noqa: S105 - the name of a secret
+
+
+def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
+    """Tell everybody who asked for it; return whether all of it arrived.
+
+    What cannot be delivered is a line in the log and no error: a run does not fail for it.
+    """
+    addresses = _addresses() if event in config.notify else []
+    if not addresses:
+        return False
+    from apprise import Apprise  # noqa: PLC0415 - takes a while
+
+    teller = Apprise()
+    known = all(teller.add(address) for address in addresses)
+    arrived = bool(teller.notify(body=body, title=title)) and known
+    if not arrived:
+        logging.getLogger(__name__).warning(
+            "not every address in %s could be told: %s", ADDRESSES, title
+        )
+    return arrived
+
+
+def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
+    """Tell of a flow run that failed or crashed; nobody needs telling of one that he watches."""
+    parameters = flow_run.parameters
+    if parameters.get("trigger", "schedule") == "manual":
+        return
+    config = _config(parameters.get("config"))
+    title = f"{flow_run.name}: the run {(state.name or 'failed').lower()}"
+    tell(config, "failed", title, " ".join(str(state.message or "").split())[:500])
+
+
+def _addresses() -> list[str]:
+    given = os.environ.get(ADDRESSES)
+    if given is None:
+        given = _secret()
+    return given.split()
+
+
+def _secret() -> str:
+    from prefect.blocks.system import Secret  # noqa: PLC0415 - heavy, and absent outside flows
+    from prefect.context import FlowRunContext  # noqa: PLC0415
+
+    if FlowRunContext.get() is None:
+        return ""
+    try:
+        return str(Secret.load(SECRET).get())  # type: ignore[union-attr]
+    except ValueError:  # there is none
+        return ""
+
+
+def _config(config: Any) -> RetrainingConfig:
+    """Return what a flow run's parameter says; the defaults where it cannot be read."""
+    try:
+        if isinstance(config, str):
+            return load(Path(config)).retraining
+        return Experiment.model_validate(config).retraining
+    except (RnnlmError, ValueError):
+        return RetrainingConfig()

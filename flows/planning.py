@@ -1,0 +1,94 @@
+"""What a run would do, without running anything: which steps are cached, which are not, and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from flows import registry, steps
+from flows.home import Home
+from flows.starting import choose_start
+from flows.steps import Step
+from rnnlm.config import Experiment
+from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.fetching import is_here
+from rnnlm.corpora.files import locate
+
+R = TypeVar("R", bound=BaseModel)
+STEPS = ("ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate")
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a run would do with a step: take it from the cache or run it, and why."""
+
+    name: str
+    cached: bool
+    reason: str
+
+
+def plan(home: Home, experiment: Experiment) -> list[PlannedStep]:
+    """Say what a run would do, without running anything.
+
+    Args:
+        home: Where the records are.
+        experiment: What would run.
+
+    Raises:
+        CorpusError: The source is missing.
+    """
+    names = STEPS
+    done: list[PlannedStep] = []
+    for planned in _walk(home, experiment):
+        done.append(planned)
+        if not planned.cached and planned.name in names[:4]:
+            rest = names[len(done) :]
+            return done + [PlannedStep(n, False, f"follows {planned.name}") for n in rest]
+    return done
+
+
+def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
+    entry = catalog().get(experiment.corpus.source)
+    if entry and not is_here(entry, home.sources):
+        reason = f"its files are not here yet ({entry.bytes / 1e6:.1f} MB to fetch)"
+        yield PlannedStep("ingest", False, reason)
+        return
+    first = steps.ingest(home, experiment, locate(experiment.corpus, home.sources))
+    corpus = first.recall()
+    yield _planned(first, corpus)
+    if corpus is None:
+        return
+    second = steps.tokenize(home, experiment, corpus)
+    tokens = second.recall()
+    yield _planned(second, tokens)
+    if tokens is None:
+        return
+    third = steps.count(home, experiment, tokens)
+    baseline = third.recall()
+    yield _planned(third, baseline)
+    if baseline is None:
+        return
+    start = choose_start(home, experiment, corpus, tokens)
+    fourth = steps.train(home, experiment, tokens, start.digest)
+    model = fourth.recall()
+    yield _planned(fourth, model)
+    if model is None:
+        return
+    fifth = steps.evaluate(home, experiment, model, baseline, tokens)
+    yield _planned(fifth, fifth.recall())
+    version = registry.find(home, experiment.name, model.digest)
+    held = f"held by {version.name}/{version.version}" if version else ""
+    yield PlannedStep("register", bool(version), held or "no version holds this checkpoint")
+    sixth = steps.sample(home, experiment, model, baseline, corpus)
+    yield _planned(sixth, sixth.recall())
+    if version is not None and registry.is_placed(home, version):
+        yield PlannedStep("gate", True, f"has decided: {version.reason}")
+    else:
+        yield PlannedStep("gate", False, "has not decided")
+
+
+def _planned(step: Step[R], result: R | None) -> PlannedStep:
+    if result is None:
+        return PlannedStep(step.name, False, step.why())
+    return PlannedStep(step.name, True, f"key {step.key}, files verified")

@@ -1,0 +1,230 @@
+"""Moves of the aliases: one at a time, written down before they are made, reversible.
+
+The journal is kept as tags of the registered model, `move.0001` and on, so that it shows on the
+model's page and is where the registry is. A move is written as begun, made, and written as done:
+one that a kill cut off is completed by whoever looks next, so that there is always one champion,
+and `previous` is always the one before it. An alias that was moved by hand, on MLflow's own pages,
+is left as it is, and written down.
+"""
+
+import getpass
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from pydantic import BaseModel, ConfigDict
+
+from flows.home import Home
+from flows.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    PLACED_TAG,
+    PREVIOUS,
+    Version,
+    by_alias,
+    read,
+    resolve,
+)
+from flows.tracking import connect
+from rnnlm.errors import RegistryError
+
+_MOVE = "move."
+SHOWN_MOVES = 20
+"""Of the journal, in a model's description."""
+
+
+class Move(BaseModel):
+    """A move of the alias `champion`.
+
+    Attributes:
+        number: Counted from 1.
+        when: UTC, ISO 8601, to the second.
+        who: User and machine, or the flow run.
+        why: In a few words.
+        before: Version that was champion; None for the first.
+        after: Version that became it.
+        done: Whether the aliases have been set.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    when: str
+    who: str
+    why: str
+    before: int | None
+    after: int
+    done: bool = False
+
+
+def place(
+    home: Home, version: Version, over: int | None, *, wins: bool, reason: str, description: str
+) -> Version | None:
+    """Give a new version its place: champion if it wins, else challenger.
+
+    Args:
+        home: Where the registry is.
+        version: Without an alias so far.
+        over: The champion that it was compared with; None for none.
+        wins: What the gate says.
+        reason: Why, in one line.
+        description: Of the version, in Markdown.
+
+    Returns:
+        The version with its alias; None where another has become champion meanwhile, and nothing
+        was done.
+    """
+    client, number = connect(home), str(version.version)
+    with moving(home, version.name):
+        champion = by_alias(home, version.name, CHAMPION)
+        if (champion.version if champion else None) != over:
+            return None
+        client.update_model_version(version.name, number, description)
+        client.set_model_version_tag(version.name, number, "reason", reason)
+        if wins:
+            _crown(home, version.name, version.version, reason)
+        else:
+            client.set_registered_model_alias(version.name, CHALLENGER, number)
+        client.set_model_version_tag(version.name, number, PLACED_TAG, "yes")
+    return read(home, client.get_model_version(version.name, number))
+
+
+def promote(home: Home, name: str, version: str, why: str = "promoted by hand") -> Version:
+    """Make a version champion; the champion before becomes `previous`.
+
+    Raises:
+        RegistryError: There is no such version.
+    """
+    with moving(home, name):
+        chosen = resolve(home, f"{name}/{version}")
+        _crown(home, name, chosen.version, why)
+    return resolve(home, f"{name}/{version}")
+
+
+def rollback(home: Home, name: str, why: str = "rolled back by hand") -> Version:
+    """Make the previous champion champion again, and the present one `previous`.
+
+    Raises:
+        RegistryError: There is no such model, or it has had one champion only.
+    """
+    with moving(home, name):
+        champion, previous = resolve(home, name), by_alias(home, name, PREVIOUS)
+        if previous is None:
+            raise RegistryError(
+                f"{name} has no champion before version {champion.version} to go back to; "
+                f"`rnnlm promote {name} VERSION` chooses one"
+            )
+        _crown(home, name, previous.version, why)
+    return resolve(home, name)
+
+
+def history(home: Home, name: str) -> list[Move]:
+    """Return all moves of a model's champion, the newest first.
+
+    Raises:
+        RegistryError: There is no such model.
+    """
+    resolve(home, name)
+    return _moves(connect(home), name)[::-1]
+
+
+@contextmanager
+def moving(home: Home, name: str) -> Iterator[None]:
+    """Keep others from moving aliases, and complete a move that was cut off."""
+    home.mlruns.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.mlruns / ".registry.lock"):
+        _settle(home, name)
+        yield
+
+
+def _crown(home: Home, name: str, after: int, why: str) -> None:
+    """Write a move into the journal and make it; nothing to do for the champion itself."""
+    client = connect(home)
+    champion = by_alias(home, name, CHAMPION)
+    before = champion.version if champion else None
+    if before == after:
+        return
+    number = len(_moves(client, name)) + 1
+    move = Move(number=number, when=_now(), who=_who(), why=why, before=before, after=after)
+    _write(client, name, move)
+    _make(client, name, move)
+
+
+def _make(client: MlflowClient, name: str, move: Move) -> None:
+    """Set the aliases that a move asks for; to do so twice does no harm."""
+    if move.before is not None:
+        client.set_registered_model_alias(name, PREVIOUS, str(move.before))
+    client.set_registered_model_alias(name, CHAMPION, str(move.after))
+    for alias, held in client.get_registered_model(name).aliases.items():
+        if alias in (CHALLENGER, PREVIOUS) and int(held) == move.after:
+            client.delete_registered_model_alias(name, alias)
+    _write(client, name, move.model_copy(update={"done": True}))
+    client.update_registered_model(name, _described(name, _moves(client, name)))
+
+
+def _settle(home: Home, name: str) -> None:
+    client = connect(home)
+    try:
+        moves = _moves(client, name)
+    except MlflowException:  # no such model yet
+        return
+    if not moves:
+        return
+    last, champion = moves[-1], by_alias(home, name, CHAMPION)
+    if not last.done:
+        _make(client, name, last)
+    elif champion is not None and champion.version != last.after:
+        seen = Move(
+            number=last.number + 1,
+            when=_now(),
+            who="MLflow's own pages",
+            why="moved there; noticed now",
+            before=last.after,
+            after=champion.version,
+        )
+        _write(client, name, seen)
+        _make(client, name, seen)
+
+
+def _moves(client: MlflowClient, name: str) -> list[Move]:
+    tags = client.get_registered_model(name).tags
+    keys = sorted(key for key in tags if key.startswith(_MOVE))
+    return [Move(number=int(key.removeprefix(_MOVE)), **json.loads(tags[key])) for key in keys]
+
+
+def _write(client: MlflowClient, name: str, move: Move) -> None:
+    value = json.dumps(move.model_dump(exclude={"number"}), ensure_ascii=False)
+    client.set_registered_model_tag(name, f"{_MOVE}{move.number:04d}", value)
+
+
+def _described(name: str, moves: list[Move]) -> str:
+    """Return a model's description: who is champion, and how it came to that."""
+    rows = [
+        f"| {move.when.replace('T', ' ')[:16]} | {move.before or '–'} → **{move.after}** "
+        f"| {_cell(move.why)} | {_cell(move.who)} |"
+        for move in moves[::-1][:SHOWN_MOVES]
+    ]
+    table = "\n".join(["| when (UTC) | champion | why | who |", "|---|---|---|---|", *rows])
+    return f"Champion of `{name}`: **version {moves[-1].after}**.\n\n{table}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _who() -> str:
+    """Name the flow run around us, or the user at this machine."""
+    from prefect.runtime import flow_run  # noqa: PLC0415 - heavy, and absent outside flows
+
+    if flow_run.id is not None:
+        return f"flow run {flow_run.name}"
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,75 @@
+"""From a checkpoint to a version: packaged with the code that reads it, without an alias yet."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+
+import rnnlm
+from flows import packaged
+from flows.home import Home
+from flows.registry.versions import Version, read
+from flows.tracking import connect
+from rnnlm.config import Experiment
+from rnnlm.training.api import TrainedModel
+
+
+def register(home: Home, experiment: Experiment, model: TrainedModel, version: Version) -> Version:
+    """Package a checkpoint and register it; the gate gives it its place.
+
+    Args:
+        home: Where MLflow is.
+        experiment: Its configuration.
+        model: Its files.
+        version: What is known of it; number and alias do not count.
+
+    Returns:
+        The version as it is in the registry.
+    """
+    client = connect(home)
+    uri = _package(home, experiment, model, version.run_id)
+    if not client.search_registered_models(f"name = '{version.name}'"):
+        client.create_registered_model(version.name)
+    created = client.create_model_version(
+        version.name,
+        source=uri,
+        run_id=version.run_id,
+        tags=version.tags(),
+        model_id=uri.rpartition("/")[2],
+    )
+    return read(home, created)
+
+
+def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: str) -> str:
+    """Log the checkpoint with the code that reads it as a model of the run; return its URI."""
+    mlflow.set_tracking_uri(home.tracking_uri)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
+    defaults = experiment.generation.model_dump() | {"count": 1}
+    with (
+        _library_code() as code,
+        warnings.catch_warnings(record=True),  # MLflow would have an example; `params` say enough
+        mlflow.start_run(run_id=run_id, log_system_metrics=False),
+    ):
+        info = mlflow.pyfunc.log_model(
+            name=experiment.name,
+            python_model=packaged.__file__,
+            artifacts={packaged.CHECKPOINT_ARTIFACT: model.checkpoint},
+            code_paths=[code],
+            signature=packaged.signature(defaults),
+            pip_requirements=["torch", "numpy", "pyarrow", "pydantic", "safetensors"],
+        )
+    return str(info.model_uri)
+
+
+@contextmanager
+def _library_code() -> Iterator[str]:
+    """Provide a copy of the library's sources alone, without what Python compiled of them."""
+    with TemporaryDirectory() as folder:
+        source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        yield str(copy)

@@ -1,0 +1,204 @@
+"""What is in the registry: versions, found by name, number, alias or content."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from pydantic import BaseModel, ConfigDict
+
+from flows.home import Home
+from flows.tracking import CHECKPOINT_TAG, connect
+from rnnlm.errors import RegistryError
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
+PLACED_TAG = "placed"
+"""Set when the gate has decided: a version without it was left half registered."""
+
+
+class Version(BaseModel):
+    """A version of a model in the registry. All but the first three are its tags there.
+
+    Attributes:
+        name: The model's.
+        version: Counted from 1.
+        alias: champion, challenger, previous, or None.
+        run_id: The MLflow run that trained it.
+        reason: Why it has its place.
+        test_bits_per_character: Its score on the test split it was registered with.
+        checkpoint: sha256 of its file.
+        corpus_digest: Digest of the corpus it was trained on.
+        corpus_uri: Folder of that corpus's documents.
+        source_digest: Digest of the files that corpus was read from.
+        recipe: Digest of tokens, network and way of training; two versions of one recipe differ by
+            what they began from.
+        started_from: sha256 of the checkpoint whose weights it began with; empty for none.
+        baseline: Path of the checkpoint of its n-gram model.
+        condition: Attributes that its texts are told.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+    alias: str | None = None
+    run_id: str = ""
+    reason: str = ""
+    test_bits_per_character: float = float("nan")
+    checkpoint: str = ""
+    corpus_digest: str = ""
+    corpus_uri: str = ""
+    source_digest: str = ""
+    recipe: str = ""
+    started_from: str = ""
+    baseline: str = ""
+    condition: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """Say which version this is."""
+        alias = f" @{self.alias}" if self.alias else ""
+        return f"{self.name}/{self.version}{alias}, {self.reason}"
+
+    def tags(self) -> dict[str, str]:
+        """Return what the registry keeps of it; `read` takes it back."""
+        kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})
+        checkpoint = kept.pop("checkpoint")
+        written = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in kept.items()
+        }
+        return {CHECKPOINT_TAG: checkpoint, **written}
+
+
+def find(home: Home, name: str, digest: str) -> Version | None:
+    """Return the newest version that holds a checkpoint, or None."""
+    return _newest_where(home, name, f"tags.`{CHECKPOINT_TAG}` = '{digest}'")
+
+
+def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
+    """Return the newest version that was given its place, of one recipe or of any; or None."""
+    condition = f"tags.`{PLACED_TAG}` = 'yes'"
+    return _newest_where(
+        home, name, condition + (f" and tags.recipe = '{recipe}'" if recipe else "")
+    )
+
+
+def is_placed(home: Home, version: Version) -> bool:
+    """Return whether the gate has decided on a version."""
+    found = connect(home).get_model_version(version.name, str(version.version))
+    return bool(found.tags.get(PLACED_TAG) == "yes")
+
+
+def resolve(home: Home, reference: str) -> Version:
+    """Return the version that `name`, `name@alias` or `name/version` means.
+
+    A name alone means its champion; where no version has made it yet, its newest challenger.
+
+    Raises:
+        RegistryError: There is none; the message names what there is.
+    """
+    name, at, alias = reference.partition("@")
+    name, slash, number = name.partition("/")
+    names = _names(home)
+    if name not in names:
+        known = ", ".join(names) or "none yet; `rnnlm train` makes one"
+        raise RegistryError(f"no model {name!r} (there are: {known})")
+    if slash:
+        found = [version for version in versions(home, name) if str(version.version) == number]
+        if found:
+            return found[0]
+        there = ", ".join(str(version.version) for version in versions(home, name))
+        raise RegistryError(f"{name} has no version {number!r} (there are: {there})")
+    version = by_alias(home, name, alias if at else CHAMPION)
+    if version is None and not at:
+        version = by_alias(home, name, CHALLENGER)
+    if version is None:
+        aliases = [v.alias for v in versions(home, name) if v.alias]
+        raise RegistryError(
+            f"{name} has no alias {alias if at else CHAMPION!r} (there are: {', '.join(aliases)})"
+        )
+    return version
+
+
+def checkpoint_path(home: Home, version: Version) -> Path:
+    """Return the path of a version's checkpoint, fetched from the store if it is not local.
+
+    Raises:
+        RegistryError: The artifact is gone.
+    """
+    connect(home)
+    mlflow.set_tracking_uri(home.tracking_uri)
+    try:
+        folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+    except (MlflowException, OSError) as error:
+        raise RegistryError(
+            f"the files of {version.name}/{version.version} are gone from the artifact store "
+            f"({shorten_error(error)}); train again or choose another version"
+        ) from error
+    found = sorted(Path(folder).glob("artifacts/*.safetensors"))
+    if not found:
+        raise RegistryError(
+            f"{version.name}/{version.version} holds no checkpoint; choose another version"
+        )
+    return found[0]
+
+
+def by_alias(home: Home, name: str, alias: str) -> Version | None:
+    """Return the version that an alias names, or None."""
+    try:
+        return read(home, connect(home).get_model_version_by_alias(name, alias))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def versions(home: Home, name: str | None = None) -> list[Version]:
+    """Return all versions, of one model or of all, newest first within a model."""
+    client, condition = connect(home), f"name = '{name}'" if name else None
+    models = {model.name: model for model in client.search_registered_models(condition, 1000)}
+    found = client.search_model_versions(condition)
+    described = [_described(version, models[version.name].aliases) for version in found]
+    return sorted(described, key=lambda version: (version.name, -version.version))
+
+
+def read(home: Home, version: ModelVersion) -> Version:
+    """Return a version as MLflow has it, with the foremost of its aliases."""
+    return _described(version, connect(home).get_registered_model(version.name).aliases)
+
+
+def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
+    held = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
+    values: dict[str, Any] = {
+        key: json.loads(value) if key in ("test_bits_per_character", "condition") else value
+        for key, value in version.tags.items()
+        if key in Version.model_fields
+    }
+    return Version(
+        name=version.name,
+        version=int(version.version),
+        alias=next((alias for alias in ALIASES if alias in held), None),
+        run_id=version.run_id or "",
+        checkpoint=version.tags.get(CHECKPOINT_TAG, ""),
+        **values,
+    )
+
+
+def shorten_error(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 120 characters."""
+    return str(error).strip().split("\n")[0][:120]
+
+
+def _newest_where(home: Home, name: str, condition: str) -> Version | None:
+    found = connect(home).search_model_versions(f"name = '{name}' and {condition}")
+    last = max(found, key=lambda version: int(version.version), default=None)
+    return read(home, last) if last else None
+
+
+def _names(home: Home) -> list[str]:
+    return sorted(model.name for model in connect(home).search_registered_models())

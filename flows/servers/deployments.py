@@ -1,0 +1,283 @@
+"""Deployments: what `prefect.yaml` says, checked before a server hears of it; their lost runs."""
+
+import ast
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import filters
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Crashed
+from pydantic import ValidationError
+
+from flows.servers import processes
+from rnnlm.errors import ServerError
+
+FILE = Path("prefect.yaml")
+POOL = "rnnlm"
+LOST_AFTER = timedelta(seconds=60)
+_KINDS = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
+_DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
+_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+Schedule = CronSchedule | IntervalSchedule | RRuleSchedule
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One entry of `prefect.yaml`.
+
+    Attributes:
+        name: Its name, once in the file.
+        entrypoint: `path.py:function` of its flow.
+        schedules: When it runs by itself.
+        is_off: Whether it has schedules and all are switched off.
+    """
+
+    name: str
+    entrypoint: str
+    schedules: tuple[Schedule, ...]
+    is_off: bool
+
+    @property
+    def words(self) -> str:
+        """Say when it runs."""
+        return " and ".join(map(in_words, self.schedules)) or "by hand"
+
+    def next_run(self, now: datetime) -> datetime | None:
+        """Return when it is due next, or None."""
+        if self.is_off:
+            return None
+        due = [found for schedule in self.schedules if (found := _next(schedule, now))]
+        return min(due, default=None)
+
+
+def read(path: Path) -> list[Deployment]:
+    """Return the deployments of a file, every one checked as far as it can be without a server.
+
+    Raises:
+        ServerError: Something in it cannot be used; the message says what and where.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ServerError(
+            f"{path}{where} is no YAML: {problem}; mend it, or move it away"
+        ) from None
+    entries = content.get("deployments") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ServerError(f"{path}: no list `deployments` (expected one, of name, entrypoint, …)")
+    found = [_deployment(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    names = [deployment.name for deployment in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ServerError(f"{path}: {names.count(name)} deployments are named {name!r}")
+    return found
+
+
+def in_words(schedule: Schedule) -> str:
+    """Say a schedule as people do: `daily at 02:00 UTC`, `every 15 minutes`."""
+    if isinstance(schedule, IntervalSchedule):
+        return f"every {_span(schedule.interval)}"
+    if isinstance(schedule, RRuleSchedule):
+        return schedule.rrule.replace("RRULE:", "")
+    zone = schedule.timezone or "UTC"
+    fields = schedule.cron.split()
+    if len(fields) != 5:
+        return f"cron {schedule.cron} {zone}"
+    minute, hour, day, month, weekday = fields
+    if (hour, day, month, weekday) == ("*", "*", "*", "*"):
+        if minute.startswith("*/") and minute[2:].isdigit() and not 60 % int(minute[2:]):
+            return f"every {_span(timedelta(minutes=int(minute[2:])))}"
+        if minute.isdigit():
+            return f"hourly at :{int(minute):02d}"
+    if minute.isdigit() and hour.isdigit() and month == "*":
+        at = f"at {int(hour):02d}:{int(minute):02d} {zone}"
+        if (day, weekday) == ("*", "*"):
+            return f"daily {at}"
+        if (day, weekday) == ("*", "1-5"):
+            return f"on weekdays {at}"
+        if day == "*" and weekday.isdigit():
+            return f"{_DAYS[int(weekday) % 7]} {at}"
+        if day.isdigit() and weekday == "*":
+            return f"monthly on the {int(day)}. {at}"
+    return f"cron {schedule.cron} {zone}"
+
+
+def make_pool(api: str) -> None:
+    """Make the work pool that the deployments go to, if it is not there."""
+    with SyncPrefectClient(api) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+
+
+def apply(api: str, path: Path) -> None:
+    """Make the server's deployments what the file says.
+
+    Raises:
+        ServerError: Prefect refuses one.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        check=False,
+        cwd=path.parent,
+        env={**os.environ, "PREFECT_API_URL": api},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        why = next((line for line in reversed(said) if "rror" in line), said[-1] if said else "")
+        raise ServerError(f"Prefect does not take {path}: {why[:300]}")
+
+
+def worker_name() -> str:
+    """Return what this machine's worker is called; the same after a restart."""
+    return f"{POOL}-{socket.gethostname()}"
+
+
+def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
+    """Set runs whose process is gone to Crashed, so that they hold no place; return their names.
+
+    Prefect's own account of a run stays Running for ever where worker and run were killed
+    together. Whether a run is under way is asked of the processes of this machine; while a worker
+    on another one is up, a run without a process here may be its, and is left alone.
+
+    Args:
+        api: Of the Prefect server.
+        older_than: Runs whose state is younger may be about to start, and are left alone.
+    """
+    with SyncPrefectClient(api) as client:
+        runs = _runs_under_way(client)
+        before = datetime.now(UTC) - older_than
+        runs = [run for run in runs if run.state and run.state.timestamp <= before]
+        if not runs or _others_are_up(client):
+            return []
+        alive = {*_runs_of_processes()}
+        lost = [run for run in runs if run.id not in alive]
+        for run in lost:
+            message = "its process is gone; the next run goes on where it was"
+            client.set_flow_run_state(run.id, Crashed(message=message))
+    return [run.name for run in lost]
+
+
+def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:
+    state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=_UNDER_WAY))
+    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[POOL]))
+    return client.read_flow_runs(
+        flow_run_filter=filters.FlowRunFilter(state=state), work_pool_filter=pool, limit=200
+    )
+
+
+def _others_are_up(client: SyncPrefectClient) -> bool:
+    return any(
+        worker.status == WorkerStatus.ONLINE and worker.name != worker_name()
+        for worker in client.read_workers_for_work_pool(POOL)
+    )
+
+
+def _runs_of_processes() -> Iterator[UUID]:
+    for process in processes.find(lambda environment: "PREFECT__FLOW_RUN_ID" in environment):
+        yield UUID(process.environ()["PREFECT__FLOW_RUN_ID"])
+
+
+def _deployment(path: Path, number: int, entry: Any) -> Deployment:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ServerError(f"{path}: deployment {number} has no name")
+    where = f"{path}: deployment {entry['name']!r}"
+    pool = (entry.get("work_pool") or {}).get("name")
+    if pool != POOL:
+        raise ServerError(f"{where} goes to work pool {pool!r} (expected {POOL!r})")
+    entrypoint = str(entry.get("entrypoint"))
+    parameters = entry.get("parameters") or {}
+    _check_flow(where, path.parent, entrypoint, parameters)
+    written = entry.get("schedules") or ([entry["schedule"]] if entry.get("schedule") else [])
+    if not isinstance(written, list):
+        raise ServerError(f"{where}: `schedules` is no list")
+    schedules = [(_schedule(where, given), given.get("active", True)) for given in written]
+    on = tuple(schedule for schedule, active in schedules if active and not entry.get("paused"))
+    off = tuple(schedule for schedule, _ in schedules)
+    return Deployment(entry["name"], entrypoint, on or off, is_off=bool(off) and not on)
+
+
+def _check_flow(where: str, folder: Path, entrypoint: str, parameters: Mapping[str, Any]) -> None:
+    file, _, name = entrypoint.partition(":")
+    try:
+        tree = ast.parse((folder / file).read_text("utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        raise ServerError(
+            f"{where}: entrypoint {entrypoint!r} (expected path.py:flow of a file that is there)"
+        ) from None
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
+    if not found:
+        raise ServerError(f"{where}: {file} has no flow {name!r}")
+    arguments = found[0].args
+    takes = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
+    unknown = [parameter for parameter in parameters if parameter not in takes]
+    if unknown and arguments.kwarg is None:
+        raise ServerError(
+            f"{where}: {name} takes no parameter {unknown[0]!r} (it takes: {', '.join(takes)})"
+        )
+
+
+def _schedule(where: str, given: Any) -> Schedule:
+    kinds = [kind for kind in _KINDS if isinstance(given, dict) and given.get(kind) is not None]
+    if len(kinds) != 1:
+        raise ServerError(f"{where}: a schedule is one of cron, interval or rrule, not {given!r}")
+    (kind,) = kinds
+    wanted = (kind, "timezone", "day_or" if kind == "cron" else "anchor_date")
+    values = {key: given[key] for key in wanted if given.get(key) is not None}
+    try:
+        schedule: Schedule = _KINDS[kind](**values)
+        return schedule
+    except (ValidationError, ValueError, TypeError) as error:
+        raise ServerError(f"{where}: {_fault(kind, values, error)}") from None
+
+
+def _fault(kind: str, values: Mapping[str, Any], error: Exception) -> str:
+    examples = {"cron": '"0 2 * * *"', "interval": "900, in seconds", "rrule": '"FREQ=DAILY"'}
+    said = str(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error)
+    if "timezone" in said.lower():
+        return f"timezone {values.get('timezone')!r} is none (expected such as Europe/Berlin)"
+    if isinstance(error, ValidationError) and "anchor_date" in error.errors()[0]["loc"]:
+        return (
+            f"anchor_date {values['anchor_date']!r} is none (expected such as 2026-01-01T00:00:00Z)"
+        )
+    return f"{kind} {values[kind]!r} is no schedule (expected such as {examples[kind]})"
+
+
+def _next(schedule: Schedule, now: datetime) -> datetime | None:
+    from prefect.server.schemas import schedules  # noqa: PLC0415 - heavy
+
+    values = schedule.model_dump()
+    on_server = getattr(schedules, type(schedule).__name__).model_validate(values)
+    dates = asyncio.run(on_server.get_dates(1, start=now))
+    return dates[0] if dates else None
+
+
+def _span(span: timedelta) -> str:
+    for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(span.total_seconds(), seconds)
+        if count >= 1 and not rest:
+            return unit if count == 1 else f"{count:.0f} {unit}s"
+    return f"{span.total_seconds():g} seconds"

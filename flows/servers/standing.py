@@ -1,0 +1,336 @@
+"""Servers that stay up: Prefect with its scheduler, MLflow, and a worker that runs what is due.
+
+One command starts them, starts again what dies, and ends them all. Databases are embedded unless
+the tools' own settings name others; a server that `PREFECT_API_URL` or `MLFLOW_TRACKING_URI` names
+is used, and none is started in its place.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.home import Home
+from flows.servers import deployments, processes, stores
+from flows.servers.deployments import Deployment
+from flows.servers.processes import Command, Process
+from rnnlm.errors import ServerError
+
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+STEADY_SECONDS = 60.0
+"""A server that was up for so long is started again at once when it ends."""
+LONGEST_PAUSE = 60.0
+DEATHS = 6
+"""So many early deaths in a row, and the command gives up."""
+LOOK_SECONDS = 0.5
+SWEEP_SECONDS = 60.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is served.
+
+    Attributes:
+        addresses: By name: the pages, and what to set so that other commands use these servers.
+        deployments: Of `prefect.yaml`.
+        logs: Folder of what the servers say.
+    """
+
+    addresses: dict[str, str]
+    deployments: list[Deployment]
+    logs: Path
+    _supervisor: "_Supervisor" = field(repr=False)
+
+    def supervise(self, tell: Tell) -> None:
+        """Start again what ends, for ever.
+
+        Raises:
+            ServerError: A server ends again and again.
+        """
+        self._supervisor.run(tell)
+
+
+@contextlib.contextmanager
+def serve(
+    home: Home,
+    host: str = "127.0.0.1",
+    prefect_port: int | None = None,
+    mlflow_port: int | None = None,
+    file: Path = deployments.FILE,
+) -> Iterator[Standing]:
+    """Serve Prefect and MLflow and run what `file` schedules, as long as this context lasts.
+
+    What can be checked is checked before anything is started.
+
+    Raises:
+        ServerError: A port, a database, a server or a deployment cannot be used.
+    """
+    wanted = deployments.read(file) if file.is_file() else []
+    plan = _Plan.make(home, host, prefect_port, mlflow_port)
+    home.prefect.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(home))
+        _check_stores(home, plan)
+        stack.enter_context(processes.guarding())
+        supervisor = _Supervisor(plan)
+        stack.callback(supervisor.end)
+        # Two servers that create the tables at once spoil them; `rnnlm train` may be starting one.
+        with FileLock(home.prefect / ".starting.lock"):
+            supervisor.start([*plan.servers])
+        deployments.make_pool(plan.prefect_api)
+        deployments.crash_lost_runs(plan.prefect_api, timedelta(0))
+        supervisor.start([plan.worker])
+        if wanted:
+            deployments.apply(plan.prefect_api, file.absolute())
+        yield Standing(plan.addresses, wanted, plan.logs, supervisor)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which servers are started, and where they and those that are used answer."""
+
+    prefect_api: str
+    mlflow: str
+    logs: Path
+    servers: tuple[Command, ...]
+    worker: Command
+
+    @classmethod
+    def make(
+        cls, home: Home, host: str, prefect_port: int | None, mlflow_port: int | None
+    ) -> "_Plan":
+        logs = home.data / "logs"
+        servers = []
+        prefect_api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+        if prefect_api:
+            _refuse("--prefect-port", prefect_port, "PREFECT_API_URL", prefect_api)
+        else:
+            port = processes.choose_port(host, prefect_port, PREFECT_PORT, "--prefect-port")
+            servers.append(_prefect(host, port, logs))
+            prefect_api = f"{_address(host, port)}/api"
+        mlflow = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+        if stores.is_http(mlflow):
+            _refuse("--mlflow-port", mlflow_port, "MLFLOW_TRACKING_URI", mlflow)
+        else:
+            port = processes.choose_port(host, mlflow_port, MLFLOW_PORT, "--mlflow-port")
+            servers.append(_mlflow(home, host, port, logs))
+            mlflow = _address(host, port)
+        worker = _worker(home, prefect_api, mlflow, logs)
+        return cls(prefect_api, mlflow, logs, tuple(servers), worker)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return {
+            "prefect": self.prefect_api.removesuffix("/api"),
+            "mlflow": self.mlflow,
+            "PREFECT_API_URL": self.prefect_api,
+            "MLFLOW_TRACKING_URI": self.mlflow,
+        }
+
+    def starts(self, name: str) -> bool:
+        return any(command.name == name for command in self.servers)
+
+
+class _Supervisor:
+    """Starts processes, starts again those that end, ends all."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self._plan = plan
+        self._running: list[Process] = []
+        self._deaths: dict[str, int] = {}
+        self._due: dict[str, tuple[float, Command]] = {}
+
+    def start(self, commands: list[Command]) -> None:
+        """Start them side by side; return when all answer."""
+        begun = [Process(command) for command in commands]
+        self._running.extend(begun)
+        for process in begun:
+            process.wait_until_it_answers()
+
+    def run(self, tell: Tell) -> None:
+        """Look after them, for ever."""
+        sweep_at = time.monotonic() + SWEEP_SECONDS
+        while True:
+            time.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for process in [one for one in self._running if not one.is_running]:
+                self._bury(process, now, tell)
+            for name, (at, command) in [*self._due.items()]:
+                if now >= at:
+                    del self._due[name]
+                    self._start_again(command, tell)
+            if now >= sweep_at:
+                self._sweep(tell)
+                sweep_at = time.monotonic() + SWEEP_SECONDS
+
+    def end(self) -> None:
+        """End the worker and its runs first, so that the servers hear how that went."""
+        for process in self._running[::-1]:
+            if process.command is self._plan.worker:
+                process.ask_to_end()
+                processes.end_all(_is_run_of_ours)
+                process.end()
+        servers = [one for one in self._running if one.command is not self._plan.worker]
+        for process in servers:
+            process.ask_to_end()
+        for process in servers:
+            process.end()
+
+    def _bury(self, process: Process, now: float, tell: Tell) -> None:
+        command = process.command
+        self._running.remove(process)
+        ending = process.ending()
+        process.end()
+        steady = now - process.began >= STEADY_SECONDS
+        deaths = 1 if steady else self._deaths.get(command.name, 0) + 1
+        if deaths >= DEATHS:
+            raise ServerError(f"{command.name} ended {deaths} times in a row: {ending}")
+        self._deaths[command.name] = deaths
+        pause = min(2.0 ** (deaths - 1), LONGEST_PAUSE)
+        self._due[command.name] = (now + pause, command)
+        tell(f"{command.name} ended: {ending}; starts again in {pause:.0f} s")
+
+    def _start_again(self, command: Command, tell: Tell) -> None:
+        if command is self._plan.worker:
+            self._sweep(tell, timedelta(0))
+        self._running.append(Process(command))
+
+    def _sweep(self, tell: Tell, older_than: timedelta = deployments.LOST_AFTER) -> None:
+        try:
+            lost = deployments.crash_lost_runs(self._plan.prefect_api, older_than)
+        except Exception as error:  # noqa: BLE001 - a server that is away comes back
+            tell(f"could not look for lost runs: {' '.join(str(error).split())[:200]}")
+            return
+        for name in lost:
+            tell(f"the run {name!r} was lost: its process is gone; marked Crashed")
+
+
+def _is_run_of_ours(environment: Mapping[str, str]) -> bool:
+    ours = environment.get(processes.MARK) == os.environ[processes.MARK]
+    return ours and "PREFECT__FLOW_RUN_ID" in environment
+
+
+def _check_stores(home: Home, plan: _Plan) -> None:
+    """Refuse databases and servers that do not answer; make MLflow's tables."""
+    if plan.starts("prefect"):
+        from prefect.settings import get_current_settings  # noqa: PLC0415 - heavy
+
+        url = get_current_settings().server.database.connection_url
+        if url:
+            stores.check_database(url.get_secret_value(), stores.PREFECT_SETTING)
+    elif not processes.responds(f"{plan.prefect_api}/health"):
+        raise ServerError(
+            f"PREFECT_API_URL={plan.prefect_api}: no Prefect server answers there; start it, or "
+            "unset it and this command starts one"
+        )
+    if plan.starts("mlflow"):
+        stores.prepare_mlflow(home, stores.mlflow_store(home))
+    elif not processes.responds(f"{plan.mlflow}/health"):
+        raise ServerError(
+            f"MLFLOW_TRACKING_URI={plan.mlflow}: no MLflow server answers there; start it, or "
+            "unset it and this command starts one"
+        )
+
+
+@contextlib.contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Hold the home, for two schedulers on its databases would double every run."""
+    lock = FileLock(home.prefect / ".serving.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        where = home.root.resolve()
+        raise ServerError(
+            f"another `rnnlm serve` serves {where}; end that one, or name another RNNLM_HOME"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prefect(host: str, port: int, logs: Path) -> Command:
+    words = [sys.executable, "-m", "prefect", "server", "start", "--host", host]
+    address = _address(host, port)
+    return Command(
+        name="prefect",
+        words=[*words, "--port", str(port)],
+        log=logs / "prefect.log",
+        environment={"PREFECT_UI_API_URL": f"{address}/api"},
+        health=f"{address}/api/health",
+    )
+
+
+def _mlflow(home: Home, host: str, port: int, logs: Path) -> Command:
+    """Say how MLflow is served; its artifacts go through it unless they are all local.
+
+    With neither a database nor a place for artifacts named, artifacts are known by their path, so
+    that commands read them whether or not the server is up.
+    """
+    words = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", host]
+    words += ["--port", str(port), "--serve-artifacts"]
+    store = stores.mlflow_store(home)
+    local = (home.mlruns / "artifacts").resolve()
+    named = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")
+    if not named and store.startswith("sqlite:"):
+        words += ["--default-artifact-root", str(local)]
+    if "MLFLOW_SERVER_ALLOWED_HOSTS" not in os.environ:
+        names = ["127.0.0.1", "localhost", *({host} - {"127.0.0.1", *processes.WILDCARDS})]
+        words += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in names)]
+    return Command(
+        name="mlflow",
+        words=[*words, "--artifacts-destination", named or str(local)],
+        log=logs / "mlflow.log",
+        environment={
+            stores.MLFLOW_SETTING: store,  # not an argument: it may hold a password
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI jobs: six processes
+        },
+        health=f"{_address(host, port)}/health",
+    )
+
+
+def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
+    words = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
+    return Command(
+        name="worker",
+        words=[*words, "--pool", deployments.POOL, "--name", deployments.worker_name()],
+        log=logs / "worker.log",
+        environment={
+            "PREFECT_API_URL": prefect_api,
+            "MLFLOW_TRACKING_URI": mlflow,
+            "RNNLM_HOME": str(home.root.resolve()),
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+            "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",  # this environment is the one
+        },
+    )
+
+
+def _address(host: str, port: int) -> str:
+    called = processes.WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{called}:{port}"
+
+
+def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
+    if port is not None:
+        raise ServerError(f"{option} {port} while {setting}={address} names a server; give one")
+
+
+def due(deployment: Deployment, now: datetime | None = None) -> str:
+    """Say when a deployment runs next, in local time."""
+    if deployment.is_off:
+        return "switched off"
+    now = now or datetime.now(UTC)
+    at = deployment.next_run(now)
+    if at is None:
+        return ""
+    at = at.astimezone()
+    pattern = "%H:%M" if at - now < timedelta(hours=12) else "%a %d %b %H:%M"
+    return f"next {at:{pattern}}"

@@ -1,0 +1,125 @@
+"""The databases behind the servers: whether they answer, and MLflow's tables.
+
+`python -m flows.servers.stores URI` makes the tables of an MLflow store or says in one line why it
+cannot: in a process of its own, so that a command that stands for months does not hold MLflow.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from flows.home import Home
+from rnnlm.errors import ServerError
+
+PREFECT_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+MLFLOW_SETTING = "MLFLOW_BACKEND_STORE_URI"
+ANSWER_SECONDS = 10.0
+
+
+def mlflow_store(home: Home) -> str:
+    """Return the database of an MLflow server: `MLFLOW_BACKEND_STORE_URI`, or SQLite here."""
+    named = os.environ.get(MLFLOW_SETTING) or os.environ.get("MLFLOW_TRACKING_URI")
+    if named and not is_http(named):
+        return named
+    return f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
+
+
+def is_http(address: str) -> bool:
+    """Return whether an address is a server's rather than a database's."""
+    return urlsplit(address).scheme in ("http", "https")
+
+
+def shown(url: str) -> str:
+    """Return a database's address without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    at = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:…@{at}").geturl()
+
+
+def check_database(url: str, setting: str) -> None:
+    """Return if a PostgreSQL database answers; other kinds are their tools' matter.
+
+    Raises:
+        ServerError: It does not.
+    """
+    if not url.startswith(("postgresql", "postgres:")):
+        return
+    import asyncpg  # noqa: PLC0415 - only where there is such a database
+
+    scheme, _, rest = url.partition("://")
+
+    async def knock() -> None:
+        connection = await asyncpg.connect(
+            f"{scheme.partition('+')[0]}://{rest}", timeout=ANSWER_SECONDS
+        )
+        await connection.close()
+
+    try:
+        asyncio.run(knock())
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        why = " ".join(str(error).split()) or f"no answer in {ANSWER_SECONDS:.0f} s"
+        raise ServerError(
+            f"{setting}={shown(url)}: the database does not answer ({why[:200]}); "
+            "start it, or correct the setting"
+        ) from error
+
+
+def prepare_mlflow(home: Home, store: str) -> None:
+    """Make the tables of an MLflow store if they are not there.
+
+    Raises:
+        ServerError: They are of an older MLflow, or the store cannot be opened.
+    """
+    if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
+        check_database(store, MLFLOW_SETTING)
+    home.mlruns.mkdir(parents=True, exist_ok=True)
+    here = str(Path(__file__).parent.parent.parent)
+    paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    with FileLock(home.mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.servers.stores"],
+            check=False,
+            input=store,  # not an argument: it may hold a password
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no word"]
+        raise ServerError(f"{MLFLOW_SETTING}={shown(store)}: {why[-1]}")
+
+
+def _prepare(store: str) -> str | None:
+    """Make the tables; return what is wrong, or None."""
+    import logging  # noqa: PLC0415
+
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415 - heavy
+
+    logging.disable(logging.WARNING)
+    try:
+        MlflowClient(store).search_experiments(max_results=1)
+    except ModuleNotFoundError as error:
+        return f"it takes the package {error.name}; install rnnlm[postgres]"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is said in one line
+        said = " ".join(str(error).split())
+        if "out-of-date database schema" in said:
+            return (
+                "its tables are of another version of MLflow; keep a copy of the database, then "
+                f"run `mlflow db upgrade '{shown(store)}'`"
+            )
+        return said[:300]
+    return None
+
+
+if __name__ == "__main__":
+    fault = _prepare(sys.stdin.read())
+    if fault:
+        sys.stdout.write(fault + "\n")
+    sys.exit(1 if fault else 0)

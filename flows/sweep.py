@@ -1,0 +1,279 @@
+"""The flow that looks for better settings: trials one after the other, the best one to the gate.
+
+A trial is a training step like any other, in the folder that `rnnlm train` with its settings would
+use, so the best is cached from then on. What was tried is in the study on disk: the same sweep
+again goes on where it stopped, in the middle of a trial too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect import flow
+from prefect.states import Completed
+
+from flows import home, notifying, reporting, retrying, steps, tasks, tracking
+from flows.retrain import Trigger, offer, run_name, summary
+from flows.starting import Start
+from flows.steps import Step
+from flows.sweeping import picture
+from flows.sweeping.space import Space, check_trials, read_space
+from flows.sweeping.study import STUDY_FILE, Study, open_study
+from flows.sweeping.trial import Trial, best_of
+from flows.tracking import SweepRun
+from rnnlm.config import Experiment, load, parse_budget
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens
+from rnnlm.errors import ConfigError, DivergenceError
+from rnnlm.progress import Progress
+from rnnlm.storage import value_digest
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.history import HISTORY_FILE, read_history
+from rnnlm.training.run import BEST_FILE, GOOD_FILE, LAST_FILE
+
+VERSION = 1
+"""Raised when trials of before cannot be compared with those of now."""
+PRUNED_HISTORY_FILE = "pruned-history.jsonl"
+"""What is left of a trial that was given up: a training that begins anew keeps one of its own."""
+_START = Start(None, "from nothing, as all trials of a sweep")
+_VALIDATION = "validation/bits_per_character"
+
+
+class HopelessError(Exception):
+    """A trial that others have left behind."""
+
+
+@flow(
+    name="sweep",
+    flow_run_name=run_name,
+    persist_result=False,
+    on_failure=[notifying.of_failure],
+    on_crashed=[notifying.of_failure],
+)
+def sweep(
+    config: str | Experiment,
+    over: Sequence[str],
+    trials: int = 20,
+    settings: Sequence[str] = (),
+    trigger: Trigger = "manual",
+) -> Any:
+    """Try settings one after the other, and offer what validates best to the gate.
+
+    The run ends as Unchanged where all of it had been done, else as Completed.
+
+    Args:
+        config: What to start from: an experiment, or the path of its TOML file.
+        over: What to vary, as `--over` takes it: `KEY=A,B,C` or `KEY=A..B`.
+        trials: How many in all, those of earlier runs of this sweep included.
+        settings: `key=value` changes to the file's.
+        trigger: What started this run.
+
+    Returns:
+        A final state whose data are the sweep in figures; see `_summary`.
+    """
+    experiment = config if isinstance(config, Experiment) else load(Path(config), settings)
+    check_trials(trials)
+    space = read_space(experiment, over)
+    reporter = reporting.current() or reporting.LogReporter()
+    with reporting.watching(reporter), retrying.patiently(trigger != "manual"):
+        result = _sweep(space, trials, trigger, reporter)
+    name = "Unchanged" if result["unchanged"] else "Completed"
+    return Completed(name=name, message=result["message"], data=result)
+
+
+def _sweep(
+    space: Space, wanted: int, trigger: Trigger, reporter: reporting.Reporter
+) -> dict[str, Any]:
+    here, base = home.current(), space.base
+    corpus = tasks.ingest(base)
+    tokens = tasks.tokenize(base, corpus)
+    baseline = tasks.count(base, tokens)
+    key = sweep_key(space, tokens)
+    folder = here.data / "sweeps" / base.name / key
+    tags = {tracking.TRIGGER_TAG: trigger}
+    with (
+        open_study(folder, space) as study,
+        tracking.sweep_run(here, space, key, wanted, tags) as run,
+    ):
+        before = study.count_over()
+        total = max(before, min(wanted, space.size or wanted))
+        while study.count_over() < total:
+            chosen = study.next()
+            if chosen is None:
+                break
+            trial(study, chosen, corpus, tokens, {**tags, **run.tags_of(chosen)}, total)
+            run.show(study.trials(), total)
+        tried = study.trials()
+        best = best_of(tried)
+        if best is None:
+            raise DivergenceError(
+                f"none of {len(tried)} trials could be trained to its end (last: "
+                f"{tried[-1].why}); sweep over lower learning rates or smaller networks"
+            )
+        experiment = space.experiment(best.values)
+        model = tasks.train(experiment, corpus, tokens, _START, {**tags, **run.tags_of(best)})
+        scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
+        run.show(tried, total, f"{version.name}/{version.version}: {version.reason}")
+        if len(tried) > before:
+            run.log_picture(picture.draw(space, tried))
+    chain = summary(corpus, scores, version, texts, reporter)
+    unchanged = chain["unchanged"] and len(tried) == before
+    return {**chain, **_summary(folder, run, best, tried), "unchanged": unchanged}
+
+
+def sweep_key(space: Space, tokens: Tokens) -> str:
+    """Return sixteen hexadecimal digits that stand for what is tried on what."""
+    base = space.base
+    made_of = [VERSION, tokens.digest, base.model.model_dump(), base.training.model_dump()]
+    return value_digest([*made_of, list(space.words)])[:16]
+
+
+@tasks.as_task
+def trial(
+    study: Study,
+    chosen: Trial,
+    corpus: Corpus,
+    tokens: Tokens,
+    tags: Mapping[str, str],
+    total: int,
+) -> tuple[Trial, bool, str]:
+    """A point of the space → trained to the end of its budget, or given up on the way."""
+    here, experiment = home.current(), study.space.experiment(chosen.values)
+    step = steps.train(here, experiment, tokens, _START.digest)
+    before = best_of(study.trials())
+    watch = _Watch(study, chosen, experiment, tokens, total)
+    cached = False
+    try:
+        watch.take_up(read_history(str(step.folder)))
+        with reporting.watching(watch):
+            model, cached = tasks.perform_training(experiment, corpus, tokens, _START, tags)
+    except HopelessError:
+        why = f"step {watch.step:,}, {watch.share:.0%} of its budget"
+        over = _give_up(study, chosen, experiment, step, why, watch.seconds, "KILLED")
+    except (DivergenceError, ConfigError) as error:
+        if before is None and isinstance(error, ConfigError):
+            raise  # a fault of all trials maybe, such as a device that is not there
+        over = _give_up(study, chosen, experiment, step, str(error), watch.seconds, "FAILED")
+    else:
+        watch.report_all(read_history(model.uri))  # of what had been trained before
+        over = study.finish(chosen, model)
+    return over, cached, _describe(study.space, over, total, before)
+
+
+class _Watch(reporting.Reporter):
+    """Hears of a trial's training: writes its validations down, ends it where it is hopeless."""
+
+    def __init__(
+        self, study: Study, chosen: Trial, experiment: Experiment, tokens: Tokens, total: int
+    ) -> None:
+        super().__init__()
+        self.step, self.share, self.seconds = 0, 0.0, 0.0
+        self._study, self._trial = study, chosen
+        self._told = reporting.current() or reporting.Reporter()
+        self._budget = parse_budget(experiment.training.budget)
+        self._validations = experiment.training.validations
+        self._tokens = max(1, tokens.tokens["train"])
+        best = best_of(study.trials())
+        said = f" · best {best.bits_per_character:.3f}" if best else ""
+        self._where = f"{chosen.number}/{total}{said} · "
+
+    def progressed(self, step: str, progress: Progress) -> None:  # noqa: ARG002 - it is `train`
+        """Take in a validation, if there is one; pass on how it goes."""
+        if self._report(progress.metrics) and self._study.is_hopeless(self._trial):
+            raise HopelessError
+        note = self._where + progress.note
+        self._told.progressed("trial", replace(progress, note=note, sample=""))
+
+    def take_up(self, history: list[dict[str, float]]) -> None:
+        """Take in what an earlier process trained of this trial.
+
+        Raises:
+            HopelessError: It was about to end the trial when it was killed.
+        """
+        self.report_all(history)
+        known = next(t for t in self._study.trials() if t.number == self._trial.number)
+        if known.validations and self._study.is_hopeless(self._trial):
+            self.share = max(known.validations) / self._validations
+            raise HopelessError
+
+    def report_all(self, history: list[dict[str, float]]) -> None:
+        """Write down all validations of a history."""
+        for row in history:
+            self._report(row)
+
+    def _report(self, row: Mapping[str, float]) -> bool:
+        """Write down a row's validation, if it has one; return whether it has."""
+        if _VALIDATION not in row:
+            return False
+        spent = row["seconds"] if self._budget.unit == "seconds" else row["tokens"]
+        whole = self._tokens if self._budget.unit == "epochs" else 1
+        self.share = min(1.0, spent / (self._budget.amount * whole))
+        self.step, self.seconds = int(row["step"]), row["seconds"]
+        due = max(1, int(self.share * self._validations + 1e-9))
+        self._study.report(self._trial, due, row[_VALIDATION])
+        return True
+
+
+def _give_up(
+    study: Study,
+    chosen: Trial,
+    experiment: Experiment,
+    step: Step[TrainedModel],
+    why: str,
+    seconds: float,
+    status: str,
+) -> Trial:
+    """End a trial that will not be trained to its end; each part can be done twice.
+
+    The study is told last: a trial that it calls over is never touched again.
+    """
+    here = home.current()
+    tracking.end_pruned(here, experiment, step.key, why, status)
+    try:
+        with FileLock(step.siblings / f".{step.key}.lock", timeout=0):
+            if step.recall() is None:
+                _clear(step.folder)
+    except Timeout:  # somebody else trains with these settings now
+        pass
+    return study.give_up(chosen, why, seconds, failed=status == "FAILED")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a training would go on from, and put its history aside."""
+    for name in (LAST_FILE, GOOD_FILE, BEST_FILE):  # without the first, the others are nothing
+        (folder / name).unlink(missing_ok=True)
+    if (folder / HISTORY_FILE).is_file():
+        (folder / HISTORY_FILE).replace(folder / PRUNED_HISTORY_FILE)
+
+
+def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> str:
+    """Say in one line what came of a trial: its columns stand below those of the last."""
+    number = f"{over.number:>{len(str(total))}}/{total}"
+    bits = over.bits_per_character
+    shown = "    –" if bits is None else f"{bits:.3f}"
+    ended = ""
+    if over.state == "failed":
+        ended = f"failed: {over.why}"
+    elif over.state == "pruned":
+        ended = f"pruned at {max(over.validations) / space.base.training.validations:.0%}"
+    elif best_of([over, *([before] if before else [])]) == over:
+        ended = "best so far"
+    title = f"{over.title:<{space.title_width}}"
+    return f"{number}  {title}  {shown} bits/character  {ended}".rstrip()
+
+
+def _summary(folder: Path, run: SweepRun, best: Trial, tried: list[Trial]) -> dict[str, Any]:
+    """Return what a sweep came to as JSON-able values, units in the names."""
+    counts = {state: sum(t.state == state for t in tried) for state in ("done", "pruned", "failed")}
+    bits = best.bits_per_character
+    return {
+        "sweep": folder.name,
+        "sweep_run_id": run.run_id,
+        "study": str(folder / STUDY_FILE),
+        "best": best.model_dump(),
+        "trials": [t.model_dump(exclude={"validations"}) for t in tried],
+        "counts": counts,
+        "message": f"trial {best.number} of {len(tried)}: {bits:.3f} bits/character, {best.title}",
+    }

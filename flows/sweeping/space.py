@@ -1,0 +1,348 @@
+"""What a sweep varies: words such as `model.hidden_size=128,256`, checked before anything starts.
+
+KEY=A,B,C   choices
+KEY=A..B    a range, ends included: whole numbers where the setting is one; by its logarithm
+            where A > 0 and B is ten times A or more
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, pairwise, product
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rnnlm.config import Config, Experiment, ModelConfig, TrainingConfig, from_values, shorten
+from rnnlm.errors import ConfigError
+
+Value = bool | int | float | str
+Values = Mapping[str, Value]
+"""A value for each swept key."""
+
+MOST_TRIALS = 10_000
+MOST_CORNERS = 4096
+"""Corners of a space that are checked; a larger one is checked in part."""
+LOG_RATIO = 10.0
+"""A range whose ends are so many times apart is swept by its logarithm."""
+_SECTIONS: dict[str, type[Config]] = {"model": ModelConfig, "training": TrainingConfig}
+_REFUSED = (
+    "training.device",
+    "training.processes",
+    "training.validations",
+    "training.validation_tokens",
+)
+_NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+_RANGE = re.compile(rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}\s*")
+_LARGEST = 2**53
+_NUMBER_WIDTH = len("0.000312")
+_SHORT_NAMES = {
+    "learning_rate": "lr",
+    "hidden_size": "hidden",
+    "embedding_size": "embedding",
+    "num_layers": "layers",
+    "batch_size": "batch",
+}
+"""Of settings, where a line has little room."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values of a setting to choose from, in the order they were given."""
+
+    key: str
+    values: tuple[Value, ...]
+
+    @property
+    def word(self) -> str:
+        """As it is written on the command line."""
+        return f"{self.key}={','.join(written(value) for value in self.values)}"
+
+    @property
+    def corners(self) -> tuple[Value, ...]:
+        """Values to check."""
+        return self.values
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value is one of them."""
+        return value in self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers of a setting from `low` to `high`, both included."""
+
+    key: str
+    low: int | float
+    high: int | float
+
+    @property
+    def word(self) -> str:
+        """As it is written on the command line."""
+        return f"{self.key}={written(self.low)}..{written(self.high)}"
+
+    @property
+    def corners(self) -> tuple[Value, ...]:
+        """Values to check."""
+        return (self.low, self.high)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds whole numbers only."""
+        return isinstance(self.low, int)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is swept by the logarithm."""
+        return self.low > 0 and self.high >= LOG_RATIO * self.low
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value lies between the ends."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def rounded(self, value: float) -> int | float:
+        """Return a number with few digits: a thousandth of the range, three on a log scale."""
+        if self.is_whole:
+            return int(value)
+        if self.is_log:
+            short = float(f"{value:.3g}")
+        else:
+            short = round(value, 3 - math.floor(math.log10(self.high - self.low)))
+        return min(max(short, self.low), self.high)
+
+
+Dimension = Choices | Range
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that a sweep may try.
+
+    Attributes:
+        base: The experiment whose settings are varied.
+        dimensions: What is varied, by key; each key once.
+    """
+
+    base: Experiment
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As it is written on the command line, in an order of its own."""
+        return tuple(dimension.word for dimension in self.dimensions)
+
+    @property
+    def size(self) -> int | None:
+        """How many points it has; None where a number may be any between two."""
+        size = 1
+        for dimension in self.dimensions:
+            if isinstance(dimension, Choices):
+                size *= len(dimension.values)
+            elif isinstance(dimension.low, int) and isinstance(dimension.high, int):
+                size *= dimension.high - dimension.low + 1
+            else:
+                return None
+        return size
+
+    @property
+    def own_values(self) -> Values | None:
+        """What the experiment says itself, if that is in the space."""
+        values = {d.key: _value_of(self.base, d.key) for d in self.dimensions}
+        return values if all(d.holds(values[d.key]) for d in self.dimensions) else None
+
+    def points(self) -> Iterator[Values]:
+        """Yield all points of a space that has a size."""
+        axes = [
+            d.values if isinstance(d, Choices) else range(int(d.low), int(d.high) + 1)
+            for d in self.dimensions
+        ]
+        for point in product(*axes):
+            yield dict(zip((d.key for d in self.dimensions), point, strict=True))
+
+    def corners(self) -> Iterator[Values]:
+        """Yield the points whose values are all ends of ranges, or choices."""
+        for point in product(*(d.corners for d in self.dimensions)):
+            yield dict(zip((d.key for d in self.dimensions), point, strict=True))
+
+    def rounded(self, values: Values) -> Values:
+        """Return a point with numbers of few digits, in the space too."""
+        return {
+            d.key: d.rounded(float(values[d.key])) if isinstance(d, Range) else values[d.key]
+            for d in self.dimensions
+        }
+
+    def settings(self, values: Values) -> tuple[str, ...]:
+        """Return a point as `--set` takes it."""
+        return tuple(f"{d.key}={written(values[d.key])}" for d in self.dimensions)
+
+    def title(self, values: Values) -> str:
+        """Return a point in a few characters, such as `hidden 256 · lr 0.003`."""
+        return " · ".join(f"{short_name(d.key)} {_shown(values[d.key])}" for d in self.dimensions)
+
+    @property
+    def title_width(self) -> int:
+        """Characters of the longest title, about."""
+        widths = [
+            len(short_name(d.key)) + 1 + max(len(_shown(value)) for value in d.corners)
+            if isinstance(d, Choices) or d.is_whole
+            else len(short_name(d.key)) + 1 + _NUMBER_WIDTH
+            for d in self.dimensions
+        ]
+        return sum(widths) + 3 * (len(widths) - 1)
+
+    def experiment(self, values: Values) -> Experiment:
+        """Return the experiment that a point stands for.
+
+        Raises:
+            ConfigError: There can be none such.
+        """
+        settings = self.settings(values)
+        return from_values(self._base_values, settings, origin=f"--over, at {', '.join(settings)}")
+
+    @cached_property
+    def _base_values(self) -> dict[str, Any]:
+        return self.base.model_dump(exclude_unset=True)  # what is set counts, for a catalog's entry
+
+
+def read_space(experiment: Experiment, over: Sequence[str]) -> Space:
+    """Read what a sweep varies, and build an experiment at every corner of it.
+
+    Args:
+        experiment: Whose settings are varied.
+        over: Words as in this module's docstring, each about another key.
+
+    Raises:
+        ConfigError: A word cannot be read; its key is unknown, or decides no more than where and
+            what is trained on; or a corner is no experiment.
+    """
+    if not over:
+        raise ConfigError(
+            "nothing to sweep over; give such as --over training.learning_rate=0.001..0.03"
+        )
+    dimensions = sorted((_read(experiment, word) for word in over), key=lambda d: d.key)
+    for one, other in pairwise(dimensions):
+        if one.key == other.key:
+            raise ConfigError(f"--over {one.key} is given twice; give all its values at once")
+    space = Space(experiment, tuple(dimensions))
+    for values in islice(space.corners(), MOST_CORNERS):
+        space.experiment(values)
+    return space
+
+
+def check_trials(trials: int) -> None:
+    """Refuse a number of trials that cannot be meant.
+
+    Raises:
+        ConfigError: It is out of range.
+    """
+    if not 1 <= trials <= MOST_TRIALS:
+        raise ConfigError(f"trials = {trials} (expected 1 to {MOST_TRIALS:,}); 20 is the default")
+
+
+def short_name(key: str) -> str:
+    """Return what a setting is called where a line has little room."""
+    last = key.rpartition(".")[2]
+    return _SHORT_NAMES.get(last, last)
+
+
+def written(value: Value) -> str:
+    """Return a value as TOML has it, strings bare: `--set` reads it back as it was."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else written(value)
+
+
+def _read(experiment: Experiment, word: str) -> Dimension:
+    key, _, text = (part.strip() for part in word.partition("="))
+    if not key or not text:
+        raise ConfigError(f"--over {shorten(word)} says nothing (expected KEY=A,B,C or KEY=A..B)")
+    _check_key(key)
+    if ".." in text:
+        return _read_range(experiment, key, text)
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ConfigError(f"--over {shorten(word)} has an empty choice (expected KEY=A,B,C)")
+    values = tuple(_checked(experiment, key, part) for part in parts)
+    if len({*values}) < len(values):
+        raise ConfigError(f"--over {shorten(word)} has a choice twice; give each once")
+    if len(values) == 1:
+        raise ConfigError(
+            f"--over {shorten(word)} leaves no choice; give several, or --set {key}={parts[0]}"
+        )
+    return Choices(key, values)
+
+
+def _read_range(experiment: Experiment, key: str, text: str) -> Range:
+    match = _RANGE.fullmatch(text)
+    if match is None or max(len(end) for end in match.groups()) > 40:
+        raise ConfigError(f"--over {key}={shorten(text)} is no range (expected numbers, as 1..4)")
+    low, high = (_checked(experiment, key, end) for end in match.groups())
+    if isinstance(low, bool | str) or isinstance(high, bool | str):
+        raise ConfigError(f"--over {key}={text}: {key} is no number; give choices, as A,B")
+    if isinstance(low, int) and not all(re.fullmatch(r"[+-]?\d+", end) for end in match.groups()):
+        raise ConfigError(f"--over {key}={text}: {key} is a whole number (expected such as 1..4)")
+    if not all(abs(end) < _LARGEST for end in (low, high)):
+        raise ConfigError(f"--over {key}={text} is too wide (expected ends below 2^53)")
+    if low >= high:
+        raise ConfigError(f"--over {key}={text}: {low} is not below {high}; give the lower first")
+    return Range(key, low, high)
+
+
+def _check_key(key: str) -> None:
+    known = [
+        name
+        for section, config in _SECTIONS.items()
+        for name in (f"{section}.{field}" for field in config.model_fields)
+        if name not in _REFUSED
+    ]
+    if key in known:
+        return
+    section = key.partition(".")[0]
+    if key in _REFUSED or (section in Experiment.model_fields and section not in _SECTIONS):
+        raise ConfigError(
+            f"--over {key}: only settings of model and training can be swept, and not device, "
+            "processes, validations or validation_tokens: trials are compared on one corpus, by "
+            "one measure"
+        )
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f" (did you mean `{close[0]}`?)" if close else ""
+    raise ConfigError(f"--over {shorten(key)}: unknown key{hint}")
+
+
+def _checked(experiment: Experiment, key: str, text: str) -> Value:
+    """Return a value of a setting, which must be in its range; how it goes with others is not seen.
+
+    Raises:
+        ConfigError: It is of another type or out of range.
+    """
+    section, _, name = key.partition(".")
+    info = _SECTIONS[section].model_fields[name]
+    kind: Any = Annotated[info.annotation, info]
+    adapter = TypeAdapter[Any](kind)
+    try:
+        value: Value = adapter.validate_python(_read_value(text))
+    except ValidationError:
+        values = experiment.model_dump(exclude_unset=True)
+        from_values(values, [f"{key}={text}"], origin=f"--over {key}={shorten(text)}")
+        raise
+    return value
+
+
+def _read_value(text: str) -> Value:
+    """Return a value as `--set` reads it."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _value_of(experiment: Experiment, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(experiment, section), name)

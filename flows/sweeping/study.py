@@ -1,0 +1,196 @@
+"""A study remembers a sweep's trials on disk, proposes the next one and says which are hopeless.
+
+Optuna proposes (TPE) and prunes; its tables are a SQLite file. A trial is proposed in memory and
+then written down whole, so that one that was cut off at any moment is there as it was, or not at
+all. What is proposed depends on the seed and the trials before alone, not on how often the sweep
+was stopped.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from filelock import FileLock
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from flows.sweeping.space import Choices, Dimension, Space, Values
+from flows.sweeping.trial import State, Trial
+from rnnlm.training.api import TrainedModel
+
+STUDY_FILE = "study.db"
+RANDOM_TRIALS = 6
+"""Trials that are drawn at random before TPE has enough to go by."""
+UNPRUNED_TRIALS = 3
+"""First trials that are trained to their end, so that there is something to compare with."""
+WARMUP = 0.2
+"""Share of a budget during which a trial is not pruned."""
+_ATTEMPTS = 30
+_WHY, _SECONDS, _CHECKPOINT = "why", "seconds", "checkpoint"
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class Study:
+    """The trials of one sweep. One process at a time; see `open_study`."""
+
+    def __init__(self, space: Space, study: optuna.Study) -> None:
+        """Take Optuna's study."""
+        self.space = space
+        self._study = study
+        self._distributions = {d.key: _distribution(d) for d in space.dimensions}
+
+    def trials(self) -> list[Trial]:
+        """Return all trials in the order they were begun; one at most is running, the last."""
+        return [self._read(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    def count_over(self) -> int:
+        """Return how many trials will not be trained any more."""
+        return sum(trial.is_over for trial in self.trials())
+
+    def next(self) -> Trial | None:
+        """Return the trial that was running, or a new one; None if all points have been tried."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if not running:
+            values = self._propose()
+            if values is None:
+                return None
+            proposed = optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params={**values},
+                distributions=self._distributions,
+            )
+            self._study.add_trial(proposed)
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return self._read(running[0])
+
+    def report(self, trial: Trial, validation: int, bits_per_character: float) -> None:
+        """Write down what a trial's validation found; nothing if it is known."""
+        if validation not in self._frozen(trial).intermediate_values:
+            self._live(trial).report(bits_per_character, validation)
+
+    def is_hopeless(self, trial: Trial) -> bool:
+        """Return whether a trial's best so far is worse than what half of the others had by then.
+
+        So it is not before `WARMUP`, or at the last validation, where nothing is left to save.
+        """
+        known = self._frozen(trial).intermediate_values
+        if not known or max(known) >= self.space.experiment(trial.values).training.validations:
+            return False
+        return bool(self._live(trial).should_prune())
+
+    def finish(self, trial: Trial, model: TrainedModel) -> Trial:
+        """Write down that a trial was trained to its end."""
+        told = {_SECONDS: round(model.seconds, 3), _CHECKPOINT: model.digest}
+        return self._end(trial, TrialState.COMPLETE, told, model.validation_bits_per_character)
+
+    def give_up(self, trial: Trial, why: str, seconds: float, *, failed: bool) -> Trial:
+        """Write down that a trial will not be trained to its end."""
+        told = {_WHY: why, _SECONDS: round(seconds, 3), "failed": failed}
+        return self._end(trial, TrialState.PRUNED, told, None)
+
+    def _end(
+        self, trial: Trial, state: TrialState, told: Mapping[str, Any], value: float | None
+    ) -> Trial:
+        live = self._live(trial)
+        for name, said in told.items():
+            live.set_user_attr(name, said)
+        self._study.tell(live, value, state)
+        return self._read(self._frozen(trial))
+
+    def _propose(self) -> Values | None:
+        """Return the next point: the experiment's own first, then none twice."""
+        over = self._study.get_trials(deepcopy=False, states=_OVER)
+        size = self.space.size
+        if size is not None and len(over) >= size:
+            return None
+        if not over and self.space.own_values is not None:
+            return self.space.own_values
+        known = [self.space.settings(trial.params) for trial in over]
+        values: Values = {}
+        for attempt in range(_ATTEMPTS):
+            values = self.space.rounded(self._sample(over, attempt))
+            if self.space.settings(values) not in known:
+                return values
+        if size is None:
+            return values
+        return next(v for v in self.space.points() if self.space.settings(v) not in known)
+
+    def _sample(self, over: list[FrozenTrial], attempt: int) -> Values:
+        """Let TPE propose a point after these trials; the same ones, the same point."""
+        entropy = [self.space.base.training.seed, len(over), attempt]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
+        rehearsal = optuna.create_study(sampler=sampler)
+        rehearsal.add_trials(over)
+        return dict(rehearsal.ask(self._distributions).params)
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial.number - 1]
+
+    def _live(self, trial: Trial) -> optuna.Trial:
+        return optuna.Trial(self._study, self._frozen(trial)._trial_id)
+
+    def _read(self, frozen: FrozenTrial) -> Trial:
+        values = {d.key: frozen.params[d.key] for d in self.space.dimensions}
+        told = frozen.user_attrs
+        states: dict[TrialState, State] = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}
+        state = "failed" if told.get("failed") else states.get(frozen.state, "running")
+        validations = frozen.intermediate_values
+        bits = frozen.value if state == "done" else validations.get(max(validations, default=0))
+        return Trial(
+            number=frozen.number + 1,
+            values=values,
+            settings=self.space.settings(values),
+            title=self.space.title(values),
+            state=state,
+            validations=validations,
+            bits_per_character=bits,
+            why=told.get(_WHY, ""),
+            seconds=told.get(_SECONDS, 0.0),
+            checkpoint=told.get(_CHECKPOINT, ""),
+        )
+
+
+@contextmanager
+def open_study(folder: Path, space: Space) -> Iterator[Study]:
+    """Open the study in a folder, made if it is not there; another process in it is waited for."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / STUDY_FILE).resolve()}")
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=space.base.name,
+                pruner=_pruner(space.base.training.validations),
+                load_if_exists=True,
+            )
+            yield Study(space, study)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _pruner(validations: int) -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(
+        n_startup_trials=UNPRUNED_TRIALS,
+        n_warmup_steps=math.ceil(WARMUP * validations),
+        n_min_trials=UNPRUNED_TRIALS,
+    )
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if isinstance(dimension, Choices):
+        return CategoricalDistribution(dimension.values)
+    if dimension.is_whole:
+        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.is_log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.is_log)

@@ -1,0 +1,35 @@
+"""MLflow runs: what was asked, how it went, what came out.
+
+A run belongs to a checkpoint. Curves go to it while training runs; should the store be lost, the
+run is written again from the history on disk, so what MLflow shows can always be had back.
+"""
+
+from flows.tracking.connecting import connect
+from flows.tracking.live import LiveRun, live_run
+from flows.tracking.runs import (
+    CHECKPOINT_TAG,
+    TRIGGER_TAG,
+    ensure_run,
+    find_run,
+    log_scores,
+    log_verdict,
+)
+from flows.tracking.sweeps import SweepRun, end_pruned, sweep_run
+from flows.tracking.texts import log_generation, log_texts
+
+__all__ = [
+    "CHECKPOINT_TAG",
+    "TRIGGER_TAG",
+    "LiveRun",
+    "SweepRun",
+    "connect",
+    "end_pruned",
+    "ensure_run",
+    "find_run",
+    "live_run",
+    "log_generation",
+    "log_scores",
+    "log_texts",
+    "log_verdict",
+    "sweep_run",
+]

@@ -1,0 +1,109 @@
+"""The MLflow store: connecting to it, its experiments, the forms of what it takes."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from filelock import FileLock
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from flows.home import Home
+from rnnlm.errors import ServerError
+
+STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
+BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
+"""Curves that are also drawn over the tokens read, so that batches of any size compare."""
+PROBE_SECONDS = 10.0
+MOST_RETRIES = "2"
+"""Of a request to a tracking server: whoever sends curves tries again later anyway."""
+
+
+def connect(home: Home) -> MlflowClient:
+    """Return a client of the home's MLflow store, made if it is not there."""
+    return _connect(home.tracking_uri, home.mlruns)
+
+
+@lru_cache(maxsize=4)
+def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
+    if tracking_uri.startswith("http"):
+        _probe(tracking_uri)
+    mlruns.mkdir(parents=True, exist_ok=True)
+    with FileLock(mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
+        client = MlflowClient(tracking_uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _probe(address: str) -> None:
+    """Make sure that a tracking server is there.
+
+    Raises:
+        ServerError: Nobody answers, or it is no tracking server.
+    """
+    try:
+        httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServerError(
+            f"no MLflow server answers at MLFLOW_TRACKING_URI={address} ({error}); start one with "
+            "`rnnlm serve`, or unset it to use the embedded store"
+        ) from error
+
+
+def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
+    """Return the id of the experiment, made if need be."""
+    with FileLock(home.mlruns / ".mlflow.lock"):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        if found is not None:
+            client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        local = home.tracking_uri.startswith("sqlite:")
+        location = (home.mlruns / "artifacts" / name).resolve().as_uri() if local else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=kind))
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
+    """Send points, as many at once as MLflow takes."""
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+
+def metrics_of(row: Mapping[str, float]) -> list[Metric]:
+    """Return a row of history as MLflow takes it."""
+    logged = now()
+    values = [(k, v) for k, v in row.items() if k not in STEP_FIGURES]
+    step = int(row.get("step", 0))
+    if values:
+        values.append(("train/tokens", row["tokens"]))
+    by_step = [Metric(key, value, logged, step) for key, value in values]
+    by_tokens = [
+        Metric(f"by_tokens/{key.replace('/', '_')}", row[key], logged, int(row["tokens"]))
+        for key in BY_TOKENS
+        if key in row
+    ]
+    return by_step + by_tokens
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested values by dotted key."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def now() -> int:
+    """Return the time in MLflow's milliseconds."""
+    return int(time.time() * 1000)

@@ -1,0 +1,199 @@
+"""Runs of training: what was asked, on what, and what came of it."""
+
+import getpass
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+from mlflow.utils.git_utils import get_git_commit
+
+from flows.home import Home
+from flows.tracking.connecting import connect, experiment_id, flat, log_metrics, metrics_of, now
+from rnnlm.config import Experiment
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens
+from rnnlm.devices import choose_device, device_name
+from rnnlm.evaluation import TestScores
+from rnnlm.gate import Verdict
+from rnnlm.report import LENGTHS_FILE, REPORT_FILE
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.history import read_history
+
+CHECKPOINT_TAG = "rnnlm.checkpoint"
+TRAIN_KEY_TAG = "rnnlm.train_key"
+TRIGGER_TAG = "rnnlm.trigger"
+VERSION_TAG = "rnnlm.version"
+NOTE_TAG = "mlflow.note.content"
+NAME_TAG = "mlflow.runName"
+
+
+def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
+    """Return the id of the run that made a checkpoint, or None."""
+    return find_latest(connect(home), experiment, f"tags.`{CHECKPOINT_TAG}` = '{digest}'")
+
+
+def ensure_run(
+    home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens, model: TrainedModel
+) -> str:
+    """Return the id of the run that made a checkpoint, writing it anew from disk if it is gone."""
+    found = find_run(home, experiment, model.digest)
+    if found:
+        return found
+    client = connect(home)
+    run_id = create_run(client, home, experiment, corpus, tokens, {})
+    for row in read_history(model.uri):
+        log_metrics(client, run_id, metrics_of(row))
+    describe_model(client, run_id, model)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verdict) -> None:
+    """Say in a run's tags and note what became of its version.
+
+    Args:
+        home: Where MLflow is.
+        version: name/number.
+        run_id: The run that trained it.
+        alias: What it has become.
+        verdict: Why.
+    """
+    client = connect(home)
+    client.log_batch(
+        run_id,
+        tags=[RunTag(VERSION_TAG, version), RunTag("rnnlm.verdict", f"{alias}: {verdict.reason}")],
+    )
+    first = client.get_run(run_id).data.tags.get(NOTE_TAG, "").split("\n\n")[0]
+    name = version.partition("/")[0]
+    checks = "\n".join(f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks)
+    told = (
+        f"Version [{version}](#/models/{name}/versions/{version.partition('/')[2]}), **{alias}**:"
+    )
+    client.set_tag(run_id, NOTE_TAG, f"{first}\n\n{told}\n\n{checks}")
+
+
+def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
+    """Log the test figures, and put the result into the first line of the run's note."""
+    client = connect(home)
+    metrics = [Metric(f"test/{k}", v, now(), 0) for k, v in scores.figures.items()]
+    client.log_batch(run_id, metrics=metrics)
+    figures = scores.figures
+    note = (
+        f"**Test: {figures['bits_per_character']:.3f} bits per character**, "
+        f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens; "
+        f"n-grams {figures['ngram_bits_per_character']:.3f} bits per character."
+    )
+    client.set_tag(run_id, NOTE_TAG, note)
+
+
+def title(experiment: Experiment) -> str:
+    """Return what a run is called: corpus, network, time."""
+    return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
+
+
+def create_run(
+    client: MlflowClient,
+    home: Home,
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    tags: Mapping[str, str],
+) -> str:
+    """Open a run with its parameters, its data and its tags; return its id.
+
+    It is called what `NAME_TAG` among the tags says, else after corpus and network.
+    """
+    named = {
+        "rnnlm.corpus": corpus.digest,
+        "rnnlm.tokenizer": experiment.tokenizer.kind,
+        "rnnlm.architecture": experiment.model.architecture,
+        "rnnlm.device": device_name(choose_device(experiment.training.device)),
+        TRIGGER_TAG: "manual",
+        **_code_tags(experiment),
+        **prefect_tags(),
+        **tags,
+    }
+    name = named.pop(NAME_TAG, title(experiment))
+    run = client.create_run(experiment_id(client, home, experiment.name), tags=named, run_name=name)
+    run_id: str = run.info.run_id
+    params = [Param(key, str(value)) for key, value in flat(experiment.model_dump())]
+    client.log_batch(run_id, params=params)
+    data = Dataset(
+        name=experiment.name,
+        digest=corpus.digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": corpus.uri, "source": experiment.corpus.source}),
+        profile=json.dumps(
+            {
+                "documents": corpus.documents,
+                "characters": corpus.characters,
+                "tokens": tokens.tokens,
+            }
+        ),
+    )
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, datasets=[DatasetInput(data, context)])
+    for name in (REPORT_FILE, LENGTHS_FILE):
+        if (path := Path(tokens.uri) / name).is_file():
+            client.log_artifact(run_id, str(path), "corpus")
+    link_prefect_to(client, run_id)
+    return run_id
+
+
+def _code_tags(experiment: Experiment) -> dict[str, str]:
+    """Name the corpus's source and the commit of the code that runs, where it is a checkout."""
+    tags = {"mlflow.source.name": experiment.corpus.source, "mlflow.user": getpass.getuser()}
+    commit = get_git_commit(str(Path(__file__).parent))
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def find_latest(client: MlflowClient, experiment: Experiment, condition: str) -> str | None:
+    """Return the id of an experiment's newest run that meets a condition, or None."""
+    found = client.get_experiment_by_name(experiment.name)
+    if found is None:
+        return None
+    runs = client.search_runs(
+        [found.experiment_id], condition, max_results=1, order_by=["attributes.start_time DESC"]
+    )
+    return str(runs[0].info.run_id) if runs else None
+
+
+def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:
+    """Log what the checkpoint is, and what generating in fewer bits costs it."""
+    figures: dict[str, float] = {"parameters": model.parameters, "best_step": model.best_step}
+    tags = [RunTag(CHECKPOINT_TAG, model.digest)]
+    if model.precision is not None:
+        costs = model.precision.cost_nats
+        figures |= {f"{name}_cost_nats": cost for name, cost in costs.items() if name != "fp32"}
+        tags.append(RunTag("rnnlm.precision", model.precision.chosen))
+    note = (
+        f"**Validation: {model.validation_bits_per_character:.3f} bits per character** after "
+        f"{model.best_step:,} of {model.step:,} steps."
+    )
+    tags.append(RunTag(NOTE_TAG, note))
+    metrics = [Metric(f"model/{name}", value, now(), 0) for name, value in figures.items()]
+    client.log_batch(run_id, metrics=metrics, tags=tags)
+
+
+def prefect_tags() -> dict[str, str]:
+    """Name the Prefect run around us, if there is one."""
+    from prefect.runtime import flow_run  # noqa: PLC0415 - heavy, and absent outside flows
+
+    if flow_run.id is None:
+        return {}
+    return {"prefect.flow_run_id": str(flow_run.id), "prefect.flow_run_name": str(flow_run.name)}
+
+
+def link_prefect_to(client: MlflowClient, run_id: str) -> None:
+    """Name the MLflow run on the Prefect run's page, if there is one."""
+    from prefect.artifacts import create_markdown_artifact  # noqa: PLC0415
+    from prefect.runtime import flow_run  # noqa: PLC0415
+
+    if flow_run.id is None:
+        return
+    run = client.get_run(run_id)
+    text = f"MLflow run **{run.info.run_name}**, id `{run_id}`"
+    create_markdown_artifact(text, key="mlflow-run", description="the MLflow run of this flow run")

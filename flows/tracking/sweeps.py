@@ -1,0 +1,225 @@
+"""A sweep in MLflow: a run for all of it, and a nested one for each trial."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from flows.home import Home
+from flows.sweeping.space import Space, short_name
+from flows.sweeping.trial import Trial, best_of
+from flows.tracking.connecting import connect, experiment_id, now
+from flows.tracking.live import STORE_ERRORS
+from flows.tracking.runs import (
+    CHECKPOINT_TAG,
+    NAME_TAG,
+    NOTE_TAG,
+    TRAIN_KEY_TAG,
+    TRIGGER_TAG,
+    find_latest,
+    link_prefect_to,
+    prefect_tags,
+)
+from flows.tracking.texts import KIND_TAG
+from rnnlm.config import Experiment
+
+SWEEP_TAG = "rnnlm.sweep"
+TRIAL_TAG = "rnnlm.trial"
+PRUNED_TAG = "rnnlm.pruned"
+PARENT_TAG = "mlflow.parentRunId"
+SHOWN_TRIALS = 5
+"""Of the best, in a sweep's note."""
+_STATUS = {"done": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class SweepRun:
+    """The run of a sweep. What it shows can always be had back from the study on disk."""
+
+    def __init__(self, client: MlflowClient, run_id: str, key: str, space: Space) -> None:
+        """Take a run that is there."""
+        self.run_id = run_id
+        self._client, self._key, self._space = client, key, space
+
+    def tags_of(self, trial: Trial) -> dict[str, str]:
+        """Return what makes a run a trial's: nested in this one, named after its settings."""
+        return {
+            NAME_TAG: trial.title,
+            PARENT_TAG: self.run_id,
+            SWEEP_TAG: self._key,
+            TRIAL_TAG: str(trial.number),
+        }
+
+    def show(self, trials: list[Trial], total: int, version: str = "") -> None:
+        """Bring note, curves and nested runs up to the trials that are over.
+
+        Args:
+            trials: All of them.
+            total: How many there will be.
+            version: What the best one became, with why; empty before.
+        """
+        over = [trial for trial in trials if trial.is_over]
+        self._add_missing(over)
+        self._client.set_tag(self.run_id, NOTE_TAG, self._note(over, total, version))
+        points = self._client.get_metric_history(self.run_id, "sweep/trials")
+        shown = max((point.step for point in points), default=0)
+        metrics = []
+        for trial in over:
+            if trial.number > shown:
+                figures = {"trials": float(trial.number), "trial_seconds": trial.seconds}
+                if trial.bits_per_character is not None:
+                    figures["trial_bits_per_character"] = trial.bits_per_character
+                best = best_of([other for other in over if other.number <= trial.number])
+                if best is not None and best.bits_per_character is not None:
+                    figures["best_bits_per_character"] = best.bits_per_character
+                for name, value in figures.items():
+                    metrics.append(Metric(f"sweep/{name}", value, now(), trial.number))
+        for start in range(0, len(metrics), 1000):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+
+    def log_picture(self, png: bytes) -> None:
+        """Log the picture of all trials."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "trials.png"
+            path.write_bytes(png)
+            self._client.log_artifact(self.run_id, str(path), "sweep")
+
+    def _add_missing(self, over: list[Trial]) -> None:
+        """Add runs of trials that have none: their training was cached, or the store was lost."""
+        place = self._client.get_run(self.run_id).info.experiment_id
+        condition = f"tags.`{PARENT_TAG}` = '{self.run_id}'"
+        runs = self._client.search_runs([place], condition, max_results=50_000)
+        known = {run.data.tags.get(TRIAL_TAG) for run in runs}
+        for trial in over:
+            if str(trial.number) not in known:
+                self._add(place, trial)
+
+    def _add(self, place: str, trial: Trial) -> None:
+        tags = {**self.tags_of(trial), KIND_TAG: "trial", NOTE_TAG: self._origin(place, trial)}
+        if trial.state != "done":
+            tags[PRUNED_TAG] = trial.why
+        name = tags.pop(NAME_TAG)
+        run_id = str(self._client.create_run(place, tags=tags, run_name=name).info.run_id)
+        bits, validations = "validation/bits_per_character", self._space.base.training.validations
+        metrics = [
+            Metric("sweep/budget_share", due / validations, now(), due) for due in trial.validations
+        ]
+        metrics += [Metric(bits, value, now(), due) for due, value in trial.validations.items()]
+        params = [Param(key, str(value)) for key, value in trial.values.items()]
+        self._client.log_batch(run_id, metrics=metrics[:1000], params=params)
+        self._client.set_terminated(run_id, _STATUS[trial.state])
+
+    def _origin(self, place: str, trial: Trial) -> str:
+        """Say where a trial's training is, if it has a run elsewhere."""
+        bits = f"{trial.bits_per_character:.3f}" if trial.bits_per_character else "–"
+        said = f"**Validation: {bits} bits per character.**"
+        if not trial.checkpoint:
+            return f"{said} {trial.why}".strip()
+        condition = f"tags.`{CHECKPOINT_TAG}` = '{trial.checkpoint}'"
+        runs = self._client.search_runs([place], condition, max_results=1)
+        where = f", by run {_link(place, runs[0].info.run_id, runs[0].info.run_name)}"
+        return f"{said} It had been trained before{where if runs else ''}."
+
+    def _note(self, over: list[Trial], total: int, version: str) -> str:
+        best = best_of(over)
+        counts = {state: sum(t.state == state for t in over) for state in _STATUS}
+        told = [f"{count} {state}" for state, count in counts.items() if count]
+        progress = f"{len(over)} of {total} trials: {', '.join(told)}." if over else "No trial yet."
+        if best is None:
+            return f"**No trial has been trained to its end.** {progress}"
+        ranked = sorted(
+            (t for t in over if t.state == "done"),
+            key=lambda t: (t.bits_per_character or 0.0, t.number),
+        )
+        names = [short_name(d.key) for d in self._space.dimensions]
+        rows = [
+            f"| {t.number} | {' | '.join(str(t.values[d.key]) for d in self._space.dimensions)} "
+            f"| {t.bits_per_character:.3f} | {t.seconds:.0f} |"
+            for t in ranked[:SHOWN_TRIALS]
+        ]
+        head = ["trial", *names, "bits per character", "seconds"]
+        words = " ".join(f"--set {setting}" for setting in best.settings)
+        parts = [
+            f"**Validation: {best.bits_per_character:.3f} bits per character with {best.title}**, "
+            f"trial {best.number}. {progress}",
+            *([f"It became {version}."] if version else []),
+            "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]),
+            f"```\n{words}\n```",
+            "Below: one nested run for each trial; `sweep/trials.png` shows them all.",
+        ]
+        return "\n\n".join(parts)
+
+
+@contextmanager
+def sweep_run(
+    home: Home, space: Space, key: str, trials: int, tags: Mapping[str, str]
+) -> Iterator[SweepRun]:
+    """Open the run of a sweep: the one it had before, or a new one.
+
+    It ends as FINISHED, FAILED, or KILLED where the sweep was interrupted.
+
+    Args:
+        home: Where MLflow is.
+        space: What is varied.
+        key: Of the sweep.
+        trials: How many there will be.
+        tags: More of them, for a new run.
+    """
+    client, experiment = connect(home), space.base
+    condition = f"tags.`{SWEEP_TAG}` = '{key}' and tags.`{KIND_TAG}` = 'sweep'"
+    run_id = find_latest(client, experiment, condition)
+    if run_id is None:
+        named = {
+            TRIGGER_TAG: "manual",
+            "mlflow.source.name": experiment.corpus.source,
+            **prefect_tags(),
+            **tags,
+            SWEEP_TAG: key,
+            KIND_TAG: "sweep",
+        }
+        place = experiment_id(client, home, experiment.name)
+        title = f"{experiment.name} · sweep · {datetime.now():%Y-%m-%d %H:%M}"
+        run_id = str(client.create_run(place, tags=named, run_name=title).info.run_id)
+        words = [word.partition("=") for word in space.words]
+        params = {f"over.{name}": said for name, _, said in words}
+        training = experiment.training
+        params |= {"training.budget": training.budget, "training.seed": str(training.seed)}
+        client.log_batch(run_id, params=[Param(name, said[:500]) for name, said in params.items()])
+    client.set_tag(run_id, "rnnlm.trials", str(trials))
+    client.update_run(run_id, status="RUNNING")
+    link_prefect_to(client, run_id)
+    try:
+        yield SweepRun(client, run_id, key, space)
+    except BaseException as error:
+        with contextlib.suppress(*STORE_ERRORS):
+            client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def end_pruned(home: Home, experiment: Experiment, train_key: str, why: str, status: str) -> None:
+    """Say of a training's run that it will not be gone on with; nothing if that is said.
+
+    It no longer answers to its key, so that a later training with these settings gets a run of
+    its own.
+    """
+    client = connect(home)
+    condition = f"tags.`{TRAIN_KEY_TAG}` = '{train_key}' and attributes.status != 'FINISHED'"
+    run_id = find_latest(client, experiment, condition)
+    if run_id is None:
+        return
+    tags = [
+        RunTag(PRUNED_TAG, why),
+        RunTag(TRAIN_KEY_TAG, f"{train_key}, pruned"),
+        RunTag(NOTE_TAG, f"**Given up** at {why}."),
+    ]
+    client.set_terminated(run_id, status)
+    client.log_batch(run_id, tags=tags)
+
+
+def _link(place: str, run_id: str, name: str) -> str:
+    return f"[{name}](#/experiments/{place}/runs/{run_id})"

@@ -1,0 +1,116 @@
+"""Generated texts in MLflow: samples in the run that trained, and a run for every data set."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param
+from mlflow.tracking import MlflowClient
+
+from flows.home import Home
+from flows.tracking.connecting import connect, experiment_id, now
+from flows.tracking.runs import link_prefect_to, prefect_tags
+from rnnlm import checkpoint
+from rnnlm.config import Experiment, GenerationConfig, override
+from rnnlm.generation.data_set import TextDataSet
+from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.generation.texts import sample_texts
+
+TEXTS_TAG = "rnnlm.texts"
+KIND_TAG = "rnnlm.kind"
+SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
+SAMPLE_COUNT = 20
+SAMPLE_TOKENS = 800
+
+
+def log_texts(
+    home: Home, run_id: str, experiment: Experiment, checkpoint_path: Path, texts: TextDataSet
+) -> None:
+    """Log a data set's figures, picture and first texts, and samples at three temperatures.
+
+    Does nothing if the run shows this data set already.
+    """
+    client = connect(home)
+    if client.get_run(run_id).data.tags.get(TEXTS_TAG) == texts.digest:
+        return
+    _log_data_set(client, run_id, texts)
+    loaded = checkpoint.load(checkpoint_path)
+    for temperature in SAMPLE_TEMPERATURES:
+        changes = {
+            "temperature": temperature,
+            "count": SAMPLE_COUNT,
+            "top_k": 0,
+            "top_p": 1.0,
+            "max_length": min(SAMPLE_TOKENS, experiment.generation.max_length),
+        }
+        sampled = sample_texts(loaded, override(experiment.generation, changes))
+        between = "\n\n⁂\n\n" if any("\n" in text.text for text in sampled) else "\n"
+        page = between.join(text.text for text in sampled) + "\n"
+        client.log_text(run_id, page, f"samples/temperature-{temperature}.txt")
+    client.set_tag(run_id, TEXTS_TAG, texts.digest)
+
+
+def log_generation(
+    home: Home, name: str, version: int, run_id: str, texts: TextDataSet, config: GenerationConfig
+) -> str:
+    """Log a data set as a run of its model's experiment, and return the run's id.
+
+    A data set has one run, however often its job is asked for.
+
+    Args:
+        home: Where MLflow is.
+        name: The model's.
+        version: The version that wrote the texts.
+        run_id: The run that trained it.
+        texts: What was generated.
+        config: How.
+    """
+    client = connect(home)
+    condition = f"tags.`{TEXTS_TAG}` = '{texts.digest}' and tags.`{KIND_TAG}` = 'generation'"
+    place = experiment_id(client, home, name)
+    known = client.search_runs([place], condition, max_results=1)
+    if known:
+        return str(known[0].info.run_id)
+    trained = client.get_run(run_id)
+    tags = {
+        KIND_TAG: "generation",
+        "rnnlm.model_version": f"{name}/{version}",
+        "rnnlm.model_run": run_id,
+        "rnnlm.data_set": texts.uri,
+        "rnnlm.corpus": trained.data.tags.get("rnnlm.corpus", ""),
+        "mlflow.note.content": (
+            f"**{texts.count:,} texts** of {name}/{version}, trained by run "
+            f"[{trained.info.run_name}](#/experiments/{trained.info.experiment_id}/runs/"
+            f"{run_id}), in `{texts.uri}`."
+        ),
+        **prefect_tags(),
+    }
+    title = f"{name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
+    own = str(client.create_run(place, tags=tags, run_name=title).info.run_id)
+    params = [Param(key, str(value)[:500]) for key, value in config.model_dump().items()]
+    client.log_batch(own, params=params)
+    _log_data_set(client, own, texts)
+    link_prefect_to(client, own)
+    client.set_tag(own, TEXTS_TAG, texts.digest)
+    client.set_terminated(own, "FINISHED")
+    return own
+
+
+def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:
+    """Log a data set's figures, card, pages, pictures and manifest."""
+    figures: dict[str, Any] = {
+        "texts": texts.count,
+        "drawn": texts.drawn,
+        "characters": texts.characters,
+        "duplicate_share": texts.audit.duplicate_share,
+        **{k: v for k, v in texts.audit.generated.model_dump().items() if not isinstance(v, dict)},
+    }
+    metrics = [
+        Metric(f"generated/{name}", float(value), now(), 0)
+        for name, value in figures.items()
+        if value is not None
+    ]
+    client.log_batch(run_id, metrics=metrics)
+    for name in (MANIFEST_FILE, "README.md", *texts.pages):
+        if (path := Path(texts.uri) / name).is_file():
+            client.log_artifact(run_id, str(path), "generated")

@@ -1,0 +1,174 @@
+"""Which tokens a model takes for alike: its embeddings, projected to a plane."""
+
+import unicodedata
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.dataset import token_name
+from rnnlm.models import LanguageModel
+from rnnlm.models.stack import StackedLanguageModel
+from rnnlm.review.drawing import Palette, Picture, dress, in_both, legend, new_figure
+from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
+
+MOST_SHOWN = 120
+FEWEST_SHOWN = 3
+COUNTED = 1_000_000
+"""Tokens from whose first so many the most frequent are taken."""
+KINDS = (
+    "vowels",
+    "consonants",
+    "capitals",
+    "digits",
+    "punctuation",
+    "spaces, line ends, special",
+)
+WORD_KINDS = ("words after a space", "words, pieces of words", *KINDS[2:])
+_VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "←"})
+
+
+class Projection(NamedTuple):
+    """Tokens in a plane.
+
+    Attributes:
+        names: How each is shown.
+        kinds: Index of each one's kind.
+        kind_names: What kinds there are.
+        places: Shape (tokens, 2), the most frequent token first.
+        shares: Of the embeddings' variance that each of the two directions holds.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[int, ...]
+    kind_names: tuple[str, ...]
+    places: NDArray[np.float64]
+    shares: tuple[float, float]
+
+
+def project_embeddings(
+    model: LanguageModel, tokenizer: Tokenizer, arrays: TokenArrays
+) -> Projection | None:
+    """Project the embeddings of the most frequent tokens; None where a model has none.
+
+    With E the embeddings less their mean, E = U Σ Vᵀ, the places are the first two columns of U Σ:
+    the plane that loses the least of their squared distances.
+
+    Args:
+        model: Not modified.
+        tokenizer: The model's own.
+        arrays: Text that says which tokens are frequent.
+
+    Source: principal components, Pearson 1901; by singular values, Eckart and Young 1936.
+    """
+    if not isinstance(model, StackedLanguageModel):
+        return None
+    counts = np.bincount(arrays.tokens[:COUNTED], minlength=model.vocab_size)
+    order = np.argsort(-counts, kind="stable")[:MOST_SHOWN]
+    chosen = order[counts[order] > 0]
+    if len(chosen) < FEWEST_SHOWN:
+        return None
+    weight = model.embedding.weight.detach().cpu().double().numpy()[chosen]
+    if weight.shape[1] < 2:
+        weight = np.pad(weight, ((0, 0), (0, 1)))
+    u, sizes, _ = np.linalg.svd(weight - weight.mean(axis=0), full_matrices=False)
+    places = u[:, :2] * sizes[:2]
+    # A singular vector's sign is arbitrary: the farthest token is on the positive side.
+    farthest = np.abs(places).argmax(axis=0)
+    places = places * np.where(places[farthest, [0, 1]] < 0.0, -1.0, 1.0)
+    total = float(np.square(sizes).sum()) or 1.0
+    by_character = tokenizer.kind in ("character", "byte")
+    raw = [_raw_name(tokenizer, int(index)) for index in chosen]
+    special = {BOUNDARY_ID, tokenizer.unknown_id}
+    return Projection(
+        names=tuple(visible(name) for name in raw),
+        kinds=tuple(
+            kind_of(name, special=int(index) in special)
+            for name, index in zip(raw, chosen, strict=True)
+        ),
+        kind_names=KINDS if by_character else WORD_KINDS,
+        places=places,
+        shares=(float(sizes[0] ** 2 / total), float(sizes[1] ** 2 / total)),
+    )
+
+
+def draw_embeddings(projection: Projection) -> Picture:
+    """Draw tokens where they lie, coloured by kind; a name that would cover another is a dot."""
+    return in_both(lambda palette: _draw(palette, projection))
+
+
+def visible(name: str) -> str:
+    """Return a token's text with what cannot be seen made visible, and cut if it is long."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name.translate(_VISIBLE))
+    return shown if len(shown) <= 14 else shown[:13] + "…"
+
+
+def kind_of(name: str, *, special: bool = False) -> int:
+    """Return the index of a token's kind, in `KINDS` or in `WORD_KINDS`.
+
+    A single letter is a vowel or a consonant by its base in the Latin alphabet; letters of other
+    scripts count as consonants, longer tokens as words.
+    """
+    stripped = name.strip()
+    if special or not stripped:
+        return 5
+    if any(c.isdigit() for c in stripped):
+        return 3
+    first = next((c for c in stripped if c.isalpha()), "")
+    if not first:
+        return 4
+    if first.isupper():
+        return 2
+    if len(name) > 1:
+        return int(not name[0].isspace())
+    return int(unicodedata.normalize("NFD", first)[0] not in "aeiouy")
+
+
+def _raw_name(tokenizer: Tokenizer, index: int) -> str:
+    if tokenizer.kind == "byte" and index >= 0x80:
+        return f"\\x{index:02x}"
+    return token_name(tokenizer, index)
+
+
+def _draw(palette: Palette, projection: Projection) -> Any:
+    figure = new_figure(palette, 5.6)
+    axes = figure.add_subplot()
+    first, second = projection.shares
+    dress(axes, palette, f"{first:.0%} of the variance", f"{second:.0%} of the variance")
+    axes.tick_params(labelbottom=False, labelleft=False, length=0)
+    axes.spines[:].set_visible(False)
+    for kind, name in enumerate(projection.kind_names):
+        if kind in projection.kinds:
+            axes.plot(
+                [], [], marker="s", markersize=6, linestyle="", color=palette.kinds[kind],
+                label=name,
+            )  # fmt: skip
+    low, high = projection.places.min(axis=0), projection.places.max(axis=0)
+    margin = 0.05 * np.maximum(high - low, 1e-9)
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    legend(axes, palette, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=6, handletextpad=0.1,
+           columnspacing=1.2)  # fmt: skip
+    figure.draw_without_rendering()  # so that places are final
+    figure.set_layout_engine("none")
+    _label(axes, palette, projection)
+    return figure
+
+
+def _label(axes: Any, palette: Palette, projection: Projection) -> None:
+    renderer = axes.figure.canvas.get_renderer()
+    taken: list[Any] = []
+    size = 13 if np.median([*map(len, projection.names)]) == 1 else 9
+    rows = zip(projection.names, projection.kinds, projection.places.tolist(), strict=True)
+    for name, kind, (x, y) in rows:
+        color = palette.kinds[kind]
+        text = axes.text(
+            x, y, name, ha="center", va="center", fontsize=size, color=color, parse_math=False
+        )
+        box = text.get_window_extent(renderer)
+        if any(box.overlaps(other) for other in taken):
+            text.remove()
+            axes.plot([x], [y], marker="o", markersize=2.5, color=color, alpha=0.7)
+        else:
+            taken.append(box)

@@ -1,0 +1,451 @@
+"""The report page of a trained model: one file that answers how good it is, where and why.
+
+It needs no network and no scripts, so that it opens inside MLflow's artifact viewer, and follows
+the reader's choice of light or dark.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm import checkpoint, dataset
+from rnnlm.checkpoint import LoadedModel
+from rnnlm.devices import choose_device
+from rnnlm.errors import DatasetError
+from rnnlm.evaluation import NATS_FILE, NGRAM_NATS_FILE, TestScores, TextNats, compare
+from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
+from rnnlm.review.documents import QUANTILES, Pairs, draw_documents, pair
+from rnnlm.review.drawing import Picture
+from rnnlm.review.embeddings import draw_embeddings, project_embeddings
+from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes
+from rnnlm.storage import file_digest, write_bytes
+from rnnlm.training.growth import GrowthText, read_growth
+from rnnlm.training.history import read_history
+
+REVIEW_FILE = "review.html"
+CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
+EMBEDDINGS_PICTURE = "embeddings.png"
+SHADES = (1.0, 2.0, 4.0, 6.0, 9.0)
+"""Bits from which on the next stronger shade marks a character."""
+KNEW_BETTER = 2.0
+"""Bits that the n-grams must need fewer for a character to be underlined."""
+SHOWN_GROWTH = 180
+"""Characters of a text of the growing model; a pointer that rests on it shows the rest."""
+_VISIBLE = str.maketrans({"\t": "⇥", "\r": "␍", "\x00": "␀"})
+
+
+class Review(BaseModel):
+    """A page about a trained model, and its pictures.
+
+    Attributes:
+        uri: Folder that holds them.
+        page: Path of the page.
+        pictures: Paths of the pictures, which the page holds too.
+        digest: sha256 of the page.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    page: str
+    pictures: tuple[str, ...]
+    digest: str
+
+
+def write_review(
+    training_uri: str,
+    checkpoint_path: Path,
+    ngram_path: Path,
+    scores: TestScores,
+    tokens_uri: str,
+    title: str,
+    out: Path,
+    verdict: str = "",
+) -> Review:
+    """Write `out/review.html` and its pictures.
+
+    Seconds for a small model; what is scored again is bounded, so that a large one does not take
+    more than about a minute.
+
+    Args:
+        training_uri: Folder of the training run, with its history and growth.
+        checkpoint_path: The model that is reviewed; of any architecture.
+        ngram_path: The n-gram model that it is compared with.
+        scores: Of both on the test split, by `score_test_split`.
+        tokens_uri: Folder of the token shards that hold this test split.
+        title: Of the page.
+        out: Folder to write to; made if need be.
+        verdict: A line under the title, such as the gate's.
+
+    Raises:
+        CheckpointError: A model cannot be read.
+        DatasetError: There are no shards, or no scores of these documents.
+        EmptySplitError: The test split is empty.
+        StorageError: A file cannot be written.
+    """
+    arrays = dataset.load_split(tokens_uri, "test")
+    loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
+    nats, ngram_nats = (_read_nats(scores, name) for name in (NATS_FILE, NGRAM_NATS_FILE))
+    extremes = find_extremes(loaded.model, counted.model, loaded.tokenizer, arrays, nats)
+    rows = read_history(training_uri)
+    pairs = pair(nats, ngram_nats)
+    best_step = int(loaded.facts.get("step", 0))
+    pictures: dict[str, Picture] = {}
+    if can_draw_curves(rows):
+        ngram_bits = counted.facts.get("bits_per_character")
+        pictures[CURVES_PICTURE] = draw_curves(rows, best_step, ngram_bits)
+    if len(pairs.model) > 1:
+        pictures[DOCUMENTS_PICTURE] = draw_documents(pairs)
+    projection = project_embeddings(loaded.model, loaded.tokenizer, arrays)
+    if projection is not None:
+        pictures[EMBEDDINGS_PICTURE] = draw_embeddings(projection)
+    for name, picture in pictures.items():
+        write_bytes(out / name, picture.light)
+    sections = [
+        _result(scores, nats, ngram_nats, counted.experiment.model.title, loaded),
+        _learning(pictures.get(CURVES_PICTURE), rows, best_step),
+        _growth(read_growth(training_uri)),
+        _documents(pictures.get(DOCUMENTS_PICTURE), pairs),
+        _passages(extremes),
+        _embeddings(pictures.get(EMBEDDINGS_PICTURE), 0 if not projection else len(projection[0])),
+    ]
+    page = out / REVIEW_FILE
+    write_bytes(page, _page(title, verdict, _facts(loaded, rows), sections).encode())
+    return Review(
+        uri=str(out),
+        page=str(page),
+        pictures=tuple(str(out / name) for name in pictures),
+        digest=file_digest(page),
+    )
+
+
+def _read_nats(scores: TestScores, name: str) -> TextNats:
+    path = Path(scores.uri) / name
+    try:
+        return TextNats.load(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(
+            f"no scores in {path} (expected what scoring the test split writes); score the "
+            "checkpoint again"
+        ) from error
+
+
+def _facts(loaded: LoadedModel, rows: Rows) -> str:
+    """Say in a line what model it is and how long it trained."""
+    tokenizer = loaded.tokenizer
+    said = [
+        loaded.experiment.model.title,
+        f"{loaded.model.parameter_count:,} "
+        + ("n-grams" if isinstance(loaded.model, NGramLanguageModel) else "parameters"),
+        f"{tokenizer.kind} tokens, {tokenizer.vocab_size:,} of them",
+    ]
+    if rows and can_draw_curves(rows):
+        last = rows[-1]
+        said.append(
+            f"trained on {last['tokens']:,.0f} tokens in {last['step']:,.0f} steps and "
+            f"{_duration(last['seconds'])}; best at step {int(loaded.facts.get('step', 0)):,}"
+        )
+    return " · ".join(said)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _result(
+    scores: TestScores, nats: TextNats, ngram_nats: TextNats, ngrams: str, loaded: LoadedModel
+) -> str:
+    figures = scores.figures
+    bits = nats.bits_per_character
+    low = float(figures.get("bits_per_character_low", bits))
+    high = float(figures.get("bits_per_character_high", bits))
+    beside = ngram_nats.bits_per_character
+    comparison = compare(nats, ngram_nats, LEVEL)
+    gain = comparison.better_by
+    units = "documents" if comparison.units == len(nats.documents) else "pieces of 1,024 tokens"
+    if comparison.units >= FEWEST_DOCUMENTS:
+        sure = f"95% interval {_signed(comparison.low)} to {_signed(comparison.high)}"
+        sure += f", paired over {comparison.units:,} {units}"
+    else:
+        sure = f"{comparison.units:,} {units} are too few for an interval"
+    interval = f"95% interval {low:.3f} to {high:.3f}" if high > low else "no interval"
+    interval += f"; perplexity of a token {float(figures['perplexity']):,.2f}"
+    ngram_perplexity = f"perplexity of a token {float(figures['ngram_perplexity']):,.2f}"
+    cards = [
+        ("this model", f"{bits:.3f}", "bits per character of the test split", interval, "model"),
+        (
+            f"{ngrams} on the same text",
+            f"{beside:.3f}",
+            "bits per character",
+            ngram_perplexity,
+            "ngrams",
+        ),
+        (
+            "the model is better by" if gain >= 0 else "the model is worse by",
+            f"{abs(gain):.3f}",
+            f"bits per character, {abs(gain) / max(beside, 1e-9):.1%} "
+            + ("fewer" if gain >= 0 else "more"),
+            sure,
+            "model" if gain >= 0 else "ngrams",
+        ),
+    ]
+    shown = "".join(
+        f'<div class="card {kind}"><span>{html.escape(name)}</span><b>{figure}</b>'
+        f"<span>{html.escape(unit)}</span><small>{html.escape(note)}</small></div>"
+        for name, figure, unit, note, kind in cards
+    )
+    same = isinstance(loaded.model, NGramLanguageModel)
+    note = "<p>The model is of n-grams itself.</p>" if same else ""
+    return f'<div class="cards">{shown}</div>{_ruler(bits, low, high, beside)}{note}'
+
+
+def _ruler(bits: float, low: float, high: float, beside: float) -> str:
+    """Return bars of both scores, the model's with its interval."""
+    most = max(bits, beside, high, 1e-9) * 1.02
+
+    def width(value: float) -> str:
+        return f"{100 * value / most:.2f}%"
+
+    return (
+        '<div class="bars" aria-hidden="true">'
+        f'<div><i class="model" style="width:{width(bits)}"></i>'
+        f'<u style="left:{width(low)};width:{width(max(0.0, high - low))}"></u></div>'
+        f'<div><i class="ngrams" style="width:{width(beside)}"></i></div></div>'
+    )
+
+
+def _learning(picture: Picture | None, rows: Rows, best_step: int) -> str:
+    if picture is None:
+        return ""
+    note = html.escape(said_of_learning(rows, best_step))
+    return f"<h2>How it learned</h2><p>{note}</p>{_image(picture, 'curves of training')}"
+
+
+def _growth(texts: Sequence[GrowthText]) -> str:
+    """Return a table for each prefix: a row for each moment, a column for each temperature."""
+    if not texts:
+        return ""
+    shares = sorted({(text.share, text.step) for text in texts})
+    temperatures = sorted({text.temperature for text in texts})
+    head = "".join(f"<th>temperature {temperature:g}</th>" for temperature in temperatures)
+    parts = [
+        "<h2>How its writing grew up</h2><p>The same random numbers each time: what differs is the "
+        "model.</p>"
+    ]
+    for prefix in dict.fromkeys(text.prefix for text in texts):
+        rows = []
+        for share, step in shares:
+            cells = []
+            for temperature in temperatures:
+                found = [
+                    text
+                    for text in texts
+                    if (text.prefix, text.step, text.temperature) == (prefix, step, temperature)
+                ]
+                # One long text says as much as two short ones.
+                is_short = all(len(text.text) <= SHOWN_GROWTH // 3 for text in found)
+                shown = found if is_short else found[:1]
+                cells.append(f"<td>{''.join(map(_grown, shown))}</td>")
+            spent = min(share, 1.0)
+            note = f"<b>{spent:.0%}</b><small>step {step:,}</small>"
+            rows.append(f"<tr><th>{note}</th>{''.join(cells)}</tr>")
+        what = (
+            f"Going on from <q>{html.escape(_seen(prefix))}</q>, the beginning of a document it "
+            "was not trained on"
+            if prefix
+            else "Beginning from nothing"
+        )
+        parts.append(
+            f'<h3>{what}</h3><table class="growth"><tr><th>budget</th>{head}</tr>\n'
+            + "\n".join(rows)
+            + "</table>"
+        )
+    return "\n".join(parts)
+
+
+def _grown(text: GrowthText) -> str:
+    """Return a text with its prefix marked, cut where it is long."""
+    start = text.prefix if text.text.startswith(text.prefix) else ""
+    rest = text.text[len(start) :]
+    cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
+    title = f' title="{html.escape(_seen(text.text))}"' if cut != rest else ""
+    begun = f"<em>{html.escape(_seen(start))}</em>" if start else ""
+    return f"<p{title}>{begun}{html.escape(_seen(cut)) or '<small>(empty)</small>'}</p>"
+
+
+def _documents(picture: Picture | None, pairs: Pairs) -> str:
+    if picture is None:
+        return ""
+    head = "".join(f"<th>{quantile:.0%}</th>" for quantile in QUANTILES)
+    body = "\n".join(
+        f"<tr><th>{name}</th>"
+        + "".join(
+            f"<td>{_signed(value) if '−' in name else format(value, '.3f')}</td>"
+            for value in values
+        )
+        + "</tr>"
+        for name, values in pairs.quantiles()
+    )
+    return (
+        f"<h2>Against the n-grams, {html.escape(pairs.unit)} one by one</h2>"
+        f"{_image(picture, 'bits per character of each, under both models')}"
+        f'<table class="figures"><tr><th>bits per character, quantiles of {len(pairs.model):,} '
+        f"{html.escape(pairs.unit)}</th>{head}</tr>\n{body}</table>"
+    )
+
+
+def _passages(extremes: Extremes) -> str:
+    names = [
+        "under 1",
+        *(f"{low:g}–{high:g}" for low, high in pairwise(SHADES)),
+    ]
+    names.append(f"over {SHADES[-1]:g}")
+    legend = " ".join(f'<i class="s{shade}">{name}</i>' for shade, name in enumerate(names))
+    parts = [
+        "<h2>Where it is surprised</h2><p>Bits that each character cost the model: "
+        f"<span class=legend>{legend}</span> A character is <i class=k>underlined</i> where the "
+        f"n-grams needed at least {KNEW_BETTER:g} bits fewer; {END_MARK} is the end of a text. "
+        "Rest the pointer on a character for its bits.</p>"
+    ]
+    for name, passages in (("The hardest", extremes.hardest), ("The easiest", extremes.easiest)):
+        if passages:
+            parts.append(f"<h3>{name}</h3>" + "\n".join(map(_passage, passages)))
+    return "\n".join(parts)
+
+
+def _passage(passage: Passage) -> str:
+    what = "" if passage.is_whole else "part of "
+    return (
+        f"<article><header><b>{passage.bits_per_character:.2f}</b> bits per character"
+        f"<span>n-grams {passage.ngram_bits_per_character:.2f}</span>"
+        f"<span>{what}document {passage.document + 1:,}</span></header>"
+        f"<div class=text>{_colored(passage)}</div></article>"
+    )
+
+
+def _colored(passage: Passage) -> str:
+    """Return each character of a passage as HTML, coloured by its bits."""
+    parts = []
+    following = [*passage.text[1:], ""]
+    rows = zip(passage.text, following, passage.bits, passage.ngram_bits, strict=True)
+    for character, after, bits, ngram_bits in rows:
+        shade = sum(bits >= start for start in SHADES)
+        kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
+        seen = html.escape(_seen(character))
+        if character == "\n":
+            seen = "↵" if after == "\n" else "↵\n"  # empty lines take no room
+        parts.append(
+            f'<i class="{kind}" title="{bits:.2f} bits, n-grams {ngram_bits:.2f}">{seen}</i>'
+        )
+    return "".join(parts)
+
+
+def _embeddings(picture: Picture | None, count: int) -> str:
+    if picture is None:
+        return ""
+    return (
+        f"<h2>What it takes for alike</h2><p>The embeddings of the {count} most frequent tokens in "
+        "the plane that keeps most of their distances; tokens side by side mean much the same to "
+        f"the model.</p>{_image(picture, 'embeddings of the most frequent tokens')}"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _seen(text: str) -> str:
+    """Return a text whose tabs and other controls can be seen."""
+    shown = text.translate(_VISIBLE)
+    return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in shown)
+
+
+def _image(picture: Picture, what: str) -> str:
+    light, dark = (base64.b64encode(png).decode() for png in picture)
+    kind = "data:image/png;base64"
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{kind},{dark}">'
+        f'<img alt="{what}" src="{kind},{light}"></picture>'
+    )
+
+
+def _page(title: str, verdict: str, facts: str, sections: Sequence[str]) -> str:
+    said = f'<p class="verdict">{html.escape(verdict)}</p>' if verdict else ""
+    body = "\n".join(f"<section>{section}</section>" for section in sections if section)
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}: review</title>
+<style>
+{_STYLE}</style>
+<h1>{html.escape(title)}</h1>
+{said}
+<p class="facts">{html.escape(facts)}</p>
+{body}
+</html>
+"""
+
+
+_STYLE = """\
+:root { color-scheme: light dark; --ink: #222; --faint: #6b6b6b; --paper: #fff; --line: #e4e4e0;
+        --soft: #f6f6f3; --model: #c4572f; --ngrams: #4c72b0;
+        --s1: #fff1cc; --s2: #ffdf94; --s3: #ffbd6e; --s4: #f9946a; --s5: #ee6a5f }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e3; --faint: #a0a09c; --paper: #17181a; --line: #333538; --soft: #202225;
+          --model: #e8835a; --ngrams: #7fa3dc;
+          --s1: #35301c; --s2: #54431b; --s3: #74481a; --s4: #8f3f22; --s5: #ad2f30 }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+       max-width: 860px; margin: 1.4rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2.4rem 0 .3rem }
+h3 { font-size: .92rem; margin: 1.1rem 0 .4rem } p { margin: .3rem 0 .6rem }
+section > p, .facts { color: var(--faint) } small { color: var(--faint) }
+.verdict { font-weight: 600; margin: .2rem 0 } .facts { font-size: .88rem; margin-bottom: 1rem }
+img { width: 100%; height: auto; display: block }
+.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8rem }
+.card { display: flex; flex-direction: column; background: var(--soft); border-radius: 8px;
+        padding: .7rem .9rem; border-left: 4px solid var(--model) }
+.card.ngrams { border-color: var(--ngrams) }
+.card b { font-size: 1.9rem; line-height: 1.25; font-variant-numeric: tabular-nums }
+.card span, .card small { font-size: .84rem } .card small { margin-top: auto; padding-top: .3rem }
+.bars { margin-top: .8rem; display: grid; gap: 4px }
+.bars div { position: relative; height: 9px } .bars i { display: block; height: 100%;
+        border-radius: 2px; background: var(--model) } .bars .ngrams { background: var(--ngrams) }
+.bars u { position: absolute; top: 2px; height: 5px; background: var(--ink); border-radius: 2px }
+table { border-collapse: collapse; width: 100% } th { font-weight: 500; text-align: left }
+.growth { table-layout: fixed } .growth th:first-child { width: 5.6rem }
+.growth th, .growth td { vertical-align: top; padding: .35rem .9rem .35rem 0 }
+.growth th { font-size: .84rem; color: var(--faint) }
+.growth th b { display: block; font-size: 1.05rem; color: var(--ink) }
+.growth td, .growth tr th:first-child { border-top: 1px solid var(--line) }
+.growth tr:first-child th { border-top: 0 }
+.growth p { margin: 0 0 .35rem; font-size: .84rem; line-height: 1.4; white-space: pre-wrap;
+        overflow-wrap: anywhere; max-height: 9.8em; overflow: hidden }
+em { font-style: normal; color: var(--model); font-weight: 600 } q { color: var(--model) }
+.figures { margin-top: .6rem; font-size: .86rem } .figures th { color: var(--faint) }
+.figures td, .figures th:not(:first-child) { text-align: right; padding: .15rem 0 .15rem .8rem;
+        font-variant-numeric: tabular-nums }
+.figures tr + tr { border-top: 1px solid var(--line) }
+article { border-top: 1px solid var(--line); padding: .5rem 0 .6rem }
+header { display: flex; gap: .35rem; color: var(--faint); font-size: .8rem; align-items: baseline }
+header b { color: var(--ink) } header span { margin-left: .9rem }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; font: 13.5px/1.65 ui-monospace,
+        "DejaVu Sans Mono", monospace; margin-top: .15rem }
+i { font-style: normal; border-radius: 2px } .text i, .legend i { padding: .12em 0 }
+.legend i { padding: .12em .5em; white-space: nowrap; color: var(--ink); font-size: .84rem }
+.legend .s0 { outline: 1px solid var(--line) }
+.s1 { background: var(--s1) } .s2 { background: var(--s2) } .s3 { background: var(--s3) }
+.s4 { background: var(--s4) } .s5 { background: var(--s5) }
+.k { text-decoration: underline 2px var(--ngrams); text-underline-offset: 3px }
+@media (max-width: 640px) { .cards { grid-template-columns: 1fr } }
+"""

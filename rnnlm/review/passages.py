@@ -1,0 +1,346 @@
+"""Where a model is surprised: nats of single tokens, spread over the characters they stand for.
+
+A test split's scores say which documents, or pieces of them, are the hardest and the easiest; only
+those are read again, token by token, by the model and by the n-gram model.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm import ngram
+from rnnlm.batching import windows
+from rnnlm.devices import one_thread
+from rnnlm.errors import DatasetError, TokenizerError
+from rnnlm.evaluation import TextNats
+from rnnlm.evaluation.scoring import MOST_LOGITS, PIECE_TOKENS, WINDOW_TOKENS, nats_per_target
+from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.models import LanguageModel
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.tokenizer import UNKNOWN, Tokenizer
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays
+
+PASSAGES = 6
+"""Of each kind."""
+SHOWN_CHARACTERS = 400
+"""Most characters of a passage."""
+CONTEXT_TOKENS = 2048
+"""Tokens before a piece that are read for its state, where it does not begin its document."""
+MOST_PRODUCTS = 1 << 40
+"""Weights times tokens that are read, so that a large model does not keep a reader waiting."""
+TINY = 0.5
+"""Documents shorter than this share of the median tell more about chance than about the model."""
+END_MARK = "∎"
+"""Stands for the boundary that ends a document, which is predicted too."""
+_CUT = 30
+"""Most characters of a word that a passage would begin or end in the middle of."""
+_REPLACEMENT = "\ufffd".encode()
+_FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
+
+
+class Piece(NamedTuple):
+    """Tokens of the test split.
+
+    Attributes:
+        document: Index of the document.
+        start: Its first token's place in the document.
+        end: One past its last token's.
+    """
+
+    document: int
+    start: int
+    end: int
+
+
+class Passage(BaseModel):
+    """A text with the bits that each of its characters cost.
+
+    Attributes:
+        document: Index of its document in the test split.
+        is_whole: Whether it is the whole document.
+        text: What is shown; `END_MARK` at its end is the boundary.
+        bits: Of each character of `text`, under the model.
+        ngram_bits: The same under the n-gram model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    document: int
+    is_whole: bool
+    text: str
+    bits: tuple[float, ...]
+    ngram_bits: tuple[float, ...]
+
+    @property
+    def bits_per_character(self) -> float:
+        """Of the model; the boundary's bits count, the boundary does not."""
+        return sum(self.bits) / self._characters
+
+    @property
+    def ngram_bits_per_character(self) -> float:
+        """Of the n-gram model."""
+        return sum(self.ngram_bits) / self._characters
+
+    @property
+    def _characters(self) -> int:
+        return max(1, len(self.text.removesuffix(END_MARK)))
+
+
+class Extremes(NamedTuple):
+    """The passages of a test split that are the farthest from the average.
+
+    Attributes:
+        hardest: From the most bits per character on.
+        easiest: From the fewest on.
+    """
+
+    hardest: tuple[Passage, ...]
+    easiest: tuple[Passage, ...]
+
+
+def find_extremes(
+    model: LanguageModel,
+    ngrams: LanguageModel,
+    tokenizer: Tokenizer,
+    arrays: TokenArrays,
+    scores: TextNats,
+    count: int = PASSAGES,
+) -> Extremes:
+    """Return the hardest and the easiest passages of a test split.
+
+    Args:
+        model: Set to eval mode while scoring, then as before.
+        ngrams: What it is compared with.
+        tokenizer: Of both.
+        arrays: The test split.
+        scores: What the model scores on it.
+        count: Passages of each kind; fewer of a large model, or where the split has not so many.
+
+    Raises:
+        DatasetError: The scores are of another text.
+    """
+    affordable = MOST_PRODUCTS // max(1, model.parameter_count) // (2 * PIECE_TOKENS)
+    count = max(1, min(count, affordable))
+    hardest, easiest = choose_pieces(arrays, scores, count)
+    chosen = [*hardest, *easiest]
+    left = MOST_PRODUCTS // max(1, model.parameter_count) // len(chosen) - PIECE_TOKENS
+    context = max(0, min(CONTEXT_TOKENS, left))
+    nats = piece_nats(model, arrays, chosen, context)
+    ngram_nats = piece_nats(ngrams, arrays, chosen, context)
+    passages = []
+    for number, piece in enumerate(chosen):
+        ids = _ids(arrays, piece)
+        text, bits = spread(tokenizer, ids, nats[number] / NATS_PER_BIT)
+        _, ngram_bits = spread(tokenizer, ids, ngram_nats[number] / NATS_PER_BIT)
+        cut = _window(text, bits, hardest=number < len(hardest))
+        passages.append(
+            Passage(
+                document=piece.document,
+                is_whole=piece.end - piece.start == arrays.lengths[piece.document]
+                and cut == slice(0, len(text)),
+                text=text[cut],
+                bits=tuple(bits[cut].tolist()),
+                ngram_bits=tuple(ngram_bits[cut].tolist()),
+            )
+        )
+    return Extremes(
+        tuple(sorted(passages[: len(hardest)], key=lambda p: -p.bits_per_character)),
+        tuple(sorted(passages[len(hardest) :], key=lambda p: p.bits_per_character)),
+    )
+
+
+def choose_pieces(
+    arrays: TokenArrays, scores: TextNats, count: int
+) -> tuple[list[Piece], list[Piece]]:
+    """Return the pieces with the most and with the fewest bits per character.
+
+    A piece is a document, or `PIECE_TOKENS` of a longer one, which is taken to have as many
+    characters per token as its document. Tiny ones are left out, and none is in both lists.
+
+    Args:
+        arrays: The test split.
+        scores: What a model scores on it.
+        count: Most pieces of each kind.
+
+    Raises:
+        DatasetError: The scores are of another text.
+    """
+    lengths = arrays.lengths
+    counts = -(-lengths // PIECE_TOKENS)
+    same = np.array_equal(arrays.characters, scores.characters)
+    if not same or counts.sum() != len(scores.pieces):
+        raise DatasetError(
+            f"the scores are of {len(scores.characters):,} documents, the test split has "
+            f"{len(lengths):,} and not the same ones; score the checkpoint on this split"
+        )
+    documents = np.repeat(np.arange(len(lengths)), counts)
+    firsts = np.cumsum(counts) - counts
+    starts = (np.arange(len(documents)) - firsts[documents]) * PIECE_TOKENS
+    tokens = np.minimum(lengths[documents] - starts, PIECE_TOKENS)
+    characters = tokens * (arrays.characters / lengths)[documents]
+    eligible = np.flatnonzero(characters >= max(1.0, TINY * float(np.median(characters))))
+    if not len(eligible):
+        eligible = np.arange(len(documents))
+    rates = scores.pieces[eligible] / np.maximum(characters[eligible], 1.0)
+    order = eligible[np.argsort(rates, kind="stable")]
+    count = max(1, min(count, len(order) // 2))
+
+    def pieces(places: NDArray[np.int64]) -> list[Piece]:
+        return [
+            Piece(int(documents[p]), int(starts[p]), int(starts[p] + tokens[p])) for p in places
+        ]
+
+    return pieces(order[::-1][:count]), pieces(order[: min(count, len(order) - count)])
+
+
+def piece_nats(
+    model: LanguageModel, arrays: TokenArrays, pieces: Sequence[Piece], context: int
+) -> list[NDArray[np.float64]]:
+    """Return the nats of each token of some pieces, shape (tokens,) each.
+
+    A piece is read with at most `context` tokens before it, as if a document began there; with
+    enough, or at the beginning of its document, its nats are the document's.
+
+    Args:
+        model: Set to eval mode while scoring, then as before.
+        arrays: What the pieces are of.
+        pieces: What to score.
+        context: Most tokens read before a piece.
+    """
+    before = [min(context, piece.start) for piece in pieces]
+    read = [
+        _ids(arrays, piece._replace(start=piece.start - own))
+        for piece, own in zip(pieces, before, strict=True)
+    ]
+    if not read:
+        return []
+    lengths = np.array([len(ids) for ids in read], dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    nats = token_nats(model, TokenArrays(np.concatenate(read), offsets, lengths, lengths))
+    return [
+        nats[start + own : end]
+        for (start, end), own in zip(pairwise(offsets.tolist()), before, strict=True)
+    ]
+
+
+def token_nats(model: LanguageModel, arrays: TokenArrays) -> NDArray[np.float64]:
+    """Return the nats of every token of some documents, shape (tokens,).
+
+    Args:
+        model: Set to eval mode while scoring, then as before.
+        arrays: The documents; each starts from the initial state.
+    """
+    if isinstance(model, NGramLanguageModel):
+        return np.asarray(ngram.score(model.tables, arrays), dtype=np.float64)
+    nats = np.zeros(len(arrays.tokens))
+    places = arrays.offsets[:-1].copy()
+    lanes = max(1, min(len(places), MOST_LOGITS // (WINDOW_TOKENS * model.vocab_size)))
+    state = None
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), one_thread(model.wants_one_thread):
+        for batch in windows(arrays, "stream", lanes, WINDOW_TOKENS):
+            window = batch.to(model.device)
+            if state is None:
+                state = model.initial_state(len(window.fresh))
+            logits, state = model(window.inputs, model.reset_state(state, window.fresh))
+            found = nats_per_target(logits, window).cpu().numpy()
+            sizes = batch.mask.sum(dim=1).tolist()
+            for lane, document in enumerate(batch.documents.tolist()):
+                if document >= 0:
+                    start = int(places[document])
+                    nats[start : start + sizes[lane]] = found[lane, : sizes[lane]]
+                    places[document] += sizes[lane]
+    model.train(was_training)
+    return nats
+
+
+def spread(
+    tokenizer: Tokenizer, ids: NDArray[Any], surprise: NDArray[np.float64]
+) -> tuple[str, NDArray[np.float64]]:
+    """Return the text of some tokens and the surprise of each of its characters.
+
+    A token's surprise is spread evenly over its bytes, and a character has its bytes' sum. The
+    boundary at the end is `END_MARK`; a token that the vocabulary lacks is U+FFFD, or as a
+    vocabulary of words writes it. What a cut in the middle of a character tears off, at the
+    beginning or at the end, is left out; all else adds up.
+
+    Args:
+        tokenizer: What made the ids.
+        ids: Tokens, shape (tokens,).
+        surprise: Of each, in any unit, shape (tokens,).
+    """
+    pieces = _token_bytes(tokenizer, ids)
+    sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
+    data = np.frombuffer(b"".join(pieces), dtype=np.uint8)
+    shares = np.repeat(surprise / np.maximum(sizes, 1), sizes)
+    starts = np.flatnonzero((data < _FIRST_CONTINUATION) | (data > _LAST_CONTINUATION))
+    if not len(starts):
+        return "", np.zeros(0)
+    try:
+        data[starts[-1] :].tobytes().decode()
+        end = len(data)
+    except UnicodeDecodeError:
+        end = int(starts[-1])
+        starts = starts[:-1]
+    if not len(starts):
+        return "", np.zeros(0)
+    text = data[starts[0] : end].tobytes().decode("utf-8", "replace")
+    sums = np.add.reduceat(shares[:end], starts)
+    if len(text) != len(sums):  # no UTF-8, which documents always are
+        text = "".join(
+            data[a:b].tobytes().decode("utf-8", "replace")[:1] or "\ufffd"
+            for a, b in pairwise([*starts.tolist(), end])
+        )
+    return text, sums
+
+
+def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
+    """Return what each token adds to the text, the boundary at the end and unknown ones too."""
+    last = len(ids) - 1
+    end = END_MARK.encode()
+    found: list[bytes] = []
+    try:
+        known = tokenizer.token_bytes()
+    except TokenizerError:  # words between spaces: each with the space behind it
+        for place, index in enumerate(ids.tolist()):
+            if index == BOUNDARY_ID:
+                found.append(end if place == last else b"\n")
+            else:
+                word = UNKNOWN if index == tokenizer.unknown_id else tokenizer.decode([index])
+                is_before_word = place < last and ids[place + 1] != BOUNDARY_ID
+                found.append((word + (" " if is_before_word else "")).encode())
+        return found
+    for index in ids.tolist():
+        if index == BOUNDARY_ID:
+            found.append(end)
+        else:
+            found.append(known[index] or _REPLACEMENT)
+    return found
+
+
+def _window(text: str, bits: NDArray[np.float64], *, hardest: bool) -> slice:
+    """Return where the hardest or easiest `SHOWN_CHARACTERS` are, less words that it cuts."""
+    if len(text) <= SHOWN_CHARACTERS:
+        return slice(0, len(text))
+    sums = np.concatenate([np.zeros(1), np.cumsum(bits)])
+    totals = sums[SHOWN_CHARACTERS:] - sums[:-SHOWN_CHARACTERS]
+    start = int(totals.argmax() if hardest else totals.argmin())
+    end = start + SHOWN_CHARACTERS
+    if start and not text[start - 1].isspace():
+        first = (place + 1 for place in range(start, start + _CUT) if text[place].isspace())
+        start = next(first, start)
+    if end < len(text) and not text[end].isspace():
+        last = (place for place in range(end - 1, end - _CUT, -1) if text[place].isspace())
+        end = next(last, end)
+    return slice(start, end)
+
+
+def _ids(arrays: TokenArrays, piece: Piece) -> NDArray[np.unsignedinteger[Any]]:
+    first = int(arrays.offsets[piece.document])
+    return arrays.tokens[first + piece.start : first + piece.end]

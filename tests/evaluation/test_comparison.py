@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.evaluation import TextNats, compare
+from rnnlm.metrics import NATS_PER_BIT
+
+
+def nats(documents: np.ndarray, characters: np.ndarray) -> TextNats:
+    """Return a text whose documents are a piece each, a token for every character."""
+    return TextNats(documents, characters, documents, characters)
+
+
+def some(count: int, seed: int, shift: float = 0.0) -> tuple[TextNats, TextNats]:
+    """Return two models' nats on the same documents, the second worse by `shift` a character."""
+    chance = np.random.default_rng(seed)
+    characters = chance.integers(5, 60, count)
+    documents = characters * chance.uniform(1.0, 2.0, count)
+    other = documents + characters * (shift + chance.normal(0, 0.05, count))
+    return nats(documents, characters), nats(other, characters)
+
+
+@given(st.integers(1, 60), st.integers(0, 1000), st.floats(-0.5, 0.5))
+def test_the_gain_is_the_difference_of_the_bits_per_character(count: int, seed: int, shift: float):
+    first, second = some(count, seed, shift)
+    comparison = compare(first, second, 0.9)
+    gain = second.bits_per_character - first.bits_per_character
+    assert comparison.better_by == pytest.approx(gain)
+    assert comparison.low <= comparison.high
+
+
+def test_swapping_the_two_turns_the_sign():
+    first, second = some(100, 1, 0.02)
+    one, other = compare(first, second, 0.95), compare(second, first, 0.95)
+    assert one.better_by == pytest.approx(-other.better_by)
+    assert one.low == pytest.approx(-other.high)
+    assert one.confidence == pytest.approx(1.0 - other.confidence)
+
+
+def test_a_model_is_not_better_than_itself():
+    first, _ = some(50, 2)
+    comparison = compare(first, first, 0.95)
+    assert comparison.better_by == comparison.low == comparison.high == comparison.confidence == 0
+
+
+def test_a_clear_gain_is_sure_and_chance_is_not():
+    assert compare(*some(300, 3, 0.05), 0.95).confidence == 1.0
+    assert 0.05 < compare(*some(300, 3, 0.0), 0.95).confidence < 0.999
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    held = 0
+    for seed in range(200):
+        comparison = compare(*some(60, seed, 0.02), 0.9)
+        held += comparison.low <= 0.02 / NATS_PER_BIT <= comparison.high
+    assert 0.83 <= held / 200 <= 0.97
+
+
+def test_pairing_sees_what_two_intervals_would_not():
+    chance = np.random.default_rng(5)
+    characters = np.full(100, 20)
+    documents = characters * chance.uniform(0.5, 4.0, 100)  # documents differ much
+    first, second = nats(documents, characters), nats(documents + 0.1, characters)
+    assert compare(first, second, 0.95).confidence == 1.0
+
+
+def test_few_documents_are_compared_by_their_pieces_if_both_have_the_same():
+    documents, characters = np.array([300.0]), np.array([400])
+    pieces = np.array([100.0, 120.0, 80.0])
+    tokens = np.array([150, 150, 100])
+    first = TextNats(documents, characters, pieces, tokens)
+    better = TextNats(documents - 30, characters, pieces - 10, tokens)
+    other_tokens = TextNats(documents - 30, characters, pieces - 10, tokens // 2)
+    assert compare(better, first, 0.95).units == 3
+    assert compare(other_tokens, first, 0.95).units == 1
+    for candidate in (better, other_tokens):
+        comparison = compare(candidate, first, 0.95)
+        assert comparison.better_by == pytest.approx(30 / 400 / NATS_PER_BIT)
+
+
+def test_scores_of_different_documents_are_not_compared():
+    with pytest.raises(ValueError, match="different documents"):
+        compare(some(10, 1)[0], some(11, 1)[0], 0.95)
+
+
+def test_nats_are_read_as_they_were_written(tmp_path):
+    first, _ = some(12, 4)
+    first.save(tmp_path / "nats.npz")
+    again = TextNats.load(tmp_path / "nats.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))

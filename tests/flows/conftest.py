@@ -1,0 +1,73 @@
+"""Servers that several tests use; started once, when the first of them asks."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from tests.conftest import ROOT, write_tiny
+from tests.flows.servers import Serving, postgresql, wait_until
+
+PREFECT_YAML = f"""
+deployments:
+  - name: tiny
+    entrypoint: {ROOT}/flows/retrain.py:retrain
+    parameters: {{config: tiny.toml, trigger: schedule}}
+    work_pool: {{name: rnnlm}}
+    concurrency_limit: {{limit: 1, collision_strategy: ENQUEUE}}
+    schedules: [{{interval: 12}}]
+  - name: slow
+    entrypoint: {ROOT}/flows/retrain.py:retrain
+    parameters:
+      config: tiny.toml
+      settings:
+      - name=slow
+      - training.budget=90 epochs
+      - training.patience=1000
+      - training.validations=30
+    work_pool: {{name: rnnlm}}
+    concurrency_limit: {{limit: 1, collision_strategy: ENQUEUE}}
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """`rnnlm serve` with PostgreSQL behind it, and a client of its Prefect."""
+
+    serving: Serving
+    addresses: dict[str, Any]
+    client: SyncPrefectClient
+
+    @property
+    def home(self) -> Path:
+        return self.serving.home
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Standing servers on a tiny corpus, with the settings of docker/compose.yaml."""
+    home = tmp_path_factory.mktemp("served")
+    write_tiny(home)
+    (home / "prefect.yaml").write_text(PREFECT_YAML)
+    with postgresql() as address:
+        serving = Serving(
+            home,
+            "--json",
+            PREFECT_SERVER_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://{address}/prefect",
+            MLFLOW_BACKEND_STORE_URI=f"postgresql+psycopg://{address}/mlflow",
+            MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
+            PREFECT_WORKER_QUERY_SECONDS="2",
+        )
+        try:
+            addresses = serving.addresses()
+            with SyncPrefectClient(addresses["prefect_api_url"]) as client:
+                yield Served(serving, addresses, client)
+            assert len(serving.processes()) >= 4
+            serving.end(signal.SIGKILL)
+            wait_until(lambda: not serving.processes(), "no process is left after SIGKILL", 30)
+        finally:
+            serving.process.kill()

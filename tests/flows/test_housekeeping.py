@@ -1,0 +1,525 @@
+"""Housekeeping: what it never takes, what it takes, and what a kill leaves."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import filters
+from prefect.client.schemas.actions import LogCreate
+from prefect.client.schemas.objects import StateType
+from prefect.states import Completed, Running
+
+from flows import planning, registry, reporting, tasks, tracking
+from flows.gating import Candidate
+from flows.home import Home
+from flows.keeping import databases, step_folders
+from flows.keeping.leftovers import Found, leftovers, look
+from flows.keeping.mlflow_store import Store
+from flows.keeping.prefect_runs import FLOWS, FlowRuns
+from flows.keeping.removing import cut_log, remove
+from flows.keeping.rules import DAY_SECONDS, Leftover, Rules, size_of
+from flows.servers import embedded
+from flows.starting import Start
+from rnnlm.config import Experiment, load
+from rnnlm.errors import ConfigError
+from tests.conftest import ROOT, call_cli, run_cli, write_tiny
+
+RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
+"""Of learning, one for each version, from 1 on."""
+CHAMPION, PREVIOUS, PRODUCTION, CLAIMED, LOST, NEWEST = 2, 1, 3, 4, 5, 6
+
+
+def experiment(home: Path, version: int) -> Experiment:
+    return load(home / "tiny.toml", [f"training.learning_rate={RATES[version - 1]}"])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with six versions, made by the steps of the chain without Prefect around them."""
+    root = tmp_path_factory.mktemp("built")
+    write_tiny(root)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
+        patch.setenv("RNNLM_HOME", str(root))
+        patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
+        patch.chdir(root)
+        for version in range(1, len(RATES) + 1):
+            _train(experiment(root, version))
+        home = Home(root)
+        registry.promote(home, "tiny", str(PREVIOUS))
+        registry.promote(home, "tiny", str(CHAMPION))
+        client = tracking.connect(home)
+        client.set_registered_model_alias("tiny", "production", str(PRODUCTION))
+        for version in registry.versions(home, "tiny"):
+            if version.alias == "challenger" and version.version != NEWEST:
+                raise AssertionError(version)
+        client.delete_registered_model_alias("tiny", "challenger")
+    return root
+
+
+def _train(chosen: Experiment) -> None:
+    def do(task: Callable[..., Any], *arguments: Any) -> Any:
+        return task.__wrapped__(*arguments)[0]
+
+    corpus = do(tasks.ingest, chosen)
+    tokens = do(tasks.tokenize, chosen, corpus)
+    baseline = do(tasks.count, chosen, tokens)
+    model = do(tasks.train, chosen, corpus, tokens, Start(None, "from nothing"), {})
+    scores = do(tasks.evaluate, chosen, model, baseline, tokens)
+    version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores, "")
+    texts = do(tasks.sample, chosen, corpus, model, baseline, version)
+    do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))
+
+
+@pytest.fixture
+def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A copy of the built home, moved: what it names lies in the copy."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    for record in tmp_path.rglob(".step.json"):
+        record.write_text(record.read_text().replace(str(built), str(tmp_path)))
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as database:
+        for table, column in (
+            ("runs", "artifact_uri"),
+            ("experiments", "artifact_location"),
+            ("logged_models", "artifact_location"),
+            ("model_versions", "storage_location"),
+            ("model_version_tags", "value"),
+        ):
+            change = f"update {table} set {column} = replace({column}, ?, ?)"
+            database.execute(change, (str(built), str(tmp_path)))
+        database.commit()
+    folder = tmp_path / "data" / "generated" / "tiny" / f"v{CLAIMED}-0123abcd"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(
+        json.dumps({"model": {"name": "tiny", "version": str(CLAIMED)}})
+    )
+    return Home(tmp_path)
+
+
+def in_two_months(keep_days: float = 30, keep_versions: int = 1) -> Rules:
+    return Rules(keep_days, keep_versions, time.time() + 60 * DAY_SECONDS)
+
+
+def age(root: Path, days: float = 60) -> None:
+    """Make everything in a home older."""
+    seconds = days * DAY_SECONDS
+    for path in root.rglob("*"):
+        if not path.is_symlink():
+            status = path.stat()
+            os.utime(path, (status.st_atime, status.st_mtime - seconds))
+    with contextlib.closing(sqlite3.connect(root / "mlruns" / "mlflow.db")) as database:
+        for table, column in (
+            ("runs", "start_time"),
+            ("runs", "end_time"),
+            ("model_versions", "creation_time"),
+            ("logged_models", "creation_timestamp_ms"),
+        ):
+            database.execute(f"update {table} set {column} = {column} - {int(seconds * 1000)}")
+        database.commit()
+
+
+def listed(home: Home, rules: Rules) -> tuple[Found, list[Leftover]]:
+    found = look(home, rules, set())
+    return found, [*leftovers(found)]
+
+
+def sweep(home: Home, rules: Rules) -> list[Leftover]:
+    found, rows = listed(home, rules)
+    return [row for row in rows if remove(found, row)]
+
+
+def assert_whole(home: Home, version: int) -> None:
+    """A version can be used, and its training is cached from the corpus to the samples."""
+    chosen = registry.resolve(home, f"tiny/{version}")
+    assert registry.checkpoint_path(home, chosen).is_file()
+    planned = planning.plan(home, experiment(home.root, version))
+    assert all(step.cached for step in planned), planned
+
+
+def files(root: Path) -> dict[str, str]:
+    """Return the digests of a home's files, but for Prefect's, which records that it was asked."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file() and "prefect" not in path.relative_to(root).parts
+    }
+
+
+def bytes_beside_databases(root: Path) -> int:
+    return sum(
+        path.stat().st_size
+        for path in root.rglob("*")
+        if path.is_file() and "prefect" not in path.parts and path.name != "mlflow.db"
+    )
+
+
+@pytest.mark.slow
+def test_nothing_that_an_alias_or_a_manifest_names_is_taken(home: Home):
+    gone = sweep(home, in_two_months())
+    assert [row.what for row in gone if row.kind == "version"] == [f"tiny/{LOST}"]
+    assert {v.version for v in registry.versions(home)} == {1, 2, 3, 4, 6}
+    for version in (CHAMPION, PREVIOUS, PRODUCTION, CLAIMED, NEWEST):
+        assert_whole(home, version)
+    kinds = [row.kind for row in gone]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "version": 1,
+        "run": 1,
+        "step": 4,  # samples, two scores, model; tokens, corpus and n-grams are the others' too
+        "position": 5,
+    }
+    claimed = home.data / "generated" / "tiny" / f"v{CLAIMED}-0123abcd" / "manifest.json"
+    assert claimed.is_file()
+
+
+@pytest.mark.slow
+def test_the_bytes_that_were_said_are_freed_and_a_second_time_finds_nothing(home: Home):
+    before = bytes_beside_databases(home.root)
+    gone = sweep(home, in_two_months())
+    freed = before - bytes_beside_databases(home.root)
+    assert sum(row.bytes for row in gone) == freed > 1_000_000
+    assert listed(home, in_two_months())[1] == []
+    run = next(row.what for row in gone if row.kind == "run")
+    assert not [*home.mlruns.rglob(f"*{run}*")]
+
+
+@pytest.mark.slow
+def test_what_is_young_stays(home: Home):
+    in_three_days = Rules(30, 1, time.time() + 3 * DAY_SECONDS)
+    for rules in (in_three_days, in_two_months(keep_versions=6)):
+        assert {row.kind for row in listed(home, rules)[1]} == {"position"}
+
+
+@pytest.mark.slow
+def test_what_people_made_is_never_listed(home: Home):
+    generated = home.data / "generated" / "tiny"
+    for name in ("0123456789abcdef", "v9-76543210", "mine"):
+        (generated / name).mkdir()
+        (generated / name / "train-00000.parquet").write_bytes(b"PAR1")
+    (generated / "0123456789abcdef" / "manifest.json").write_text("{}")
+    (home.data / "sources" / "x").mkdir(parents=True)
+    (home.data / "sources" / "x" / ".a.12345678.tmp").write_text("part")
+    (home.data / "models" / "other").mkdir()
+    (home.data / "models" / "other" / "fedcba9876543210").mkdir()
+    before = files(home.root)
+    gone = {row.what for row in sweep(home, in_two_months())}
+    after = files(home.root)
+    kept = [name for name in before if "v9-" in name or "mine" in name or "sources" in name]
+    assert all(after[name] == before[name] for name in kept)
+    assert not any("0123456789abcdef" in what or "fedcba" in what for what in gone)
+
+
+@pytest.mark.slow
+def test_an_unfinished_data_set_claims_its_model(home: Home):
+    lost = registry.resolve(home, f"tiny/{LOST}")
+    folder = home.data / "generated" / "tiny" / f"v{LOST}-76543210"
+    folder.mkdir()
+    (folder / "job.json").write_text(json.dumps({"checkpoint": lost.checkpoint}))
+    assert not [row for row in listed(home, in_two_months())[1] if row.kind == "version"]
+
+
+@pytest.mark.slow
+def test_a_step_in_use_stays_and_all_of_its_name(home: Home):
+    lock = step_folders.locks(home.data / "tokens" / "tiny")[0]
+    with held(lock):
+        found, rows = listed(home, in_two_months())
+        assert found.busy == {"tiny"}
+        assert rows == []
+    found, rows = listed(home, in_two_months())
+    with held(lock):  # a run that began after it was listed
+        before = files(home.root)
+        assert not any(remove(found, row) for row in rows if row.kind in ("step", "run", "version"))
+        assert files(home.root) == before
+
+
+@contextlib.contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Have another process hold a lock."""
+    script = (
+        "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n print(flush=True)\n input()"
+    )
+    command = [sys.executable, "-c", script, str(lock)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield
+        process.communicate("\n")
+
+
+@pytest.mark.slow
+def test_an_alias_set_after_the_listing_saves_a_version(home: Home):
+    found, rows = listed(home, in_two_months())
+    tracking.connect(home).set_registered_model_alias("tiny", "mine", str(LOST))
+    row = next(row for row in rows if row.kind == "version")
+    assert not remove(found, row)
+    assert registry.checkpoint_path(home, registry.resolve(home, f"tiny/{LOST}")).is_file()
+
+
+@pytest.mark.slow
+def test_a_copied_home_never_touches_the_files_of_the_first(built: Path, tmp_path: Path):
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    before = files(built)
+    sweep(Home(tmp_path), in_two_months())
+    assert files(built) == before
+
+
+SWEEP = """
+import sys, time
+from flows import home
+from flows.keeping.leftovers import leftovers, look
+from flows.keeping.removing import remove
+from flows.keeping.rules import Rules
+found = look(home.current(), Rules(30, 1, float(sys.argv[1])), set())
+rows = [*leftovers(found)]
+print(len(rows), flush=True)
+for row in rows:
+    remove(found, row)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_house_is_in_order(home: Home):
+    models = home.data / "models" / "tiny"
+    model = sorted(path for path in models.iterdir() if step_folders.KEY.fullmatch(path.name))[0]
+    samples = next((home.data / "generated" / "tiny").glob("*/.step.json")).parent
+    for number in range(40):  # what trainings and samples left that nothing names
+        for folder, kind in ((model, "models"), (samples, "generated")):
+            copy = home.data / kind / "tiny" / f"{number:016x}"
+            shutil.copytree(folder, copy)
+            record = (copy / ".step.json").read_text()
+            digest = hashlib.sha256(str(number).encode()).hexdigest()
+            (copy / ".step.json").write_text(re.sub(r'"[0-9a-f]{64}"', f'"{digest}"', record))
+            step_folders.lock_of(copy).touch()
+    for version in registry.versions(home):  # MLflow adds a file when it is first asked for it
+        registry.checkpoint_path(home, version)
+    rules = in_two_months()
+    before = bytes_beside_databases(home.root)
+    expected = sum(row.bytes for row in listed(home, rules)[1])
+    killed = 0
+    environment = {**os.environ, "RNNLM_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
+    for delay in (0.0, 0.02, 0.08, 0.2, 0.4):
+        with subprocess.Popen(
+            [sys.executable, "-c", SWEEP, str(rules.now)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline().strip().isdigit()
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
+        for version in (CHAMPION, PREVIOUS, PRODUCTION, CLAIMED, NEWEST):
+            assert_whole(home, version)
+        for folder in home.data.glob("*/tiny/[0-9a-f]*/"):
+            assert (folder / ".step.json").is_file(), folder
+    assert killed >= 3
+    sweep(home, rules)
+    assert listed(home, rules)[1] == []
+    assert before - bytes_beside_databases(home.root) == expected
+    store = Store(home)
+    assert store._backend._get_deleted_runs() == []
+    assert store._backend._get_deleted_logged_models() == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_gone_is_killed(home: Home):
+    client = tracking.connect(home)
+    place = client.get_experiment_by_name("tiny").experiment_id
+    keys = ("a" * 16, "b" * 16)
+    dead, alive = (
+        client.create_run(place, tags={"rnnlm.train_key": key}).info.run_id for key in keys
+    )
+    other = client.create_run(place).info.run_id  # a person's own
+    lock = home.data / "models" / "tiny" / f".{keys[1]}.lock"
+    in_two_hours = Rules(30, 5, time.time() + 7200)
+    with held(lock):
+        assert not [row for row in listed(home, in_two_hours)[1] if row.kind == "stale run"]
+    lock.unlink()
+    client.log_metric(alive, "train/tokens", 5.0, timestamp=int((time.time() + 5400) * 1000))
+    rows = [row for row in sweep(home, in_two_hours) if row.kind == "stale run"]
+    assert [row.what for row in rows] == [dead]
+    statuses = [client.get_run(run).info.status for run in (dead, alive, other)]
+    assert statuses == ["KILLED", "RUNNING", "RUNNING"]
+
+
+@pytest.mark.slow
+def test_the_command_lists_then_removes_and_the_house_goes_on(home: Home):
+    age(home.root)
+    before = files(home.root)
+    shown = run_cli(home.root, "housekeeping", "--keep-versions", "1")
+    assert shown.status == 0, shown.err
+    assert f"tiny/{LOST}" in shown.out
+    assert "nothing was removed; add --apply" in shown.out
+    assert files(home.root) == before
+    size = bytes_beside_databases(home.root)
+    ask = ["housekeeping", "--keep-versions", "1", "--json", "--apply"]
+    done = run_cli(home.root, *ask).json
+    assert done["applied"]
+    assert done["bytes"] == size - bytes_beside_databases(home.root) > 1_000_000
+    again = run_cli(home.root, *ask).json
+    assert (again["kinds"], again["in_use"]) == ({}, [])
+    generated = run_cli(home.root, "generate", "tiny", "--count", "5", "--json")
+    assert generated.json["version"] == CHAMPION, generated.err
+    rate = f"training.learning_rate={RATES[CHAMPION - 1]}"
+    again = run_cli(home.root, "train", "tiny.toml", "--set", rate, "--json")
+    assert all(again.json["cached"].values()), again.json["cached"]
+    with contextlib.closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
+        pages = database.execute("select data from artifact where key = 'housekeeping'").fetchall()
+    assert sum(f"tiny/{LOST}" in page for (page,) in pages) == 2
+
+
+@pytest.mark.slow
+def test_dead_flow_runs_crash_and_old_ones_go_with_logs_and_artifacts(tmp_path: Path):
+    home = Home(tmp_path)
+    with embedded.serve(home) as server:
+        assert server
+        server.wait()
+        with SyncPrefectClient(server.url) as client:
+            silent = start_flow_run(client, "retrain", "one")
+            speaking = start_flow_run(client, "retrain", "two")
+            foreign = start_flow_run(client, "elsewhere", "three")
+            ended = start_flow_run(client, "generate", "four")
+            client.set_flow_run_state(ended, Completed(), force=True)
+            for run in (silent, ended):
+                line = LogCreate(
+                    name="x", level=20, message="m", timestamp="2026-01-01", flow_run_id=run
+                )
+                client.create_logs([line])
+                artifact = {"type": "markdown", "data": "x", "flow_run_id": str(run)}
+                client.request("POST", "/artifacts/", json=artifact)
+            now = time.time() + 60 * DAY_SECONDS
+            line = {"name": "x", "level": 20, "message": "m", "flow_run_id": str(speaking)}
+            later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 60))
+            client.request("POST", "/logs/", json=[{**line, "timestamp": later}])
+
+            runs = FlowRuns(client, Rules(30, 5, now), None)
+            assert runs.busy_names() == {"two"}
+            rows = {row.what: row.kind for row in runs.leftovers(set())}
+            assert rows == {str(silent): "stale flow run", str(ended): "flow run"}
+            held_back = {row.what for row in runs.leftovers({"one"})}
+            assert held_back == {str(ended)}
+            assert runs.crash(str(silent))
+            assert runs.delete(str(ended))
+            runs.wait_for_logs([str(ended)])
+            states = [client.read_flow_run(run).state for run in (silent, speaking, foreign)]
+            types = [state.type for state in states if state]
+            assert types == [StateType.CRASHED, StateType.RUNNING, StateType.RUNNING]
+            assert states[0] is not None and "no sign of life" in str(states[0].message)
+            of_ended = filters.LogFilterFlowRunId(any_=[ended])
+            assert not client.read_logs(filters.LogFilter(flow_run_id=of_ended))
+            of_run = filters.ArtifactFilterFlowRunId(any_=[ended])
+            assert not client.read_artifacts(
+                artifact_filter=filters.ArtifactFilter(flow_run_id=of_run)
+            )
+            young = FlowRuns(client, Rules(30, 5, time.time()), None)
+            assert [*young.leftovers(set())] == []
+
+
+def start_flow_run(client: SyncPrefectClient, flow: str, name: str) -> Any:
+    flow_id = client.create_flow_from_name(flow)
+    state = {"type": "PENDING", "name": "Pending"}
+    body = {"flow_id": str(flow_id), "name": name, "state": state}
+    run = client.request("POST", "/flow_runs/", json=body).json()["id"]
+    client.set_flow_run_state(run, Running(), force=True)
+    return client.read_flow_run(run).id
+
+
+def test_every_flow_of_the_project_is_known():
+    named = set()
+    for path in (ROOT / "flows").rglob("*.py"):
+        named |= {*re.findall(r"@flow\(\s*name=\"([a-z ]+)\"", path.read_text())}
+    assert named <= {*FLOWS}
+
+
+def test_free_space_of_a_database_is_given_back_unless_somebody_is_at_it(tmp_path: Path):
+    home = Home(tmp_path)
+    home.prefect.mkdir(parents=True)
+    home.mlruns.mkdir()
+    path = home.prefect / "prefect.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table t (x)")
+        database.executemany("insert into t values (?)", [("x" * 1000,)] * 5000)
+        database.commit()
+        assert [*databases.slack(home)] == []
+        database.execute("delete from t")
+        database.commit()
+    (row,) = databases.slack(home)
+    assert row.bytes > 4_000_000
+    with FileLock(home.prefect / ".starting.lock"):
+        assert databases.compact(home, path).note == "somebody is at it"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("begin exclusive")
+        assert "locked" in databases.compact(home, path).note
+    compacted = databases.compact(home, path)
+    assert compacted.note == ""
+    assert compacted.after < 100_000 < 5_000_000 < compacted.before
+    assert [*databases.slack(home)] == []
+
+
+def test_torn_writes_locks_and_logs_go_when_they_are_old(tmp_path: Path):
+    home = Home(tmp_path)
+    names = home.data / "models" / "tiny"
+    names.mkdir(parents=True)
+    (names / ".best.safetensors.0123abcd.tmp").write_bytes(b"x" * 100)
+    (names / ".hidden").write_text("a person's")
+    (names / ".0123456789abcdef.lock").touch()
+    (home.data / "logs").mkdir()
+    (home.data / "logs" / "mlflow.log").write_text("old")
+    half = names / ".0123456789abcde0.going"
+    half.mkdir()
+    (half / "best.safetensors").write_bytes(b"x" * 50)
+    found, rows = listed(home, Rules(30, 5, time.time() + 3600))
+    assert [row.kind for row in rows] == ["half-removed"]
+    found, rows = listed(home, in_two_months())
+    assert sorted(row.kind for row in rows) == ["half-removed", "lock", "log", "temporary"]
+    assert all(remove(found, row) for row in rows)
+    assert [path.name for path in names.iterdir()] == [".hidden"]
+    assert listed(home, in_two_months())[1] == []
+
+
+def test_a_long_log_keeps_its_end(tmp_path: Path):
+    home = Home(tmp_path)
+    home.prefect.mkdir(parents=True)
+    log = home.prefect / "server.log"
+    log.write_bytes(b"a" * 11_000_000 + b"end")
+    found, (row,) = listed(home, Rules(30, 5, time.time()))
+    assert remove(found, row)
+    assert log.stat().st_size == 1_000_000
+    assert log.read_bytes().endswith(b"aend")
+    cut_log(log, 3)
+    assert log.read_bytes() == b"end"
+    assert size_of(home.data) == 3
+
+
+@pytest.mark.parametrize(("days", "versions"), [(-1, 5), (float("nan"), 5), (1e9, 5), (30, 0)])
+def test_what_cannot_be_meant_is_refused(days: float, versions: int):
+    with pytest.raises(ConfigError, match="expected"):
+        Rules(days, versions, 0.0)
+
+
+@pytest.mark.parametrize("option", [["--keep-days", "-1"], ["--keep-versions", "0"]])
+def test_bad_input_is_one_line(tmp_path: Path, option: list[str]):
+    finished = call_cli(tmp_path, "housekeeping", *option)
+    assert finished.status == 1
+    assert finished.err.count("\n") == 1
+    assert "(expected" in finished.err
+    assert not (tmp_path / "data").exists()

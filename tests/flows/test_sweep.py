@@ -1,0 +1,449 @@
+"""Sweeps: the space as it is written, the study on disk, and a real sweep that is killed."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from flows.home import Home
+from flows.sweeping.picture import draw
+from flows.sweeping.space import Choices, Range, Space, read_space
+from flows.sweeping.study import RANDOM_TRIALS, open_study
+from flows.sweeping.trial import Trial, best_of
+from rnnlm.errors import ConfigError
+from rnnlm.training.api import TrainedModel
+from tests.conftest import ROOT, Finished, call_cli, run_cli, tiny_experiment, write_tiny
+
+RATE, HIDDEN = "training.learning_rate", "model.hidden_size"
+
+
+def space_of(*over: str, **sections: Any) -> Space:
+    return read_space(tiny_experiment(**sections), over)
+
+
+rates = st.floats(min_value=1e-8, max_value=100.0)
+sizes = st.integers(min_value=1, max_value=16_384)
+
+
+@given(ends=st.tuples(rates, rates).filter(lambda ends: ends[0] < ends[1]), at=st.floats(0, 1))
+def test_a_range_of_numbers_keeps_its_ends_and_is_read_back_as_it_was(
+    ends: tuple[float, float], at: float
+):
+    low, high = ends
+    space = space_of(f"{RATE}={low!r}..{high!r}")
+    (dimension,) = space.dimensions
+    assert isinstance(dimension, Range)
+    assert (dimension.low, dimension.high) == ends
+    assert dimension.is_log == (high / low >= 10)
+    value = low + at * (high - low)
+    (short,) = space.rounded({RATE: min(value, high)}).values()
+    assert isinstance(short, float)
+    assert dimension.holds(short)
+    assert abs(short - value) <= (0.006 * value if dimension.is_log else 1.01e-3 * (high - low))
+    assert space.experiment({RATE: short}).training.learning_rate == short
+    assert read_space(space.base, space.words) == space
+
+
+@given(ends=st.tuples(sizes, sizes).filter(lambda ends: ends[0] < ends[1]))
+def test_a_range_of_whole_numbers_stays_whole(ends: tuple[int, int]):
+    space = space_of(f"{HIDDEN}={ends[0]}..{ends[1]}")
+    assert space.size == ends[1] - ends[0] + 1
+    for values in space.corners():
+        size = space.experiment(values).model.hidden_size
+        assert type(size) is int
+        assert size in ends
+    assert read_space(space.base, space.words) == space
+
+
+def test_a_whole_range_of_a_setting_that_is_none_has_fractions():
+    (dimension,) = space_of("training.weight_decay=0..1").dimensions
+    assert isinstance(dimension, Range)
+    assert not dimension.is_whole
+    assert not dimension.is_log
+    assert dimension.rounded(0.123456) == 0.123
+
+
+@given(choices=st.lists(sizes, min_size=2, max_size=6, unique=True))
+def test_choices_stay_in_their_order(choices: list[int]):
+    space = space_of(f"{HIDDEN}={','.join(map(str, choices))}")
+    assert space.dimensions == (Choices(HIDDEN, tuple(choices)),)
+    assert space.size == len(choices)
+    assert [values[HIDDEN] for values in space.points()] == choices
+
+
+def test_choices_may_be_words_and_truths():
+    space = space_of("training.optimizer=adamw,muon", "model.learned_start=true,false")
+    assert space.size == 4
+    found = {
+        (e.training.optimizer, e.model.learned_start) for e in map(space.experiment, space.points())
+    }
+    assert len(found) == 4
+    assert space.settings({"training.optimizer": "muon", "model.learned_start": True}) == (
+        "model.learned_start=true",
+        "training.optimizer=muon",
+    )
+
+
+def test_the_order_of_the_words_does_not_matter():
+    words = [f"{RATE}=0.001..0.03", f"{HIDDEN}=128,256"]
+    assert space_of(*words) == space_of(*words[::-1])
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ([], "nothing to sweep over"),
+        (["model.hiden_size=1,2"], "unknown key .did you mean `model.hidden_size`"),
+        (["modle.hidden_size=1,2"], "unknown key .did you mean `model.hidden_size`"),
+        (["tokenizer.kind=byte,character"], "only settings of model and training"),
+        (["training.device=cpu,cuda"], "only settings of model and training"),
+        (["training.validation_tokens=1,2"], "only settings of model and training"),
+        ([f"{HIDDEN}=0..4"], "model.hidden_size = 0 .expected greater"),
+        ([f"{HIDDEN}=4,70000"], "model.hidden_size = 70000 .expected less"),
+        ([f"{HIDDEN}=4..1.5"], "model.hidden_size = 1.5 .expected integer"),
+        ([f"{HIDDEN}=4.0..8.0"], "is a whole number"),
+        ([f"{HIDDEN}=9..4"], "9 is not below 4"),
+        ([f"{HIDDEN}=4..4"], "4 is not below 4"),
+        ([f"{HIDDEN}=4..x"], "is no range"),
+        ([f"{HIDDEN}=1.." + "9" * 100_000], "is no range"),
+        ([f"{HIDDEN}="], "says nothing"),
+        (["=1,2"], "says nothing"),
+        ([f"{HIDDEN}=4,,8"], "empty choice"),
+        ([f"{HIDDEN}=4,4"], "a choice twice"),
+        ([f"{HIDDEN}=4"], "leaves no choice; give several, or --set model.hidden_size=4"),
+        ([f"{HIDDEN}=4,8", f"{HIDDEN}=4..8"], "given twice"),
+        (["training.budget=1 epoch,soon"], "no budget"),
+        (["training.optimizer=adamw,adamn"], "expected 'adamw', 'adam'"),
+        (["model.tie_weights=0..1"], "is no number; give choices"),
+        (["model.tie_weights=true,false"], "model.tie_weights needs"),
+        (["training.averaging=none,triggered", "training.patience=3..9"], "below"),
+        ([f"{RATE}=0.1..1e999"], "expected less than or equal to 100"),
+        (["training.gradient_clip=1..1e300"], "too wide"),
+    ],
+)
+def test_a_space_that_cannot_be_meant_is_one_clear_line(over: list[str], message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        space_of(*over)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_command_refuses_it_before_anything_starts(tmp_path: Path):
+    write_tiny(tmp_path)
+    for words, message in [
+        (["--over", "model.hiden_size=1,2"], "did you mean"),
+        (["--over", f"{HIDDEN}=4,8", "--trials", "0"], "trials = 0"),
+        ([], "nothing to sweep over"),
+    ]:
+        finished = call_cli(tmp_path, "sweep", "tiny.toml", *words)
+        assert finished.status == 1
+        assert message in finished.err
+        assert finished.err.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def trained(bits: float) -> TrainedModel:
+    return TrainedModel(
+        uri="", checkpoint="", digest="d", parameters=1, step=1, best_step=1, tokens=1,
+        validation_bits_per_character=bits,
+    )  # fmt: skip
+
+
+def bits_of(values: Any) -> float:
+    """A valley whose floor is at a rate of 0.01."""
+    return 2.0 + abs(math.log10(values[RATE]) + 2) + 1 / float(values[HIDDEN])
+
+
+@pytest.mark.slow
+def test_what_a_study_proposes_does_not_depend_on_how_often_it_was_stopped(tmp_path: Path):
+    space = space_of(f"{RATE}=0.0001..1", f"{HIDDEN}=8,16,32")
+    count = RANDOM_TRIALS + 3
+
+    def try_once(folder: Path) -> None:
+        with open_study(folder, space) as study:
+            chosen = study.next()
+            assert chosen is not None
+            study.finish(chosen, trained(bits_of(chosen.values)))
+
+    with open_study(tmp_path / "once", space) as study:
+        for _ in range(count):
+            chosen = study.next()
+            assert chosen is not None
+            study.finish(chosen, trained(bits_of(chosen.values)))
+        whole = study.trials()
+    for number in range(count):
+        with open_study(tmp_path / "stopped", space) as study:
+            chosen = study.next()
+            assert chosen is not None
+            assert chosen.number == number + 1
+            assert study.next() == chosen  # not another one, however often it is asked
+        try_once(tmp_path / "stopped")
+    with open_study(tmp_path / "stopped", space) as study:
+        assert study.trials() == whole
+    assert len({trial.settings for trial in whole}) == count
+    assert whole[0].values == {HIDDEN: 16, RATE: 0.003}  # as the experiment has it
+    best = best_of(whole)
+    assert best is not None
+    assert best.bits_per_character == min(bits_of(trial.values) for trial in whole)
+
+
+def test_a_small_space_is_tried_point_by_point_none_twice(tmp_path: Path):
+    space = space_of("model.num_layers=1..3", f"{HIDDEN}=8,16")
+    with open_study(tmp_path, space) as study:
+        tried = []
+        while (chosen := study.next()) is not None:
+            tried.append(study.finish(chosen, trained(2.0)).settings)
+    assert sorted(tried) == sorted(map(space.settings, space.points()))
+
+
+@pytest.mark.slow
+def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tmp_path: Path):
+    space = space_of(f"{RATE}=0.0001..1", training={"validations": 10})
+    with open_study(tmp_path, space) as study:
+
+        def begin(bits: float, due: int) -> Trial:
+            chosen = study.next()
+            assert chosen is not None
+            for validation in range(1, due + 1):
+                study.report(chosen, validation, bits)
+            return chosen
+
+        for _ in range(3):
+            chosen = begin(2.0, 10)
+            assert not study.is_hopeless(chosen)
+            study.finish(chosen, trained(2.0))
+        bad = begin(9.0, 1)
+        assert not study.is_hopeless(bad)
+        study.report(bad, 1, 1.0)  # is known, stays as it was
+        study.report(bad, 5, 9.0)
+        assert study.is_hopeless(bad)
+        given_up = study.give_up(bad, "step 5", 1.0, failed=False)
+        assert (given_up.state, given_up.bits_per_character) == ("pruned", 9.0)
+        assert not study.is_hopeless(begin(1.0, 5))
+        known = study.next()
+        assert known is not None
+        study.finish(known, trained(1.0))
+        assert not study.is_hopeless(begin(9.0, 10))
+        failed = study.next()
+        assert failed is not None
+        study.give_up(failed, "diverged", 0.0, failed=True)
+        assert study.next() is not None
+        png = draw(space, study.trials())
+    assert png.startswith(b"\x89PNG")
+
+
+# A real sweep over six points, two of which learn nothing.
+
+OVER = [f"{RATE}=0.1,0.03,1e-7", f"{HIDDEN}=8,16"]
+SETTINGS = [f"{RATE}=0.1", "training.budget=6 epochs", "training.validations=6"]
+SCRIPT = f"""
+import json, os, signal, sys
+from flows import home
+from flows.servers import embedded
+
+with embedded.serve(home.current()) as server:
+    from flows import sweep as flow
+    from flows.retrain import retrain
+    from flows.sweeping.study import Study
+    server.wait()
+
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def stop(watch, step, progress):
+        if progress.step > 40 and watch._trial.number > 1:
+            how = sys.argv[1]
+            die() if how == "training" else (_ for _ in ()).throw(KeyboardInterrupt)
+        progressed(watch, step, progress)
+
+    progressed = flow._Watch.progressed
+    if sys.argv[1] in ("training", "interrupt"):
+        flow._Watch.progressed = stop
+    elif sys.argv[1] in ("finish", "give_up"):
+        setattr(Study, sys.argv[1], die)
+    run = lambda: flow.sweep("tiny.toml", {OVER}, 20, {SETTINGS})
+    results = [run()]
+    if sys.argv[1] == "more":
+        pruned = next(t for t in results[0]["trials"] if t["state"] == "pruned")
+        results += [run()]
+        results += [retrain("tiny.toml", [*{SETTINGS}, *results[0]["best"]["settings"]])]
+        results += [retrain("tiny.toml", [*{SETTINGS}, *pruned["settings"]])]
+    print(json.dumps(results))
+"""
+
+
+def run_script(home: Path, how: str) -> Finished:
+    """Sweep in a process of its own, which dies as `how` says."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = {"RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-c", SCRIPT, how],
+        cwd=home,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A home in which a sweep ran, ran again, and two of its trials were trained by themselves."""
+
+    home: Path
+    first: dict[str, Any]
+    again: dict[str, Any]
+    best_alone: dict[str, Any]
+    pruned_alone: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    home = tmp_path_factory.mktemp("swept")
+    write_tiny(home)
+    finished = run_script(home, "more")
+    assert finished.status == 0, finished.err
+    return Swept(home, *json.loads(finished.out.splitlines()[-1]))
+
+
+def runs_of(home: Path) -> tuple[Run, dict[int, Run], list[Run]]:
+    """Return the run of the only sweep, those of its trials by number, and all."""
+    client = MlflowClient(Home(home).tracking_uri)
+    experiment = client.get_experiment_by_name("tiny")
+    runs = [*client.search_runs([experiment.experiment_id])]
+    (parent,) = [run for run in runs if run.data.tags.get("rnnlm.kind") == "sweep"]
+    nested = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    numbers = [int(run.data.tags["rnnlm.trial"]) for run in nested]
+    assert len({*numbers}) == len(numbers)
+    return parent, dict(zip(numbers, nested, strict=True)), runs
+
+
+def compared(trials: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return what of trials does not depend on the clock."""
+    return [
+        (t["number"], t["settings"], t["state"], t["bits_per_character"], t["why"], t["checkpoint"])
+        for t in trials
+    ]
+
+
+@pytest.mark.slow
+def test_a_sweep_tries_every_point_once_and_stops_the_hopeless(swept: Swept):
+    trials = swept.first["trials"]
+    assert [trial["number"] for trial in trials] == [1, 2, 3, 4, 5, 6]
+    assert len({tuple(trial["settings"]) for trial in trials}) == 6
+    pruned = [trial for trial in trials if trial["state"] == "pruned"]
+    assert pruned
+    assert all(f"{RATE}=1e-07" in trial["settings"] for trial in trials[3:] if trial in pruned[-1:])
+    assert swept.first["counts"]["done"] + len(pruned) == 6
+    best = swept.first["best"]
+    done = [t["bits_per_character"] for t in trials if t["state"] == "done"]
+    assert best["bits_per_character"] == min(done)
+
+
+@pytest.mark.slow
+def test_the_best_one_is_registered_and_judged_and_cached_from_then_on(swept: Swept):
+    first, alone = swept.first, swept.best_alone
+    assert (first["version"], first["alias"]) == (1, "champion")
+    assert not first["unchanged"]
+    assert alone["unchanged"]
+    assert (alone["version"], alone["run_id"]) == (1, first["run_id"])
+    _, nested, _ = runs_of(swept.home)
+    run = nested[first["best"]["number"]]
+    assert run.info.run_id == first["run_id"]
+    assert run.data.tags["rnnlm.version"] == "tiny/1"
+    assert run.data.metrics["test/bits_per_character"] == pytest.approx(
+        first["test"]["bits_per_character"]
+    )
+
+
+@pytest.mark.slow
+def test_the_same_sweep_again_does_nothing(swept: Swept):
+    assert swept.again["unchanged"]
+    for part in ("trials", "best", "version", "sweep", "sweep_run_id"):
+        assert swept.again[part] == swept.first[part]
+
+
+@pytest.mark.slow
+def test_every_trial_is_a_run_nested_in_the_sweeps(swept: Swept):
+    parent, nested, _ = runs_of(swept.home)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name.startswith("tiny · sweep · 20")
+    assert parent.data.params[f"over.{RATE}"] == "0.1,0.03,1e-07"
+    best = swept.first["best"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"**Validation: {best['bits_per_character']:.3f} bits per character")
+    assert all(f"--set {setting}" in note for setting in best["settings"])
+    assert parent.data.metrics["sweep/best_bits_per_character"] == best["bits_per_character"]
+    client = MlflowClient(Home(swept.home).tracking_uri)
+    pictures = client.list_artifacts(parent.info.run_id, "sweep")
+    assert [picture.path for picture in pictures] == ["sweep/trials.png"]
+    assert [*sorted(nested)] == [1, 2, 3, 4, 5, 6]
+    for trial in swept.first["trials"]:
+        run = nested[trial["number"]]
+        assert run.info.run_name == trial["title"]
+        status = {"done": "FINISHED", "pruned": "KILLED"}[trial["state"]]
+        assert run.info.status == status
+        assert ("rnnlm.pruned" in run.data.tags) == (trial["state"] == "pruned")
+        assert "validation/bits_per_character" in run.data.metrics
+
+
+@pytest.mark.slow
+def test_a_pruned_trial_leaves_no_weights_and_is_trained_anew_by_itself(swept: Swept):
+    pruned = [trial for trial in swept.first["trials"] if trial["state"] == "pruned"]
+    kept = [*swept.home.glob("data/models/tiny/*/pruned-history.jsonl")]
+    assert len(kept) == len(pruned)
+    without = [path for path in kept if not (path.parent / ".step.json").exists()]
+    assert len(without) == len(pruned) - 1  # one was trained to its end afterwards
+    for path in without:
+        assert not [*path.parent.glob("*.safetensors")]
+    assert not swept.pruned_alone["cached"]["train"]
+    _, nested, runs = runs_of(swept.home)
+    (own,) = [run for run in runs if run.info.run_id == swept.pruned_alone["run_id"]]
+    assert own not in nested.values()
+    assert own.info.status == "FINISHED"
+    assert "rnnlm.pruned" not in own.data.tags
+    client = MlflowClient(Home(swept.home).tracking_uri)
+    curve = client.get_metric_history(own.info.run_id, "validation/bits_per_character")
+    assert len({point.step for point in curve}) == len(curve) == 6
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_killed_again_and_again_ends_as_if_it_never_was(
+    swept: Swept, tmp_path: Path
+):
+    write_tiny(tmp_path)
+    for how, status in [
+        ("finish", -signal.SIGKILL),  # trained, and not written down yet
+        ("training", -signal.SIGKILL),
+        ("give_up", -signal.SIGKILL),  # removed, and not written down yet
+        ("interrupt", 1),
+    ]:
+        finished = run_script(tmp_path, how)
+        assert finished.status == status, (how, finished.err[-2000:])
+    words = [word for over in OVER for word in ("--over", over)]
+    words += [word for setting in SETTINGS for word in ("--set", setting)]
+    finished = run_cli(tmp_path, "sweep", "tiny.toml", *words, "--json")
+    assert finished.status == 0, finished.err
+    assert compared(finished.json["trials"]) == compared(swept.first["trials"])
+    assert finished.json["version"] == 1
+    parent, nested, runs = runs_of(tmp_path)
+    assert parent.info.status == "FINISHED"
+    assert [*sorted(nested)] == [1, 2, 3, 4, 5, 6]
+    assert len(runs) == 7
+    assert "trial " in finished.err
+    shown = run_cli(tmp_path, "sweep", "tiny.toml", *words)
+    assert "nothing was done" in shown.out
+    assert f"--set {RATE}=" in shown.out

@@ -1,0 +1,68 @@
+"""What the tests of the review share: small trained models with their scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnlm import dataset
+from rnnlm.config import ModelConfig
+from rnnlm.evaluation import TestScores, score_test_split
+from rnnlm.review import Review, write_review
+from rnnlm.training.api import TrainedModel, train
+from tests.conftest import ingest_text, lines, tiny_experiment
+
+HTML = '<b>&amp; "red"</b>'
+
+
+@dataclass(frozen=True)
+class Made:
+    """All that a review is of."""
+
+    model: TrainedModel
+    ngrams: TrainedModel
+    scores: TestScores
+    tokens_uri: str
+
+    def review(self, out: Path, title: str = "tiny", verdict: str = "") -> Review:
+        """Write the review."""
+        return write_review(
+            self.model.uri,
+            Path(self.model.checkpoint),
+            Path(self.ngrams.checkpoint),
+            self.scores,
+            self.tokens_uri,
+            title,
+            out,
+            verdict,
+        )
+
+
+def make(folder: Path, text: str, documents: str = "lines", **sections: dict[str, Any]) -> Made:
+    """Train a tiny model on a text, count its n-grams and score both."""
+    experiment = tiny_experiment(**sections)
+    folder.mkdir(exist_ok=True)
+    (folder / "text").write_text(text)
+    clean = {"repeated": "keep", "shortest": 1}
+    corpus = ingest_text(folder / "text", folder / "corpus", documents=documents, clean=clean)
+    tokens = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, folder / "tokens")
+    model = train(tokens.uri, experiment, folder / "model")
+    counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
+    ngrams = train(tokens.uri, counted, folder / "ngrams")
+    paths = Path(model.checkpoint), Path(ngrams.checkpoint)
+    scores = score_test_split(*paths, tokens.uri, folder / "scores")
+    return Made(model, ngrams, scores, tokens.uri)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A model of lines, some of which hold HTML; read it, do not change it."""
+    text = lines(200) + "".join(f"{HTML} {n} {n} {n}\n" for n in range(40))
+    return make(tmp_path_factory.mktemp("made"), text)
+
+
+@pytest.fixture(scope="session")
+def reviewed(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Review:
+    """The review of `made`, its title and verdict HTML; read it, do not change it."""
+    return made.review(tmp_path_factory.mktemp("reviewed"), HTML, HTML)

@@ -1,0 +1,142 @@
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import CheckpointError, DatasetError
+from rnnlm.review import Review
+from rnnlm.storage import file_digest
+from rnnlm.training.growth import read_growth
+from tests.conftest import lines
+from tests.review.conftest import HTML, Made, make
+
+VOID = {"meta", "img", "source", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects the text, and sees that elements close in the order in which they opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.said: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in ("src", "srcset", "href") or (value or "").startswith("data:")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+
+def read(page: str) -> tuple[str, set[str]]:
+    reader = Reader()
+    reader.feed(Path(page).read_text("utf-8"))
+    assert not reader.open
+    return "".join(reader.said), reader.tags
+
+
+def test_the_page_holds_the_figures(made: Made, reviewed: Review):
+    said, tags = read(reviewed.page)
+    figures = made.scores.figures
+    for name in ("bits_per_character", "ngram_bits_per_character", "bits_per_character_low"):
+        assert f"{figures[name]:.3f}" in said
+    gain = figures["ngram_bits_per_character"] - figures["bits_per_character"]
+    assert f"{abs(gain):.3f}" in said
+    assert f"{made.model.parameters:,} parameters" in said
+    assert "script" not in tags
+    assert read_growth(made.model.uri)[-1].text[:20] in said
+    assert reviewed.digest == file_digest(Path(reviewed.page))
+    names = [Path(picture).name for picture in reviewed.pictures]
+    assert names == ["curves.png", "documents.png", "embeddings.png"]
+    assert all(Path(picture).read_bytes()[:4] == b"\x89PNG" for picture in reviewed.pictures)
+
+
+def test_all_text_is_escaped(reviewed: Review):
+    page = Path(reviewed.page).read_text("utf-8")
+    said, _ = read(reviewed.page)
+    assert said.count(HTML) >= 3  # title, heading and verdict
+    assert html.escape(HTML) in page
+    assert "<b>&amp; " not in page
+
+
+def test_the_same_model_makes_the_same_page(made: Made, reviewed: Review, tmp_path: Path):
+    assert made.review(tmp_path, HTML, HTML).digest == reviewed.digest
+
+
+def test_every_character_of_a_passage_says_its_bits(reviewed: Review):
+    page = Path(reviewed.page).read_text("utf-8")
+    assert len(re.findall(r'title="\d+\.\d\d bits, n-grams \d+\.\d\d"', page)) > 100
+
+
+SETS = {
+    "bytes": ("lines", "byte", {}, {}),
+    "words": ("lines", "word", {}, {}),
+    "pairs of bytes": ("lines", "bpe", {"vocab_size": 280}, {}),
+    "n-grams": ("lines", "character", {}, {"architecture": "ngram"}),
+    "simple": ("lines", "character", {}, {"architecture": "simple", "embedding_size": 1}),
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case == "n-grams" else pytest.param(case, marks=pytest.mark.slow) for case in SETS],
+)
+def test_any_tokens_and_any_model_have_a_page(case: str, tmp_path: Path):
+    documents, kind, settings, model = SETS[case]
+    made = make(
+        tmp_path / "made",
+        lines(150).replace("rose", "rosé 日本"),
+        documents,
+        tokenizer={"kind": kind, **settings},
+        model=model,
+        training={"budget": "1 epochs"},
+    )
+    review = made.review(tmp_path / "review")
+    said, _ = read(review.page)
+    is_ngram = case == "n-grams"
+    assert ("n-grams itself" in said) == is_ngram
+    assert ("How it learned" in said) != is_ngram
+    assert ("What it takes for alike" in said) != is_ngram
+    assert "The hardest" in said
+
+
+@pytest.mark.slow
+def test_a_few_long_documents_have_a_page(tmp_path: Path):
+    text = "\n\n\n".join(lines(500).replace("\n", f" {n}, ") for n in range(6))
+    made = make(
+        tmp_path / "made",
+        text.replace("\n\n\n", "\n"),
+        training={"feed": "stream", "budget": "1 epochs", "bptt": 50},
+    )
+    said, _ = read(made.review(tmp_path / "review").page)
+    assert "part of document" in said
+    assert "pieces of 1,024 tokens" in said
+
+
+@pytest.mark.slow
+def test_ten_characters_have_a_page(tmp_path: Path):
+    text = "".join(f"{n:02d}{'ab' * (n % 4)}\n" for n in range(60))
+    made = make(tmp_path / "made", text, training={"budget": "1 epochs"})
+    said, _ = read(made.review(tmp_path / "review").page)
+    assert "The easiest" in said
+
+
+def test_what_is_missing_is_said(made: Made, tmp_path: Path):
+    nowhere = made.scores.model_copy(update={"uri": str(tmp_path)})
+    with pytest.raises(DatasetError, match=r"no scores in .*nats\.npz"):
+        Made(made.model, made.ngrams, nowhere, made.tokens_uri).review(tmp_path)
+    gone = made.model.model_copy(update={"checkpoint": str(tmp_path / "gone")})
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        Made(gone, made.ngrams, made.scores, made.tokens_uri).review(tmp_path)
+    assert not [*tmp_path.iterdir()]

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.config import GateConfig
+from rnnlm.evaluation import Comparison
+from rnnlm.gate import Weighed, judge
+
+CONFIG = GateConfig(level=0.95, valid_share=0.9, copied_share=0.2, forgotten_bits=0.25)
+
+
+def comparison(better_by: float, confidence: float) -> Comparison:
+    return Comparison(
+        better_by=better_by,
+        low=better_by - 0.1,
+        high=better_by + 0.1,
+        confidence=confidence,
+        units=9,
+    )
+
+
+GOOD = Weighed(
+    against_champion=comparison(0.1, 0.99),
+    champion=3,
+    against_ngrams=comparison(0.3, 1.0),
+    valid_share=0.95,
+    copied_share=0.1,
+    forgotten_bits=0.1,
+)
+
+
+def test_what_passes_every_check_wins_and_says_over_whom():
+    verdict = judge(CONFIG, GOOD)
+    assert verdict.wins
+    assert verdict.reason == "0.100 bits better than champion 3"
+    assert len(verdict.checks) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"against_champion": comparison(-0.02, 0.3)}, "0.020 bits worse than champion 3"),
+        ({"against_champion": comparison(0.0, 0.0)}, "0.000 bits worse than champion 3"),
+        ({"against_champion": comparison(0.01, 0.8)}, "only 80% sure (95% asked for)"),
+        ({"against_ngrams": comparison(-0.2, 0.0)}, "0.200 bits worse than the n-grams"),
+        ({"valid_share": 0.5}, "50.0% of its texts are valid (at least 90%)"),
+        ({"copied_share": 0.3}, "30.0% of its texts are copies (at most 20%)"),
+        ({"forgotten_bits": 0.9}, "0.900 bits worse than champion 3 on the champion's own"),
+        ({"obstacle": "not comparable: told brand"}, "not comparable: told brand"),
+    ],
+)
+def test_each_check_alone_keeps_a_version_out(change: dict, said: str):
+    verdict = judge(CONFIG, GOOD.model_copy(update=change))
+    assert not verdict.wins
+    assert said in verdict.reason
+    assert sum(not check.passed for check in verdict.checks) == 1
+
+
+def test_all_that_failed_is_named():
+    verdict = judge(CONFIG, GOOD.model_copy(update={"valid_share": 0.1, "copied_share": 0.9}))
+    assert "valid" in verdict.reason
+    assert "copies" in verdict.reason
+
+
+def test_the_first_version_has_nobody_to_beat_but_must_be_good():
+    first = GOOD.model_copy(
+        update={"against_champion": None, "champion": None, "forgotten_bits": None}
+    )
+    assert judge(CONFIG, first).wins
+    assert not judge(CONFIG, first.model_copy(update={"valid_share": 0.2})).wins
+
+
+def test_a_champion_that_cannot_be_read_is_no_obstacle():
+    lost = GOOD.model_copy(update={"against_champion": None, "excuse": "champion 3 is gone"})
+    verdict = judge(CONFIG, lost)
+    assert verdict.wins
+    assert verdict.reason == "champion 3 is gone"
+
+
+@given(st.floats(0.5, 0.999), st.floats(0.0, 1.0))
+def test_a_version_wins_exactly_when_it_is_as_sure_as_was_asked(level: float, confidence: float):
+    config = GateConfig(level=level)
+    weighed = Weighed(against_champion=comparison(0.05, confidence), champion=1)
+    assert judge(config, weighed).wins == (confidence >= level)
