@@ -16,7 +16,17 @@ from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import locate
 
 R = TypeVar("R", bound=BaseModel)
-STEPS = ("ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate")
+STEPS = (
+    "ingest",
+    "tokenize",
+    "count",
+    "train",
+    "evaluate",
+    "register",
+    "sample",
+    "gate",
+    "review",
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,11 @@ def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     yield _planned(sixth, sixth.recall())
     if version is not None and registry.is_placed(home, version):
         yield PlannedStep("gate", True, f"has decided: {version.reason}")
+        last = steps.review(home, experiment, model, baseline, tokens, version.verdict)
+        yield _planned(last, last.recall())
     else:
         yield PlannedStep("gate", False, "has not decided")
+        yield PlannedStep("review", False, "follows gate")
 
 
 def _planned(step: Step[R], result: R | None) -> PlannedStep:

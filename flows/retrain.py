@@ -47,7 +47,7 @@ def retrain(
     trigger: Trigger = "manual",
     force: bool = False,
 ) -> Any:
-    """Ingest, tokenize, count, train, evaluate, register, sample, judge.
+    """Ingest, tokenize, count, train, evaluate, register, sample, judge, review.
 
     The run ends as Unchanged where there was nothing to do, else as Completed, and says what came
     of it. A run that nobody watches tries again what may pass, such as a locked database.
@@ -103,13 +103,15 @@ def offer(
     baseline: TrainedModel,
     model: TrainedModel,
 ) -> tuple[TestScores, Version, TextDataSet]:
-    """Evaluate a trained model, register it, sample from it, and let the gate judge it."""
+    """Evaluate a trained model, register it, sample from it, judge it, draw its page."""
     scores = tasks.evaluate(experiment, model, baseline, tokens)
     source = _source_digest(experiment)
     registered = tasks.register(experiment, corpus, tokens, model, baseline, scores, source)
     texts = tasks.sample(experiment, corpus, model, baseline, registered)
     candidate = Candidate(experiment, corpus, model, scores, texts, registered)
-    return scores, tasks.gate(candidate), texts
+    version = tasks.gate(candidate)
+    tasks.review(experiment, model, baseline, tokens, scores, version)
+    return scores, version, texts
 
 
 def _is_short(experiment: Experiment, model: TrainedModel) -> bool:

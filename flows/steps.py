@@ -27,6 +27,7 @@ from rnnlm.dataset import Tokens
 from rnnlm.evaluation import TestScores
 from rnnlm.generation.data_set import TextDataSet
 from rnnlm.progress import OnProgress
+from rnnlm.review import Review
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.run import LAST_FILE
@@ -262,6 +263,29 @@ def compare(home: Home, name: str, checkpoint: str, corpus: str) -> Step[TestSco
         ingredients={"checkpoint": checkpoint, "corpus": corpus},
         result_type=TestScores,
         siblings=home.data / "scores" / name,
+    )
+
+
+def review(
+    home: Home,
+    experiment: Experiment,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    tokens: Tokens,
+    verdict: str,
+) -> Step[Review]:
+    """Checkpoint, scores and the gate's verdict → a page for people."""
+    return Step(
+        name="review",
+        version=1,
+        ingredients={
+            "checkpoint": model.digest,
+            "baseline": baseline.digest,
+            "tokens": tokens.digest,
+            "verdict": verdict,
+        },
+        result_type=Review,
+        siblings=home.data / "reviews" / experiment.name,
     )
 
 

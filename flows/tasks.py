@@ -36,6 +36,7 @@ from rnnlm.evaluation import TestScores, score_test_split
 from rnnlm.generation.data_set import About, Source, TextDataSet
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
+from rnnlm.review import REVIEW_FILE, Review, write_review
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.api import train as train_model
 
@@ -236,6 +237,29 @@ def gate(candidate: Candidate) -> tuple[Version, bool, str]:
     tracking.log_verdict(here, named, placed.run_id, placed.alias or "", ruling.verdict)
     _announce(candidate, placed, ruling)
     return placed, False, placed.described
+
+
+@as_task
+def review(
+    experiment: Experiment,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    tokens: Tokens,
+    scores: TestScores,
+    version: Version,
+) -> tuple[Review, bool, str]:
+    """A version that has its place → a page about it, shown in its MLflow run."""
+    verdict = version.verdict
+    step = steps.review(home.current(), experiment, model, baseline, tokens, verdict)
+
+    def work(out: Path, _tell: OnProgress) -> Review:
+        paths = Path(model.checkpoint), Path(baseline.checkpoint)
+        title = f"{version.name} {version.version} · {experiment.model.title}"
+        return write_review(model.uri, *paths, scores, tokens.uri, title, out, verdict)
+
+    page, cached = _perform(step, work)
+    tracking.log_review(home.current(), version.run_id, page)
+    return page, cached, f"{REVIEW_FILE} with {len(page.pictures)} pictures, in MLflow too"
 
 
 def _announce(candidate: Candidate, placed: Version, ruling: Ruling) -> None:

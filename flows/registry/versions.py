@@ -64,6 +64,11 @@ class Version(BaseModel):
         alias = f" @{self.alias}" if self.alias else ""
         return f"{self.name}/{self.version}{alias}, {self.reason}"
 
+    @property
+    def verdict(self) -> str:
+        """Say what the gate said of it; unlike its alias, that stays."""
+        return f"{self.name}/{self.version}: {self.reason}"
+
     def tags(self) -> dict[str, str]:
         """Return what the registry keeps of it; `read` takes it back."""
         kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})

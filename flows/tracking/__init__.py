@@ -11,6 +11,7 @@ from flows.tracking.runs import (
     TRIGGER_TAG,
     ensure_run,
     find_run,
+    log_review,
     log_scores,
     log_verdict,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "find_run",
     "live_run",
     "log_generation",
+    "log_review",
     "log_scores",
     "log_texts",
     "log_verdict",

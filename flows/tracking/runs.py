@@ -19,6 +19,7 @@ from rnnlm.devices import choose_device, device_name
 from rnnlm.evaluation import TestScores
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
+from rnnlm.review import Review
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
 
@@ -26,6 +27,7 @@ CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
 VERSION_TAG = "rnnlm.version"
+REVIEW_TAG = "rnnlm.review"
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
 
@@ -73,6 +75,16 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
         f"Version [{version}](#/models/{name}/versions/{version.partition('/')[2]}), **{alias}**:"
     )
     client.set_tag(run_id, NOTE_TAG, f"{first}\n\n{told}\n\n{checks}")
+
+
+def log_review(home: Home, run_id: str, review: Review) -> None:
+    """Show a page and its pictures in a run; does nothing if the run has this page already."""
+    client = connect(home)
+    if client.get_run(run_id).data.tags.get(REVIEW_TAG) == review.digest:
+        return
+    for path in (review.page, *review.pictures):
+        client.log_artifact(run_id, path, "review")
+    client.set_tag(run_id, REVIEW_TAG, review.digest)
 
 
 def log_scores(home: Home, run_id: str, scores: TestScores) -> None:

@@ -130,7 +130,7 @@ class TrainingRun:
                     self._epoch()
                 except DivergedError as error:
                     self._recover(str(error))
-            if not self.position.best_digest:  # diverged, and no time was left to go on
+            if math.isinf(self.position.best_nll_nats):  # diverged, and no time was left to go on
                 self._validate()
             self._grow(is_over=True)
         self._save(LAST_FILE)

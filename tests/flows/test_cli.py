@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
 
-STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate"]
+STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate", "review"]
 
 
 def processes() -> list[str]:
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_noticed(trained: Path):
 @pytest.mark.slow
 def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     write_tiny(tmp_path)
-    assert "no champion" not in run_cli(tmp_path, "train", "tiny.toml").err
+    assert "rror" not in run_cli(tmp_path, "train", "tiny.toml").err
     worse = run_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=1 epoch")
     assert (worse.json["version"], worse.json["alias"]) == (2, "challenger")
     assert "worse than champion 1" in worse.json["reason"]

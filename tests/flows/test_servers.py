@@ -209,7 +209,7 @@ def test_what_a_command_started_ends_with_it_whatever_session_it_is_in():
     assert not process.is_running
 
 
-SHIPPED = deployments.read(ROOT / "prefect.yaml") if (ROOT / "prefect.yaml").exists() else []
+SHIPPED = deployments.read(ROOT / "prefect.yaml")
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda shipped: shipped.name)
