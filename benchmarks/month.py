@@ -52,7 +52,7 @@ valid_share = 0.3
 [retraining]
 compare_minutes = {compare}
 """
-FIRST_DAY, DAILY = 560, 14
+FIRST_DAY, DAILY = 560, 13
 """Colours of the first day, and those that each working day adds."""
 GARBAGE_DAY, EDITED_DAY, BROKEN_DAY = 17, 11, 23
 KEPT_VERSIONS = 3

@@ -129,7 +129,7 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
     checks = [f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks]
     documents = candidate.corpus.documents
     parts = [
-        f"**{place}: {verdict.reason}**",
+        f"{place}: {verdict.reason}",
         "\n".join(["| model | bits per character | 95% interval |", "|---|---|---|", *rows])
         + f"\n\non the same {documents['test']:,} test documents",
         "Gate:\n" + "\n".join(checks),

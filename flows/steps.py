@@ -131,7 +131,9 @@ def perform(
         on_progress: Told how it goes.
     """
     step.siblings.mkdir(parents=True, exist_ok=True)
-    with FileLock(step.siblings / f".{step.key}.lock"):
+    lock = step.siblings / f".{step.key}.lock"
+    with FileLock(lock):
+        lock.touch()  # when it was last asked for
         recalled = step.recall()
         if recalled is not None:
             return recalled, True

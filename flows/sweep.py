@@ -39,6 +39,7 @@ PRUNED_HISTORY_FILE = "pruned-history.jsonl"
 """What is left of a trial that was given up: a training that begins anew keeps one of its own."""
 _START = Start(None, "from nothing, as all trials of a sweep")
 _VALIDATION = "validation/bits_per_character"
+_WHY_WIDTH, _ENDED_WIDTH = 30, len("pruned at 33%")
 
 
 class HopelessError(Exception):
@@ -150,12 +151,14 @@ def trial(
         with reporting.watching(watch):
             model, cached = tasks.perform_training(experiment, corpus, tokens, _START, tags)
     except HopelessError:
-        why = f"step {watch.step:,}, {watch.share:.0%} of its budget"
-        over = _give_up(study, chosen, experiment, step, why, watch.seconds, "KILLED")
+        known = study.get(chosen.number)
+        share = max(known.validations) / experiment.training.validations
+        why = f"step {known.step:,}, {share:.0%} of its budget"
+        over = _give_up(study, chosen, experiment, step, why, "KILLED")
     except (DivergenceError, ConfigError) as error:
         if before is None and isinstance(error, ConfigError):
             raise  # a fault of all trials maybe, such as a device that is not there
-        over = _give_up(study, chosen, experiment, step, str(error), watch.seconds, "FAILED")
+        over = _give_up(study, chosen, experiment, step, str(error), "FAILED")
     else:
         watch.report_all(read_history(model.uri))  # of what had been trained before
         over = study.finish(chosen, model)
@@ -169,7 +172,6 @@ class _Watch(reporting.Reporter):
         self, study: Study, chosen: Trial, experiment: Experiment, tokens: Tokens, total: int
     ) -> None:
         super().__init__()
-        self.step, self.share, self.seconds = 0, 0.0, 0.0
         self._study, self._trial = study, chosen
         self._told = reporting.current() or reporting.Reporter()
         self._budget = parse_budget(experiment.training.budget)
@@ -193,9 +195,7 @@ class _Watch(reporting.Reporter):
             HopelessError: It was about to end the trial when it was killed.
         """
         self.report_all(history)
-        known = next(t for t in self._study.trials() if t.number == self._trial.number)
-        if known.validations and self._study.is_hopeless(self._trial):
-            self.share = max(known.validations) / self._validations
+        if self._study.is_hopeless(self._trial):
             raise HopelessError
 
     def report_all(self, history: list[dict[str, float]]) -> None:
@@ -209,10 +209,10 @@ class _Watch(reporting.Reporter):
             return False
         spent = row["seconds"] if self._budget.unit == "seconds" else row["tokens"]
         whole = self._tokens if self._budget.unit == "epochs" else 1
-        self.share = min(1.0, spent / (self._budget.amount * whole))
-        self.step, self.seconds = int(row["step"]), row["seconds"]
-        due = max(1, int(self.share * self._validations + 1e-9))
-        self._study.report(self._trial, due, row[_VALIDATION])
+        share = min(1.0, spent / (self._budget.amount * whole))
+        due = max(1, int(share * self._validations + 1e-9))
+        bits, step = row[_VALIDATION], int(row["step"])
+        self._study.report(self._trial, due, bits, step, row["seconds"])
         return True
 
 
@@ -222,7 +222,6 @@ def _give_up(
     experiment: Experiment,
     step: Step[TrainedModel],
     why: str,
-    seconds: float,
     status: str,
 ) -> Trial:
     """End a trial that will not be trained to its end; each part can be done twice.
@@ -237,7 +236,7 @@ def _give_up(
                 _clear(step.folder)
     except Timeout:  # somebody else trains with these settings now
         pass
-    return study.give_up(chosen, why, seconds, failed=status == "FAILED")
+    return study.give_up(chosen, why, failed=status == "FAILED")
 
 
 def _clear(folder: Path) -> None:
@@ -255,13 +254,13 @@ def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> st
     shown = "    –" if bits is None else f"{bits:.3f}"
     ended = ""
     if over.state == "failed":
-        ended = f"failed: {over.why}"
+        ended = over.why.removeprefix("training ").partition(":")[0][:_WHY_WIDTH]
     elif over.state == "pruned":
         ended = f"pruned at {max(over.validations) / space.base.training.validations:.0%}"
     elif best_of([over, *([before] if before else [])]) == over:
         ended = "best so far"
     title = f"{over.title:<{space.title_width}}"
-    return f"{number}  {title}  {shown} bits/character  {ended}".rstrip()
+    return f"{number}  {title}  {shown} bits/character  {ended:<{_ENDED_WIDTH}}"
 
 
 def _summary(folder: Path, run: SweepRun, best: Trial, tried: list[Trial]) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from rnnlm.config import GateConfig
 from rnnlm.evaluation import Comparison
 
 
+JUST_AS_GOOD_BITS = 0.0005
+"""Per character; a smaller difference is none."""
+
+
 class Check(BaseModel):
     """One question and its answer.
 
@@ -108,7 +112,9 @@ def _champion(config: GateConfig, weighed: Weighed) -> Check:
 
 def _better(comparison: Comparison, level: float, other: str, where: str) -> Check:
     bits, sure = comparison.better_by, comparison.confidence
-    if bits <= 0:
+    if abs(bits) < JUST_AS_GOOD_BITS:
+        return Check(passed=False, said=f"just as good as {other}{where}")
+    if bits < 0:
         return Check(passed=False, said=f"{-bits:.3f} bits worse than {other}{where}")
     said = f"{bits:.3f} bits better than {other}{where}"
     if sure < level:

@@ -40,7 +40,7 @@ def test_what_passes_every_check_wins_and_says_over_whom():
     ("change", "said"),
     [
         ({"against_champion": comparison(-0.02, 0.3)}, "0.020 bits worse than champion 3"),
-        ({"against_champion": comparison(0.0, 0.0)}, "0.000 bits worse than champion 3"),
+        ({"against_champion": comparison(0.0, 0.0)}, "just as good as champion 3"),
         ({"against_champion": comparison(0.01, 0.8)}, "only 80% sure (95% asked for)"),
         ({"against_ngrams": comparison(-0.2, 0.0)}, "0.200 bits worse than the n-grams"),
         ({"valid_share": 0.5}, "50.0% of its texts are valid (at least 90%)"),

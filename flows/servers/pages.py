@@ -9,10 +9,10 @@ from flows.home import Home
 from flows.servers import embedded, processes
 from flows.servers.processes import Command, Process
 from flows.tracking import connect
+from flows.tracking.views import MODEL_TRAINING, model_page, runs_page
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 HOST = "127.0.0.1"
-MODEL_TRAINING = "?workflowType=machine_learning"  # else MLflow opens in its GenAI view
 
 
 @contextlib.contextmanager
@@ -53,11 +53,9 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
         for name in sorted({version.name for version in registry.versions(home)}):
             experiment = client.get_experiment_by_name(name)
             if experiment:
-                runs = (
-                    f"{mlflow_page}/#/experiments/{experiment.experiment_id}/runs{MODEL_TRAINING}"
-                )
-                addresses[f"{name} runs"] = runs
-            addresses[f"{name} model"] = f"{mlflow_page}/#/models/{name}{MODEL_TRAINING}"
+                runs = runs_page(client, experiment.experiment_id)
+                addresses[f"{name} runs"] = f"{mlflow_page}{runs}"
+            addresses[f"{name} model"] = f"{mlflow_page}{model_page(name)}"
         if not addresses:
-            addresses["experiments"] = f"{mlflow_page}/#/experiments{MODEL_TRAINING}"
+            addresses["experiments"] = f"{mlflow_page}/#/experiments?{MODEL_TRAINING}"
         yield {**addresses, "flow runs": f"{prefect_page}/runs"}

@@ -35,7 +35,7 @@ UNPRUNED_TRIALS = 3
 WARMUP = 0.2
 """Share of a budget during which a trial is not pruned."""
 _ATTEMPTS = 30
-_WHY, _SECONDS, _CHECKPOINT = "why", "seconds", "checkpoint"
+_WHY, _SPENT, _CHECKPOINT, _FAILED = "why", "spent", "checkpoint", "failed"
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -72,10 +72,18 @@ class Study:
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return self._read(running[0])
 
-    def report(self, trial: Trial, validation: int, bits_per_character: float) -> None:
-        """Write down what a trial's validation found; nothing if it is known."""
+    def get(self, number: int) -> Trial:
+        """Return a trial as it is now."""
+        return self._read(self._study.get_trials(deepcopy=False)[number - 1])
+
+    def report(
+        self, trial: Trial, validation: int, bits_per_character: float, step: int, seconds: float
+    ) -> None:
+        """Write down what a trial's validation found, and when; nothing if it is known."""
         if validation not in self._frozen(trial).intermediate_values:
-            self._live(trial).report(bits_per_character, validation)
+            live = self._live(trial)
+            live.set_user_attr(_SPENT, [step, round(seconds, 3)])
+            live.report(bits_per_character, validation)
 
     def is_hopeless(self, trial: Trial) -> bool:
         """Return whether a trial's best so far is worse than what half of the others had by then.
@@ -89,12 +97,12 @@ class Study:
 
     def finish(self, trial: Trial, model: TrainedModel) -> Trial:
         """Write down that a trial was trained to its end."""
-        told = {_SECONDS: round(model.seconds, 3), _CHECKPOINT: model.digest}
+        told = {_SPENT: [model.step, round(model.seconds, 3)], _CHECKPOINT: model.digest}
         return self._end(trial, TrialState.COMPLETE, told, model.validation_bits_per_character)
 
-    def give_up(self, trial: Trial, why: str, seconds: float, *, failed: bool) -> Trial:
+    def give_up(self, trial: Trial, why: str, *, failed: bool) -> Trial:
         """Write down that a trial will not be trained to its end."""
-        told = {_WHY: why, _SECONDS: round(seconds, 3), "failed": failed}
+        told = {_WHY: why, _FAILED: failed}
         return self._end(trial, TrialState.PRUNED, told, None)
 
     def _end(
@@ -143,8 +151,9 @@ class Study:
         values = {d.key: frozen.params[d.key] for d in self.space.dimensions}
         told = frozen.user_attrs
         states: dict[TrialState, State] = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}
-        state = "failed" if told.get("failed") else states.get(frozen.state, "running")
+        state = "failed" if told.get(_FAILED) else states.get(frozen.state, "running")
         validations = frozen.intermediate_values
+        step, seconds = told.get(_SPENT, (0, 0.0))
         bits = frozen.value if state == "done" else validations.get(max(validations, default=0))
         return Trial(
             number=frozen.number + 1,
@@ -155,7 +164,8 @@ class Study:
             validations=validations,
             bits_per_character=bits,
             why=told.get(_WHY, ""),
-            seconds=told.get(_SECONDS, 0.0),
+            step=step,
+            seconds=seconds,
             checkpoint=told.get(_CHECKPOINT, ""),
         )
 

@@ -22,7 +22,8 @@ class Trial(BaseModel):
         bits_per_character: Of the best validation of one that is done, the last of another; None
             for none.
         why: It did not get to the end, in a few words.
-        seconds: Spent training.
+        step: Optimizer steps taken, up to its last validation unless it is done.
+        seconds: Spent training, the same way.
         checkpoint: sha256 of the file it made; empty for none.
     """
 
@@ -36,6 +37,7 @@ class Trial(BaseModel):
     validations: dict[int, float] = {}
     bits_per_character: float | None = None
     why: str = ""
+    step: int = 0
     seconds: float = 0.0
     checkpoint: str = ""
 

@@ -12,6 +12,7 @@ from mlflow.utils.git_utils import get_git_commit
 
 from flows.home import Home
 from flows.tracking.connecting import connect, experiment_id, flat, log_metrics, metrics_of, now
+from flows.tracking.views import model_page
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
@@ -27,7 +28,7 @@ CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
 VERSION_TAG = "rnnlm.version"
-REVIEW_TAG = "rnnlm.review"
+REVIEW_TAG = "mlflow.rnnlm.review"  # what begins so is not shown on MLflow's pages
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
 
@@ -69,11 +70,9 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
         tags=[RunTag(VERSION_TAG, version), RunTag("rnnlm.verdict", f"{alias}: {verdict.reason}")],
     )
     first = client.get_run(run_id).data.tags.get(NOTE_TAG, "").split("\n\n")[0]
-    name = version.partition("/")[0]
+    name, _, number = version.partition("/")
     checks = "\n".join(f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks)
-    told = (
-        f"Version [{version}](#/models/{name}/versions/{version.partition('/')[2]}), **{alias}**:"
-    )
+    told = f"Version [{version}]({model_page(name, int(number))[1:]}), **{alias}**:"
     client.set_tag(run_id, NOTE_TAG, f"{first}\n\n{told}\n\n{checks}")
 
 

@@ -26,6 +26,7 @@ from flows.tracking.runs import (
     prefect_tags,
 )
 from flows.tracking.texts import KIND_TAG
+from flows.tracking.views import run_page
 from rnnlm.config import Experiment
 
 SWEEP_TAG = "rnnlm.sweep"
@@ -215,11 +216,11 @@ def end_pruned(home: Home, experiment: Experiment, train_key: str, why: str, sta
     tags = [
         RunTag(PRUNED_TAG, why),
         RunTag(TRAIN_KEY_TAG, f"{train_key}, pruned"),
-        RunTag(NOTE_TAG, f"**Given up** at {why}."),
+        RunTag(NOTE_TAG, f"**Given up**: {why}."),
     ]
     client.set_terminated(run_id, status)
     client.log_batch(run_id, tags=tags)
 
 
 def _link(place: str, run_id: str, name: str) -> str:
-    return f"[{name}](#/experiments/{place}/runs/{run_id})"
+    return f"[{name}]({run_page(place, run_id)[1:]})"

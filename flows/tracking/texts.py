@@ -10,13 +10,14 @@ from mlflow.tracking import MlflowClient
 from flows.home import Home
 from flows.tracking.connecting import connect, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
+from flows.tracking.views import run_page
 from rnnlm import checkpoint
 from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.generation.data_set import TextDataSet
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.generation.texts import sample_texts
 
-TEXTS_TAG = "rnnlm.texts"
+TEXTS_TAG = "mlflow.rnnlm.texts"  # what begins so is not shown on MLflow's pages
 KIND_TAG = "rnnlm.kind"
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
@@ -80,8 +81,8 @@ def log_generation(
         "rnnlm.corpus": trained.data.tags.get("rnnlm.corpus", ""),
         "mlflow.note.content": (
             f"**{texts.count:,} texts** of {name}/{version}, trained by run "
-            f"[{trained.info.run_name}](#/experiments/{trained.info.experiment_id}/runs/"
-            f"{run_id}), in `{texts.uri}`."
+            f"[{trained.info.run_name}]({run_page(trained.info.experiment_id, run_id)[1:]}), "
+            f"in `{texts.uri}`."
         ),
         **prefect_tags(),
     }

@@ -217,7 +217,7 @@ def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tm
             chosen = study.next()
             assert chosen is not None
             for validation in range(1, due + 1):
-                study.report(chosen, validation, bits)
+                study.report(chosen, validation, bits, validation, 1.0)
             return chosen
 
         for _ in range(3):
@@ -226,11 +226,12 @@ def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tm
             study.finish(chosen, trained(2.0))
         bad = begin(9.0, 1)
         assert not study.is_hopeless(bad)
-        study.report(bad, 1, 1.0)  # is known, stays as it was
-        study.report(bad, 5, 9.0)
+        study.report(bad, 1, 1.0, 1, 1.0)  # is known, stays as it was
+        study.report(bad, 5, 9.0, 50, 2.5)
         assert study.is_hopeless(bad)
-        given_up = study.give_up(bad, "step 5", 1.0, failed=False)
+        given_up = study.give_up(bad, "step 50", failed=False)
         assert (given_up.state, given_up.bits_per_character) == ("pruned", 9.0)
+        assert (given_up.step, given_up.seconds) == (50, 2.5)
         assert not study.is_hopeless(begin(1.0, 5))
         known = study.next()
         assert known is not None
@@ -238,7 +239,7 @@ def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tm
         assert not study.is_hopeless(begin(9.0, 10))
         failed = study.next()
         assert failed is not None
-        study.give_up(failed, "diverged", 0.0, failed=True)
+        study.give_up(failed, "diverged", failed=True)
         assert study.next() is not None
         png = draw(space, study.trials())
     assert png.startswith(b"\x89PNG")
@@ -264,8 +265,9 @@ with embedded.serve(home.current()) as server:
 
     def stop(watch, step, progress):
         if progress.step > 40 and watch._trial.number > 1:
-            how = sys.argv[1]
-            die() if how == "training" else (_ for _ in ()).throw(KeyboardInterrupt)
+            if sys.argv[1] == "training":
+                die()
+            raise KeyboardInterrupt
         progressed(watch, step, progress)
 
     progressed = flow._Watch.progressed
@@ -428,8 +430,8 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_if_it_never_was(
     for how, status in [
         ("finish", -signal.SIGKILL),  # trained, and not written down yet
         ("training", -signal.SIGKILL),
-        ("give_up", -signal.SIGKILL),  # removed, and not written down yet
         ("interrupt", 1),
+        ("give_up", -signal.SIGKILL),  # removed, and not written down yet
     ]:
         finished = run_script(tmp_path, how)
         assert finished.status == status, (how, finished.err[-2000:])

@@ -1,0 +1,103 @@
+"""What a reviewer sees in MLflow's pages, in a real browser."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import registry
+from flows.home import Home
+from tests.conftest import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+]
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+QUIET += ["--disable-component-update", "--disable-sync", "--disable-quic"]
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def addresses(trained: Path) -> Iterator[dict[str, str]]:
+    """What `rnnlm ui` prints."""
+    command = [sys.executable, "-m", "flows.cli", "ui", "--json"]
+    environment = {**os.environ, "RNNLM_HOME": str(trained), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def page(addresses: dict[str, str]) -> Iterator["sync_api.Page"]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        opened = browser.new_page(viewport={"width": 1700, "height": 1000})
+        opened.set_default_timeout(PATIENCE_MS)
+        opened.add_init_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1']=true")
+        yield opened
+        browser.close()
+
+
+def test_from_the_list_of_runs_to_the_champion(
+    trained: Path, addresses: dict[str, str], page: "sync_api.Page"
+):
+    expect = sync_api.expect
+    expect.set_options(timeout=PATIENCE_MS)
+    result = json.loads((trained / "result.json").read_text())
+    bits = f"{result['test']['bits_per_character']:.3f}"
+
+    page.goto(addresses["tiny runs"])  # what changed, did it get better, may it go out?
+    row = page.get_by_role("link", name="tiny · lstm 1×16").first
+    expect(row).to_be_visible()
+    for column in ("rnnlm.verdict", "rnnlm.trigger", "test/bits_per_character"):
+        expect(page.get_by_text(column).first).to_be_attached()
+    expect(page.get_by_text("champion: no champion before it").first).to_be_attached()
+
+    row.click()  # one run: the result first, then its curves
+    expect(page.get_by_text(f"Test: {bits} bits per character")).to_be_visible()
+    expect(page.get_by_text("manual").first).to_be_visible()
+    page.get_by_role("tab", name="Model metrics").click()
+    expect(page.get_by_role("heading", name="train_bits_per_character")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_attached()
+    for curve in ("learning_rate", "gradient_norm", "tokens_per_second", "nll_nats_per_token"):
+        page.get_by_placeholder("Search metric charts").fill(f"train/{curve}")
+        expect(page.get_by_role("heading", name=curve).first).to_be_visible()
+
+    page.get_by_role("tab", name="Artifacts").click()  # how does it sound, where does it fail?
+    page.get_by_text("review", exact=True).first.click()
+    page.get_by_text("review.html").first.click()
+    report = page.frame_locator("iframe").first
+    expect(report.get_by_text("How it learned")).to_be_attached()
+    expect(report.get_by_text(bits).first).to_be_attached()
+
+    page.goto(addresses["tiny model"])  # who is champion, and how did it come to that?
+    expect(page.get_by_text("Champion of tiny: version 1")).to_be_visible()
+    expect(page.get_by_text("@ champion").first).to_be_visible()
+    page.get_by_role("link", name="Version 1").first.click()
+    expect(page.get_by_text("champion: no champion before it").first).to_be_visible()
+    expect(page.get_by_text("on the same").first).to_be_visible()
+    expect(page.get_by_text("@ champion").first).to_be_visible()
+
+
+def test_the_page_of_a_run_names_the_version_that_it_made(
+    trained: Path, addresses: dict[str, str], page: "sync_api.Page"
+):
+    version = registry.resolve(Home(trained), "tiny")
+    server = addresses["tiny runs"].partition("/#")[0]
+    page.goto(f"{server}/#/experiments/1/runs/{version.run_id}?workflowType=machine_learning")
+    link = page.get_by_role("link", name="tiny/1").first
+    sync_api.expect(link).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{server}/{link.get_attribute('href')}")
+    sync_api.expect(page.get_by_text("Version 1").first).to_be_visible(timeout=PATIENCE_MS)
