@@ -157,7 +157,7 @@ def peak(dtype: torch.dtype) -> float:
 
 def names() -> list[str]:
     """Return the colours of the xkcd survey as `name R G B`."""
-    from matplotlib.colors import XKCD_COLORS, to_rgb  # noqa: PLC0415 - a bare machine lacks it
+    from matplotlib.colors import XKCD_COLORS, to_rgb
 
     return [
         " ".join([name.removeprefix("xkcd:"), *(f"{round(255 * part)}" for part in to_rgb(value))])
@@ -189,9 +189,9 @@ def trained(texts: list[str], seconds: float) -> LanguageModel:
 
 def color_grammar() -> Any:
     """Return the automaton of `name R G B` over the benchmark's vocabulary."""
-    from rnnlm.generation.constraints.acceptors import matching  # noqa: PLC0415 - a bare machine lacks it
-    from rnnlm.generation.constraints.automaton import from_acceptor  # noqa: PLC0415
-    from rnnlm.generation.constraints.grammars import GRAMMARS  # noqa: PLC0415
+    from rnnlm.generation.constraints.acceptors import matching
+    from rnnlm.generation.constraints.automaton import from_acceptor
+    from rnnlm.generation.constraints.grammars import GRAMMARS
 
     letters = [chr(31 + token).encode() for token in range(1, VOCABULARY)]
     return from_acceptor(matching(GRAMMARS["color"]), [b"", *letters])

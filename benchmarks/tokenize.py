@@ -82,7 +82,7 @@ def library_tokenizer(kind: str, description: dict[str, Any]) -> Tokenizer:
 
 def map_with_datasets(texts: list[str], library: Tokenizer, folder: Path) -> None:
     """Tokenize with `datasets.map` into an Arrow file."""
-    import datasets  # noqa: PLC0415 - optional
+    import datasets
 
     data = datasets.Dataset.from_dict({"text": texts})
     data.map(
@@ -106,7 +106,7 @@ def documents(paths: list[Path], folder: Path) -> tuple[str, str]:
 
 def write_addresses(folder: Path) -> Path:
     """Write the State of the Union addresses to a file."""
-    from rnnlm.corpora.catalog import state_of_the_union  # noqa: PLC0415 - optional package
+    from rnnlm.corpora.catalog import state_of_the_union
 
     path = folder / "sotu.txt"
     addresses = "\n\n".join(record["text"] for record in state_of_the_union())

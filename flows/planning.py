@@ -58,6 +58,12 @@ def plan(home: Home, experiment: Experiment) -> list[PlannedStep]:
     return done
 
 
+def is_done(home: Home, experiment: Experiment) -> bool:
+    """Return whether a run would find every step cached."""
+    planned = [*_walk(home, experiment)]
+    return len(planned) == len(STEPS) and all(step.cached for step in planned)
+
+
 def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     entry = catalog().get(experiment.corpus.source)
     if entry and not is_here(entry, home.sources):

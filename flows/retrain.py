@@ -73,15 +73,14 @@ def retrain(
         steps.forced(force),
         retrying.patiently(trigger != "manual"),
     ):
-        result = _chain(experiment, trigger, reporter)
+        result = chain(experiment, trigger, reporter)
     name = "Unchanged" if result["unchanged"] else "Completed"
     message = f"{result['model']}/{result['version']}: {result['reason']}"
     return Completed(name=name, message=message, data=result)
 
 
-def _chain(
-    experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter
-) -> dict[str, Any]:
+def chain(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
+    """Take all steps from corpus to page; return the run in figures."""
     tags = {tracking.TRIGGER_TAG: trigger}
     corpus = tasks.ingest(experiment)
     tokens = tasks.tokenize(experiment, corpus)

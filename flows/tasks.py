@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel
 
@@ -48,23 +49,30 @@ def as_task(function: Callable[P, tuple[R, bool, str]]) -> Callable[P, R]:
     """Make a Prefect task of a function that returns (result, cached, summary).
 
     The run's state is named Cached or Completed and says the summary; the caller gets the result.
-    Prefect keeps no result of its own: the record in the step's folder is the one truth.
+    Prefect keeps no result of its own: the record in the step's folder is the one truth. Outside of
+    a flow run it is the function alone.
     """
     name = function.__name__
 
-    @task(name=name, persist_result=False)
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def reported(*args: P.args, **kwargs: P.kwargs) -> tuple[R, bool, str]:
         reporter = reporting.current() or reporting.Reporter()
         reporter.started(name)
         began = time.monotonic()
         result, cached, summary = function(*args, **kwargs)
         reporter.finished(name, reporting.Outcome(time.monotonic() - began, cached, summary))
+        return result, cached, summary
+
+    @task(name=name, persist_result=False)
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+        result, cached, summary = reported(*args, **kwargs)
         label = "Cached" if cached else "Completed"
         return Completed(name=label, message=summary, data=result)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if FlowRunContext.get() is None:
+            return reported(*args, **kwargs)[0]
         state: Any = run.with_options(**retrying.options())(*args, **kwargs)
         result: R = state.data.result
         return result

@@ -21,7 +21,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a configured corpus or on any text, register it, and show samples."""
-    from flows import home  # noqa: PLC0415
+    from flows import home, planning  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
@@ -33,13 +33,19 @@ def train(
     if plan:
         _plan(experiment, force, as_json)
         return
-    with embedded.serve(here) as server, reporting() as reporter:
-        from flows.retrain import retrain  # noqa: PLC0415
+    if not force and planning.is_done(here, experiment):  # nothing to orchestrate
+        with reporting() as reporter:
+            from flows.retrain import chain  # noqa: PLC0415
 
-        if server:
-            server.wait()
-        result: Any = retrain(experiment, force=force)
-        reporter.close()
+            result: Any = chain(experiment, "manual", reporter)
+    else:
+        with embedded.serve(here) as server, reporting() as reporter:
+            from flows.retrain import retrain  # noqa: PLC0415
+
+            if server:
+                server.wait()
+            result = retrain(experiment, force=force)
+            reporter.close()
     if as_json:
         print_json(result)
     else:

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.home import Home
-from rnnlm.errors import RnnlmError
+from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
 # A server that lives for one command schedules nothing: its background services only cost time.
@@ -58,7 +58,8 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
     before the first flow run.
     """
     configure(home)
-    if os.environ.get("PREFECT_API_URL"):
+    if address := os.environ.get("PREFECT_API_URL"):
+        _check(address)
         yield None
         return
     server = PrefectServer(home)
@@ -69,6 +70,22 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
         _send_what_is_left()
         server.stop()
         del os.environ["PREFECT_API_URL"]
+
+
+def _check(address: str) -> None:
+    """Make sure that the configured server is there.
+
+    Raises:
+        ServerError: Nobody answers.
+    """
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):  # noqa: S310
+            return
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"no Prefect server answers at PREFECT_API_URL={address} ({error}); start one with "
+            "`rnnlm serve`, or unset it to use the embedded one"
+        ) from error
 
 
 class PrefectServer:
@@ -97,7 +114,7 @@ class PrefectServer:
         """Return when the server answers.
 
         Raises:
-            RnnlmError: It ended or did not answer in time.
+            ServerError: It ended or did not answer in time.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         try:
@@ -107,7 +124,7 @@ class PrefectServer:
                 time.sleep(0.05)
         finally:
             self._starting.release()
-        raise RnnlmError(
+        raise ServerError(
             f"Prefect's embedded server did not start: {self._last_words()} (see {self._log}); "
             "try again, or set PREFECT_API_URL to a running server"
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.addresses import is_http
 from flows.home import Home
 from flows.servers import deployments, processes, stores
 from flows.servers.deployments import Deployment
@@ -117,7 +118,7 @@ class _Plan:
             servers.append(_prefect(host, port, logs))
             prefect_api = f"{_address(host, port)}/api"
         mlflow = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
-        if stores.is_http(mlflow):
+        if is_http(mlflow):
             _refuse("--mlflow-port", mlflow_port, "MLFLOW_TRACKING_URI", mlflow)
         else:
             port = processes.choose_port(host, mlflow_port, MLFLOW_PORT, "--mlflow-port")

@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from flows.addresses import is_http, shown
 from flows.home import Home
 from rnnlm.errors import ServerError
 
@@ -27,20 +27,6 @@ def mlflow_store(home: Home) -> str:
     if named and not is_http(named):
         return named
     return f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
-
-
-def is_http(address: str) -> bool:
-    """Return whether an address is a server's rather than a database's."""
-    return urlsplit(address).scheme in ("http", "https")
-
-
-def shown(url: str) -> str:
-    """Return a database's address without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    at = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:…@{at}").geturl()
 
 
 def check_database(url: str, setting: str) -> None:
@@ -100,21 +86,15 @@ def _prepare(store: str) -> str | None:
     """Make the tables; return what is wrong, or None."""
     import logging  # noqa: PLC0415
 
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415 - heavy
+    from flows.tracking.connecting import open_store  # noqa: PLC0415 - heavy
 
     logging.disable(logging.WARNING)
     try:
-        MlflowClient(store).search_experiments(max_results=1)
+        open_store(store)
     except ModuleNotFoundError as error:
         return f"it takes the package {error.name}; install rnnlm[postgres]"
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said in one line
-        said = " ".join(str(error).split())
-        if "out-of-date database schema" in said:
-            return (
-                "its tables are of another version of MLflow; keep a copy of the database, then "
-                f"run `mlflow db upgrade '{shown(store)}'`"
-            )
-        return said[:300]
+        return " ".join(str(error).split())[:300]
     return None
 
 

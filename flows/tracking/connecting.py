@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 from filelock import FileLock
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from flows.addresses import is_http, shown
 from flows.home import Home
 from rnnlm.errors import ServerError
 
@@ -34,12 +36,29 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
-    if tracking_uri.startswith("http"):
+    if is_http(tracking_uri):
         _probe(tracking_uri)
     mlruns.mkdir(parents=True, exist_ok=True)
     with FileLock(mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
-        client = MlflowClient(tracking_uri)
+        return open_store(tracking_uri)
+
+
+def open_store(address: str) -> MlflowClient:
+    """Return a client of a store, whose tables are made if they are not there.
+
+    Raises:
+        ServerError: Its tables are of another version of MLflow.
+    """
+    try:
+        client = MlflowClient(address)
         client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if "out-of-date database schema" not in str(error):
+            raise
+        raise ServerError(
+            f"the tables of {shown(address)} are of another version of MLflow; keep a copy of the "
+            f"database, then run `mlflow db upgrade {shown(address)}`"
+        ) from error
     return client
 
 
