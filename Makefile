@@ -2,12 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# The library's tests beside the flows' tests, which count processes and send signals and so have
-# the foreground to themselves.
-RUN_TESTS = said=$$(mktemp); \
-	$(BIN)/pytest --ignore tests/flows -m "$$CHOSEN" > $$said 2>&1 & library=$$!; \
-	$(BIN)/pytest tests/flows -m "$$CHOSEN"; flows=$$?; \
-	wait $$library; status=$$?; cat $$said; rm $$said; exit $$((flows + status))
+# Two files of tests at a time; a file's tests share what they start.
+RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fix bench serve ui clean
@@ -37,7 +33,7 @@ check: setup ## format, lint, types, import contracts, container files, fast tes
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint docker/Dockerfile
 	@POSTGRES_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
-	@CHOSEN="not slow and not service"; $(RUN_TESTS)
+	@$(RUN_TESTS) -m "not slow and not service"
 
 fix: setup ## format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm.config import GateConfig
 from rnnlm.evaluation import Comparison
 
-
 JUST_AS_GOOD_BITS = 0.0005
 """Per character; a smaller difference is none."""
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it, each command in a process of its own."""
 
+import contextlib
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
@@ -19,10 +21,15 @@ from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
 STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate", "review"]
 
 
-def processes() -> list[str]:
-    """Return the command lines of the Prefect servers that are running."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if "flows.servers.prefect_server" in line]
+def processes(home: Path) -> list[psutil.Process]:
+    """Return the Prefect servers of commands in a home that are running."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_server = "flows.servers.prefect_server" in process.cmdline()
+            if is_server and process.environ().get("RNNLM_HOME") == str(home):
+                found.append(process)
+    return found
 
 
 def test_help_comes_in_half_a_second():
@@ -62,7 +69,7 @@ def test_a_second_run_takes_every_step_from_the_cache(trained: Path):
     assert again["cached"] == dict.fromkeys(STEPS, True)
     for part in ("version", "alias", "run_id", "test", "generated", "corpus"):
         assert again[part] == first[part]
-    assert not processes()
+    assert not processes(trained)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +334,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
-        assert len(processes()) == 1
+        assert len(processes(tmp_path)) == 1
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
     if how != signal.SIGKILL:
@@ -337,9 +344,9 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
         last = next(tmp_path.glob("data/models/tiny/*/last.safetensors"))
         assert last.stat().st_size > 0
     deadline = time.monotonic() + 15
-    while processes() and time.monotonic() < deadline:
+    while processes(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not processes()
+    assert not processes(tmp_path)
     finished = run_cli(tmp_path, *command[3:])
     assert finished.status == 0, finished.err
     assert finished.json["version"] == 1
