@@ -1,0 +1,118 @@
+"""Who is told, and when a failed step is tried again."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import httpx
+import pytest
+import requests
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+
+from flows import notifying, retrying
+from rnnlm.config import RetrainingConfig
+from rnnlm.errors import ConfigError, FetchError
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
+    """What a webhook receives."""
+    received: list[dict] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("RNNLM_NOTIFY", f"json://127.0.0.1:{server.server_port}/hook")
+    yield received
+    server.shutdown()
+    server.server_close()
+
+
+def run_of(**parameters: object) -> SimpleNamespace:
+    return SimpleNamespace(name="tiny", parameters=parameters)
+
+
+FAILED = SimpleNamespace(name="Failed", message="CorpusError: no file tiny.txt")
+
+
+def test_a_webhook_is_told_what_the_config_asks_for(told: list[dict]):
+    config = RetrainingConfig(notify=("champion",))
+    assert notifying.tell(config, "champion", "tiny: version 2", "0.1 bits better")
+    assert not notifying.tell(config, "worse", "tiny", "worse")
+    assert [(m["title"], m["message"]) for m in told] == [("tiny: version 2", "0.1 bits better")]
+
+
+def test_a_failed_run_is_told_of_unless_somebody_watches_it(told: list[dict]):
+    notifying.of_failure(None, run_of(config="gone.toml", trigger="schedule"), FAILED)
+    notifying.of_failure(None, run_of(config="gone.toml", trigger="manual"), FAILED)
+    assert [m["title"] for m in told] == ["tiny: the run failed"]
+    assert "no file tiny.txt" in told[0]["message"]
+
+
+def test_nobody_to_tell_is_no_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("RNNLM_NOTIFY", raising=False)
+    assert not notifying.tell(RetrainingConfig(), "failed", "title", "body")
+
+
+def test_an_address_that_does_not_answer_is_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("RNNLM_NOTIFY", "json://127.0.0.1:9/hook")
+    assert not notifying.tell(RetrainingConfig(), "failed", "tiny: the run failed", "body")
+    assert "not every address in RNNLM_NOTIFY could be told" in caplog.text
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        TimeoutError(),
+        httpx.ConnectError("refused"),
+        requests.ConnectionError(),
+        sqlalchemy.exc.OperationalError(
+            "insert", {}, sqlite3.OperationalError("database is locked")
+        ),
+        MlflowException("API request failed: Connection refused"),
+        caused(FetchError("cannot fetch a.txt"), httpx.ReadTimeout("slow")),
+    ],
+)
+def test_what_may_pass_is_tried_again(error: Exception):
+    assert retrying.can_help(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("a key nobody knows"),
+        FetchError("its checksum is wrong"),
+        ValueError("a bug"),
+        MlflowException("Registered Model with name=x not found"),
+        OSError(28, "No space left on device"),
+        None,
+    ],
+)
+def test_what_stays_wrong_is_not(error: Exception | None):
+    assert not retrying.can_help(error)
+
+
+def test_a_person_would_rather_know_at_once():
+    assert retrying.options() == {"retries": 0}
+    with retrying.patiently(True):
+        assert retrying.options()["retries"] == len(retrying.DELAYS_SECONDS)
