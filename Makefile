@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # Two files of tests at a time; a file's tests share what they start.
-RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile
+RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fix bench serve ui clean
@@ -23,8 +23,8 @@ setup: .venv/.installed ## make .venv with the pinned set
 demo: setup ## train on colour names, invent a thousand more
 	@$(BIN)/rnnlm train configs/colors-demo.toml
 
-test: setup ## run all tests
-	@$(RUN_TESTS)
+test: setup ## run all tests, or those that CHOSEN="slow or service" says
+	@$(RUN_TESTS) -m "$(CHOSEN)"
 
 check: setup ## format, lint, types, import contracts, container files, fast tests
 	@$(BIN)/ruff format --check .

@@ -103,6 +103,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_store_of_another_module() -> None:
+    """Forget the store that MLflow was pointed at: it writes that into the environment."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture(autouse=True)
 def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test's state apart from the project's and from other tests'."""

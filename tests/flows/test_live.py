@@ -197,7 +197,7 @@ def test_two_processes_make_one_store(tmp_path: Path):
 @pytest.mark.slow
 def test_a_prefect_server_that_is_not_there_is_one_clear_line(trained: Path):
     address = f"http://127.0.0.1:{free_port()}/api"
-    finished = run_cli(trained, "train", "tiny.toml", PREFECT_API_URL=address)
+    finished = run_cli(trained, "train", "tiny.toml", "--force", PREFECT_API_URL=address)
     assert finished.status == 1
     assert "no Prefect server answers at PREFECT_API_URL=http://127.0.0.1" in finished.err
     assert "Traceback" not in finished.err

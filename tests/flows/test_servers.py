@@ -233,7 +233,7 @@ def test_a_store_of_another_mlflow_is_named_with_the_command_that_mends_it(tmp_p
     with sqlite3.connect(here.mlruns / "mlflow.db") as connection:
         connection.execute("update alembic_version set version_num = '451aebb31d03'")
     connection.close()
-    with pytest.raises(ServerError, match=r"another version of MLflow.*`mlflow db upgrade 'sqlite"):
+    with pytest.raises(ServerError, match=r"another version of MLflow.*`mlflow db upgrade sqlite"):
         stores.prepare_mlflow(here, stores.mlflow_store(here))
 
 

@@ -15,6 +15,8 @@ from flows.home import Home
 from rnnlm.config import load
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
+from rnnlm.errors import RegistryError
+from rnnlm.evaluation import score_corpus
 from rnnlm.training.api import TrainedModel
 from tests.conftest import ingest_text, lines
 
@@ -110,13 +112,15 @@ def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
     assert len(client.get_metric_history(run_id, "validation/bits_per_character")) == 3
 
 
-def test_a_champion_is_scored_again_on_another_corpus(trained: Path, tmp_path: Path):
+def test_a_version_is_scored_on_any_corpus(trained: Path, tmp_path: Path):
     version = registry.resolve(Home(trained), "tiny")
-    same = registry.rescore(Home(trained), version, str(trained / version.corpus_uri))
-    assert same == pytest.approx(version.test_bits_per_character, rel=1e-5)
+    path = registry.checkpoint_path(Home(trained), version)
+    same = score_corpus(path, str(trained / version.corpus_uri), tmp_path / "same").figures
+    assert same["bits_per_character"] == pytest.approx(version.test_bits_per_character, rel=1e-5)
     (tmp_path / "other.txt").write_text(lines(200).upper())
     other = ingest_text(tmp_path / "other.txt", tmp_path / "corpus")
-    assert registry.rescore(Home(trained), version, other.uri) > same
+    worse = score_corpus(path, other.uri, tmp_path / "worse").figures
+    assert worse["bits_per_character"] > same["bits_per_character"]
 
 
 def test_a_version_whose_files_are_gone_says_so(trained: Path, tmp_path: Path):
@@ -125,7 +129,7 @@ def test_a_version_whose_files_are_gone_says_so(trained: Path, tmp_path: Path):
     hidden = folder.with_name("hidden")
     folder.rename(hidden)
     try:
-        with pytest.raises(registry.RegistryError, match="are gone from the artifact store"):
+        with pytest.raises(RegistryError, match="are gone from the artifact store"):
             registry.checkpoint_path(Home(trained), version)
     finally:
         hidden.rename(folder)
