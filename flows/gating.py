@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows import registry, steps
 from flows.home import Home
@@ -14,6 +15,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.evaluation import (
     NATS_FILE,
     NGRAM_NATS_FILE,
+    Comparison,
     TestScores,
     TextNats,
     compare,
@@ -49,24 +51,25 @@ class Candidate:
     texts: TextDataSet
     version: Version
 
+    @property
+    def nats(self) -> TextNats:
+        """What it scores on its corpus's test documents."""
+        return TextNats.load(Path(self.scores.uri) / NATS_FILE)
+
 
 @dataclass(frozen=True)
 class Ruling:
     """What the gate said of a candidate.
 
     Attributes:
+        weighed: What it was said for.
         verdict: The checks.
         champion: The version it was compared with; None for none.
-        champion_bits: That one's bits per character on the candidate's test documents; None where
-            it could not be scored.
-        fresh_bits: By how much the champion predicts them worse than its own test documents; None
-            where they are the same.
     """
 
+    weighed: Weighed
     verdict: Verdict
     champion: Version | None
-    champion_bits: float | None = None
-    fresh_bits: float | None = None
 
 
 def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
@@ -75,68 +78,87 @@ def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
     Both are scored on the test documents of the candidate's corpus. Where that is not the
     champion's corpus, the candidate is also scored on the champion's own test documents.
     """
-    level = candidate.experiment.gate.level
-    nats = TextNats.load(Path(candidate.scores.uri) / NATS_FILE)
-    weighed = Weighed(
-        valid_share=candidate.texts.valid_share, copied_share=candidate.texts.copied_share
-    )
+    champion = registry.by_alias(home, candidate.version.name, CHAMPION)
+    known = _by_itself(candidate)
+    if champion is not None and champion.version != candidate.version.version:
+        known |= {"champion": champion.version}
+        known |= _beside_champion(home, champion, candidate, on_progress)
+    weighed = Weighed.model_validate(known)
+    return Ruling(weighed, judge(candidate.experiment.gate, weighed), champion)
+
+
+def _by_itself(candidate: Candidate) -> dict[str, Any]:
+    """Return what is weighed without the champion."""
+    known: dict[str, Any] = {
+        "valid_share": candidate.texts.valid_share,
+        "copied_share": candidate.texts.copied_share,
+    }
     if candidate.experiment.model.architecture != "ngram":
         beside = TextNats.load(Path(candidate.scores.uri) / NGRAM_NATS_FILE)
-        weighed = weighed.model_copy(update={"against_ngrams": compare(nats, beside, level)})
-    champion = registry.by_alias(home, candidate.version.name, CHAMPION)
-    ruling = Ruling(judge(candidate.experiment.gate, weighed), champion)
-    if champion is None or champion.version == candidate.version.version:
-        return ruling
-    weighed = weighed.model_copy(update={"champion": champion.version})
+        level = candidate.experiment.gate.level
+        known["against_ngrams"] = compare(candidate.nats, beside, level)
+    return known
+
+
+def _beside_champion(
+    home: Home, champion: Version, candidate: Candidate, on_progress: OnProgress
+) -> dict[str, Any]:
+    """Return what is weighed against the champion, or why nothing is."""
     if champion.condition != candidate.experiment.corpus.condition:
         told = ", ".join(champion.condition) or "nothing"
-        obstacle = f"not comparable: champion {champion.version} is told {told}"
-        weighed = weighed.model_copy(update={"obstacle": obstacle})
-        return Ruling(judge(candidate.experiment.gate, weighed), champion)
+        return {"obstacle": f"not comparable: champion {champion.version} is told {told}"}
+    corpus = candidate.corpus.uri, candidate.corpus.digest
     try:
-        theirs = _nats_on(
-            home, champion, candidate.corpus.uri, candidate.corpus.digest, on_progress
-        )
+        theirs = _nats_on(home, champion, *corpus, on_progress)
     except RnnlmError as error:
-        excuse = f"champion {champion.version} cannot be scored: {shorten_error(error)}"
-        weighed = weighed.model_copy(update={"excuse": excuse})
-        return Ruling(judge(candidate.experiment.gate, weighed), champion)
-    is_changed = champion.corpus_digest != candidate.corpus.digest
-    weighed = weighed.model_copy(
-        update={
-            "against_champion": compare(nats, theirs, level),
-            "where": " on the changed corpus" if is_changed else "",
-            "forgotten_bits": _forgotten(home, champion, candidate, on_progress),
-        }
-    )
-    bits = theirs.bits_per_character
-    fresh = bits - champion.test_bits_per_character if is_changed else None
-    return Ruling(judge(candidate.experiment.gate, weighed), champion, bits, fresh)
+        why = shorten_error(error)
+        return {"excuse": f"champion {champion.version} cannot be scored: {why}"}
+    known = {
+        "champion_bits": theirs.bits_per_character,
+        "against_champion": compare(candidate.nats, theirs, candidate.experiment.gate.level),
+    }
+    if champion.corpus_digest == candidate.corpus.digest:
+        return known
+    return known | {
+        "where": " on the changed corpus",
+        "fresh_bits": theirs.bits_per_character - champion.test_bits_per_character,
+        "forgotten_bits": _forgotten(home, champion, candidate, on_progress),
+    }
 
 
 def describe(candidate: Candidate, ruling: Ruling) -> str:
     """Return a version's description, in Markdown: the result first."""
-    figures, verdict = candidate.scores.figures, ruling.verdict
+    figures, verdict, weighed = candidate.scores.figures, ruling.verdict, ruling.weighed
     place = "champion" if verdict.wins else "challenger"
     low, high = figures["bits_per_character_low"], figures["bits_per_character_high"]
-    rows = [
-        f"| **this version** | **{figures['bits_per_character']:.3f}** | {low:.3f}–{high:.3f} |"
-    ]
+    own = f"**{figures['bits_per_character']:.3f}** ({low:.3f} to {high:.3f})"
+    rows = [f"| **this version** | {own} | |"]
     if ruling.champion is not None:
-        bits = "–" if ruling.champion_bits is None else f"{ruling.champion_bits:.3f}"
-        rows.append(f"| champion {ruling.champion.version} | {bits} | |")
-    rows.append(f"| n-grams | {figures['ngram_bits_per_character']:.3f} | |")
+        bits = "–" if weighed.champion_bits is None else f"{weighed.champion_bits:.3f}"
+        better = _interval(weighed.against_champion)
+        rows.append(f"| champion {ruling.champion.version} | {bits} | {better} |")
+    ngram_bits = figures["ngram_bits_per_character"]
+    rows.append(f"| n-grams | {ngram_bits:.3f} | {_interval(weighed.against_ngrams)} |")
     checks = [f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks]
     documents = candidate.corpus.documents
     parts = [
         f"{place}: {verdict.reason}",
-        "\n".join(["| model | bits per character | 95% interval |", "|---|---|---|", *rows])
+        "\n".join(
+            ["| model | bits per character | this version is better by |", "|---|---|---|", *rows]
+        )
         + f"\n\non the same {documents['test']:,} test documents",
         "Gate:\n" + "\n".join(checks),
         f"Corpus `{candidate.corpus.digest[:12]}`, {sum(documents.values()):,} documents.",
         "Sample:\n\n" + _sample(candidate.texts),
     ]
     return "\n\n".join(parts)
+
+
+def _interval(comparison: Comparison | None) -> str:
+    """Return a difference with its interval."""
+    if comparison is None:
+        return ""
+    return f"{comparison.better_by:+.3f} ({comparison.low:+.3f} to {comparison.high:+.3f})"
 
 
 def _sample(texts: TextDataSet) -> str:

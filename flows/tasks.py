@@ -276,7 +276,7 @@ def _announce(candidate: Candidate, placed: Version, ruling: Ruling) -> None:
     if placed.alias == registry.CHAMPION:
         title = f"{name}: version {placed.version} is the new champion"
         notifying.tell(config, "champion", title, placed.reason)
-    champion, fresh = ruling.champion, ruling.fresh_bits
+    champion, fresh = ruling.champion, ruling.weighed.fresh_bits
     if champion is not None and fresh is not None and fresh > config.worse_bits:
         title = f"{name}: champion {champion.version} has got worse on fresh text"
         body = f"{fresh:.3f} bits per character worse than on its own test documents"

@@ -51,6 +51,10 @@ class Weighed(BaseModel):
     Attributes:
         against_champion: On the same test documents; None where there is no champion.
         champion: Its version number.
+        champion_bits: What it needs on the same test documents, per character; None where it could
+            not be scored.
+        fresh_bits: By how many bits per character the champion predicts them worse than its own
+            test documents; None where they are the same. For people; no check asks for it.
         where: Words that say which documents those are, such as ` on the changed corpus`.
         obstacle: Why it cannot be compared with the champion; empty where it can.
         excuse: Why it need not be, such as a champion whose files are gone; empty otherwise.
@@ -65,6 +69,8 @@ class Weighed(BaseModel):
 
     against_champion: Comparison | None = None
     champion: int | None = None
+    champion_bits: float | None = None
+    fresh_bits: float | None = None
     where: str = ""
     obstacle: str = ""
     excuse: str = ""

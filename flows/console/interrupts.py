@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flows.console.printing import ConsoleReporter
 
+_TERMINATED = "TerminationSignal"
+"""What Prefect raises in a flow run at SIGTERM, in the place of our own handler."""
 SECOND_SIGNAL_AFTER = 2.0
 """Seconds of silence after which a signal ends the run at once."""
 
@@ -31,6 +33,10 @@ def reporting() -> "Iterator[ConsoleReporter]":
     try:
         with watching(reporter):
             yield reporter
+    except BaseException as error:
+        if type(error).__name__ == _TERMINATED:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         reporter.close()
         for number, handler in before.items():

@@ -314,7 +314,7 @@ def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal.Signals):
     write_tiny(tmp_path)
     command = [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"]
@@ -343,6 +343,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
         assert "Traceback" not in err
         last = next(tmp_path.glob("data/models/tiny/*/last.safetensors"))
         assert last.stat().st_size > 0
+        assert err.count("error: ") == 1
     deadline = time.monotonic() + 15
     while processes(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
