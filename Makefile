@@ -18,7 +18,7 @@ setup: .venv/.installed ## make .venv with the pinned set
 	@echo "installing the pinned set into .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip==26.3  # resolves in a third of the time
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## train on colour names, invent a thousand more

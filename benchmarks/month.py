@@ -1,6 +1,6 @@
 """A month of scheduled retrainings: what becomes of a corpus that grows, changes and breaks once.
 
-    python benchmarks/month.py [--days 30] [--folder FOLDER] [--json FILE]
+    python benchmarks/month.py [--first 1] [--last 30] [--folder FOLDER] [--json FILE]
 
 Each day the corpus (the colour names of the xkcd survey) is what the day brought, the flow
 `retrain` runs as its schedule would run it, and `housekeeping` after it, a day later by the clock
@@ -63,7 +63,8 @@ DAY_SECONDS = 86_400
 def main() -> None:
     """Live through the month and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--last", type=int, default=30)
     parser.add_argument("--budget", default="12 epochs")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
@@ -73,7 +74,7 @@ def main() -> None:
         told: list[dict[str, Any]] = []
         address = stack.enter_context(webhook(told))
         os.environ |= {"RNNLM_HOME": str(folder.resolve()), "RNNLM_NOTIFY": address}
-        result = live(folder, asked.days, asked.budget)
+        result = live(folder, range(asked.first, asked.last + 1), asked.budget)
     result["told"] = told
     for message in told:
         print(f"  told: {message['title']} ({message['message']})")
@@ -81,8 +82,8 @@ def main() -> None:
         asked.json.write_text(json.dumps(result, indent=2))
 
 
-def live(folder: Path, days: int, budget: str) -> dict[str, Any]:
-    """Run the month in a folder; return every day in figures, and how it ended."""
+def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
+    """Live through days in a folder; return each in figures, and how it ended."""
     from flows import home, registry
     from flows.servers import embedded
 
@@ -98,9 +99,9 @@ def live(folder: Path, days: int, budget: str) -> dict[str, Any]:
             f"{'day':>3}  {'the corpus':<22} {'the flow':<10} {'champion':>8}  {'MB':>6} {'s':>5}"
         )
         lived: list[dict[str, Any]] = []
-        for day in range(1, days + 1):
+        for day in days:
             happened = write_corpus(text, day)
-            compare = 1 if day == 2 else 0
+            compare = 1 if day == days[1] else 0
             config.write_text(CONFIG.format(source=text, budget=budget, compare=compare))
             before, began = len(registry.versions(here)), time.monotonic()
             try:
@@ -158,12 +159,14 @@ def write_corpus(path: Path, day: int) -> str:
         path.write_bytes(b"")
         return "empty"
     lines = colors[: FIRST_DAY + DAILY * (day - 1)]
-    happened = "restored" if day in (GARBAGE_DAY + 1, BROKEN_DAY + 1) else f"{DAILY} more colours"
+    happened = f"{DAILY} more colours" if path.exists() else f"{len(lines)} colours"
+    if day in (GARBAGE_DAY + 1, BROKEN_DAY + 1):
+        happened = "restored"
     if day >= EDITED_DAY:
         lines = [line.replace("green", "verdant") for line in lines]
         happened = "every green renamed" if day == EDITED_DAY else happened
     path.write_text("\n".join(lines) + "\n")
-    return happened if day > 1 else f"{len(lines)} colours"
+    return happened
 
 
 def let_a_day_pass(folder: Path) -> None:

@@ -85,6 +85,7 @@ def test_the_servers_are_tested_with_the_settings_of_compose():
 
 @pytest.mark.service
 @pytest.mark.slow
+@pytest.mark.soak
 def test_what_the_image_installs_runs(tmp_path: Path):
     arguments = dict(
         rest.split("=", 1) for word, rest in instructions("build") if word == "ARG" and "=" in rest

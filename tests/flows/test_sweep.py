@@ -423,6 +423,7 @@ def test_a_pruned_trial_leaves_no_weights_and_is_trained_anew_by_itself(swept: S
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_sweep_that_was_killed_again_and_again_ends_as_if_it_never_was(
     swept: Swept, tmp_path: Path
 ):
