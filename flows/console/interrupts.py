@@ -1,6 +1,7 @@
 """A run on the console: its reporter, and what Ctrl-C and SIGTERM do to it."""
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,16 @@ def reporting() -> "Iterator[ConsoleReporter]":
             raise KeyboardInterrupt
         reporter.interrupted = True
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def arm() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in before:
+            signal.signal(number, stop)
+
+    arm()
+    reporter.on_step = arm  # Prefect puts a handler of its own in place when a flow begins
     try:
         with watching(reporter):
             yield reporter

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class ConsoleReporter(Reporter):
         """Draw nothing yet."""
         super().__init__()
         self.interrupted = False
+        self.on_step: Callable[[], None] | None = None
         self.heard_at = 0.0
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -44,7 +45,9 @@ class ConsoleReporter(Reporter):
         self._unit = ""
 
     def started(self, step: str) -> None:  # noqa: ARG002 - the same for every step
-        """Note the time."""
+        """Note the time; `on_step` is called, where there is one."""
+        if self.on_step is not None:
+            self.on_step()
         self._line_at = time.monotonic()
         self._first = None
 

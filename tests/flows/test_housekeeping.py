@@ -80,7 +80,8 @@ def _train(chosen: Experiment) -> None:
     scores = do(tasks.evaluate, chosen, model, baseline, tokens)
     version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores, "")
     texts = do(tasks.sample, chosen, corpus, model, baseline, version)
-    do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))
+    version = do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))
+    do(tasks.review, chosen, model, baseline, tokens, scores, version)
 
 
 @pytest.fixture

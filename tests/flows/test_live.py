@@ -86,6 +86,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(trained: Path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_that_goes_away_costs_no_point_and_no_training(
     made: Made, tmp_path: Path, monkeypatch
 ):
@@ -181,6 +182,7 @@ def test_a_corrupt_checkpoint_in_the_store_says_so(trained: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_make_one_store(tmp_path: Path):
     script = "from flows import home; from flows.tracking import connect; connect(home.current())"
     environment = {**os.environ, "RNNLM_HOME": str(tmp_path)}

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import ROOT
 
 FIRST_DAY, EDITED_DAY, GARBAGE_DAY, BROKEN_DAY, LAST_DAY = 9, 11, 17, 23, 24
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")

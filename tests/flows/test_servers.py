@@ -227,6 +227,7 @@ def test_a_shipped_deployment_fits_its_flow(shipped: deployments.Deployment):
 
 @pytest.mark.service
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_store_of_another_mlflow_is_named_with_the_command_that_mends_it(tmp_path: Path):
     here = home.Home(tmp_path)
     stores.prepare_mlflow(here, stores.mlflow_store(here))
