@@ -178,7 +178,7 @@ def test_nothing_that_an_alias_or_a_manifest_names_is_taken(home: Home):
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "version": 1,
         "run": 1,
-        "step": 4,  # samples, two scores, model; tokens, corpus and n-grams are the others' too
+        "step": 5,  # samples, two scores, page, model; tokens, corpus and n-grams are others' too
         "position": 5,
     }
     claimed = home.data / "generated" / "tiny" / f"v{CLAIMED}-0123abcd" / "manifest.json"
