@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -18,6 +19,9 @@ from flows.cli import main
 from rnnlm.config import CorpusConfig, Experiment, SplitConfig, from_values
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
+
+hypothesis.settings.register_profile("shared", deadline=None)  # cores are shared with other tests
+hypothesis.settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent
 TINY = {
