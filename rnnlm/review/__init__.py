@@ -5,6 +5,7 @@ embeddings  which tokens it takes for alike
 curves      how it learned
 documents   how it does against the n-grams, document by document
 drawing     what the pictures have in common
+markup      the frame, the style and the small parts of the page
 page        all of it in one HTML file
 """
 

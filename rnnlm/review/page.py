@@ -4,7 +4,6 @@ It needs no network and no scripts, so that it opens inside MLflow's artifact vi
 the reader's choice of light or dark.
 """
 
-import base64
 import html
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,6 +22,7 @@ from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_lear
 from rnnlm.review.documents import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.drawing import Picture
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
+from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.training.growth import GrowthText, read_growth
@@ -37,7 +37,6 @@ KNEW_BETTER = 2.0
 """Bits that the n-grams must need fewer for a character to be underlined."""
 SHOWN_GROWTH = 180
 """Characters of a text of the growing model; a pointer that rests on it shows the rest."""
-_VISIBLE = str.maketrans({"\t": "⇥", "\r": "␍", "\x00": "␀"})
 
 
 class Review(BaseModel):
@@ -116,7 +115,7 @@ def write_review(
         _embeddings(pictures.get(EMBEDDINGS_PICTURE), 0 if not projection else len(projection[0])),
     ]
     page = out / REVIEW_FILE
-    write_bytes(page, _page(title, verdict, _facts(loaded, rows), sections).encode())
+    write_bytes(page, markup(title, verdict, _facts(loaded, rows), sections).encode())
     return Review(
         uri=str(out),
         page=str(page),
@@ -173,7 +172,7 @@ def _result(
     gain = comparison.better_by
     units = "documents" if comparison.units == len(nats.documents) else "pieces of 1,024 tokens"
     if comparison.units >= FEWEST_DOCUMENTS:
-        sure = f"95% interval {_signed(comparison.low)} to {_signed(comparison.high)}"
+        sure = f"95% interval {signed(comparison.low)} to {signed(comparison.high)}"
         sure += f", paired over {comparison.units:,} {units}"
     else:
         sure = f"{comparison.units:,} {units} are too few for an interval"
@@ -227,7 +226,7 @@ def _learning(picture: Picture | None, rows: Rows, best_step: int) -> str:
     if picture is None:
         return ""
     note = html.escape(said_of_learning(rows, best_step))
-    return f"<h2>How it learned</h2><p>{note}</p>{_image(picture, 'curves of training')}"
+    return f"<h2>How it learned</h2><p>{note}</p>{image(picture, 'curves of training')}"
 
 
 def _growth(texts: Sequence[GrowthText]) -> str:
@@ -259,7 +258,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
             note = f"<b>{spent:.0%}</b><small>step {step:,}</small>"
             rows.append(f"<tr><th>{note}</th>{''.join(cells)}</tr>")
         what = (
-            f"Going on from <q>{html.escape(_seen(prefix))}</q>, the beginning of a document it "
+            f"Going on from <q>{html.escape(seen(prefix))}</q>, the beginning of a document it "
             "was not trained on"
             if prefix
             else "Beginning from nothing"
@@ -277,9 +276,9 @@ def _grown(text: GrowthText) -> str:
     start = text.prefix if text.text.startswith(text.prefix) else ""
     rest = text.text[len(start) :]
     cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
-    title = f' title="{html.escape(_seen(text.text))}"' if cut != rest else ""
-    begun = f"<em>{html.escape(_seen(start))}</em>" if start else ""
-    return f"<p{title}>{begun}{html.escape(_seen(cut)) or '<small>(empty)</small>'}</p>"
+    title = f' title="{html.escape(seen(text.text))}"' if cut != rest else ""
+    begun = f"<em>{html.escape(seen(start))}</em>" if start else ""
+    return f"<p{title}>{begun}{html.escape(seen(cut)) or '<small>(empty)</small>'}</p>"
 
 
 def _documents(picture: Picture | None, pairs: Pairs) -> str:
@@ -289,15 +288,14 @@ def _documents(picture: Picture | None, pairs: Pairs) -> str:
     body = "\n".join(
         f"<tr><th>{name}</th>"
         + "".join(
-            f"<td>{_signed(value) if '−' in name else format(value, '.3f')}</td>"
-            for value in values
+            f"<td>{signed(value) if '−' in name else format(value, '.3f')}</td>" for value in values
         )
         + "</tr>"
         for name, values in pairs.quantiles()
     )
     return (
         f"<h2>Against the n-grams, {html.escape(pairs.unit)} one by one</h2>"
-        f"{_image(picture, 'bits per character of each, under both models')}"
+        f"{image(picture, 'bits per character of each, under both models')}"
         f'<table class="figures"><tr><th>bits per character, quantiles of {len(pairs.model):,} '
         f"{html.escape(pairs.unit)}</th>{head}</tr>\n{body}</table>"
     )
@@ -340,11 +338,11 @@ def _colored(passage: Passage) -> str:
     for character, after, bits, ngram_bits in rows:
         shade = sum(bits >= start for start in SHADES)
         kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
-        seen = html.escape(_seen(character))
+        shown = html.escape(seen(character))
         if character == "\n":
-            seen = "↵" if after == "\n" else "↵\n"  # empty lines take no room
+            shown = "↵" if after == "\n" else "↵\n"  # empty lines take no room
         parts.append(
-            f'<i class="{kind}" title="{bits:.2f} bits, n-grams {ngram_bits:.2f}">{seen}</i>'
+            f'<i class="{kind}" title="{bits:.2f} bits, n-grams {ngram_bits:.2f}">{shown}</i>'
         )
     return "".join(parts)
 
@@ -355,97 +353,5 @@ def _embeddings(picture: Picture | None, count: int) -> str:
     return (
         f"<h2>What it takes for alike</h2><p>The embeddings of the {count} most frequent tokens in "
         "the plane that keeps most of their distances; tokens side by side mean much the same to "
-        f"the model.</p>{_image(picture, 'embeddings of the most frequent tokens')}"
+        f"the model.</p>{image(picture, 'embeddings of the most frequent tokens')}"
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def _seen(text: str) -> str:
-    """Return a text whose tabs and other controls can be seen."""
-    shown = text.translate(_VISIBLE)
-    return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in shown)
-
-
-def _image(picture: Picture, what: str) -> str:
-    light, dark = (base64.b64encode(png).decode() for png in picture)
-    kind = "data:image/png;base64"
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{kind},{dark}">'
-        f'<img alt="{what}" src="{kind},{light}"></picture>'
-    )
-
-
-def _page(title: str, verdict: str, facts: str, sections: Sequence[str]) -> str:
-    said = f'<p class="verdict">{html.escape(verdict)}</p>' if verdict else ""
-    body = "\n".join(f"<section>{section}</section>" for section in sections if section)
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}: review</title>
-<style>
-{_STYLE}</style>
-<h1>{html.escape(title)}</h1>
-{said}
-<p class="facts">{html.escape(facts)}</p>
-{body}
-</html>
-"""
-
-
-_STYLE = """\
-:root { color-scheme: light dark; --ink: #222; --faint: #6b6b6b; --paper: #fff; --line: #e4e4e0;
-        --soft: #f6f6f3; --model: #c4572f; --ngrams: #4c72b0;
-        --s1: #fff1cc; --s2: #ffdf94; --s3: #ffbd6e; --s4: #f9946a; --s5: #ee6a5f }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e3; --faint: #a0a09c; --paper: #17181a; --line: #333538; --soft: #202225;
-          --model: #e8835a; --ngrams: #7fa3dc;
-          --s1: #35301c; --s2: #54431b; --s3: #74481a; --s4: #8f3f22; --s5: #ad2f30 }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 860px; margin: 1.4rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2.4rem 0 .3rem }
-h3 { font-size: .92rem; margin: 1.1rem 0 .4rem } p { margin: .3rem 0 .6rem }
-section > p, .facts { color: var(--faint) } small { color: var(--faint) }
-.verdict { font-weight: 600; margin: .2rem 0 } .facts { font-size: .88rem; margin-bottom: 1rem }
-img { width: 100%; height: auto; display: block }
-.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8rem }
-.card { display: flex; flex-direction: column; background: var(--soft); border-radius: 8px;
-        padding: .7rem .9rem; border-left: 4px solid var(--model) }
-.card.ngrams { border-color: var(--ngrams) }
-.card b { font-size: 1.9rem; line-height: 1.25; font-variant-numeric: tabular-nums }
-.card span, .card small { font-size: .84rem } .card small { margin-top: auto; padding-top: .3rem }
-.bars { margin-top: .8rem; display: grid; gap: 4px }
-.bars div { position: relative; height: 9px } .bars i { display: block; height: 100%;
-        border-radius: 2px; background: var(--model) } .bars .ngrams { background: var(--ngrams) }
-.bars u { position: absolute; top: 2px; height: 5px; background: var(--ink); border-radius: 2px }
-table { border-collapse: collapse; width: 100% } th { font-weight: 500; text-align: left }
-.growth { table-layout: fixed } .growth th:first-child { width: 5.6rem }
-.growth th, .growth td { vertical-align: top; padding: .35rem .9rem .35rem 0 }
-.growth th { font-size: .84rem; color: var(--faint) }
-.growth th b { display: block; font-size: 1.05rem; color: var(--ink) }
-.growth td, .growth tr th:first-child { border-top: 1px solid var(--line) }
-.growth tr:first-child th { border-top: 0 }
-.growth p { margin: 0 0 .35rem; font-size: .84rem; line-height: 1.4; white-space: pre-wrap;
-        overflow-wrap: anywhere; max-height: 9.8em; overflow: hidden }
-em { font-style: normal; color: var(--model); font-weight: 600 } q { color: var(--model) }
-.figures { margin-top: .6rem; font-size: .86rem } .figures th { color: var(--faint) }
-.figures td, .figures th:not(:first-child) { text-align: right; padding: .15rem 0 .15rem .8rem;
-        font-variant-numeric: tabular-nums }
-.figures tr + tr { border-top: 1px solid var(--line) }
-article { border-top: 1px solid var(--line); padding: .5rem 0 .6rem }
-header { display: flex; gap: .35rem; color: var(--faint); font-size: .8rem; align-items: baseline }
-header b { color: var(--ink) } header span { margin-left: .9rem }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; font: 13.5px/1.65 ui-monospace,
-        "DejaVu Sans Mono", monospace; margin-top: .15rem }
-i { font-style: normal; border-radius: 2px } .text i, .legend i { padding: .12em 0 }
-.legend i { padding: .12em .5em; white-space: nowrap; color: var(--ink); font-size: .84rem }
-.legend .s0 { outline: 1px solid var(--line) }
-.s1 { background: var(--s1) } .s2 { background: var(--s2) } .s3 { background: var(--s3) }
-.s4 { background: var(--s4) } .s5 { background: var(--s5) }
-.k { text-decoration: underline 2px var(--ngrams); text-underline-offset: 3px }
-@media (max-width: 640px) { .cards { grid-template-columns: 1fr } }
-"""
