@@ -21,6 +21,7 @@ from flows.sweeping.study import RANDOM_TRIALS, open_study
 from flows.sweeping.trial import Trial, best_of
 from rnnlm.training.api import TrainedModel
 from tests.conftest import ROOT, Finished, run_cli, write_tiny
+from tests.flows.test_sweep_space import space_of
 
 RATE, HIDDEN = "training.learning_rate", "model.hidden_size"
 
@@ -124,7 +125,6 @@ SCRIPT = f"""
 import json, os, signal, sys
 from flows import home
 from flows.servers import embedded
-from tests.flows.test_sweep_space import space_of
 
 with embedded.serve(home.current()) as server:
     from flows import sweep as flow
