@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
+from flows.commands.running import run_flow
 from flows.console.endings import print_json
-from flows.console.interrupts import reporting
 
 
 def corpora(as_json: Json = False) -> None:
@@ -45,21 +45,13 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Read, clean and tokenize a corpus, and show what it is like; train nothing."""
-    from flows import home  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
-    from flows.servers import embedded  # noqa: PLC0415
 
     set_workers(workers)
     advice, experiment = read_experiment(source, tuple(settings or ()))
     if advice:
         screens.show_advice(advice)
-    with embedded.serve(home.current()) as server, reporting() as reporter:
-        from flows.retrain import inspect as inspect_flow  # noqa: PLC0415
-
-        if server:
-            server.wait()
-        corpus, tokens, report = inspect_flow(experiment)
-        reporter.close()
+    corpus, tokens, report = run_flow("flows.retrain:inspect", experiment)
     if as_json:
         parts = {"corpus": corpus, "tokens": tokens, "report": report}
         print_json({name: part.model_dump() for name, part in parts.items()})

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Json, ModelReference, set_workers
+from flows.commands.running import run_flow
 from flows.console.amounts import amount
 from flows.console.endings import print_json
-from flows.console.interrupts import reporting
 
 
 def generate(
@@ -75,7 +75,6 @@ def generate(
 ) -> None:
     """Generate a data set of texts from a registered model."""
     from flows import generating, home  # noqa: PLC0415
-    from flows.servers import embedded  # noqa: PLC0415
 
     changes = {
         "count": amount(count) if count else None,
@@ -103,19 +102,14 @@ def generate(
     here = home.current()
     set_workers(workers, scheduler)
     wanted = generating.prepare(here, model, changes, prefixes, out, sys.argv)
-    with embedded.serve(here) as server, reporting() as reporter:
-        from flows.generation import generate as generate_flow  # noqa: PLC0415
-
-        if server:
-            server.wait()
-        data_set = generate_flow(
-            f"{wanted.version.name}/{wanted.version.version}",
-            {key: value for key, value in changes.items() if value is not None},
-            str(prefixes) if prefixes else None,
-            str(out) if out else None,
-            command=shlex.split(wanted.about.command),
-        )
-        reporter.close()
+    data_set = run_flow(
+        "flows.generation:generate",
+        f"{wanted.version.name}/{wanted.version.version}",
+        {key: value for key, value in changes.items() if value is not None},
+        str(prefixes) if prefixes else None,
+        str(out) if out else None,
+        command=shlex.split(wanted.about.command),
+    )
     if as_json:
         version = wanted.version
         print_json({"model": version.name, "version": version.version, **data_set.model_dump()})

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.options import Json
+from flows.commands.running import run_flow
 from flows.console.endings import print_json
-from flows.console.interrupts import reporting
 
 
 def housekeeping(
@@ -19,18 +19,10 @@ def housekeeping(
     as_json: Json = False,
 ) -> None:
     """List what nothing needs any more and, with --apply, remove it."""
-    from flows import home  # noqa: PLC0415
     from flows.keeping.rules import Rules  # noqa: PLC0415
-    from flows.servers import embedded  # noqa: PLC0415
 
     Rules(keep_days, keep_versions, time.time())  # refused before a server starts
-    with embedded.serve(home.current()) as server, reporting() as reporter:
-        from flows.housekeeping import housekeeping as flow  # noqa: PLC0415
-
-        if server:
-            server.wait()
-        result = flow(apply, keep_days, keep_versions)
-        reporter.close()
+    result = run_flow("flows.housekeeping:housekeeping", apply, keep_days, keep_versions)
     if as_json:
         print_json(result)
     else:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
+from flows.commands.running import run_flow
 from flows.console.endings import print_json
-from flows.console.interrupts import reporting
 
 
 def sweep(
@@ -28,9 +28,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Try settings, stop early what lags behind, and register the best; goes on where it was."""
-    from flows import home  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
-    from flows.servers import embedded  # noqa: PLC0415
     from flows.sweeping.space import check_trials, read_space  # noqa: PLC0415
 
     set_workers(workers)
@@ -39,13 +37,7 @@ def sweep(
     read_space(experiment, over or ())
     if advice:
         screens.show_advice(advice)
-    with embedded.serve(home.current()) as server, reporting() as reporter:
-        from flows.sweep import sweep as sweep_flow  # noqa: PLC0415
-
-        if server:
-            server.wait()
-        result: Any = sweep_flow(experiment, over or (), trials)
-        reporter.close()
+    result: Any = run_flow("flows.sweep:sweep", experiment, over or (), trials)
     if as_json:
         print_json(result)
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
+from flows.commands.running import run_flow
 from flows.console.endings import print_json
 from flows.console.interrupts import reporting
 
@@ -23,7 +24,6 @@ def train(
     """Train a model on a configured corpus or on any text, register it, and show samples."""
     from flows import home, planning  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
-    from flows.servers import embedded  # noqa: PLC0415
 
     here = home.current()
     set_workers(workers)
@@ -39,13 +39,7 @@ def train(
 
             result: Any = chain(experiment, "manual", reporter)
     else:
-        with embedded.serve(here) as server, reporting() as reporter:
-            from flows.retrain import retrain  # noqa: PLC0415
-
-            if server:
-                server.wait()
-            result = retrain(experiment, force=force)
-            reporter.close()
+        result = run_flow("flows.retrain:retrain", experiment, force=force)
     if as_json:
         print_json(result)
     else:

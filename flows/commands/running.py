@@ -1,0 +1,29 @@
+"""Running a flow from the command line: Prefect around it, the console told, Ctrl-C heard."""
+
+import importlib
+from typing import Any
+
+from flows.console.interrupts import reporting
+
+
+def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a flow to its end and return what it returns.
+
+    The embedded server comes up while the flow's module is imported, which takes as long.
+
+    Args:
+        entrypoint: module:name.
+        args: The flow's.
+        kwargs: The flow's.
+    """
+    from flows import home  # noqa: PLC0415
+    from flows.servers import embedded  # noqa: PLC0415
+
+    module, _, name = entrypoint.partition(":")
+    with embedded.serve(home.current()) as server, reporting() as reporter:
+        flow = getattr(importlib.import_module(module), name)
+        if server:
+            server.wait()
+        result = flow(*args, **kwargs)
+        reporter.close()
+    return result
