@@ -19,6 +19,7 @@ from flows.cli import main
 from rnnlm.config import CorpusConfig, Experiment, SplitConfig, from_values
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
+from tests import stores
 
 hypothesis.settings.register_profile("shared", deadline=None)  # cores are shared with other tests
 hypothesis.settings.load_profile("shared")
@@ -123,11 +124,19 @@ def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)  # tiny models gain nothing from more, and tests may share the cores
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_making_of_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the empty stores where all processes of this run of tests find them."""
+    own = tmp_path_factory.getbasetemp()
+    stores.share((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "stores")
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the whole chain has run once on a tiny corpus; read it, do not change it."""
     home = tmp_path_factory.mktemp("trained")
     write_tiny(home)
+    stores.give_empty_stores(home)
     finished = run_cli(home, "train", "tiny.toml", "--json")
     assert finished.status == 0, finished.err
     (home / "result.json").write_text(finished.out)

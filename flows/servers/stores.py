@@ -92,7 +92,9 @@ def _prepare(store: str) -> str | None:
     try:
         open_store(store)
     except ModuleNotFoundError as error:
-        return f"it takes the package {error.name}; install rnnlm[postgres]"
+        return (
+            f"it takes the package {error.name}; pip install '.[postgres]' in the project's folder"
+        )
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said in one line
         return " ".join(str(error).split())[:300]
     return None

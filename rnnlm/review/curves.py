@@ -94,7 +94,7 @@ def _draw(
     low, high = min(known + lines), max(late + lines)
     axes.set_ylim(max(0.0, low - 0.08 * (high - low)), high + 0.06 * (high - low) + 1e-6)
     axes.set_xlim(0, tokens[-1] * 1.01)
-    legend(axes, palette, loc="upper right", ncols=2)
+    legend(axes, palette, loc="best", ncols=2)
     formatter = FuncFormatter(lambda value, _: short(value))
     axes.xaxis.set_major_formatter(formatter)
     _second_axes(axes, palette, rows, scale, formatter)

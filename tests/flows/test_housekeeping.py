@@ -30,6 +30,7 @@ from flows.starting import Start
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
 from tests.conftest import ROOT, call_cli, run_cli, write_tiny
+from tests.stores import give_empty_stores
 
 RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
 """Of learning, one for each version, from 1 on."""
@@ -45,6 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with six versions, made by the steps of the chain without Prefect around them."""
     root = tmp_path_factory.mktemp("built")
     write_tiny(root)
+    give_empty_stores(root)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
         patch.setenv("RNNLM_HOME", str(root))

@@ -23,11 +23,13 @@ from flows.keeping.rules import DAY_SECONDS, Rules, size_of
 from flows.servers import embedded
 from tests.conftest import ROOT
 from tests.flows.test_housekeeping import in_two_months, listed
+from tests.stores import give_empty_stores
 
 
 @pytest.mark.slow
 def test_dead_flow_runs_crash_and_old_ones_go_with_logs_and_artifacts(tmp_path: Path):
     home = Home(tmp_path)
+    give_empty_stores(tmp_path)
     with embedded.serve(home) as server:
         assert server
         server.wait()

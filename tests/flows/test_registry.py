@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,13 @@ from flows.registry import Version
 from flows.registry.aliases import moving
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, whose tables take seconds to make."""
-    home = Home(tmp_path_factory.mktemp("store"))
-    connect(home)
-    return home.mlruns / "mlflow.db"
+from tests.stores import give_empty_stores
 
 
 @pytest.fixture
-def here(tmp_path: Path, store: Path) -> Home:
-    home = Home(tmp_path)
-    home.mlruns.mkdir()
-    shutil.copy(store, home.mlruns / "mlflow.db")
-    return home
+def here(tmp_path: Path) -> Home:
+    give_empty_stores(tmp_path)
+    return Home(tmp_path)
 
 
 def add(here: Home, name: str = "tiny") -> Version:

@@ -22,6 +22,7 @@ from flows.sweeping.trial import Trial, best_of
 from rnnlm.training.api import TrainedModel
 from tests.conftest import ROOT, Finished, run_cli, write_tiny
 from tests.flows.test_sweep_space import space_of
+from tests.stores import give_empty_stores
 
 RATE, HIDDEN = "training.learning_rate", "model.hidden_size"
 
@@ -188,6 +189,7 @@ class Swept:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     home = tmp_path_factory.mktemp("swept")
     write_tiny(home)
+    give_empty_stores(home)
     finished = run_script(home, "more")
     assert finished.status == 0, finished.err
     return Swept(home, *json.loads(finished.out.splitlines()[-1]))
@@ -300,6 +302,7 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_if_it_never_was(
     swept: Swept, tmp_path: Path
 ):
     write_tiny(tmp_path)
+    give_empty_stores(tmp_path)
     for how, status in [
         ("finish", -signal.SIGKILL),  # trained, and not written down yet
         ("training", -signal.SIGKILL),

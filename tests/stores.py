@@ -1,0 +1,53 @@
+"""Empty stores of MLflow and Prefect, made once for all tests: their tables take ten seconds."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from filelock import FileLock
+
+from flows.home import Home
+
+MAKE = """
+from flows.home import current
+from flows.servers.embedded import serve
+from flows.tracking import connect
+with serve(current()) as server:
+    connect(current())
+    server.wait()
+"""
+_shared: list[Path] = []
+
+
+def share(folder: Path) -> None:
+    """Name the folder in which the processes of this run of tests keep the empty stores."""
+    _shared[:] = [folder]
+
+
+def give_empty_stores(root: Path) -> None:
+    """Put into a new home what its first command would make there."""
+    made = Home(_shared[0])
+    with FileLock(made.root.with_suffix(".lock")):
+        if not made.root.exists():
+            _make(made)
+    for store in (made.mlruns / "mlflow.db", made.prefect / "prefect.db"):
+        copy = root / store.relative_to(made.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(store, copy)
+
+
+def _make(made: Home) -> None:
+    """Let a process make the stores, and keep them when both are whole."""
+    new = Home(made.root.with_suffix(".new"))
+    new.root.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    paths = {"RNNLM_HOME": str(new.root), "PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", MAKE], env=kept | paths, cwd=new.root, check=True)
+    for database in (new.mlruns / "mlflow.db", new.prefect / "prefect.db"):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
+    new.root.rename(made.root)
