@@ -1,14 +1,18 @@
 """What orchestration and tracking cost: the whole flow beside the same library calls alone.
 
-    python benchmarks/overhead.py [--minutes 10] [--logging-seconds 60] [--json FILE]
+    python benchmarks/overhead.py [--minutes 10] [--logging-minutes 10] [--json FILE]
 
 1. A job of about so many minutes (character LSTM 2×256 on random words): `rnnlm train` with its
-   embedded Prefect server and MLflow store, beside plain Python that makes the same library calls
-   in the same order, into the same kinds of folders. Both train on the same tokens; each is a
-   process of its own, and its whole life counts.
+   embedded Prefect server and MLflow store, both made anew, beside plain Python that makes the same
+   library calls in the same order, into the same kinds of folders. Each is a process of its own,
+   and its whole life counts; in the order plain, flow, flow, plain, so that a machine that becomes
+   slower or faster counts for both. The loop of training is told apart: what is around it costs
+   once, what slows it down costs by the minute.
 2. The same command again, when all of it is cached.
-3. Logging: steps of training per second while 1,000 points a minute go to MLflow, and while none
-   do, in turns of a few seconds, so that both meet the same machine.
+3. Logging: training while 1,000 points a minute go to MLflow, and while none do, in turns of a few
+   seconds; each turn with logging is compared with those around it. On a shared machine that
+   leaves a percent or two of noise, so what logging takes is also counted: the time that training
+   spends handing points over, and the time that the sending thread computes.
 """
 
 import sys
@@ -23,8 +27,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -80,73 +86,104 @@ write_review(model.uri, *paths, scores, tokens.uri, "words", out / "review")
 """
 POINTS_A_MINUTE = 1000
 TURN_SECONDS = 6.0
-PROBE_TOKENS = 400_000
+PROBE_TOKENS = 1_500_000
+FLOW = [sys.executable, "-m", "flows.cli", "train", "words.toml", "--json"]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--logging-seconds", type=float, default=60.0)
+    parser.add_argument("--logging-minutes", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         os.environ.update(OMP_NUM_THREADS="1", RNNLM_HOME=folder, PYTHONPATH=str(ROOT))
         write_words(Path("words.txt"))
-        result = {**job(asked.minutes), **logging_cost(asked.logging_seconds)}
-    show(result)
+        result = job(asked.minutes)
+        show_job(result)
+        logged = logging_cost(asked.logging_minutes * 60)
+        show_logging(logged)
     if asked.json:
-        asked.json.write_text(json.dumps(result, indent=2))
+        asked.json.write_text(json.dumps(result | logged, indent=2))
 
 
-def show(result: dict[str, float]) -> None:
-    """Print both sides of everything."""
-    plain, flow = result["plain_seconds"], result["flow_seconds"]
-    silent, logged = result["steps_silent"], result["steps_logged"]
+def show_job(result: dict[str, Any]) -> None:
+    """Print both sides of the job."""
+    plain, flow = fmean(result["plain_seconds"]), fmean(result["flow_seconds"])
+    loops = fmean(result["plain_training_seconds"]), fmean(result["flow_training_seconds"])
     rows = [
-        ("library calls alone", f"{plain:.1f} s", ""),
-        ("rnnlm train", f"{flow:.1f} s", f"{flow / plain - 1:+.1%}"),
-        ("rnnlm train again, all cached", f"{result['cached_seconds']:.1f} s", ""),
-        ("  of which steps", f"{result['cached_steps_seconds']:.1f} s", ""),
-        ("training, nothing logged", f"{silent:.2f} steps/s", ""),
+        ("library calls alone", seconds_of(result["plain_seconds"]), ""),
+        ("rnnlm train", seconds_of(result["flow_seconds"]), f"{flow / plain - 1:+.1%}"),
+        ("  loop of training, alone", seconds_of(result["plain_training_seconds"]), ""),
         (
-            f"training, {POINTS_A_MINUTE:,} points a minute",
-            f"{logged:.2f} steps/s",
-            f"{logged / silent - 1:+.2%}",
+            "  loop of training, in the flow",
+            seconds_of(result["flow_training_seconds"]),
+            f"{loops[1] / loops[0] - 1:+.1%}",
         ),
+        ("  around it, alone", f"{plain - loops[0]:.1f} s", ""),
+        ("  around it, in the flow", f"{flow - loops[1]:.1f} s", ""),
+        ("rnnlm train again, all cached", f"{result['cached_seconds']:.1f} s", ""),
     ]
-    for what, amount, change in rows:
-        print(f"  {what:<40} {amount:>16} {change:>8}")
+    for row in rows:
+        print_row(*row)
 
 
-def job(minutes: float) -> dict[str, float]:
+def show_logging(logged: dict[str, float]) -> None:
+    """Print what logging costs."""
+    change = f"{logged['change']:+.1%}"
+    print_row("training, nothing logged", f"{logged['tokens_per_second_silent']:,.0f} tokens/s", "")
+    rate = f"{logged['tokens_per_second_logged']:,.0f} tokens/s"
+    print_row(f"training, {logged['points_a_minute']:,.0f} points a minute", rate, change)
+    print_row("  standard error of that", "", f"{logged['standard_error']:.1%}")
+    print_row("  handing points over", "", f"{logged['handing_over']:.2%}")
+    print_row("  sending them, in another thread", "", f"{logged['sending']:.2%}")
+
+
+def seconds_of(values: list[float]) -> str:
+    """Return a mean, and what it is the mean of."""
+    return f"{fmean(values):.1f} s ({', '.join(f'{value:.1f}' for value in values)})"
+
+
+def print_row(what: str, amount: str, change: str) -> None:
+    """Print one line of the table."""
+    print(f"  {what:<40} {amount:>28} {change:>8}", flush=True)
+
+
+def job(minutes: float) -> dict[str, Any]:
     """Return the seconds of a job of about so many minutes, alone and as a flow."""
     write_config(PROBE_TOKENS)
-    rate = PROBE_TOKENS / train_seconds()
+    rate = PROBE_TOKENS / plain()[1]
     write_config(int(rate * minutes * 60))
-    plain = timed([sys.executable, "-c", PLAIN, str(ROOT)])
-    command = [sys.executable, "-m", "flows.cli", "train", "words.toml", "--json"]
-    flow = timed(command)
-    cached, said = [], []
-    for _ in range(3):
-        began = time.monotonic()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        cached.append(time.monotonic() - began)
-        said.append(sum(json.loads(done.stdout)["seconds"].values()))
+    sides = [plain(), flow(), flow(), plain()]
     return {
-        "plain_seconds": plain,
-        "flow_seconds": flow,
-        "cached_seconds": median(cached),
-        "cached_steps_seconds": median(said),
+        "plain_seconds": [sides[0][0], sides[3][0]],
+        "flow_seconds": [sides[1][0], sides[2][0]],
+        "plain_training_seconds": [sides[0][1], sides[3][1]],
+        "flow_training_seconds": [sides[1][1], sides[2][1]],
+        "cached_seconds": median(timed(FLOW) for _ in range(3)),
     }
 
 
-def train_seconds() -> float:
-    """Return the seconds that training takes in a job of plain calls."""
-    timed([sys.executable, "-c", PLAIN, str(ROOT)])
-    rows = Path("plain/model/history.jsonl").read_text().splitlines()
-    shutil.rmtree("plain")
-    return float(json.loads(rows[-1])["seconds"])
+def plain() -> tuple[float, float]:
+    """Return the seconds of the library's calls alone, and of the loop of training within."""
+    shutil.rmtree("plain", ignore_errors=True)
+    whole = timed([sys.executable, "-c", PLAIN, str(ROOT)])
+    return whole, trained_seconds(Path("plain"))
+
+
+def flow() -> tuple[float, float]:
+    """Return the seconds of `rnnlm train` in an empty home, and of the loop of training within."""
+    for made in ("data", "mlruns"):
+        shutil.rmtree(made, ignore_errors=True)
+    whole = timed(FLOW)
+    return whole, trained_seconds(Path("data"))
+
+
+def trained_seconds(folder: Path) -> float:
+    """Return the longest training's seconds: the other one only counts n-grams."""
+    histories = [path.read_text().splitlines() for path in folder.rglob("history.jsonl")]
+    return max(float(json.loads(rows[-1])["seconds"]) for rows in histories)
 
 
 def timed(command: list[str]) -> float:
@@ -158,42 +195,78 @@ def timed(command: list[str]) -> float:
     return time.monotonic() - began
 
 
+class Turns:
+    """Turns without and with logging, and what each of them trained on."""
+
+    def __init__(self, log_row: Callable[[dict[str, float]], None], ends: float) -> None:
+        """Begin with a turn without."""
+        self.rates: list[float] = []
+        self.points, self.handing_over = 0, 0.0
+        self._log_row, self._ends = log_row, ends
+        self._begun, self._first, self._sent = time.monotonic(), 0.0, 0
+
+    def __call__(self, progress: Any) -> None:
+        """Hear of a step of training; log what is due."""
+        now = time.monotonic()
+        if len(self.rates) % 2:
+            self._log(progress, now)
+        if now - self._begun >= TURN_SECONDS:
+            self.rates.append((progress.done - self._first) / (now - self._begun))
+            self._begun, self._first, self._sent = now, progress.done, 0
+        if now >= self._ends:
+            raise KeyboardInterrupt
+
+    def _log(self, progress: Any, now: float) -> None:
+        wanted = int((now - self._begun) * POINTS_A_MINUTE / 60)
+        if wanted >= self._sent + 5:
+            figures = {f"overhead/{n}": float(n) for n in range(wanted - self._sent - 1)}
+            place = {"step": progress.step, "tokens": progress.done, "seconds": 0.0}
+            self._log_row(place | figures)
+            self.handing_over += time.monotonic() - now
+            self.points += wanted - self._sent
+            self._sent = wanted
+
+
 def logging_cost(seconds: float) -> dict[str, float]:
-    """Return steps of training a second with and without points going to MLflow."""
+    """Return tokens of training a second with and without points going to MLflow."""
     from flows import home, tracking
+    from flows.tracking import live
     from rnnlm.config import load
     from rnnlm.corpora.ingestion import Corpus
     from rnnlm.dataset import Tokens
-    from rnnlm.progress import Progress
     from rnnlm.training.api import train
 
+    write_config(10**9)
     here, experiment = home.current(), load(Path("words.toml"))
     corpus = Corpus.model_validate(recorded("corpora"))
     tokens = Tokens.model_validate(recorded("tokens"))
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    is_logged, begun, steps, sent = False, time.monotonic(), 0, 0
-    ends = begun + seconds
+    sending = [0.0]
+    log_metrics = live.log_metrics
+
+    def counted(*arguments: Any) -> None:
+        began = time.thread_time()
+        log_metrics(*arguments)
+        sending[0] += time.thread_time() - began
+
+    live.log_metrics = counted  # type: ignore[assignment]
     with tracking.live_run(here, experiment, corpus, tokens, "overhead", Path("overhead")) as run:
-
-        def tell(progress: Progress) -> None:
-            nonlocal is_logged, begun, steps, sent
-            now = time.monotonic()
-            steps += 1
-            wanted = int((now - begun) * POINTS_A_MINUTE / 60)
-            if is_logged and wanted >= sent + 5:
-                figures = {f"overhead/{n}": float(n) for n in range(wanted - sent - 1)}
-                place = {"step": progress.step, "tokens": progress.step, "seconds": 0.0}
-                run.log_row(place | figures)
-                sent = wanted
-            if now - begun >= TURN_SECONDS:
-                rates[is_logged].append(steps / (now - begun))
-                is_logged, begun, steps, sent = not is_logged, now, 0, 0
-            if now >= ends:
-                raise KeyboardInterrupt
-
+        turns = Turns(run.log_row, time.monotonic() + seconds)
         with contextlib.suppress(KeyboardInterrupt):
-            train(tokens.uri, experiment, Path("overhead"), tell)
-    return {"steps_silent": median(rates[False]), "steps_logged": median(rates[True])}
+            train(tokens.uri, experiment, Path("overhead"), turns)
+    rates = turns.rates[2:]  # the first two warm up
+    silent, logged = rates[::2], rates[1::2]
+    around = [(a + b) / 2 for a, b in pairwise(silent)]
+    changes = [value / level - 1 for value, level in zip(logged, around, strict=False)]
+    logged_seconds = TURN_SECONDS * (len(turns.rates) // 2)
+    return {
+        "tokens_per_second_silent": median(silent),
+        "tokens_per_second_logged": median(logged),
+        "points_a_minute": 60 * turns.points / logged_seconds,
+        "change": fmean(changes),
+        "standard_error": stdev(changes) / len(changes) ** 0.5,
+        "handing_over": turns.handing_over / logged_seconds,
+        "sending": sending[0] / logged_seconds,
+    }
 
 
 def recorded(kind: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from flows.console.interrupts import reporting
 def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     """Run a flow to its end and return what it returns.
 
-    The embedded server comes up while the flow's module is imported, which takes as long.
+    The embedded server comes up while the flow's module is imported and MLflow's store is opened,
+    which take as long; in a new home both make their tables.
 
     Args:
         entrypoint: module:name.
@@ -20,8 +21,12 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     from flows.servers import embedded  # noqa: PLC0415
 
     module, _, name = entrypoint.partition(":")
-    with embedded.serve(home.current()) as server, reporting() as reporter:
+    here = home.current()
+    with embedded.serve(here) as server, reporting() as reporter:
         flow = getattr(importlib.import_module(module), name)
+        from flows.tracking import connect  # noqa: PLC0415 - heavy
+
+        connect(here)
         if server:
             server.wait()
         result = flow(*args, **kwargs)

@@ -20,8 +20,8 @@ from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
-"""Curves that are also drawn over the tokens read, so that batches of any size compare: as
-`vs_tokens/…`, since MLflow orders its charts by name and they come after the others."""
+"""Curves that are also drawn over the tokens read, so that batches of any size compare. MLflow
+orders its charts by name: as `by_tokens/…` they are what a reviewer sees first."""
 PROBE_SECONDS = 10.0
 MOST_RETRIES = "2"
 """Of a request to a tracking server: whoever sends curves tries again later anyway."""
@@ -107,12 +107,12 @@ def metrics_of(row: Mapping[str, float]) -> list[Metric]:
     if values:
         values.append(("train/tokens", row["tokens"]))
     by_step = [Metric(key, value, logged, step) for key, value in values]
-    vs_tokens = [
-        Metric(f"vs_tokens/{key.replace('/', '_')}", row[key], logged, int(row["tokens"]))
+    by_tokens = [
+        Metric(f"by_tokens/{key.replace('/', '_')}", row[key], logged, int(row["tokens"]))
         for key in BY_TOKENS
         if key in row
     ]
-    return by_step + vs_tokens
+    return by_step + by_tokens
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
