@@ -1,6 +1,10 @@
 """Addresses of servers and databases, as they are told to people."""
 
+import re
 from urllib.parse import urlsplit
+
+_BEFORE_HOST = re.compile(r"(//[^/\s:@]*:)[^/\s]*@")
+_IN_QUERY = re.compile(r"((?:password|passwd|token|secret)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def is_http(address: str) -> bool:
@@ -8,10 +12,6 @@ def is_http(address: str) -> bool:
     return urlsplit(address).scheme in ("http", "https")
 
 
-def shown(url: str) -> str:
-    """Return a database's address without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    at = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:…@{at}").geturl()
+def shown(text: str) -> str:
+    """Return an address, or a text that holds some, without passwords."""
+    return _IN_QUERY.sub(r"\1…", _BEFORE_HOST.sub(r"\1…@", text))

@@ -1,5 +1,6 @@
 """What the gate weighs, gathered; and what it said, written down for people."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from flows.registry.versions import shorten_error
 from flows.steps import perform
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
-from rnnlm.errors import RnnlmError
+from rnnlm.errors import CheckpointError, CorpusError, DatasetError, RegistryError
 from rnnlm.evaluation import (
     NATS_FILE,
     NGRAM_NATS_FILE,
@@ -54,7 +55,7 @@ class Candidate:
     @property
     def nats(self) -> TextNats:
         """What it scores on its corpus's test documents."""
-        return TextNats.load(Path(self.scores.uri) / NATS_FILE)
+        return _nats(self.scores)
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,35 @@ def _beside_champion(
     if champion.condition != candidate.experiment.corpus.condition:
         told = ", ".join(champion.condition) or "nothing"
         return {"obstacle": f"not comparable: champion {champion.version} is told {told}"}
+    if not registry.is_whole(home, champion):
+        return {"excuse": f"the files of champion {champion.version} are gone"}
+    level = candidate.experiment.gate.level
     corpus = candidate.corpus.uri, candidate.corpus.digest
     try:
-        theirs = _nats_on(home, champion, *corpus, on_progress)
-    except RnnlmError as error:
+        scores = _scores_on(home, champion, *corpus, on_progress)
+    except (RegistryError, CheckpointError) as error:  # torn; what may pass is raised
         why = shorten_error(error)
         return {"excuse": f"champion {champion.version} cannot be scored: {why}"}
-    known = {
-        "champion_bits": theirs.bits_per_character,
-        "against_champion": compare(candidate.nats, theirs, candidate.experiment.gate.level),
+    theirs = _nats(scores)
+    known: dict[str, Any] = {
+        "champion_bits": scores.figures["bits_per_character"],
+        "against_champion": compare(candidate.nats, theirs, level),
     }
     if champion.corpus_digest == candidate.corpus.digest:
         return known
+    known["where"] = " on the changed corpus"
+    known["fresh_bits"] = theirs.bits_per_character - champion.test_bits_per_character
+    if (own := _own_documents(home, champion)) is None:
+        return known
+    before = str(own), champion.corpus_digest
+    try:
+        knew = _nats(_scores_on(home, champion, *before, on_progress))
+        knows = _nats(_scores_on(home, candidate.version, *before, on_progress))
+    except (CorpusError, DatasetError):  # they are torn
+        return known
     return known | {
-        "where": " on the changed corpus",
-        "fresh_bits": theirs.bits_per_character - champion.test_bits_per_character,
-        "forgotten_bits": _forgotten(home, champion, candidate, on_progress),
+        "fresh_bits": theirs.bits_per_character - knew.bits_per_character,
+        "forgotten_bits": -compare(knows, knew, level).better_by,
     }
 
 
@@ -158,6 +172,8 @@ def _interval(comparison: Comparison | None) -> str:
     """Return a difference with its interval."""
     if comparison is None:
         return ""
+    if not math.isfinite(comparison.low):
+        return f"{comparison.better_by:+.3f} (of a single document)"
     return f"{comparison.better_by:+.3f} ({comparison.low:+.3f} to {comparison.high:+.3f})"
 
 
@@ -169,29 +185,27 @@ def _sample(texts: TextDataSet) -> str:
     return f"```text\n{shown.replace('```', '` ` `')}\n```"
 
 
-def _nats_on(
+def _scores_on(
     home: Home, version: Version, corpus_uri: str, digest: str, on_progress: OnProgress
-) -> TextNats:
+) -> TestScores:
     """Return what a version scores on a corpus's test documents; scored once, then kept."""
     step = steps.compare(home, version.name, version.checkpoint, digest)
 
     def work(out: Path, tell: OnProgress) -> TestScores:
         return score_corpus(registry.checkpoint_path(home, version), corpus_uri, out, tell)
 
-    scores, _ = perform(step, work, on_progress)
+    return perform(step, work, on_progress)[0]
+
+
+def _nats(scores: TestScores) -> TextNats:
     return TextNats.load(Path(scores.uri) / NATS_FILE)
 
 
-def _forgotten(
-    home: Home, champion: Version, candidate: Candidate, on_progress: OnProgress
-) -> float | None:
-    """Return how much worse the candidate predicts the champion's own test documents."""
-    is_same = champion.corpus_digest == candidate.corpus.digest
-    if is_same or not Path(champion.corpus_uri).is_dir():
-        return None
-    try:
-        old = champion.corpus_uri, champion.corpus_digest
-        nats = _nats_on(home, candidate.version, *old, on_progress)
-    except RnnlmError:  # that corpus is gone or lacks what the candidate is told
-        return None
-    return nats.bits_per_character - champion.test_bits_per_character
+def _own_documents(home: Home, champion: Version) -> Path | None:
+    """Return the folder of the corpus that a champion was trained on, or None where it is gone.
+
+    It is looked for where it was, and at its place under this home, which may have moved.
+    """
+    was = Path(champion.corpus_uri)
+    here = home.data / "corpora" / champion.name / was.name
+    return next((path for path in (was, here) if champion.corpus_uri and path.is_dir()), None)

@@ -18,6 +18,8 @@ from rnnlm.generation.drawing import prefixes_of
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}
+_FLAGS = {"--unique", "--novel-only", "--valid-only", *_NOT_REPEATED}
+"""Options that take no value."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,29 @@ def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
     found = [
         place
         for place, word in enumerate(words)
-        if word == reference and place and not words[place - 1].startswith("-")
+        if word == reference and place and not _takes_value(words[place - 1])
     ]
     return [named if place in found[:1] else word for place, word in enumerate(words)]
+
+
+def _takes_value(word: str) -> bool:
+    return word.startswith("-") and word not in _FLAGS and "=" not in word
+
+
+def _command(named: str, changes: Mapping[str, Any], prefixes: Path | None) -> list[str]:
+    """Return the words of the command that asks for these changes."""
+    words = ["rnnlm", "generate", named]
+    for key, value in changes.items():
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, Mapping):
+            words += [word for k, v in value.items() for word in (option, f"{k}={v}")]
+        elif isinstance(value, list | tuple):
+            words += [word for one in value for word in (option, str(one))]
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    return [*words, "--prefixes", str(prefixes)] if prefixes else words
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
@@ -116,7 +138,7 @@ def prepare(
         )
     job.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"
-    words = command or ["rnnlm", "generate", named, "--count", str(config.count)]
+    words = command or _command(named, changes, prefixes)
     words = [word for word in _naming(named, reference, words[1:]) if word not in _NOT_REPEATED]
     command_line = shlex.join(["rnnlm", *words])
     about = About(name=version.name, version=str(version.version), command=command_line)

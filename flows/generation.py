@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import execution, home, reporting, tracking
+from flows import execution, home, notifying, reporting, tracking
 from flows.generating import Wanted, prepare
 from rnnlm.config import GenerationConfig
 from rnnlm.generation import job
@@ -40,7 +41,19 @@ def _generate(wanted: Wanted) -> Any:
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
 
-@flow(name="generate", flow_run_name="{model} · {changes[count]} texts", persist_result=False)
+def run_name() -> str:
+    """Return what a flow run is called: the model, and how many texts if that was said."""
+    model, changes = flow_run.parameters["model"], flow_run.parameters["changes"]
+    return f"{model} · {changes['count']:,} texts" if "count" in changes else str(model)
+
+
+@flow(
+    name="generate",
+    flow_run_name=run_name,
+    persist_result=False,
+    on_failure=[notifying.of_failure],
+    on_crashed=[notifying.of_failure],
+)
 def generate(
     model: str,
     changes: dict[str, Any],
@@ -53,7 +66,7 @@ def generate(
 
     Args:
         model: name (its champion), name@alias or name/version.
-        changes: Settings of generation that differ from the model's own; `count` at least.
+        changes: Settings of generation that differ from the model's own.
         prefixes: Path of a file whose lines the texts continue; optional.
         out: Folder of this data set alone; by default one named after version and settings.
         command: The command line that asks for it, for the card.

@@ -31,6 +31,11 @@ class Home:
         return self.data / "sources"
 
     @property
+    def fetched(self) -> Path:
+        """Checkpoints of versions that another machine holds, as they were fetched."""
+        return self.data / "fetched"
+
+    @property
     def prefect(self) -> Path:
         """Prefect's database, settings and logs."""
         return self.data / "prefect"

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows import home
+from flows import home, notifying
 from flows.home import Home
 from flows.keeping import databases
 from flows.keeping.leftovers import Found, leftovers, look
@@ -24,7 +24,12 @@ from flows.keeping.rules import KINDS, Leftover, Rules
 MOST_ROWS = 200
 
 
-@flow(name="housekeeping", persist_result=False)
+@flow(
+    name="housekeeping",
+    persist_result=False,
+    on_failure=[notifying.of_failure],
+    on_crashed=[notifying.of_failure],
+)
 def housekeeping(
     apply: bool = False, keep_days: float = 30, keep_versions: int = 5
 ) -> dict[str, Any]:

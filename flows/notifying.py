@@ -41,7 +41,8 @@ def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
 def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
     """Tell of a flow run that failed or crashed; nobody needs telling of one that he watches."""
     parameters = flow_run.parameters
-    if parameters.get("trigger", "schedule") == "manual":
+    by_itself = "manual" if flow_run.deployment_id is None else "schedule"
+    if parameters.get("trigger", by_itself) == "manual":
         return
     config = _config(parameters.get("config"))
     title = f"{flow_run.name}: the run {(state.name or 'failed').lower()}"
@@ -57,13 +58,16 @@ def _addresses() -> list[str]:
 
 def _secret() -> str:
     from prefect.blocks.system import Secret  # noqa: PLC0415 - heavy, and absent outside flows
-    from prefect.context import FlowRunContext  # noqa: PLC0415
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
-    if FlowRunContext.get() is None:
+    if not PREFECT_API_URL.value():  # nobody to ask
         return ""
     try:
         return str(Secret.load(SECRET).get())  # type: ignore[union-attr]
     except ValueError:  # there is none
+        return ""
+    except Exception as error:  # noqa: BLE001 - whatever it is, no run fails for it
+        logging.getLogger(__name__).warning("%s could not be read: %s", SECRET, error)
         return ""
 
 

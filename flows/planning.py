@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from flows import registry, steps
 from flows.home import Home
+from flows.registry import Version
 from flows.starting import choose_start
 from flows.steps import Step
 from rnnlm.config import Experiment
@@ -94,8 +95,7 @@ def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     fifth = steps.evaluate(home, experiment, model, baseline, tokens)
     yield _planned(fifth, fifth.recall())
     version = registry.find(home, experiment.name, model.digest)
-    held = f"held by {version.name}/{version.version}" if version else ""
-    yield PlannedStep("register", bool(version), held or "no version holds this checkpoint")
+    yield _registered(home, version)
     sixth = steps.sample(home, experiment, model, baseline, corpus)
     yield _planned(sixth, sixth.recall())
     if version is not None and registry.is_placed(home, version):
@@ -105,6 +105,15 @@ def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     else:
         yield PlannedStep("gate", False, "has not decided")
         yield PlannedStep("review", False, "follows gate")
+
+
+def _registered(home: Home, version: Version | None) -> PlannedStep:
+    if version is None:
+        return PlannedStep("register", False, "no version holds this checkpoint")
+    named = f"{version.name}/{version.version}"
+    if registry.is_whole(home, version):
+        return PlannedStep("register", True, f"held by {named}")
+    return PlannedStep("register", False, f"the files of {named} are gone")
 
 
 def _planned(step: Step[R], result: R | None) -> PlannedStep:

@@ -104,8 +104,7 @@ def offer(
 ) -> tuple[TestScores, Version, TextDataSet]:
     """Evaluate a trained model, register it, sample from it, judge it, draw its page."""
     scores = tasks.evaluate(experiment, model, baseline, tokens)
-    source = _source_digest(experiment)
-    registered = tasks.register(experiment, corpus, tokens, model, baseline, scores, source)
+    registered = tasks.register(experiment, corpus, tokens, model, baseline, scores)
     texts = tasks.sample(experiment, corpus, model, baseline, registered)
     candidate = Candidate(experiment, corpus, model, scores, texts, registered)
     version = tasks.gate(candidate)
@@ -118,11 +117,6 @@ def _is_short(experiment: Experiment, model: TrainedModel) -> bool:
     return model.seconds <= 60.0 * experiment.retraining.compare_minutes
 
 
-def _source_digest(experiment: Experiment) -> str:
-    sources = home.current().sources
-    return files.digest(files.locate(experiment.corpus, sources), sources)
-
-
 def _of_these_files(experiment: Experiment) -> Version | None:
     """Return the newest version if it was made of the corpus's files as they are now."""
     here = home.current()
@@ -130,7 +124,8 @@ def _of_these_files(experiment: Experiment) -> Version | None:
     version = registry.newest(here, experiment.name)
     if version is None or (entry and not is_here(entry, here.sources)):
         return None
-    return version if version.source_digest == _source_digest(experiment) else None
+    found = files.locate(experiment.corpus, here.sources)
+    return version if version.source_digest == files.digest(found, here.sources) else None
 
 
 @flow(name="inspect", flow_run_name="{experiment.name}", persist_result=False)

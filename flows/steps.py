@@ -169,6 +169,12 @@ def ingest(home: Home, experiment: Experiment, files: Sequence[SourceFile]) -> S
     )
 
 
+def source_digest(corpus: Corpus) -> str:
+    """Return the digest of the files that a corpus was read from, as they were then."""
+    record = _read(Path(corpus.uri) / RECORD_FILE) or {"ingredients": {}}
+    return str(record["ingredients"].get("source", ""))
+
+
 def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]:
     """Documents → Parquet tokens."""
     return Step(
@@ -239,7 +245,7 @@ def evaluate(
     """Checkpoint, baseline and test split → scores."""
     return Step(
         name="evaluate",
-        version=3,
+        version=4,
         ingredients={
             "checkpoint": model.digest,
             "baseline": baseline.digest,
@@ -261,7 +267,7 @@ def compare(home: Home, name: str, checkpoint: str, corpus: str) -> Step[TestSco
     """
     return Step(
         name="compare",
-        version=1,
+        version=2,
         ingredients={"checkpoint": checkpoint, "corpus": corpus},
         result_type=TestScores,
         siblings=home.data / "scores" / name,
@@ -301,7 +307,7 @@ def sample(
     """Checkpoint → data set of texts."""
     return Step(
         name="sample",
-        version=2,
+        version=3,
         ingredients={
             "checkpoint": model.digest,
             "baseline": baseline.digest,

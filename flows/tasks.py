@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from filelock import FileLock
 from prefect import task
 from prefect.context import FlowRunContext
 from prefect.states import Completed
@@ -168,13 +169,30 @@ def register(
     model: TrainedModel,
     baseline: TrainedModel,
     scores: TestScores,
-    source_digest: str,
 ) -> tuple[Version, bool, str]:
-    """Checkpoint and scores → a version in the registry, without an alias yet."""
+    """Checkpoint and scores → a version in the registry, without an alias yet.
+
+    A version whose files are gone from the store is registered anew.
+    """
     here = home.current()
-    known = registry.find(here, experiment.name, model.digest)
-    if known:
-        return known, True, f"{known.name}/{known.version}"
+    here.mlruns.mkdir(parents=True, exist_ok=True)
+    with FileLock(here.mlruns / ".register.lock"):  # two runs may have made the same checkpoint
+        known = registry.find(here, experiment.name, model.digest)
+        if known and registry.is_whole(here, known):
+            return known, True, f"{known.name}/{known.version}"
+        version = _register(here, experiment, corpus, tokens, model, baseline, scores)
+    return version, False, f"{version.name}/{version.version}"
+
+
+def _register(
+    here: home.Home,
+    experiment: Experiment,
+    corpus: Corpus,
+    tokens: Tokens,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    scores: TestScores,
+) -> Version:
     run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
     tracking.log_scores(here, run_id, scores)
     version = Version(
@@ -185,14 +203,13 @@ def register(
         checkpoint=model.digest,
         corpus_digest=corpus.digest,
         corpus_uri=corpus.uri,
-        source_digest=source_digest,
+        source_digest=steps.source_digest(corpus),
         recipe=steps.recipe(experiment, tokens),
         started_from=model.started_from or "",
         baseline=baseline.checkpoint,
         condition=experiment.corpus.condition,
     )
-    version = registry.register(here, experiment, model, version)
-    return version, False, f"{version.name}/{version.version}"
+    return registry.register(here, experiment, model, version)
 
 
 @as_task
@@ -229,8 +246,11 @@ def gate(candidate: Candidate) -> tuple[Version, bool, str]:
     here, version = home.current(), candidate.version
     if registry.is_placed(here, version):
         return version, True, version.described
+    named = f"{version.name}/{version.version}"
     while True:
         ruling = gating.rule(here, candidate, _teller("gate"))
+        place = registry.CHAMPION if ruling.verdict.wins else registry.CHALLENGER
+        tracking.log_verdict(here, named, version.run_id, place, ruling.verdict)
         placed = registry.place(
             here,
             version,
@@ -241,8 +261,6 @@ def gate(candidate: Candidate) -> tuple[Version, bool, str]:
         )
         if placed is not None:
             break
-    named = f"{placed.name}/{placed.version}"
-    tracking.log_verdict(here, named, placed.run_id, placed.alias or "", ruling.verdict)
     _announce(candidate, placed, ruling)
     return placed, False, placed.described
 

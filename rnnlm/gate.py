@@ -54,7 +54,8 @@ class Weighed(BaseModel):
         champion_bits: What it needs on the same test documents, per character; None where it could
             not be scored.
         fresh_bits: By how many bits per character the champion predicts them worse than its own
-            test documents; None where they are the same. For people; no check asks for it.
+            test documents; None where they are the same. For people, and in place of
+            `forgotten_bits` where that is not to be had.
         where: Words that say which documents those are, such as ` on the changed corpus`.
         obstacle: Why it cannot be compared with the champion; empty where it can.
         excuse: Why it need not be, such as a champion whose files are gone; empty otherwise.
@@ -62,7 +63,7 @@ class Weighed(BaseModel):
         valid_share: Of its texts.
         copied_share: Of its texts; None where there is nothing to compare with.
         forgotten_bits: Bits per character above the champion's on the champion's own test
-            documents; None where the corpus is the same.
+            documents; None where the corpus is the same, or where those are gone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,6 +100,14 @@ def judge(config: GateConfig, weighed: Weighed) -> Verdict:
             f"{abs(bits):.3f} bits {'worse' if bits > 0 else 'better'} than champion "
             f"{weighed.champion} on the champion's own test documents "
             f"(at most {config.forgotten_bits:g} worse)"
+        )
+        checks.append(Check(passed=bits <= config.forgotten_bits, said=said))
+    elif weighed.fresh_bits is not None:
+        bits = weighed.fresh_bits
+        said = (
+            f"champion {weighed.champion} predicts the new corpus {abs(bits):.3f} bits "
+            f"{'worse' if bits > 0 else 'better'} than its own, whose test documents are not here "
+            f"to ask (at most {config.forgotten_bits:g} worse)"
         )
         checks.append(Check(passed=bits <= config.forgotten_bits, said=said))
     return Verdict(checks=tuple(checks))

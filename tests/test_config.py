@@ -29,6 +29,7 @@ def test_settings_that_contradict_each_other_are_refused(training: dict[str, Any
             "'brand', which is not among corpus.sources.attributes of y",
         ),
         ({"source": "x", "condition": ["brand", "brand"]}, "each attribute once"),
+        ({"source": "x", "condition": ["brand", "hash"]}, "another name than 'hash'"),
     ],
 )
 def test_a_condition_that_its_sources_lack_is_refused(corpus: dict[str, Any], message: str):

@@ -77,6 +77,14 @@ def test_a_champion_that_cannot_be_read_is_no_obstacle():
     assert verdict.reason == "champion 3 is gone"
 
 
+def test_without_the_champions_own_documents_the_new_ones_must_not_be_strange_to_it():
+    unasked = GOOD.model_copy(update={"forgotten_bits": None, "fresh_bits": 5.1})
+    verdict = judge(CONFIG, unasked)
+    assert not verdict.wins
+    assert "predicts the new corpus 5.100 bits worse than its own" in verdict.reason
+    assert judge(CONFIG, unasked.model_copy(update={"fresh_bits": 0.1})).wins
+
+
 @given(st.floats(0.5, 0.999), st.floats(0.0, 1.0))
 def test_a_version_wins_exactly_when_it_is_as_sure_as_was_asked(level: float, confidence: float):
     config = GateConfig(level=level)

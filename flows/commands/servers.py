@@ -60,9 +60,10 @@ def _show(served: "Standing", as_json: bool) -> None:
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
     if as_json:
-        shown = [{"name": name, "schedule": words, "next": at} for name, words, at in rows]
+        listed = [{"name": name, "schedule": words, "next": at} for name, words, at in rows]
+        shown = {"deployments": listed, "not_in_file": served.forgotten}
         addresses = {name.lower(): address for name, address in served.addresses.items()}
-        print_json({**addresses, "logs": str(served.logs), "deployments": shown})
+        print_json({**addresses, "logs": str(served.logs), **shown})
         return
     pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
     printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
@@ -72,6 +73,10 @@ def _show(served: "Standing", as_json: bool) -> None:
         for name, words, at in rows:
             line = f"  {name:<{widths[0]}}   {words:<{widths[1]}}   {at}"
             printing.out.print(line.rstrip(), soft_wrap=True)
+    if served.forgotten:
+        printing.out.print("\n  not in prefect.yaml, and still on the server; to end one:")
+        for name in served.forgotten:
+            printing.out.print(f"  prefect deployment delete {name}", soft_wrap=True)
     printing.out.print("\n  other commands use these servers once you have said", style="dim")
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         printing.out.print(f"  export {name}={served.addresses[name]}", soft_wrap=True)

@@ -226,6 +226,11 @@ def _rests(found: Found) -> Iterator[Leftover]:
             if is_finished and path.is_file() and rules.now - path.stat().st_mtime > DAY_SECONDS:
                 why = "where its training stood, which is finished"
                 yield _of_files(found, "position", path, path.stat().st_mtime, why)
+    needed = {v.version.checkpoint for v in found.kept}
+    for path in sorted(found.home.fetched.glob("*.safetensors")):
+        if path.stem not in needed and rules.is_old(path.stat().st_mtime):
+            why = "no version that stays holds it"
+            yield _of_files(found, "fetched", path, path.stat().st_mtime, why)
     going = {folder.path for folder in found.folders if folder.path not in found.staying}
     for top in (found.home.data, found.home.mlruns):
         for path in sorted(top.rglob(".*.tmp")):
@@ -252,5 +257,9 @@ def _logs(found: Found) -> Iterator[Leftover]:
 
 def _of_files(found: Found, kind: str, path: Path, since: float, why: str) -> Leftover:
     relative = path.relative_to(found.home.root)
-    name = path.relative_to(found.home.data).parts[1] if kind not in ("log", "temporary") else ""
+    name = (
+        path.relative_to(found.home.data).parts[1]
+        if kind not in ("log", "temporary", "fetched")
+        else ""
+    )
     return Leftover(kind, name, str(relative), size_of(path), found.rules.days(since), why, path)

@@ -52,11 +52,14 @@ class Store:
         self.removes_for_good = hasattr(self._backend, "_hard_delete_run")
 
     def versions(self) -> list[Registered]:
-        """Return all versions, newest first within a model."""
+        """Return all versions of ours, newest first within a model: those that name a checkpoint.
+
+        Others may share the server.
+        """
         found = []
         aliases = {m.name: m.aliases for m in _pages(self.client.search_registered_models)}
         raw = {(v.name, int(v.version)): v for v in _pages(self.client.search_model_versions)}
-        for version in registry.versions(self.home):
+        for version in filter(lambda version: version.checkpoint, registry.versions(self.home)):
             held = aliases.get(version.name, {})
             row = raw.get((version.name, version.version))
             if row is None:  # registered between the two questions

@@ -158,6 +158,7 @@ _WAYS: dict[str, Callable[[Found, Leftover], bool]] = {
     "half-removed": _remove_half,
     "lock": _remove_lock,
     "position": _remove_position,
+    "fetched": _remove_file,
     "temporary": _remove_file,
     "log": _remove_log,
 }

@@ -85,6 +85,7 @@ KINDS = (
     "step",
     "half-removed",
     "position",
+    "fetched",
     "temporary",
     "lock",
     "log",

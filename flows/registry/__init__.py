@@ -4,7 +4,7 @@
 not make it. Every move of `champion` is written into the model's journal.
 """
 
-from flows.registry.aliases import Move, history, place, promote, rollback
+from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
 from flows.registry.packaging import register
 from flows.registry.versions import (
     ALIASES,
@@ -15,7 +15,7 @@ from flows.registry.versions import (
     by_alias,
     checkpoint_path,
     find,
-    is_placed,
+    is_whole,
     newest,
     resolve,
     versions,
@@ -33,6 +33,7 @@ __all__ = [
     "find",
     "history",
     "is_placed",
+    "is_whole",
     "newest",
     "place",
     "promote",

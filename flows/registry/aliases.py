@@ -76,11 +76,13 @@ def place(
         description: Of the version, in Markdown.
 
     Returns:
-        The version with its alias; None where another has become champion meanwhile, and nothing
-        was done.
+        The version with its alias, also where it was given its place before and nothing was done;
+        None where another has become champion meanwhile, and nothing was done.
     """
     client, number = connect(home), str(version.version)
     with moving(home, version.name):
+        if _is_placed(client, version):
+            return read(home, client.get_model_version(version.name, number))
         champion = by_alias(home, version.name, CHAMPION)
         if (champion.version if champion else None) != over:
             return None
@@ -92,6 +94,12 @@ def place(
             client.set_registered_model_alias(version.name, CHALLENGER, number)
         client.set_model_version_tag(version.name, number, PLACED_TAG, "yes")
     return read(home, client.get_model_version(version.name, number))
+
+
+def is_placed(home: Home, version: Version) -> bool:
+    """Return whether the gate, or a person, has given a version its place."""
+    with moving(home, version.name):
+        return _is_placed(connect(home), version)
 
 
 def promote(home: Home, name: str, version: str, why: str = "promoted by hand") -> Version:
@@ -155,9 +163,23 @@ def _crown(home: Home, name: str, after: int, why: str) -> None:
     _make(client, name, move)
 
 
+def _is_placed(client: MlflowClient, version: Version) -> bool:
+    found = client.get_model_version(version.name, str(version.version))
+    return bool(found.tags.get(PLACED_TAG) == "yes")
+
+
 def _make(client: MlflowClient, name: str, move: Move) -> None:
-    """Set the aliases that a move asks for; to do so twice does no harm."""
-    if move.before is not None:
+    """Set the aliases that a move asks for; to do so twice does no harm.
+
+    Versions that somebody has deleted meanwhile are left out; a move to one of them is over.
+    """
+    there = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
+    if move.after not in there:
+        why = f"{move.why} (not made: the version was deleted)"
+        _write(client, name, move.model_copy(update={"done": True, "why": why}))
+        return
+    client.set_model_version_tag(name, str(move.after), PLACED_TAG, "yes")
+    if move.before in there:
         client.set_registered_model_alias(name, PREVIOUS, str(move.before))
     client.set_registered_model_alias(name, CHAMPION, str(move.after))
     for alias, held in client.get_registered_model(name).aliases.items():

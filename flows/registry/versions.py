@@ -1,8 +1,10 @@
 """What is in the registry: versions, found by name, number, alias or content."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -10,9 +12,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
+from flows.addresses import shown
 from flows.home import Home
-from flows.tracking import CHECKPOINT_TAG, connect
-from rnnlm.errors import RegistryError
+from flows.retrying import can_help
+from flows.tracking import CHECKPOINT_TAG, connect, is_local
+from rnnlm.errors import RegistryError, ServerError, StorageError
+from rnnlm.storage import atomic_path, file_digest
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
@@ -93,12 +98,6 @@ def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
     )
 
 
-def is_placed(home: Home, version: Version) -> bool:
-    """Return whether the gate has decided on a version."""
-    found = connect(home).get_model_version(version.name, str(version.version))
-    return bool(found.tags.get(PLACED_TAG) == "yes")
-
-
 def resolve(home: Home, reference: str) -> Version:
     """Return the version that `name`, `name@alias` or `name/version` means.
 
@@ -133,24 +132,83 @@ def resolve(home: Home, reference: str) -> Version:
 def checkpoint_path(home: Home, version: Version) -> Path:
     """Return the path of a version's checkpoint, fetched from the store if it is not local.
 
+    What was fetched is kept, so that it is fetched once.
+
     Raises:
-        RegistryError: The artifact is gone.
+        RegistryError: The artifact is gone, or is not what was registered.
+        ServerError: The store cannot be reached at this moment.
+        StorageError: There is no room for it.
+    """
+    if is_local(home):
+        return _download(home, version, None)
+    kept = home.fetched / f"{version.checkpoint}.safetensors"
+    if not kept.is_file():
+        with TemporaryDirectory() as folder:
+            found = _download(home, version, folder)
+            if file_digest(found) != version.checkpoint:
+                raise RegistryError(
+                    f"the checkpoint of {version.name}/{version.version} in the artifact store is "
+                    "not the one that was registered; train again or choose another version"
+                )
+            with atomic_path(kept) as temporary:
+                shutil.copyfile(found, temporary)
+    return kept
+
+
+def is_whole(home: Home, version: Version) -> bool:
+    """Return whether a version's checkpoint is in the artifact store; nothing is fetched.
+
+    Raises:
+        ServerError: The store cannot be reached at this moment.
     """
     connect(home)
     mlflow.set_tracking_uri(home.tracking_uri)
+    place = f"models:/{version.name}/{version.version}/artifacts"
     try:
-        folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+        found = mlflow.artifacts.list_artifacts(place)
     except (MlflowException, OSError) as error:
+        if _passes(error):
+            raise _unreachable(version, error) from error
+        return False
+    return any(item.path.endswith(".safetensors") for item in found)
+
+
+def _download(home: Home, version: Version, folder: str | None) -> Path:
+    """Return where a version's checkpoint is, or was downloaded to."""
+    connect(home)
+    mlflow.set_tracking_uri(home.tracking_uri)
+    place = f"models:/{version.name}/{version.version}"
+    try:
+        downloaded = mlflow.artifacts.download_artifacts(place, dst_path=folder)
+    except (MlflowException, OSError) as error:
+        if "No space left" in str(error):
+            raise StorageError(
+                f"no room for {version.name}/{version.version} ({shorten_error(error)}); make some"
+            ) from error
+        if _passes(error):
+            raise _unreachable(version, error) from error
         raise RegistryError(
             f"the files of {version.name}/{version.version} are gone from the artifact store "
             f"({shorten_error(error)}); train again or choose another version"
         ) from error
-    found = sorted(Path(folder).glob("artifacts/*.safetensors"))
+    found = sorted(Path(downloaded).glob("artifacts/*.safetensors"))
     if not found:
         raise RegistryError(
             f"{version.name}/{version.version} holds no checkpoint; choose another version"
         )
     return found[0]
+
+
+def _passes(error: Exception) -> bool:
+    """Return whether the store is out of reach rather than the artifact gone."""
+    return not isinstance(error, FileNotFoundError) and can_help(error)
+
+
+def _unreachable(version: Version, error: Exception) -> ServerError:
+    return ServerError(
+        f"the artifact store does not give {version.name}/{version.version} "
+        f"({shown(shorten_error(error))}); try again when it answers"
+    )
 
 
 def by_alias(home: Home, name: str, alias: str) -> Version | None:

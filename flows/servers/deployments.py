@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,12 +18,14 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from pydantic import ValidationError
 
+from flows import notifying
 from flows.servers import processes
 from rnnlm.errors import ServerError
 
@@ -150,6 +152,16 @@ def apply(api: str, path: Path) -> None:
         raise ServerError(f"Prefect does not take {path}: {why[:300]}")
 
 
+def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
+    """Return the deployments that go to our pool and are not among those that are wanted."""
+    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[POOL]))
+    with SyncPrefectClient(api) as client:
+        found = client.read_deployments(work_pool_filter=pool, limit=200)
+        flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
+    names = {one.name for one in wanted}
+    return sorted(f"{flows[one.flow_id]}/{one.name}" for one in found if one.name not in names)
+
+
 def worker_name() -> str:
     """Return what this machine's worker is called; the same after a restart."""
     return f"{POOL}-{socket.gethostname()}"
@@ -161,6 +173,8 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
     Prefect's own account of a run stays Running for ever where worker and run were killed
     together. Whether a run is under way is asked of the processes of this machine; while a worker
     on another one is up, a run without a process here may be its, and is left alone.
+
+    Who wants to know of failed runs is told of them.
 
     Args:
         api: Of the Prefect server.
@@ -174,9 +188,12 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
             return []
         alive = {*_runs_of_processes()}
         lost = [run for run in runs if run.id not in alive]
+        message = "its process is gone; the next run goes on where it was"
         for run in lost:
-            message = "its process is gone; the next run goes on where it was"
-            client.set_flow_run_state(run.id, Crashed(message=message))
+            crashed: State[Any] = Crashed(message=message)
+            client.set_flow_run_state(run.id, crashed)
+            with temporary_settings(updates={PREFECT_API_URL: api}):
+                notifying.of_failure(None, run, crashed)
     return [run.name for run in lost]
 
 

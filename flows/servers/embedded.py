@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.addresses import shown
 from flows.home import Home
 from rnnlm.errors import ServerError
 
@@ -83,7 +84,8 @@ def _check(address: str) -> None:
             return
     except (OSError, ValueError) as error:
         raise ServerError(
-            f"no Prefect server answers at PREFECT_API_URL={address} ({error}); start one with "
+            f"no Prefect server answers at PREFECT_API_URL={shown(address)} "
+            f"({shown(str(error))}); start one with "
             "`rnnlm serve`, or unset it to use the embedded one"
         ) from error
 

@@ -1,12 +1,15 @@
 """The MLflow and Prefect pages, served while a command runs."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from flows import registry
+from flows.addresses import is_http
 from flows.home import Home
-from flows.servers import embedded, processes
+from flows.servers import embedded, processes, stores
 from flows.servers.processes import Command, Process
 from flows.tracking import connect
 from flows.tracking.views import MODEL_TRAINING, model_page, runs_page
@@ -19,31 +22,26 @@ HOST = "127.0.0.1"
 def serve(home: Home) -> Iterator[dict[str, str]]:
     """Serve both pages on the loopback interface; yield addresses that lead to what matters.
 
-    The usual ports are taken where they are free, others where they are not.
+    The usual ports are taken where they are free, others where they are not. A server that
+    `MLFLOW_TRACKING_URI` or `PREFECT_API_URL` names has its own page, and none is started.
 
     Raises:
         ServerError: A server did not start.
     """
     embedded.configure(home)
-    client = connect(home)
-    mlflow_port = processes.choose_port(HOST, None, MLFLOW_PORT, "")
-    prefect_port = processes.choose_port(HOST, None, PREFECT_PORT, "")
-    mlflow_page = f"http://{HOST}:{mlflow_port}"
-    prefect_page = f"http://{HOST}:{prefect_port}"
-    logs = home.data / "logs"
-    hosts = f"{HOST}:{mlflow_port},localhost:{mlflow_port}"
-    mlflow = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port"]
-    mlflow += [str(mlflow_port), "--allowed-hosts", hosts]
-    mlflow += ["--backend-store-uri", home.tracking_uri, "--default-artifact-root"]
-    mlflow += [str((home.mlruns / "artifacts").resolve())]
-    prefect = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--port"]
-    prefect += [str(prefect_port)]
-    idle = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # GenAI jobs: six processes
-    address = {"PREFECT_UI_API_URL": f"{prefect_page}/api"}
-    commands = [
-        Command("mlflow", mlflow, logs / "mlflow.log", idle, f"{mlflow_page}/health"),
-        Command("prefect", prefect, logs / "prefect.log", address, f"{prefect_page}/api/health"),
-    ]
+    client, logs = connect(home), home.data / "logs"
+    commands = []
+    mlflow_page, prefect_page = home.tracking_uri.rstrip("/"), os.environ.get("PREFECT_API_URL")
+    if not is_http(mlflow_page):
+        port = processes.choose_port(HOST, None, MLFLOW_PORT, "")
+        mlflow_page = f"http://{HOST}:{port}"
+        commands.append(_mlflow(home, port, logs))
+    if prefect_page:
+        prefect_page = prefect_page.rstrip("/").removesuffix("/api")
+    else:
+        port = processes.choose_port(HOST, None, PREFECT_PORT, "")
+        prefect_page = f"http://{HOST}:{port}"
+        commands.append(_prefect(port, logs))
     with contextlib.ExitStack() as stack:
         stack.enter_context(processes.guarding())
         for process in [Process(command) for command in commands]:
@@ -59,3 +57,23 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
         if not addresses:
             addresses["experiments"] = f"{mlflow_page}/#/experiments?{MODEL_TRAINING}"
         yield {**addresses, "flow runs": f"{prefect_page}/runs"}
+
+
+def _mlflow(home: Home, port: int, logs: Path) -> Command:
+    words = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    words += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+    words += ["--default-artifact-root", str((home.mlruns / "artifacts").resolve())]
+    environment = {
+        stores.MLFLOW_SETTING: home.tracking_uri,  # not an argument: it may hold a password
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI jobs: six processes
+    }
+    address = f"http://{HOST}:{port}/health"
+    return Command("mlflow", words, logs / "mlflow.log", environment, address)
+
+
+def _prefect(port: int, logs: Path) -> Command:
+    words = [sys.executable, "-m", "prefect", "server", "start", "--no-services"]
+    words += ["--port", str(port)]
+    address = f"http://{HOST}:{port}/api"
+    ui = {"PREFECT_UI_API_URL": address}
+    return Command("prefect", words, logs / "prefect.log", ui, f"{address}/health")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.addresses import is_http
+from flows.addresses import is_http, shown
 from flows.home import Home
 from flows.servers import deployments, processes, stores
 from flows.servers.deployments import Deployment
@@ -42,11 +42,13 @@ class Standing:
     Attributes:
         addresses: By name: the pages, and what to set so that other commands use these servers.
         deployments: Of `prefect.yaml`.
+        forgotten: Deployments on the server that are no longer in `prefect.yaml`, and still run.
         logs: Folder of what the servers say.
     """
 
     addresses: dict[str, str]
     deployments: list[Deployment]
+    forgotten: list[str]
     logs: Path
     _supervisor: "_Supervisor" = field(repr=False)
 
@@ -91,7 +93,8 @@ def serve(
         supervisor.start([plan.worker])
         if wanted:
             deployments.apply(plan.prefect_api, file.absolute())
-        yield Standing(plan.addresses, wanted, plan.logs, supervisor)
+        forgotten = deployments.forgotten(plan.prefect_api, wanted)
+        yield Standing(plan.addresses, wanted, forgotten, plan.logs, supervisor)
 
 
 @dataclass(frozen=True)
@@ -229,15 +232,15 @@ def _check_stores(home: Home, plan: _Plan) -> None:
             stores.check_database(url.get_secret_value(), stores.PREFECT_SETTING)
     elif not processes.responds(f"{plan.prefect_api}/health"):
         raise ServerError(
-            f"PREFECT_API_URL={plan.prefect_api}: no Prefect server answers there; start it, or "
-            "unset it and this command starts one"
+            f"PREFECT_API_URL={shown(plan.prefect_api)}: no Prefect server answers there; start "
+            "it, or unset it and this command starts one"
         )
     if plan.starts("mlflow"):
         stores.prepare_mlflow(home, stores.mlflow_store(home))
     elif not processes.responds(f"{plan.mlflow}/health"):
         raise ServerError(
-            f"MLFLOW_TRACKING_URI={plan.mlflow}: no MLflow server answers there; start it, or "
-            "unset it and this command starts one"
+            f"MLFLOW_TRACKING_URI={shown(plan.mlflow)}: no MLflow server answers there; start it, "
+            "or unset it and this command starts one"
         )
 
 

@@ -4,7 +4,7 @@ A run belongs to a checkpoint. Curves go to it while training runs; should the s
 run is written again from the history on disk, so what MLflow shows can always be had back.
 """
 
-from flows.tracking.connecting import connect
+from flows.tracking.connecting import connect, is_local
 from flows.tracking.live import LiveRun, live_run
 from flows.tracking.runs import (
     CHECKPOINT_TAG,
@@ -27,6 +27,7 @@ __all__ = [
     "end_pruned",
     "ensure_run",
     "find_run",
+    "is_local",
     "live_run",
     "log_generation",
     "log_review",

@@ -63,6 +63,11 @@ def open_store(address: str) -> MlflowClient:
     return client
 
 
+def is_local(home: Home) -> bool:
+    """Return whether the store and its artifacts are files of this machine."""
+    return home.tracking_uri.startswith("sqlite:")
+
+
 def _probe(address: str) -> None:
     """Make sure that a tracking server is there.
 
@@ -73,8 +78,9 @@ def _probe(address: str) -> None:
         httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
-            f"no MLflow server answers at MLFLOW_TRACKING_URI={address} ({error}); start one with "
-            "`rnnlm serve`, or unset it to use the embedded store"
+            f"no MLflow server answers at MLFLOW_TRACKING_URI={shown(address)} "
+            f"({shown(str(error))}); start one with `rnnlm serve`, or unset it to use the embedded "
+            "store"
         ) from error
 
 
@@ -87,8 +93,8 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
         if found is not None:
             client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
-        local = home.tracking_uri.startswith("sqlite:")
-        location = (home.mlruns / "artifacts" / name).resolve().as_uri() if local else None
+        place = home.mlruns / "artifacts" / name
+        location = place.resolve().as_uri() if is_local(home) else None
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, artifact_location=location, tags=kind))
 

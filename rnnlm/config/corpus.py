@@ -74,6 +74,13 @@ class SourceConfig(ReadingConfig):
     """The published split that the whole source is, for `splits.by = "source"`."""
 
 
+COLUMNS_OF_TEXTS = (
+    "accepted", "complete", "hash", "id", "log_prob_nats", "prefix", "seed", "text", "tokens",
+)  # fmt: skip
+"""Columns that a data set of generated texts has, finished or not; those of the attributes that a
+text is told stand beside them. A test compares them with `rnnlm.generation`."""
+
+
 class CorpusConfig(ReadingConfig):
     """Where the text comes from and what a document is."""
 
@@ -113,6 +120,11 @@ class CorpusConfig(ReadingConfig):
     def _names_each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len({*value}) < len(value):
             raise ValueError("each attribute once")
+        if taken := next((name for name in value if name in COLUMNS_OF_TEXTS), ""):
+            raise ValueError(
+                f"another name than {taken!r}, a column of every data set of texts; "
+                f'corpus.fields = {{ my_{taken} = "{taken}" }} reads it as my_{taken}'
+            )
         return value
 
     @model_validator(mode="after")

@@ -62,7 +62,7 @@ def score_test_split(
     arrays = dataset.load_split(tokens_uri, "test")
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
-    beside = evaluate(counted.model, arrays)
+    beside = evaluate(counted.model, arrays, loaded.tokenizer.unknown_id)
     figures = figures_beside(evaluation, beside)
     per_document = {
         "document_nll_nats": evaluation.document_nll_nats,

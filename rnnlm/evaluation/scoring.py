@@ -42,14 +42,14 @@ class Evaluation:
         tokens: Tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
         offsets: First piece of each document, then the number of pieces; shape (documents + 1,).
         arrays: What was scored.
-        unknown: Tokens among them that the vocabulary lacks.
+        unknown: Tokens of each piece that the vocabulary lacks, shape (pieces,).
     """
 
     nats: NDArray[np.float64]
     tokens: NDArray[np.int64]
     offsets: NDArray[np.int64]
     arrays: TokenArrays
-    unknown: int
+    unknown: NDArray[np.int64]
 
     @cached_property
     def document_nll_nats(self) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ class Evaluation:
             tokens=len(self.arrays.tokens),
             characters=int(self.arrays.characters.sum()),
             bytes=int(self.arrays.bytes.sum()),
-            unknown=self.unknown,
+            unknown=int(self.unknown.sum()),
         )
 
 
@@ -134,9 +134,10 @@ class Pieces:
         starts = arrays.offsets[documents] + numbers * PIECE_TOKENS
         self._starts = starts
         self._tokens = np.diff(starts, append=len(arrays.tokens))
-        self._unknown = (
-            0 if unknown_id is None else int(np.count_nonzero(arrays.tokens == unknown_id))
-        )
+        self._unknown = np.zeros(len(starts), np.int64)
+        if unknown_id is not None:
+            is_unknown = np.asarray(arrays.tokens == unknown_id)
+            self._unknown = np.add.reduceat(is_unknown, starts, dtype=np.int64)
 
     def of_tokens(self, nats: NDArray[np.float64]) -> Evaluation:
         """Return the evaluation with these nats of each token, shape (tokens,)."""

@@ -78,7 +78,7 @@ class TextDataSet(BaseModel):
         form: What a text should be; see `CorpusConfig.form`.
         valid_share: Share of texts that are what the form says.
         copied_share: Share of texts whose essence (a colour's name, else the whole text) stands in
-            the training split; None where that split was not at hand.
+            the training split, see `Reference.are_copies`; None where that split was not at hand.
         complete_share: Share of texts that ended by themselves.
         audit: All that was measured of the texts.
         pages: Files beside the shards that people may look at, each with what it shows.

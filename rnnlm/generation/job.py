@@ -31,7 +31,7 @@ from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
 from rnnlm.errors import EmptySplitError, GenerationError, StorageError
 from rnnlm.generation import engine
-from rnnlm.generation.audit.card import write_card
+from rnnlm.generation.audit.card import CARD_FILE, write_card
 from rnnlm.generation.audit.reference import Reference, build_reference
 from rnnlm.generation.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.generation.data_set import (
@@ -45,7 +45,7 @@ from rnnlm.generation.data_set import (
 from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.publishing import PublishedShard, publish_shard
-from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones
+from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import (
@@ -64,8 +64,8 @@ WORK, LOCK = ".work", ".lock"
 REFERENCES = "references"
 """Folder, in a corpus's, of what generated texts are compared with."""
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
-"""Share of the texts drawn last that must be kept, or the job is given up; and how many are drawn
-before that is asked."""
+"""Share of the texts drawn last that must be kept, or the job is given up; and how many those are
+at least. They are half of all texts where that is more: with fewer, luck would decide."""
 MOST_DRAWN_MORE = 2
 """Times as many texts as so far that are drawn at once to make up for refused ones."""
 
@@ -100,7 +100,7 @@ def generate(
         TokenizerError: A prefix has characters that the vocabulary lacks.
         ConstraintError: No text can satisfy the constraints.
         GenerationError: `out` holds another job or other files; or hardly a text is kept.
-        StorageError: A file cannot be written; finished shards stay.
+        StorageError: A file cannot be written, or `out` not be looked into; finished shards stay.
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
@@ -114,13 +114,11 @@ def generate(
         "prefixes": file_digest(prefixes) if prefixes else None,
         "corpus": source.digest if source and config.novel_only else None,
     }
-    if finished := _finished(out, job):
+    if finished := _claim(out, job):
         return finished
-    _check_folder(out, job)
     with _alone(out):
-        if finished := _finished(out, job):  # by another process at the same job
+        if finished := _claim(out, job):  # by another process at the same job
             return finished
-        _check_folder(out, job)
         write_json(out / JOB_FILE, job)
         reference = _reference(source, form, loaded)
         drawing = Drawing(
@@ -136,7 +134,8 @@ def generate(
         )
         drawn, kept = _draw_enough(drawing, on_progress, executor)
         duplicates = count_repeated(drawn, kept)
-        records = _publish(drawing, kept, out, on_progress, executor)
+        compared = reference.facts.digest if reference else None
+        records = _publish(drawing, kept, compared, out, on_progress, executor)
         total = merge([ShardAudit.model_validate(record.pop("audit")) for record in records])
         audit = conclude(total, form, reference, duplicates)
         about = about or About(name=loaded.experiment.name)
@@ -195,7 +194,24 @@ def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> 
             )
 
 
+def _claim(out: Path, job: dict[str, Any]) -> TextDataSet | None:
+    """Return what an earlier call finished in `out`; if none did, make sure that it is free.
+
+    Raises:
+        GenerationError: It holds another job, or other files.
+        StorageError: It cannot be looked into.
+    """
+    try:
+        finished = _finished(out, job)
+        if finished is None:
+            _check_folder(out, job)
+    except OSError as error:
+        raise _cannot_use(out, error) from error
+    return finished
+
+
 def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
+    """Return a finished data set that is whole; a card that was lost is written again."""
     path = out / MANIFEST_FILE
     if not path.is_file():
         return None
@@ -207,6 +223,8 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
         path.unlink()
         return None
+    if not (out / CARD_FILE).is_file():
+        write_card(out, manifest)
     _sweep(out)
     return data_set.model_copy(update={"uri": str(out), "was_finished": True})
 
@@ -235,13 +253,15 @@ def _alone(out: Path) -> Iterator[None]:
         lock = FileLock(out / LOCK)
         lock.acquire()
     except OSError as error:
-        raise StorageError(
-            f"cannot write to {out}: {error.strerror or error}; choose another --out"
-        ) from error
+        raise _cannot_use(out, error) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _cannot_use(out: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write to {out}: {error.strerror or error}; choose another --out")
 
 
 def _check_folder(out: Path, job: dict[str, Any]) -> None:
@@ -304,33 +324,51 @@ def _draw_enough(
     rules = (config.unique, config.novel_only, config.valid_only, config.required)
     has_rules = any(rules)
     shards: list[DrawnShard] = []
-    aim, have = wanted, 0
+    aim = wanted
     while True:
         drawn = sum(shard.count for shard in shards)
         more = [*_shards(drawing, len(shards), aim, whole=has_rules)]
         _draw(more, drawn, on_progress, executor)
         shards += more
         accepted = accepted_texts(shards, config.unique)
-        gained, have = int(accepted.sum()) - have, int(accepted.sum())
+        have = int(np.count_nonzero(accepted))
         if have >= wanted:
             kept = first_ones(accepted, wanted)
             with atomic_path(_kept_path(drawing)) as temporary, temporary.open("wb") as file:
                 np.save(file, kept)
             return shards, kept
-        rate = gained / sum(shard.count for shard in more)
-        if rate < FEWEST_KEPT and len(accepted) >= FEWEST_TRIED:
-            raise GenerationError(
-                f"of the last {sum(shard.count for shard in more):,} texts drawn only {gained:,} "
-                f"were kept, {have:,} of {wanted:,} in all; raise the temperature, lower the "
-                "count, drop a rule, or begin texts with what they must hold (prefix)"
-            )
-        needed = (wanted - have) / max(rate, FEWEST_KEPT) * 1.02
+        _give_up(accepted, len(accepted) - drawn, wanted)
+        rate = max(FEWEST_KEPT, float(accepted[-max(len(accepted) - drawn, FEWEST_TRIED) :].mean()))
+        needed = (wanted - have) / rate * 1.02
         aim = len(accepted) + max(size, int(min(needed, MOST_DRAWN_MORE * len(accepted))))
+        del accepted  # before the next ones come beside it
+
+
+def _give_up(accepted: NDArray[np.bool_], latest: int, wanted: int) -> None:
+    """End a job that hardly keeps a text any more.
+
+    Args:
+        accepted: Which of the texts drawn so far may stand in the data set.
+        latest: How many of them were drawn last.
+        wanted: Texts of the data set.
+
+    Raises:
+        GenerationError: The rules refuse too many.
+    """
+    judged = accepted[-max(latest, FEWEST_TRIED, len(accepted) // 2) :]
+    kept = int(np.count_nonzero(judged))
+    if len(judged) >= FEWEST_TRIED and kept < FEWEST_KEPT * len(judged):
+        raise GenerationError(
+            f"of the last {len(judged):,} texts drawn only {kept:,} were kept, "
+            f"{np.count_nonzero(accepted):,} of {wanted:,} in all; raise the temperature, lower "
+            "the count, drop a rule, or begin texts with what they must hold (prefix)"
+        )
 
 
 def _tried(kept: NDArray[np.bool_]) -> int:
     """Return how many texts were looked at: up to the last one that is kept."""
-    return int(np.flatnonzero(kept)[-1]) + 1
+    last = np.array([np.count_nonzero(kept) - 1])
+    return int(places_of(kept, last)[0]) + 1
 
 
 def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:
@@ -359,6 +397,7 @@ def _draw(
 def _publish(
     drawing: Drawing,
     kept: NDArray[np.bool_],
+    compared: str | None,
     out: Path,
     on_progress: OnProgress,
     executor: Executor | None,
@@ -366,8 +405,8 @@ def _publish(
     """Write the shards of the data set; return their records, in order."""
     config = drawing.config
     count = -(-config.count // config.shard_size)
-    numbers = np.flatnonzero(kept)[:: config.shard_size]
-    bounds = [*numbers.tolist(), len(kept)]
+    firsts = places_of(kept, np.arange(0, config.count, config.shard_size))
+    bounds = [*firsts.tolist(), len(kept)]
     sampled = sample_size(config.count, count)
     shards = (
         PublishedShard(
@@ -377,6 +416,7 @@ def _publish(
             start=bounds[number],
             stop=bounds[number + 1],
             sampled=sampled,
+            compared=compared,
             out=out,
             records=out / WORK / "published",
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rnnlm.conditioning import told
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.errors import GenerationError
+from rnnlm.generation.constraints.acceptors import bare_pattern
 from rnnlm.generation.constraints.grammars import GRAMMARS
 
 COLOR = "color"
@@ -29,14 +30,27 @@ class Opening:
         condition: Attributes that stand before every text.
         told: What stands before the prefix: leading values of the condition, or a colour.
         grammar: A regular expression for all that the model writes, or none.
+        missing: Attributes of the condition that are not given, but written by the model.
     """
 
     condition: tuple[str, ...]
     told: str
     grammar: str
+    missing: tuple[str, ...] = ()
 
     def before(self, prefixes: Sequence[str]) -> list[str]:
-        """Return what the model's texts begin with, for each of the user's prefixes."""
+        """Return what the model's texts begin with, for each of the user's prefixes.
+
+        Raises:
+            GenerationError: A prefix would become the beginning of an attribute, not of the text.
+        """
+        if self.missing and (prefix := next(filter(None, prefixes), "")):
+            options = " ".join(f"--given {name}=…" for name in self.missing)
+            raise GenerationError(
+                f"the prefix {prefix[:40]!r} would begin the attribute {self.missing[0]!r}, which "
+                f"the model writes before the text (expected all of {', '.join(self.condition)} to "
+                f"be given); add {options}, or leave the prefix out"
+            )
         return [self.told + prefix for prefix in prefixes]
 
 
@@ -48,6 +62,7 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
         config: `given` and `grammar` matter.
 
     Raises:
+        ConstraintError: The grammar is no regular expression, or asks for more than there is.
         GenerationError: The model was not trained to be given what is given.
     """
     given, condition = dict(config.given), experiment.corpus.condition
@@ -75,9 +90,9 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
             f"{condition[0]!r} too"
         )
     if grammar and condition:
-        pattern = GRAMMARS.get(grammar, grammar)
+        pattern = bare_pattern(GRAMMARS.get(grammar, grammar))
         grammar = f"(?:[^\\t]*\\t){{{len(condition)}}}(?:{pattern})"
-    return Opening(condition, told(given, known), grammar)
+    return Opening(condition, told(given, known), grammar, condition[len(known) :])
 
 
 def _color(experiment: Experiment, given: dict[str, str]) -> str:

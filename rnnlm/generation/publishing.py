@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.errors import GenerationError
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.audit.summary import audit_shard
 from rnnlm.generation.drawing import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
@@ -41,6 +43,8 @@ COLUMNS = {
 }
 """What each column of a data set is."""
 
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
+
 
 @dataclass(frozen=True)
 class PublishedShard:
@@ -53,6 +57,7 @@ class PublishedShard:
         start: Number of the first drawn text that may be in it.
         stop: One past the last.
         sampled: Texts of it that the slower audits read.
+        compared: Digest of the reference in `drawing`; None for none.
         out: Folder of the data set.
         records: Folder of the records.
     """
@@ -63,6 +68,7 @@ class PublishedShard:
     start: int
     stop: int
     sampled: int
+    compared: str | None
     out: Path
     records: Path
 
@@ -75,13 +81,18 @@ class PublishedShard:
 def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     """Write a shard, unless it is there; return its record: digest, counts, audit.
 
+    What was audited against another reference, or none, is written again.
+
     Raises:
+        GenerationError: The reference is gone, or is another one by now.
         StorageError: The file cannot be written.
     """
     record_path = shard.records / f"{shard.number:05d}.json"
+    made = {"job": shard.drawing.job, "reference": shard.compared}
     if record_path.is_file():
         record: dict[str, Any] = json.loads(record_path.read_text("utf-8"))
-        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
+        is_mine = made.items() <= record.items()
+        if is_mine and is_intact(shard.path, record["sha256"]):
             return record
     table = _read_kept(shard)
     columns = _published(table)
@@ -91,16 +102,16 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         table["text"].to_pylist(),
         table["complete"].to_numpy(),
         shard.drawing.form,
-        _reference(shard.drawing.reference),
+        _reference(shard.drawing.reference, shard.compared),
         shard.sampled,
     )
-    record = {
-        "job": shard.drawing.job,
+    record = made | {
         "file": shard.path.name,
         "sha256": file_digest(shard.path),
         "count": len(table),
         "characters": pc.sum(pc.utf8_length(table["text"])).as_py(),
         "tokens": pc.sum(table["tokens"]).as_py(),
+        "escaped": _count_escaped(columns) if shard.drawing.config.format == "txt" else 0,
         "audit": audit.model_dump(mode="json"),
     }
     write_json(record_path, record)
@@ -108,8 +119,17 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _reference(folder: Path | None) -> Reference | None:
-    return Reference.open(folder) if folder else None
+def _reference(folder: Path | None, digest: str | None) -> Reference | None:
+    """Return the reference of that digest, kept from one shard to the next."""
+    if folder is None:
+        return None
+    reference = Reference.open(folder)
+    if reference.facts.digest != digest:
+        raise GenerationError(
+            f"{folder} now holds the reference of other training texts (found "
+            f"{reference.facts.digest[:12]}, expected {str(digest)[:12]}); generate again"
+        )
+    return reference
 
 
 def _read_kept(shard: PublishedShard) -> pa.Table:
@@ -150,11 +170,18 @@ def _write_jsonl(table: pa.Table, path: Path) -> None:
 
 
 def _write_txt(table: pa.Table, path: Path) -> None:
-    """One text a line; texts that hold line ends are set apart by blank lines instead."""
-    texts = table["text"].to_pylist()
-    between = "\n\n" if any("\n" in text for text in texts) else "\n"
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(text + between for text in texts)
+        file.writelines(escaped(text) + "\n" for text in table["text"].to_pylist())
+
+
+def escaped(text: str) -> str:
+    r"""Return a text as one line: its line ends as `\n` and `\r`, a backslash as two."""
+    return re.sub(r"[\\\n\r]", lambda found: _ESCAPES[found[0]], text)
+
+
+def _count_escaped(table: pa.Table) -> int:
+    """Return how many texts are not written as they are."""
+    return int(pc.sum(pc.match_substring_regex(table["text"], r"[\\\n\r]")).as_py())
 
 
 _WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl, "txt": _write_txt}

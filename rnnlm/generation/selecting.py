@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from rnnlm.corpora.duplicates import repeated
 from rnnlm.generation.drawing import DrawnShard
 
+TEXTS_AT_ONCE = 1 << 16
+"""Texts whose places are held in memory together: a place takes eight times what a flag takes."""
+
 
 def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.bool_]:
     """Return which drawn texts may stand in the data set, by number.
@@ -20,25 +23,52 @@ def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.boo
         shards: All drawn shards, in order.
         unique: Refuse a text that is the same as one with a lower number.
     """
-    accepted = np.concatenate([_column(shard.path, "accepted") for shard in shards])
+    accepted = np.zeros(sum(shard.count for shard in shards), dtype=np.bool_)
+    for shard, block in zip(shards, _blocks(accepted, shards), strict=True):
+        block[:] = _column(shard.path, "accepted")
     if unique:
-        places = np.flatnonzero(accepted)
-        is_repeated, _ = repeated(lambda: _accepted_hashes(shards), len(places), counted=False)
-        accepted[places[is_repeated]] = False
+        count = int(np.count_nonzero(accepted))
+        is_repeated, _ = repeated(lambda: _accepted_hashes(shards), count, counted=False)
+        seen = 0
+        for block in _blocks(accepted, shards):
+            among = int(np.count_nonzero(block))
+            block[block] = ~is_repeated[seen : seen + among]
+            seen += among
     return accepted
 
 
 def count_repeated(shards: Sequence[DrawnShard], kept: NDArray[np.bool_]) -> int:
     """Return how many of the kept texts are the same as one with a lower number."""
-    is_repeated, _ = repeated(lambda: _kept_hashes(shards, kept), int(kept.sum()), counted=False)
-    return int(is_repeated.sum())
+    count = int(np.count_nonzero(kept))
+    is_repeated, _ = repeated(lambda: _kept_hashes(shards, kept), count, counted=False)
+    return int(np.count_nonzero(is_repeated))
 
 
 def first_ones(accepted: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     """Return the first `count` of the accepted texts alone."""
     kept = accepted.copy()
-    kept[np.flatnonzero(accepted)[count:]] = False
+    for end in places_of(accepted, np.array([count])):
+        kept[end:] = False
     return kept
+
+
+def places_of(flags: NDArray[np.bool_], ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where some of the true flags stand; no list is made of where all of them do.
+
+    Args:
+        flags: Shape (flags,).
+        ordinals: Which of the true ones, counted from 0, in ascending order.
+
+    Returns:
+        Their places, in order; those of ordinals that there are not are left out.
+    """
+    found, seen = [np.zeros(0, dtype=np.int64)], 0
+    for start in range(0, len(flags), TEXTS_AT_ONCE):
+        places = np.flatnonzero(flags[start : start + TEXTS_AT_ONCE])
+        first, last = np.searchsorted(ordinals, [seen, seen + len(places)])
+        found.append(places[ordinals[first:last] - seen] + start)
+        seen += len(places)
+    return np.concatenate(found)
 
 
 def _accepted_hashes(shards: Sequence[DrawnShard]) -> Iterator[NDArray[np.uint64]]:
@@ -49,9 +79,15 @@ def _accepted_hashes(shards: Sequence[DrawnShard]) -> Iterator[NDArray[np.uint64
 def _kept_hashes(
     shards: Sequence[DrawnShard], kept: NDArray[np.bool_]
 ) -> Iterator[NDArray[np.uint64]]:
+    for shard, block in zip(shards, _blocks(kept, shards), strict=True):
+        yield _column(shard.path, "hash")[block]
+
+
+def _blocks(flags: NDArray[np.bool_], shards: Sequence[DrawnShard]) -> Iterator[NDArray[np.bool_]]:
+    """Yield each shard's part of the flags of all texts, as a view."""
     start = 0
     for shard in shards:
-        yield _column(shard.path, "hash")[kept[start : start + shard.count]]
+        yield flags[start : start + shard.count]
         start += shard.count
 
 

@@ -3,8 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.evaluation import TextNats, compare
+from rnnlm import dataset
+from rnnlm.config import ModelConfig
+from rnnlm.evaluation import TextNats, compare, evaluate
 from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.tokenizer.word import WordTokenizer
 
 
 def nats(documents: np.ndarray, characters: np.ndarray) -> TextNats:
@@ -55,6 +59,35 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         comparison = compare(*some(60, seed, 0.02), 0.9)
         held += comparison.low <= 0.02 / NATS_PER_BIT <= comparison.high
     assert 0.83 <= held / 200 <= 0.97
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
+def test_of_few_documents_equal_models_seldom_win(count: int):
+    sure = [compare(*some(count, seed), 0.95).confidence >= 0.95 for seed in range(400)]
+    assert sum(sure) / len(sure) <= 0.1
+
+
+def test_a_single_document_cut_differently_says_nothing():
+    first, second = some(1, 0, 0.5)
+    comparison = compare(first, second, 0.95)
+    assert comparison.better_by > 0.4
+    assert comparison.confidence == 0.5
+    assert comparison.low == -np.inf
+
+
+def test_a_poorer_vocabulary_does_not_win_by_knowing_less():
+    words = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 4))
+    names = ["".join(chr(97 + int(d)) for d in f"{n:03d}") for n in words]
+    texts = [" ".join(names[at : at + 12]) for at in range(0, len(names), 12)]
+
+    def scored(fewest: int) -> TextNats:
+        tokenizer = WordTokenizer.learn(texts[:80], "pieces", 10_000, fewest)
+        model = NGramLanguageModel(ModelConfig(architecture="ngram"), tokenizer.vocab_size)
+        model.fit(dataset.from_texts(tokenizer, texts[:80]))
+        arrays = dataset.from_texts(tokenizer, texts[80:])
+        return TextNats.of(evaluate(model, arrays, tokenizer.unknown_id))
+
+    assert compare(scored(1000), scored(1), 0.95).better_by < 0
 
 
 def test_pairing_sees_what_two_intervals_would_not():

@@ -147,6 +147,18 @@ def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     assert better["cached"] == dict.fromkeys(STEPS, False)  # by --force
 
 
+def test_generate_continues_each_line_of_a_file_and_says_how_to_do_it_again(
+    trained: Path, tmp_path: Path
+):
+    (tmp_path / "openings.txt").write_text("red\nblue\n\nold rose\n")
+    ask = ["generate", "--unique", "tiny", "--prefixes", str(tmp_path / "openings.txt"), "--json"]
+    finished = run_cli(trained, *ask)
+    assert finished.status == 0, finished.err
+    assert finished.json["count"] == 3
+    card = (Path(finished.json["uri"]) / "README.md").read_text()
+    assert "rnnlm generate --unique tiny/1 --prefixes" in card
+
+
 def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: Path):
     ask = ["generate", "tiny", "--count", "25", "--seed", "5", "--prefix", "red", "--json"]
     ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]

@@ -47,10 +47,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
     write_tiny(root)
     give_empty_stores(root)
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNLM_HOME", str(root))
-        patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
         patch.chdir(root)
         for version in range(1, len(RATES) + 1):
             _train(experiment(root, version))
@@ -65,14 +63,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(chosen: Experiment) -> None:
     def do(task: Callable[..., Any], *arguments: Any) -> Any:
-        return task.__wrapped__(*arguments)[0]
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
+            patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
+            return task.__wrapped__(*arguments)[0]
 
     corpus = do(tasks.ingest, chosen)
     tokens = do(tasks.tokenize, chosen, corpus)
     baseline = do(tasks.count, chosen, tokens)
     model = do(tasks.train, chosen, corpus, tokens, Start(None, "from nothing"), {})
     scores = do(tasks.evaluate, chosen, model, baseline, tokens)
-    version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores, "")
+    version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores)
     texts = do(tasks.sample, chosen, corpus, model, baseline, version)
     version = do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))
     do(tasks.review, chosen, model, baseline, tokens, scores, version)
@@ -206,6 +207,10 @@ def test_what_people_made_is_never_listed(home: Home):
     (generated / "0123456789abcdef" / "manifest.json").write_text("{}")
     (home.data / "sources" / "x").mkdir(parents=True)
     (home.data / "sources" / "x" / ".a.12345678.tmp").write_text("part")
+    client = tracking.connect(home)
+    client.create_registered_model("theirs")
+    for number in range(8):
+        client.create_model_version("theirs", source=f"file:///elsewhere/{number}")
     (home.data / "models" / "other").mkdir()
     (home.data / "models" / "other" / "fedcba9876543210").mkdir()
     before = files(home.root)
@@ -214,6 +219,19 @@ def test_what_people_made_is_never_listed(home: Home):
     kept = [name for name in before if "v9-" in name or "mine" in name or "sources" in name]
     assert all(after[name] == before[name] for name in kept)
     assert not any("0123456789abcdef" in what or "fedcba" in what for what in gone)
+    assert len(client.search_model_versions("name = 'theirs'")) == 8
+
+
+@pytest.mark.slow
+def test_a_version_whose_files_are_gone_is_registered_anew(home: Home, built: Path):
+    version = registry.resolve(home, f"tiny/{CHAMPION}")
+    shutil.rmtree(registry.checkpoint_path(home, version).parents[1])
+    assert not registry.is_whole(home, version)
+    _train(experiment(home.root, CHAMPION))
+    anew = registry.resolve(home, "tiny")
+    assert (anew.version, anew.checkpoint) == (len(RATES) + 1, version.checkpoint)
+    assert registry.is_whole(home, anew)
+    assert anew.reason == f"the files of champion {CHAMPION} are gone"
 
 
 @pytest.mark.slow

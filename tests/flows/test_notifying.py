@@ -40,8 +40,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
     server.server_close()
 
 
-def run_of(**parameters: object) -> SimpleNamespace:
-    return SimpleNamespace(name="tiny", parameters=parameters)
+def run_of(deployment: str | None = None, **parameters: object) -> SimpleNamespace:
+    return SimpleNamespace(name="tiny", parameters=parameters, deployment_id=deployment)
 
 
 FAILED = SimpleNamespace(name="Failed", message="CorpusError: no file tiny.txt")
@@ -59,6 +59,13 @@ def test_a_failed_run_is_told_of_unless_somebody_watches_it(told: list[dict]):
     notifying.of_failure(None, run_of(config="gone.toml", trigger="manual"), FAILED)
     assert [m["title"] for m in told] == ["tiny: the run failed"]
     assert "no file tiny.txt" in told[0]["message"]
+
+
+def test_a_flow_without_a_trigger_is_watched_unless_a_deployment_runs_it(told: list[dict]):
+    notifying.of_failure(None, run_of(model="tiny"), FAILED)
+    assert not told
+    notifying.of_failure(None, run_of(deployment="nightly", model="tiny"), FAILED)
+    assert [m["title"] for m in told] == ["tiny: the run failed"]
 
 
 def test_nobody_to_tell_is_no_error(monkeypatch: pytest.MonkeyPatch):

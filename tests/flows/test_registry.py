@@ -4,7 +4,9 @@ import itertools
 import multiprocessing
 from pathlib import Path
 
+import mlflow
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -12,8 +14,9 @@ from flows import registry
 from flows.home import Home
 from flows.registry import Version
 from flows.registry.aliases import moving
+from flows.retrying import can_help
 from flows.tracking import connect
-from rnnlm.errors import RegistryError
+from rnnlm.errors import RegistryError, ServerError
 from tests.stores import give_empty_stores
 
 
@@ -135,6 +138,78 @@ def test_a_move_that_is_cut_off_is_completed(
         assert aliases(here) == {"champion": 2, "previous": 1}
     else:
         assert aliases(here) == {"champion": 1}
+
+
+def test_a_place_that_was_being_given_is_given_for_its_first_reason(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+):
+    crown(here, add(here), "no champion before it")
+    second = add(here)
+    with monkeypatch.context() as cut, pytest.raises(MlflowException):
+        whole = MlflowClient.set_registered_model_alias
+
+        def stop(self, name, alias, version):
+            whole(self, name, alias, version)
+            if alias == "champion":
+                raise MlflowException("cut off")
+
+        cut.setattr(MlflowClient, "set_registered_model_alias", stop)
+        crown(here, second, "0.1 bits better than champion 1")
+    assert registry.is_placed(here, second)
+    again = registry.place(here, second, 2, wins=False, reason="as good", description="")
+    assert again is not None
+    assert (again.alias, again.reason) == ("champion", "0.1 bits better than champion 1")
+    assert is_linear(here)
+
+
+def test_a_deleted_version_is_left_out_and_the_journal_goes_on(here: Home):
+    for _ in range(3):
+        crown(here, add(here))
+    client = connect(here)
+    client.delete_model_version("tiny", "3")
+    client.set_registered_model_alias("tiny", "champion", "1")
+    registry.promote(here, "tiny", "2")
+    assert aliases(here) == {"champion": 2, "previous": 1}
+    assert registry.rollback(here, "tiny").version == 1
+    assert is_linear(here)
+
+
+def test_a_move_to_a_version_that_was_deleted_meanwhile_is_over(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+):
+    crown(here, add(here))
+    with monkeypatch.context() as cut, pytest.raises(MlflowException):
+
+        def stop(*_):
+            raise MlflowException("cut off")
+
+        cut.setattr(MlflowClient, "set_registered_model_alias", stop)
+        crown(here, add(here))
+    connect(here).delete_model_version("tiny", "2")
+    third = add(here)
+    crown(here, third)
+    assert aliases(here) == {"champion": 3, "previous": 1}
+    assert "was deleted" in registry.history(here, "tiny")[1].why
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("refused"),
+        MlflowException("API request to http://joe:s3cret@m:5000 failed: timed out"),
+    ],
+)
+def test_a_store_out_of_reach_is_not_a_version_that_is_gone(
+    here: Home, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refuse)
+    with pytest.raises(ServerError, match="try again when it answers") as raised:
+        registry.checkpoint_path(here, add(here))
+    assert can_help(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_an_alias_moved_by_hand_stays_and_is_written_down(here: Home):

@@ -179,6 +179,8 @@ def test_a_home_that_is_served_is_not_served_twice(tmp_path: Path):
 def test_a_password_is_not_shown():
     assert stores.shown("postgresql://me:secret@db/x") == "postgresql://me:…@db/x"
     assert stores.shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+    said = "error for http://joe:p@ss@m:5000/health?password=x&y=1, see http://m"
+    assert stores.shown(said) == "error for http://joe:…@m:5000/health?password=…&y=1, see http://m"
 
 
 def test_a_server_answers_or_not():
@@ -336,6 +338,15 @@ def test_a_server_that_dies_is_started_again(served: Served):
     )
     time.sleep(1)
     wait_until(lambda: processes.responds(address), "MLflow answers again")
+
+
+@pytest.mark.service
+@pytest.mark.slow
+def test_deployments_that_were_taken_out_of_the_file_are_named(served: Served):
+    api = served.addresses["prefect_api_url"]
+    wanted = deployments.read(served.home / "prefect.yaml")
+    assert deployments.forgotten(api, wanted) == []
+    assert deployments.forgotten(api, wanted[:1]) == ["retrain/slow"]
 
 
 # With nothing set up.

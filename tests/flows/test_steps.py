@@ -36,3 +36,11 @@ def test_another_value_of_an_attribute_makes_other_tokens(tmp_path: Path):
         for fields in ({}, {"brand": "file"})
     )
     assert first[2] != second[2]
+
+
+def test_a_corpus_knows_the_files_that_it_was_read_from(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    step, corpus, _ = made(tmp_path / "text", Home(tmp_path))
+    step.remember(corpus, 0.1)
+    (tmp_path / "text").write_text(lines(120))
+    assert steps.source_digest(corpus) == step.ingredients["source"]

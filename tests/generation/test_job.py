@@ -5,22 +5,32 @@ import random
 import resource
 import shutil
 import signal
+import tempfile
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
+from rnnlm.corpora import duplicates
 from rnnlm.errors import CheckpointError, GenerationError, StorageError, TokenizerError
+from rnnlm.generation.audit.card import CARD_FILE, UNESCAPE
+from rnnlm.generation.audit.summary import audit_shard
 from rnnlm.generation.data_set import Source, TextDataSet
-from rnnlm.generation.job import MANIFEST_FILE, WORK, generate
+from rnnlm.generation.drawing import DRAWN_SCHEMA
+from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE, WORK, generate
 from rnnlm.generation.publishing import TEXTS_SCHEMA
 from rnnlm.models import build
 from rnnlm.progress import Progress
+from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ingest_text, tiny_experiment
 
@@ -29,10 +39,13 @@ CONFIG = GenerationConfig(count=25, max_length=12, batch_size=4, shard_size=10, 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    return saved_model(tmp_path / "model.safetensors", "abc 123")
+
+
+def saved_model(path: Path, letters: str) -> Path:
     torch.manual_seed(1)
-    experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc 123")
+    experiment, tokenizer = tiny_experiment(), CharacterTokenizer(letters)
     network = build(experiment.model, tokenizer.vocab_size)
-    path = tmp_path / "model.safetensors"
     checkpoint.save(path, network, tokenizer, experiment, {"precision": {"chosen": "int8"}})
     return path
 
@@ -89,6 +102,26 @@ def test_an_interrupted_job_ends_with_the_same_bytes(model: Path, tmp_path: Path
     parts = run(model, tmp_path / "parts")
     assert parts.digest == whole.digest
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("is_compared_at_first", [True, False])
+def test_a_corpus_may_go_or_come_while_texts_are_published(
+    model: Path, source: Source, tmp_path: Path, is_compared_at_first: bool
+):
+    sources = (source, None) if is_compared_at_first else (None, source)
+    whole = generate(model, CONFIG, tmp_path / "whole", "text", source=sources[1])
+
+    def stop(progress: Progress) -> None:
+        if progress.unit == "shards written":
+            raise Stop
+
+    out = tmp_path / "out"
+    with pytest.raises(Stop):
+        generate(model, CONFIG, out, "text", source=sources[0], on_progress=stop)
+    assert (out / "train-00000.parquet").is_file()
+    data_set = generate(model, CONFIG, out, "text", source=sources[1])
+    assert contents(out) == contents(tmp_path / "whole")
+    assert data_set.audit == whole.audit
 
 
 @pytest.mark.slow
@@ -200,6 +233,88 @@ def test_a_rule_that_refuses_nearly_everything_ends_the_job(model: Path, tmp_pat
         run(model, tmp_path / "out", temperature=0.0, unique=True, count=200, shard_size=200)
 
 
+def left_as_drawn(
+    model: Path,
+    config: GenerationConfig,
+    out: Path,
+    accepted: NDArray[np.bool_],
+    hashes: NDArray[np.uint64],
+) -> str:
+    """Leave a job as if it had drawn whole shards of such texts, and return its digest."""
+
+    def stop(progress: Progress) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        generate(model, config, out, "text", on_progress=stop)
+    job = value_digest(json.loads((out / JOB_FILE).read_text()))
+    size = min(config.shard_size, max(config.count, 1000))
+    same = [pa.repeat(value, size) for value in (pa.scalar("a", pa.large_string()), 2, -1.0, True)]
+    folder = out / WORK / "drawn"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(len(accepted) // size):
+        part = slice(number * size, (number + 1) * size)
+        columns = [np.arange(part.start, part.stop), *same, hashes[part], accepted[part]]
+        path = folder / f"{number:06d}.parquet"
+        pq.write_table(pa.table(columns, schema=DRAWN_SCHEMA), path)
+        record = {"job": job, "sha256": file_digest(path), "count": size}
+        write_json(path.with_suffix(".json"), record)
+    return job
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_bad_luck_with_the_last_texts_does_not_end_a_job(
+    model: Path, tmp_path: Path, goes_on: bool
+):
+    accepted = np.arange(400_000) % 500 == 0
+    accepted[46_000:56_000] = False
+    accepted[56_000:] &= goes_on
+    config = override(CONFIG, {"count": 100, "shard_size": 1000, "required": ["a"]})
+    left_as_drawn(model, config, tmp_path / "out", accepted, np.zeros(400_000, np.uint64))
+    if goes_on:
+        generate(model, config, tmp_path / "out", "text")
+        expected = np.flatnonzero(accepted)[:100].tolist()
+        assert [row["id"] for row in table(tmp_path / "out")] == expected
+    else:
+        with pytest.raises(GenerationError, match="92 of 100 in all"):
+            generate(model, config, tmp_path / "out", "text")
+
+
+def test_deciding_and_publishing_take_two_bytes_a_text(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run(model, tmp_path / "small")  # so that everything is imported
+    drawn, shards, size = 2_100_000, 19, 100_000
+    chance = np.random.default_rng(1)
+    hashes = chance.integers(1 << 26, size=drawn, dtype=np.uint64)
+    accepted = chance.random(drawn) < 0.95
+    changes = {"count": shards * size + 10, "shard_size": size, "unique": True, "max_length": 1000}
+    config, out = override(CONFIG, changes), tmp_path / "out"
+    job = left_as_drawn(model, config, out, accepted, hashes)
+    audit = audit_shard(["a"], np.ones(1, np.bool_), "text", None, 1).model_dump(mode="json")
+    for number in range(shards):
+        path = out / f"train-{number:05d}.parquet"
+        path.write_bytes(b"written before")
+        record = {"job": job, "reference": None, "file": path.name, "sha256": file_digest(path)}
+        record |= {"count": size, "characters": size, "tokens": size, "audit": audit}
+        write_json(out / WORK / "published" / f"{number:05d}.json", record)
+
+    monkeypatch.setattr(duplicates, "HASHES_AT_ONCE", 1 << 17)
+    tracemalloc.start()
+    try:
+        data_set = generate(model, config, out, "text")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    places = np.flatnonzero(accepted)
+    _, firsts = np.unique(hashes[places], return_index=True)
+    kept = places[np.sort(firsts)][: config.count]
+    last = pq.read_table(out / f"train-{shards:05d}.parquet")["id"].to_pylist()
+    assert last == kept[-10:].tolist()
+    assert data_set.drawn == kept[-1] + 1
+    assert peak < 2 * drawn + 80 * duplicates.HASHES_AT_ONCE
+
+
 def test_two_processes_at_one_job_make_one_data_set(model: Path, tmp_path: Path):
     with ThreadPoolExecutor(3) as pool:
         jobs = [pool.submit(run, model, tmp_path / "out", count=300) for _ in range(3)]
@@ -224,6 +339,42 @@ def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
     shard.write_bytes(b"torn")
     assert run(model, tmp_path / "out").digest == first.digest
     assert shard.read_bytes() == good
+
+
+def test_a_lost_card_is_written_again(model: Path, tmp_path: Path):
+    first = run(model, tmp_path / "out")
+    card = tmp_path / "out" / CARD_FILE
+    content = card.read_bytes()
+    card.unlink()
+    assert run(model, tmp_path / "out") == first.model_copy(update={"was_finished": True})
+    assert card.read_bytes() == content
+
+
+def _as_nobody(model: Path, out: Path) -> None:
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    try:
+        generate(model, CONFIG, out, "text")
+    except StorageError as error:
+        os._exit(3 if "\n" not in str(error) and "choose another --out" in str(error) else 4)
+    os._exit(0)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(model: Path, tmp_path: Path):
+    run(model, tmp_path / "out")  # so that everything is imported
+    with tempfile.TemporaryDirectory() as name:
+        open_folder, closed = Path(name), Path(name) / "closed"
+        open_folder.chmod(0o755)
+        shutil.copy(model, open_folder / "model").chmod(0o644)
+        closed.mkdir()
+        closed.chmod(0o000)
+        child = multiprocessing.get_context("fork").Process(
+            target=_as_nobody, args=(open_folder / "model", closed / "out")
+        )
+        child.start()
+        child.join()
+        closed.chmod(0o700)
+    assert child.exitcode == 3
 
 
 def test_another_job_is_refused_the_folder(model: Path, tmp_path: Path):
@@ -350,6 +501,24 @@ def test_jsonl_and_txt_hold_the_same_texts(model: Path, tmp_path: Path):
     assert [json.loads(line) for line in lines] == shard
     plain = (tmp_path / "txt" / "train-00000.txt").read_text()
     assert plain == "".join(row["text"] + "\n" for row in shard)
+
+
+def test_plain_text_of_many_lines_can_be_taken_back(tmp_path: Path):
+    model = saved_model(tmp_path / "model.safetensors", "abn\n\r\\\u2028")
+    run(model, tmp_path / "parquet", count=200)
+    run(model, tmp_path / "txt", count=200, format="txt")
+    texts = [row["text"] for row in table(tmp_path / "parquet")]
+    lines = b"".join(contents(tmp_path / "txt").values()).decode().split("\n")[:-1]
+    assert [unescaped(line) for line in lines] == texts
+    count = sum(any(end in text for end in "\n\r\\") for text in texts)
+    assert f"In {count} of them a line end" in (tmp_path / "txt" / CARD_FILE).read_text()
+    assert "## Lines" not in (tmp_path / "parquet" / CARD_FILE).read_text()
+
+
+def unescaped(line: str) -> str:
+    names = {"line": line}
+    exec(UNESCAPE, names)
+    return names["text"]
 
 
 def test_a_hundred_million_texts_are_planned_without_a_list_of_them(model: Path, tmp_path: Path):

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -6,11 +7,14 @@ import pytest
 import torch
 
 from rnnlm import checkpoint
-from rnnlm.config import Experiment, GenerationConfig
-from rnnlm.errors import GenerationError
+from rnnlm.config import Experiment, GenerationConfig, override
+from rnnlm.config.corpus import COLUMNS_OF_TEXTS
+from rnnlm.errors import ConstraintError, GenerationError
 from rnnlm.generation.data_set import Source
+from rnnlm.generation.drawing import DRAWN_SCHEMA
 from rnnlm.generation.job import generate
 from rnnlm.generation.opening import open_texts
+from rnnlm.generation.publishing import COLUMNS, TEXTS_SCHEMA
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ingest_text, tiny_experiment
@@ -32,7 +36,35 @@ def both_ways() -> Experiment:
 )
 def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], before: str):
     opening = open_texts(told_experiment(), GenerationConfig(given=given))
+    assert opening.before([""]) == [before]
+
+
+@pytest.mark.parametrize(
+    ("given", "before"),
+    [({"brand": "b", "year": "7"}, "b\t7\t"), ({"brand": "", "year": ""}, "\t\t")],
+)
+def test_a_prefix_follows_all_attributes(given: dict[str, str], before: str):
+    opening = open_texts(told_experiment(), GenerationConfig(given=given))
     assert opening.before(["x", ""]) == [before + "x", before]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "attribute 'brand'.* add --given brand=… --given year=…, or"),
+        ({"brand": "b"}, "attribute 'year'.* add --given year=…, or"),
+    ],
+)
+def test_a_prefix_that_would_begin_an_attribute_is_refused_before_anything_is_written(
+    given: dict[str, str], message: str, tmp_path: Path
+):
+    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    config = GenerationConfig(count=5, max_length=9, given=given)
+    (tmp_path / "lines.txt").write_text("a\nb\n")
+    for changes, prefixes in (({"prefix": "a"}, None), ({}, tmp_path / "lines.txt")):
+        with pytest.raises(GenerationError, match=message):
+            generate(model, override(config, changes), tmp_path / "out", "text", prefixes=prefixes)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -72,6 +104,15 @@ def saved(path: Path, experiment: Experiment, letters: str) -> Path:
     return path
 
 
+def test_a_grammar_is_of_what_follows_the_attributes():
+    grammar = open_texts(told_experiment(), GenerationConfig(grammar="^a|b$")).grammar
+    assert [bool(re.fullmatch(grammar, f"behr\t7\t{text}")) for text in ("a", "b", "ab")] == [
+        True, True, False
+    ]  # fmt: skip
+    with pytest.raises(ConstraintError, match="no regular expression"):
+        open_texts(told_experiment(), GenerationConfig(grammar="a)|(?:b"))
+
+
 def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
     model = saved(tmp_path / "m", told_experiment(), "ab\t7")
     config = GenerationConfig(
@@ -85,6 +126,10 @@ def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
     assert {*rows[0]} == {
         "id", "text", "tokens", "log_prob_nats", "prefix", "seed", "brand", "year"
     }  # fmt: skip
+
+
+def test_no_attribute_takes_the_name_of_a_column():
+    assert {*COLUMNS_OF_TEXTS} == {*COLUMNS, *DRAWN_SCHEMA.names, *TEXTS_SCHEMA.names}
 
 
 def test_a_value_that_no_training_text_was_told_is_refused(tmp_path: Path):

@@ -23,6 +23,12 @@ EXAMPLES = 10
 EXAMPLE_CHARACTERS = 1200
 """Texts that the card shows, and of each the beginning."""
 
+UNESCAPE = """import re
+
+ends = {"n": "\\n", "r": "\\r"}
+text = re.sub(r"\\\\(.)", lambda found: ends.get(found[1], found[1]), line)"""
+"""Makes the text of a line of plain text; see `publishing.escaped`."""
+
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
@@ -49,6 +55,18 @@ class Origin(BaseModel):
     description: str = ""
 
 
+class Shard(BaseModel):
+    """What a card says of a shard; other keys are passed over.
+
+    Attributes:
+        escaped: Texts in it that hold line ends or backslashes, where each text is one line.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    escaped: int = 0
+
+
 class Manifest(BaseModel):
     """What a card is written from; other keys of a manifest are passed over.
 
@@ -70,6 +88,7 @@ class Manifest(BaseModel):
         language: ISO 639-1 codes; empty if unknown.
         pages: Files beside the card that people may look at, each with what it shows.
         prefixes: Whether texts began with the lines of a file.
+        shards: In order; none if nothing is known of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +110,7 @@ class Manifest(BaseModel):
     language: tuple[str, ...] = ()
     pages: dict[str, str] = {}
     prefixes: bool = False
+    shards: tuple[Shard, ...] = ()
 
 
 def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
@@ -112,6 +132,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
         _pictures(known),
         _origin(known),
         _columns(known),
+        _lines(known),
         _audit(known),
         _examples(known),
         _limits(known),
@@ -225,9 +246,7 @@ def _begin(manifest: Manifest) -> str:
 
 def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
     """Return what every text had to be, a row for each rule."""
-    rows = (
-        [("grammar", f"`{config.grammar.replace('|', chr(92) + '|')}`")] if config.grammar else []
-    )
+    rows = [("grammar", f"`{config.grammar}`")] if config.grammar else []
     rows += [
         (name, ", ".join(f"`{text}`" for text in strings))
         for name in ("banned", "required", "stop")
@@ -244,6 +263,18 @@ def _columns(manifest: Manifest) -> str:
         return ""
     rows = [(f"`{name}`", what) for name, what in manifest.columns.items()]
     return f"## Columns\n\n{_table(('column', 'what it holds'), rows)}"
+
+
+def _lines(manifest: Manifest) -> str:
+    """Return how to read a text that is not written as it is."""
+    count = sum(shard.escaped for shard in manifest.shards)
+    if not count:
+        return ""
+    return (
+        f"## Lines\n\nEach text is one line. In {count:,} of them a line end is written as `\\n` "
+        "(a carriage return as `\\r`) and a backslash as `\\\\`. The text of a line is\n\n"
+        f"```python\n{UNESCAPE}\n```"
+    )
 
 
 def _audit(manifest: Manifest) -> str:

@@ -42,7 +42,8 @@ def measures(audit: Audit) -> Iterator[Measure]:
         "copies",
         lambda f: _percent(f.copied_share),
         "all texts",
-        f"Texts whose {_subject(audit)} stands in the training split; case and spacing aside.",
+        f"Texts whose {_subject(audit)} is one of the training split, case and spacing aside, or, "
+        f"but for colours, stands within one as written, {RUN} characters or more.",
     )
     yield Measure(
         "near copies",

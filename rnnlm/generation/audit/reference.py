@@ -1,7 +1,7 @@
 """What generated texts are compared with: built once from a corpus, then mapped by every worker.
 
     essences.npy …           hashes and signatures of the training split, for copies; see `copies`
-    text.npy places.npy …    its beginning, sorted, for longest runs; see `suffixes`
+    text.npy places.npy …    its beginning, sorted, for runs and copies; see `suffixes`
     ngram/                   an n-gram model of it, for likeness; see `likeness`
     colors.npy               its colours, where it has some
     held_out.json            real texts that were held out: a sample of the validation split
@@ -29,18 +29,18 @@ from rnnlm.errors import EmptySplitError, GenerationError
 from rnnlm.generation.audit.copies import Training, TrainingWriter, hashes, open_training
 from rnnlm.generation.audit.lengths import Counts, add_counts, count_lengths, quantiles
 from rnnlm.generation.audit.likeness import Judge, open_judge, write_judge
-from rnnlm.generation.audit.novelty import Unit
+from rnnlm.generation.audit.novelty import RUN, Unit
 from rnnlm.generation.audit.suffixes import (
     SuffixArray,
     open_suffixes,
     write_array,
     write_suffixes,
 )
-from rnnlm.generation.forms import Reading, essence, read, read_subject
+from rnnlm.generation.forms import Reading, normalized, read, read_subject
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
-VERSION = "1"
+VERSION = "2"
 FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
@@ -83,8 +83,8 @@ class Reference:
     Attributes:
         folder: Where it lies; what is computed of it alone may be kept there.
         facts: What it was made of.
-        training: Finds copies.
-        suffixes: Finds longest runs.
+        training: Finds copies of whole training texts.
+        suffixes: Finds longest runs, and texts that stand within training texts.
         judge: The n-gram model.
         held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
         colors: Red, green, blue of training texts, shape (colours, 3).
@@ -122,8 +122,29 @@ class Reference:
             ) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts stand in the training split, by their essence; shape (texts,)."""
-        return self.training.has([essence(self.facts.form, text) for text in texts])
+        """Return which texts stand in the training split, shape (texts,); see `are_copies`."""
+        return self.are_copies([read_subject(self.facts.form, text) for text in texts])
+
+    def are_copies(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts stand in the training split, given what they are about.
+
+        A copy is a whole training text, case and spacing aside; or it stands within one as written
+        and has at least `RUN` characters: names and words of fewer hold each other by chance, as
+        colours' names do.
+
+        Args:
+            subjects: Of each text; see `forms.read_subject`.
+
+        Returns:
+            Shape (texts,).
+        """
+        found = self.training.has([normalized(subject) for subject in subjects])
+        if self.facts.form == "color":
+            return found
+        stripped = [subject.strip() for subject in subjects]
+        long = [n for n in np.flatnonzero(~found).tolist() if len(stripped[n]) >= RUN]
+        found[long] = self.suffixes.holds([stripped[n] for n in long])
+        return found
 
 
 def build_reference(

@@ -94,6 +94,18 @@ class SuffixArray:
         offsets = np.cumsum([0, *map(len, texts)])
         return Matches(lengths, places, offsets.astype(np.int64))
 
+    def holds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts stand within a training document, as written; shape (texts,)."""
+        parts = [text.encode("utf-8", "replace") + _QUERY_END for text in texts]
+        query = np.frombuffer(b"".join([*parts, _QUERY_END * _WORD]), dtype=np.uint8)
+        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+        starts, is_held = np.cumsum(lengths) - lengths, np.zeros(len(parts), dtype=np.bool_)
+        words = _words(query)
+        for first in range(0, len(starts), _AT_ONCE):
+            chunk = slice(first, first + _AT_ONCE)
+            is_held[chunk] = self._find(words, starts[chunk])[0] == lengths[chunk] - 1
+        return is_held
+
     def _find(self, query: NDArray[Any], starts: Places) -> tuple[Places, Places]:
         """Return bytes and place of the longest run from each of some bytes of the query on."""
         sizes, places = np.zeros_like(starts), np.zeros_like(starts)

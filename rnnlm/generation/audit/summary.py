@@ -25,7 +25,7 @@ from rnnlm.generation.audit.reference import (
     Reference,
     unit_of,
 )
-from rnnlm.generation.forms import Color, normalized, read, read_subject
+from rnnlm.generation.forms import Color, read, read_subject
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.storage import once
 
@@ -187,7 +187,7 @@ def audit_shard(
     )
     if reference is None:
         return record
-    copied = reference.training.has([normalized(subject) for subject in subjects])
+    copied = reference.are_copies(subjects)
     chosen = [subject[:SAMPLE_CHARACTERS] for subject in subjects[:sample]]
     near = reference.training.nearly_has(chosen) & ~copied[:sample]
     matches = reference.suffixes.find(chosen)

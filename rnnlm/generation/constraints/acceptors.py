@@ -6,8 +6,9 @@ One table per requirement; `product` asks for two of them at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import outlines_core  # type: ignore[import-untyped]
@@ -23,6 +24,10 @@ _BYTES = 256
 _BLOCK = 4096
 _END = 0
 """The byte that ends a text while its pattern is compiled."""
+_VOCABULARY = {bytes([byte]): [byte] for byte in range(_BYTES)}
+_MARKS = re.compile(r"\\.|\[\^?\]?|[\]^$]", re.DOTALL)
+"""What tells anchors from characters: escapes, where classes begin and end, and anchors."""
+_ANCHORS = frozenset({"^", "$", *(f"\\{letter}" for letter in "AzZbB<>")})
 
 
 @dataclass(frozen=True)
@@ -51,23 +56,16 @@ def matching(pattern: str) -> Acceptor | None:
     """Accept what a regular expression matches as a whole; None where nothing does.
 
     Args:
-        pattern: In the dialect of Rust's `regex`: Unicode classes, no look-around, no
-            back-references, no word boundaries; `^` and `$` only at its very ends, where they say
-            nothing new. It cannot match NUL.
+        pattern: See `bare_pattern`. It cannot match NUL.
 
     Raises:
-        ConstraintError: The library refuses the pattern.
+        ConstraintError: It is no regular expression, or asks for more than there is.
     """
     # The library matches leftmost-first: `a|ab` would never become `ab`, and a state that may end
     # loses ways on. So every match ends in NUL here, and a text may end where NUL completes one.
-    whole = f"(?:{_without_anchors(pattern)})\\x00"
-    vocabulary = outlines_core.Vocabulary(_BYTES, {bytes([byte]): [byte] for byte in range(_BYTES)})
-    try:
-        index = outlines_core.Index(whole, vocabulary)
-    except ValueError as error:
-        if "Found no transitions" in str(error):
-            return None
-        raise ConstraintError(_refusal(pattern, str(error))) from error
+    index = _index(f"(?:{bare_pattern(pattern)})\\x00", pattern)
+    if index is None:
+        return None
     rows: dict[int, dict[int, int]] = index.get_transitions()
     final: set[int] = index.get_final_states()
     initial = index.get_initial_state()
@@ -79,6 +77,27 @@ def matching(pattern: str) -> Acceptor | None:
         row = {byte: after for byte, after in rows[state].items() if byte != _END}
         successors[number[state], [*row]] = [number[after] for after in row.values()]
     return smallest(_plain(successors, may_end))
+
+
+def bare_pattern(pattern: str) -> str:
+    """Return a regular expression that means the same within a longer one.
+
+    Args:
+        pattern: In the dialect of Rust's `regex`: Unicode classes, no look-around, no
+            back-references, no word boundaries; `^` and `$` only at its very ends, where they say
+            nothing new and are left away.
+
+    Raises:
+        ConstraintError: It is no regular expression, or asks for more than there is.
+    """
+    bare = _without_anchors(pattern)
+    if anchor := next(_anchors(bare), ""):
+        raise ConstraintError(
+            f"the grammar {pattern!r} holds {anchor!r} inside (expected no word boundary, and "
+            "anchors only at its very ends: it is matched with the text as a whole); leave it out"
+        )
+    _index(bare, pattern)  # by itself: within a group, `a)(b` would be `ab`
+    return bare
 
 
 def without(strings: Iterable[bytes]) -> Acceptor:
@@ -233,6 +252,32 @@ def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.in
     return successors, ending
 
 
+def _index(whole: str, pattern: str) -> Any:
+    """Return the library's automaton for `whole`, which is made of `pattern`; None if it is empty.
+
+    Raises:
+        ConstraintError: The library refuses it.
+    """
+    try:
+        return outlines_core.Index(whole, outlines_core.Vocabulary(_BYTES, _VOCABULARY))
+    except ValueError as error:
+        if "Found no transitions" in str(error):
+            return None
+        raise ConstraintError(_refusal(pattern, str(error))) from error
+
+
+def _anchors(pattern: str) -> Iterator[str]:
+    """Yield the anchors and word boundaries of a pattern, those in classes left out."""
+    depth = 0
+    for mark in _MARKS.findall(pattern):
+        if mark.startswith("["):
+            depth += 1
+        elif mark == "]":
+            depth = max(0, depth - 1)
+        elif mark in _ANCHORS and not depth:
+            yield mark
+
+
 def _without_anchors(pattern: str) -> str:
     pattern = pattern.removeprefix("^")
     body = pattern.removesuffix("$")
@@ -247,5 +292,5 @@ def _refusal(pattern: str, reason: str) -> str:
         return f"the grammar {pattern!r} is no regular expression: {error}; correct it"
     return (
         f"the grammar {pattern!r} cannot be compiled ({reason}); do without look-around, "
-        r"back-references, \b and anchors inside"
+        "back-references and comments"
     )

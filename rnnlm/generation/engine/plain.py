@@ -45,12 +45,10 @@ class PlainSlots:
         self._steps, self._settings, self._seed, self._scores = steps, settings, seed, scores
         self._device = device
         self._look_every = look_every or LOOK_EVERY.get(device.type, 1)
-        lengths = torch.tensor([len(prefix) for prefix in prefixes], device=device)
-        width = max(1, int(lengths.max()))
-        given = np.zeros((len(prefixes), width), np.int64)
-        for row, prefix in zip(given, prefixes, strict=True):
-            row[: len(prefix)] = prefix
-        self._given, self._given_lengths = torch.from_numpy(given).to(device), lengths
+        starts = np.cumsum([0, *map(len, prefixes)], dtype=np.int64)
+        flat = np.concatenate([*prefixes, np.zeros(1, np.int32)]).astype(np.int32)
+        self._given = torch.from_numpy(flat).to(device)
+        self._given_starts = torch.from_numpy(starts).to(device)
         zeros = torch.zeros(slots, dtype=torch.int64, device=device)
         self._numbers = zeros - 1
         self._inputs, self._lengths, self._fed, self._states = (zeros.clone() for _ in range(4))
@@ -120,12 +118,13 @@ class PlainSlots:
     def _advance(self) -> None:
         """Take in a token of the prefix, or draw one, in every slot whose text is not over."""
         logits = self._steps.step(self._inputs)
-        prefix = self._numbers.clamp(min=0) % len(self._given)
-        left = self._given_lengths[prefix] - self._fed
+        prefix = self._numbers.clamp(min=0) % (len(self._given_starts) - 1)
+        place = self._given_starts[prefix] + self._fed
+        left = self._given_starts[prefix + 1] - place
         is_live = (self._numbers >= 0) & ~self._is_over
         is_given = left > 0
         drawn, is_stuck = self._draw(logits)
-        given = self._given[prefix, self._fed.clamp(max=self._given.shape[1] - 1)]
+        given = self._given[place].long()  # the next prefix's, or 0, where all of it is fed
         tokens = torch.where(is_given, given, drawn)
         is_dead = is_live & is_stuck & ~is_given
         is_fed, is_drawn = is_live & is_given, is_live & ~is_given & ~is_dead

@@ -6,14 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from rnnlm.generation.audit.card import write_card
+from rnnlm import checkpoint
+from rnnlm.config import GenerationConfig
+from rnnlm.generation.audit.card import UNESCAPE, write_card
 from rnnlm.generation.audit.summary import audit_shard, conclude
+from rnnlm.generation.job import generate
+from rnnlm.models import build
+from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import tiny_experiment
 
 MANIFEST = {
     "name": "Stories, invented",
@@ -85,6 +90,21 @@ def test_no_example_ends_its_code_block(tmp_path: Path):
     assert "````text\none\n```\ntwo.\n````" in card
 
 
+def test_a_grammar_stands_in_its_cell_as_it_is(tmp_path: Path):
+    generation = {"count": 20, "grammar": "a{2}|[bc]{3}"}
+    card = write_card(tmp_path, {**MANIFEST, "generation": generation}).read_text()
+    assert "| grammar | `a{2}\\|[bc]{3}` |" in card
+
+
+def test_the_card_says_how_to_read_texts_that_are_not_written_as_they_are(tmp_path: Path):
+    shards = [{"file": "a", "escaped": 3}, {"file": "b", "escaped": 0}, {"escaped": 2}]
+    card = write_card(tmp_path, {**MANIFEST, "shards": shards}).read_text()
+    assert "In 5 of them a line end is written as `\\n`" in card
+    assert UNESCAPE in card
+    assert "## Lines" not in write_card(tmp_path, {**MANIFEST, "shards": shards[1:2]}).read_text()
+    assert "## Lines" not in write_card(tmp_path, MANIFEST).read_text()
+
+
 def test_a_manifest_that_lacks_something_is_refused(tmp_path: Path):
     with pytest.raises(ValidationError, match="command"):
         write_card(tmp_path, {key: value for key, value in MANIFEST.items() if key != "command"})
@@ -93,18 +113,28 @@ def test_a_manifest_that_lacks_something_is_refused(tmp_path: Path):
 @pytest.mark.skipif(find_spec("datasets") is None, reason="the library `datasets` is missing")
 def test_datasets_takes_the_folder_as_it_is(tmp_path: Path):
     folder = tmp_path / "set"
-    folder.mkdir()
-    for number, name in enumerate(MANIFEST["files"]):
-        table = pa.table({"id": [number], "text": [f"text {number}."]})
-        pq.write_table(table, folder / name)
-    (folder / "manifest.json").write_text("{}")
-    (folder / "lengths.png").write_bytes(b"no table")
-    write_card(folder, MANIFEST)
-    code = "import datasets, sys; print(datasets.load_dataset(sys.argv[1])['train']['text'][:])"
+    experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc 123")
+    model = build(experiment.model, tokenizer.vocab_size)
+    checkpoint.save(tmp_path / "model", model, tokenizer, experiment, {})
+    config = GenerationConfig(count=25, max_length=12, shard_size=10)
+    generate(tmp_path / "model", config, folder, "text")
+    texts = [text for path in sorted(folder.glob("train-*")) for text in _texts(path)]
+    code = """
+import json, sys
+from datasets import load_dataset
+
+for loaded in (load_dataset("parquet", data_dir=sys.argv[1]), load_dataset(sys.argv[1])):
+    print(json.dumps({split: rows["text"][:] for split, rows in loaded.items()}))
+"""
     finished = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
         capture_output=True,
         text=True,
     )
-    assert finished.stdout == "['text 0.', 'text 1.']\n", finished.stderr
+    found = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert found == [{"train": texts}] * 2, finished.stderr
+
+
+def _texts(path: Path) -> list[str]:
+    return pq.read_table(path)["text"].to_pylist()

@@ -8,6 +8,7 @@ from rnnlm import checkpoint
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.dataset import from_texts
 from rnnlm.errors import CheckpointError, GenerationError
+from rnnlm.generation.audit.novelty import RUN
 from rnnlm.generation.audit.reference import FACTS_FILE, Reference, build_reference
 from rnnlm.models import build
 from tests.conftest import ingest_text, lines, tiny_experiment
@@ -41,6 +42,26 @@ def test_a_reference_is_built_once_and_anew_for_another_corpus(colors, tmp_path:
 def test_a_missing_reference_is_an_error_that_says_so(tmp_path: Path):
     with pytest.raises(GenerationError, match="no reference"):
         Reference.open(tmp_path)
+
+
+def test_what_stands_within_a_training_text_is_a_copy(stories):
+    reference, training = stories
+    whole, other = training[4], training[5]
+    copies = [whole, whole.upper(), whole[:300], whole[100:200], f" {whole[-RUN:]}\n", whole[:RUN]]
+    assert reference.copies(copies).all()
+    new = [whole[: RUN - 1], whole[:200].upper(), whole[-30:] + other[:30], story(998), "", " \n"]
+    assert not reference.copies(new).any()
+    assert reference.copies([new[0], copies[2], new[3]]).tolist() == [False, True, False]
+
+
+def test_a_part_of_a_colours_name_is_no_copy(tmp_path: Path):
+    name = "a long name for a colour of the evening"
+    (tmp_path / "c.txt").write_text(f"{name} 1 2 3\n" + lines(40))
+    corpus = ingest_text(tmp_path / "c.txt", tmp_path / "documents", documents="lines")
+    assert f"{name} 1 2 3" in {*iter_texts(corpus.uri, "train")}
+    reference = build_reference(corpus.uri, corpus.digest, "color", TOKENIZER, tmp_path / "r")
+    texts = [f"{name} 9 9 9", f"{name[:-8]} 9 9 9"]
+    assert reference.copies(texts).tolist() == [True, False]
 
 
 def test_real_texts_are_likelier_than_noise(stories):

@@ -40,6 +40,17 @@ def test_runs_are_those_of_looking_everywhere(training: list[str], texts: list[s
         assert matches.longest[number] == max(expected, default=0)
 
 
+@settings(deadline=None, max_examples=300)
+@given(training=TEXTS, texts=TEXTS, part=st.tuples(st.integers(0, 20), st.integers(0, 20)))
+def test_what_stands_within_a_document_is_held(
+    training: list[str], texts: list[str], part: tuple[int, int]
+):
+    texts = [*texts, *training, *(text[part[0] : sum(part)] for text in training)]
+    with TemporaryDirectory() as folder:
+        held = sorted_in(Path(folder), training, 100_000).holds(texts)
+    assert held.tolist() == [any(text in document for document in training) for text in texts]
+
+
 @settings(deadline=None)
 @given(training=TEXTS, texts=TEXTS)
 def test_a_run_lies_where_it_is_said_to(training: list[str], texts: list[str]):

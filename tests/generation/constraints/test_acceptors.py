@@ -55,6 +55,7 @@ def test_a_pattern_accepts_what_it_matches_as_a_whole_and_nothing_else(pattern: 
         (r"a\\$", ["a\\"], ["a\\$"]),
         (r"\d(?:\.\d)?", ["1", "1.2", "٣"], ["1.", ""]),
         ("(?i)é+", ["éÉ"], ["é\x00", "\x00"]),
+        (r"[$^]\^[]$](?:\$|[a[^$]])", ["$^]$", "^^$a"], ["$^]", "a"]),
         (r"[^a]*", ["", "b", "\n"], ["\x00", "b\x00"]),
     ],
 )
@@ -67,15 +68,34 @@ def test_patterns_by_example(pattern: str, good: list[str], bad: list[str]):
 
 def test_a_pattern_that_matches_nothing_has_no_acceptor():
     assert acceptors.matching("[a&&b]") is None
-    assert acceptors.matching("a^b") is None
 
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("(a", "unterminated subpattern"), (r"(a)\1", "back-references"), ("a(?=b)", "look-around")],
+    [
+        ("(a", "unterminated subpattern"),
+        ("a)(b", "unbalanced parenthesis"),
+        ("a)|(?:b", "unbalanced parenthesis"),
+        ("*", "nothing to repeat"),
+        (r"(a)\1", "back-references"),
+        ("a(?=b)", "look-around"),
+        ("(?x)a # b", "comments"),
+    ],
 )
 def test_what_is_no_pattern_is_refused_with_the_reason(pattern: str, words: str):
     with pytest.raises(ConstraintError, match=words):
+        acceptors.matching(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "anchor"),
+    [
+        ("ab$|bc", "$"), ("^ab|^bc", "^"), ("(ab|bc$)", "$"), ("a^b", "^"), (r"\ba", r"\b"),
+        (r"[$^]\Bb", r"\B"), (r"\Aa\z", r"\A"), (r"[]$]a$b", "$"), (r"[a[^b]$]+(?:$)", "$"),
+    ],
+)  # fmt: skip
+def test_an_anchor_inside_is_refused_by_name(pattern: str, anchor: str):
+    with pytest.raises(ConstraintError, match=re.escape(f"holds {anchor!r} inside")):
         acceptors.matching(pattern)
 
 

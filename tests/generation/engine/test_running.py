@@ -105,6 +105,15 @@ def test_prefixes_go_round(model: LanguageModel, how: Engine):
             assert prefixes[place] + text.text == alone[place][text.number].text
 
 
+def test_a_long_prefix_takes_no_memory_for_the_others(model: LanguageModel):
+    given = ["a" * 5000, *["b"] * 20_000]
+    slots = open_slots(Engine("torch", "fp32"), model, TOKENIZER, config(max_length=5), given)
+    tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.nbytes for tensor in tensors) < 1_000_000
+    found = {n for ended in run(slots, 0, 30) for n in ended.numbers.tolist()}
+    assert found == {*range(30)}
+
+
 @engines
 def test_long_texts_outgrow_the_first_buffer(model: LanguageModel, how: Engine):
     lengths = [text.tokens for text in texts(model, how, count=20, max_length=300, min_length=200)]

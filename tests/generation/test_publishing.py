@@ -1,0 +1,19 @@
+import itertools
+
+from rnnlm.generation.audit.card import UNESCAPE
+from rnnlm.generation.publishing import escaped
+
+
+def test_a_text_is_one_line_that_says_all_of_it():
+    letters = "n\\\n\r"
+    texts = ["".join(made) for n in range(6) for made in itertools.product(letters, repeat=n)]
+    lines = [escaped(text) for text in texts]
+    assert not any({*line} & {*"\n\r"} for line in lines)
+    for text, line in zip(texts, lines, strict=True):
+        names = {"line": line}
+        exec(UNESCAPE, names)
+        assert names["text"] == text
+
+
+def test_a_text_without_line_ends_stays_as_it_is():
+    assert escaped("red 1 2 3 \u2028 ü\t") == "red 1 2 3 \u2028 ü\t"
