@@ -39,14 +39,51 @@ def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
 
 
 def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
-    """Tell of a flow run that failed or crashed; nobody needs telling of one that he watches."""
+    """Tell of a flow run that failed or crashed.
+
+    Nobody needs telling of one that he watches, nor again of what failed the deployment's run
+    before: a corpus that is broken is told of once, not every quarter of an hour.
+    """
     parameters = flow_run.parameters
     by_itself = "manual" if flow_run.deployment_id is None else "schedule"
     if parameters.get("trigger", by_itself) == "manual":
         return
+    if _is_known(flow_run, state):
+        return
     config = _config(parameters.get("config"))
     title = f"{flow_run.name}: the run {(state.name or 'failed').lower()}"
     tell(config, "failed", title, " ".join(str(state.message or "").split())[:500])
+
+
+def _is_known(flow_run: Any, state: Any) -> bool:
+    """Return whether the run before of the same deployment ended in the same way."""
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - heavy, and absent outside flows
+
+    if flow_run.deployment_id is None or not PREFECT_API_URL.value():
+        return False
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+    from prefect.client.schemas import filters, sorting  # noqa: PLC0415
+    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
+
+    ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
+    try:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(
+                flow_run_filter=filters.FlowRunFilter(
+                    id=filters.FlowRunFilterId(not_any_=[flow_run.id]),
+                    deployment_id=filters.FlowRunFilterDeploymentId(any_=[flow_run.deployment_id]),
+                    state=filters.FlowRunFilterState(
+                        type=filters.FlowRunFilterStateType(any_=ended)
+                    ),
+                ),
+                sort=sorting.FlowRunSort.END_TIME_DESC,
+                limit=1,
+            )
+    except Exception as error:  # noqa: BLE001 - rather told twice than not at all
+        logging.getLogger(__name__).warning("the run before could not be asked: %s", error)
+        return False
+    before = runs[0].state if runs else None
+    return before is not None and (before.name, before.message) == (state.name, state.message)
 
 
 def _addresses() -> list[str]:

@@ -1,8 +1,11 @@
 """Servers that several tests use; started once, when the first of them asks."""
 
+import json
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +74,25 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             wait_until(lambda: not serving.processes(), "no process is left after SIGKILL", 30)
         finally:
             serving.process.kill()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
+    """What a webhook receives."""
+    received: list[dict] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("RNNLM_NOTIFY", f"json://127.0.0.1:{server.server_port}/hook")
+    yield received
+    server.shutdown()
+    server.server_close()

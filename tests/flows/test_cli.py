@@ -147,22 +147,11 @@ def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     assert better["cached"] == dict.fromkeys(STEPS, False)  # by --force
 
 
-def test_generate_continues_each_line_of_a_file_and_says_how_to_do_it_again(
-    trained: Path, tmp_path: Path
-):
-    (tmp_path / "openings.txt").write_text("red\nblue\n\nold rose\n")
-    ask = ["generate", "--unique", "tiny", "--prefixes", str(tmp_path / "openings.txt"), "--json"]
-    finished = run_cli(trained, *ask)
-    assert finished.status == 0, finished.err
-    assert finished.json["count"] == 3
-    card = (Path(finished.json["uri"]) / "README.md").read_text()
-    assert "rnnlm generate --unique tiny/1 --prefixes" in card
-
-
 def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: Path):
-    ask = ["generate", "tiny", "--count", "25", "--seed", "5", "--prefix", "red", "--json"]
+    (tmp_path / "openings.txt").write_text("red\n" * 25)
+    ask = ["generate", "--unique", "tiny", "--prefixes", str(tmp_path / "openings.txt"), "--json"]
     ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]
-    ask += ["--unique", "--banned", "7", "--workers", "2", "--shard-size", "10"]
+    ask += ["--seed", "5", "--banned", "7", "--workers", "2", "--shard-size", "10"]
     finished = run_cli(trained, *ask)
     assert finished.status == 0, finished.err
     rows = [
@@ -174,6 +163,7 @@ def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: 
     assert len({row["text"] for row in rows}) == len(rows) == finished.json["count"] == 25
     assert all(row["text"].startswith("red") and row["tokens"] <= 9 for row in rows)
     assert not any("7" in row["text"] for row in rows)
+    assert "generate --unique tiny/1 --prefixes" in (tmp_path / "out" / "README.md").read_text()
     again = run_cli(trained, *[word for word in ask if word != "--json"])
     assert "nothing was done" in again.out, again.err
     client = MlflowClient(f"sqlite:///{trained}/mlruns/mlflow.db")
@@ -371,6 +361,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_two_first_runs_at_once_both_succeed(tmp_path: Path):
     (tmp_path / "one.txt").write_text(lines(150))
     (tmp_path / "two.txt").write_text(lines(150).upper())

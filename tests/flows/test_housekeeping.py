@@ -305,6 +305,7 @@ for row in rows:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_any_moment_the_house_is_in_order(home: Home):
     models = home.data / "models" / "tiny"
     model = sorted(path for path in models.iterdir() if step_folders.KEY.fullmatch(path.name))[0]

@@ -1,10 +1,6 @@
 """Who is told, and when a failed step is tried again."""
 
-import json
 import sqlite3
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import httpx
@@ -16,28 +12,6 @@ from mlflow.exceptions import MlflowException
 from flows import notifying, retrying
 from rnnlm.config import RetrainingConfig
 from rnnlm.errors import ConfigError, FetchError
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
-    """What a webhook receives."""
-    received: list[dict] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("RNNLM_NOTIFY", f"json://127.0.0.1:{server.server_port}/hook")
-    yield received
-    server.shutdown()
-    server.server_close()
 
 
 def run_of(deployment: str | None = None, **parameters: object) -> SimpleNamespace:

@@ -18,10 +18,12 @@ import pytest
 from mlflow.tracking import MlflowClient
 from prefect import Flow
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Failed
 
-from flows import home
+from flows import home, notifying
 from flows.servers import deployments, processes, standing, stores
 from rnnlm.errors import ServerError
 from rnnlm.training.history import read_history
@@ -338,6 +340,24 @@ def test_a_server_that_dies_is_started_again(served: Served):
     )
     time.sleep(1)
     wait_until(lambda: processes.responds(address), "MLflow answers again")
+
+
+@pytest.mark.service
+@pytest.mark.slow
+def test_the_same_failure_is_told_once(served: Served, told: list[dict]):
+    deployment = served.client.read_deployment_by_name("retrain/slow")
+
+    def fail(message: str) -> None:
+        failed: State[Any] = Failed(message=message)
+        run = served.client.create_flow_run_from_deployment(deployment.id, state=failed)
+        served.client.set_flow_run_state(run.id, failed, force=True)
+        with temporary_settings(updates={PREFECT_API_URL: served.addresses["prefect_api_url"]}):
+            notifying.of_failure(None, served.client.read_flow_run(run.id), failed)
+        time.sleep(0.1)
+
+    for message in ("no file", "no file", "an empty file", "no file"):
+        fail(message)
+    assert [one["message"] for one in told] == ["no file", "an empty file", "no file"]
 
 
 @pytest.mark.service
