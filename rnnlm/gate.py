@@ -94,23 +94,24 @@ def judge(config: GateConfig, weighed: Weighed) -> Verdict:
         share = weighed.copied_share
         said = f"{share:.1%} of its texts are copies (at most {config.copied_share:.0%})"
         checks.append(Check(passed=share <= config.copied_share, said=said))
-    if weighed.forgotten_bits is not None:
-        bits = weighed.forgotten_bits
-        said = (
-            f"{abs(bits):.3f} bits {'worse' if bits > 0 else 'better'} than champion "
-            f"{weighed.champion} on the champion's own test documents "
-            f"(at most {config.forgotten_bits:g} worse)"
-        )
-        checks.append(Check(passed=bits <= config.forgotten_bits, said=said))
-    elif weighed.fresh_bits is not None:
+    checks += _remembers(config, weighed)
+    return Verdict(checks=tuple(checks))
+
+
+def _remembers(config: GateConfig, weighed: Weighed) -> list[Check]:
+    """Ask for what the champion knew, or ask the champion where its own documents are gone."""
+    champion = f"champion {weighed.champion}"
+    bits, said = weighed.forgotten_bits, f"than {champion} on the champion's own test documents"
+    if bits is None:
         bits = weighed.fresh_bits
         said = (
-            f"champion {weighed.champion} predicts the new corpus {abs(bits):.3f} bits "
-            f"{'worse' if bits > 0 else 'better'} than its own, whose test documents are not here "
-            f"to ask (at most {config.forgotten_bits:g} worse)"
+            f"than its own, whose test documents are gone, does {champion} predict the new corpus"
         )
-        checks.append(Check(passed=bits <= config.forgotten_bits, said=said))
-    return Verdict(checks=tuple(checks))
+    if bits is None:
+        return []
+    worse = f"{abs(bits):.3f} bits {'worse' if bits > 0 else 'better'}"
+    limit = f"(at most {config.forgotten_bits:g} worse)"
+    return [Check(passed=bits <= config.forgotten_bits, said=f"{worse} {said} {limit}")]
 
 
 def _champion(config: GateConfig, weighed: Weighed) -> Check:

@@ -81,7 +81,7 @@ def test_without_the_champions_own_documents_the_new_ones_must_not_be_strange_to
     unasked = GOOD.model_copy(update={"forgotten_bits": None, "fresh_bits": 5.1})
     verdict = judge(CONFIG, unasked)
     assert not verdict.wins
-    assert "predicts the new corpus 5.100 bits worse than its own" in verdict.reason
+    assert "5.100 bits worse than its own, whose test documents are gone" in verdict.reason
     assert judge(CONFIG, unasked.model_copy(update={"fresh_bits": 0.1})).wins
 
 

@@ -1,14 +1,6 @@
 import json
-import multiprocessing
-import os
-import random
-import resource
-import shutil
-import signal
-import tempfile
 import time
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +13,7 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora import duplicates
-from rnnlm.errors import CheckpointError, GenerationError, StorageError, TokenizerError
+from rnnlm.errors import CheckpointError, GenerationError, TokenizerError
 from rnnlm.generation.audit.card import CARD_FILE, UNESCAPE
 from rnnlm.generation.audit.summary import audit_shard
 from rnnlm.generation.data_set import Source, TextDataSet
@@ -32,42 +24,8 @@ from rnnlm.models import build
 from rnnlm.progress import Progress
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import ingest_text, tiny_experiment
-
-CONFIG = GenerationConfig(count=25, max_length=12, batch_size=4, shard_size=10, temperature=1.0)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return saved_model(tmp_path / "model.safetensors", "abc 123")
-
-
-def saved_model(path: Path, letters: str) -> Path:
-    torch.manual_seed(1)
-    experiment, tokenizer = tiny_experiment(), CharacterTokenizer(letters)
-    network = build(experiment.model, tokenizer.vocab_size)
-    checkpoint.save(path, network, tokenizer, experiment, {"precision": {"chosen": "int8"}})
-    return path
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Source:
-    text = tmp_path / "corpus.txt"
-    text.write_text("".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc 123" for c in "abc123"))
-    corpus = ingest_text(text, tmp_path / "corpus")
-    return Source(uri=corpus.uri, digest=corpus.digest)
-
-
-def run(model: Path, out: Path, **changes) -> TextDataSet:
-    return generate(model, override(CONFIG, changes), out, "text")
-
-
-def table(out: Path) -> list[dict]:
-    return [row for path in sorted(out.glob("train-*")) for row in pq.read_table(path).to_pylist()]
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.glob("train-*"))}
+from tests.conftest import tiny_experiment
+from tests.generation.jobs import CONFIG, Stop, contents, run, saved_model, table
 
 
 def test_shards_hold_every_text_once_in_order(model: Path, tmp_path: Path):
@@ -82,113 +40,6 @@ def test_shards_hold_every_text_once_in_order(model: Path, tmp_path: Path):
     assert manifest["job"]["generation"]["count"] == 25
     assert (manifest["precision"], manifest["job"]["generation"]["precision"]) == ("int8", "int8")
     assert not (tmp_path / "out" / WORK).exists()
-
-
-class Stop(Exception):
-    """What the test raises from `on_progress`."""
-
-
-def test_an_interrupted_job_ends_with_the_same_bytes(model: Path, tmp_path: Path):
-    whole = run(model, tmp_path / "whole")
-    for stop in (3, 14, 22):
-
-        def interrupt(progress: Progress, stop: int = stop) -> None:
-            if progress.done >= stop:
-                raise Stop
-
-        with pytest.raises(Stop):
-            generate(model, CONFIG, tmp_path / "parts", "text", on_progress=interrupt)
-        assert not (tmp_path / "parts" / MANIFEST_FILE).exists()
-    parts = run(model, tmp_path / "parts")
-    assert parts.digest == whole.digest
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("is_compared_at_first", [True, False])
-def test_a_corpus_may_go_or_come_while_texts_are_published(
-    model: Path, source: Source, tmp_path: Path, is_compared_at_first: bool
-):
-    sources = (source, None) if is_compared_at_first else (None, source)
-    whole = generate(model, CONFIG, tmp_path / "whole", "text", source=sources[1])
-
-    def stop(progress: Progress) -> None:
-        if progress.unit == "shards written":
-            raise Stop
-
-    out = tmp_path / "out"
-    with pytest.raises(Stop):
-        generate(model, CONFIG, out, "text", source=sources[0], on_progress=stop)
-    assert (out / "train-00000.parquet").is_file()
-    data_set = generate(model, CONFIG, out, "text", source=sources[1])
-    assert contents(out) == contents(tmp_path / "whole")
-    assert data_set.audit == whole.audit
-
-
-@pytest.mark.slow
-def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
-    model: Path, source: Source, tmp_path: Path
-):
-    config = override(CONFIG, {"count": 1200, "shard_size": 40, "unique": True, "max_length": 9})
-    whole = generate(model, config, tmp_path / "whole", "text", source=source)
-    assert whole.drawn > 1200
-    out, kills, chance = tmp_path / "parts", 0, random.Random(5)
-    longest = 0.05
-    while kills < 20 or not (out / MANIFEST_FILE).is_file():
-        if (out / MANIFEST_FILE).is_file():  # it came through; begin again, and kill sooner
-            shutil.rmtree(out)
-            longest *= 0.7
-        context = multiprocessing.get_context("fork")
-        job = context.Process(
-            target=generate, args=(model, config, out, "text"), kwargs={"source": source}
-        )
-        job.start()
-        job.join(chance.uniform(0.0, longest))
-        if job.is_alive():
-            os.kill(job.pid, signal.SIGKILL)
-            kills += 1
-            longest *= 1.05
-        job.join()
-        for path in out.glob("train-*"):
-            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
-    assert contents(out) == contents(tmp_path / "whole")
-    assert not [*out.glob(".*.tmp")]
-
-
-def _with_little_space(bytes_left: int, *arguments) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, bytes_left))
-    try:
-        generate(*arguments)
-    except StorageError:
-        os._exit(3)
-    os._exit(0)
-
-
-def test_a_full_disk_loses_nothing(model: Path, tmp_path: Path):
-    whole = run(model, tmp_path / "whole", count=2000, shard_size=1000)
-    config = override(CONFIG, {"count": 2000, "shard_size": 1000})
-    for bytes_left in (10, 2_000, 20_000):
-        child = multiprocessing.get_context("fork").Process(
-            target=_with_little_space,
-            args=(bytes_left, model, config, tmp_path / "parts", "text"),
-        )
-        child.start()
-        child.join()
-        assert child.exitcode == 3
-        assert not [*(tmp_path / "parts").rglob("*.tmp")]
-    assert generate(model, config, tmp_path / "parts", "text").digest == whole.digest
-
-
-@pytest.mark.parametrize("workers", [2, 8])
-def test_any_number_of_workers_writes_the_same_bytes(
-    model: Path, source: Source, tmp_path: Path, workers: int
-):
-    config = override(CONFIG, {"count": 200, "unique": True, "novel_only": True})
-    generate(model, config, tmp_path / "one", "text", source=source)
-    with ThreadPoolExecutor(workers) as pool:
-        generate(model, config, tmp_path / "many", "text", source=source, executor=pool)
-    assert contents(tmp_path / "one") == contents(tmp_path / "many")
-    manifests = [json.loads((tmp_path / n / MANIFEST_FILE).read_text()) for n in ("one", "many")]
-    assert manifests[0]["audit"] == manifests[1]["audit"]
 
 
 def test_unique_keeps_the_lowest_number_and_makes_up_for_the_rest(model: Path, tmp_path: Path):
@@ -315,93 +166,6 @@ def test_deciding_and_publishing_take_two_bytes_a_text(
     assert peak < 2 * drawn + 80 * duplicates.HASHES_AT_ONCE
 
 
-def test_two_processes_at_one_job_make_one_data_set(model: Path, tmp_path: Path):
-    with ThreadPoolExecutor(3) as pool:
-        jobs = [pool.submit(run, model, tmp_path / "out", count=300) for _ in range(3)]
-        made = [job.result() for job in jobs]
-    assert sum(not data_set.was_finished for data_set in made) == 1
-    assert len({data_set.digest for data_set in made}) == 1
-    assert not [*(tmp_path / "out").glob(".*")]
-
-
-def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
-    first = run(model, tmp_path / "out")
-    told: list[Progress] = []
-    again = generate(model, CONFIG, tmp_path / "out", "text", on_progress=told.append)
-    assert again == first.model_copy(update={"was_finished": True})
-    assert not told
-
-
-def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
-    first = run(model, tmp_path / "out")
-    shard = tmp_path / "out" / "train-00001.parquet"
-    good = shard.read_bytes()
-    shard.write_bytes(b"torn")
-    assert run(model, tmp_path / "out").digest == first.digest
-    assert shard.read_bytes() == good
-
-
-def test_a_lost_card_is_written_again(model: Path, tmp_path: Path):
-    first = run(model, tmp_path / "out")
-    card = tmp_path / "out" / CARD_FILE
-    content = card.read_bytes()
-    card.unlink()
-    assert run(model, tmp_path / "out") == first.model_copy(update={"was_finished": True})
-    assert card.read_bytes() == content
-
-
-def _as_nobody(model: Path, out: Path) -> None:
-    if os.geteuid() == 0:
-        os.setuid(65534)
-    try:
-        generate(model, CONFIG, out, "text")
-    except StorageError as error:
-        os._exit(3 if "\n" not in str(error) and "choose another --out" in str(error) else 4)
-    os._exit(0)
-
-
-def test_a_folder_that_may_not_be_looked_into_is_one_line(model: Path, tmp_path: Path):
-    run(model, tmp_path / "out")  # so that everything is imported
-    with tempfile.TemporaryDirectory() as name:
-        open_folder, closed = Path(name), Path(name) / "closed"
-        open_folder.chmod(0o755)
-        shutil.copy(model, open_folder / "model").chmod(0o644)
-        closed.mkdir()
-        closed.chmod(0o000)
-        child = multiprocessing.get_context("fork").Process(
-            target=_as_nobody, args=(open_folder / "model", closed / "out")
-        )
-        child.start()
-        child.join()
-        closed.chmod(0o700)
-    assert child.exitcode == 3
-
-
-def test_another_job_is_refused_the_folder(model: Path, tmp_path: Path):
-    run(model, tmp_path / "out")
-    with pytest.raises(GenerationError, match="another job"):
-        run(model, tmp_path / "out", seed=2)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.txt").write_text("precious")
-    with pytest.raises(GenerationError, match="other files"):
-        run(model, tmp_path / "other")
-    assert [*(tmp_path / "other").iterdir()] == [tmp_path / "other" / "thesis.txt"]
-
-
-def test_a_model_that_goes_or_changes_while_the_job_runs_is_noticed(model: Path, tmp_path: Path):
-    def stop(progress: Progress) -> None:
-        raise Stop
-
-    with pytest.raises(Stop):
-        generate(model, CONFIG, tmp_path / "out", "text", on_progress=stop)
-    checkpoint.copy_with_facts(model, model, {"changed": True})
-    with pytest.raises(GenerationError, match="another job"):
-        run(model, tmp_path / "out")
-    model.unlink()
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        run(model, tmp_path / "out")
-
-
 def test_prefixes_of_a_file_are_continued_in_turn(model: Path, tmp_path: Path):
     (tmp_path / "prefixes.txt").write_text("ab\n\nc 1\n")
     generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
@@ -435,18 +199,6 @@ def test_a_file_without_prefixes_is_refused(
     with pytest.raises(GenerationError, match=message):
         generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
     assert not (tmp_path / "out").exists()
-
-
-def test_what_another_job_drew_is_not_taken_over(model: Path, tmp_path: Path):
-    def stop(progress: Progress) -> None:
-        if progress.done >= 12:
-            raise Stop
-
-    whole = run(model, tmp_path / "whole", seed=9)
-    with pytest.raises(Stop):
-        generate(model, CONFIG, tmp_path / "out", "text", on_progress=stop)
-    (tmp_path / "out" / "job.json").unlink()
-    assert run(model, tmp_path / "out", seed=9).digest == whole.digest
 
 
 def test_a_text_that_the_longest_length_ended_is_not_complete(model: Path, tmp_path: Path):
