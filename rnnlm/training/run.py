@@ -1,7 +1,8 @@
 """The training loop: windows in, the checkpoint that was best on validation out.
 
 A run can stop at any step and go on later: `last.safetensors` holds everything that decides the
-future, so that on one machine a resumed run ends with the same bits as one that never stopped.
+future, so that on one machine, with one number of threads, a resumed run ends with the same bits
+as one that never stopped.
 """
 
 import math

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -147,16 +148,18 @@ api.train(sys.argv[1], experiment, Path(sys.argv[3]), tell)
 """
     command = [sys.executable, "-c", script, tokens_uri, str(tmp_path / "experiment.json")]
     command.append(str(tmp_path / "parts"))
+    # As many threads as `whole` had: a product's last bit depends on them on some processors.
+    threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     steps = [randrange(1, 60) for _ in range(3)]
     print("killed after", steps)  # noqa: T201 - a failure shows it
     for count in steps:
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(command, env=threads, stdout=subprocess.PIPE) as process:
             assert process.stdout
             for _ in range(count):
                 process.stdout.readline()
             time.sleep(0.01 * random())
             process.send_signal(signal.SIGKILL)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=threads, check=True, stdout=subprocess.DEVNULL)
     assert checkpoint.load_tensors(tmp_path / "parts" / LAST_FILE)[1]["step"] > 0
     one, two = weights(tmp_path / "whole" / BEST_FILE), weights(tmp_path / "parts" / BEST_FILE)
     for name, value in one.items():
