@@ -7,7 +7,8 @@
    library calls in the same order, into the same kinds of folders. Each is a process of its own,
    and its whole life counts; in the order plain, flow, flow, plain, so that a machine that becomes
    slower or faster counts for both. The loop of training is told apart: what is around it costs
-   once, what slows it down costs by the minute.
+   once, what slows it down costs by the minute. So are the seconds of processor that the command
+   and all that it starts take, the server too: they hardly feel what else a machine does.
 2. The same command again, when all of it is cached.
 3. Logging: training while 1,000 points a minute go to MLflow, and while none do, in turns of a few
    seconds; each turn with logging is compared with those around it. On a shared machine that
@@ -23,6 +24,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -31,7 +33,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,6 +114,7 @@ def show_job(result: dict[str, Any]) -> None:
     """Print both sides of the job."""
     plain, flow = fmean(result["plain_seconds"]), fmean(result["flow_seconds"])
     loops = fmean(result["plain_training_seconds"]), fmean(result["flow_training_seconds"])
+    processor = fmean(result["plain_processor_seconds"]), fmean(result["flow_processor_seconds"])
     rows = [
         ("library calls alone", seconds_of(result["plain_seconds"]), ""),
         ("rnnlm train", seconds_of(result["flow_seconds"]), f"{flow / plain - 1:+.1%}"),
@@ -123,6 +126,12 @@ def show_job(result: dict[str, Any]) -> None:
         ),
         ("  around it, alone", f"{plain - loops[0]:.1f} s", ""),
         ("  around it, in the flow", f"{flow - loops[1]:.1f} s", ""),
+        ("  processor, alone", seconds_of(result["plain_processor_seconds"]), ""),
+        (
+            "  processor, in the flow",
+            seconds_of(result["flow_processor_seconds"]),
+            f"{processor[1] / processor[0] - 1:+.1%}",
+        ),
         ("rnnlm train again, all cached", f"{result['cached_seconds']:.1f} s", ""),
     ]
     for row in rows:
@@ -153,31 +162,45 @@ def print_row(what: str, amount: str, change: str) -> None:
 def job(minutes: float) -> dict[str, Any]:
     """Return the seconds of a job of about so many minutes, alone and as a flow."""
     write_config(PROBE_TOKENS)
-    rate = PROBE_TOKENS / plain()[1]
+    rate = PROBE_TOKENS / plain().training
     write_config(int(rate * minutes * 60))
-    sides = [plain(), flow(), flow(), plain()]
+    first, *flows, last = plain(), flow(), flow(), plain()
+    both = {"plain": [first, last], "flow": flows}
     return {
-        "plain_seconds": [sides[0][0], sides[3][0]],
-        "flow_seconds": [sides[1][0], sides[2][0]],
-        "plain_training_seconds": [sides[0][1], sides[3][1]],
-        "flow_training_seconds": [sides[1][1], sides[2][1]],
-        "cached_seconds": median(timed(FLOW) for _ in range(3)),
+        **{f"{side}_seconds": [took.whole for took in pair] for side, pair in both.items()},
+        **{
+            f"{side}_training_seconds": [took.training for took in pair]
+            for side, pair in both.items()
+        },
+        **{
+            f"{side}_processor_seconds": [took.processor for took in pair]
+            for side, pair in both.items()
+        },
+        "cached_seconds": median(timed(FLOW)[0] for _ in range(3)),
     }
 
 
-def plain() -> tuple[float, float]:
-    """Return the seconds of the library's calls alone, and of the loop of training within."""
+class Took(NamedTuple):
+    """Seconds of one side: of the whole command, of its loop of training, of processor."""
+
+    whole: float
+    training: float
+    processor: float
+
+
+def plain() -> Took:
+    """Return what the library's calls alone take."""
     shutil.rmtree("plain", ignore_errors=True)
-    whole = timed([sys.executable, "-c", PLAIN, str(ROOT)])
-    return whole, trained_seconds(Path("plain"))
+    whole, processor = timed([sys.executable, "-c", PLAIN, str(ROOT)])
+    return Took(whole, trained_seconds(Path("plain")), processor)
 
 
-def flow() -> tuple[float, float]:
-    """Return the seconds of `rnnlm train` in an empty home, and of the loop of training within."""
+def flow() -> Took:
+    """Return what `rnnlm train` takes in an empty home."""
     for made in ("data", "mlruns"):
         shutil.rmtree(made, ignore_errors=True)
-    whole = timed(FLOW)
-    return whole, trained_seconds(Path("data"))
+    whole, processor = timed(FLOW)
+    return Took(whole, trained_seconds(Path("data")), processor)
 
 
 def trained_seconds(folder: Path) -> float:
@@ -186,13 +209,19 @@ def trained_seconds(folder: Path) -> float:
     return max(float(json.loads(rows[-1])["seconds"]) for rows in histories)
 
 
-def timed(command: list[str]) -> float:
-    """Return the seconds of a whole process."""
-    began = time.monotonic()
+def timed(command: list[str]) -> tuple[float, float]:
+    """Return the seconds of a whole process, and those of processor that its tree took."""
+    began, used = time.monotonic(), processor_seconds()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return time.monotonic() - began
+    return time.monotonic() - began, processor_seconds() - used
+
+
+def processor_seconds() -> float:
+    """Return what all children that have ended took, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Turns:

@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+OWN = "rnnlm"
+"""What is ours on a Prefect server that others share: the work pool, and a tag of flow runs."""
+
 
 @dataclass(frozen=True)
 class Home:

@@ -180,36 +180,24 @@ def register(
         known = registry.find(here, experiment.name, model.digest)
         if known and registry.is_whole(here, known):
             return known, True, f"{known.name}/{known.version}"
-        version = _register(here, experiment, corpus, tokens, model, baseline, scores)
+        run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
+        tracking.log_scores(here, run_id, scores)
+        made = Version(
+            name=experiment.name,
+            version=0,
+            run_id=run_id,
+            test_bits_per_character=scores.figures["bits_per_character"],
+            checkpoint=model.digest,
+            corpus_digest=corpus.digest,
+            corpus_uri=corpus.uri,
+            source_digest=steps.source_digest(corpus),
+            recipe=steps.recipe(experiment, tokens),
+            started_from=model.started_from or "",
+            baseline=baseline.checkpoint,
+            condition=experiment.corpus.condition,
+        )
+        version = registry.register(here, experiment, model, made)
     return version, False, f"{version.name}/{version.version}"
-
-
-def _register(
-    here: home.Home,
-    experiment: Experiment,
-    corpus: Corpus,
-    tokens: Tokens,
-    model: TrainedModel,
-    baseline: TrainedModel,
-    scores: TestScores,
-) -> Version:
-    run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
-    tracking.log_scores(here, run_id, scores)
-    version = Version(
-        name=experiment.name,
-        version=0,
-        run_id=run_id,
-        test_bits_per_character=scores.figures["bits_per_character"],
-        checkpoint=model.digest,
-        corpus_digest=corpus.digest,
-        corpus_uri=corpus.uri,
-        source_digest=steps.source_digest(corpus),
-        recipe=steps.recipe(experiment, tokens),
-        started_from=model.started_from or "",
-        baseline=baseline.checkpoint,
-        condition=experiment.corpus.condition,
-    )
-    return registry.register(here, experiment, model, version)
 
 
 @as_task

@@ -10,7 +10,8 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     """Run a flow to its end and return what it returns.
 
     The embedded server comes up while the flow's module is imported and MLflow's store is opened,
-    which take as long; in a new home both make their tables.
+    which take as long; in a new home both make their tables. The run has a tag, by which
+    housekeeping knows it on a server that others share.
 
     Args:
         entrypoint: module:name.
@@ -24,11 +25,14 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     here = home.current()
     with embedded.serve(here) as server, reporting() as reporter:
         flow = getattr(importlib.import_module(module), name)
+        from prefect import tags  # noqa: PLC0415 - heavy
+
         from flows.tracking import connect  # noqa: PLC0415 - heavy
 
         connect(here)
         if server:
             server.wait()
-        result = flow(*args, **kwargs)
+        with tags(home.OWN):
+            result = flow(*args, **kwargs)
         reporter.close()
     return result

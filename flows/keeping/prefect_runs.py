@@ -1,5 +1,6 @@
 """Flow runs in Prefect's database: those that died without a word, those that ended long ago."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventOccurredFilter
 from prefect.states import Crashed
 
+from flows.home import OWN
 from flows.keeping.rules import SILENT_SECONDS, Leftover, Rules
 
-FLOWS = ("retrain", "inspect", "generate", "sweep", "housekeeping")
-"""The flows of this project: a server that others share holds flow runs that are not ours."""
 _UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 _PAGE = 200
@@ -23,7 +23,7 @@ _LOGS_SECONDS = 10.0
 
 
 class FlowRuns:
-    """The flow runs of this project."""
+    """The flow runs of this project, by work pool or tag: a server may hold other people's too."""
 
     def __init__(self, client: SyncPrefectClient, rules: Rules, own: UUID | None) -> None:
         """Read those under way.
@@ -34,7 +34,7 @@ class FlowRuns:
             own: The run that asks, which stays as it is.
         """
         self._client, self._rules, self._own = client, rules, own
-        self._names = {flow.id: flow.name for flow in client.read_flows(flow_filter=_ours())}
+        self._names: dict[UUID, str] = {}
         heard = [(run, self._last_word(run)) for run in self._read(_UNDER_WAY) if run.id != own]
         self._alive = [run for run, word in heard if rules.now - word <= SILENT_SECONDS]
         self._silent = [(run, word) for run, word in heard if run not in self._alive]
@@ -94,20 +94,29 @@ class FlowRuns:
                 time.sleep(0.1)
 
     def _read(self, states: list[StateType]) -> list[FlowRun]:
+        """Return our runs in some states, those that started first before the others."""
         kind = filters.FlowRunFilterStateType(any_=states)
-        chosen = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=kind))
-        found: list[FlowRun] = []
-        while True:
+        state = filters.FlowRunFilterState(type=kind)
+        tagged = filters.FlowRunFilter(state=state, tags=filters.FlowRunFilterTags(all_=[OWN]))
+        pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
+        pooled = filters.FlowRunFilter(state=state)
+        found = [*self._pages(tagged, None), *self._pages(pooled, pool)]
+        return [*{run.id: run for run in sorted(found, key=_began)}.values()]
+
+    def _pages(
+        self, chosen: filters.FlowRunFilter, pool: filters.WorkPoolFilter | None
+    ) -> Iterator[FlowRun]:
+        for start in itertools.count(step=_PAGE):
             page = self._client.read_flow_runs(
-                flow_filter=_ours(),
                 flow_run_filter=chosen,
+                work_pool_filter=pool,
                 sort=sorting.FlowRunSort.START_TIME_ASC,
                 limit=_PAGE,
-                offset=len(found),
+                offset=start,
             )
-            found += page
+            yield from page
             if len(page) < _PAGE:
-                return found
+                return
 
     def _last_word(self, run: FlowRun) -> float:
         """Return when a run was last heard of: state, tasks, artifacts, log lines, events."""
@@ -132,8 +141,11 @@ class FlowRuns:
         return float(max(when.timestamp() for when in times if when))
 
     def _name(self, run: FlowRun) -> str:
-        return self._names.get(run.flow_id, "")
+        if run.flow_id not in self._names:
+            self._names[run.flow_id] = self._client.read_flow(run.flow_id).name
+        return self._names[run.flow_id]
 
 
-def _ours() -> filters.FlowFilter:
-    return filters.FlowFilter(name=filters.FlowFilterName(any_=[*FLOWS]))
+def _began(run: FlowRun) -> float:
+    began = run.start_time or run.created
+    return began.timestamp() if began else 0.0

@@ -26,11 +26,11 @@ from prefect.states import Crashed
 from pydantic import ValidationError
 
 from flows import notifying
+from flows.home import OWN
 from flows.servers import processes
 from rnnlm.errors import ServerError
 
 FILE = Path("prefect.yaml")
-POOL = "rnnlm"
 LOST_AFTER = timedelta(seconds=60)
 _KINDS = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
@@ -128,7 +128,7 @@ def in_words(schedule: Schedule) -> str:
 def make_pool(api: str) -> None:
     """Make the work pool that the deployments go to, if it is not there."""
     with SyncPrefectClient(api) as client, contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        client.create_work_pool(WorkPoolCreate(name=OWN, type="process"))
 
 
 def apply(api: str, path: Path) -> None:
@@ -154,7 +154,7 @@ def apply(api: str, path: Path) -> None:
 
 def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
     """Return the deployments that go to our pool and are not among those that are wanted."""
-    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[POOL]))
+    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
     with SyncPrefectClient(api) as client:
         found = client.read_deployments(work_pool_filter=pool, limit=200)
         flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
@@ -164,7 +164,7 @@ def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
 
 def worker_name() -> str:
     """Return what this machine's worker is called; the same after a restart."""
-    return f"{POOL}-{socket.gethostname()}"
+    return f"{OWN}-{socket.gethostname()}"
 
 
 def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
@@ -199,7 +199,7 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
 
 def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:
     state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=_UNDER_WAY))
-    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[POOL]))
+    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
     return client.read_flow_runs(
         flow_run_filter=filters.FlowRunFilter(state=state), work_pool_filter=pool, limit=200
     )
@@ -208,7 +208,7 @@ def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:
 def _others_are_up(client: SyncPrefectClient) -> bool:
     return any(
         worker.status == WorkerStatus.ONLINE and worker.name != worker_name()
-        for worker in client.read_workers_for_work_pool(POOL)
+        for worker in client.read_workers_for_work_pool(OWN)
     )
 
 
@@ -222,8 +222,8 @@ def _deployment(path: Path, number: int, entry: Any) -> Deployment:
         raise ServerError(f"{path}: deployment {number} has no name")
     where = f"{path}: deployment {entry['name']!r}"
     pool = (entry.get("work_pool") or {}).get("name")
-    if pool != POOL:
-        raise ServerError(f"{where} goes to work pool {pool!r} (expected {POOL!r})")
+    if pool != OWN:
+        raise ServerError(f"{where} goes to work pool {pool!r} (expected {OWN!r})")
     entrypoint = str(entry.get("entrypoint"))
     parameters = entry.get("parameters") or {}
     _check_flow(where, path.parent, entrypoint, parameters)

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.addresses import is_http, shown
-from flows.home import Home
+from flows.home import OWN, Home
 from flows.servers import deployments, processes, stores
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, Process
@@ -305,7 +305,7 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
     words = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
     return Command(
         name="worker",
-        words=[*words, "--pool", deployments.POOL, "--name", deployments.worker_name()],
+        words=[*words, "--pool", OWN, "--name", deployments.worker_name()],
         log=logs / "worker.log",
         environment={
             "PREFECT_API_URL": prefect_api,

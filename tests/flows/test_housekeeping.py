@@ -395,7 +395,9 @@ def test_the_command_lists_then_removes_and_the_house_goes_on(home: Home):
     assert all(again.json["cached"].values()), again.json["cached"]
     with contextlib.closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         pages = database.execute("select data from artifact where key = 'housekeeping'").fetchall()
+        tags = {tags for (tags,) in database.execute("select tags from flow_run")}
     assert sum(f"tiny/{LOST}" in page for (page,) in pages) == 2
+    assert tags == {'["rnnlm"]'}, "by which housekeeping knows its own runs"
 
 
 @pytest.mark.parametrize(("days", "versions"), [(-1, 5), (float("nan"), 5), (1e9, 5), (30, 0)])
