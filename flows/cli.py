@@ -1,5 +1,6 @@
 """The command line: a thin face over the flows."""
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -10,6 +11,9 @@ from flows.console.endings import fail, store_failure
 from rnnlm.errors import RnnlmError
 
 INTERRUPTED = 130
+STARTING_THRESHOLD = (50_000, 10, 100)
+"""Of Python's garbage collector: imports make a million objects and no garbage, and looking for it
+at the usual pace takes more than a second. A flow runs at the usual pace."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +46,7 @@ def main() -> NoReturn:
     from flows import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
+    gc.set_threshold(*STARTING_THRESHOLD)
     wants_json = "--json" in sys.argv
     embedded.configure(home.current())
     try:

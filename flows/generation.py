@@ -9,8 +9,9 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import execution, home, notifying, reporting, tracking
+from flows import execution, home, reporting, tracking
 from flows.generating import Wanted, prepare
+from flows.ours import OURS
 from rnnlm.config import GenerationConfig
 from rnnlm.generation import job
 from rnnlm.generation.data_set import About, Source, TextDataSet
@@ -47,13 +48,7 @@ def run_name() -> str:
     return f"{model} · {changes['count']:,} texts" if "count" in changes else str(model)
 
 
-@flow(
-    name="generate",
-    flow_run_name=run_name,
-    persist_result=False,
-    on_failure=[notifying.of_failure],
-    on_crashed=[notifying.of_failure],
-)
+@flow(name="generate", flow_run_name=run_name, **OURS)
 def generate(
     model: str,
     changes: dict[str, Any],

@@ -13,23 +13,19 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows import home, notifying
+from flows import home
 from flows.home import Home
 from flows.keeping import databases
 from flows.keeping.leftovers import Found, leftovers, look
 from flows.keeping.prefect_runs import FlowRuns
 from flows.keeping.removing import remove
 from flows.keeping.rules import KINDS, Leftover, Rules
+from flows.ours import OURS
 
 MOST_ROWS = 200
 
 
-@flow(
-    name="housekeeping",
-    persist_result=False,
-    on_failure=[notifying.of_failure],
-    on_crashed=[notifying.of_failure],
-)
+@flow(name="housekeeping", **OURS)
 def housekeeping(
     apply: bool = False, keep_days: float = 30, keep_versions: int = 5
 ) -> dict[str, Any]:

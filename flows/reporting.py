@@ -72,10 +72,14 @@ def watching(reporter: Reporter) -> Iterator[Reporter]:
 
 
 class ProgressArtifact:
-    """A progress bar on the Prefect run's page, for steps that last; updated every few seconds."""
+    """A progress bar on the Prefect run's page, for steps that last; updated every few seconds.
+
+    Drawing asks the server and waits for it, so it is done less often where it takes long.
+    """
 
     FIRST_SECONDS = 2.0
-    EVERY_SECONDS = 5.0
+    EVERY_SECONDS, MOST_SECONDS = 5.0, 30.0
+    MOST_COST = 0.003
 
     def __init__(self, step: str) -> None:
         """Draw nothing yet."""
@@ -86,8 +90,11 @@ class ProgressArtifact:
     def update(self, progress: Progress) -> None:
         """Draw the bar if it is due."""
         if time.monotonic() >= self._due:
-            self._due = time.monotonic() + self.EVERY_SECONDS
+            began = time.monotonic()
             self._draw(100.0 * progress.done / max(progress.total, 1e-9), progress.note)
+            ended = time.monotonic()
+            wait = max(self.EVERY_SECONDS, (ended - began) / self.MOST_COST)
+            self._due = ended + min(wait, self.MOST_SECONDS)
 
     def close(self) -> None:
         """Fill the bar, if it was drawn at all."""

@@ -8,8 +8,9 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import home, notifying, registry, reporting, retrying, steps, tasks, tracking
+from flows import home, registry, reporting, retrying, steps, tasks, tracking
 from flows.gating import Candidate
+from flows.ours import OURS
 from flows.registry import Version
 from flows.starting import Start, choose_start
 from rnnlm.config import Experiment, load
@@ -34,13 +35,7 @@ def run_name() -> str:
     return str(config["name"] if isinstance(config, dict) else config.name)
 
 
-@flow(
-    name="retrain",
-    flow_run_name=run_name,
-    persist_result=False,
-    on_failure=[notifying.of_failure],
-    on_crashed=[notifying.of_failure],
-)
+@flow(name="retrain", flow_run_name=run_name, **OURS)
 def retrain(
     config: str | Experiment,
     settings: Sequence[str] = (),
@@ -128,7 +123,7 @@ def _of_these_files(experiment: Experiment) -> Version | None:
     return version if version.source_digest == files.digest(found, here.sources) else None
 
 
-@flow(name="inspect", flow_run_name="{experiment.name}", persist_result=False)
+@flow(name="inspect", flow_run_name="{experiment.name}", **OURS)
 def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
     """Ingest and tokenize; return what came out, and a report of it."""
     reporter = reporting.current() or reporting.LogReporter()

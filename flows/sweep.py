@@ -14,7 +14,8 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.states import Completed
 
-from flows import home, notifying, reporting, retrying, steps, tasks, tracking
+from flows import home, reporting, retrying, steps, tasks, tracking
+from flows.ours import OURS
 from flows.retrain import Trigger, offer, run_name, summary
 from flows.starting import Start
 from flows.steps import Step
@@ -46,13 +47,7 @@ class HopelessError(Exception):
     """A trial that others have left behind."""
 
 
-@flow(
-    name="sweep",
-    flow_run_name=run_name,
-    persist_result=False,
-    on_failure=[notifying.of_failure],
-    on_crashed=[notifying.of_failure],
-)
+@flow(name="sweep", flow_run_name=run_name, **OURS)
 def sweep(
     config: str | Experiment,
     over: Sequence[str],

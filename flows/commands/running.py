@@ -1,17 +1,19 @@
 """Running a flow from the command line: Prefect around it, the console told, Ctrl-C heard."""
 
+import gc
 import importlib
 from typing import Any
 
 from flows.console.interrupts import reporting
+
+_USUAL_THRESHOLD = gc.get_threshold()
 
 
 def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     """Run a flow to its end and return what it returns.
 
     The embedded server comes up while the flow's module is imported and MLflow's store is opened,
-    which take as long; in a new home both make their tables. The run has a tag, by which
-    housekeeping knows it on a server that others share.
+    which take as long; in a new home both make their tables.
 
     Args:
         entrypoint: module:name.
@@ -25,14 +27,13 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
     here = home.current()
     with embedded.serve(here) as server, reporting() as reporter:
         flow = getattr(importlib.import_module(module), name)
-        from prefect import tags  # noqa: PLC0415 - heavy
-
         from flows.tracking import connect  # noqa: PLC0415 - heavy
 
         connect(here)
         if server:
             server.wait()
-        with tags(home.OWN):
-            result = flow(*args, **kwargs)
+        gc.freeze()  # what was imported is no garbage, and need not be looked at
+        gc.set_threshold(*_USUAL_THRESHOLD)
+        result = flow(*args, **kwargs)
         reporter.close()
     return result

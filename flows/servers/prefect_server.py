@@ -4,6 +4,7 @@ It listens on a socket that it inherits and ends when its standard input does, s
 outlive the command that started it, however that ends.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ GRACE_SECONDS = 5.0
 
 def main() -> None:
     """Serve until standard input closes."""
+    gc.set_threshold(50_000, 10, 100)  # imports make no garbage
     server = uvicorn.Server(
         uvicorn.Config(
             "prefect.server.api.server:create_app",

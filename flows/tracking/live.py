@@ -31,7 +31,7 @@ from rnnlm.training.history import read_history
 FLUSH_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 """What the end of a run waits for the sender."""
-SYSTEM_SECONDS = 5.0
+SYSTEM_SECONDS = 10.0
 """Between two readings of processor, memory, disk and network."""
 STORE_ERRORS = (MlflowException, OSError, sqlalchemy.exc.SQLAlchemyError)
 _UNFINISHED = "attributes.status != 'FINISHED'"
