@@ -162,30 +162,24 @@ def print_row(what: str, amount: str, change: str) -> None:
 def job(minutes: float) -> dict[str, Any]:
     """Return the seconds of a job of about so many minutes, alone and as a flow."""
     write_config(PROBE_TOKENS)
-    rate = PROBE_TOKENS / plain().training
+    rate = PROBE_TOKENS / plain().training_seconds
     write_config(int(rate * minutes * 60))
     first, *flows, last = plain(), flow(), flow(), plain()
-    both = {"plain": [first, last], "flow": flows}
-    return {
-        **{f"{side}_seconds": [took.whole for took in pair] for side, pair in both.items()},
-        **{
-            f"{side}_training_seconds": [took.training for took in pair]
-            for side, pair in both.items()
-        },
-        **{
-            f"{side}_processor_seconds": [took.processor for took in pair]
-            for side, pair in both.items()
-        },
-        "cached_seconds": median(timed(FLOW)[0] for _ in range(3)),
+    both = {"plain": (first, last), "flow": flows}
+    figures = {
+        f"{side}_{field}": [getattr(took, field) for took in pair]
+        for side, pair in both.items()
+        for field in Took._fields
     }
+    return figures | {"cached_seconds": median(timed(FLOW)[0] for _ in range(3))}
 
 
 class Took(NamedTuple):
     """Seconds of one side: of the whole command, of its loop of training, of processor."""
 
-    whole: float
-    training: float
-    processor: float
+    seconds: float
+    training_seconds: float
+    processor_seconds: float
 
 
 def plain() -> Took:

@@ -1,19 +1,16 @@
 """The command line: a thin face over the flows."""
 
-import gc
 import sys
 from typing import NoReturn
 
 import typer
 
+from flows import collecting
 from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
 from flows.console.endings import fail, store_failure
 from rnnlm.errors import RnnlmError
 
 INTERRUPTED = 130
-STARTING_THRESHOLD = (50_000, 10, 100)
-"""Of Python's garbage collector: imports make a million objects and no garbage, and looking for it
-at the usual pace takes more than a second. A flow runs at the usual pace."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +43,7 @@ def main() -> NoReturn:
     from flows import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
-    gc.set_threshold(*STARTING_THRESHOLD)
+    collecting.rest()
     wants_json = "--json" in sys.argv
     embedded.configure(home.current())
     try:

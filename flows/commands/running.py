@@ -1,12 +1,10 @@
 """Running a flow from the command line: Prefect around it, the console told, Ctrl-C heard."""
 
-import gc
 import importlib
 from typing import Any
 
+from flows import collecting
 from flows.console.interrupts import reporting
-
-_USUAL_THRESHOLD = gc.get_threshold()
 
 
 def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
@@ -32,8 +30,7 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
         connect(here)
         if server:
             server.wait()
-        gc.freeze()  # what was imported is no garbage, and need not be looked at
-        gc.set_threshold(*_USUAL_THRESHOLD)
+        collecting.resume()
         result = flow(*args, **kwargs)
         reporter.close()
     return result

@@ -4,19 +4,20 @@ It listens on a socket that it inherits and ends when its standard input does, s
 outlive the command that started it, however that ends.
 """
 
-import gc
 import os
 import sys
 import threading
 
 import uvicorn
 
+from flows import collecting
+
 GRACE_SECONDS = 5.0
 
 
 def main() -> None:
     """Serve until standard input closes."""
-    gc.set_threshold(50_000, 10, 100)  # imports make no garbage
+    collecting.rest()
     server = uvicorn.Server(
         uvicorn.Config(
             "prefect.server.api.server:create_app",
