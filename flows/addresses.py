@@ -1,9 +1,9 @@
-"""Addresses of servers and databases, as they are told to people."""
+"""Addresses of servers and databases, as people get to see them: without passwords."""
 
 import re
 from urllib.parse import urlsplit
 
-_BEFORE_HOST = re.compile(r"(//[^/\s:@]*:)[^/\s]*@")
+_BEFORE_HOST = re.compile(r"(//[^/\s:@]*:)[^\s]*?@(?=[^\s@]*(?:[\s]|$))")
 _IN_QUERY = re.compile(r"((?:password|passwd|token|secret)=)[^&\s'\"]+", re.IGNORECASE)
 
 
@@ -15,3 +15,8 @@ def is_http(address: str) -> bool:
 def shown(text: str) -> str:
     """Return an address, or a text that holds some, without passwords."""
     return _IN_QUERY.sub(r"\1…", _BEFORE_HOST.sub(r"\1…@", text))
+
+
+def page(address: str) -> str:
+    """Return the address of a page without user and password; a browser asks for them."""
+    return re.sub(r"^(\w+://)[^\s]*@", r"\1", address)

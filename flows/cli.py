@@ -45,8 +45,8 @@ def main() -> NoReturn:
 
     collecting.rest()
     wants_json = "--json" in sys.argv
-    embedded.configure(home.current())
     try:
+        embedded.configure(home.current())
         status = app(standalone_mode=False)
     except RnnlmError as error:
         fail(str(error), 1, wants_json)

@@ -1,5 +1,6 @@
 """Where state lives: everything that a run writes is under one folder."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,15 @@ class Home:
         """Where MLflow keeps runs and versions: `MLFLOW_TRACKING_URI`, or SQLite here."""
         local = f"sqlite:///{(self.mlruns / 'mlflow.db').resolve()}"
         return os.environ.get("MLFLOW_TRACKING_URI") or local
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter, and close the databases in it to others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # somebody else's, who decides
+        folder.chmod(0o700)
+        for database in folder.glob("*.db*"):
+            database.chmod(0o600)
 
 
 def current() -> Home:

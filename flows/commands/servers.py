@@ -28,7 +28,13 @@ def ui(as_json: Json = False) -> None:
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines' reach takes a password.")
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A host name to answer to, beside this machine's own."),
+    ] = None,
     prefect_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
     ] = None,
@@ -40,10 +46,11 @@ def serve(
     """Serve Prefect and MLflow and run what prefect.yaml schedules; Ctrl-C ends it all."""
     from flows import home  # noqa: PLC0415
     from flows.console.printing import err  # noqa: PLC0415
-    from flows.servers import processes  # noqa: PLC0415
+    from flows.servers import access, processes  # noqa: PLC0415
 
+    access.allow(allow_host or ())
     here = home.current()
-    here.prefect.mkdir(parents=True, exist_ok=True)  # or Prefect warns when it is imported
+    home.make_private(here.prefect)  # or Prefect warns when it is imported
     from flows.servers import standing  # noqa: PLC0415
 
     with (
@@ -56,6 +63,7 @@ def serve(
 
 def _show(served: "Standing", as_json: bool) -> None:
     from flows.console import printing  # noqa: PLC0415
+    from flows.servers import credentials  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
@@ -80,4 +88,11 @@ def _show(served: "Standing", as_json: bool) -> None:
     printing.out.print("\n  other commands use these servers once you have said", style="dim")
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         printing.out.print(f"  export {name}={served.addresses[name]}", soft_wrap=True)
+    if setting := credentials.setting():
+        printing.out.print(f"  export {setting}=…  # as here", soft_wrap=True)
+        printing.out.print(
+            f"\n  sign in to MLflow as {credentials.USER} with the password, to Prefect with "
+            f"{credentials.USER}:PASSWORD",
+            style="dim",
+        )
     printing.out.print("\n  Ctrl-C ends it all", style="dim")

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import yaml
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
@@ -127,7 +127,7 @@ def in_words(schedule: Schedule) -> str:
 
 def make_pool(api: str) -> None:
     """Make the work pool that the deployments go to, if it is not there."""
-    with SyncPrefectClient(api) as client, contextlib.suppress(ObjectAlreadyExists):
+    with _client(api) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=OWN, type="process"))
 
 
@@ -155,7 +155,7 @@ def apply(api: str, path: Path) -> None:
 def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
     """Return the deployments that go to our pool and are not among those that are wanted."""
     pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
-    with SyncPrefectClient(api) as client:
+    with _client(api) as client:
         found = client.read_deployments(work_pool_filter=pool, limit=200)
         flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     names = {one.name for one in wanted}
@@ -180,7 +180,7 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
         api: Of the Prefect server.
         older_than: Runs whose state is younger may be about to start, and are left alone.
     """
-    with SyncPrefectClient(api) as client:
+    with _client(api) as client:
         runs = _runs_under_way(client)
         before = datetime.now(UTC) - older_than
         runs = [run for run in runs if run.state and run.state.timestamp <= before]
@@ -192,9 +192,18 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
         for run in lost:
             crashed: State[Any] = Crashed(message=message)
             client.set_flow_run_state(run.id, crashed)
-            with temporary_settings(updates={PREFECT_API_URL: api}):
-                notifying.of_failure(None, run, crashed)
+            notifying.of_failure(None, run, crashed)
     return [run.name for run in lost]
+
+
+@contextlib.contextmanager
+def _client(api: str) -> Iterator[SyncPrefectClient]:
+    """Provide a client of a server that the settings do not name yet, with their password."""
+    with (
+        temporary_settings(updates={PREFECT_API_URL: api}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
 
 
 def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:

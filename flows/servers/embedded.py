@@ -6,6 +6,7 @@ and torch are imported; they read their settings once.
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,7 +20,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.addresses import shown
-from flows.home import Home
+from flows.home import Home, make_private
+from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
@@ -33,13 +35,18 @@ _IDLE_SERVICES = (
     "REPOSSESSOR",
     "TRIGGERS",
 )
+_SERVER = [sys.executable, "-m", "flows.servers.prefect_server"]
+_CLIENTS_SECRET = "PREFECT_API_AUTH_STRING"  # noqa: S105 - the name of a variable
 
 
 def configure(home: Home) -> None:
-    """Set what Prefect reads from the environment: its folder, quiet console, no telemetry.
+    """Set what Prefect and MLflow read from the environment: folder, password, no telemetry.
 
     And what OpenMP reads: threads that wait without spinning. With a server on the second core,
     spinning ones make training several times slower (docs/experiments.md, 2026-11-22).
+
+    Raises:
+        ConfigError: The password cannot be used.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("PREFECT_HOME", str(home.prefect.resolve()))
@@ -47,8 +54,10 @@ def configure(home: Home) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_CLI_COLORS", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # DO_NOT_TRACK is not enough
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json is ours alone
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    credentials.hand_to_clients()
 
 
 @contextlib.contextmanager
@@ -64,13 +73,16 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
         yield None
         return
     server = PrefectServer(home)
-    os.environ["PREFECT_API_URL"] = server.url
+    before = os.environ.get(_CLIENTS_SECRET)
+    os.environ.update({"PREFECT_API_URL": server.url, _CLIENTS_SECRET: server.credentials})
     try:
         yield server
     finally:
         _send_what_is_left()
         server.stop()
-        del os.environ["PREFECT_API_URL"]
+        del os.environ["PREFECT_API_URL"], os.environ[_CLIENTS_SECRET]
+        if before is not None:
+            os.environ[_CLIENTS_SECRET] = before
 
 
 def _check(address: str) -> None:
@@ -91,23 +103,30 @@ def _check(address: str) -> None:
 
 
 class PrefectServer:
-    """A Prefect server process that ends with this one."""
+    """A Prefect server process that ends with this one.
+
+    Attributes:
+        url: Of its API.
+        credentials: `user:password`, made up for this server: only who shares this process's
+            environment can call it.
+    """
 
     def __init__(self, home: Home) -> None:
         """Start the process on a free port of the loopback interface."""
         self._log = home.prefect / "server.log"
-        home.prefect.mkdir(parents=True, exist_ok=True)
+        self.credentials = f"{credentials.USER}:{secrets.token_urlsafe(32)}"
+        make_private(home.prefect)
         self._starting = FileLock(home.prefect / ".starting.lock")
         self._starting.acquire()  # two servers that create the tables at once spoil them
         with socket.socket() as listener, self._log.open("ab") as log:
             listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.servers.prefect_server", str(listener.fileno())],
+                [*_SERVER, "--fd", str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=_server_environment(),
+                env=_server_environment(self.credentials),
                 pass_fds=[listener.fileno()],
                 start_new_session=True,  # Ctrl-C is for the command; the server ends after it
             )
@@ -165,7 +184,7 @@ def _send_what_is_left() -> None:
         EventsWorker.drain_all(timeout=5)
 
 
-def _server_environment() -> dict[str, str]:
+def _server_environment(secret: str) -> dict[str, str]:
     services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE_SERVICES}
     here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
@@ -173,6 +192,7 @@ def _server_environment() -> dict[str, str]:
         **os.environ,
         **services,
         "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
         "PYTHONPATH": paths,
     }
 

@@ -2,15 +2,13 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from flows import registry
-from flows.addresses import is_http
-from flows.home import Home
-from flows.servers import embedded, processes, stores
-from flows.servers.processes import Command, Process
+from flows.addresses import is_http, page
+from flows.home import Home, make_private
+from flows.servers import embedded, mlflow_server, prefect_server, processes
+from flows.servers.processes import Process
 from flows.tracking import connect
 from flows.tracking.views import MODEL_TRAINING, model_page, runs_page
 
@@ -30,18 +28,21 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
     """
     embedded.configure(home)
     client, logs = connect(home), home.data / "logs"
+    for folder in (home.prefect, logs):
+        make_private(folder)
     commands = []
-    mlflow_page, prefect_page = home.tracking_uri.rstrip("/"), os.environ.get("PREFECT_API_URL")
+    mlflow_page = page(home.tracking_uri).rstrip("/")
+    prefect_page = os.environ.get("PREFECT_API_URL")
     if not is_http(mlflow_page):
         port = processes.choose_port(HOST, None, MLFLOW_PORT, "")
         mlflow_page = f"http://{HOST}:{port}"
-        commands.append(_mlflow(home, port, logs))
+        commands.append(mlflow_server.command(home, home.tracking_uri, HOST, port, logs))
     if prefect_page:
-        prefect_page = prefect_page.rstrip("/").removesuffix("/api")
+        prefect_page = page(prefect_page).rstrip("/").removesuffix("/api")
     else:
         port = processes.choose_port(HOST, None, PREFECT_PORT, "")
         prefect_page = f"http://{HOST}:{port}"
-        commands.append(_prefect(port, logs))
+        commands.append(prefect_server.command(HOST, port, logs, services=False))
     with contextlib.ExitStack() as stack:
         stack.enter_context(processes.guarding())
         for process in [Process(command) for command in commands]:
@@ -57,23 +58,3 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
         if not addresses:
             addresses["experiments"] = f"{mlflow_page}/#/experiments?{MODEL_TRAINING}"
         yield {**addresses, "flow runs": f"{prefect_page}/runs"}
-
-
-def _mlflow(home: Home, port: int, logs: Path) -> Command:
-    words = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    words += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
-    words += ["--default-artifact-root", str((home.mlruns / "artifacts").resolve())]
-    environment = {
-        stores.MLFLOW_SETTING: home.tracking_uri,  # not an argument: it may hold a password
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI jobs: six processes
-    }
-    address = f"http://{HOST}:{port}/health"
-    return Command("mlflow", words, logs / "mlflow.log", environment, address)
-
-
-def _prefect(port: int, logs: Path) -> Command:
-    words = [sys.executable, "-m", "prefect", "server", "start", "--no-services"]
-    words += ["--port", str(port)]
-    address = f"http://{HOST}:{port}/api"
-    ui = {"PREFECT_UI_API_URL": address}
-    return Command("prefect", words, logs / "prefect.log", ui, f"{address}/health")

@@ -231,6 +231,12 @@ def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
         ) from error
 
 
+def address_of(host: str, port: int) -> str:
+    """Return where a server that listens there is called from this machine."""
+    called = WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{called}:{port}"
+
+
 def last_words(log: Path, size: int = 4096) -> str:
     """Return the last line of a log, shortened."""
     try:

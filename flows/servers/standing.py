@@ -16,11 +16,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.addresses import is_http, shown
-from flows.home import OWN, Home
-from flows.servers import deployments, processes, stores
+from flows.addresses import is_http, page, shown
+from flows.home import OWN, Home, make_private
+from flows.servers import access, deployments, mlflow_server, prefect_server, processes, stores
 from flows.servers.deployments import Deployment
-from flows.servers.processes import Command, Process
+from flows.servers.processes import Command, Process, address_of
 from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
@@ -74,11 +74,14 @@ def serve(
     What can be checked is checked before anything is started.
 
     Raises:
-        ServerError: A port, a database, a server or a deployment cannot be used.
+        ServerError: A port, a database, a server or a deployment cannot be used, or the host is open
+            to other machines without protection.
     """
+    access.check_host(host)
     wanted = deployments.read(file) if file.is_file() else []
     plan = _Plan.make(home, host, prefect_port, mlflow_port)
-    home.prefect.mkdir(parents=True, exist_ok=True)
+    for folder in (home.prefect, plan.logs):
+        make_private(folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(home))
         _check_stores(home, plan)
@@ -118,25 +121,26 @@ class _Plan:
             _refuse("--prefect-port", prefect_port, "PREFECT_API_URL", prefect_api)
         else:
             port = processes.choose_port(host, prefect_port, PREFECT_PORT, "--prefect-port")
-            servers.append(_prefect(host, port, logs))
-            prefect_api = f"{_address(host, port)}/api"
+            servers.append(prefect_server.command(host, port, logs))
+            prefect_api = f"{address_of(host, port)}/api"
         mlflow = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
         if is_http(mlflow):
             _refuse("--mlflow-port", mlflow_port, "MLFLOW_TRACKING_URI", mlflow)
         else:
             port = processes.choose_port(host, mlflow_port, MLFLOW_PORT, "--mlflow-port")
-            servers.append(_mlflow(home, host, port, logs))
-            mlflow = _address(host, port)
+            store = stores.mlflow_store(home)
+            servers.append(mlflow_server.command(home, store, host, port, logs))
+            mlflow = address_of(host, port)
         worker = _worker(home, prefect_api, mlflow, logs)
         return cls(prefect_api, mlflow, logs, tuple(servers), worker)
 
     @property
     def addresses(self) -> dict[str, str]:
         return {
-            "prefect": self.prefect_api.removesuffix("/api"),
-            "mlflow": self.mlflow,
-            "PREFECT_API_URL": self.prefect_api,
-            "MLFLOW_TRACKING_URI": self.mlflow,
+            "prefect": page(self.prefect_api).removesuffix("/api"),
+            "mlflow": page(self.mlflow),
+            "PREFECT_API_URL": shown(self.prefect_api),
+            "MLFLOW_TRACKING_URI": shown(self.mlflow),
         }
 
     def starts(self, name: str) -> bool:
@@ -261,46 +265,6 @@ def _alone(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def _prefect(host: str, port: int, logs: Path) -> Command:
-    words = [sys.executable, "-m", "prefect", "server", "start", "--host", host]
-    address = _address(host, port)
-    return Command(
-        name="prefect",
-        words=[*words, "--port", str(port)],
-        log=logs / "prefect.log",
-        environment={"PREFECT_UI_API_URL": f"{address}/api"},
-        health=f"{address}/api/health",
-    )
-
-
-def _mlflow(home: Home, host: str, port: int, logs: Path) -> Command:
-    """Say how MLflow is served; its artifacts go through it unless they are all local.
-
-    With neither a database nor a place for artifacts named, artifacts are known by their path, so
-    that commands read them whether or not the server is up.
-    """
-    words = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", host]
-    words += ["--port", str(port), "--serve-artifacts"]
-    store = stores.mlflow_store(home)
-    local = (home.mlruns / "artifacts").resolve()
-    named = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")
-    if not named and store.startswith("sqlite:"):
-        words += ["--default-artifact-root", str(local)]
-    if "MLFLOW_SERVER_ALLOWED_HOSTS" not in os.environ:
-        names = ["127.0.0.1", "localhost", *({host} - {"127.0.0.1", *processes.WILDCARDS})]
-        words += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in names)]
-    return Command(
-        name="mlflow",
-        words=[*words, "--artifacts-destination", named or str(local)],
-        log=logs / "mlflow.log",
-        environment={
-            stores.MLFLOW_SETTING: store,  # not an argument: it may hold a password
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI jobs: six processes
-        },
-        health=f"{_address(host, port)}/health",
-    )
-
-
 def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
     words = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
     return Command(
@@ -317,14 +281,9 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
     )
 
 
-def _address(host: str, port: int) -> str:
-    called = processes.WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{called}:{port}"
-
-
 def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
     if port is not None:
-        raise ServerError(f"{option} {port} while {setting}={address} names a server; give one")
+        raise ServerError(f"{option} {port} while {setting}={shown(address)} names a server; give one")
 
 
 def due(deployment: Deployment, now: datetime | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.addresses import is_http, shown
-from flows.home import Home
+from flows.home import Home, make_private
 from rnnlm.errors import ServerError
 
 PREFECT_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -65,7 +65,7 @@ def prepare_mlflow(home: Home, store: str) -> None:
     """
     if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
         check_database(store, MLFLOW_SETTING)
-    home.mlruns.mkdir(parents=True, exist_ok=True)
+    make_private(home.mlruns)
     here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     with FileLock(home.mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.addresses import is_http, shown
-from flows.home import Home
+from flows.home import Home, make_private
 from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
@@ -39,7 +39,7 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
     if is_http(tracking_uri):
         _probe(tracking_uri)
-    mlruns.mkdir(parents=True, exist_ok=True)
+    make_private(mlruns)
     with FileLock(mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
         return open_store(tracking_uri)
 
@@ -51,6 +51,8 @@ def open_store(address: str) -> MlflowClient:
         ServerError: Its tables are of another version of MLflow.
     """
     try:
+        if address.startswith("sqlite:///"):  # made here, so that others cannot read it
+            Path(address.removeprefix("sqlite:///")).touch(mode=0o600)
         client = MlflowClient(address)
         client.search_experiments(max_results=1)
     except MlflowException as error:

@@ -3,7 +3,7 @@
 Gradients are summed, so that several processes take the same steps as one with the same batch.
 A process on its own is a group of one, and pays nothing for it.
 
-torchrun starts them and says in the environment who is who; see `rnnlm.training.launch`.
+`rnnlm.training.launch` or torchrun starts them and says in the environment who is who.
 """
 
 import os
@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 
 from rnnlm.batching import Window
 from rnnlm.models import State
+from rnnlm.training.launch import RENDEZVOUS, is_launched
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,23 @@ class Group:
 
 
 def join(device: str = "auto") -> Group:
-    """Join the processes that torchrun started with this one; a group of one without torchrun.
+    """Join the processes that were started with this one; a group of one where there are none.
 
     Args:
         device: `training.device`, which decides how they talk.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not is_launched():
         return Group()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if not distributed.is_initialized():
         on_gpus = device != "cpu" and torch.cuda.is_available()
-        distributed.init_process_group("nccl" if on_gpus else "gloo")
-    return Group(
-        distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"])
-    )
+        distributed.init_process_group(
+            "nccl" if on_gpus else "gloo",
+            init_method=os.environ.get(RENDEZVOUS, "env://"),
+            rank=rank,
+            world_size=size,
+        )
+    return Group(rank, size, int(os.environ["LOCAL_RANK"]))
 
 
 def _one_hot(index: int, size: int, value: int, device: torch.device) -> Tensor:

@@ -1,6 +1,9 @@
-"""Training in several processes: torchrun starts them, their leader's progress comes back.
+"""Training in several processes of this machine; their leader's progress comes back.
 
-On several machines start the same by hand on each, with one shared folder (one command line):
+They find each other through a file and talk over the loopback interface, so that nothing listens
+for other machines. On several machines torchrun starts them, by hand on each, with one shared
+folder (one command line); its rendezvous listens on all interfaces and asks for no password, so
+keep it inside a trusted network:
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400
         -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT [START]
@@ -12,8 +15,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from rnnlm import errors
 from rnnlm.config import Experiment
@@ -23,14 +30,20 @@ from rnnlm.storage import write_bytes
 
 MARK = "\x1ernnlm "
 """What a line of the leader's begins with; all other lines are for people."""
+RENDEZVOUS = "RNNLM_RENDEZVOUS"
+"""Environment variable with the address of the file through which the processes find each other."""
 KEPT_LINES = 200
 GRACE_SECONDS = 60.0
 """What the processes get to save their position when the run is interrupted."""
+LOOK_SECONDS = 0.1
+SAY_SECONDS = 0.5
+"""What the others get to print what they noticed when one fails."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def is_launched() -> bool:
-    """Return whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    """Return whether this process is one of several that train together."""
+    return RENDEZVOUS in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def launch(
@@ -47,33 +60,83 @@ def launch(
     """
     described = out / "experiment.json"
     write_bytes(described, experiment.model_dump_json().encode())
-    processes = experiment.training.processes
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), "-m", "rnnlm.training.worker"]
+    command = [sys.executable, "-m", "rnnlm.training.worker"]
     command += [tokens_uri, str(described), str(out), *([str(start)] if start else [])]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        start_new_session=True,
-    ) as process:
-        try:
-            _relay(process, on_progress)
-        except BaseException:
-            _end(process)
-            raise
+    with tempfile.TemporaryDirectory(prefix="rnnlm-") as folder:
+        workers = _Workers(command, experiment.training.processes, Path(folder))
+        with workers.output:
+            try:
+                _relay(workers, on_progress)
+            except BaseException:
+                workers.end()
+                raise
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Let the processes save their position and end; kill those that do not."""
-    with suppress(ProcessLookupError):  # they have ended already
-        os.killpg(process.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+class _Workers:
+    """Processes that train together, and the one pipe to which all of them write.
+
+    Attributes:
+        output: What they say.
+    """
+
+    def __init__(self, command: list[str], count: int, folder: Path) -> None:
+        """Start them; `folder` is empty, and theirs alone."""
+        shared = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+            "WORLD_SIZE": str(count),
+            RENDEZVOUS: (folder / "rendezvous").as_uri(),
+        }
+        for library in ("GLOO", "NCCL"):
+            shared.setdefault(f"{library}_SOCKET_IFNAME", LOOPBACK)
+        read_end, write_end = os.pipe()
+        self._processes = [
+            subprocess.Popen(
+                command,
+                stdout=write_end,
+                stderr=subprocess.STDOUT,
+                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                start_new_session=True,  # Ctrl-C is for this process; theirs comes from `end`
+            )
+            for rank in range(count)
+        ]
+        os.close(write_end)
+        self.output: IO[str] = os.fdopen(read_end, encoding="utf-8", errors="replace")
+        self._is_ending = False
+        self._statuses: list[int | None] = []
+        self._watch = threading.Thread(target=self._end_after_a_failure, daemon=True)
+        self._watch.start()
+
+    def end(self) -> None:
+        """Let them save their position and end; kill those that do not."""
+        self._is_ending = True
+        self._signal(signal.SIGINT)
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        self._signal(signal.SIGKILL)
+
+    def wait(self) -> list[int | None]:
+        """Return how each ended: exit status, negative signal, None for one that had to be."""
+        self._watch.join()
+        return self._statuses
+
+    def _end_after_a_failure(self) -> None:
+        """Wait for all of them; when one fails, end the others, which would wait for it."""
+        while not self._is_ending:
+            self._statuses = [process.poll() for process in self._processes]
+            if all(status == 0 for status in self._statuses):
+                return
+            if any(self._statuses):
+                time.sleep(SAY_SECONDS)
+                self._signal(signal.SIGKILL)
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            process.send_signal(number)  # nothing where it has ended
 
 
 def tell(kind: str, value: object) -> None:
@@ -81,10 +144,9 @@ def tell(kind: str, value: object) -> None:
     print(MARK + json.dumps([kind, value]), flush=True)  # noqa: T201 - the channel is stdout
 
 
-def _relay(process: "subprocess.Popen[str]", on_progress: OnProgress) -> None:
+def _relay(workers: _Workers, on_progress: OnProgress) -> None:
     said: list[str] = []
-    assert process.stdout is not None
-    for line in process.stdout:
+    for line in workers.output:
         if not line.startswith(MARK):
             said = [*said, line.rstrip()][-KEPT_LINES:]
             continue
@@ -93,18 +155,18 @@ def _relay(process: "subprocess.Popen[str]", on_progress: OnProgress) -> None:
             on_progress(Progress(**value))
         else:
             raise getattr(errors, kind, RnnlmError)(value)
-    if process.wait():
+    if any(statuses := workers.wait()):
         raise RnnlmError(
-            f"the training processes ended with status {process.returncode}: {_cause(said)}; run "
-            "the same command again to go on from the last position"
+            f"the training processes ended: {_cause(statuses, said)}; run the same command again to "
+            "go on from the last position"
         )
 
 
-def _cause(said: list[str]) -> str:
-    """Return why they ended, from what they and torchrun said: a signal, or the first error."""
-    kills = (re.search(r"exitcode *: -(?!15\b)(\d+)", line) for line in said)  # torchrun sends 15
-    if kill := next(filter(None, kills), None):
-        return f"one was killed by {signal.Signals(int(kill[1])).name}"
+def _cause(statuses: list[int | None], said: list[str]) -> str:
+    """Return why they ended: the signal that killed one, or the first error that one printed."""
+    for status in statuses:
+        if status is not None and status < 0:
+            return f"one was killed by {signal.Signals(-status).name}"
     raised = (re.search(r"[\w.]+Error: .+", line) for line in said)
     if error := next(filter(None, raised), None):
         return error[0]

@@ -1,4 +1,4 @@
-"""One of several processes that train together; torchrun runs this file in each."""
+"""One of several processes that train together; `launch` or torchrun runs this file in each."""
 
 import os
 import signal

@@ -29,23 +29,23 @@ def test_shares_are_every_lane_once():
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("statuses", "said", "cause"),
     [
-        (["x", "ValueError: no luck", "  exitcode  : 1 (pid: 9)"], "ValueError: no luck"),
+        ([1, None], ["x", "ValueError: no luck"], "ValueError: no luck"),
+        ([1, -9], ["RuntimeError: lost the other"], "one was killed by SIGKILL"),
         (
-            ["RuntimeError: lost the other", "exitcode  : -15 (pid: 8)", "exitcode : -9 (pid: 9)"],
-            "one was killed by SIGKILL",
-        ),
-        (
+            [1, 1],
             ["[rank1]: torch.OutOfMemoryError: CUDA out of memory"],
             "torch.OutOfMemoryError: CUDA out of memory",
         ),
-        (["something", " "], "something"),
-        ([], "nothing said"),
+        ([None, 2], ["something", " "], "something"),
+        ([1], [], "nothing said"),
     ],
 )
-def test_why_the_processes_ended_is_found_in_what_they_said(said: list[str], cause: str):
-    assert _cause(said) == cause
+def test_why_the_processes_ended_is_found_in_how_and_in_what_they_said(
+    statuses: list[int | None], said: list[str], cause: str
+):
+    assert _cause(statuses, said) == cause
 
 
 def test_there_may_be_fewer_lanes_than_processes():
@@ -110,7 +110,6 @@ def _kill_one_worker(folder: str) -> None:
             command = (process / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        is_worker = "rnnlm.training.worker" in command and "torch.distributed.run" not in command
-        if is_worker and any(folder in part for part in command):
+        if "rnnlm.training.worker" in command and any(folder in part for part in command):
             os.kill(int(process.name), signal.SIGKILL)
             return
