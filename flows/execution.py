@@ -1,13 +1,18 @@
-"""Who runs the shards of a step: this process, or Dask workers here or elsewhere."""
+"""Who runs the shards of a step: this process, a pool of processes here, or Dask workers elsewhere.
 
-import logging
+Dask's own settings say how a scheduler is spoken to: for `tls://` addresses the environment holds
+`DASK_DISTRIBUTED__COMM__TLS__CA_FILE`, `…__TLS__CLIENT__CERT` and `…__TLS__CLIENT__KEY`.
+"""
+
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
+from flows.addresses import shown
 from rnnlm.config import shorten
 from rnnlm.errors import ConfigError
+from rnnlm.parallel import ProcessPool
 
 WORKERS = "RNNLM_WORKERS"
 SCHEDULER = "RNNLM_SCHEDULER"
@@ -32,29 +37,20 @@ def executor(size: int) -> Iterator[Executor | None]:
     if not address and workers == 1:
         yield None
         return
-    from distributed import Client, LocalCluster  # noqa: PLC0415 - heavy
-
-    if address:
-        try:
-            client = Client(address, timeout=10, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(
-                f"{SCHEDULER}={address}: no Dask scheduler answers there ({error}); start one with "
-                "`dask scheduler`, or unset it"
-            ) from error
-        with client:
-            yield client.get_executor()
+    if not address:
+        with ProcessPool(workers) as pool:
+            yield pool
         return
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    from distributed import Client  # noqa: PLC0415 - heavy
+
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{SCHEDULER}={shown(address)}: no Dask scheduler answers there ({error}); start one "
+            "with `dask scheduler`, or unset it"
+        ) from error
+    with client:
         yield client.get_executor()
 
 

@@ -28,6 +28,7 @@ def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
         return False
     from apprise import Apprise  # noqa: PLC0415 - takes a while
 
+    logging.getLogger("apprise").disabled = True  # it prints addresses that it does not understand
     teller = Apprise()
     known = all(teller.add(address) for address in addresses)
     arrived = bool(teller.notify(body=body, title=title)) and known

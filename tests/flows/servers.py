@@ -22,6 +22,8 @@ import pytest
 from tests.conftest import ROOT
 
 PATIENCE_SECONDS = 100.0
+RNNLM = Path(sys.executable).with_name("rnnlm")
+"""The installed command."""
 
 
 @contextlib.contextmanager
@@ -71,7 +73,7 @@ class Serving:
         self.said: list[str] = []
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", *options],
+            [RNNLM, "serve", *options],
             cwd=home,
             env={**kept, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
             | environment,

@@ -1,12 +1,14 @@
-"""Workers, for real: Dask processes on this machine."""
+"""Workers, for real: a pool of processes, and Dask with TLS."""
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import LocalCluster, Security
 
 from flows.execution import SCHEDULER, WORKERS, WORTH_WORKERS, executor
 from rnnlm import checkpoint
@@ -18,7 +20,7 @@ from rnnlm.generation.job import generate
 from rnnlm.models import build
 from rnnlm.progress import Progress
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import ingest_text, lines, tiny_experiment
+from tests.conftest import ROOT, ingest_text, lines, tiny_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def test_a_wrong_number_of_workers_is_said(monkeypatch: pytest.MonkeyPatch, valu
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_dask_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "text").write_text(lines(3000))
     alone = ingest_text(tmp_path / "text", tmp_path / "alone", shard_bytes=1000)
     config = CorpusConfig(source=str(tmp_path / "text"), shard_bytes=1000)
@@ -105,3 +107,46 @@ def test_a_scheduler_that_is_not_there_is_one_clear_line(monkeypatch: pytest.Mon
     monkeypatch.setenv(SCHEDULER, "nope://127.0.0.1:1")
     with pytest.raises(ConfigError, match="no Dask scheduler answers there"), executor(1):
         pass
+
+
+ASK = """
+from flows.execution import executor
+from rnnlm.errors import ConfigError
+try:
+    with executor(1) as workers:
+        print(workers.submit(pow, 2, 5).result())
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_with_tls_takes_only_clients_with_a_certificate(tmp_path: Path):
+    security = Security.temporary()
+    files = {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = tmp_path / name
+        files[name].write_text(getattr(security, name))
+    settings = {
+        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(files["tls_ca_file"]),
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": str(files["tls_client_cert"]),
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": str(files["tls_client_key"]),
+    }
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, security=security
+    ) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        without = ask(cluster.scheduler_address)
+        assert "no Dask scheduler answers there" in without and without.count("\n") == 1
+        assert ask(cluster.scheduler_address, **settings) == "32\n"
+
+
+def ask(scheduler: str, **environment: str) -> str:
+    paths = {SCHEDULER: scheduler, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", ASK]
+    done = subprocess.run(
+        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
