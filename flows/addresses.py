@@ -19,4 +19,4 @@ def shown(text: str) -> str:
 
 def page(address: str) -> str:
     """Return the address of a page without user and password; a browser asks for them."""
-    return re.sub(r"^(\w+://)[^\s]*@", r"\1", address)
+    return re.sub(r"^([\w+.-]+://)[^\s]*@", r"\1", address)

@@ -49,6 +49,7 @@ def serve(
     from flows.servers import access, processes  # noqa: PLC0415
 
     access.allow(allow_host or ())
+    access.check_host(host)
     here = home.current()
     home.make_private(here.prefect)  # or Prefect warns when it is imported
     from flows.servers import standing  # noqa: PLC0415

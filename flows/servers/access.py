@@ -33,7 +33,8 @@ _CONTENT_SECURITY_POLICY = (
 )
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - listened on only behind a password
 
-_HOST_NAME = re.compile(r"(?!\d+(\.\d+)*\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]*\.?)+")
+_HOST_NAME = re.compile(r"(?![\d.]+$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_HOST_HEADER = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:/?#@\[\]]+))(:\d+)?")
 
 _logger = logging.getLogger(__name__)
 
@@ -50,18 +51,18 @@ def allow(names: Iterable[str]) -> None:
     Raises:
         ServerError: One is no host name.
     """
+    names = [*names]
     for name in names:
         if not _HOST_NAME.fullmatch(name) and not _is_address(name):
             raise ServerError(
                 f"--allow-host {name!r} is no host name (expected such as rnnlm.example.org or "
                 "192.0.2.7, without scheme and port)"
             )
-    listed = filter(None, [os.environ.get(ALLOWED_HOSTS, ""), *names])
-    os.environ[ALLOWED_HOSTS] = ",".join(listed)
+    os.environ[ALLOWED_HOSTS] = ",".join(filter(None, [os.environ.get(ALLOWED_HOSTS), *names]))
 
 
 def check_host(host: str) -> None:
-    """Return if servers may listen on an address.
+    """Return if servers may listen on an address; its name is allowed then.
 
     Raises:
         ServerError: It can be reached from other machines, and no password or no name is set.
@@ -70,17 +71,16 @@ def check_host(host: str) -> None:
     password = credentials.read()
     if is_loopback(host):
         return
-    named = host_names() - {*LOOPBACK_NAMES}
-    if password and named:
-        if host not in _WILDCARDS:
-            allow([host])
-        return
     missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
-    missing += [] if named else ["the name that browsers know it by (--allow-host NAME)"]
-    raise ServerError(
-        f"--host {host} opens the servers to other machines, and whoever reaches Prefect can run "
-        f"commands here: set {' and '.join(missing)}, or keep to 127.0.0.1"
-    )
+    if not host_names() - {*LOOPBACK_NAMES}:
+        missing.append("the name that browsers know it by (--allow-host NAME)")
+    if missing:
+        raise ServerError(
+            f"--host {host} opens the servers to other machines, and whoever reaches Prefect can "
+            f"run commands here: set {' and '.join(missing)}, or keep to 127.0.0.1"
+        )
+    if host not in _WILDCARDS:
+        allow([host])
 
 
 def is_loopback(host: str) -> bool:
@@ -222,10 +222,8 @@ def _netloc(origin: str) -> str:
 
 def _name(host: str) -> str:
     """Return the name in a Host header, without the port and an IPv6 address's brackets."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    found = _HOST_HEADER.fullmatch(host.lower())
+    return (found["address"] or found["name"]) if found else ""
 
 
 def _quote(values: list[str]) -> str:

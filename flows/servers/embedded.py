@@ -86,20 +86,29 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
 
 
 def _check(address: str) -> None:
-    """Make sure that the configured server is there.
+    """Make sure that the configured server is there and lets us in.
 
     Raises:
-        ServerError: Nobody answers.
+        ServerError: Nobody answers, or it asks for a password.
     """
+    import httpx  # noqa: PLC0415 - takes a tenth of a second
+
+    secret = os.environ.get(_CLIENTS_SECRET)
+    sign_in = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):  # noqa: S310
-            return
-    except (OSError, ValueError) as error:
+        httpx.get(f"{address.rstrip('/')}/health", timeout=10).raise_for_status()
+        asked = httpx.get(f"{address.rstrip('/')}/admin/version", timeout=10, auth=sign_in)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
             f"no Prefect server answers at PREFECT_API_URL={shown(address)} "
             f"({shown(str(error))}); start one with "
             "`rnnlm serve`, or unset it to use the embedded one"
         ) from error
+    if asked.status_code == httpx.codes.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
+        raise ServerError(
+            f"PREFECT_API_URL={shown(address)} asks for a password: set RNNLM_PASSWORD_FILE=FILE, "
+            "or PREFECT_API_AUTH_STRING"
+        )
 
 
 class PrefectServer:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -82,7 +83,7 @@ def _application(no_services: bool = False) -> access.AccessControl:
     return access.AccessControl(create_app(webserver_only=no_services), access.host_names())
 
 
-def _usual() -> dict[str, object]:
+def _usual() -> dict[str, Any]:
     """Return what `prefect server start` hands to uvicorn."""
     from prefect.settings import get_current_settings  # noqa: PLC0415 - after `_configure`
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from flows.addresses import is_http, page, shown
 from flows.home import OWN, Home, make_private
-from flows.servers import access, deployments, mlflow_server, prefect_server, processes, stores
+from flows.servers import deployments, mlflow_server, prefect_server, processes, stores
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, Process, address_of
 from rnnlm.errors import ServerError
@@ -71,13 +71,12 @@ def serve(
 ) -> Iterator[Standing]:
     """Serve Prefect and MLflow and run what `file` schedules, as long as this context lasts.
 
-    What can be checked is checked before anything is started.
+    What can be checked is checked before anything is started; whether servers may listen on `host`
+    is `access.check_host`'s matter.
 
     Raises:
-        ServerError: A port, a database, a server or a deployment cannot be used, or the host is open
-            to other machines without protection.
+        ServerError: A port, a database, a server or a deployment cannot be used.
     """
-    access.check_host(host)
     wanted = deployments.read(file) if file.is_file() else []
     plan = _Plan.make(home, host, prefect_port, mlflow_port)
     for folder in (home.prefect, plan.logs):
@@ -283,7 +282,9 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
 
 def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
     if port is not None:
-        raise ServerError(f"{option} {port} while {setting}={shown(address)} names a server; give one")
+        raise ServerError(
+            f"{option} {port} while {setting}={shown(address)} names a server; give one"
+        )
 
 
 def due(deployment: Deployment, now: datetime | None = None) -> str:

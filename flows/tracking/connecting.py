@@ -48,7 +48,7 @@ def open_store(address: str) -> MlflowClient:
     """Return a client of a store, whose tables are made if they are not there.
 
     Raises:
-        ServerError: Its tables are of another version of MLflow.
+        ServerError: Its tables are of another version of MLflow, or it asks for a password.
     """
     try:
         if address.startswith("sqlite:///"):  # made here, so that others cannot read it
@@ -56,6 +56,11 @@ def open_store(address: str) -> MlflowClient:
         client = MlflowClient(address)
         client.search_experiments(max_results=1)
     except MlflowException as error:
+        if "error code 401" in str(error):
+            raise ServerError(
+                f"{shown(address)} asks for a password: set RNNLM_PASSWORD_FILE=FILE, or "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            ) from error
         if "out-of-date database schema" not in str(error):
             raise
         raise ServerError(

@@ -157,8 +157,8 @@ def _relay(workers: _Workers, on_progress: OnProgress) -> None:
             raise getattr(errors, kind, RnnlmError)(value)
     if any(statuses := workers.wait()):
         raise RnnlmError(
-            f"the training processes ended: {_cause(statuses, said)}; run the same command again to "
-            "go on from the last position"
+            f"the training processes ended: {_cause(statuses, said)}; run the same command again "
+            "to continue from the last position"
         )
 
 

@@ -1,5 +1,6 @@
 """Servers that several tests use; started once, when the first of them asks."""
 
+import contextlib
 import json
 import signal
 import threading
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from tests.conftest import ROOT, write_tiny
-from tests.flows.servers import Serving, postgresql, wait_until
+from tests.flows.servers import Running, postgresql, wait_until
 
 PREFECT_YAML = f"""
 deployments:
@@ -37,11 +39,15 @@ deployments:
 """
 
 
+PASSWORD = "correct-horse-battery"
+NAME = "rnnlm.example"
+
+
 @dataclass(frozen=True)
 class Served:
-    """`rnnlm serve` with PostgreSQL behind it, and a client of its Prefect."""
+    """`rnnlm serve` for other machines, with PostgreSQL behind it, and a client of its Prefect."""
 
-    serving: Serving
+    serving: Running
     addresses: dict[str, Any]
     client: SyncPrefectClient
 
@@ -50,16 +56,35 @@ class Served:
         return self.serving.home
 
 
+@contextlib.contextmanager
+def signed_in() -> Iterator[None]:
+    """Let the clients of this process send the password."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        temporary_settings(updates={PREFECT_API_AUTH_STRING: f"rnnlm:{PASSWORD}"}),
+    ):
+        patch.setenv("MLFLOW_TRACKING_USERNAME", "rnnlm")
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+        yield
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Standing servers on a tiny corpus, with the settings of docker/compose.yaml."""
     home = tmp_path_factory.mktemp("served")
     write_tiny(home)
     (home / "prefect.yaml").write_text(PREFECT_YAML)
-    with postgresql() as address:
-        serving = Serving(
+    (home / "password").write_text(f"{PASSWORD}\n")
+    with postgresql() as address, signed_in():
+        serving = Running(
             home,
+            "serve",
             "--json",
+            "--host",
+            "0.0.0.0",
+            "--allow-host",
+            NAME,
+            RNNLM_PASSWORD_FILE=str(home / "password"),
             PREFECT_SERVER_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://{address}/prefect",
             MLFLOW_BACKEND_STORE_URI=f"postgresql+psycopg://{address}/mlflow",
             MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
@@ -67,7 +92,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         )
         try:
             addresses = serving.addresses()
-            with SyncPrefectClient(addresses["prefect_api_url"]) as client:
+            api, secret = addresses["prefect_api_url"], f"rnnlm:{PASSWORD}"
+            with SyncPrefectClient(api, auth_string=secret) as client:
                 yield Served(serving, addresses, client)
             assert len(serving.processes()) >= 4
             serving.end(signal.SIGKILL)

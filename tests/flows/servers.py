@@ -65,15 +65,15 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Serving:
-    """`rnnlm serve` in a process of its own."""
+class Running:
+    """The installed command in a process of its own."""
 
-    def __init__(self, home: Path, *options: str, **environment: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
         self.said: list[str] = []
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
         self.process = subprocess.Popen(
-            [RNNLM, "serve", *options],
+            [RNNLM, *arguments],
             cwd=home,
             env={**kept, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
             | environment,
@@ -112,6 +112,14 @@ class Serving:
             self.process.stdout.close()
         if self.process.stderr:
             self.process.stderr.close()
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """End it with this context."""
+        try:
+            yield
+        finally:
+            self.end(signal.SIGTERM)
 
     def _hear(self) -> None:
         assert self.process.stderr

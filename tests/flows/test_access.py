@@ -1,12 +1,7 @@
 """Who can call the servers: hostile pages, other host names, callers without the password."""
 
-import base64
+import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +13,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as connect_socket
+from websockets.typing import Subprotocol
 
+from flows.servers.processes import responds
+from tests import stores
 from tests.conftest import run_cli, write_tiny
 from tests.flows import attacks
-from tests.flows.servers import RNNLM, Serving, environment, wait_until
+from tests.flows.conftest import NAME, PASSWORD, Served
+from tests.flows.servers import Running, environment, wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -33,6 +32,7 @@ from prefect import flow
 def flow(config="x", trigger="manual"):
     return 1
 """
+TRACKING = "MLFLOW_TRACKING_URI"
 PREFECT_YAML = """
 deployments:
   - name: one
@@ -40,7 +40,6 @@ deployments:
     parameters: {{config: a.toml}}
     work_pool: {{name: rnnlm}}
 """
-PASSWORD = "correct-horse-battery"
 
 
 def write_project(home: Path) -> None:
@@ -86,14 +85,12 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """`rnnlm serve` as it comes."""
     home = tmp_path_factory.mktemp("door")
     write_project(home)
-    serving = Serving(home, "--json", PREFECT_WORKER_QUERY_SECONDS="2")
-    try:
+    serving = Running(home, "serve", "--json", PREFECT_WORKER_QUERY_SECONDS="2")
+    with serving.ending():
         told = serving.addresses()
         with SyncPrefectClient(told["prefect_api_url"]) as client:
             deployment = client.read_deployment_by_name("flow/one")
             yield Door(home, told["prefect"], told["mlflow"], str(deployment.id), client)
-    finally:
-        serving.end(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +221,138 @@ def test_what_servers_write_is_for_their_owner_alone(door: Door):
         assert (door.home / folder).stat().st_mode & 0o077 == 0, folder
     for database in (*door.home.glob("data/prefect/*.db*"), *door.home.glob("mlruns/*.db*")):
         assert database.stat().st_mode & 0o177 == 0, database
+
+
+# The server of a single command.
+
+
+def test_nobody_but_the_command_can_call_the_server_it_starts(tmp_path: Path):
+    write_tiny(tmp_path)
+    stores.give_empty_stores(tmp_path)
+    training = Running(tmp_path, "train", "tiny.toml", "--set", "training.budget=1000 epochs")
+    with training.ending():
+        address = wait_until(lambda: server_of(training), "a server")
+        wait_until(lambda: responds(f"{address}/api/health"), "it answers")
+        for path in ("flows/count", "flow_runs/filter", "admin/settings", "csrf-token?client=x"):
+            for method in ("GET", "POST"):
+                answer = httpx.request(method, f"{address}/api/{path}")
+                assert answer.status_code in (401, 403), (method, path)
+        for headers in ({"Host": "hostile.example"}, {"Origin": "http://hostile.example"}):
+            assert httpx.get(f"{address}/api/health", headers=headers).status_code == 403
+        for process in training.processes():
+            assert "AUTH" not in " ".join(process.cmdline())
+            secret = environment(process).get("PREFECT_API_AUTH_STRING", "")
+            assert not secret or secret not in " ".join(process.cmdline())
+
+
+def server_of(training: Running) -> str | None:
+    for process in training.processes():
+        with contextlib.suppress(psutil.Error):
+            if "flows.servers.prefect_server" in process.cmdline():
+                for socket in process.net_connections("tcp"):
+                    if socket.status == psutil.CONN_LISTEN:
+                        return f"http://{socket.laddr.ip}:{socket.laddr.port}"
+    return None
+
+
+# For other machines, with a password.
+
+
+MLFLOW_PATHS = (
+    "/",
+    "/version",
+    "/metrics",
+    "/graphql",
+    "/api/2.0/mlflow/experiments/get?experiment_id=0",
+    "/ajax-api/2.0/mlflow/runs/search",
+    "/api/2.0/mlflow-artifacts/artifacts",
+    "/api/2.0/mlflow-artifacts/artifacts/x",
+    "/get-artifact?path=x&run_uuid=y",
+    "/model-versions/get-artifact?path=x",
+    "/v1/traces",
+    "/gateway/x/mlflow/invocations",
+    "/ajax-api/3.0/jobs/1",
+    "/ajax-api/3.0/mlflow/assistant/config",
+    "/static-files/index.html",
+    "/openapi.json",
+    "/docs",
+)
+
+
+@pytest.mark.parametrize("credentials", [None, ("admin", "password1234"), ("rnnlm", "password")])
+def test_without_the_password_nothing_is_answered(
+    served: Served, credentials: tuple[str, str] | None
+):
+    mlflow, prefect = served.addresses["mlflow"], served.addresses["prefect"]
+    auth = httpx.BasicAuth(*credentials) if credentials else None
+    for path in MLFLOW_PATHS:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            answer = httpx.request(method, f"{mlflow}{path}", auth=auth)
+            assert answer.status_code == 401, (method, path)
+    for path in ("flows/count", "deployments/filter", "admin/settings", "csrf-token?client=x"):
+        assert httpx.get(f"{prefect}/api/{path}", auth=auth).status_code == 401, path
+        assert httpx.post(f"{prefect}/api/{path}", auth=auth).status_code in (401, 403), path
+    for address in (f"{mlflow}/health", f"{prefect}/api/health"):
+        assert httpx.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/events/in", "/api/events/out", "/api/logs/out"])
+@pytest.mark.parametrize("token", [None, "rnnlm:password"])
+def test_without_the_password_no_socket_opens(served: Served, path: str, token: str | None):
+    address = served.addresses["prefect"].replace("http", "ws") + path
+    with pytest.raises(WebSocketException), connect_socket(address) as socket:
+        socket.recv(timeout=5)
+    with (
+        pytest.raises(WebSocketException),
+        connect_socket(address, subprotocols=[Subprotocol("prefect")]) as socket,
+    ):
+        socket.send(json.dumps({"type": "auth", "token": token}))
+        socket.recv(timeout=5)
+
+
+def test_the_password_opens_the_pages_under_the_allowed_name_alone(served: Served):
+    sign_in = httpx.BasicAuth("rnnlm", PASSWORD)
+    for address, path in (
+        (served.addresses["mlflow"], "/version"),
+        (served.addresses["prefect"], "/api/admin/version"),
+    ):
+        for name, status in ((NAME, 200), (f"{NAME}:8080", 200), ("hostile.example", 403)):
+            answer = httpx.get(f"{address}{path}", auth=sign_in, headers={"Host": name})
+            assert answer.status_code == status, (name, path)
+
+
+def test_every_command_works_with_the_password(served: Served):
+    told = {name: served.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
+    told["RNNLM_PASSWORD_FILE"] = str(served.home / "password")
+    commands = (
+        ("train", "tiny.toml", "--set", "name=mine"),
+        ("generate", "mine", "--count", "20"),
+        ("evaluate", "mine"),
+        ("models",),
+        ("promote", "mine", "1", "--why", "a test"),
+        ("history", "mine"),
+        ("housekeeping",),
+    )
+    for command in commands:
+        finished = run_cli(served.home, *command, "--json", **told)
+        assert finished.status == 0, (command, finished.err)
+        assert PASSWORD not in finished.out + finished.err
+    refused = run_cli(served.home, "models", "--json", **{TRACKING: told[TRACKING]})
+    assert refused.status == 1 and refused.err.count("\n") == 1
+    assert "RNNLM_PASSWORD_FILE" in refused.err
+
+
+def test_the_password_is_in_no_address_log_or_command_line(served: Served):
+    signed = served.addresses["mlflow"].replace("//", f"//rnnlm:{PASSWORD}@")
+    told = {TRACKING: signed, "PREFECT_API_URL": served.addresses["prefect_api_url"]}
+    told["RNNLM_PASSWORD_FILE"] = str(served.home / "password")
+    pages = Running(served.home, "ui", "--json", **told)
+    with pages.ending():
+        line = pages.first_line()
+    assert json.loads(line)["flow runs"].startswith(served.addresses["prefect"])
+    assert PASSWORD not in line
+    for log in served.home.glob("data/logs/*"):
+        assert PASSWORD not in log.read_text("utf-8", "replace"), log
+    for process in served.serving.processes():
+        assert PASSWORD not in " ".join(process.cmdline())
+    assert PASSWORD not in "".join(served.serving.said) + json.dumps(served.addresses)

@@ -29,7 +29,7 @@ from rnnlm.errors import ServerError
 from rnnlm.training.history import read_history
 from tests.conftest import ROOT, call_cli
 from tests.flows.conftest import Served
-from tests.flows.servers import Serving, environment, wait_until
+from tests.flows.servers import Running, environment, wait_until
 
 FLOW = "def flow(config, trigger='manual'): ..."
 GOOD = """
@@ -377,7 +377,7 @@ def test_deployments_that_were_taken_out_of_the_file_are_named(served: Served):
 def test_with_embedded_databases_it_starts_shows_addresses_and_leaves_no_process(tmp_path: Path):
     write_file(tmp_path)
     (tmp_path / "flow.py").write_text(f"from prefect import flow\n\n\n@flow\n{FLOW}\n")
-    serving = Serving(tmp_path)
+    serving = Running(tmp_path, "serve")
     shown = [serving.first_line()]
     while "Ctrl-C" not in shown[-1]:
         shown.append(serving.first_line())

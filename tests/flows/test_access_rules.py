@@ -1,0 +1,282 @@
+"""The rules before both servers, one request at a time."""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from flows.addresses import page, shown
+from flows.servers import access, credentials
+from flows.servers.access import AccessControl
+from rnnlm.errors import ServerError
+from tests.conftest import call_cli
+
+NAMES = frozenset(access.LOOPBACK_NAMES) | {"rnnlm.example"}
+HERE = "http://localhost:4200"
+
+
+async def answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(f"origin {request.headers.get('origin')}")
+
+
+async def greet(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.close()
+
+
+def client(secret: str | None = None) -> TestClient:
+    paths = [Route(path, answer, methods=["GET", "POST"]) for path in ("/", "/health")]
+    app = Starlette(routes=[*paths, WebSocketRoute("/socket", greet)])
+    return TestClient(AccessControl(app, NAMES, secret), base_url=HERE)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LocalHost:4200", "127.0.0.1:1", "[::1]:4200", "[::1]", "rnnlm.example:443"],
+)
+def test_the_server_answers_to_its_names_at_any_port(host: str):
+    assert client().get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "hostile.example",
+        "localhost.hostile.example",
+        "localhost.",
+        "localhost@hostile.example",
+        "localhost#hostile.example",
+        "hostile.example:127.0.0.1",
+        "127.0.0.1.hostile.example:4200",
+        "127.1",
+        "2130706433",
+        "::1",
+        "[::1",
+        "0.0.0.0:4200",
+        "",
+    ],
+)
+def test_other_names_are_refused_with_the_way_to_add_one(host: str):
+    refused = client().get("/", headers={"Host": host})
+    assert refused.status_code == 403
+    assert "--allow-host adds a name" in refused.text
+    assert refused.text.count("\n") == 1
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=40))
+def test_no_text_but_a_name_and_a_port_passes_for_the_host(host: str):
+    answered = client().get("/", headers={"Host": host.encode("latin-1")})  # type: ignore[dict-item]
+    name = host.lower().rpartition(":")[0] or host.lower()
+    ours = host.lower() in NAMES or name.strip("[]") in NAMES
+    assert answered.status_code == 403 or ours
+
+
+def test_two_hosts_are_refused():
+    answered = client().get("/", headers=[("Host", "localhost"), ("Host", "hostile.example")])
+    assert answered.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": HERE}, 200),
+        ({"Origin": "http://localhost:5000"}, 403),
+        ({"Origin": "http://hostile.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[broken"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_pages_of_the_server_may_call_it(headers: dict[str, str], status: int, method: str):
+    assert client().request(method, "/", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("method", "destination", "status"),
+    [("GET", "document", 200), ("GET", "iframe", 403), ("POST", "document", 403)],
+)
+def test_a_link_may_lead_to_the_server_but_no_frame_and_no_form(
+    method: str, destination: str, status: int
+):
+    headers = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": destination,
+    }
+    assert client().request(method, "/", headers=headers).status_code == status
+
+
+def test_the_application_sees_no_origin_and_its_pages_are_confined():
+    answered = client().get("/", headers={"Origin": HERE})
+    assert answered.text == "origin None"
+    assert answered.headers["x-frame-options"] == "SAMEORIGIN"
+    policy = answered.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "frame-ancestors 'self'" in policy
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://hostile.example"}, {"Host": "hostile"}])
+def test_sockets_obey_the_same_rules(headers: dict[str, str]):
+    ours = {"Host": "localhost:4200", "Origin": HERE}
+    with client().websocket_connect("/socket", headers=ours):
+        pass
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client().websocket_connect("/socket", headers=ours | headers),
+    ):
+        pass
+
+
+def basic(text: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        (basic("rnnlm:secret-enough"), 200),
+        (basic("rnnlm:secret-enougH"), 401),
+        (basic("rnnlm:"), 401),
+        (basic("admin:password1234"), 401),
+        ({"Authorization": "Bearer secret-enough"}, 401),
+        ({"Authorization": "Basic ???"}, 401),
+        ({"Authorization": "Basic"}, 401),
+    ],
+)
+def test_with_a_password_only_the_health_check_needs_none(headers: dict[str, str], status: int):
+    asking = client("rnnlm:secret-enough")
+    answered = asking.get("/", headers=headers)
+    assert answered.status_code == status
+    assert ("www-authenticate" in answered.headers) == (status == 401)
+    assert asking.get("/health").status_code == 200
+    assert asking.post("/health").status_code == 401
+
+
+# The password and the names.
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (credentials.PASSWORD, credentials.PASSWORD_FILE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(access.ALLOWED_HOSTS, "")  # and put back what was there
+
+
+def test_the_password_comes_from_a_variable_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert (credentials.read(), credentials.setting()) == (None, None)
+    (tmp_path / "password").write_text("from-a-file\n")
+    monkeypatch.setenv(credentials.PASSWORD_FILE, str(tmp_path / "password"))
+    assert credentials.read() == "rnnlm:from-a-file"
+    monkeypatch.setenv(credentials.PASSWORD, "from-a-variable")
+    assert credentials.read() == "rnnlm:from-a-variable"
+    assert credentials.setting() == credentials.PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        (credentials.PASSWORD, "sEcr3t", "RNNLM_PASSWORD has 6 characters (expected 8 or more"),
+        (credentials.PASSWORD, "sEcr3t with spaces", "no spaces"),
+        (credentials.PASSWORD, "sEcr3t-ünicode", "ASCII"),
+        (credentials.PASSWORD_FILE, "no/such/file", "No such file or directory (expected a file"),
+        (credentials.PASSWORD_FILE, ".", "Is a directory"),
+    ],
+)
+def test_a_password_that_cannot_be_used_is_one_line_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, message: str
+):
+    monkeypatch.setenv(setting, value)
+    finished = call_cli(tmp_path, "serve")
+    assert finished.status == 1
+    assert message in finished.err and finished.err.count("\n") == 1
+    assert "sEcr3t" not in finished.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_other_machines_are_let_in_only_with_a_password_and_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+):
+    def refused(*options: str) -> str:
+        finished = call_cli(tmp_path, "serve", "--host", host, *options)
+        assert finished.status == 1 and finished.err.count("\n") == 1
+        assert not (tmp_path / "data").exists()
+        return finished.err
+
+    assert "set a password (RNNLM_PASSWORD_FILE=FILE) and the name" in refused()
+    assert "set a password" in refused("--allow-host", "rnnlm.example")
+    monkeypatch.setenv(access.ALLOWED_HOSTS, "")
+    monkeypatch.setenv(credentials.PASSWORD, "long-enough")
+    assert "set the name that browsers know it by (--allow-host NAME)" in refused()
+    access.allow(["rnnlm.example"])
+    access.check_host(host)
+    assert host in access.host_names() or host in ("0.0.0.0", "::")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_this_machine_alone_needs_neither(host: str):
+    access.check_host(host)
+
+
+def test_a_host_that_has_no_address_is_one_line(tmp_path: Path):
+    finished = call_cli(tmp_path, "serve", "--host", "nowhere.invalid")
+    assert finished.err.startswith("error: --host nowhere.invalid has no address")
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "*.example", "http://x", "x:80", "1.2.3", "", "a b", "[::1]"]
+)
+def test_what_is_no_host_name_is_refused(name: str):
+    with pytest.raises(ServerError, match="is no host name"):
+        access.allow([name])
+
+
+@pytest.mark.parametrize("name", ["rnnlm.example", "rnnlm", "192.0.2.7", "2001:db8::1", "My-Host."])
+def test_host_names_and_addresses_can_be_allowed(name: str):
+    access.allow([name])
+    assert name.lower() in access.host_names()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://joe:{}@mlflow:5000/path",
+        "postgresql+psycopg://joe:{}@db/mlflow?sslmode=require",
+        "https://:{}@mlflow",
+        "sqlite://h/x?password={}&y=1",
+    ],
+)
+@given(secret=st.from_regex(r"[A-Z0-9/@:+%!-]{8,20}", fullmatch=True))
+def test_no_part_of_a_password_in_an_address_is_shown(address: str, secret: str):
+    said = shown(f"cannot reach {address.format(secret)} (refused), see http://here/")
+    assert secret not in said and secret[:4] not in said and secret[-4:] not in said
+    assert said.endswith("(refused), see http://here/")
+    assert page(address.format(secret).partition("?")[0]).count(secret[:6]) == 0
+
+
+def test_clients_get_the_password_unless_they_have_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(credentials.PASSWORD, "long-enough")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "joe")
+    for name in ("PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    credentials.hand_to_clients()
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "rnnlm:long-enough"
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "joe"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "long-enough"
