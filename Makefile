@@ -33,7 +33,7 @@ check: setup ## format, lint, types, import contracts, container files, fast tes
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint docker/Dockerfile
-	@POSTGRES_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
+	@POSTGRES_PASSWORD=unused RNNLM_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 	@$(RUN_TESTS) -m "not slow and not service"
 
 fix: setup ## format and mend what can be mended

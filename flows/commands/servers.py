@@ -1,6 +1,8 @@
 """Commands that serve pages and run what is scheduled."""
 
+import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,13 +60,13 @@ def serve(
         processes.ending_on_signals(),
         standing.serve(here, host, prefect_port, mlflow_port) as served,
     ):
-        _show(served, as_json)
+        _show(served, host, as_json)
         served.supervise(lambda line: err.print(f"  {line}"))
 
 
-def _show(served: "Standing", as_json: bool) -> None:
+def _show(served: "Standing", host: str, as_json: bool) -> None:
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import credentials  # noqa: PLC0415
+    from flows.servers import access, credentials  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
@@ -75,6 +77,9 @@ def _show(served: "Standing", as_json: bool) -> None:
         print_json({**addresses, "logs": str(served.logs), **shown})
         return
     pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
+    if not access.is_loopback(host):
+        names = sorted(access.host_names() - {*access.LOOPBACK_NAMES, host})
+        pages |= {f"as {name}": "the same ports" for name in names}
     printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
     if rows:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -90,10 +95,10 @@ def _show(served: "Standing", as_json: bool) -> None:
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         printing.out.print(f"  export {name}={served.addresses[name]}", soft_wrap=True)
     if setting := credentials.setting():
-        printing.out.print(f"  export {setting}=…  # as here", soft_wrap=True)
+        file = Path(os.environ[setting]).resolve() if setting == credentials.PASSWORD_FILE else "…"
+        printing.out.print(f"  export {setting}={file}", soft_wrap=True)
+        user = credentials.USER
         printing.out.print(
-            f"\n  sign in to MLflow as {credentials.USER} with the password, to Prefect with "
-            f"{credentials.USER}:PASSWORD",
-            style="dim",
+            f"\n  sign in to MLflow as {user}, to Prefect with {user}:PASSWORD", style="dim"
         )
     printing.out.print("\n  Ctrl-C ends it all", style="dim")

@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from tests.conftest import ROOT, write_tiny
-from tests.flows.servers import Running, postgresql, wait_until
+from tests.flows.servers import PASSWORD, Running, postgresql, serve_others, wait_until
 
 PREFECT_YAML = f"""
 deployments:
@@ -37,10 +37,6 @@ deployments:
     work_pool: {{name: rnnlm}}
     concurrency_limit: {{limit: 1, collision_strategy: ENQUEUE}}
 """
-
-
-PASSWORD = "correct-horse-battery"
-NAME = "rnnlm.example"
 
 
 @dataclass(frozen=True)
@@ -74,17 +70,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served")
     write_tiny(home)
     (home / "prefect.yaml").write_text(PREFECT_YAML)
-    (home / "password").write_text(f"{PASSWORD}\n")
     with postgresql() as address, signed_in():
-        serving = Running(
+        serving = serve_others(
             home,
-            "serve",
-            "--json",
-            "--host",
-            "0.0.0.0",
-            "--allow-host",
-            NAME,
-            RNNLM_PASSWORD_FILE=str(home / "password"),
             PREFECT_SERVER_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://{address}/prefect",
             MLFLOW_BACKEND_STORE_URI=f"postgresql+psycopg://{address}/mlflow",
             MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),

@@ -22,13 +22,19 @@ import pytest
 from tests.conftest import ROOT
 
 PATIENCE_SECONDS = 100.0
+PASSWORD = "correct-horse-battery"
+NAME = "rnnlm.example"
+DATABASE_PASSWORD = "kept-in-the-dark"
 RNNLM = Path(sys.executable).with_name("rnnlm")
 """The installed command."""
 
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """Provide the address of a real server of PostgreSQL, `host:port` with the user rnnlm."""
+    """Provide the address of a real server of PostgreSQL, `user:password@host:port`.
+
+    It takes any password: the tests look at where this one ends up.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     if initdb is None:
@@ -59,7 +65,7 @@ def postgresql() -> Iterator[str]:
         )
         for name in ("prefect", "mlflow"):
             run(f"{binaries}/createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "rnnlm", name)
-        yield f"rnnlm@127.0.0.1:{port}"
+        yield f"rnnlm:{DATABASE_PASSWORD}@127.0.0.1:{port}"
         run(*control, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -126,12 +132,25 @@ class Running:
         self.said.extend(self.process.stderr)
 
 
+def serve_others(home: Path, **environment: str) -> Running:
+    """Start `rnnlm serve` on all addresses, with one more name and a password."""
+    (home / "password").write_text(f"{PASSWORD}\n")
+    options = ["--json", "--host", "0.0.0.0", "--allow-host", NAME, *free_ports()]
+    settings = {"RNNLM_PASSWORD_FILE": str(home / "password"), **environment}
+    return Running(home, "serve", *options, **settings)
+
+
 def environment(process: psutil.Process) -> dict[str, str]:
     """Return the environment of a process; nothing of one that is gone or another's."""
     try:
         return process.environ()
     except (psutil.Error, OSError):
         return {}
+
+
+def free_ports() -> list[str]:
+    """Return options of `serve` that keep tests which run side by side out of each other's way."""
+    return ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
 
 
 def free_port() -> int:

@@ -19,8 +19,15 @@ from flows.servers.processes import responds
 from tests import stores
 from tests.conftest import run_cli, write_tiny
 from tests.flows import attacks
-from tests.flows.conftest import NAME, PASSWORD, Served
-from tests.flows.servers import Running, environment, wait_until
+from tests.flows.servers import (
+    NAME,
+    PASSWORD,
+    Running,
+    environment,
+    free_ports,
+    serve_others,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -85,12 +92,20 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """`rnnlm serve` as it comes."""
     home = tmp_path_factory.mktemp("door")
     write_project(home)
-    serving = Running(home, "serve", "--json", PREFECT_WORKER_QUERY_SECONDS="2")
+    serving = Running(home, "serve", "--json", *free_ports(), PREFECT_WORKER_QUERY_SECONDS="2")
     with serving.ending():
         told = serving.addresses()
         with SyncPrefectClient(told["prefect_api_url"]) as client:
             deployment = client.read_deployment_by_name("flow/one")
             yield Door(home, told["prefect"], told["mlflow"], str(deployment.id), client)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Servers that ask for a password, and what they printed."""
+
+    home: Path
+    addresses: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +273,18 @@ def server_of(training: Running) -> str | None:
 # For other machines, with a password.
 
 
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+    """`rnnlm serve` for other machines."""
+    home = tmp_path_factory.mktemp("locked")
+    write_project(home)
+    write_tiny(home)
+    stores.give_empty_stores(home)
+    serving = serve_others(home)
+    with serving.ending():
+        yield Locked(home, serving.addresses())
+
+
 MLFLOW_PATHS = (
     "/",
     "/version",
@@ -281,9 +308,9 @@ MLFLOW_PATHS = (
 
 @pytest.mark.parametrize("credentials", [None, ("admin", "password1234"), ("rnnlm", "password")])
 def test_without_the_password_nothing_is_answered(
-    served: Served, credentials: tuple[str, str] | None
+    locked: Locked, credentials: tuple[str, str] | None
 ):
-    mlflow, prefect = served.addresses["mlflow"], served.addresses["prefect"]
+    mlflow, prefect = locked.addresses["mlflow"], locked.addresses["prefect"]
     auth = httpx.BasicAuth(*credentials) if credentials else None
     for path in MLFLOW_PATHS:
         for method in ("GET", "POST", "PUT", "DELETE"):
@@ -298,8 +325,8 @@ def test_without_the_password_nothing_is_answered(
 
 @pytest.mark.parametrize("path", ["/api/events/in", "/api/events/out", "/api/logs/out"])
 @pytest.mark.parametrize("token", [None, "rnnlm:password"])
-def test_without_the_password_no_socket_opens(served: Served, path: str, token: str | None):
-    address = served.addresses["prefect"].replace("http", "ws") + path
+def test_without_the_password_no_socket_opens(locked: Locked, path: str, token: str | None):
+    address = locked.addresses["prefect"].replace("http", "ws") + path
     with pytest.raises(WebSocketException), connect_socket(address) as socket:
         socket.recv(timeout=5)
     with (
@@ -310,49 +337,32 @@ def test_without_the_password_no_socket_opens(served: Served, path: str, token: 
         socket.recv(timeout=5)
 
 
-def test_the_password_opens_the_pages_under_the_allowed_name_alone(served: Served):
+def test_the_password_opens_the_pages_under_the_allowed_name_alone(locked: Locked):
     sign_in = httpx.BasicAuth("rnnlm", PASSWORD)
     for address, path in (
-        (served.addresses["mlflow"], "/version"),
-        (served.addresses["prefect"], "/api/admin/version"),
+        (locked.addresses["mlflow"], "/version"),
+        (locked.addresses["prefect"], "/api/admin/version"),
     ):
         for name, status in ((NAME, 200), (f"{NAME}:8080", 200), ("hostile.example", 403)):
             answer = httpx.get(f"{address}{path}", auth=sign_in, headers={"Host": name})
             assert answer.status_code == status, (name, path)
 
 
-def test_every_command_works_with_the_password(served: Served):
-    told = {name: served.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
-    told["RNNLM_PASSWORD_FILE"] = str(served.home / "password")
+def test_every_command_works_with_the_password(locked: Locked):
+    told = {name: locked.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
+    told["RNNLM_PASSWORD_FILE"] = str(locked.home / "password")
     commands = (
         ("train", "tiny.toml", "--set", "name=mine"),
         ("generate", "mine", "--count", "20"),
         ("evaluate", "mine"),
-        ("models",),
         ("promote", "mine", "1", "--why", "a test"),
         ("history", "mine"),
         ("housekeeping",),
     )
     for command in commands:
-        finished = run_cli(served.home, *command, "--json", **told)
+        finished = run_cli(locked.home, *command, "--json", **told)
         assert finished.status == 0, (command, finished.err)
         assert PASSWORD not in finished.out + finished.err
-    refused = run_cli(served.home, "models", "--json", **{TRACKING: told[TRACKING]})
+    refused = run_cli(locked.home, "models", "--json", **{TRACKING: told[TRACKING]})
     assert refused.status == 1 and refused.err.count("\n") == 1
     assert "RNNLM_PASSWORD_FILE" in refused.err
-
-
-def test_the_password_is_in_no_address_log_or_command_line(served: Served):
-    signed = served.addresses["mlflow"].replace("//", f"//rnnlm:{PASSWORD}@")
-    told = {TRACKING: signed, "PREFECT_API_URL": served.addresses["prefect_api_url"]}
-    told["RNNLM_PASSWORD_FILE"] = str(served.home / "password")
-    pages = Running(served.home, "ui", "--json", **told)
-    with pages.ending():
-        line = pages.first_line()
-    assert json.loads(line)["flow runs"].startswith(served.addresses["prefect"])
-    assert PASSWORD not in line
-    for log in served.home.glob("data/logs/*"):
-        assert PASSWORD not in log.read_text("utf-8", "replace"), log
-    for process in served.serving.processes():
-        assert PASSWORD not in " ".join(process.cmdline())
-    assert PASSWORD not in "".join(served.serving.said) + json.dumps(served.addresses)

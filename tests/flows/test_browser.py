@@ -2,26 +2,24 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows import registry
 from flows.home import Home
 from tests.conftest import ROOT
+from tests.flows.attacks import CHROMIUM, QUIET
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
 ]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-QUIET += ["--disable-component-update", "--disable-sync", "--disable-quic"]
 PATIENCE_MS = 30_000
 
 
@@ -101,3 +99,11 @@ def test_the_page_of_a_run_names_the_version_that_it_made(
     sync_api.expect(link).to_be_visible(timeout=PATIENCE_MS)
     page.goto(f"{server}/{link.get_attribute('href')}")
     sync_api.expect(page.get_by_text("Version 1").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_pages_answer_to_no_other_name_and_no_other_page(addresses: dict[str, str]):
+    mlflow, prefect = addresses["tiny runs"].partition("/#")[0], addresses["flow runs"]
+    for address in (f"{mlflow}/version", f"{prefect.removesuffix('/runs')}/api/admin/version"):
+        assert httpx.get(address).status_code == 200
+        for headers in ({"Host": "hostile.example"}, {"Origin": "http://localhost:1"}):
+            assert httpx.get(address, headers=headers).status_code == 403

@@ -8,14 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from flows.home import Home
+from flows.servers.processes import Command, Process
+from tests import stores
 from tests.conftest import ROOT
 from tests.flows import conftest
+from tests.flows.servers import free_port
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 COMPOSE = ROOT / "docker" / "compose.yaml"
+POSTGRES, RNNLM = "POSTGRES_PASSWORD=x1y2", "RNNLM_PASSWORD=long-enough"
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
@@ -58,15 +64,49 @@ def composed(*environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_compose_has_no_default_password_and_listens_on_this_machine_alone():
-    refused = composed()
-    assert refused.returncode != 0
-    assert "POSTGRES_PASSWORD" in refused.stderr
-    services = yaml.safe_load(composed("POSTGRES_PASSWORD=x1y2").stdout)["services"]
+    for given, missing in ((RNNLM, "POSTGRES_PASSWORD"), (POSTGRES, "RNNLM_PASSWORD")):
+        refused = composed(given)
+        assert refused.returncode != 0
+        assert missing in refused.stderr
+    services = yaml.safe_load(composed(POSTGRES, RNNLM).stdout)["services"]
     assert {*services} == {"postgres", "databases", "prefect", "mlflow", "worker"}
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:5000:5000", "127.0.0.1:4200:4200"]
-    opened = yaml.safe_load(composed("POSTGRES_PASSWORD=x", "RNNLM_BIND=0.0.0.0").stdout)
+    opened = yaml.safe_load(composed(POSTGRES, RNNLM, "RNNLM_BIND=0.0.0.0").stdout)
     assert "0.0.0.0:5000:5000" in opened["services"]["mlflow"]["ports"]
+
+
+@pytest.mark.service
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "health"), [("prefect", "/api/health"), ("mlflow", "/health")])
+def test_the_servers_of_compose_ask_for_the_password_and_know_their_names(
+    tmp_path: Path, name: str, health: str
+):
+    stores.give_empty_stores(tmp_path)
+    home, port = Home(tmp_path), str(free_port())
+    answered = composed(POSTGRES, RNNLM, "RNNLM_HOSTS=rnnlm.example")
+    service = yaml.safe_load(answered.stdout)["services"][name]
+    settings = {
+        key: value for key, value in service["environment"].items() if "DATABASE" not in key
+    }
+    settings["MLFLOW_BACKEND_STORE_URI"] = home.tracking_uri
+    settings |= {"PREFECT_HOME": str(home.prefect), "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path)}
+    words = [port if word in ("4200", "5000") else word for word in service["entrypoint"]]
+    words[0] = str(Path(sys.executable).with_name(words[0]))
+    command = Command(name, words, tmp_path / "log", settings, f"http://127.0.0.1:{port}{health}")
+    server = Process(command)
+    try:
+        server.wait_until_it_answers()
+        path = "/api/flows/count" if name == "prefect" else "/version"
+        address, sign_in = f"http://127.0.0.1:{port}{path}", httpx.BasicAuth("rnnlm", "long-enough")
+        method = "GET" if name == "mlflow" else "POST"
+        assert httpx.request(method, address).status_code in (401, 403)
+        for host, refused in ((name, False), ("rnnlm.example", False), ("hostile.example", True)):
+            answer = httpx.get(address, headers={"Host": host}, auth=sign_in)
+            assert (answer.status_code == 403) == refused, host
+            assert answer.status_code != 401
+    finally:
+        server.end()
 
 
 def test_the_servers_are_tested_with_the_settings_of_compose():

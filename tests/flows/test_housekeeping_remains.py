@@ -32,7 +32,7 @@ def test_dead_flow_runs_crash_and_old_ones_go_with_logs_and_artifacts(tmp_path: 
     with embedded.serve(home) as server:
         assert server
         server.wait()
-        with SyncPrefectClient(server.url) as client:
+        with SyncPrefectClient(server.url, auth_string=server.credentials) as client:
             silent = start_flow_run(client, "retrain", "one")
             speaking = start_flow_run(client, "retrain", "two")
             foreign = start_flow_run(client, "generate", "three", tags=[])

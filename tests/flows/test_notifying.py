@@ -55,6 +55,20 @@ def test_an_address_that_does_not_answer_is_a_line_in_the_log(
     assert "not every address in RNNLM_NOTIFY could be told" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "address", ["json://me:s3cret@127.0.0.1:9/s3cret", "nosuch://s3cret", "s3cret"]
+)
+def test_an_address_is_never_printed(
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("RNNLM_NOTIFY", address)
+    assert not notifying.tell(RetrainingConfig(), "failed", "tiny: the run failed", "body")
+    assert "s3cret" not in caplog.text + "".join(capfd.readouterr())
+
+
 def caused(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
     return error

@@ -1,5 +1,6 @@
 """Servers that stand: what `rnnlm serve` refuses, runs, survives and leaves behind."""
 
+import json
 import os
 import re
 import signal
@@ -29,7 +30,7 @@ from rnnlm.errors import ServerError
 from rnnlm.training.history import read_history
 from tests.conftest import ROOT, call_cli
 from tests.flows.conftest import Served
-from tests.flows.servers import Running, environment, wait_until
+from tests.flows.servers import DATABASE_PASSWORD, PASSWORD, Running, environment, wait_until
 
 FLOW = "def flow(config, trigger='manual'): ..."
 GOOD = """
@@ -367,6 +368,29 @@ def test_deployments_that_were_taken_out_of_the_file_are_named(served: Served):
     wanted = deployments.read(served.home / "prefect.yaml")
     assert deployments.forgotten(api, wanted) == []
     assert deployments.forgotten(api, wanted[:1]) == ["retrain/slow"]
+
+
+@pytest.mark.service
+@pytest.mark.slow
+def test_no_password_is_in_an_address_a_log_or_a_command_line(served: Served):
+    pages = Running(
+        served.home,
+        "ui",
+        "--json",
+        MLFLOW_TRACKING_URI=served.addresses["mlflow"].replace("//", f"//rnnlm:{PASSWORD}@"),
+        PREFECT_API_URL=served.addresses["prefect_api_url"],
+        RNNLM_PASSWORD_FILE=str(served.home / "password"),
+    )
+    with pages.ending():
+        line = pages.first_line()
+    assert json.loads(line)["flow runs"].startswith(served.addresses["prefect"])
+    shown = {"ui": line, "serve": "".join(served.serving.said) + json.dumps(served.addresses)}
+    for log in served.home.glob("data/logs/*"):
+        shown[log.name] = log.read_text("utf-8", "replace")
+    for process in served.serving.processes():
+        shown[str(process.pid)] = " ".join(process.cmdline())
+    for place, text in shown.items():
+        assert PASSWORD not in text and DATABASE_PASSWORD not in text, place
 
 
 # With nothing set up.

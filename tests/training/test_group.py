@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from rnnlm.training.history import read_history
 from rnnlm.training.launch import _cause
 from rnnlm.training.run import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
+from tests.flows.servers import free_port
 from tests.training.conftest import weights
 from tests.training.test_objective import window_of
 
@@ -70,6 +73,23 @@ def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tm
             if name in row:
                 assert row[name] == pytest.approx(other[name], rel=1e-4), (name, row["step"])
     assert told[-1].step == mine[-1]["step"]
+
+
+@pytest.mark.slow
+def test_processes_that_torchrun_starts_take_the_same_steps(tokens_uri: str, tmp_path: Path):
+    settings = {"bptt": 7, "budget": "1 epoch", "precision": "fp32", "processes": 2}
+    experiment = tiny_experiment(training=settings)
+    train(tokens_uri, experiment, tmp_path / "ours")
+    described = tmp_path / "experiment.json"
+    described.write_text(experiment.model_dump_json())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    worker = ["-m", "rnnlm.training.worker", tokens_uri, str(described), str(tmp_path / "theirs")]
+    done = subprocess.run([*torchrun, *worker], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (weights(tmp_path / name / BEST_FILE) for name in ("ours", "theirs"))
+    for name, value in one.items():
+        assert (value - two[name]).abs().max() < 1e-5
 
 
 @pytest.mark.slow
