@@ -71,6 +71,7 @@ def _configure(host: str, port: int) -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
     os.environ["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = address_of(host, port)
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # a command's is quieter
     os.environ["PREFECT_UI_API_URL"] = "/api"  # whatever name the page was opened by
     password = credentials.read()
     if password:

@@ -197,6 +197,13 @@ def test_a_request_that_names_no_type_is_refused(door: Door):
     assert door.attacked_runs() == 0
 
 
+def test_a_refusal_is_a_line_in_the_log(door: Door):
+    for name, address in (("prefect", door.prefect), ("mlflow", door.mlflow)):
+        httpx.get(address, headers={"Host": "hostile.example"})
+        log = (door.home / "data" / "logs" / f"{name}.log").read_text()
+        assert "refused /: this server does not answer to 'hostile.example'" in log, name
+
+
 # What stays as it was.
 
 
