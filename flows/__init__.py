@@ -12,5 +12,6 @@ sweeping, keeping          the parts of sweep and of housekeeping
 tracking                   MLflow runs: curves, figures, pictures, texts
 registry, packaged         versions of models and their aliases; a version that loads anywhere
 servers                    Prefect for one command; pages; those that stay up, their deployments
-home, addresses            where state lives; how addresses are told
+home, addresses            where state lives; how addresses are printed
+credentials                the password for both pages
 """

@@ -1,4 +1,4 @@
-"""Addresses of servers and databases, as people get to see them: without passwords."""
+"""Addresses of servers and databases as they are printed: without passwords."""
 
 import re
 from urllib.parse import urlsplit

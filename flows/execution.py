@@ -1,6 +1,6 @@
-"""Who runs the shards of a step: this process, a pool of processes here, or Dask workers elsewhere.
+"""Where the shards of a step run: in this process, in a pool of processes, or on Dask workers.
 
-Dask's own settings say how a scheduler is spoken to: for `tls://` addresses the environment holds
+Dask's own settings say how to connect to a scheduler: for `tls://` addresses the environment holds
 `DASK_DISTRIBUTED__COMM__TLS__CA_FILE`, `…__TLS__CLIENT__CERT` and `…__TLS__CLIENT__KEY`.
 """
 
@@ -17,21 +17,21 @@ from rnnlm.parallel import ProcessPool
 WORKERS = "RNNLM_WORKERS"
 SCHEDULER = "RNNLM_SCHEDULER"
 WORTH_WORKERS = 100_000_000
-"""Bytes of work below which starting workers takes longer than they save."""
+"""Bytes of work below which starting workers takes longer than it saves."""
 
 
 @contextmanager
 def executor(size: int) -> Iterator[Executor | None]:
-    """Yield what runs the shards of a step, or None: this process, one after the other.
+    """Yield what runs the shards of a step, or None: this process, sequentially.
 
     `RNNLM_SCHEDULER` names a Dask scheduler's address; `RNNLM_WORKERS` says how many processes to
-    start here instead, 1 for none. With neither, large work gets a process for each core.
+    start here instead; 1 runs in this process. With neither, large work gets a process per core.
 
     Args:
-        size: Bytes of work, about.
+        size: Approximate bytes of work.
 
     Raises:
-        ConfigError: The number of workers is none, or nobody answers at the address.
+        ConfigError: The number of workers is invalid, or no scheduler answers at the address.
     """
     address, workers = os.environ.get(SCHEDULER), _workers(size)
     if not address and workers == 1:
@@ -48,7 +48,7 @@ def executor(size: int) -> Iterator[Executor | None]:
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise ConfigError(
             f"{SCHEDULER}={shown(address)}: no Dask scheduler answers there ({error}); start one "
-            "with `dask scheduler`, or unset it"
+            f"with `dask scheduler`, or unset {SCHEDULER}"
         ) from error
     with client:
         yield client.get_executor()

@@ -52,9 +52,9 @@ class Home:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that its owner alone may enter, and close the databases in it to others."""
+    """Create a folder that only its owner can enter; make the databases in it owner-only, too."""
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # somebody else's, who decides
+    with contextlib.suppress(PermissionError):  # another user's: leave it to them
         folder.chmod(0o700)
         for database in folder.glob("*.db*"):
             database.chmod(0o600)

@@ -1,7 +1,7 @@
 """Many independent pieces of work through one executor, serial by default.
 
-An executor is anything shaped as `concurrent.futures.Executor`: `ProcessPool` here, or a Dask
-client's `get_executor()`. What a task returns must not depend on who ran it.
+An executor is any object with the interface of `concurrent.futures.Executor`: `ProcessPool` here,
+or a Dask client's `get_executor()`. What a task returns must not depend on where it ran.
 """
 
 import multiprocessing
@@ -28,9 +28,9 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 AHEAD = 256
-"""Tasks that are handed out at a time: enough for as many workers, and no list of them all."""
+"""Tasks in flight at a time: enough for as many workers, without listing all tasks."""
 MOST_LOSSES = 3
-"""Times in a row that workers may be lost before a single task was finished."""
+"""Consecutive losses of workers that are tolerated while no task finishes."""
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -39,9 +39,9 @@ def run_all(
 ) -> Iterator[tuple[int, R]]:
     """Yield (number, result) of every task as it ends, in any order.
 
-    The first task that fails ends the iteration with its error; tasks that have not begun are
-    cancelled then, and also where the caller stops iterating. Tasks are taken as they are needed.
-    Tasks whose worker was killed run again.
+    The first task that fails raises its error and cancels tasks that have not started; so does
+    stopping the iteration early. Tasks are consumed lazily. Tasks whose worker was killed run
+    again.
 
     Raises:
         RnnlmError: Workers are killed again and again.
@@ -60,7 +60,7 @@ def run_all(
                 return
             ended, _ = wait(pending, return_when=FIRST_COMPLETED)
             if any(_is_lost(future) for future in ended):
-                ended, _ = wait(pending)  # with one worker, the pool gives up all that it has
+                ended, _ = wait(pending)  # when a worker dies, the pool fails every pending task
             lost = [pending.pop(future) for future in ended if _is_lost(future)]
             for future in ended & pending.keys():
                 losses = 0
@@ -69,8 +69,8 @@ def run_all(
                 losses += 1
                 if losses > MOST_LOSSES:
                     raise RnnlmError(
-                        f"worker processes were killed {losses} times in a row, perhaps for want "
-                        "of memory; use fewer workers, then run the same command again to go on"
+                        f"worker processes were killed {losses} times in a row, possibly out of "
+                        "memory; use fewer workers and run the same command again to resume"
                     )
                 pending |= {executor.submit(work, task): (n, task) for n, task in sorted(lost)}
     finally:
@@ -83,19 +83,19 @@ def _is_lost(future: "Future[Any]") -> bool:
 
 
 class ProcessPool(Executor):
-    """Processes of this machine, one thread each, made again when one is killed.
+    """Worker processes on this machine, one thread each, replaced when one is killed.
 
-    Work and results go through pipes; nothing listens on a port. They end with this process,
+    Work and results go through pipes; nothing listens on a port. Workers exit with this process,
     however it ends.
     """
 
     def __init__(self, workers: int) -> None:
-        """Make a pool; its processes start with the first work."""
+        """Create a pool; its processes start with the first task."""
         self._workers = workers
         self._pool, self._lifeline = self._make()
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Hand out work; where a process was killed meanwhile, to a new pool."""
+        """Submit work, to a new pool if the old one broke."""
         try:
             return self._pool.submit(fn, *args, **kwargs)
         except BrokenExecutor:
@@ -104,13 +104,13 @@ class ProcessPool(Executor):
             return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes once they have finished what they have."""
+        """Shut down after pending work finishes."""
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
         if wait:
             self._lifeline.close()
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """End the processes: after an error at once, whatever they are doing."""
+        """Shut down; after an error, kill the workers at once."""
         if kind is not None:
             self._lifeline.close()
         self.shutdown(cancel_futures=kind is not None)
@@ -125,7 +125,7 @@ class ProcessPool(Executor):
 
 
 def _begin(lifeline: Connection) -> None:
-    """Prepare a worker: one thread, deaf to Ctrl-C, ended when the other end of the pipe closes."""
+    """Prepare a worker: one thread, ignoring Ctrl-C, exiting when the pipe's other end closes."""
     os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,58 +16,73 @@ if TYPE_CHECKING:
 
 
 def ui(as_json: Json = False) -> None:
-    """Open the MLflow and Prefect pages; Ctrl-C closes them."""
+    """Serve the MLflow and Prefect pages until Ctrl-C."""
     from flows import home  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import pages, processes  # noqa: PLC0415
+    from flows.servers import access, pages, processes  # noqa: PLC0415
 
+    access.check_host()
     with processes.ending_on_signals(), pages.serve(home.current()) as addresses:
         if as_json:
             print_json(addresses)
         else:
             printing.facts([*addresses.items()])
-            printing.out.print("\n  Ctrl-C closes the pages", style="dim")
+            printing.out.print("\n  press Ctrl-C to stop", style="dim")
         signal.pause()
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other machines' reach takes a password.")
+        str,
+        typer.Option(
+            help="Address to listen on. Anything but loopback requires --allow-host and a password "
+            "(RNNLM_PASSWORD_FILE or RNNLM_PASSWORD)."
+        ),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A host name to answer to, beside this machine's own."),
+        typer.Option(
+            metavar="NAME",
+            help="Accept this host name in addition to localhost and 127.0.0.1 (repeatable).",
+        ),
     ] = None,
     prefect_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Default: 4200, or a free port if taken."
+        ),
     ] = None,
     mlflow_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default: 5000, or a free one.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Default: 5000, or a free port if taken."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Serve Prefect and MLflow and run what prefect.yaml schedules; Ctrl-C ends it all."""
+    """Serve Prefect and MLflow and run the schedules in prefect.yaml until Ctrl-C."""
     from flows import home  # noqa: PLC0415
     from flows.console.printing import err  # noqa: PLC0415
     from flows.servers import access, processes  # noqa: PLC0415
 
     access.allow(allow_host or ())
-    access.check_host(host)
+    address = access.check_host(host)
     here = home.current()
     home.make_private(here.prefect)  # or Prefect warns when it is imported
     from flows.servers import standing  # noqa: PLC0415
 
     with (
         processes.ending_on_signals(),
-        standing.serve(here, host, prefect_port, mlflow_port) as served,
+        standing.serve(here, address, prefect_port, mlflow_port) as served,
     ):
-        _show(served, host, as_json)
+        _show(served, as_json)
         served.supervise(lambda line: err.print(f"  {line}"))
 
 
-def _show(served: "Standing", host: str, as_json: bool) -> None:
+def _show(served: "Standing", as_json: bool) -> None:
+    from flows import credentials  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import access, credentials  # noqa: PLC0415
+    from flows.servers import access  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
@@ -77,10 +93,12 @@ def _show(served: "Standing", host: str, as_json: bool) -> None:
         print_json({**addresses, "logs": str(served.logs), **shown})
         return
     pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
-    if not access.is_loopback(host):
-        names = sorted(access.host_names() - {*access.LOOPBACK_NAMES, host})
-        pages |= {f"as {name}": "the same ports" for name in names}
+    ports = [f":{urlsplit(address).port}" for address in pages.values()]
+    for name in sorted(access.allowed_names()):
+        pages[f"also at {name}"] = ", ".join(ports)
     printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
+    if not rows:
+        printing.out.print("\n  no prefect.yaml in this folder: nothing is scheduled")
     if rows:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         printing.out.print()
@@ -91,14 +109,15 @@ def _show(served: "Standing", host: str, as_json: bool) -> None:
         printing.out.print("\n  not in prefect.yaml, and still on the server; to end one:")
         for name in served.forgotten:
             printing.out.print(f"  prefect deployment delete {name}", soft_wrap=True)
-    printing.out.print("\n  other commands use these servers once you have said", style="dim")
+    printing.out.print("\n  to use these servers from other commands:", style="dim")
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         printing.out.print(f"  export {name}={served.addresses[name]}", soft_wrap=True)
     if setting := credentials.setting():
-        file = Path(os.environ[setting]).resolve() if setting == credentials.PASSWORD_FILE else "…"
-        printing.out.print(f"  export {setting}={file}", soft_wrap=True)
+        if setting == credentials.PASSWORD_FILE:
+            file = Path(os.environ[setting]).resolve()
+            printing.out.print(f"  export {setting}={file}", soft_wrap=True)
         user = credentials.USER
         printing.out.print(
-            f"\n  sign in to MLflow as {user}, to Prefect with {user}:PASSWORD", style="dim"
+            f"\n  MLflow: user {user} and the password; Prefect: enter {user}:PASSWORD", style="dim"
         )
-    printing.out.print("\n  Ctrl-C ends it all", style="dim")
+    printing.out.print("\n  press Ctrl-C to stop", style="dim")

@@ -1,8 +1,8 @@
-"""Which requests a server of ours answers: by host name, by the page that sends it, by password.
+"""Access rules for the Prefect and MLflow servers: host name, origin, password.
 
-Any web page can make a browser send requests to 127.0.0.1, and anyone's host name can resolve to
-it. Prefect's API starts shell commands and MLflow's deletes models, so both servers run behind
-`AccessControl`.
+Any web page can make a browser send requests to 127.0.0.1, and anyone can point a host name of
+their own at it. Prefect's API starts shell commands and MLflow's deletes models, so both servers
+run behind `AccessControl`.
 """
 
 import base64
@@ -20,18 +20,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.servers import credentials
+from flows import credentials
 from rnnlm.errors import ServerError
 
 ALLOWED_HOSTS = "RNNLM_ALLOWED_HOSTS"
-"""Environment variable with further host names to answer to, separated by commas."""
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+"""Environment variable: host names to accept in addition to this machine's, comma-separated."""
+LOCALHOST = "localhost"
 _HEALTH = ("/health", "/api/health")
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - listened on only behind a password
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - bound only when a password is set
 
 _HOST_NAME = re.compile(r"(?![\d.]+$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _HOST_HEADER = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:/?#@\[\]]+))(:\d+)?")
@@ -39,87 +39,105 @@ _HOST_HEADER = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:/?#@\[\]
 _logger = logging.getLogger(__name__)
 
 
-def host_names() -> frozenset[str]:
-    """Return the names that servers on this machine answer to, without ports."""
-    named = os.environ.get(ALLOWED_HOSTS, "").split(",")
-    return frozenset(LOOPBACK_NAMES) | {name.strip().lower() for name in named if name.strip()}
+def allowed_names() -> frozenset[str]:
+    """Return the host names that servers accept in addition to localhost and loopback addresses.
+
+    Raises:
+        ServerError: A name is invalid.
+    """
+    names = filter(None, (name.strip() for name in os.environ.get(ALLOWED_HOSTS, "").split(",")))
+    return frozenset(_check_name(name, ALLOWED_HOSTS) for name in names)
 
 
 def allow(names: Iterable[str]) -> None:
-    """Let the servers that this process starts answer to further names.
+    """Add host names for the servers that this process starts.
 
     Raises:
-        ServerError: One is no host name.
+        ServerError: A name is invalid.
     """
-    names = [*names]
-    for name in names:
-        if not _HOST_NAME.fullmatch(name) and not _is_address(name):
+    added = [_check_name(name, "--allow-host") for name in names]
+    os.environ[ALLOWED_HOSTS] = ",".join(filter(None, [os.environ.get(ALLOWED_HOSTS), *added]))
+
+
+def check_host(host: str = LOCALHOST) -> str:
+    """Check that servers may listen on `host`; return the address or name to listen on.
+
+    A host that other machines can reach is added to the allowed names.
+
+    Raises:
+        ServerError: Other machines are let in, by the host or by an allowed name, without a
+            password or without a name; or a name is invalid.
+        ConfigError: The password is invalid.
+    """
+    password, named, is_local = credentials.read(), allowed_names(), is_loopback(host)
+    if not is_local or named:
+        missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
+        missing += [] if named else ["a host name (--allow-host NAME)"]
+        what = f"--allow-host {min(named)}" if is_local else f"--host {host}"
+        if missing:
             raise ServerError(
-                f"--allow-host {name!r} is no host name (expected such as rnnlm.example.org or "
-                "192.0.2.7, without scheme and port)"
+                f"{what} exposes the servers to other machines, and anyone who can reach Prefect "
+                f"can run commands here: set {' and '.join(missing)}, or use 127.0.0.1"
             )
-    os.environ[ALLOWED_HOSTS] = ",".join(filter(None, [os.environ.get(ALLOWED_HOSTS), *names]))
-
-
-def check_host(host: str) -> None:
-    """Return if servers may listen on an address; its name is allowed then.
-
-    Raises:
-        ServerError: It can be reached from other machines, and no password or no name is set.
-        ConfigError: The password cannot be used.
-    """
-    password = credentials.read()
-    if is_loopback(host):
-        return
-    missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
-    if not host_names() - {*LOOPBACK_NAMES}:
-        missing.append("the name that browsers know it by (--allow-host NAME)")
-    if missing:
-        raise ServerError(
-            f"--host {host} opens the servers to other machines, and whoever reaches Prefect can "
-            f"run commands here: set {' and '.join(missing)}, or keep to 127.0.0.1"
-        )
-    if host not in _WILDCARDS:
+    if not is_local and host not in _WILDCARDS:
         allow([host])
+    # This machine's own name is not among the accepted ones; its address always is.
+    return _addresses(host)[0] if is_local and host != LOCALHOST else host
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or name means this machine alone.
+    """Return whether only this machine can reach an address or name.
 
     Raises:
-        ServerError: The name has no address.
+        ServerError: The name does not resolve.
     """
+    return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
+
+
+def _addresses(host: str) -> list[str]:
     if _is_address(host):
-        return ipaddress.ip_address(host).is_loopback
+        return [host]
     try:
-        found = socket.getaddrinfo(host, None)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise ServerError(
-            f"--host {host} has no address ({error.strerror}); name an address of this machine"
+            f"--host {host} does not resolve ({error.strerror}); use an address of this machine"
         ) from error
-    return all(ipaddress.ip_address(address[4][0]).is_loopback for address in found)
+    return [str(address[4][0]) for address in found]
+
+
+def _check_name(name: str, source: str) -> str:
+    if not _HOST_NAME.fullmatch(name) and not _is_address(name):
+        raise ServerError(
+            f"{source} {name!r} is not a host name (expected, for example, rnnlm.example.org or "
+            "192.0.2.7; no scheme or port)"
+        )
+    return name.lower()
 
 
 class AccessControl:
-    """ASGI middleware that refuses requests from other sites and, if asked to, without a password.
+    """ASGI middleware that refuses foreign hosts and cross-origin requests.
+
+    Optionally it requires HTTP Basic authentication.
 
     Sources: OWASP's Cross-Site Request Forgery Prevention Cheat Sheet (verifying the origin with
     standard headers) and W3C's Fetch Metadata Request Headers.
     """
 
     def __init__(
-        self, app: ASGIApp, names: Collection[str], credentials: str | None = None
+        self, app: ASGIApp, names: Collection[str] = (), credentials: str | None = None
     ) -> None:
         """Wrap an application.
 
         Args:
             app: Any ASGI application.
-            names: Host names to answer to, in lower case, without ports.
-            credentials: `user:password` that HTTP Basic authentication has to match; None asks for
-                none. The health check never asks.
+            names: Host names to accept in addition to localhost and loopback addresses, in lower
+                case, without ports.
+            credentials: The `user:password` to require; None disables authentication. Health
+                checks are exempt.
         """
         self._app = app
-        self._names = names
+        self._names = frozenset(names) | {LOCALHOST}
         self._credentials = credentials.encode() if credentials else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,7 +147,7 @@ class AccessControl:
             return
         refusal = self._refuse(scope)
         if refusal is None:
-            # Without its Origin, which has been checked, no list of origins has to be kept twice.
+            # Origin is checked; drop it so that the application needs no allowlist of its own.
             headers = [header for header in scope["headers"] if header[0] != b"origin"]
             await self._app({**scope, "headers": headers}, receive, _confined(send))
         elif scope["type"] == "websocket":
@@ -140,21 +158,26 @@ class AccessControl:
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or _name(hosts[0]) not in self._names:
+        if len(hosts) != 1 or not self._accepts(_name(hosts[0])):
+            names = ", ".join([*sorted(self._names), "127.0.0.1"])
             return _forbid(
                 scope,
-                f"this server does not answer to {_quote(hosts)}; it answers to "
-                f"{', '.join(sorted(self._names))} ({ALLOWED_HOSTS} or --allow-host adds a name)",
+                f"host {_quote(hosts)} is not allowed; allowed: {names} (add one with "
+                f"--allow-host or {ALLOWED_HOSTS})",
             )
         origins = headers.getlist("origin")
         if any(_netloc(origin) != hosts[0].lower() for origin in origins):
-            return _forbid(scope, f"pages of {_quote(origins)} may not call this server")
-        if _is_of_another_site(scope, headers):
-            return _forbid(scope, "pages of other sites may not call this server")
+            return _forbid(scope, f"cross-origin request from {_quote(origins)} refused")
+        if _is_cross_origin(scope, headers):
+            return _forbid(scope, "cross-origin request refused")
         if self._credentials and not self._is_signed_in(scope, headers):
             challenge = {"WWW-Authenticate": 'Basic realm="rnnlm", charset="UTF-8"'}
-            return PlainTextResponse("user and password, please\n", 401, challenge)
+            return PlainTextResponse("authentication required\n", 401, challenge)
         return None
+
+    def _accepts(self, name: str) -> bool:
+        """Return whether a host is accepted; a loopback address cannot be anyone else's."""
+        return name in self._names or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
     def _is_signed_in(self, scope: Scope, headers: Headers) -> bool:
         if scope["type"] == "http" and scope["path"] in _HEALTH and scope["method"] == "GET":
@@ -168,10 +191,10 @@ class AccessControl:
         return scheme.lower() == "basic" and secrets.compare_digest(given, self._credentials)
 
 
-def _is_of_another_site(scope: Scope, headers: Headers) -> bool:
-    """Return whether a browser says that another site's page sent this.
+def _is_cross_origin(scope: Scope, headers: Headers) -> bool:
+    """Return whether a browser says that a page of another origin sent this.
 
-    Following a link to a page of ours is allowed; a frame, a form or a script is not.
+    Following a link is allowed; frames, forms and scripts are not.
     """
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return False
@@ -184,10 +207,10 @@ def _is_of_another_site(scope: Scope, headers: Headers) -> bool:
 
 
 def _confined(send: Send) -> Send:
-    """Return a `send` that tells browsers to confine pages to this server.
+    """Return a `send` that adds headers which confine pages to this server.
 
-    Not shown inside other sites' pages, where clicks can be stolen; not calling other servers,
-    as Prefect's page does with its usage statistics whatever its settings say.
+    They prevent framing by other sites (clickjacking), and requests to other servers, such as
+    those with which Prefect's page sends usage statistics.
     """
 
     async def sending(message: Message) -> None:
@@ -201,7 +224,7 @@ def _confined(send: Send) -> Send:
 
 
 def _forbid(scope: Scope, reason: str) -> Response:
-    _logger.warning("refused %s: %s", scope["path"], reason)
+    _logger.warning("refused %s: %s", ascii(scope["path"][:100]), reason)
     return PlainTextResponse(f"{reason}\n", 403)
 
 
@@ -227,5 +250,5 @@ def _name(host: str) -> str:
 
 
 def _quote(values: list[str]) -> str:
-    """Return what a client sent, harmless to terminals and logs."""
+    """Return what a client sent, escaped for terminals and logs."""
     return ascii(" ".join(values)[:100])

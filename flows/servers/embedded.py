@@ -19,9 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows import credentials
 from flows.addresses import shown
 from flows.home import Home, make_private
-from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
@@ -86,10 +86,10 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
 
 
 def _check(address: str) -> None:
-    """Make sure that the configured server is there and lets us in.
+    """Check that the configured server is up and accepts our password.
 
     Raises:
-        ServerError: Nobody answers, or it asks for a password.
+        ServerError: It does not answer, or not to us.
     """
     import httpx  # noqa: PLC0415 - takes a tenth of a second
 
@@ -105,10 +105,7 @@ def _check(address: str) -> None:
             "`rnnlm serve`, or unset it to use the embedded one"
         ) from error
     if asked.status_code == httpx.codes.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
-        raise ServerError(
-            f"PREFECT_API_URL={shown(address)} asks for a password: set RNNLM_PASSWORD_FILE=FILE, "
-            "or PREFECT_API_AUTH_STRING"
-        )
+        raise ServerError(f"PREFECT_API_URL={shown(address)} {credentials.refusal()}")
 
 
 class PrefectServer:
@@ -116,8 +113,8 @@ class PrefectServer:
 
     Attributes:
         url: Of its API.
-        credentials: `user:password`, made up for this server: only who shares this process's
-            environment can call it.
+        credentials: `user:password`, random: only processes with this one's environment can call
+            the server.
     """
 
     def __init__(self, home: Home) -> None:

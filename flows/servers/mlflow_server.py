@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows import credentials
 from flows.home import Home
-from flows.servers import access, credentials, stores
+from flows.servers import access, stores
 from flows.servers.processes import Command, address_of
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ APP = "rnnlm"
 
 
 def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command:
-    """Say how the server is started; its artifacts go through it unless they are all local.
+    """Return the command that starts the server.
 
-    With neither a database nor a place for artifacts named, artifacts are known by their path, so
-    that commands read them whether or not the server is up.
+    Clients reach artifacts through the server, except with a local SQLite database and no
+    destination: then they know them by path, and so can read them while the server is down.
 
     Args:
-        home: Whose artifacts it serves.
+        home: Home whose artifacts it serves.
         store: Address of its database.
         host: Address to listen on.
-        port: The same.
+        port: Port to listen on.
         logs: Folder for its output.
     """
     words = [sys.executable, "-m", "mlflow", "server", "--app-name", APP, "--workers", "1"]
@@ -43,15 +44,16 @@ def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command
         log=logs / "mlflow.log",
         environment={
             stores.MLFLOW_SETTING: store,  # not an argument: it may hold a password
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI jobs: six processes
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its runner starts six processes
         },
         health=f"{address_of(host, port)}/health",
     )
 
 
 def create_app() -> "AccessControl":
-    """Return MLflow's application behind our access rules; uvicorn calls this."""
-    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # `AccessControl` has looked at the host
-    from mlflow.server.fastapi_app import app  # noqa: PLC0415 - heavy, and reads settings
+    """Return MLflow's application behind `AccessControl`; uvicorn calls this."""
+    access.check_host()
+    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # `AccessControl` checks the host
+    from mlflow.server.fastapi_app import app  # noqa: PLC0415 - slow, and reads settings on import
 
-    return access.AccessControl(app, access.host_names(), credentials.read())
+    return access.AccessControl(app, access.allowed_names(), credentials.read())

@@ -1,10 +1,10 @@
 """Prefect's server behind `AccessControl`: `python -m flows.servers.prefect_server OPTIONS`.
 
-    --fd SOCKET                           for one command
+    --fd SOCKET                               for a single command
     --host HOST --port PORT [--no-services]   until it is stopped
 
-For one command it listens on a socket that it inherits and ends when its standard input does, so
-that it cannot outlive that command, however the command ends.
+With --fd it listens on an inherited socket and exits when standard input closes, so that it cannot
+outlive the command, however that ends.
 """
 
 import argparse
@@ -16,23 +16,23 @@ from typing import Any
 
 import uvicorn
 
-from flows import collecting
-from flows.servers import access, credentials
+from flows import collecting, credentials
+from flows.servers import access
 from flows.servers.processes import Command, address_of
 from rnnlm.errors import RnnlmError
 
 GRACE_SECONDS = 5.0
-OWNER_ONLY = 0o077
+OWNER_ONLY_UMASK = 0o077
 
 
 def command(host: str, port: int, logs: Path, *, services: bool = True) -> Command:
-    """Say how the server is started that stays until it is stopped.
+    """Return the command that starts the long-running server.
 
     Args:
         host: Address to listen on.
-        port: The same.
+        port: Port to listen on.
         logs: Folder for its output.
-        services: Whether it schedules runs; without, it shows its pages and answers.
+        services: Whether it schedules runs; if false, it only serves its pages and API.
     """
     words = [sys.executable, "-m", "flows.servers.prefect_server", "--host", host]
     words += ["--port", str(port), *([] if services else ["--no-services"])]
@@ -41,52 +41,54 @@ def command(host: str, port: int, logs: Path, *, services: bool = True) -> Comma
 
 
 def main() -> None:
-    """Serve until standard input closes, or for ever."""
-    parser = argparse.ArgumentParser(description="Prefect's server behind our access rules.")
+    """Serve until standard input closes, or until it is stopped."""
+    parser = argparse.ArgumentParser(description="Prefect's server behind AccessControl.")
     parser.add_argument("--fd", type=int)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--no-services", action="store_true")
     asked = parser.parse_args()
     collecting.rest()
-    os.umask(OWNER_ONLY)  # the database is made by this process
+    os.umask(OWNER_ONLY_UMASK)  # this process creates the database
     try:
-        _configure(asked.host, asked.port)
+        names = _configure(asked.host, asked.port) if asked.fd is None else frozenset()
     except RnnlmError as error:
         sys.exit(f"error: {error}")
+    _protect()
+    from prefect.server.api.server import create_app  # noqa: PLC0415 - reads settings on import
+
+    app = access.AccessControl(create_app(webserver_only=asked.no_services), names)
     if asked.fd is None:
-        uvicorn.run(_application(asked.no_services), host=asked.host, port=asked.port, **_usual())
+        uvicorn.run(app, host=asked.host, port=asked.port, **_usual())
         return
-    config = uvicorn.Config(
-        _application(), fd=asked.fd, log_level="warning", timeout_graceful_shutdown=1
+    server = uvicorn.Server(
+        uvicorn.Config(app, fd=asked.fd, log_level="warning", timeout_graceful_shutdown=1)
     )
-    server = uvicorn.Server(config)
     threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
     server.run()
 
 
-def _configure(host: str, port: int) -> None:
-    """Set Prefect's own protection; it reads these once, when it is imported."""
+def _configure(host: str, port: int) -> frozenset[str]:
+    """Set what only a long-running server needs; return the names that it accepts."""
     access.check_host(host)
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
     os.environ["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = address_of(host, port)
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # a command's is quieter
-    os.environ["PREFECT_UI_API_URL"] = "/api"  # whatever name the page was opened by
-    password = credentials.read()
-    if password:
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # commands set a quieter one
+    os.environ["PREFECT_UI_API_URL"] = "/api"  # relative: works under any host name
+    if password := credentials.read():
         os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", password)
+    return access.allowed_names()
 
 
-def _application(no_services: bool = False) -> access.AccessControl:
-    from prefect.server.api.server import create_app  # noqa: PLC0415 - after `_configure`
-
-    return access.AccessControl(create_app(webserver_only=no_services), access.host_names())
+def _protect() -> None:
+    """Configure Prefect's own protections; Prefect reads these on import."""
+    os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
+    os.environ.setdefault("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "http://127.0.0.1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def _usual() -> dict[str, Any]:
-    """Return what `prefect server start` hands to uvicorn."""
-    from prefect.settings import get_current_settings  # noqa: PLC0415 - after `_configure`
+    """Return uvicorn's options as `prefect server start` sets them."""
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - reads settings on import
 
     settings = get_current_settings().server
     return {

@@ -25,7 +25,7 @@ from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 STEADY_SECONDS = 60.0
-"""A server that was up for so long is started again at once when it ends."""
+"""A server that ends after so long starts again with the shortest pause."""
 LONGEST_PAUSE = 60.0
 DEATHS = 6
 """So many early deaths in a row, and the command gives up."""
@@ -130,6 +130,8 @@ class _Plan:
             store = stores.mlflow_store(home)
             servers.append(mlflow_server.command(home, store, host, port, logs))
             mlflow = address_of(host, port)
+        if page(prefect_api).removesuffix("/api") == page(mlflow):
+            raise ServerError(f"Prefect and MLflow cannot share {page(mlflow)}; give each a port")
         worker = _worker(home, prefect_api, mlflow, logs)
         return cls(prefect_api, mlflow, logs, tuple(servers), worker)
 

@@ -14,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from flows import credentials
 from flows.addresses import is_http, shown
 from flows.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -58,8 +59,7 @@ def open_store(address: str) -> MlflowClient:
     except MlflowException as error:
         if "error code 401" in str(error):
             raise ServerError(
-                f"{shown(address)} asks for a password: set RNNLM_PASSWORD_FILE=FILE, or "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                f"MLFLOW_TRACKING_URI={shown(address)} {credentials.refusal()}"
             ) from error
         if "out-of-date database schema" not in str(error):
             raise

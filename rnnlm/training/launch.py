@@ -1,11 +1,12 @@
-"""Training in several processes of this machine; their leader's progress comes back.
+r"""Training in several processes on this machine; relays the progress of rank 0.
 
-They find each other through a file and talk over the loopback interface, so that nothing listens
-for other machines. On several machines torchrun starts them, by hand on each, with one shared
-folder (one command line); its rendezvous listens on all interfaces and asks for no password, so
-keep it inside a trusted network:
+The processes find each other through a file and talk over the loopback interface: nothing listens
+for other machines.
 
-    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400
+For several machines, start torchrun on each; all need a shared folder. Its rendezvous listens on
+all interfaces without authentication, so keep it inside a trusted network:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT [START]
 """
 
@@ -29,15 +30,15 @@ from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import write_bytes
 
 MARK = "\x1ernnlm "
-"""What a line of the leader's begins with; all other lines are for people."""
+"""Prefix of rank 0's structured lines; other lines are free text."""
 RENDEZVOUS = "RNNLM_RENDEZVOUS"
-"""Environment variable with the address of the file through which the processes find each other."""
+"""Environment variable: address of the file through which the processes find each other."""
 KEPT_LINES = 200
 GRACE_SECONDS = 60.0
-"""What the processes get to save their position when the run is interrupted."""
+"""Time for the processes to save their position when the run is interrupted."""
 LOOK_SECONDS = 0.1
 SAY_SECONDS = 0.5
-"""What the others get to print what they noticed when one fails."""
+"""Time for the others to print their errors after one fails."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
@@ -56,7 +57,7 @@ def launch(
     """Train in `training.processes` processes on this machine.
 
     Raises:
-        RnnlmError: What the leader raised, or that the processes ended without saying why.
+        RnnlmError: The error that rank 0 reported, or the processes ended without one.
     """
     described = out / "experiment.json"
     write_bytes(described, experiment.model_dump_json().encode())
@@ -76,11 +77,11 @@ class _Workers:
     """Processes that train together, and the one pipe to which all of them write.
 
     Attributes:
-        output: What they say.
+        output: Their combined output.
     """
 
     def __init__(self, command: list[str], count: int, folder: Path) -> None:
-        """Start them; `folder` is empty, and theirs alone."""
+        """Start them; `folder` must be empty and private."""
         shared = {
             **os.environ,
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
@@ -96,7 +97,7 @@ class _Workers:
                 stdout=write_end,
                 stderr=subprocess.STDOUT,
                 env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                start_new_session=True,  # Ctrl-C is for this process; theirs comes from `end`
+                start_new_session=True,  # Ctrl-C goes to this process, which forwards it in `end`
             )
             for rank in range(count)
         ]
@@ -118,25 +119,26 @@ class _Workers:
         self._signal(signal.SIGKILL)
 
     def wait(self) -> list[int | None]:
-        """Return how each ended: exit status, negative signal, None for one that had to be."""
+        """Return how each ended: exit status, negative signal, or None if it had to be killed."""
         self._watch.join()
         return self._statuses
 
     def _end_after_a_failure(self) -> None:
-        """Wait for all of them; when one fails, end the others, which would wait for it."""
+        """Wait for all of them; when one fails, kill the others, which would otherwise hang."""
         while not self._is_ending:
             self._statuses = [process.poll() for process in self._processes]
             if all(status == 0 for status in self._statuses):
                 return
             if any(self._statuses):
                 time.sleep(SAY_SECONDS)
-                self._signal(signal.SIGKILL)
+                if not self._is_ending:  # else they are saving their position
+                    self._signal(signal.SIGKILL)
                 return
             time.sleep(LOOK_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._processes:
-            process.send_signal(number)  # nothing where it has ended
+            process.send_signal(number)  # no-op if it has exited
 
 
 def tell(kind: str, value: object) -> None:
@@ -170,4 +172,4 @@ def _cause(statuses: list[int | None], said: list[str]) -> str:
     raised = (re.search(r"[\w.]+Error: .+", line) for line in said)
     if error := next(filter(None, raised), None):
         return error[0]
-    return next(filter(str.strip, reversed(said)), "nothing said")
+    return next(filter(str.strip, reversed(said)), "no output")

@@ -1,4 +1,4 @@
-"""What a hostile web page tries against servers on this machine, in a real browser."""
+"""Attacks by a hostile web page on servers of this machine, in a real browser."""
 
 import contextlib
 import shutil
@@ -46,7 +46,7 @@ async ([kind, url, values]) => {
   } catch (error) { return String(error) }
 }
 """
-"""Sends values as a page can: with and without leave to read the answer."""
+"""Sends values in every way a page can, with and without CORS permission to read the answer."""
 KINDS = ("json", "plain", "untyped", "form", "beacon")
 
 READ = """
@@ -73,7 +73,7 @@ FRAME = """
 
 @contextlib.contextmanager
 def browser() -> Iterator[Any]:
-    """Provide a browser to which every name under `example` is this machine."""
+    """Provide a browser that resolves *.example to 127.0.0.1."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

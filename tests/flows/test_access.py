@@ -1,4 +1,4 @@
-"""Who can call the servers: hostile pages, other host names, callers without the password."""
+"""Attacks on the servers: hostile pages, foreign host names, callers without the password."""
 
 import contextlib
 import json
@@ -55,14 +55,14 @@ def write_project(home: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Door:
-    """Servers without a password, on this machine alone.
+class OpenServers:
+    """Servers with default settings: no password, loopback only.
 
     Attributes:
-        home: Where they keep everything.
+        home: Their home folder.
         prefect: The address of its page.
         mlflow: The same.
-        deployment: The id of one that the worker runs.
+        deployment: The id of a deployment that the worker runs.
         client: Of Prefect.
     """
 
@@ -88,21 +88,21 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """`rnnlm serve` as it comes."""
-    home = tmp_path_factory.mktemp("door")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenServers]:
+    """`rnnlm serve` with default settings."""
+    home = tmp_path_factory.mktemp("opened")
     write_project(home)
     serving = Running(home, "serve", "--json", *free_ports(), PREFECT_WORKER_QUERY_SECONDS="2")
     with serving.ending():
         told = serving.addresses()
         with SyncPrefectClient(told["prefect_api_url"]) as client:
             deployment = client.read_deployment_by_name("flow/one")
-            yield Door(home, told["prefect"], told["mlflow"], str(deployment.id), client)
+            yield OpenServers(home, told["prefect"], told["mlflow"], str(deployment.id), client)
 
 
 @dataclass(frozen=True)
-class Locked:
-    """Servers that ask for a password, and what they printed."""
+class ProtectedServers:
+    """Servers on 0.0.0.0 that require a password, and what they printed."""
 
     home: Path
     addresses: dict[str, Any]
@@ -110,8 +110,8 @@ class Locked:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with attacks.browser() as opened:
-        yield opened
+    with attacks.browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")
@@ -125,123 +125,125 @@ def site() -> Iterator[int]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("host", [attacks.HOSTILE, "localhost", "127.0.0.1"])
-def test_a_page_of_another_origin_changes_nothing(door: Door, browser: Any, site: int, host: str):
+def test_a_page_of_another_origin_changes_nothing(
+    opened: OpenServers, browser: Any, site: int, host: str
+):
     page = browser.new_page()
     page.goto(f"http://{host}:{site}/")
-    create_run = f"{door.prefect}/api/deployments/{door.deployment}/create_flow_run"
-    create_experiment = f"{door.mlflow}/ajax-api/2.0/mlflow/experiments/create"
+    create_run = f"{opened.prefect}/api/deployments/{opened.deployment}/create_flow_run"
+    create_experiment = f"{opened.mlflow}/ajax-api/2.0/mlflow/experiments/create"
     for kind in attacks.KINDS:
-        page.evaluate(attacks.POST, [kind, create_run, door.shell_command])
+        page.evaluate(attacks.POST, [kind, create_run, opened.shell_command])
         page.evaluate(attacks.POST, [kind, create_experiment, {"name": f"attack {host} {kind}"}])
     page.close()
-    assert (door.attacked_runs(), door.attacked_experiments()) == (0, 0)
+    assert (opened.attacked_runs(), opened.attacked_experiments()) == (0, 0)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("host", [attacks.HOSTILE, "localhost"])
 def test_a_page_of_another_origin_reads_and_frames_nothing(
-    door: Door, browser: Any, site: int, host: str
+    opened: OpenServers, browser: Any, site: int, host: str
 ):
     page = browser.new_page()
     page.goto(f"http://{host}:{site}/")
-    for address in (f"{door.prefect}/api/admin/settings", f"{door.mlflow}/version"):
+    for address in (f"{opened.prefect}/api/admin/settings", f"{opened.mlflow}/version"):
         assert page.evaluate(attacks.READ, address) == ""
-    sockets = door.prefect.replace("http", "ws")
+    sockets = opened.prefect.replace("http", "ws")
     for path in ("/api/events/in", "/api/events/out", "/api/logs/out"):
         assert page.evaluate(attacks.OPEN_SOCKET, f"{sockets}{path}") == "refused", path
-    for address in (door.prefect, door.mlflow):
+    for address in (opened.prefect, opened.mlflow):
         page.evaluate(attacks.FRAME, address)
         shown = page.frames[-1].content()
-        assert "may not call this server" in shown or "refused to connect" in shown
+        assert "cross-origin request refused" in shown or "refused to connect" in shown
     page.close()
 
 
 @pytest.mark.browser
-def test_a_page_whose_name_is_pointed_at_this_machine_changes_nothing(door: Door, browser: Any):
+def test_dns_rebinding_changes_nothing(opened: OpenServers, browser: Any):
     for server, path, values in (
         (
-            door.prefect,
-            f"/api/deployments/{door.deployment}/create_flow_run",
-            door.shell_command,
+            opened.prefect,
+            f"/api/deployments/{opened.deployment}/create_flow_run",
+            opened.shell_command,
         ),
-        (door.mlflow, "/ajax-api/2.0/mlflow/experiments/create", {"name": "attack rebound"}),
+        (opened.mlflow, "/ajax-api/2.0/mlflow/experiments/create", {"name": "attack rebound"}),
     ):
         page = browser.new_page()
         address = server.replace("127.0.0.1", attacks.REBOUND)
-        page.goto(address)  # to the browser, all that follows comes from the page's own server
+        page.goto(address)  # what follows is same-origin to the browser
         said = page.evaluate(attacks.POST, ["json", f"{address}{path}", values])
         assert said == "answered 403"
-        assert "does not answer to" in page.evaluate(attacks.READ, f"{address}/")
+        assert "is not allowed" in page.evaluate(attacks.READ, f"{address}/")
         page.close()
-    assert (door.attacked_runs(), door.attacked_experiments()) == (0, 0)
+    assert (opened.attacked_runs(), opened.attacked_experiments()) == (0, 0)
 
 
 # A request without a browser.
 
 
 @pytest.mark.parametrize("name", ["hostile.example", "hostile.example:4200", "127.0.0.1.evil", ""])
-def test_a_foreign_host_header_is_refused(door: Door, name: str):
+def test_a_foreign_host_header_is_refused(opened: OpenServers, name: str):
     for address in (
-        f"{door.prefect}/api/health",
-        f"{door.prefect}/api/flows/count",
-        f"{door.mlflow}/health",
-        f"{door.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0",
+        f"{opened.prefect}/api/health",
+        f"{opened.prefect}/api/flows/count",
+        f"{opened.mlflow}/health",
+        f"{opened.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0",
     ):
         assert httpx.get(address, headers={"Host": name}).status_code in (400, 403), address
 
 
-def test_a_request_that_names_no_type_is_refused(door: Door):
-    address = f"{door.prefect}/api/deployments/{door.deployment}/create_flow_run"
-    answer = httpx.post(address, content=json.dumps(door.shell_command))
+def test_a_post_without_a_csrf_token_is_refused(opened: OpenServers):
+    address = f"{opened.prefect}/api/deployments/{opened.deployment}/create_flow_run"
+    answer = httpx.post(address, content=json.dumps(opened.shell_command))
     assert answer.status_code == 403
-    assert door.attacked_runs() == 0
+    assert opened.attacked_runs() == 0
 
 
-def test_a_refusal_is_a_line_in_the_log(door: Door):
-    for name, address in (("prefect", door.prefect), ("mlflow", door.mlflow)):
+def test_a_refusal_is_a_line_in_the_log(opened: OpenServers):
+    for name, address in (("prefect", opened.prefect), ("mlflow", opened.mlflow)):
         httpx.get(address, headers={"Host": "hostile.example"})
-        log = (door.home / "data" / "logs" / f"{name}.log").read_text()
-        assert "refused /: this server does not answer to 'hostile.example'" in log, name
+        log = (opened.home / "data" / "logs" / f"{name}.log").read_text()
+        assert "refused '/': host 'hostile.example' is not allowed" in log, name
 
 
-# What stays as it was.
+# What still works.
 
 
 @pytest.mark.browser
-def test_the_pages_themselves_go_on_working(door: Door, browser: Any):
+def test_the_pages_themselves_still_work(opened: OpenServers, browser: Any):
     from playwright.sync_api import expect
 
-    outside: list[str] = []
+    loaded: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.on("response", lambda answer: outside.append(answer.url))
-    by_name = door.prefect.replace("127.0.0.1", "localhost")
-    page.goto(f"{by_name}/v2/deployments/deployment/{door.deployment}")
+    page.on("response", lambda answer: loaded.append(answer.url))
+    by_name = opened.prefect.replace("127.0.0.1", "localhost")
+    page.goto(f"{by_name}/v2/deployments/deployment/{opened.deployment}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Quick run").click()
     expect(page.get_by_text("scheduled").first).to_be_visible(timeout=20_000)
-    page.goto(f"{by_name}/deployments/deployment/{door.deployment}")  # the older page
+    page.goto(f"{by_name}/deployments/deployment/{opened.deployment}")  # the older page
     expect(page.get_by_text("one").first).to_be_visible(timeout=20_000)
-    page.goto(f"{door.mlflow}/#/experiments")
+    page.goto(f"{opened.mlflow}/#/experiments")
     page.get_by_role("button", name="Create").first.click()
     page.get_by_placeholder("experiment name").fill("made by hand")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
     expect(page.get_by_text("made by hand").first).to_be_visible(timeout=20_000)
     page.close()
-    ours = (by_name, door.prefect, door.mlflow)
-    assert [url for url in outside if not url.startswith((*ours, "data:", "blob:"))] == []
+    ours = (by_name, opened.prefect, opened.mlflow)
+    assert [url for url in loaded if not url.startswith((*ours, "data:", "blob:"))] == []
 
     def ended() -> bool:
-        runs = door.client.read_flow_runs(limit=200)
+        runs = opened.client.read_flow_runs(limit=200)
         return any(run.state and run.state.is_completed() for run in runs)
 
     wait_until(ended, "the run that was started by hand is completed", 60)
-    assert not (door.home / "attacked").exists()
+    assert not (opened.home / "attacked").exists()
 
 
-def test_what_servers_write_is_for_their_owner_alone(door: Door):
+def test_files_of_the_servers_are_private(opened: OpenServers):
     for folder in ("data/prefect", "data/logs", "mlruns"):
-        assert (door.home / folder).stat().st_mode & 0o077 == 0, folder
-    for database in (*door.home.glob("data/prefect/*.db*"), *door.home.glob("mlruns/*.db*")):
+        assert (opened.home / folder).stat().st_mode & 0o077 == 0, folder
+    for database in (*opened.home.glob("data/prefect/*.db*"), *opened.home.glob("mlruns/*.db*")):
         assert database.stat().st_mode & 0o177 == 0, database
 
 
@@ -277,19 +279,19 @@ def server_of(training: Running) -> str | None:
     return None
 
 
-# For other machines, with a password.
+# Open to other machines, with a password.
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
-    """`rnnlm serve` for other machines."""
-    home = tmp_path_factory.mktemp("locked")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedServers]:
+    """`rnnlm serve` on 0.0.0.0."""
+    home = tmp_path_factory.mktemp("protected")
     write_project(home)
     write_tiny(home)
     stores.give_empty_stores(home)
     serving = serve_others(home)
     with serving.ending():
-        yield Locked(home, serving.addresses())
+        yield ProtectedServers(home, serving.addresses())
 
 
 MLFLOW_PATHS = (
@@ -314,10 +316,10 @@ MLFLOW_PATHS = (
 
 
 @pytest.mark.parametrize("credentials", [None, ("admin", "password1234"), ("rnnlm", "password")])
-def test_without_the_password_nothing_is_answered(
-    locked: Locked, credentials: tuple[str, str] | None
+def test_data_requires_the_password_but_health_checks_do_not(
+    protected: ProtectedServers, credentials: tuple[str, str] | None
 ):
-    mlflow, prefect = locked.addresses["mlflow"], locked.addresses["prefect"]
+    mlflow, prefect = protected.addresses["mlflow"], protected.addresses["prefect"]
     auth = httpx.BasicAuth(*credentials) if credentials else None
     for path in MLFLOW_PATHS:
         for method in ("GET", "POST", "PUT", "DELETE"):
@@ -332,8 +334,8 @@ def test_without_the_password_nothing_is_answered(
 
 @pytest.mark.parametrize("path", ["/api/events/in", "/api/events/out", "/api/logs/out"])
 @pytest.mark.parametrize("token", [None, "rnnlm:password"])
-def test_without_the_password_no_socket_opens(locked: Locked, path: str, token: str | None):
-    address = locked.addresses["prefect"].replace("http", "ws") + path
+def test_websockets_require_the_password(protected: ProtectedServers, path: str, token: str | None):
+    address = protected.addresses["prefect"].replace("http", "ws") + path
     with pytest.raises(WebSocketException), connect_socket(address) as socket:
         socket.recv(timeout=5)
     with (
@@ -344,20 +346,20 @@ def test_without_the_password_no_socket_opens(locked: Locked, path: str, token: 
         socket.recv(timeout=5)
 
 
-def test_the_password_opens_the_pages_under_the_allowed_name_alone(locked: Locked):
+def test_the_password_opens_the_pages_under_the_allowed_name_alone(protected: ProtectedServers):
     sign_in = httpx.BasicAuth("rnnlm", PASSWORD)
     for address, path in (
-        (locked.addresses["mlflow"], "/version"),
-        (locked.addresses["prefect"], "/api/admin/version"),
+        (protected.addresses["mlflow"], "/version"),
+        (protected.addresses["prefect"], "/api/admin/version"),
     ):
         for name, status in ((NAME, 200), (f"{NAME}:8080", 200), ("hostile.example", 403)):
             answer = httpx.get(f"{address}{path}", auth=sign_in, headers={"Host": name})
             assert answer.status_code == status, (name, path)
 
 
-def test_every_command_works_with_the_password(locked: Locked):
-    told = {name: locked.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
-    told["RNNLM_PASSWORD_FILE"] = str(locked.home / "password")
+def test_commands_that_call_the_servers_work_with_the_password(protected: ProtectedServers):
+    told = {name: protected.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
+    told["RNNLM_PASSWORD_FILE"] = str(protected.home / "password")
     commands = (
         ("train", "tiny.toml", "--set", "name=mine"),
         ("generate", "mine", "--count", "20"),
@@ -367,9 +369,15 @@ def test_every_command_works_with_the_password(locked: Locked):
         ("housekeeping",),
     )
     for command in commands:
-        finished = run_cli(locked.home, *command, "--json", **told)
+        finished = run_cli(protected.home, *command, "--json", **told)
         assert finished.status == 0, (command, finished.err)
         assert PASSWORD not in finished.out + finished.err
-    refused = run_cli(locked.home, "models", "--json", **{TRACKING: told[TRACKING]})
-    assert refused.status == 1 and refused.err.count("\n") == 1
-    assert "RNNLM_PASSWORD_FILE" in refused.err
+    for name, wrong, why in (
+        (TRACKING, {}, "asks for a password: set RNNLM_PASSWORD_FILE=FILE"),
+        (TRACKING, {"RNNLM_PASSWORD": "not-the-one"}, "rejects the password in RNNLM_PASSWORD"),
+        ("PREFECT_API_URL", {}, "asks for a password: set RNNLM_PASSWORD_FILE=FILE"),
+    ):
+        command = ("models",) if name == TRACKING else ("housekeeping",)
+        refused = run_cli(protected.home, *command, "--json", **{name: told[name]}, **wrong)
+        assert refused.status == 1 and refused.err.count("\n") == 1
+        assert f"{name}=http://127.0.0.1" in refused.err and why in refused.err

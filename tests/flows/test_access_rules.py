@@ -1,7 +1,8 @@
-"""The rules before both servers, one request at a time."""
+"""Unit tests of AccessControl and of its settings."""
 
 import base64
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from flows import credentials
 from flows.addresses import page, shown
-from flows.servers import access, credentials
+from flows.servers import access
 from flows.servers.access import AccessControl
 from rnnlm.errors import ServerError
 from tests.conftest import call_cli
+from tests.flows.servers import NAME, free_port
 
-NAMES = frozenset(access.LOOPBACK_NAMES) | {"rnnlm.example"}
+NAMES = frozenset({"rnnlm.example"})
 HERE = "http://localhost:4200"
 
 
@@ -41,7 +44,7 @@ def client(secret: str | None = None) -> TestClient:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "LocalHost:4200", "127.0.0.1:1", "[::1]:4200", "[::1]", "rnnlm.example:443"],
+    ["localhost", "LocalHost:4200", "127.0.0.1:1", "127.0.0.2", "[::1]:4200", "rnnlm.example:443"],
 )
 def test_the_server_answers_to_its_names_at_any_port(host: str):
     assert client().get("/", headers={"Host": host}).status_code == 200
@@ -61,23 +64,24 @@ def test_the_server_answers_to_its_names_at_any_port(host: str):
         "2130706433",
         "::1",
         "[::1",
+        "[::]",
         "0.0.0.0:4200",
         "",
     ],
 )
-def test_other_names_are_refused_with_the_way_to_add_one(host: str):
+def test_other_names_are_refused_with_a_hint(host: str):
     refused = client().get("/", headers={"Host": host})
     assert refused.status_code == 403
-    assert "--allow-host adds a name" in refused.text
+    assert "add one with --allow-host" in refused.text
     assert refused.text.count("\n") == 1
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=40))
-def test_no_text_but_a_name_and_a_port_passes_for_the_host(host: str):
+def test_only_allowed_names_pass(host: str):
     answered = client().get("/", headers={"Host": host.encode("latin-1")})  # type: ignore[dict-item]
-    name = host.lower().rpartition(":")[0] or host.lower()
-    ours = host.lower() in NAMES or name.strip("[]") in NAMES
-    assert answered.status_code == 403 or ours
+    name, _, port = host.lower().partition(":")
+    ours = name in ("localhost", "rnnlm.example") or name.startswith("127.")
+    assert answered.status_code == 403 or (ours and (not port or port.isdigit()))
 
 
 def test_two_hosts_are_refused():
@@ -173,7 +177,7 @@ def test_with_a_password_only_the_health_check_needs_none(headers: dict[str, str
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (credentials.PASSWORD, credentials.PASSWORD_FILE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(access.ALLOWED_HOSTS, "")  # and put back what was there
+    monkeypatch.setenv(access.ALLOWED_HOSTS, "")  # restored after the test
 
 
 def test_the_password_comes_from_a_variable_or_a_file(
@@ -191,14 +195,18 @@ def test_the_password_comes_from_a_variable_or_a_file(
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        (credentials.PASSWORD, "sEcr3t", "RNNLM_PASSWORD has 6 characters (expected 8 or more"),
-        (credentials.PASSWORD, "sEcr3t with spaces", "no spaces"),
+        (
+            credentials.PASSWORD,
+            "sEcr3t",
+            "in RNNLM_PASSWORD is too short: 6 characters (expected 8",
+        ),
+        (credentials.PASSWORD, "sEcr3t with spaces", "only ASCII characters, no spaces"),
         (credentials.PASSWORD, "sEcr3t-ünicode", "ASCII"),
         (credentials.PASSWORD_FILE, "no/such/file", "No such file or directory (expected a file"),
         (credentials.PASSWORD_FILE, ".", "Is a directory"),
     ],
 )
-def test_a_password_that_cannot_be_used_is_one_line_without_it(
+def test_an_invalid_password_gives_one_line_that_omits_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, message: str
 ):
     monkeypatch.setenv(setting, value)
@@ -214,43 +222,69 @@ def test_other_machines_are_let_in_only_with_a_password_and_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ):
     def refused(*options: str) -> str:
+        monkeypatch.setenv(access.ALLOWED_HOSTS, "")
         finished = call_cli(tmp_path, "serve", "--host", host, *options)
         assert finished.status == 1 and finished.err.count("\n") == 1
+        assert f"--host {host} exposes the servers to other machines" in finished.err
         assert not (tmp_path / "data").exists()
         return finished.err
 
-    assert "set a password (RNNLM_PASSWORD_FILE=FILE) and the name" in refused()
-    assert "set a password" in refused("--allow-host", "rnnlm.example")
-    monkeypatch.setenv(access.ALLOWED_HOSTS, "")
+    neither = refused()
+    assert "set a password (RNNLM_PASSWORD_FILE=FILE) and a host name (--allow-host" in neither
+    assert "set a password (RNNLM_PASSWORD_FILE=FILE), or" in refused("--allow-host", NAME)
     monkeypatch.setenv(credentials.PASSWORD, "long-enough")
-    assert "set the name that browsers know it by (--allow-host NAME)" in refused()
-    access.allow(["rnnlm.example"])
-    access.check_host(host)
-    assert host in access.host_names() or host in ("0.0.0.0", "::")
+    assert "set a host name (--allow-host NAME), or" in refused()
+    access.allow([NAME])
+    assert access.check_host(host) == host
+    assert (host in access.allowed_names()) == (host == "192.0.2.1")
+
+
+def test_a_name_for_a_proxy_on_this_machine_takes_a_password_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    refused = call_cli(tmp_path, "serve", "--allow-host", NAME)
+    assert "--allow-host rnnlm.example exposes the servers" in refused.err
+    assert "set a password" in call_cli(tmp_path, "ui").err  # the name is in the environment now
+    monkeypatch.setenv(credentials.PASSWORD, "long-enough")
+    assert access.check_host() == "localhost"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_this_machine_alone_needs_neither(host: str):
-    access.check_host(host)
+def test_loopback_needs_neither(host: str):
+    assert access.check_host(host) == host
+    assert access.allowed_names() == frozenset()
 
 
-def test_a_host_that_has_no_address_is_one_line(tmp_path: Path):
+def test_a_name_of_this_machine_becomes_its_address(monkeypatch: pytest.MonkeyPatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert access.check_host("this-machine") == "127.0.1.1"
+
+
+def test_a_host_that_does_not_resolve_is_one_line(tmp_path: Path):
     finished = call_cli(tmp_path, "serve", "--host", "nowhere.invalid")
-    assert finished.err.startswith("error: --host nowhere.invalid has no address")
+    assert finished.err.startswith("error: --host nowhere.invalid does not resolve")
 
 
-@pytest.mark.parametrize(
-    "name", ["*", "*.example", "http://x", "x:80", "1.2.3", "", "a b", "[::1]"]
-)
-def test_what_is_no_host_name_is_refused(name: str):
-    with pytest.raises(ServerError, match="is no host name"):
+def test_servers_on_one_port_are_refused(tmp_path: Path):
+    port = str(free_port())
+    finished = call_cli(tmp_path, "serve", "--prefect-port", port, "--mlflow-port", port)
+    assert f"Prefect and MLflow cannot share http://127.0.0.1:{port}" in finished.err
+
+
+@pytest.mark.parametrize("name", ["*", "*.example", "http://x", "x:80", "1.2.3", "a b", "[::]"])
+def test_invalid_host_names_are_refused(monkeypatch: pytest.MonkeyPatch, name: str):
+    with pytest.raises(ServerError, match=r"--allow-host .* is not a host name"):
         access.allow([name])
+    monkeypatch.setenv(access.ALLOWED_HOSTS, f"good.example, {name}")
+    with pytest.raises(ServerError, match=r"RNNLM_ALLOWED_HOSTS .* is not a host name"):
+        access.check_host()
 
 
 @pytest.mark.parametrize("name", ["rnnlm.example", "rnnlm", "192.0.2.7", "2001:db8::1", "My-Host."])
 def test_host_names_and_addresses_can_be_allowed(name: str):
     access.allow([name])
-    assert name.lower() in access.host_names()
+    assert name.lower() in access.allowed_names()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What commands listen on and whom they call, by their system calls, in a network of their own."""
+"""Sockets that commands listen on and connect to, traced in an isolated network namespace."""
 
 import os
 import re
@@ -43,19 +43,19 @@ def flow(config="x", trigger="manual"):
 
 @dataclass(frozen=True)
 class Sockets:
-    """What a command and everything it started did with sockets, local ones of Unix left out.
+    """What a command and its children did with sockets, except Unix sockets.
 
     Attributes:
-        listened: `address:port` of every socket that waited for connections, and the thread that
-            opened it; "unbound" for one that took what the system gave it, on all addresses.
-        called: `address:port` of everyone that was called, whether or not a call went through.
+        listened: `address:port` of every listening socket, and the thread that opened it;
+            "unbound" for one that listened without bind, which means on all interfaces.
+        called: `address:port` of every destination, whether or not it was reached.
     """
 
     listened: dict[str, int]
     called: frozenset[str]
 
     def beyond_loopback(self) -> set[str]:
-        """Return who was called or could have called from elsewhere, name servers included."""
+        """Return non-loopback endpoints and DNS lookups."""
         outside = {place for place in {*self.listened} | self.called if not _is_loopback(place)}
         return outside | {place for place in self.called if place.endswith(":53")}
 
@@ -66,7 +66,7 @@ def _is_loopback(place: str) -> bool:
 
 
 def read_trace(trace: Path) -> Sockets:
-    """Return what strace wrote down."""
+    """Return what strace recorded."""
     listened: dict[str, int] = {}
     called: set[str] = set()
     address = re.compile(
@@ -89,7 +89,7 @@ def read_trace(trace: Path) -> Sockets:
 
 
 def traced(home: Path, *arguments: str) -> tuple[list[str], dict[str, str], Path]:
-    """Return the command that runs ours and writes down its calls; as a user has it, not a test."""
+    """Return a traced command, its environment (a user's, not the tests') and its trace."""
     if shutil.which("strace") is None:
         pytest.skip("no strace here (apt-get install strace)")
     if subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True).returncode:
@@ -139,7 +139,7 @@ def test_processes_that_train_together_talk_over_loopback(home: Path):
     assert len(sockets.listened) >= 3, sockets.listened  # Prefect's, and one of each process
 
 
-def test_servers_call_nobody_and_listen_on_two_ports_of_loopback_and_to_their_runs(home: Path):
+def test_serve_calls_nobody_and_listens_only_on_two_ports_and_run_channels(home: Path):
     (home / "flow.py").write_text(FLOW)
     (home / "prefect.yaml").write_text(PREFECT_YAML.format(home=home))
     command, settings, trace = traced(home, "serve")
@@ -158,7 +158,7 @@ def test_servers_call_nobody_and_listen_on_two_ports_of_loopback_and_to_their_ru
     pages = {"127.0.0.1:4200", "127.0.0.1:5000"}
     others = {place: thread for place, thread in sockets.listened.items() if place not in pages}
     assert pages <= {*sockets.listened}
-    assert {*others.values()} <= of_worker  # to end a run, it listens to it; a token is asked for
+    assert {*others.values()} <= of_worker  # its control channels to runs, which require a token
 
 
 def ours(strace: int) -> Iterator[psutil.Process]:
@@ -169,7 +169,7 @@ def ours(strace: int) -> Iterator[psutil.Process]:
                 yield process
 
 
-def test_a_trace_is_read_right(tmp_path: Path):
+def test_read_trace(tmp_path: Path):
     (tmp_path / "trace").write_text(
         """
 1 bind(3<TCP:[11]>, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("127.0.0.1")}, 16) = 0

@@ -42,7 +42,7 @@ def test_shares_are_every_lane_once():
             "torch.OutOfMemoryError: CUDA out of memory",
         ),
         ([None, 2], ["something", " "], "something"),
-        ([1], [], "nothing said"),
+        ([1], [], "no output"),
     ],
 )
 def test_why_the_processes_ended_is_found_in_how_and_in_what_they_said(

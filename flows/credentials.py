@@ -1,0 +1,76 @@
+"""The password for both pages: where it comes from, and how Prefect's and MLflow's clients get it.
+
+It is read from `RNNLM_PASSWORD`, or from the file that `RNNLM_PASSWORD_FILE` names, never from a
+command line: other users of the machine can read those. Setting it protects both pages; it is
+required on non-loopback addresses.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from rnnlm.errors import ConfigError
+
+USER = "rnnlm"
+PASSWORD = "RNNLM_PASSWORD"  # noqa: S105 - the name of a variable
+PASSWORD_FILE = "RNNLM_PASSWORD_FILE"  # noqa: S105
+LEAST_CHARACTERS = 8
+_USABLE = re.compile(r"[!-~]*")
+
+
+def setting() -> str | None:
+    """Return the name of the variable that sets the password, or None."""
+    return next((name for name in (PASSWORD, PASSWORD_FILE) if name in os.environ), None)
+
+
+def read() -> str | None:
+    """Return `rnnlm:PASSWORD`, or None where no password is set.
+
+    Raises:
+        ConfigError: It is too short or has unsupported characters, or its file cannot be read. The
+            message never contains the password.
+    """
+    name = setting()
+    if name is None:
+        return None
+    given = os.environ[name]
+    if name == PASSWORD_FILE:
+        try:
+            given = Path(given).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise ConfigError(
+                f"{PASSWORD_FILE}={given}: {why} (expected a file that contains the password)"
+            ) from error
+    if len(given) < LEAST_CHARACTERS:
+        raise ConfigError(
+            f"the password in {name} is too short: {len(given)} characters (expected "
+            f"{LEAST_CHARACTERS} or more)"
+        )
+    if not _USABLE.fullmatch(given):
+        raise ConfigError(f"the password in {name} may contain only ASCII characters, no spaces")
+    return f"{USER}:{given}"
+
+
+def refusal() -> str:
+    """Return what to say when a server answers 401: no password set, or not the right one."""
+    name = setting()
+    if name:
+        return f"rejects the password in {name}"
+    return f"asks for a password: set {PASSWORD_FILE}=FILE or {PASSWORD}"
+
+
+def hand_to_clients() -> None:
+    """Set the credentials that Prefect's and MLflow's clients send, in this process's environment.
+
+    Existing settings of the tools take precedence.
+
+    Raises:
+        ConfigError: As `read`.
+    """
+    credentials = read()
+    if credentials is None:
+        return
+    os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials)
+    os.environ.setdefault("MLFLOW_TRACKING_USERNAME", USER)
+    os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", credentials.partition(":")[2])
