@@ -71,6 +71,9 @@ def hand_to_clients() -> None:
     credentials = read()
     if credentials is None:
         return
-    os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials)
-    os.environ.setdefault("MLFLOW_TRACKING_USERNAME", USER)
-    os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", credentials.partition(":")[2])
+    for name, value in (
+        ("PREFECT_API_AUTH_STRING", credentials),
+        ("MLFLOW_TRACKING_USERNAME", USER),
+        ("MLFLOW_TRACKING_PASSWORD", credentials.partition(":")[2]),
+    ):
+        os.environ[name] = os.environ.get(name) or value

@@ -54,10 +54,9 @@ class Home:
 def make_private(folder: Path) -> None:
     """Create a folder that only its owner can enter; make the databases in it owner-only, too."""
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # another user's: leave it to them
-        folder.chmod(0o700)
-        for database in folder.glob("*.db*"):
-            database.chmod(0o600)
+    for path, mode in [(folder, 0o700), *((file, 0o600) for file in folder.glob("*.db*"))]:
+        with contextlib.suppress(OSError):  # another user's, or a journal that is gone again
+            path.chmod(mode)
 
 
 def current() -> Home:

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flows.addresses import shown
+from flows.addresses import without_passwords
 
 FULL_DISK_BYTES = 1_000_000
 
@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, status: int, wants_json: bool) -> NoReturn:
     """End the process with one line of error and, if asked for, one object that holds it."""
-    one_line = shown(" ".join(message.split()))
+    one_line = without_passwords(" ".join(message.split()))
     if wants_json:
         print_json({"error": one_line})
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
-from flows.addresses import shown
+from flows.addresses import without_passwords
 from flows.home import Home
 from flows.retrying import can_help
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
@@ -207,7 +207,7 @@ def _passes(error: Exception) -> bool:
 def _unreachable(version: Version, error: Exception) -> ServerError:
     return ServerError(
         f"the artifact store does not give {version.name}/{version.version} "
-        f"({shown(shorten_error(error))}); try again when it answers"
+        f"({without_passwords(shorten_error(error))}); try again when it answers"
     )
 
 

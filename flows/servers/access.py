@@ -14,7 +14,6 @@ import re
 import secrets
 import socket
 from collections.abc import Collection, Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
@@ -26,6 +25,7 @@ from rnnlm.errors import ServerError
 ALLOWED_HOSTS = "RNNLM_ALLOWED_HOSTS"
 """Environment variable: host names to accept in addition to this machine's, comma-separated."""
 LOCALHOST = "localhost"
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 _HEALTH = ("/health", "/api/health")
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
@@ -69,6 +69,8 @@ def check_host(host: str = LOCALHOST) -> str:
             password or without a name; or a name is invalid.
         ConfigError: The password is invalid.
     """
+    if _is_address(host):
+        host = str(ipaddress.ip_address(host))  # 0:0::0 is ::
     password, named, is_local = credentials.read(), allowed_names(), is_loopback(host)
     if not is_local or named:
         missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
@@ -166,7 +168,7 @@ class AccessControl:
                 f"--allow-host or {ALLOWED_HOSTS})",
             )
         origins = headers.getlist("origin")
-        if any(_netloc(origin) != hosts[0].lower() for origin in origins):
+        if not all(_is_origin_of(origin, hosts[0]) for origin in origins):
             return _forbid(scope, f"cross-origin request from {_quote(origins)} refused")
         if _is_cross_origin(scope, headers):
             return _forbid(scope, "cross-origin request refused")
@@ -180,7 +182,11 @@ class AccessControl:
         return name in self._names or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
     def _is_signed_in(self, scope: Scope, headers: Headers) -> bool:
-        if scope["type"] == "http" and scope["path"] in _HEALTH and scope["method"] == "GET":
+        if (
+            scope["type"] == "http"
+            and scope["path"] in _HEALTH
+            and scope["method"] in ("GET", "HEAD")
+        ):
             return True
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
@@ -217,6 +223,7 @@ def _confined(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+            headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
             headers.append("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
         await send(message)
 
@@ -236,11 +243,10 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+def _is_origin_of(origin: str, host: str) -> bool:
+    """Return whether an origin is that of a Host header; proxies may add the scheme's port."""
+    scheme, _, netloc = origin.lower().partition("://")
+    return netloc == host.lower().removesuffix(_USUAL_PORTS.get(scheme, ""))
 
 
 def _name(host: str) -> str:

@@ -5,6 +5,7 @@ and torch are imported; they read their settings once.
 """
 
 import contextlib
+import http.client
 import os
 import secrets
 import signal
@@ -12,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows import credentials
-from flows.addresses import shown
+from flows.addresses import reason, shown
 from flows.home import Home, make_private
 from rnnlm.errors import ServerError
 
@@ -101,7 +101,7 @@ def _check(address: str) -> None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
             f"no Prefect server answers at PREFECT_API_URL={shown(address)} "
-            f"({shown(str(error))}); start one with "
+            f"({reason(error)}); start one with "
             "`rnnlm serve`, or unset it to use the embedded one"
         ) from error
     if asked.status_code == httpx.codes.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
@@ -172,7 +172,7 @@ class PrefectServer:
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:  # noqa: S310
                 return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):
             return False
 
     def _last_words(self) -> str:

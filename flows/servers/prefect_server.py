@@ -55,8 +55,12 @@ def main() -> None:
     except RnnlmError as error:
         sys.exit(f"error: {error}")
     _protect()
-    from prefect.server.api.server import create_app  # noqa: PLC0415 - reads settings on import
+    from prefect.server.api import collections  # noqa: PLC0415 - reads settings on import
+    from prefect.server.api.server import create_app  # noqa: PLC0415
 
+    # Without their addresses on the internet, Prefect reads these tables from its own package.
+    views = vars(collections).get("KNOWN_VIEWS", {})
+    views.update(dict.fromkeys(views, ""))
     app = access.AccessControl(create_app(webserver_only=asked.no_services), names)
     if asked.fd is None:
         uvicorn.run(app, host=asked.host, port=asked.port, **_usual())
@@ -75,7 +79,7 @@ def _configure(host: str, port: int) -> frozenset[str]:
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # commands set a quieter one
     os.environ["PREFECT_UI_API_URL"] = "/api"  # relative: works under any host name
     if password := credentials.read():
-        os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", password)
+        os.environ["PREFECT_SERVER_API_AUTH_STRING"] = password
     return access.allowed_names()
 
 

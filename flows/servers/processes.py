@@ -7,6 +7,7 @@ however it ends, and then the guard ends everything that is marked.
 """
 
 import contextlib
+import http.client
 import os
 import secrets
 import signal
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +204,7 @@ def responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of a server
             return True
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 

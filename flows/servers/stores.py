@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.addresses import is_http, shown
+from flows.addresses import is_http, reason, shown, without_passwords
 from flows.home import Home, make_private
 from rnnlm.errors import ServerError
 
@@ -50,7 +50,7 @@ def check_database(url: str, setting: str) -> None:
     try:
         asyncio.run(knock())
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = " ".join(str(error).split()) or f"no answer in {ANSWER_SECONDS:.0f} s"
+        why = reason(error) or f"no answer in {ANSWER_SECONDS:.0f} s"
         raise ServerError(
             f"{setting}={shown(url)}: the database does not answer ({why[:200]}); "
             "start it, or correct the setting"
@@ -79,7 +79,7 @@ def prepare_mlflow(home: Home, store: str) -> None:
         )
     if done.returncode:
         why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no word"]
-        raise ServerError(f"{MLFLOW_SETTING}={shown(store)}: {why[-1]}")
+        raise ServerError(f"{MLFLOW_SETTING}={shown(store)}: {without_passwords(why[-1])}")
 
 
 def _prepare(store: str) -> str | None:

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows import credentials
-from flows.addresses import is_http, shown
+from flows.addresses import is_http, reason, shown
 from flows.home import Home, make_private
 from rnnlm.errors import ServerError
 
@@ -86,7 +86,7 @@ def _probe(address: str) -> None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
             f"no MLflow server answers at MLFLOW_TRACKING_URI={shown(address)} "
-            f"({shown(str(error))}); start one with `rnnlm serve`, or unset it to use the embedded "
+            f"({reason(error)}); start one with `rnnlm serve`, or unset it to use the embedded "
             "store"
         ) from error
 

@@ -91,17 +91,23 @@ class _Workers:
         for library in ("GLOO", "NCCL"):
             shared.setdefault(f"{library}_SOCKET_IFNAME", LOOPBACK)
         read_end, write_end = os.pipe()
-        self._processes = [
-            subprocess.Popen(
-                command,
-                stdout=write_end,
-                stderr=subprocess.STDOUT,
-                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                start_new_session=True,  # Ctrl-C goes to this process, which forwards it in `end`
-            )
-            for rank in range(count)
-        ]
-        os.close(write_end)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for rank in range(count):
+                self._processes.append(
+                    subprocess.Popen(
+                        command,
+                        stdout=write_end,
+                        stderr=subprocess.STDOUT,
+                        env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                        start_new_session=True,  # Ctrl-C goes to us, and `end` forwards it
+                    )
+                )
+        except BaseException:
+            self._signal(signal.SIGKILL)
+            raise
+        finally:
+            os.close(write_end)
         self.output: IO[str] = os.fdopen(read_end, encoding="utf-8", errors="replace")
         self._is_ending = False
         self._statuses: list[int | None] = []
@@ -113,10 +119,12 @@ class _Workers:
         self._is_ending = True
         self._signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE_SECONDS
-        for process in self._processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-        self._signal(signal.SIGKILL)
+        try:
+            for process in self._processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
+        finally:  # also after a second Ctrl-C
+            self._signal(signal.SIGKILL)
 
     def wait(self) -> list[int | None]:
         """Return how each ended: exit status, negative signal, or None if it had to be killed."""

@@ -140,8 +140,8 @@ def test_a_port_that_is_taken_is_refused_only_if_it_was_asked_for(tmp_path: Path
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        (stores.PREFECT_SETTING, "postgresql+asyncpg://me:secret@127.0.0.1:1/prefect", "me:…@"),
-        (stores.MLFLOW_SETTING, "postgresql+psycopg://me:secret@127.0.0.1:1/mlflow", "me:…@"),
+        (stores.PREFECT_SETTING, "postgresql+asyncpg://me:secret@127.0.0.1:1/prefect", "//…@"),
+        (stores.MLFLOW_SETTING, "postgresql+psycopg://me:secret@127.0.0.1:1/mlflow", "//…@"),
         (stores.MLFLOW_SETTING, "postgresql://me:secret@nowhere.invalid/mlflow", "nowhere"),
         ("PREFECT_API_URL", "http://127.0.0.1:1/api", "no Prefect server answers there"),
         ("MLFLOW_TRACKING_URI", "http://127.0.0.1:1", "no MLflow server answers there"),
@@ -177,13 +177,6 @@ def test_a_home_that_is_served_is_not_served_twice(tmp_path: Path):
         standing._alone(home.Home(tmp_path)),
     ):
         pass
-
-
-def test_a_password_is_not_shown():
-    assert stores.shown("postgresql://me:secret@db/x") == "postgresql://me:…@db/x"
-    assert stores.shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
-    said = "error for http://joe:p@ss@m:5000/health?password=x&y=1, see http://m"
-    assert stores.shown(said) == "error for http://joe:…@m:5000/health?password=…&y=1, see http://m"
 
 
 def test_a_server_answers_or_not():
