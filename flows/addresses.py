@@ -32,4 +32,4 @@ def reason(error: Exception) -> str:
 
 def page(address: str) -> str:
     """Return the address of a page without user and password; a browser asks for them."""
-    return re.sub(r"//.*@", "//", address, flags=re.DOTALL)
+    return shown(address).replace("//…@", "//")

@@ -301,7 +301,7 @@ def test_host_names_and_addresses_can_be_allowed(name: str):
         "sqlite://h/x?password={}&y=1",
     ],
 )
-@given(secret=st.from_regex(r"[A-Z0-9/@:+%!?#-]{8,20}", fullmatch=True))
+@given(secret=st.from_regex(r"[A-Z/@:+%!?#-]{8,20}", fullmatch=True))
 def test_no_part_of_a_password_is_shown(address: str, secret: str):
     for said in (
         shown(address.format(secret)),
