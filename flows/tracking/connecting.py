@@ -52,8 +52,9 @@ def open_store(address: str) -> MlflowClient:
         ServerError: Its tables are of another version of MLflow, or it asks for a password.
     """
     try:
-        if address.startswith("sqlite:///"):  # made here, so that others cannot read it
-            Path(address.removeprefix("sqlite:///")).touch(mode=0o600)
+        database = Path(address.removeprefix("sqlite:///"))
+        if database.is_absolute() and database.parent.is_dir():
+            database.touch(mode=0o600)  # a new one is its owner's alone from the start
         client = MlflowClient(address)
         client.search_experiments(max_results=1)
     except MlflowException as error:
