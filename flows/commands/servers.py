@@ -98,7 +98,9 @@ def _show(served: "Standing", as_json: bool) -> None:
         pages[f"also at {name}"] = ", ".join(ports)
     printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
     if not rows:
-        printing.out.print("\n  nothing is scheduled: no prefect.yaml with deployments in this folder")
+        printing.out.print(
+            "\n  nothing is scheduled: no prefect.yaml with deployments in this folder"
+        )
     if rows:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         printing.out.print()
