@@ -93,10 +93,9 @@ def _show(served: "Standing", as_json: bool) -> None:
         print_json({**addresses, "logs": str(served.logs), **shown})
         return
     pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
-    ports = [f":{urlsplit(address).port}" for address in pages.values()]
-    for name in sorted(access.allowed_names()):
-        pages[f"also at {name}"] = ", ".join(ports)
-    printing.facts([*pages.items(), ("logs", f"{served.logs}/")])
+    ports = ", ".join(f":{urlsplit(address).port}" for address in pages.values())
+    names = [("also at", f"http://{name}{ports}") for name in sorted(access.allowed_names())]
+    printing.facts([*pages.items(), *names, ("logs", f"{served.logs}/")])
     if not rows:
         printing.out.print(
             "\n  nothing is scheduled: no prefect.yaml with deployments in this folder"
