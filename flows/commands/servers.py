@@ -4,7 +4,6 @@ import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -82,7 +81,6 @@ def serve(
 def _show(served: "Standing", as_json: bool) -> None:
     from flows import credentials  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import access  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]
@@ -90,11 +88,10 @@ def _show(served: "Standing", as_json: bool) -> None:
         listed = [{"name": name, "schedule": words, "next": at} for name, words, at in rows]
         shown = {"deployments": listed, "not_in_file": served.forgotten}
         addresses = {name.lower(): address for name, address in served.addresses.items()}
-        print_json({**addresses, "logs": str(served.logs), **shown})
+        print_json({**addresses, "also_at": served.further, "logs": str(served.logs), **shown})
         return
     pages = {name: served.addresses[name] for name in ("prefect", "mlflow")}
-    ports = ", ".join(f":{urlsplit(address).port}" for address in pages.values())
-    names = [("also at", f"http://{name}{ports}") for name in sorted(access.allowed_names())]
+    names = [("also at", address) for address in served.further]
     printing.facts([*pages.items(), *names, ("logs", f"{served.logs}/")])
     if not rows:
         printing.out.print(

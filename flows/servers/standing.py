@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from flows.addresses import is_http, page, shown
 from flows.home import OWN, Home, make_private
-from flows.servers import deployments, mlflow_server, prefect_server, processes, stores
+from flows.servers import access, deployments, mlflow_server, prefect_server, processes, stores
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, Process, address_of
 from rnnlm.errors import ServerError
@@ -41,12 +42,14 @@ class Standing:
 
     Attributes:
         addresses: By name: the pages, and what to set so that other commands use these servers.
+        further: The pages of the servers that were started, under each further name.
         deployments: Of `prefect.yaml`.
         forgotten: Deployments on the server that are no longer in `prefect.yaml`, and still run.
         logs: Folder of what the servers say.
     """
 
     addresses: dict[str, str]
+    further: list[str]
     deployments: list[Deployment]
     forgotten: list[str]
     logs: Path
@@ -96,7 +99,7 @@ def serve(
         if wanted:
             deployments.apply(plan.prefect_api, file.absolute())
         forgotten = deployments.forgotten(plan.prefect_api, wanted)
-        yield Standing(plan.addresses, wanted, forgotten, plan.logs, supervisor)
+        yield Standing(plan.addresses, plan.further, wanted, forgotten, plan.logs, supervisor)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,13 @@ class _Plan:
             "PREFECT_API_URL": shown(self.prefect_api),
             "MLFLOW_TRACKING_URI": shown(self.mlflow),
         }
+
+    @property
+    def further(self) -> list[str]:
+        ports = [urlsplit(command.health or "").port for command in self.servers]
+        names = access.allowed_names() if ports else ()
+        rest = "".join(f", :{port}" for port in ports[1:])
+        return [f"{address_of(name, ports[0] or 0)}{rest}" for name in sorted(names)]
 
     def starts(self, name: str) -> bool:
         return any(command.name == name for command in self.servers)

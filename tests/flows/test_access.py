@@ -347,6 +347,8 @@ def test_websockets_require_the_password(protected: ProtectedServers, path: str,
 
 
 def test_the_password_opens_the_pages_under_the_allowed_name_alone(protected: ProtectedServers):
+    (further,) = protected.addresses["also_at"]
+    assert further.startswith(f"http://{NAME}:") and further.count(":") == 3
     sign_in = httpx.BasicAuth("rnnlm", PASSWORD)
     for address, path in (
         (protected.addresses["mlflow"], "/version"),
