@@ -18,9 +18,9 @@ def ui(as_json: Json = False) -> None:
     """Serve the MLflow and Prefect pages until Ctrl-C."""
     from flows import home  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import access, pages, processes  # noqa: PLC0415
+    from flows.servers import hosts, pages, processes  # noqa: PLC0415
 
-    access.check_host()
+    hosts.check_host()
     with processes.ending_on_signals(), pages.serve(home.current()) as addresses:
         if as_json:
             print_json(addresses)
@@ -62,10 +62,10 @@ def serve(
     """Serve Prefect and MLflow and run the schedules in prefect.yaml until Ctrl-C."""
     from flows import home  # noqa: PLC0415
     from flows.console.printing import err  # noqa: PLC0415
-    from flows.servers import access, processes  # noqa: PLC0415
+    from flows.servers import hosts, processes  # noqa: PLC0415
 
-    access.allow(allow_host or ())
-    address = access.check_host(host)
+    hosts.allow(allow_host or ())
+    address = hosts.check_host(host)
     here = home.current()
     home.make_private(here.prefect)  # or Prefect warns when it is imported
     from flows.servers import standing  # noqa: PLC0415
@@ -95,9 +95,9 @@ def _show(served: "Standing", as_json: bool) -> None:
     printing.facts([*pages.items(), *names, ("logs", f"{served.logs}/")])
     if not rows:
         printing.out.print(
-            "\n  nothing is scheduled: no prefect.yaml with deployments in this folder"
+            "\n  nothing is scheduled: prefect.yaml is missing or has no deployments"
         )
-    if rows:
+    else:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         printing.out.print()
         for name, words, at in rows:

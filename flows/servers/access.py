@@ -1,4 +1,4 @@
-"""Access rules for the Prefect and MLflow servers: host name, origin, password.
+"""Access control in front of the Prefect and MLflow servers: host name, origin, password.
 
 Any web page can make a browser send requests to 127.0.0.1, and anyone can point a host name of
 their own at it. Prefect's API starts shell commands and MLflow's deletes models, so both servers
@@ -7,114 +7,26 @@ run behind `AccessControl`.
 
 import base64
 import binascii
-import ipaddress
 import logging
-import os
 import re
 import secrets
-import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows import credentials
-from rnnlm.errors import ServerError
+from flows.servers.hosts import ALLOWED_HOSTS, LOCALHOST, is_loopback_address
 
-ALLOWED_HOSTS = "RNNLM_ALLOWED_HOSTS"
-"""Environment variable: host names to accept in addition to this machine's, comma-separated."""
-LOCALHOST = "localhost"
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
-_HEALTH = ("/health", "/api/health")
+_HEALTH = "/health"
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - bound only when a password is set
-
-_HOST_NAME = re.compile(r"(?![\d.]+$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _HOST_HEADER = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:/?#@\[\]]+))(:\d+)?")
 
 _logger = logging.getLogger(__name__)
-
-
-def allowed_names() -> frozenset[str]:
-    """Return the host names that servers accept in addition to localhost and loopback addresses.
-
-    Raises:
-        ServerError: A name is invalid.
-    """
-    names = filter(None, (name.strip() for name in os.environ.get(ALLOWED_HOSTS, "").split(",")))
-    return frozenset(_check_name(name, ALLOWED_HOSTS) for name in names)
-
-
-def allow(names: Iterable[str]) -> None:
-    """Add host names for the servers that this process starts.
-
-    Raises:
-        ServerError: A name is invalid.
-    """
-    added = [_check_name(name, "--allow-host") for name in names]
-    os.environ[ALLOWED_HOSTS] = ",".join(filter(None, [os.environ.get(ALLOWED_HOSTS), *added]))
-
-
-def check_host(host: str = LOCALHOST) -> str:
-    """Check that servers may listen on `host`; return the address or name to listen on.
-
-    A host that other machines can reach is added to the allowed names.
-
-    Raises:
-        ServerError: Other machines are let in, by the host or by an allowed name, without a
-            password or without a name; or a name is invalid.
-        ConfigError: The password is invalid.
-    """
-    if _is_address(host):
-        host = str(ipaddress.ip_address(host))  # 0:0::0 is ::
-    password, named, is_local = credentials.read(), allowed_names(), is_loopback(host)
-    if not is_local or named:
-        missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
-        missing += [] if named else ["a host name (--allow-host NAME)"]
-        what = f"--allow-host {min(named)}" if is_local else f"--host {host}"
-        if missing:
-            raise ServerError(
-                f"{what} exposes the servers to other machines, and anyone who can reach Prefect "
-                f"can run commands here: set {' and '.join(missing)}, or use 127.0.0.1"
-            )
-    if not is_local and host not in _WILDCARDS:
-        allow([host])
-    # This machine's own name is not among the accepted ones; its address always is.
-    return _addresses(host)[0] if is_local and host != LOCALHOST else host
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address or name.
-
-    Raises:
-        ServerError: The name does not resolve.
-    """
-    return all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
-
-
-def _addresses(host: str) -> list[str]:
-    if _is_address(host):
-        return [host]
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ServerError(
-            f"--host {host} does not resolve ({error.strerror}); use an address of this machine"
-        ) from error
-    return [str(address[4][0]) for address in found]
-
-
-def _check_name(name: str, source: str) -> str:
-    if not _HOST_NAME.fullmatch(name) and not _is_address(name):
-        raise ServerError(
-            f"{source} {name!r} is not a host name (expected, for example, rnnlm.example.org or "
-            "192.0.2.7; no scheme or port)"
-        )
-    return name.lower()
 
 
 class AccessControl:
@@ -135,8 +47,8 @@ class AccessControl:
             app: Any ASGI application.
             names: Host names to accept in addition to localhost and loopback addresses, in lower
                 case, without ports.
-            credentials: The `user:password` to require; None disables authentication. Health
-                checks are exempt.
+            credentials: The `user:password` to require; None disables authentication.
+                `/health` is exempt.
         """
         self._app = app
         self._names = frozenset(names) | {LOCALHOST}
@@ -179,12 +91,12 @@ class AccessControl:
 
     def _accepts(self, name: str) -> bool:
         """Return whether a host is accepted; a loopback address cannot be anyone else's."""
-        return name in self._names or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+        return name in self._names or is_loopback_address(name)
 
     def _is_signed_in(self, scope: Scope, headers: Headers) -> bool:
         if (
             scope["type"] == "http"
-            and scope["path"] in _HEALTH
+            and scope["path"] == _HEALTH
             and scope["method"] in ("GET", "HEAD")
         ):
             return True
@@ -233,14 +145,6 @@ def _confined(send: Send) -> Send:
 def _forbid(scope: Scope, reason: str) -> Response:
     _logger.warning("refused %s: %s", ascii(scope["path"][:100]), reason)
     return PlainTextResponse(f"{reason}\n", 403)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_origin_of(origin: str, host: str) -> bool:

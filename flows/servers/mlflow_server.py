@@ -6,15 +6,12 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows import credentials
 from flows.home import Home
-from flows.servers import access, stores
+from flows.servers import hosts, stores
+from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
-
-if TYPE_CHECKING:
-    from flows.servers.access import AccessControl
 
 APP = "rnnlm"
 
@@ -50,10 +47,10 @@ def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command
     )
 
 
-def create_app() -> "AccessControl":
+def create_app() -> AccessControl:
     """Return MLflow's application behind `AccessControl`; uvicorn calls this."""
-    access.check_host()
+    hosts.check_host()
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # `AccessControl` checks the host
     from mlflow.server.fastapi_app import app  # noqa: PLC0415 - slow, and reads settings on import
 
-    return access.AccessControl(app, access.allowed_names(), credentials.read())
+    return AccessControl(app, hosts.allowed_names(), credentials.read())

@@ -17,7 +17,8 @@ from typing import Any
 import uvicorn
 
 from flows import collecting, credentials
-from flows.servers import access
+from flows.servers import hosts
+from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
 from rnnlm.errors import RnnlmError
 
@@ -51,17 +52,17 @@ def main() -> None:
     collecting.rest()
     os.umask(OWNER_ONLY_UMASK)  # this process creates the database
     try:
-        names = _configure(asked.host, asked.port) if asked.fd is None else frozenset()
+        names = frozenset() if asked.fd is not None else _open(asked.host)
     except RnnlmError as error:
         sys.exit(f"error: {error}")
-    _protect()
+    _protect(address_of(asked.host, asked.port))
     from prefect.server.api import collections  # noqa: PLC0415 - reads settings on import
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
     # Without their addresses on the internet, Prefect reads these tables from its own package.
     views = vars(collections).get("KNOWN_VIEWS", {})
     views.update(dict.fromkeys(views, ""))
-    app = access.AccessControl(create_app(webserver_only=asked.no_services), names)
+    app = AccessControl(create_app(webserver_only=asked.no_services), names)
     if asked.fd is None:
         uvicorn.run(app, host=asked.host, port=asked.port, **_usual())
         return
@@ -72,21 +73,20 @@ def main() -> None:
     server.run()
 
 
-def _configure(host: str, port: int) -> frozenset[str]:
+def _open(host: str) -> frozenset[str]:
     """Set what only a long-running server needs; return the names that it accepts."""
-    access.check_host(host)
-    os.environ["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = address_of(host, port)
+    hosts.check_host(host)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # commands set a quieter one
     os.environ["PREFECT_UI_API_URL"] = "/api"  # relative: works under any host name
     if password := credentials.read():
         os.environ["PREFECT_SERVER_API_AUTH_STRING"] = password
-    return access.allowed_names()
+    return hosts.allowed_names()
 
 
-def _protect() -> None:
+def _protect(origin: str) -> None:
     """Configure Prefect's own protections; Prefect reads these on import."""
     os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
-    os.environ.setdefault("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "http://127.0.0.1")
+    os.environ["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = origin
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from flows.addresses import is_http, page, shown
 from flows.home import OWN, Home, make_private
-from flows.servers import access, deployments, mlflow_server, prefect_server, processes, stores
+from flows.servers import deployments, hosts, mlflow_server, prefect_server, processes, stores
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, Process, address_of
 from rnnlm.errors import ServerError
@@ -75,7 +75,7 @@ def serve(
     """Serve Prefect and MLflow and run what `file` schedules, as long as this context lasts.
 
     What can be checked is checked before anything is started; whether servers may listen on `host`
-    is `access.check_host`'s matter.
+    is for `hosts.check_host` to say.
 
     Raises:
         ServerError: A port, a database, a server or a deployment cannot be used.
@@ -150,7 +150,7 @@ class _Plan:
     @property
     def further(self) -> list[str]:
         ports = [urlsplit(command.health or "").port for command in self.servers]
-        names = access.allowed_names() if ports else ()
+        names = hosts.allowed_names() if ports else ()
         rest = "".join(f", :{port}" for port in ports[1:])
         return [f"{address_of(name, ports[0] or 0)}{rest}" for name in sorted(names)]
 

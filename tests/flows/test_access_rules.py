@@ -1,4 +1,4 @@
-"""Unit tests of AccessControl and of its settings."""
+"""Unit tests of AccessControl, of hosts and of the password."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from flows import credentials
 from flows.addresses import page, reason, shown, without_passwords
 from flows.home import make_private
-from flows.servers import access, stores
+from flows.servers import access, hosts, stores
 from flows.servers.access import AccessControl
 from rnnlm.errors import ServerError
 from tests.conftest import call_cli
@@ -181,7 +181,7 @@ def test_with_a_password_only_the_health_check_needs_none(headers: dict[str, str
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (credentials.PASSWORD, credentials.PASSWORD_FILE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(access.ALLOWED_HOSTS, "")  # restored after the test
+    monkeypatch.setenv(hosts.ALLOWED_HOSTS, "")  # restored after the test
 
 
 def test_the_password_comes_from_a_variable_or_a_file(
@@ -226,7 +226,7 @@ def test_other_machines_are_let_in_only_with_a_password_and_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ):
     def refused(*options: str) -> str:
-        monkeypatch.setenv(access.ALLOWED_HOSTS, "")
+        monkeypatch.setenv(hosts.ALLOWED_HOSTS, "")
         finished = call_cli(tmp_path, "serve", "--host", host, *options)
         assert finished.status == 1 and finished.err.count("\n") == 1
         assert f"--host {host} exposes the servers to other machines" in finished.err
@@ -238,9 +238,9 @@ def test_other_machines_are_let_in_only_with_a_password_and_a_name(
     assert "set a password (RNNLM_PASSWORD_FILE=FILE), or" in refused("--allow-host", NAME)
     monkeypatch.setenv(credentials.PASSWORD, "long-enough")
     assert "set a host name (--allow-host NAME), or" in refused()
-    access.allow([NAME])
-    assert access.check_host(host) == host
-    assert (host in access.allowed_names()) == (host == "192.0.2.1")
+    hosts.allow([NAME])
+    assert hosts.check_host(host) == host
+    assert (host in hosts.allowed_names()) == (host == "192.0.2.1")
 
 
 def test_a_name_for_a_proxy_on_this_machine_takes_a_password_too(
@@ -250,19 +250,19 @@ def test_a_name_for_a_proxy_on_this_machine_takes_a_password_too(
     assert "--allow-host rnnlm.example exposes the servers" in refused.err
     assert "set a password" in call_cli(tmp_path, "ui").err  # the name is in the environment now
     monkeypatch.setenv(credentials.PASSWORD, "long-enough")
-    assert access.check_host() == "localhost"
+    assert hosts.check_host() == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_loopback_needs_neither(host: str):
-    assert access.check_host(host) == host
-    assert access.allowed_names() == frozenset()
+    assert hosts.check_host(host) == host
+    assert hosts.allowed_names() == frozenset()
 
 
 def test_a_name_of_this_machine_becomes_its_address(monkeypatch: pytest.MonkeyPatch):
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    assert access.check_host("this-machine") == "127.0.1.1"
+    assert hosts.check_host("this-machine") == "127.0.1.1"
 
 
 def test_a_host_that_does_not_resolve_is_one_line(tmp_path: Path):
@@ -279,16 +279,16 @@ def test_servers_on_one_port_are_refused(tmp_path: Path):
 @pytest.mark.parametrize("name", ["*", "*.example", "http://x", "x:80", "1.2.3", "a b", "[::]"])
 def test_invalid_host_names_are_refused(monkeypatch: pytest.MonkeyPatch, name: str):
     with pytest.raises(ServerError, match=r"--allow-host .* is not a host name"):
-        access.allow([name])
-    monkeypatch.setenv(access.ALLOWED_HOSTS, f"good.example, {name}")
+        hosts.allow([name])
+    monkeypatch.setenv(hosts.ALLOWED_HOSTS, f"good.example, {name}")
     with pytest.raises(ServerError, match=r"RNNLM_ALLOWED_HOSTS .* is not a host name"):
-        access.check_host()
+        hosts.check_host()
 
 
 @pytest.mark.parametrize("name", ["rnnlm.example", "rnnlm", "192.0.2.7", "2001:db8::1", "My-Host."])
 def test_host_names_and_addresses_can_be_allowed(name: str):
-    access.allow([name])
-    assert name.lower() in access.allowed_names()
+    hosts.allow([name])
+    assert name.lower() in hosts.allowed_names()
 
 
 @pytest.mark.parametrize(
