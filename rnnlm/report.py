@@ -133,9 +133,9 @@ def _edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _plot(lengths: NDArray[np.int64], edges: NDArray[np.float64]) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     figure = Figure(figsize=(7, 2.6), dpi=120, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)

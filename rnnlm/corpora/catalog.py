@@ -113,7 +113,7 @@ class Entry(BaseModel):
 
 def xkcd_colors() -> Iterator[Record]:
     """Yield the 949 colours of the xkcd survey that ship with matplotlib."""
-    from matplotlib.colors import XKCD_COLORS  # noqa: PLC0415 - heavy, and only here
+    from matplotlib.colors import XKCD_COLORS
 
     for name, value in XKCD_COLORS.items():
         yield {"name": name.removeprefix("xkcd:"), "hex": value}

@@ -5,8 +5,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 
-import ftfy
-
 from rnnlm.config import CleaningConfig
 from rnnlm.corpora.cutting import CHAPTER
 from rnnlm.corpora.unwrapping import unwrap
@@ -39,6 +37,8 @@ def clean(text: str, config: CleaningConfig, counts: Counter[str]) -> str:
     """
     if not text.isascii():
         if config.mojibake:
+            import ftfy
+
             text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts)
         if config.nfc and not unicodedata.is_normalized("NFC", text):
             text = _by_line(text, _composed, "lines composed (NFC)", counts)

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from rnnlm.errors import CorpusError
 
 BYTE_ORDER_MARKS = (
@@ -105,6 +103,8 @@ def _candidates(data: bytes) -> Iterator[str]:
             yield encoding
             return
     yield "utf-8"
+    from charset_normalizer import from_bytes
+
     likely = sorted(
         from_bytes(data[: 1 << 20], cp_isolation=LEGACY_ENCODINGS),
         key=lambda match: (match.chaos, -match.coherence, LEGACY_ENCODINGS.index(match.encoding)),

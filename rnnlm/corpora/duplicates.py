@@ -8,7 +8,6 @@ the estimated Jaccard similarity reaches the threshold.
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import rensa
 from numpy.typing import NDArray
 
 SIGNATURE_SIZE = 128
@@ -37,6 +36,8 @@ def signatures(texts: list[str]) -> Signatures:
     """Return the MinHash signature of each text, shape (texts, SIGNATURE_SIZE)."""
     if not texts:
         return np.zeros((0, SIGNATURE_SIZE), dtype=np.uint32)
+    import rensa
+
     hashes = [_shingle_hashes(text) for text in texts]
     offsets = np.cumsum([0, *(len(h) for h in hashes)])
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(

@@ -13,8 +13,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from rnnlm.config import SourceConfig
 from rnnlm.corpora.catalog import CatalogSource, Entry, RemoteFile
 from rnnlm.errors import FetchError
@@ -114,6 +112,8 @@ def _verify(path: Path, file: RemoteFile, keep_aside: bool) -> None:
 
 def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], None]) -> None:
     """Fetch an address into `path`, going on with what an earlier attempt left beside it."""
+    import httpx
+
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     failure = ""
@@ -133,6 +133,8 @@ def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], 
 
 
 def _download_rest(address: str, part: Path, tell: Callable[[int], None]) -> None:
+    import httpx
+
     here = part.stat().st_size if part.is_file() else 0
     headers = {"Range": f"bytes={here}-"} if here else {}
     with httpx.stream(

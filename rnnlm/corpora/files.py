@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from rnnlm.config import CorpusConfig, Reader, ReadingConfig, SourceConfig, shorten
@@ -221,6 +220,8 @@ def _is_hidden(path: Path) -> bool:
 
 def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
     """Yield name and local copy of every file at an address; copies that still hold are kept."""
+    import fsspec
+
     options = {"cache_storage": str(cache / "addresses"), "check_files": True}
     try:
         opened = fsspec.open_files(f"filecache::{source.path}", mode="rb", filecache=options)

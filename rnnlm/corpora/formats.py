@@ -4,19 +4,20 @@ A record is a mapping of named fields; plain text has the one field `text`. A re
 read is yielded as a `Fault`, so that the caller may end the run or count it and go on.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.corpora import recipes
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 Fields = Mapping[str, Any]
 
@@ -136,6 +137,8 @@ def markdown_recipe(content: str) -> Iterator[Fields | Fault]:
     Front matter gives title and tags; list items under headings that say ingredients or directions
     (or something below these) are what their heading says. A missing yield stays missing.
     """
+    from markdown_it import MarkdownIt
+
     front, body = _front_matter(content)
     if front is None:
         yield Fault("no front matter", "the lines between `---` are no YAML", 1)
@@ -191,6 +194,8 @@ def _as_record(value: Any, line: int) -> Fields | Fault:
 
 
 def _front_matter(content: str) -> tuple[dict[str, Any] | None, str]:
+    import yaml
+
     match = re.match(r"---\n(.*?)\n---\n(.*)", content, re.DOTALL)
     if not match:
         return {}, content

@@ -131,7 +131,7 @@ def _of_few(
     gains: NDArray[np.float64], weights: NDArray[np.float64], better_by: float, level: float
 ) -> Comparison:
     """Return the comparison by Student's t, with a degree of freedom less than there are units."""
-    from scipy.stats import t  # noqa: PLC0415 - takes half a second
+    from scipy.stats import t
 
     units = len(gains)
     rests = (gains / NATS_PER_BIT - better_by * weights) / weights.mean()

@@ -22,7 +22,7 @@ def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
 
     Source: the percentile bootstrap, Efron 1979; for test sets of language, Koehn 2004.
     """
-    from scipy.stats import bootstrap  # noqa: PLC0415 - takes half a second
+    from scipy.stats import bootstrap
 
     nats, tokens = _units(evaluation)
     score = evaluation.score

@@ -25,9 +25,9 @@ def draw(colors: Sequence[Color], title: str, path: Path) -> None:
     Raises:
         StorageError: The picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.patches import FancyBboxPatch  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyBboxPatch
 
     rows = -(-len(colors) // COLUMNS)
     figure = Figure(figsize=(COLUMNS * 1.75, rows * 0.62 + 0.7), dpi=100, facecolor="white")

@@ -54,7 +54,7 @@ def draw_curves(rows: Rows, best_step: int, ngram_bits_per_character: float | No
 def _draw(
     palette: Palette, rows: Rows, best_step: int, ngram_bits_per_character: float | None
 ) -> Any:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415 - heavy
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     figure = new_figure(palette, 5.4)
     grid = figure.add_gridspec(2, len(SMALL), height_ratios=(2.3, 1.0))

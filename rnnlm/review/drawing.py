@@ -80,8 +80,8 @@ def in_both(draw: Draw) -> Picture:
 
 def new_figure(palette: Palette, height: float) -> Any:
     """Return an empty figure as wide as the page, its height in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     size = (WIDTH, height)
     figure = Figure(figsize=size, dpi=DPI, facecolor=palette.paper, layout="constrained")
@@ -110,7 +110,7 @@ def legend(axes: Any, palette: Palette, **where: Any) -> None:
 
 def outlined(palette: Palette) -> list[Any]:
     """Return the effect that keeps words readable on top of lines."""
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - heavy
+    from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=3, foreground=palette.paper)]
 

@@ -5,19 +5,22 @@ whole batch at once, and each distinct word is handed to the library once: words
 several times faster than handing it the text.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
-from tokenizers import Tokenizer as Library
 
 from rnnlm.tokenizer.contract import BOUNDARY, END, Encoded, TokenIds, encode_one, token_type
 from rnnlm.tokenizer.segments import PATTERN, pieces
 from rnnlm.tokens import BOUNDARY_ID
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Library
 
 LEARNT_FROM = 100_000_000
 """Characters of the training split that merges are learnt from: its first ones."""
@@ -85,6 +88,8 @@ class BPETokenizer:
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> Self:
         """Rebuild a tokenizer from the library's description."""
+        from tokenizers import Tokenizer as Library
+
         return cls(Library.from_str(json.dumps(description)))
 
     @classmethod
@@ -95,6 +100,9 @@ class BPETokenizer:
             texts: Read once.
             vocab_size: Most tokens: the boundary, 256 bytes, and merges.
         """
+        from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+        from tokenizers import Tokenizer as Library
+
         library = Library(models.BPE())
         library.pre_tokenizer = pre_tokenizers.Sequence(
             [

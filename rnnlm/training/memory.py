@@ -1,8 +1,8 @@
 """Whether a model will fit into memory, said before anything is allocated."""
 
+import os
 from collections.abc import Iterator
 
-import psutil
 import torch
 
 from rnnlm.config import Experiment
@@ -99,6 +99,11 @@ def _with(experiment: Experiment, **changes: object) -> Experiment:
 
 
 def _available(device: torch.device) -> int:
+    """Return the bytes that are free; without psutil, those of the machine."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        import psutil
+    except ImportError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return int(psutil.virtual_memory().available)

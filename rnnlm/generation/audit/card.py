@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.config import GenerationConfig
@@ -125,6 +124,8 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
         StorageError: The card cannot be written.
     """
     known = Manifest.model_validate(manifest)
+    import yaml
+
     header = yaml.safe_dump(front_matter(known), sort_keys=False, allow_unicode=True, width=100)
     parts = [
         f"---\n{header}---\n\n# {known.name}",

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
 from rnnlm.corpora.duplicates import (
     BANDS,
@@ -134,6 +133,8 @@ def hashes(texts: Sequence[str]) -> Hashes:
         return np.zeros(0, dtype=np.uint64)
     cells = np.empty(len(texts), dtype=object)
     cells[:] = texts
+    from pandas.util import hash_array
+
     return np.asarray(hash_array(cells, categorize=False), dtype=np.uint64)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydivsufsort
 from numpy.typing import NDArray
 
 from rnnlm.storage import atomic_path
@@ -176,6 +175,8 @@ def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BY
         if left <= 0:
             break
     text_bytes = np.frombuffer(b"".join(parts), dtype=np.uint8)
+    import pydivsufsort
+
     places = pydivsufsort.divsufsort(text_bytes.copy())
     padded = np.concatenate([text_bytes, np.full(_WORD - 1, _END[0], dtype=np.uint8)])
     write_array(folder / _TEXT_FILE, padded)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import outlines_core  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from rnnlm.errors import ConstraintError
@@ -259,6 +258,8 @@ def _index(whole: str, pattern: str) -> Any:
         ConstraintError: The library refuses it.
     """
     try:
+        import outlines_core  # type: ignore[import-untyped]
+
         return outlines_core.Index(whole, outlines_core.Vocabulary(_BYTES, _VOCABULARY))
     except ValueError as error:
         if "Found no transitions" in str(error):

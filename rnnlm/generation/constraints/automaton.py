@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from rnnlm.generation.constraints.acceptors import Acceptor, check_size
 from rnnlm.tokenizer import Encoded
 from rnnlm.tokens import BOUNDARY_ID
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _ENTRIES_AT_ONCE = 1 << 22
 
@@ -175,6 +176,8 @@ def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
     if over < 0:
         return None
     successors[over] = -1
+    from scipy.sparse.csgraph import dijkstra
+
     fewest = dijkstra(_graph(successors).T, indices=over, unweighted=True)
     is_alive = np.isfinite(fewest)
     if not is_alive[0]:
@@ -195,4 +198,6 @@ def _graph(successors: NDArray[np.int32]) -> csr_matrix:
         found.append(np.unique(np.where(block < 0, -1, rows * states + block)))
     pairs = np.concatenate(found)
     one, two = np.divmod(pairs[pairs >= 0], states)
+    from scipy.sparse import csr_matrix
+
     return csr_matrix((np.ones(len(one), np.int8), (one, two)), shape=(states, states))
