@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from flows import registry, steps
+from flows import bases, registry, steps
 from flows.home import Home
 from flows.registry import Version
 from flows.starting import choose_start
@@ -76,7 +76,8 @@ def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     yield _planned(first, corpus)
     if corpus is None:
         return
-    second = steps.tokenize(home, experiment, corpus)
+    base = bases.find(home, experiment)
+    second = steps.tokenize(home, experiment, corpus, base.digest if base else None)
     tokens = second.recall()
     yield _planned(second, tokens)
     if tokens is None:

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import home, registry, reporting, retrying, steps, tasks, tracking
+from flows import bases, home, registry, reporting, retrying, steps, tasks, tracking
 from flows.gating import Candidate
 from flows.ours import OURS
 from flows.registry import Version
@@ -57,7 +57,8 @@ def retrain(
     Returns:
         A final state whose data are the run in figures; see `summary`.
     """
-    experiment = config if isinstance(config, Experiment) else load(Path(config), settings)
+    given = config if isinstance(config, Experiment) else load(Path(config), settings)
+    experiment = bases.fit(home.current(), given)
     if trigger == "data change" and not force and (version := _of_these_files(experiment)):
         data = {"model": version.name, "version": version.version, "unchanged": True}
         message = f"the corpus is that of {version.name}/{version.version}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import registry, steps
+from flows import bases, registry, steps
 from flows.home import Home
 from flows.registry import CHAMPION, Version
 from rnnlm import checkpoint, dataset
@@ -20,7 +20,8 @@ class Start:
     Attributes:
         digest: sha256 of the checkpoint whose weights it takes; None for random ones.
         why: In a few words.
-        is_settled: Whether a version of this recipe stands already, and began so.
+        is_settled: Whether nothing else is tried: a version of this recipe began so, or there is a
+            base.
         is_told: Whether to say so wherever the training is told of.
     """
 
@@ -32,39 +33,63 @@ class Start:
 
 def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens) -> Start:
     """Return what a training of this corpus begins with."""
-    if experiment.retraining.start == "nothing" or experiment.model.architecture == "ngram":
-        return Start(None, "from nothing, as configured")
+    if experiment.model.architecture == "ngram":
+        return Start(None, "from nothing: n-grams are counted")
     again = registry.newest(home, experiment.name, steps.recipe(experiment, tokens))
     if again is not None:
         return Start(again.started_from or None, f"as version {again.version}", is_settled=True)
     champion = registry.by_alias(home, experiment.name, CHAMPION)
-    if champion is None:
-        return Start(None, "from nothing: no champion yet")
-    if champion.corpus_digest == corpus.digest:
-        return Start(None, "from nothing: the corpus is the champion's")
-    if hindrance := _hindrance(home, champion, experiment, tokens):
+    hindrance = _hindrance(home, champion, experiment, corpus, tokens)
+    if champion is not None and hindrance is None:
+        why = f"from champion {champion.version}'s weights"
+        return Start(champion.checkpoint, why, is_told=True)
+    base = bases.find(home, experiment)
+    if base is None:
         return Start(None, f"from nothing: {hindrance}")
-    why = f"from champion {champion.version}'s weights"
-    return Start(champion.checkpoint, why, is_told=True)
+    return Start(base.digest, f"from base {base.name}: {hindrance}", is_settled=True, is_told=True)
 
 
-def weights_of(home: Home, name: str, digest: str) -> Path:
+def start_of_trials(home: Home, experiment: Experiment) -> Start:
+    """Return what all trials of a sweep begin with: the base, or random weights."""
+    base = bases.find(home, experiment)
+    if base is None:
+        return Start(None, "from nothing, as all trials of a sweep")
+    return Start(base.digest, f"from base {base.name}, as all trials of a sweep", is_settled=True)
+
+
+def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
     """Return the path of the checkpoint that a training begins with.
+
+    Args:
+        home: Where models are.
+        experiment: What is trained.
+        digest: sha256 of the checkpoint: its base's, or that of a version of the model.
 
     Raises:
         RegistryError: No version holds it, or its files are gone.
     """
-    version = registry.find(home, name, digest)
+    base = bases.find(home, experiment)
+    if base is not None and base.digest == digest:
+        return base.path
+    version = registry.find(home, experiment.name, digest)
     if version is None:
         raise RegistryError(
-            f"no version of {name} holds the checkpoint {digest[:12]} that this training began "
-            "with; set retraining.start = 'nothing'"
+            f"no version of {experiment.name} holds the checkpoint {digest[:12]} that this "
+            "training began with; set retraining.start = 'nothing'"
         )
     return registry.checkpoint_path(home, version)
 
 
-def _hindrance(home: Home, champion: Version, experiment: Experiment, tokens: Tokens) -> str | None:
-    """Say why the champion's weights do not fit, or None."""
+def _hindrance(
+    home: Home, champion: Version | None, experiment: Experiment, corpus: Corpus, tokens: Tokens
+) -> str | None:
+    """Say why no training can begin with the champion's weights, or None."""
+    if experiment.retraining.start == "nothing":
+        return "as configured"
+    if champion is None:
+        return "no champion yet"
+    if champion.corpus_digest == corpus.digest:
+        return "the corpus is the champion's"
     try:
         before, vocabulary = checkpoint.load_description(registry.checkpoint_path(home, champion))
     except RnnlmError as error:

@@ -175,14 +175,26 @@ def source_digest(corpus: Corpus) -> str:
     return str(record["ingredients"].get("source", ""))
 
 
-def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]:
-    """Documents → Parquet tokens."""
+def tokenize(
+    home: Home, experiment: Experiment, corpus: Corpus, base: str | None = None
+) -> Step[Tokens]:
+    """Documents → Parquet tokens.
+
+    Args:
+        home: Where tokens are.
+        experiment: What a token is.
+        corpus: Of what.
+        base: sha256 of the base whose tokens they are; None for none.
+    """
+    tokenizer = experiment.tokenizer.model_dump()
+    if experiment.tokenizer.kind == "base":
+        tokenizer["base"] = base
     return Step(
         name="tokenize",
         version=3,
         ingredients={
             "corpus": corpus.digest,
-            "tokenizer": experiment.tokenizer.model_dump(),
+            "tokenizer": tokenizer,
             "condition": experiment.corpus.condition,
         },
         result_type=Tokens,
@@ -192,8 +204,7 @@ def tokenize(home: Home, experiment: Experiment, corpus: Corpus) -> Step[Tokens]
 
 def recipe(experiment: Experiment, tokens: Tokens) -> str:
     """Return a digest of what a model is made of, but for the weights that it begins with."""
-    made_of = [tokens.digest, experiment.model.model_dump(), experiment.training.model_dump()]
-    return value_digest(made_of)
+    return value_digest([tokens.digest, experiment.model.model_dump(), way_of_training(experiment)])
 
 
 def train(
@@ -213,7 +224,7 @@ def train(
         ingredients={
             "tokens": tokens.digest,
             "model": experiment.model.model_dump(),
-            "training": experiment.training.model_dump(),
+            "training": way_of_training(experiment),
             "start": start,
         },
         result_type=TrainedModel,
@@ -318,6 +329,11 @@ def sample(
         result_type=TextDataSet,
         siblings=home.data / "generated" / experiment.name,
     )
+
+
+def way_of_training(experiment: Experiment) -> dict[str, Any]:
+    """Return how a model is trained; its base is named by a digest elsewhere."""
+    return experiment.training.model_dump(exclude={"base"})
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.states import Completed
 
-from flows import home, reporting, retrying, steps, tasks, tracking
+from flows import bases, home, reporting, retrying, steps, tasks, tracking
 from flows.ours import OURS
 from flows.retrain import Trigger, offer, run_name, summary
-from flows.starting import Start
+from flows.starting import start_of_trials
 from flows.steps import Step
 from flows.sweeping import picture
 from flows.sweeping.space import Space, check_trials, read_space
@@ -38,7 +38,6 @@ VERSION = 1
 """Raised when trials of before cannot be compared with those of now."""
 PRUNED_HISTORY_FILE = "pruned-history.jsonl"
 """What is left of a trial that was given up: a training that begins anew keeps one of its own."""
-_START = Start(None, "from nothing, as all trials of a sweep")
 _VALIDATION = "validation/bits_per_character"
 _WHY_WIDTH, _ENDED_WIDTH = 30, len("pruned at 33%")
 
@@ -69,7 +68,8 @@ def sweep(
     Returns:
         A final state whose data are the sweep in figures; see `_summary`.
     """
-    experiment = config if isinstance(config, Experiment) else load(Path(config), settings)
+    given = config if isinstance(config, Experiment) else load(Path(config), settings)
+    experiment = bases.fit(home.current(), given)
     check_trials(trials)
     space = read_space(experiment, over)
     reporter = reporting.current() or reporting.LogReporter()
@@ -109,7 +109,8 @@ def _sweep(
                 f"{tried[-1].why}); sweep over lower learning rates or smaller networks"
             )
         experiment = space.experiment(best.values)
-        model = tasks.train(experiment, corpus, tokens, _START, {**tags, **run.tags_of(best)})
+        start = start_of_trials(here, experiment)
+        model = tasks.train(experiment, corpus, tokens, start, {**tags, **run.tags_of(best)})
         scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
         run.show(tried, total, f"{version.name}/{version.version}: {version.reason}")
         if len(tried) > before:
@@ -122,7 +123,7 @@ def _sweep(
 def sweep_key(space: Space, tokens: Tokens) -> str:
     """Return sixteen hexadecimal digits that stand for what is tried on what."""
     base = space.base
-    made_of = [VERSION, tokens.digest, base.model.model_dump(), base.training.model_dump()]
+    made_of = [VERSION, tokens.digest, base.model.model_dump(), steps.way_of_training(base)]
     return value_digest([*made_of, list(space.words)])[:16]
 
 
@@ -137,14 +138,15 @@ def trial(
 ) -> tuple[Trial, bool, str]:
     """A point of the space → trained to the end of its budget, or given up on the way."""
     here, experiment = home.current(), study.space.experiment(chosen.values)
-    step = steps.train(here, experiment, tokens, _START.digest)
+    start = start_of_trials(here, experiment)
+    step = steps.train(here, experiment, tokens, start.digest)
     before = best_of(study.trials())
     watch = _Watch(study, chosen, experiment, tokens, total)
     cached = False
     try:
         watch.take_up(read_history(str(step.folder)))
         with reporting.watching(watch):
-            model, cached = tasks.perform_training(experiment, corpus, tokens, _START, tags)
+            model, cached = tasks.perform_training(experiment, corpus, tokens, start, tags)
     except HopelessError:
         known = study.get(chosen.number)
         share = max(known.validations) / experiment.training.validations

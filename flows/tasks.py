@@ -13,6 +13,7 @@ from prefect.states import Completed
 from pydantic import BaseModel
 
 from flows import (
+    bases,
     execution,
     gating,
     home,
@@ -102,13 +103,16 @@ def ingest(experiment: Experiment) -> tuple[Corpus, bool, str]:
 @as_task
 def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]:
     """Documents → Parquet tokens, and a report of the corpus."""
-    step = steps.tokenize(home.current(), experiment, corpus)
+    base = bases.find(home.current(), experiment)
+    step = steps.tokenize(home.current(), experiment, corpus, base.digest if base else None)
 
     def work(out: Path, tell: OnProgress) -> Tokens:
-        config = experiment.tokenizer
+        config, told = experiment.tokenizer, experiment.corpus.condition
+        given = base.tokenizer if base and config.kind == "base" else None
         with execution.executor(sum(corpus.bytes.values())) as executor:
-            told = experiment.corpus.condition
-            tokens = tokenize_corpus(corpus.uri, corpus.digest, config, out, tell, executor, told)
+            tokens = tokenize_corpus(
+                corpus.uri, corpus.digest, config, out, tell, executor, told, given
+            )
         write_report(experiment.name, corpus, tokens, out)
         return tokens
 
@@ -311,7 +315,7 @@ def perform_training(
     said = {**tags, "rnnlm.start": start.why}
 
     def work(out: Path, tell: OnProgress) -> TrainedModel:
-        weights = weights_of(here, experiment.name, start.digest) if start.digest else None
+        weights = weights_of(here, experiment, start.digest) if start.digest else None
         with tracking.live_run(here, experiment, corpus, tokens, step.key, out, said) as run:
 
             def tell_both(progress: Progress) -> None:

@@ -24,8 +24,11 @@ from rnnlm.storage import atomic_path
 from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-1"
-_WEIGHTS = "model."
+WEIGHTS = "model."
+"""What the names of a model's weights begin with."""
 _HEADER = "rnnlm"
+_SCALES = "scale."
+_MOST = 127
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def save(
     Raises:
         StorageError: The file cannot be written; what was there before is intact.
     """
-    tensors = {f"{_WEIGHTS}{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"{WEIGHTS}{name}": value for name, value in model.state_dict().items()}
     tensors.update(extra or {})
     header = {
         "format": FORMAT,
@@ -101,6 +104,39 @@ def copy_with_facts(path: Path, to: Path, facts: Mapping[str, Any]) -> None:
     tensors, header = _read(path)
     header["facts"] |= facts
     _write(to, tensors, header)
+
+
+def save_small(
+    path: Path, to: Path, facts: Mapping[str, Any], extra: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write a copy of a checkpoint with its matrices in 8 bits, whole or not at all.
+
+    A row of a matrix is rounded to multiples of its largest number / 127. Whoever reads the copy
+    finds numbers in 32 bits again.
+
+    Args:
+        path: A checkpoint.
+        to: The copy.
+        facts: JSON-able; added to those in the header.
+        extra: Further tensors; names must not start with `model.`.
+
+    Raises:
+        CheckpointError: `path` is missing, cut short or of another format.
+        StorageError: `to` cannot be written; what was there before is intact.
+    """
+    tensors, header = _read(path)
+    small = dict(extra or {})
+    for name, value in tensors.items():
+        if not name.startswith(WEIGHTS):
+            continue
+        if value.dim() < 2:
+            small[name] = value
+            continue
+        scale = value.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / _MOST
+        small[name] = (value / scale).round().to(torch.int8)
+        small[f"{_SCALES}{name}"] = scale
+    header["facts"] |= facts
+    _write(to, small, header)
 
 
 def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
@@ -139,9 +175,9 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
         CheckpointError: Names or shapes differ.
     """
     weights = {
-        name.removeprefix(_WEIGHTS): value
+        name.removeprefix(WEIGHTS): value
         for name, value in tensors.items()
-        if name.startswith(_WEIGHTS)
+        if name.startswith(WEIGHTS)
     }
     try:
         model.load_state_dict(weights)
@@ -184,6 +220,9 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
         raise CheckpointError(
             f"{path} is cut short or no checkpoint ({error}); delete it and train again"
         ) from error
+    for name in [name for name in tensors if name.startswith(_SCALES)]:
+        scale, whole = tensors.pop(name), name.removeprefix(_SCALES)
+        tensors[whole] = tensors[whole].float() * scale
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} has format {header.get('format')!r} (expected {FORMAT!r}); train again"

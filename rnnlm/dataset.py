@@ -93,6 +93,7 @@ def tokenize(
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
     condition: Sequence[str] = (),
+    tokenizer: Tokenizer | None = None,
 ) -> Tokens:
     """Learn a vocabulary from the training split and write every document as tokens.
 
@@ -107,6 +108,7 @@ def tokenize(
         on_progress: Told the shards done.
         executor: Runs the shards; one after the other if None. The result does not depend on it.
         condition: Attributes that a text is told before it begins; see `rnnlm.conditioning`.
+        tokenizer: Used instead of one that is learnt; that of a base.
 
     Raises:
         CorpusError: `corpus_uri` holds no documents, or one lacks an attribute of the condition.
@@ -114,7 +116,8 @@ def tokenize(
     """
     paths = shards(corpus_uri)
     if not (out / TOKENIZER_FILE).is_file():
-        tokenizer = tokenizers.learn(config, iter_told(corpus_uri, "train", condition))
+        texts = iter_told(corpus_uri, "train", condition)
+        tokenizer = tokenizer or tokenizers.learn(config, texts)
         write_json(out / TOKENIZER_FILE, tokenizer.to_json())
     tokenizer = load_tokenizer(str(out))
     told = tuple(condition)

@@ -27,11 +27,12 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
 
     A text that cannot be read is refused here, before anything starts.
     """
-    from flows import home  # noqa: PLC0415
+    from flows import bases, home  # noqa: PLC0415
     from rnnlm import config  # noqa: PLC0415
     from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
 
-    path, cache = Path(source), home.current().sources
+    here = home.current()
+    path, cache = Path(source), here.sources
     shipped = Path("configs") / f"{source}.toml"
     if source in catalog() and not path.exists() and shipped.is_file():
         path = shipped
@@ -41,11 +42,11 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
         experiment = config.load(path, settings)
         if experiment.corpus.source not in catalog():
             look(experiment.corpus, cache)
-        return None, experiment
+        return None, bases.fit(here, experiment)
     from rnnlm.autoconfig import advise  # noqa: PLC0415
 
     advice = advise(source, cache, settings)
-    return advice, advice.experiment
+    return advice, bases.fit(here, advice.experiment)
 
 
 def set_workers(workers: int | None, scheduler: str | None = None) -> None:

@@ -167,8 +167,9 @@ class SplitConfig(Config):
 class TokenizerConfig(Config):
     """What a token is."""
 
-    kind: Literal["character", "byte", "word", "bpe"] = "character"
-    """A character, a byte of UTF-8, a word, or a piece of one by byte-pair encoding."""
+    kind: Literal["character", "byte", "word", "bpe", "base"] = "character"
+    """A character, a byte of UTF-8, a word, a piece of one by byte-pair encoding, or what a token
+    of `training.base` is."""
     words: Literal["pieces", "whitespace"] = "pieces"
     """For `word`. `pieces`: words with the space before them, punctuation and line ends, so that
     text comes back as it was. `whitespace`: what stands between spaces; a line end is `<eos>`,

@@ -35,6 +35,12 @@ class Experiment(Config):
     """How the corpus is trained on again."""
 
     @model_validator(mode="after")
+    def _tokens_of_a_base_need_one(self) -> Self:
+        if self.tokenizer.kind == "base" and self.training.base == "none":
+            raise ValueError("tokenizer.kind = 'base' needs training.base, such as 'english'")
+        return self
+
+    @model_validator(mode="after")
     def _splits_leave_training_text(self) -> Self:
         if self.splits.validation + self.splits.test > 0.8:
             raise ValueError("splits.validation + splits.test exceed 0.8: too little to train on")

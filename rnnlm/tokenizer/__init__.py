@@ -55,6 +55,10 @@ def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
             return WordTokenizer.learn(texts, config.words, config.vocab_size, config.min_count)
         case "bpe":
             return BPETokenizer.learn(texts, config.vocab_size)
+        case "base":
+            raise TokenizerError(
+                "tokenizer.kind = 'base' learns nothing: pass the base's tokenizer"
+            )
 
 
 def from_json(value: Any) -> Tokenizer:

@@ -176,17 +176,6 @@ def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> 
         )
 
 
-def begin_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
-    """Copy a checkpoint's weights into `model`, which is mutated.
-
-    Raises:
-        CheckpointError: It is of another vocabulary or network.
-    """
-    if checkpoint.load_description(path)[1].to_json() != tokenizer.to_json():
-        raise CheckpointError(f"{path} has another vocabulary; begin from nothing")
-    checkpoint.load_weights(model, checkpoint.load_tensors(path)[0], path)
-
-
 def restore(path: Path, run: Run) -> None:
     """Put a saved position into `run`, which is mutated; `run.state` is that of all lanes.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm import checkpoint, dataset
+from rnnlm.base import NO_BASE, start_from
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
@@ -54,7 +55,8 @@ LOOK_STEPS = {"cpu": 1, "cuda": 16}
 RECOVERY_FACTOR = 0.5
 """What the learning rate is multiplied by after each divergence."""
 WARM_RATE = 0.25
-"""What the learning rate is multiplied by where a run begins with trained weights."""
+"""What the learning rate is multiplied by where a run begins with trained weights. A rate
+that was chosen for a base is already low."""
 
 
 class TrainingRun:
@@ -203,8 +205,11 @@ class TrainingRun:
     def _seed_step(self) -> None:
         """Make what is dropped in a step depend on seed, step and process alone."""
         entropy = [self.config.seed, self.position.step, self.group.rank]
-        seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(seed >> np.uint64(1)))
+        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        else:  # the same as torch.manual_seed, which sees to every other device for 0.1 ms
+            torch.default_generator.manual_seed(seed)
 
     def _look(self) -> None:
         """Take the losses of the last steps from the device; refuse those that explode."""
@@ -406,8 +411,9 @@ class TrainingRun:
                 return
             self._tell(note=f"{BEST_FILE} is gone or was changed: from the beginning")
         if start is not None:
-            positions.begin_from(start, self.model, self.tokenizer)
-            self.position.rate_factor = WARM_RATE
+            start_from(start, self.model, self.tokenizer)
+            if self.config.base == NO_BASE:
+                self.position.rate_factor = WARM_RATE
         if self.group.leads:
             self._cut(0)
         self._save(GOOD_FILE)

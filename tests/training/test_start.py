@@ -81,14 +81,21 @@ def test_a_start_that_was_interrupted_goes_on_to_the_same_bits(
     assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_a_start_of_another_vocabulary_or_network_is_refused(
+def test_a_start_of_another_network_is_refused(
     first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
 ):
     tokens, start = first
-    other = tokens_of(tmp_path / "other", lines(200).upper(), experiment)
-    with pytest.raises(CheckpointError, match="another vocabulary; begin from nothing"):
-        train(other.uri, experiment, tmp_path / "one", start=start)
     wider = tiny_experiment(model={"hidden_size": 24})
     with pytest.raises(CheckpointError, match="fit another model"):
         train(tokens.uri, wider, tmp_path / "two", start=start)
     assert not (tmp_path / "two" / "history.jsonl").exists()
+
+
+def test_a_start_of_another_vocabulary_gives_what_they_share(
+    first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
+):
+    _, start = first
+    other = tokens_of(tmp_path / "other", lines(200) + "ø\n" * 5, experiment)
+    mapped = train(other.uri, experiment, tmp_path / "mapped", start=start)
+    nothing = train(other.uri, experiment, tmp_path / "nothing")
+    assert mapped.validation_bits_per_character < nothing.validation_bits_per_character

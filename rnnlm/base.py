@@ -1,0 +1,128 @@
+"""A base: a trained model whose network, tokens and weights another training starts from.
+
+A model that has read millions of words knows how words are spelled and sentences built; a short
+text then only has to teach it what is its own.
+
+Source: pretraining once and fine-tuning anywhere, Howard and Ruder 2018 (ULMFiT).
+"""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnnlm import checkpoint
+from rnnlm.config import Experiment
+from rnnlm.errors import CheckpointError
+from rnnlm.models import LanguageModel
+from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokens import BOUNDARY_ID
+
+NO_BASE = "none"
+SHIPPED = ("english",)
+"""Bases that come with the package."""
+NETWORK = (
+    "architecture",
+    "embedding_size",
+    "hidden_size",
+    "num_layers",
+    "last_size",
+    "tie_weights",
+    "learned_start",
+    "nonlinearity",
+    "mogrifier_rounds",
+    "convolution",
+    "mlp_ratio",
+)
+"""Settings of `model` that decide the shapes of the weights."""
+BY_TOKEN = ("embedding.weight", "U", "b_2")
+"""Weights that have a row for each token."""
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a base that comes with the package."""
+    return Path(str(resources.files("rnnlm.bases").joinpath(f"base-{name}.safetensors")))
+
+
+def fit(experiment: Experiment, path: Path) -> Experiment:
+    """Return the experiment with what it leaves open taken from its base.
+
+    Whatever decides the network's shapes and is not set is the base's; so are the tokens where no
+    tokenizer is set.
+
+    Args:
+        experiment: Names a base.
+        path: The base's checkpoint.
+
+    Raises:
+        CheckpointError: The base cannot be read or has no weights to start from, or the experiment
+            sets another network.
+    """
+    base, _ = checkpoint.load_description(path)
+    if base.model.architecture == "ngram":
+        raise CheckpointError(f"{path} holds n-grams; expected weights that a training starts from")
+    model, given = experiment.model, experiment.model.model_fields_set
+    own = {name: getattr(base.model, name) for name in NETWORK if name not in given}
+    fitted = model.model_copy(update=own)
+    for name in NETWORK:
+        if getattr(fitted, name) != getattr(base.model, name):
+            raise CheckpointError(
+                f"model.{name} = {getattr(fitted, name)}, but the base {experiment.training.base} "
+                f"has {getattr(base.model, name)}; leave it out, or set training.base = 'none'"
+            )
+    update: dict[str, object] = {"model": fitted}
+    if not experiment.tokenizer.model_fields_set:
+        update["tokenizer"] = experiment.tokenizer.model_copy(update={"kind": "base"})
+    return experiment.model_copy(update=update)
+
+
+def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    """Copy a checkpoint's weights into `model`, which is mutated.
+
+    Where the tokenizer is another, a token that both have keeps its row. Any other starts from the
+    rows of the tokens that spell it: their mean in the embedding, the first one in the output.
+
+    Raises:
+        CheckpointError: The checkpoint is of another network.
+    """
+    _, other = checkpoint.load_description(path)
+    tensors, _ = checkpoint.load_tensors(path)
+    if other.to_json() != tokenizer.to_json():
+        tensors = _with_rows_for(tokenizer, other, tensors)
+    checkpoint.load_weights(model, tensors, path)
+
+
+def _with_rows_for(
+    tokenizer: Tokenizer, other: Tokenizer, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return tensors whose rows are `tokenizer`'s tokens instead of `other`'s."""
+    spelled = [_spelled(token, other) for token in tokenizer.token_bytes()]
+    spelled[BOUNDARY_ID] = [BOUNDARY_ID]
+    firsts = torch.tensor([ids[0] for ids in spelled])
+    changed = dict(tensors)
+    for name in BY_TOKEN:
+        full = f"{checkpoint.WEIGHTS}{name}"
+        if full not in tensors:
+            continue
+        rows = tensors[full]
+        if name == "embedding.weight":
+            changed[full] = torch.stack([rows[ids].mean(dim=0) for ids in spelled])
+        else:
+            changed[full] = rows[firsts]
+    return changed
+
+
+def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens of a tokenizer that spell some bytes; the boundary where none do."""
+    try:
+        text = token.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    ids = [int(index) for index in tokenizer.encode(text)] if text else []
+    if ids:
+        return ids
+    single = {spelling: index for index, spelling in enumerate(tokenizer.token_bytes())}
+    found = [single[bytes([byte])] for byte in token if bytes([byte]) in single]
+    return found or [BOUNDARY_ID]

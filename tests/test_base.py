@@ -1,0 +1,104 @@
+"""Trainings that start from a base."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnlm import base, checkpoint, tokenizer
+from rnnlm.config import Experiment, TokenizerConfig, from_values
+from rnnlm.errors import CheckpointError, ConfigError
+from rnnlm.models import build
+
+TEXTS = ["the cat sat on the mat and the hat", "a dog lay on the mat"] * 20
+NETWORK = {"num_layers": 2, "hidden_size": 12, "embedding_size": 6}
+
+
+def experiment(**sections: dict) -> Experiment:
+    return from_values({"name": "x", "corpus": {"source": "x"}, **sections}, (), origin="x")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    pieces = tokenizer.learn(TokenizerConfig(kind="bpe", vocab_size=280), TEXTS)
+    made = experiment(model=NETWORK, tokenizer={"kind": "bpe", "vocab_size": 280})
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    checkpoint.save(path, build(made.model, pieces.vocab_size), pieces, made, {})
+    return path
+
+
+def test_what_an_experiment_leaves_open_is_the_bases(saved: Path):
+    chosen = experiment(training={"base": str(saved)}, model={"dropout": 0.3})
+    fitted = base.fit(chosen, saved)
+    assert {name: getattr(fitted.model, name) for name in NETWORK} == NETWORK
+    assert fitted.model.dropout == 0.3
+    assert fitted.tokenizer.kind == "base"
+    assert base.fit(fitted, saved) == fitted
+
+
+def test_a_tokenizer_that_is_set_stays(saved: Path):
+    chosen = experiment(training={"base": str(saved)}, tokenizer={"kind": "character"})
+    assert base.fit(chosen, saved).tokenizer.kind == "character"
+
+
+def test_another_network_than_the_bases_is_refused(saved: Path):
+    chosen = experiment(training={"base": str(saved)}, model={"hidden_size": 24})
+    with pytest.raises(CheckpointError, match=r"hidden_size = 24, but the base .* has 12; leave"):
+        base.fit(chosen, saved)
+
+
+def test_tokens_of_a_base_need_a_base():
+    with pytest.raises(ConfigError, match=r"needs training.base, such as 'english'"):
+        experiment(tokenizer={"kind": "base"})
+
+
+def test_the_same_vocabulary_starts_from_the_same_weights(saved: Path):
+    loaded = checkpoint.load(saved)
+    model = build(loaded.experiment.model, loaded.tokenizer.vocab_size)
+    base.start_from(saved, model, loaded.tokenizer)
+    for name, value in loaded.model.state_dict().items():
+        assert model.state_dict()[name].equal(value)
+
+
+@pytest.mark.parametrize("kind", ["character", "byte", "word", "bpe"])
+def test_another_vocabulary_is_mapped_token_by_token(saved: Path, kind: str):
+    loaded = checkpoint.load(saved)
+    other = tokenizer.learn(TokenizerConfig(kind=kind, vocab_size=300), [*TEXTS, "new ø words"])
+    model = build(loaded.experiment.model, other.vocab_size)
+    base.start_from(saved, model, other)
+    theirs, ours = loaded.model.state_dict(), model.state_dict()
+    ids = {token: index for index, token in enumerate(loaded.tokenizer.token_bytes())}
+    shared = [
+        (index, ids[token]) for index, token in enumerate(other.token_bytes()) if token in ids
+    ]
+    assert len(shared) > 10
+    for mine, its in shared:
+        for name in base.BY_TOKEN:
+            assert ours[name][mine].equal(theirs[name][its])
+    assert all(ours[name].equal(theirs[name]) for name in ours if name.startswith("layers."))
+
+
+def test_a_token_that_the_base_lacks_starts_from_those_that_spell_it(saved: Path):
+    loaded = checkpoint.load(saved)
+    word = tokenizer.learn(TokenizerConfig(kind="word"), ["zq zq"])
+    index = word.token_bytes().index(b"zq")
+    model = build(loaded.experiment.model, word.vocab_size)
+    base.start_from(saved, model, word)
+    z, q = (loaded.tokenizer.token_bytes().index(letter) for letter in (b"z", b"q"))
+    theirs = loaded.model.state_dict()
+    expected = (theirs["embedding.weight"][z] + theirs["embedding.weight"][q]) / 2
+    torch.testing.assert_close(model.state_dict()["embedding.weight"][index], expected)
+    assert model.state_dict()["U"][index].equal(theirs["U"][z])
+
+
+def test_a_small_copy_reads_as_nearly_the_same_model(saved: Path, tmp_path: Path):
+    small = tmp_path / "small.safetensors"
+    checkpoint.save_small(saved, small, {"note": "hello"}, {"base.windows": torch.arange(3)})
+    one, other = checkpoint.load(saved), checkpoint.load(small)
+    for name, value in one.model.state_dict().items():
+        row = value.abs().amax(dim=-1, keepdim=True)
+        assert ((other.model.state_dict()[name] - value).abs() <= row / 254 + 1e-9).all(), name
+    assert other.facts["note"] == "hello"
+    assert checkpoint.load_tensors(small)[0]["base.windows"].tolist() == [0, 1, 2]
+    assert small.stat().st_size < saved.stat().st_size
