@@ -30,6 +30,9 @@ class CleaningConfig(Config):
     near_duplicates: float = Field(default=0.8, ge=0.0, le=1.0)
     """Drop a document that shares at least this part of its word sequences (Jaccard, estimated by
     MinHash) with one that stood before; 0 keeps all. Documents under 200 characters are kept."""
+    without: tuple[str, ...] = ()
+    """Drop documents that contain one of these words, whatever its case; `slurs` stands for the
+    package's list of slurs."""
     shortest: int = Field(default=1, ge=1)
     """Drop documents of fewer characters."""
 

@@ -14,6 +14,7 @@ from rnnlm.corpora.pieces import Piece, line_of, read_records
 from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
 from rnnlm.corpora.splitting import Split, split_by_position
 from rnnlm.errors import CorpusError
+from rnnlm.wordlists import pattern_of
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -86,7 +87,7 @@ def read_documents(
                     _refuse(piece, fault, config, counts)
 
 
-_HARMLESS = frozenset(("too short",))
+_HARMLESS = frozenset(("too short", "unwanted word"))
 
 
 def _text(piece: Piece, record: Fields) -> str | Fault:
@@ -100,6 +101,8 @@ def _text(piece: Piece, record: Fields) -> str | Fault:
 def _fault(document: str, config: CorpusConfig) -> Fault | None:
     if len(document) < config.clean.shortest:
         return Fault("too short", "")
+    if config.clean.without and pattern_of(config.clean.without).search(document):
+        return Fault("unwanted word", "")
     control = _CONTROL.search(document)
     if control:
         return Fault("control character", f"U+{ord(control[0]):04X} in {shorten(document)}")
