@@ -39,6 +39,13 @@ def measures(audit: Audit) -> Iterator[Measure]:
         "Texts that ended by themselves, not at the longest length.",
     )
     yield Measure(
+        "existing words",
+        lambda f: _percent(f.existing_word_share),
+        "a sample",
+        "Words that stand in the training text or in a dictionary of its language.",
+        "the dictionaries of pyspellchecker",
+    )
+    yield Measure(
         "copies",
         lambda f: _percent(f.copied_share),
         "all texts",

@@ -4,6 +4,7 @@
     text.npy places.npy …    its beginning, sorted, for runs and copies; see `suffixes`
     ngram/                   an n-gram model of it, for likeness; see `likeness`
     colors.npy               its colours, where it has some
+    words.npy                words that exist; see `words`
     held_out.json            real texts that were held out: a sample of the validation split
     reference.json           last: what it was made of and the lengths of the training texts
     held_out-audit.json      what an audit finds in the real texts; written by the first audit
@@ -36,11 +37,12 @@ from rnnlm.generation.audit.suffixes import (
     write_array,
     write_suffixes,
 )
+from rnnlm.generation.audit.words import ExistingWords, open_words, write_words
 from rnnlm.generation.forms import Reading, normalized, read, read_subject
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
-VERSION = "2"
+VERSION = "3"
 FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
@@ -86,6 +88,7 @@ class Reference:
         training: Finds copies of whole training texts.
         suffixes: Finds longest runs, and texts that stand within training texts.
         judge: The n-gram model.
+        words: Tells which words exist.
         held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
         colors: Red, green, blue of training texts, shape (colours, 3).
     """
@@ -95,6 +98,7 @@ class Reference:
     training: Training
     suffixes: SuffixArray
     judge: Judge
+    words: ExistingWords
     held_out: tuple[str, ...]
     colors: NDArray[np.uint8]
 
@@ -106,13 +110,13 @@ class Reference:
             GenerationError: There is none, or not all of it.
         """
         try:
-            facts = ReferenceFacts.model_validate_json((folder / FACTS_FILE).read_text("utf-8"))
             return cls(
                 folder=folder,
-                facts=facts,
+                facts=_read_facts(folder),
                 training=open_training(folder),
                 suffixes=open_suffixes(folder),
                 judge=open_judge(folder / _NGRAM_FOLDER),
+                words=open_words(folder),
                 held_out=tuple(json.loads((folder / _HELD_OUT_FILE).read_text("utf-8"))),
                 colors=np.load(folder / _COLORS_FILE),
             )
@@ -174,15 +178,15 @@ def build_reference(
     judge = file_digest(ngram) if ngram else words.to_json()
     digest = value_digest([VERSION, corpus_digest, form, judge])
     if (out / FACTS_FILE).is_file():
-        reference = Reference.open(out)
-        if reference.facts.digest == digest:
-            return reference
+        if _read_facts(out).digest == digest:
+            return Reference.open(out)
         for name in (FACTS_FILE, HELD_OUT_AUDIT_FILE):
             (out / name).unlink(missing_ok=True)
     documents, lengths = _write_training(corpus_uri, form, out)
     subjects = (read_subject(form, text) for text in iter_texts(corpus_uri, "train"))
     searched = write_suffixes(subjects, out)
     write_judge(out / _NGRAM_FOLDER, iter_texts(corpus_uri, "train"), words, ngram)
+    write_words(out, iter_texts(corpus_uri, "train"))
     write_json(out / _HELD_OUT_FILE, _held_out(corpus_uri))
     facts = ReferenceFacts(
         digest=digest,
@@ -194,6 +198,10 @@ def build_reference(
     )
     write_json(out / FACTS_FILE, facts.model_dump())
     return Reference.open(out)
+
+
+def _read_facts(folder: Path) -> ReferenceFacts:
+    return ReferenceFacts.model_validate_json((folder / FACTS_FILE).read_text("utf-8"))
 
 
 def unit_of(lengths: Counts) -> Unit:

@@ -62,6 +62,7 @@ class ShardAudit(BaseModel):
         ngrams: By n, how many n-grams stand in the training text, and how many there are.
         nll_nats: Negative log-likelihood under the n-gram model.
         judged_characters: Characters of the whole texts.
+        words: How many words exist, and how many there are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class ShardAudit(BaseModel):
     ngrams: dict[int, tuple[int, int]] = {}
     nll_nats: float = 0.0
     judged_characters: int = 0
+    words: tuple[int, int] = (0, 0)
 
 
 class Figures(BaseModel):
@@ -104,6 +106,7 @@ class Figures(BaseModel):
     taken_share: _Share
     known_ngram_share: dict[int, _Share]
     distinct_ngram_share: dict[int, _Share]
+    existing_word_share: _Share = None
     self_bleu: float | None
     bits_per_character: float | None
     length_characters: dict[str, int]
@@ -202,6 +205,7 @@ def audit_shard(
         "ngrams": known_ngrams(chosen, matches, reference.facts.unit),
         "nll_nats": score.nll_nats,
         "judged_characters": score.characters,
+        "words": reference.words.count(chosen),
     }
     return record.model_copy(update=compared)
 
@@ -226,6 +230,7 @@ def merge(records: Sequence[ShardAudit]) -> ShardAudit:
         ngrams={n: _pair_sum([record.ngrams[n] for record in records]) for n in orders},
         nll_nats=math.fsum(record.nll_nats for record in records),
         judged_characters=sum(record.judged_characters for record in records),
+        words=_pair_sum([record.words for record in records]),
     )
 
 
@@ -297,6 +302,7 @@ def _figures(
         taken_share=_share(record.taken_characters, record.characters),
         known_ngram_share={n: _share(*counts) for n, counts in record.ngrams.items()},
         distinct_ngram_share={n: distinct_share(subjects, n, most[n]) for n in DISTINCT_ORDERS},
+        existing_word_share=_share(*record.words),
         self_bleu=self_bleu(subjects, unit),
         bits_per_character=_share(bits, record.judged_characters),
         length_characters=quantiles(record.lengths),
