@@ -109,7 +109,8 @@ def orthogonalise(
     blocks = blocks.reshape(-1, height, width)
     result = _steps(blocks, products) if height <= width else _steps(blocks.mT, products).mT
     joined = result.reshape(shape).transpose(1, 2).reshape(rows, columns)
-    return joined.to(matrix.dtype).mul_(math.sqrt(max(height, width)))
+    scaled: Tensor = joined.to(matrix.dtype).mul_(math.sqrt(max(height, width)))
+    return scaled
 
 
 def parts_of(side: int) -> int:
