@@ -80,7 +80,7 @@ def chain(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter
     tags = {tracking.TRIGGER_TAG: trigger}
     corpus = tasks.ingest(experiment)
     tokens = tasks.tokenize(experiment, corpus)
-    baseline = tasks.count(experiment, tokens)
+    baseline = tasks.count(experiment, corpus, tokens)
     start = choose_start(home.current(), experiment, corpus, tokens)
     model = tasks.train(experiment, corpus, tokens, start, tags)
     if start.digest and not start.is_settled and _is_short(experiment, model):

@@ -7,10 +7,10 @@ from typing import Any
 
 from flows.home import Home
 from flows.registry import Version, checkpoint_path
-from rnnlm import checkpoint, dataset
+from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.conditioning import told
-from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig
+from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig, TokenizerConfig
 from rnnlm.corpora import preview
 from rnnlm.corpora.catalog import catalog
 from rnnlm.devices import choose_device
@@ -26,6 +26,7 @@ from rnnlm.evaluation import (
 )
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress
+from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
 
 MOST_CHARACTERS = 50_000_000
@@ -40,17 +41,19 @@ class Scored:
         what: The text, in a few words.
         documents: Documents in it.
         evaluation: The model's.
-        beside: The n-gram model's; None where its training text is gone.
+        own: Of n-grams of the model's own tokens; None where its training text is gone.
+        characters: Of n-grams of characters; likewise.
     """
 
     what: str
     documents: int
     evaluation: Evaluation
-    beside: Evaluation | None
+    own: Evaluation | None
+    characters: Evaluation | None
 
     def figures(self) -> dict[str, int | float]:
-        """Return the score, its interval and the n-gram model's score, units in the names."""
-        return figures_beside(self.evaluation, self.beside)
+        """Return the score, its interval and the n-gram models' scores, units in the names."""
+        return figures_beside(self.evaluation, self.own, self.characters)
 
 
 def choose_adaptation(
@@ -108,7 +111,8 @@ def score(
         documents = [*read_text(text, config, home.sources)]
     what = "its test split" if text is None else str(text)
     arrays = dataset.from_texts(loaded.tokenizer, documents)
-    train = _training_text(loaded, version)
+    texts = _training_text(loaded, version)
+    train = dataset.from_texts(loaded.tokenizer, texts) if texts else None
     unknown = loaded.tokenizer.unknown_id
     if isinstance(adaptation, Dynamic):
         if train is None:
@@ -121,8 +125,13 @@ def score(
         result = evaluate_with_cache(loaded.model, arrays, adaptation, unknown, on_progress)
     else:
         result = evaluate(loaded.model, arrays, unknown, on_progress)
-    beside = _ngrams(loaded, train, arrays) if train is not None else None
-    return Scored(what, len(documents), result, beside)
+    own = _ngrams(loaded.tokenizer, train, arrays) if train is not None else None
+    characters = own
+    if train is not None and loaded.tokenizer.kind != "character":
+        spelling = tokenizer.learn(TokenizerConfig(kind="character"), texts)
+        both = (dataset.from_texts(spelling, part) for part in (texts, documents))
+        characters = _ngrams(spelling, *both)
+    return Scored(what, len(documents), result, own, characters)
 
 
 def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
@@ -162,12 +171,12 @@ def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
         ("tokens", f"{figures['perplexity']:.2f} perplexity of {figures['tokens']:,} tokens"),
         ("unknown", f"{figures['unknown']:,} tokens that the vocabulary lacks"),
     ]
-    if scored.beside is not None:
+    if scored.characters is not None:
         rows.append(
             (
                 "n-grams",
-                f"{figures['ngram_bits_per_character']:.3f} bits per character, "
-                f"perplexity {figures['ngram_perplexity']:.2f}",
+                f"{figures['ngram_bits_per_character']:.3f} bits per character, of characters; "
+                f"perplexity {figures['ngram_perplexity']:.2f}, of the model's tokens",
             )
         )
     return rows
@@ -184,9 +193,10 @@ def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, 
     }
 
 
-def _training_text(loaded: LoadedModel, version: Version) -> TokenArrays | None:
+def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
+    """Return the first documents of the training split; none where it is gone."""
     if not Path(version.corpus_uri).is_dir():
-        return None
+        return []
     texts, characters = [], 0
     condition = loaded.experiment.corpus.condition
     for text in dataset.iter_told(version.corpus_uri, "train", condition):
@@ -194,11 +204,11 @@ def _training_text(loaded: LoadedModel, version: Version) -> TokenArrays | None:
         characters += len(text)
         if characters > MOST_CHARACTERS:
             break
-    return dataset.from_texts(loaded.tokenizer, texts)
+    return texts
 
 
-def _ngrams(loaded: LoadedModel, train: TokenArrays, arrays: TokenArrays) -> Evaluation:
-    """Count the training text, and score the same text as the model did."""
-    model = NGramLanguageModel(ModelConfig(architecture="ngram"), loaded.tokenizer.vocab_size)
+def _ngrams(words: Tokenizer, train: TokenArrays, arrays: TokenArrays) -> Evaluation:
+    """Count the training text, and score a text, both as a tokenizer's tokens."""
+    model = NGramLanguageModel(ModelConfig(architecture="ngram"), words.vocab_size)
     model.fit(train)
-    return evaluate(model, arrays)
+    return evaluate(model, arrays, words.unknown_id)

@@ -233,10 +233,10 @@ def train(
 
 
 def count(home: Home, experiment: Experiment, tokens: Tokens) -> Step[TrainedModel]:
-    """Tokens → n-gram model, the baseline."""
+    """Tokens → n-gram models, the baseline."""
     return Step(
         name="count",
-        version=1,
+        version=2,
         ingredients={
             "tokens": tokens.digest,
             "validation_tokens": experiment.training.validation_tokens,
@@ -256,7 +256,7 @@ def evaluate(
     """Checkpoint, baseline and test split → scores."""
     return Step(
         name="evaluate",
-        version=4,
+        version=5,
         ingredients={
             "checkpoint": model.digest,
             "baseline": baseline.digest,

@@ -85,7 +85,7 @@ def _sweep(
     here, base = home.current(), space.base
     corpus = tasks.ingest(base)
     tokens = tasks.tokenize(base, corpus)
-    baseline = tasks.count(base, tokens)
+    baseline = tasks.count(base, corpus, tokens)
     key = sweep_key(space, tokens)
     folder = here.data / "sweeps" / base.name / key
     tags = {tracking.TRIGGER_TAG: trigger}

@@ -29,13 +29,13 @@ from flows.generation import run_job
 from flows.registry import Version
 from flows.starting import Start, weights_of
 from flows.steps import Step
-from rnnlm.config import Experiment, ModelConfig
+from rnnlm.config import Experiment, ModelConfig, TokenizerConfig
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
 from rnnlm.dataset import Tokens
 from rnnlm.dataset import tokenize as tokenize_corpus
-from rnnlm.evaluation import TestScores, score_test_split
+from rnnlm.evaluation import CHARACTERS, TestScores, score_test_split
 from rnnlm.generation.data_set import About, Source, TextDataSet
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
@@ -122,11 +122,23 @@ def tokenize(experiment: Experiment, corpus: Corpus) -> tuple[Tokens, bool, str]
 
 
 @as_task
-def count(experiment: Experiment, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
-    """Tokens → n-gram model, which the trained one is compared with."""
+def count(experiment: Experiment, corpus: Corpus, tokens: Tokens) -> tuple[TrainedModel, bool, str]:
+    """Tokens → n-gram models of them and of characters, which the trained one is compared with."""
     step = steps.count(home.current(), experiment, tokens)
     counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
-    baseline, cached = _perform(step, lambda out, tell: train_model(tokens.uri, counted, out, tell))
+
+    def work(out: Path, tell: OnProgress) -> TrainedModel:
+        own = train_model(tokens.uri, counted, out, tell)
+        if experiment.tokenizer.kind == "character":
+            return own
+        folder, told = out / CHARACTERS, experiment.corpus.condition
+        spelled = TokenizerConfig(kind="character")
+        with execution.executor(sum(corpus.bytes.values())) as executor:
+            tokenize_corpus(corpus.uri, corpus.digest, spelled, folder, tell, executor, told)
+        bits = train_model(str(folder), counted, folder, tell).validation_bits_per_character
+        return own.model_copy(update={"validation_bits_per_character": bits})
+
+    baseline, cached = _perform(step, work)
     bits = baseline.validation_bits_per_character
     summary = f"{baseline.parameters:,} n-grams, validation {bits:.3f} bits/character"
     return baseline, cached, summary

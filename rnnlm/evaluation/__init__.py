@@ -3,6 +3,7 @@
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
 from rnnlm.evaluation.comparison import Comparison, TextNats, compare
 from rnnlm.evaluation.held_out import (
+    CHARACTERS,
     NATS_FILE,
     NGRAM_NATS_FILE,
     SCORES_FILE,
@@ -10,11 +11,13 @@ from rnnlm.evaluation.held_out import (
     figures_beside,
     score_corpus,
     score_test_split,
+    yardstick,
 )
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 
 __all__ = [
+    "CHARACTERS",
     "NATS_FILE",
     "NGRAM_NATS_FILE",
     "SCORES_FILE",
@@ -32,4 +35,5 @@ __all__ = [
     "figures_beside",
     "score_corpus",
     "score_test_split",
+    "yardstick",
 ]

@@ -15,6 +15,8 @@ from rnnlm.storage import write_json
 SCORES_FILE = "scores.json"
 NATS_FILE = "nats.npz"
 NGRAM_NATS_FILE = "ngram-nats.npz"
+CHARACTERS = "characters"
+"""Folder beside an n-gram model of other tokens: the same of characters, and its token shards."""
 
 
 class TestScores(BaseModel):
@@ -23,8 +25,9 @@ class TestScores(BaseModel):
     Attributes:
         uri: Folder that holds `scores.json`, with the nats of each document, and `nats.npz`,
             `ngram-nats.npz` with those of each piece too.
-        figures: `Score.figures()`; `bits_per_character_low` and `_high`, its 95% interval; and
-            `ngram_bits_per_character`, `ngram_perplexity` of the n-gram model on the same text.
+        figures: `Score.figures()`; `bits_per_character_low` and `_high`, its 95% interval; and of
+            n-gram models on the same text, `ngram_bits_per_character` of characters, and
+            `ngram_perplexity`, `own_ngram_bits_per_character` of the model's own tokens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,15 +36,31 @@ class TestScores(BaseModel):
     figures: dict[str, int | float]
 
 
-def figures_beside(evaluation: Evaluation, beside: Evaluation | None) -> dict[str, int | float]:
-    """Return a score's figures, its interval, and the n-gram model's score if there is one."""
+def figures_beside(
+    evaluation: Evaluation, own: Evaluation | None, characters: Evaluation | None
+) -> dict[str, int | float]:
+    """Return a score's figures, its interval, and the scores of n-gram models if there are any.
+
+    Args:
+        evaluation: The model's.
+        own: Of n-grams of the model's own tokens.
+        characters: Of n-grams of characters, by which all models are measured alike.
+    """
     low, high = bits_per_character_interval(evaluation)
     figures = evaluation.score.figures()
     figures |= {"bits_per_character_low": low, "bits_per_character_high": high}
-    if beside is not None:
-        figures["ngram_bits_per_character"] = beside.score.bits_per_character
-        figures["ngram_perplexity"] = beside.score.perplexity
+    if characters is not None:
+        figures["ngram_bits_per_character"] = characters.score.bits_per_character
+    if own is not None:
+        figures["ngram_perplexity"] = own.score.perplexity
+        figures["own_ngram_bits_per_character"] = own.score.bits_per_character
     return figures
+
+
+def yardstick(ngram_path: Path) -> Path:
+    """Return the n-gram model of characters that goes with one of a model's own tokens."""
+    of_characters = ngram_path.parent / CHARACTERS / ngram_path.name
+    return of_characters if of_characters.is_file() else ngram_path
 
 
 def score_test_split(
@@ -51,7 +70,14 @@ def score_test_split(
     out: Path,
     on_progress: OnProgress = silent,
 ) -> TestScores:
-    """Score a checkpoint and the n-gram model on a test split and write the scores into `out`.
+    """Score a checkpoint and the n-gram models on a test split and write the scores into `out`.
+
+    Args:
+        checkpoint_path: The model.
+        ngram_path: N-grams of its own tokens; those of characters are beside it.
+        tokens_uri: Folder of the token shards.
+        out: Gets `scores.json`, `nats.npz`, `ngram-nats.npz`.
+        on_progress: Told the tokens scored.
 
     Raises:
         CheckpointError: A model cannot be read.
@@ -62,8 +88,12 @@ def score_test_split(
     arrays = dataset.load_split(tokens_uri, "test")
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
-    beside = evaluate(counted.model, arrays, loaded.tokenizer.unknown_id)
-    figures = figures_beside(evaluation, beside)
+    own = beside = evaluate(counted.model, arrays, loaded.tokenizer.unknown_id)
+    if (path := yardstick(ngram_path)) != ngram_path:
+        characters = checkpoint.load(path)
+        spelled = dataset.load_split(str(path.parent), "test")
+        beside = evaluate(characters.model, spelled, characters.tokenizer.unknown_id)
+    figures = figures_beside(evaluation, own, beside)
     per_document = {
         "document_nll_nats": evaluation.document_nll_nats,
         "ngram_document_nll_nats": beside.document_nll_nats,
@@ -97,4 +127,4 @@ def score_corpus(
     arrays = dataset.from_texts(loaded.tokenizer, [*told])
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
     TextNats.of(evaluation).save(out / NATS_FILE)
-    return TestScores(uri=str(out), figures=figures_beside(evaluation, None))
+    return TestScores(uri=str(out), figures=figures_beside(evaluation, None, None))

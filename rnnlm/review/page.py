@@ -15,7 +15,14 @@ from rnnlm import checkpoint, dataset
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.devices import choose_device
 from rnnlm.errors import DatasetError
-from rnnlm.evaluation import NATS_FILE, NGRAM_NATS_FILE, TestScores, TextNats, compare
+from rnnlm.evaluation import (
+    NATS_FILE,
+    NGRAM_NATS_FILE,
+    TestScores,
+    TextNats,
+    compare,
+    yardstick,
+)
 from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
@@ -97,7 +104,7 @@ def write_review(
     best_step = int(loaded.facts.get("step", 0))
     pictures: dict[str, Picture] = {}
     if can_draw_curves(rows):
-        ngram_bits = counted.facts.get("bits_per_character")
+        ngram_bits = checkpoint.load_facts(yardstick(ngram_path)).get("bits_per_character")
         pictures[CURVES_PICTURE] = draw_curves(rows, best_step, ngram_bits)
     if len(pairs.model) > 1:
         pictures[DOCUMENTS_PICTURE] = draw_documents(pairs)
@@ -178,11 +185,12 @@ def _result(
         sure = f"{comparison.units:,} {units} are too few for an interval"
     interval = f"95% interval {low:.3f} to {high:.3f}" if high > low else "no interval"
     interval += f"; perplexity of a token {float(figures['perplexity']):,.2f}"
-    ngram_perplexity = f"perplexity of a token {float(figures['ngram_perplexity']):,.2f}"
+    own = f"{float(figures['own_ngram_bits_per_character']):.3f} by the model's own tokens"
+    ngram_perplexity = f"{own}; perplexity of a token {float(figures['ngram_perplexity']):,.2f}"
     cards = [
         ("this model", f"{bits:.3f}", "bits per character of the test split", interval, "model"),
         (
-            f"{ngrams} on the same text",
+            f"{ngrams} of characters on the same text",
             f"{beside:.3f}",
             "bits per character",
             ngram_perplexity,

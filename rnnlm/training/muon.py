@@ -136,4 +136,5 @@ def _steps(
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=1, dim2=2).add_(a)
         x = polynomial @ x
-    return x
+    orthogonal: Tensor = x
+    return orthogonal

@@ -70,7 +70,7 @@ def _train(chosen: Experiment) -> None:
 
     corpus = do(tasks.ingest, chosen)
     tokens = do(tasks.tokenize, chosen, corpus)
-    baseline = do(tasks.count, chosen, tokens)
+    baseline = do(tasks.count, chosen, corpus, tokens)
     model = do(tasks.train, chosen, corpus, tokens, Start(None, "from nothing"), {})
     scores = do(tasks.evaluate, chosen, model, baseline, tokens)
     version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores)
