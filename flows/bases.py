@@ -1,14 +1,19 @@
 """Which model a training's base is: one of the package's, a registered one, or a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from flows import registry
 from flows.home import Home
-from rnnlm import base, checkpoint
+from flows.registry import Version
+from rnnlm import base, checkpoint, dataset
 from rnnlm.config import Experiment
+from rnnlm.corpora.catalog import catalog
 from rnnlm.errors import ConfigError, RegistryError
-from rnnlm.storage import file_digest
+from rnnlm.overlap import Hashes
+from rnnlm.storage import file_digest, write_bytes
 from rnnlm.tokenizer import Tokenizer
 
 
@@ -30,6 +35,11 @@ class Base:
     def tokenizer(self) -> Tokenizer:
         """The base's tokenizer."""
         return checkpoint.load_description(self.path)[1]
+
+    @property
+    def windows(self) -> Hashes:
+        """A sample of the text that the base has read."""
+        return base.windows_of(self.path)
 
 
 def find(home: Home, experiment: Experiment) -> Base | None:
@@ -71,3 +81,65 @@ def _path(home: Home, name: str) -> Path:
             f"training.base = {name}: {error}; expected {', '.join(base.SHIPPED)}, a registered "
             "model, the path of a .safetensors file, or none"
         ) from error
+
+
+def export(home: Home, version: Version, to: Path) -> Path:
+    """Write a registered model as a base, and a card beside it; return the card's path.
+
+    Args:
+        home: Where its corpus is.
+        version: The model.
+        to: The base's file.
+
+    Raises:
+        CorpusError: The text that it was trained on is gone.
+        StorageError: A file cannot be written.
+    """
+    path = registry.checkpoint_path(home, version)
+    condition = checkpoint.load_description(path)[0].corpus.condition
+    splits = (dataset.iter_told(version.corpus_uri, s, condition) for s in ("train", "validation"))
+    facts = {"test_bits_per_character": version.test_bits_per_character}
+    base.export(path, chain.from_iterable(splits), to, facts)
+    card = to.with_suffix(".md")
+    write_bytes(card, "\n".join(_card(version, to)).encode() + b"\n")
+    return card
+
+
+def _card(version: Version, path: Path) -> Iterator[str]:
+    """Yield the lines of a base's card, in Markdown."""
+    loaded = checkpoint.load(path)
+    experiment, facts = loaded.experiment, loaded.facts
+    entry = catalog().get(experiment.corpus.source)
+    yield f"# {path.stem}"
+    yield ""
+    yield (
+        f"{experiment.model.title}, {loaded.model.parameter_count:,} parameters, "
+        f"{loaded.tokenizer.vocab_size:,} tokens ({experiment.tokenizer.kind}), "
+        f"{path.stat().st_size / 1e6:.2f} MB: 8-bit weights, the tokenizer, and a sample of the "
+        "hashes of the 13-word windows of its text."
+    )
+    yield ""
+    command = f"rnnlm train configs/{version.name}.toml"
+    yield f"- **Made by** `{command}`, seed {experiment.training.seed}"
+    yield f"- **Trained on** {facts['tokens']:,} tokens, {experiment.training.budget} at most"
+    yield (
+        f"- **Bits per character** of its own corpus: {version.test_bits_per_character:.3f} on the "
+        f"test split, {facts['bits_per_character']:.3f} on validation"
+    )
+    yield f"- **Digest** sha256 `{file_digest(path)}`"
+    yield (
+        "- **What it may repeat**: passages of the texts below, mostly names and set phrases. "
+        "Trainings that start from it leave out of their scores what it has read, and audits look "
+        "for long copies."
+    )
+    without = ", ".join(experiment.corpus.clean.without)
+    yield f"- **Left out**: passages with a word of the list `{without}`" if without else ""
+    if entry is not None:
+        yield f"- **Licence of the text**: {entry.licence}"
+        yield ""
+        yield "| text | bytes | sha256 |"
+        yield "|---|---:|---|"
+        for source in entry.sources:
+            for file in source.files:
+                name = f"[{file.local}]({source.address(file)})"
+                yield f"| {name} | {file.bytes:,} | `{file.sha256}` |"

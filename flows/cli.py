@@ -28,6 +28,7 @@ for command in (
     generation.generate,
     models.evaluate,
     models.models,
+    models.export,
     models.promote,
     models.rollback,
     models.history,

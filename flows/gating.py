@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import registry, steps
+from flows import bases, registry, steps
+from flows.bases import Base
 from flows.home import Home
 from flows.registry import CHAMPION, Version
 from flows.registry.versions import shorten_error
@@ -111,7 +112,8 @@ def _beside_champion(
     if not registry.is_whole(home, champion):
         return {"excuse": f"the files of champion {champion.version} are gone"}
     level = candidate.experiment.gate.level
-    corpus = candidate.corpus.uri, candidate.corpus.digest
+    base = bases.find(home, candidate.experiment)
+    corpus = candidate.corpus.uri, candidate.corpus.digest, base
     try:
         scores = _scores_on(home, champion, *corpus, on_progress)
     except (RegistryError, CheckpointError) as error:  # torn; what may pass is raised
@@ -128,7 +130,7 @@ def _beside_champion(
     known["fresh_bits"] = theirs.bits_per_character - champion.test_bits_per_character
     if (own := _own_documents(home, champion)) is None:
         return known
-    before = str(own), champion.corpus_digest
+    before = str(own), champion.corpus_digest, base
     try:
         knew = _nats(_scores_on(home, champion, *before, on_progress))
         knows = _nats(_scores_on(home, candidate.version, *before, on_progress))
@@ -186,13 +188,24 @@ def _sample(texts: TextDataSet) -> str:
 
 
 def _scores_on(
-    home: Home, version: Version, corpus_uri: str, digest: str, on_progress: OnProgress
+    home: Home,
+    version: Version,
+    corpus_uri: str,
+    digest: str,
+    base: Base | None,
+    on_progress: OnProgress,
 ) -> TestScores:
-    """Return what a version scores on a corpus's test documents; scored once, then kept."""
-    step = steps.compare(home, version.name, version.checkpoint, digest)
+    """Return what a version scores on a corpus's test documents; scored once, then kept.
+
+    Documents that the candidate's base has read are left out, as they are from its own score.
+    """
+    step = steps.compare(
+        home, version.name, version.checkpoint, digest, base.digest if base else None
+    )
 
     def work(out: Path, tell: OnProgress) -> TestScores:
-        return score_corpus(registry.checkpoint_path(home, version), corpus_uri, out, tell)
+        path, known = registry.checkpoint_path(home, version), base.windows if base else None
+        return score_corpus(path, corpus_uri, out, tell, known)
 
     return perform(step, work, on_progress)[0]
 

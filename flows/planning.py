@@ -93,7 +93,7 @@ def _walk(home: Home, experiment: Experiment) -> Iterator[PlannedStep]:
     yield _planned(fourth, model)
     if model is None:
         return
-    fifth = steps.evaluate(home, experiment, model, baseline, tokens)
+    fifth = steps.evaluate(home, experiment, model, baseline, tokens, base.digest if base else None)
     yield _planned(fifth, fifth.recall())
     version = registry.find(home, experiment.name, model.digest)
     yield _registered(home, version)

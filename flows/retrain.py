@@ -88,7 +88,7 @@ def chain(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter
         other = tasks.train(experiment, corpus, tokens, nothing, tags)
         model = min(model, other, key=lambda trained: trained.validation_bits_per_character)
     scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
-    return summary(corpus, scores, version, texts, reporter)
+    return summary(experiment, corpus, model, scores, version, texts, reporter)
 
 
 def offer(
@@ -135,7 +135,9 @@ def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
 
 
 def summary(
+    experiment: Experiment,
     corpus: Corpus,
+    model: TrainedModel,
     scores: TestScores,
     version: Version,
     texts: TextDataSet,
@@ -157,6 +159,14 @@ def summary(
             "encodings": corpus.encodings,
             "dropped": corpus.dropped,
             "cleaned": corpus.cleaned,
+        },
+        "training": {
+            "base": experiment.training.base,
+            "budget": experiment.training.budget,
+            "dropout": experiment.model.dropout,
+            "tokens": model.tokens,
+            "step": model.step,
+            "best_step": model.best_step,
         },
         "test": scores.figures,
         "seconds": {step: round(outcome.seconds, 3) for step, outcome in outcomes.items()},

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from flows import bases
 from flows.home import Home
 from flows.registry import Version, checkpoint_path
 from rnnlm import checkpoint, dataset, tokenizer
@@ -25,6 +29,7 @@ from rnnlm.evaluation import (
     figures_beside,
 )
 from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.overlap import unread
 from rnnlm.progress import OnProgress
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
@@ -110,6 +115,12 @@ def score(
     else:
         documents = [*read_text(text, config, home.sources)]
     what = "its test split" if text is None else str(text)
+    base = bases.find(home, loaded.experiment)
+    if base is not None:
+        kept = unread(documents, base.windows, f"base {base.name}")
+        if not kept.all():
+            what += f" without {np.count_nonzero(~kept):,} documents that base {base.name} has read"
+            documents = [*compress(documents, kept)]
     arrays = dataset.from_texts(loaded.tokenizer, documents)
     texts = _training_text(loaded, version)
     train = dataset.from_texts(loaded.tokenizer, texts) if texts else None

@@ -252,8 +252,18 @@ def evaluate(
     model: TrainedModel,
     baseline: TrainedModel,
     tokens: Tokens,
+    base: str | None = None,
 ) -> Step[TestScores]:
-    """Checkpoint, baseline and test split → scores."""
+    """Checkpoint, baseline and test split → scores.
+
+    Args:
+        home: Where scores are.
+        experiment: Of the model.
+        model: What is scored.
+        baseline: What is scored beside it.
+        tokens: Of the test split.
+        base: sha256 of the base, whose text is left out; None for none.
+    """
     return Step(
         name="evaluate",
         version=5,
@@ -261,13 +271,16 @@ def evaluate(
             "checkpoint": model.digest,
             "baseline": baseline.digest,
             "tokens": tokens.digest,
+            "base": base,
         },
         result_type=TestScores,
         siblings=home.data / "scores" / experiment.name,
     )
 
 
-def compare(home: Home, name: str, checkpoint: str, corpus: str) -> Step[TestScores]:
+def compare(
+    home: Home, name: str, checkpoint: str, corpus: str, base: str | None = None
+) -> Step[TestScores]:
     """Checkpoint and the test documents of a corpus, another than its own maybe → scores.
 
     Args:
@@ -275,11 +288,12 @@ def compare(home: Home, name: str, checkpoint: str, corpus: str) -> Step[TestSco
         name: The model's.
         checkpoint: Its sha256.
         corpus: Digest of the corpus.
+        base: sha256 of the base whose text is left out; None for none.
     """
     return Step(
         name="compare",
-        version=2,
-        ingredients={"checkpoint": checkpoint, "corpus": corpus},
+        version=3,
+        ingredients={"checkpoint": checkpoint, "corpus": corpus, "base": base},
         result_type=TestScores,
         siblings=home.data / "scores" / name,
     )

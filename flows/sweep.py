@@ -115,7 +115,7 @@ def _sweep(
         run.show(tried, total, f"{version.name}/{version.version}: {version.reason}")
         if len(tried) > before:
             run.log_picture(picture.draw(space, tried))
-    chain = summary(corpus, scores, version, texts, reporter)
+    chain = summary(experiment, corpus, model, scores, version, texts, reporter)
     unchanged = chain["unchanged"] and len(tried) == before
     return {**chain, **_summary(folder, run, best, tried), "unchanged": unchanged}
 

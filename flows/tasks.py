@@ -164,16 +164,20 @@ def evaluate(
     experiment: Experiment, model: TrainedModel, baseline: TrainedModel, tokens: Tokens
 ) -> tuple[TestScores, bool, str]:
     """Checkpoint and test split → scores."""
-    step = steps.evaluate(home.current(), experiment, model, baseline, tokens)
+    base = bases.find(home.current(), experiment)
+    digest, known = (base.digest, base.windows) if base else (None, None)
+    step = steps.evaluate(home.current(), experiment, model, baseline, tokens, digest)
     paths = Path(model.checkpoint), Path(baseline.checkpoint)
     scores, cached = _perform(
-        step, lambda out, tell: score_test_split(*paths, tokens.uri, out, tell)
+        step, lambda out, tell: score_test_split(*paths, tokens.uri, out, tell, known)
     )
     figures = scores.figures
     summary = (
         f"test {figures['bits_per_character']:.3f} bits/character, "
         f"n-grams {figures['ngram_bits_per_character']:.3f}"
     )
+    if base and (overlap := figures["overlap_documents"]):
+        summary += f", without {overlap:,} documents that base {base.name} has read"
     return scores, cached, summary
 
 

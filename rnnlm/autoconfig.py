@@ -5,50 +5,25 @@ Each choice comes with the observation behind it, so that a reader can disagree 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from rnnlm.base import NETWORK, NO_BASE
 from rnnlm.config import Experiment, from_values
 from rnnlm.corpora.files import RECIPE_READERS
 from rnnlm.corpora.preview import look
 from rnnlm.corpora.unwrapping import unwrap
+from rnnlm.recipe import BPTT, Seen, choose_recipe
 from rnnlm.storage import value_digest
 
-MOST_CHARACTERS = 256
-"""Distinct characters above which bytes make the smaller and better-trained vocabulary."""
 FEWEST_DOCUMENTS = 100
 """Passages are made short enough that a text yields about this many, where it can."""
-BPTT = 100
 LONGEST_WHOLE = 1000
 """Characters of a line up to which gradients flow through all of it; memory grows with it."""
-EPOCHS = 20
-FEWEST_TOKENS, MOST_TOKENS = 1_000_000, 6_000_000
-"""Tokens to train on: about 20 epochs, but a minute's worth at least and a few minutes' at most
-(a text longer than that is read once)."""
-
-
-class Size(NamedTuple):
-    """A network for texts of up to so many characters.
-
-    The wider it is, the more text it takes before it learns by heart; the fewer passages step
-    together, the more steps a short text gives.
-    """
-
-    characters: float
-    width: int
-    dropout: float
-    passages: int
-
-
-SIZES = (
-    Size(50_000, 128, 0.4, 8),
-    Size(300_000, 256, 0.3, 8),
-    Size(2_000_000, 256, 0.2, 16),
-    Size(float("inf"), 384, 0.1, 32),
-)
+MOST_PIECES = 20_000
+"""Documents of a text that a recipe is chosen by, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +37,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Advice:
-    """An experiment and the choices that led to it."""
+    """An experiment and the choices that led to it.
+
+    Attributes:
+        experiment: What would run.
+        choices: In the order in which they are shown.
+        vocab_size: Distinct tokens, about.
+        document_tokens: Of a typical document, about.
+    """
 
     experiment: Experiment
     choices: tuple[Choice, ...]
+    vocab_size: int
+    document_tokens: int
 
 
 def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
@@ -89,18 +73,17 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         kind, why_documents = given.corpus.documents, "as set"
     joins = unwrap(text)[1] if kind == "passages" else 0
     is_wrapped = joins > 0.3 * text.count("\n")
-    distinct = len(set(text))
-    tokenizer = "character" if distinct <= MOST_CHARACTERS else "byte"
     characters = round(len(text) * seen.bytes / max(1, seen.read))
-    size = characters if tokenizer == "character" else seen.bytes
-    network = next(size for size in SIZES if characters <= size.characters)
-    tokens = max(size, min(MOST_TOKENS, max(FEWEST_TOKENS, EPOCHS * size)))
-    budget = f"{tokens / 1e6:.1f}M tokens"
     passage = max(100, min(2000, characters // FEWEST_DOCUMENTS))
     share = 0.05 if characters > 500_000 else 0.1
     pieces = {"lines": text.split("\n"), "whole": seen.texts}.get(kind)
     longest = max(map(len, pieces), default=1) if pieces else passage
     fits = pieces is not None and longest <= LONGEST_WHOLE
+    first = [piece for piece in (pieces or text.split("\n\n"))[:MOST_PIECES] if piece.strip()]
+    recipe = choose_recipe(
+        Seen(characters, seen.bytes, len(set(text)), first, fits), _wanted_base(given)
+    )
+    longest_tokens = round(longest / recipe.characters_per_token)
     values: dict[str, Any] = {
         "name": _name(source),
         "corpus": {
@@ -111,24 +94,12 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "clean": {"unwrap": is_wrapped},
         },
         "splits": {"validation": share, "test": share},
-        "tokenizer": {"kind": tokenizer},
-        "model": {
-            "hidden_size": network.width,
-            "embedding_size": network.width // 4,
-            "dropout": network.dropout,
-        },
-        "training": {
-            "feed": "documents" if fits else "stream",
-            "batch_size": _texts_at_once(pieces) if fits and pieces else network.passages,
-            "bptt": BPTT,
-            "learning_rate": 0.004,
-            "budget": budget,
-        },
+        **recipe.values,
         "generation": {
             "count": 1000 if fits else 50,
             "batch_size": 256 if fits else 64,
             "temperature": 0.8 if fits else 0.7,
-            "max_length": min(10_000, max(50, (2 if fits else 1) * longest)),
+            "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
         },
     }
     why_wrapped = f"{joins:,} line ends within paragraphs" if is_wrapped else "lines as they are"
@@ -136,18 +107,36 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("documents", kind, why_documents),
         Choice("encoding", seen.encoding or "Parquet", "as detected"),
         *([Choice("unwrap", "yes" if is_wrapped else "no", why_wrapped)] * (kind == "passages")),
-        Choice("tokenizer", f"{tokenizer}s", f"{distinct:,} distinct characters"),
         Choice("held out", f"{share:.0%} + {share:.0%}", "validation and test, by document"),
-        Choice("network", f"LSTM 1×{network.width}", f"{characters:,} characters of text"),
+        Choice("starts from", *recipe.start),
+        Choice("tokens", recipe.tokens, f"{len(set(text)):,} distinct characters"),
+        Choice("network", recipe.network, f"{characters:,} characters of text"),
+        Choice("dropout", str(recipe.values["model"]["dropout"]), "less for more text"),
         Choice(
             "sequences",
             f"{kind} of up to {longest}" if fits else f"{BPTT} tokens",
             "gradients flow back that far, the state further",
         ),
-        Choice("budget", budget, f"{tokens / size:.0f} readings of the text"),
+        Choice(
+            "budget",
+            str(recipe.values["training"]["budget"]),
+            f"{recipe.readings:.1f} readings of the text",
+        ),
     )
     experiment = from_values(values, overrides, origin=source)
-    return Advice(experiment, choices)
+    typical = passage if pieces is None else median(map(len, first))
+    tokens = max(1, round(typical / recipe.characters_per_token))
+    return Advice(experiment, choices, recipe.vocab_size, tokens)
+
+
+def _wanted_base(given: Experiment) -> tuple[str, str] | None:
+    """Return the base that settings ask for, or rule out, and why; None where they do neither."""
+    if "base" in given.training.model_fields_set:
+        return given.training.base, "as set"
+    own = [name for name in NETWORK if name in given.model.model_fields_set]
+    named = [f"model.{name}" for name in own]
+    named += [f"tokenizer.{name}" for name in sorted(given.tokenizer.model_fields_set)]
+    return (NO_BASE, f"{named[0]} is set") if named else None
 
 
 def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
@@ -168,12 +157,6 @@ def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
     if typical > 200 or (wrapped and goes_on):
         return "passages", f"lines of {typical:.0f} characters, wrapped or long: prose"
     return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
-
-
-def _texts_at_once(texts: Sequence[str]) -> int:
-    """Return how many texts make about a thousand tokens, enough to keep a processor busy."""
-    typical = median(len(text) for text in texts if text.strip())
-    return int(max(16, min(256, 1024 // max(1, typical))))
 
 
 def _name(source: str) -> str:

@@ -6,10 +6,12 @@ text then only has to teach it what is its own.
 Source: pretraining once and fine-tuning anywhere, Howard and Ruder 2018 (ULMFiT).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError
 from rnnlm.models import LanguageModel
+from rnnlm.overlap import Hashes, sample
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID
 
@@ -37,6 +40,8 @@ NETWORK = (
     "mlp_ratio",
 )
 """Settings of `model` that decide the shapes of the weights."""
+WINDOWS = "base.windows"
+"""Tensor of a base's file: the sampled hashes of its text, as 64-bit integers."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
 
@@ -76,6 +81,23 @@ def fit(experiment: Experiment, path: Path) -> Experiment:
     if not experiment.tokenizer.model_fields_set:
         update["tokenizer"] = experiment.tokenizer.model_copy(update={"kind": "base"})
     return experiment.model_copy(update=update)
+
+
+def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint as a base: in 8 bits, with a sample of the text that it has read.
+
+    Args:
+        path: The checkpoint.
+        texts: All that it has read.
+        to: The base's file.
+        facts: JSON-able; added to those in the header.
+
+    Raises:
+        CheckpointError: `path` cannot be read.
+        StorageError: `to` cannot be written.
+    """
+    windows = torch.from_numpy(sample(texts).view(np.int64))
+    checkpoint.save_small(path, to, facts, {WINDOWS: windows})
 
 
 def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -126,3 +148,9 @@ def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
     single = {spelling: index for index, spelling in enumerate(tokenizer.token_bytes())}
     found = [single[bytes([byte])] for byte in token if bytes([byte]) in single]
     return found or [BOUNDARY_ID]
+
+
+def windows_of(path: Path) -> Hashes:
+    """Return the sample of windows of the text that a base has read; empty if it carries none."""
+    found = checkpoint.load_tensors(path)[0].get(WINDOWS)
+    return np.zeros(0, np.uint64) if found is None else found.numpy().view(np.uint64)

@@ -8,12 +8,14 @@ on their hash alone, as in Broder 1997.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rnnlm.errors import EmptySplitError
 
 WORDS = 13
 SAMPLED = 32
@@ -65,6 +67,26 @@ def is_seen(text: str, known: Hashes) -> bool:
     """Return whether a text stands, at least in good part, in what `known` is a sample of."""
     found, sampled = seen_windows(text, known)
     return found > 0 and found >= SEEN_SHARE * sampled
+
+
+def unread(texts: Sequence[str], known: Hashes, whose: str) -> NDArray[np.bool_]:
+    """Return which texts of a test split have not been seen before, shape (texts,).
+
+    Args:
+        texts: The documents.
+        known: Sample of the text that has been seen; see `sample`.
+        whose: Who has seen it, in a few words.
+
+    Raises:
+        EmptySplitError: All have been seen.
+    """
+    kept = np.array([not is_seen(text, known) for text in texts], dtype=np.bool_)
+    if len(kept) and not kept.any():
+        raise EmptySplitError(
+            f"all {len(kept):,} test documents stand in what {whose} has read, so that a score "
+            "would say nothing; set training.base = 'none', or hold out other text"
+        )
+    return kept
 
 
 @lru_cache(maxsize=1 << 20)

@@ -31,6 +31,20 @@ class TokenArrays:
         """Tokens per document, shape (documents,)."""
         return np.diff(self.offsets)
 
+    def only(self, kept: NDArray[np.bool_]) -> "TokenArrays":
+        """Return some of the documents, in order.
+
+        Args:
+            kept: Which, shape (documents,).
+        """
+        lengths = self.lengths[kept]
+        return TokenArrays(
+            tokens=self.tokens[np.repeat(kept, self.lengths)],
+            offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
+            characters=self.characters[kept],
+            bytes=self.bytes[kept],
+        )
+
     def first(self, tokens: int) -> "TokenArrays":
         """Return the first documents, of at most so many tokens in all.
 

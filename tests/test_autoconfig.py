@@ -44,18 +44,18 @@ def test_prose_becomes_passages(tmp_path: Path, text: str):
     assert advice.experiment.training.feed == "stream"
 
 
-def test_larger_texts_get_larger_networks_and_fewer_readings(tmp_path: Path):
+def test_larger_texts_get_less_dropout_and_fewer_readings(tmp_path: Path):
     paragraph = "".join(f"Sentence {n} of the paragraph. " for n in range(20)) + "\n\n"
     found = []
     for size in (10_000, 200_000, 10_000_000):
         text = paragraph * (size // len(paragraph))
-        advice = look_at(write(tmp_path, text))
+        advice = look_at(write(tmp_path, text), ("training.base=none",))
         budget = parse_budget(advice.experiment.training.budget)
-        found.append((advice.experiment.model.hidden_size, budget.amount / len(text)))
-    widths, readings = zip(*found, strict=True)
-    assert widths == (128, 256, 384)
+        found.append((advice.experiment.model.dropout, budget.amount / len(text)))
+    dropout, readings = zip(*found, strict=True)
+    assert dropout[0] > dropout[1] > dropout[2]
     assert readings[0] > readings[1] > readings[2]
-    assert readings[2] == pytest.approx(1, rel=0.02)
+    assert readings[2] == pytest.approx(1, rel=0.1)
 
 
 def test_a_script_with_many_characters_is_read_as_bytes(tmp_path: Path):
@@ -101,7 +101,12 @@ def test_choices_are_said_with_reasons_and_yield_to_settings(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(500)), ("model.hidden_size=77",))
     assert advice.experiment.model.hidden_size == 77
     assert advice.experiment.name == "my-book"
-    assert {choice.setting for choice in advice.choices} >= {"documents", "tokenizer", "budget"}
+    assert {choice.setting for choice in advice.choices} >= {
+        "documents",
+        "tokens",
+        "starts from",
+        "budget",
+    }
     assert all(choice.value and choice.reason for choice in advice.choices)
 
 

@@ -61,6 +61,28 @@ def evaluate(
         printing.facts(scoring.show(scored, version))
 
 
+def export(
+    model: ModelReference,
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .safetensors.")],
+) -> None:
+    """Write a model as one small file for others to start from, with a card beside it."""
+    from flows import bases, home, registry  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+    from rnnlm.errors import ConfigError  # noqa: PLC0415
+
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
+    here = home.current()
+    card = bases.export(here, registry.resolve(here, model), out)
+    printing.facts(
+        [
+            ("base", f"{out}, {out.stat().st_size / 1e6:.2f} MB"),
+            ("card", str(card)),
+            ("use", f"--set training.base={out}"),
+        ]
+    )
+
+
 def models(as_json: Json = False) -> None:
     """List the registered models and their versions."""
     from flows import home, registry  # noqa: PLC0415

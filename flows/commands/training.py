@@ -10,6 +10,7 @@ from flows.console.endings import print_json
 from flows.console.interrupts import reporting
 
 if TYPE_CHECKING:
+    from rnnlm.autoconfig import Advice
     from rnnlm.config import Experiment
 
 
@@ -29,7 +30,7 @@ def train(
     set_workers(workers)
     advice, experiment = read_experiment(source, tuple(settings or ()))
     if advice:
-        screens.show_advice(advice)
+        screens.show_advice(advice, None if plan else _forecast(advice, experiment))
     if plan:
         _plan(experiment, force, as_json)
         return
@@ -44,6 +45,12 @@ def train(
         print_json(result)
     else:
         screens.show_result(result)
+
+
+def _forecast(advice: "Advice", experiment: "Experiment") -> float | None:
+    from rnnlm.training.forecast import expected_seconds  # noqa: PLC0415
+
+    return expected_seconds(experiment, advice.vocab_size, advice.document_tokens)
 
 
 def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.console import printing
+from flows.console.hints import what_to_try
 from flows.planning import PlannedStep
 from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus
@@ -18,10 +19,13 @@ FORMS = {
 """What validity is, by form, for people; free text is always valid."""
 
 
-def show_advice(advice: Advice) -> None:
-    """Print the choices made for a text, each with its reason."""
+def show_advice(advice: Advice, seconds: float | None = None) -> None:
+    """Print the choices made for a text, each with its reason, and how long training will take."""
     for choice in advice.choices:
-        printing.err.print(f"  {choice.setting:<10} {choice.value:<18} {choice.reason}")
+        printing.err.print(f"  {choice.setting:<11} {choice.value:<18} {choice.reason}")
+    if seconds is not None:
+        took = printing.duration(seconds)
+        printing.err.print(f"  {'training':<11} {took:<18} about, on this machine as it is now")
     printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
@@ -49,10 +53,10 @@ def show_result(result: dict[str, Any]) -> None:
             ),
             (
                 "n-grams",
-                f"{test['ngram_bits_per_character']:.3f} bits per character, "
-                f"perplexity {test['ngram_perplexity']:.2f} on the same text",
+                f"{test['ngram_bits_per_character']:.3f} bits per character on the same text",
             ),
             *texts_facts(generated),
+            *[("try", hint) for hint in what_to_try(result)],
             ("more", f"{printing.program()} generate {result['model']} --count 10000"),
             ("review", f"{printing.program()} ui   (curves, samples, versions in MLflow)"),
         ]

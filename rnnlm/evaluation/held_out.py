@@ -1,7 +1,10 @@
 """The test split's score as it is written down: the model's, and the n-gram model's beside it."""
 
+from itertools import compress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
@@ -9,8 +12,11 @@ from rnnlm.devices import choose_device
 from rnnlm.evaluation.comparison import TextNats
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
+from rnnlm.overlap import Hashes, unread
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import write_json
+from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokens import TokenArrays
 
 SCORES_FILE = "scores.json"
 NATS_FILE = "nats.npz"
@@ -27,7 +33,8 @@ class TestScores(BaseModel):
             `ngram-nats.npz` with those of each piece too.
         figures: `Score.figures()`; `bits_per_character_low` and `_high`, its 95% interval; and of
             n-gram models on the same text, `ngram_bits_per_character` of characters, and
-            `ngram_perplexity`, `own_ngram_bits_per_character` of the model's own tokens.
+            `ngram_perplexity`, `own_ngram_bits_per_character` of the model's own tokens; and
+            `overlap_documents`, those that the model's base has read, which are left out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +76,7 @@ def score_test_split(
     tokens_uri: str,
     out: Path,
     on_progress: OnProgress = silent,
+    known: Hashes | None = None,
 ) -> TestScores:
     """Score a checkpoint and the n-gram models on a test split and write the scores into `out`.
 
@@ -78,22 +86,27 @@ def score_test_split(
         tokens_uri: Folder of the token shards.
         out: Gets `scores.json`, `nats.npz`, `ngram-nats.npz`.
         on_progress: Told the tokens scored.
+        known: Sample of what the model's base has read; documents of it are left out.
 
     Raises:
         CheckpointError: A model cannot be read.
         DatasetError: There are no shards.
-        EmptySplitError: The test split is empty.
+        EmptySplitError: The test split is empty, or the base has read all of it.
         StorageError: The result cannot be written.
     """
-    arrays = dataset.load_split(tokens_uri, "test")
+    whole = dataset.load_split(tokens_uri, "test")
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
+    kept = _unread(whole, loaded.tokenizer, known)
+    arrays = whole if kept.all() else whole.only(kept)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
     own = beside = evaluate(counted.model, arrays, loaded.tokenizer.unknown_id)
     if (path := yardstick(ngram_path)) != ngram_path:
         characters = checkpoint.load(path)
         spelled = dataset.load_split(str(path.parent), "test")
+        spelled = spelled if kept.all() else spelled.only(kept)
         beside = evaluate(characters.model, spelled, characters.tokenizer.unknown_id)
     figures = figures_beside(evaluation, own, beside)
+    figures["overlap_documents"] = int(np.count_nonzero(~kept))
     per_document = {
         "document_nll_nats": evaluation.document_nll_nats,
         "ngram_document_nll_nats": beside.document_nll_nats,
@@ -105,8 +118,22 @@ def score_test_split(
     return TestScores(uri=str(out), figures=figures)
 
 
+def _unread(arrays: TokenArrays, words: Tokenizer, known: Hashes | None) -> NDArray[np.bool_]:
+    """Return which documents the model's base has not read, shape (documents,)."""
+    count = len(arrays.lengths)
+    if known is None or not len(known):
+        return np.ones(count, dtype=np.bool_)
+    bounds = zip(arrays.offsets[:-1], arrays.offsets[1:], strict=True)
+    texts = [words.decode(arrays.tokens[start : end - 1].tolist()) for start, end in bounds]
+    return unread(texts, known, "the base")
+
+
 def score_corpus(
-    checkpoint_path: Path, corpus_uri: str, out: Path, on_progress: OnProgress = silent
+    checkpoint_path: Path,
+    corpus_uri: str,
+    out: Path,
+    on_progress: OnProgress = silent,
+    known: Hashes | None = None,
 ) -> TestScores:
     """Score a checkpoint on the test documents of any corpus, by its own tokenizer.
 
@@ -115,6 +142,7 @@ def score_corpus(
         corpus_uri: Folder of the corpus's documents.
         out: Gets `nats.npz`.
         on_progress: Told the tokens scored.
+        known: Sample of what has been read before; documents of it are left out.
 
     Raises:
         CheckpointError: The model cannot be read.
@@ -123,8 +151,10 @@ def score_corpus(
         StorageError: The result cannot be written.
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
-    told = dataset.iter_told(corpus_uri, "test", loaded.experiment.corpus.condition)
-    arrays = dataset.from_texts(loaded.tokenizer, [*told])
+    told = [*dataset.iter_told(corpus_uri, "test", loaded.experiment.corpus.condition)]
+    if known is not None:
+        told = [*compress(told, unread(told, known, "the base"))]
+    arrays = dataset.from_texts(loaded.tokenizer, told)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
     TextNats.of(evaluation).save(out / NATS_FILE)
     return TestScores(uri=str(out), figures=figures_beside(evaluation, None, None))

@@ -1,0 +1,36 @@
+"""What to try where a network predicts its text worse than n-grams do."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+OVERFIT_SHARE = 0.7
+"""Of a training: where the best checkpoint came before, the rest made it worse."""
+SHORT_CHARACTERS = 100_000
+"""Of a training text that is too short to learn spelling from."""
+
+
+def what_to_try(result: Mapping[str, Any]) -> list[str]:
+    """Return hints, the most promising first; none where the network is better.
+
+    Args:
+        result: What a run came to; see `flows.retrain.summary`.
+    """
+    test = result["test"]
+    if test["bits_per_character"] < test["ngram_bits_per_character"]:
+        return []
+    return [*_hints(result["training"], result["corpus"]["characters"]["train"])]
+
+
+def _hints(training: Mapping[str, Any], characters: int) -> Iterator[str]:
+    share = training["best_step"] / max(1, training["step"])
+    if training["base"] == "none":
+        yield "start from English: --set training.base=english"
+    if share >= OVERFIT_SHARE:
+        yield f"train longer than {training['budget']}: --set training.budget=…"
+    else:
+        yield (
+            f"it was best at {share:.0%} of its training and learned by heart from then on: "
+            f"--set model.dropout={min(0.6, training['dropout'] + 0.1):.1f}"
+        )
+    if characters < SHORT_CHARACTERS:
+        yield f"more text: {characters:,} characters are few"

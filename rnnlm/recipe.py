@@ -1,0 +1,246 @@
+"""Which network to train on a text, on which tokens, from what, and for how long.
+
+All numbers were chosen by validation over the texts that docs/quality.md lists, and never by a test
+split; docs/experiments.md has what was tried.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from rnnlm import base, checkpoint, dataset
+from rnnlm.checkpoint import LoadedModel
+from rnnlm.evaluation import evaluate
+from rnnlm.overlap import Hashes, is_seen
+
+MOST_CHARACTERS = 256
+"""Distinct characters above which bytes make the smaller and better-trained vocabulary."""
+LOOKED_AT, PIECE = 20_000, 1000
+"""Characters of a text that a base reads before the choice, and of a piece of these."""
+MOST_BITS = 4.75
+"""Bits per character of a text that a base can help with. English prose takes it 2.0 to 2.6, lists
+of names and recipes 3.5 to 4.4; other languages and code take 5 and more."""
+MOST_SEEN = 0.5
+"""Share of a text that a base may have read."""
+_TRIPLE = re.compile(r"(?:\D\d{1,3}){3}\s*$|#[0-9a-fA-F]{6}\b")
+"""A line that ends in three small numbers, or has a colour in hexadecimal digits."""
+TOKENS_AT_ONCE = 1024
+"""Tokens of short documents that step together in a training from nothing."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a text when a recipe is chosen.
+
+    Attributes:
+        characters: In all.
+        bytes: Of UTF-8, in all.
+        distinct: Distinct characters.
+        pieces: Its first documents.
+        is_short: Whether each document is short enough for gradients to flow through all of it.
+    """
+
+    characters: int
+    bytes: int
+    distinct: int
+    pieces: Sequence[str]
+    is_short: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was chosen.
+
+    Attributes:
+        values: Sections `tokenizer`, `model` and `training` of an experiment.
+        network: In a few words.
+        tokens: In a few words.
+        start: What training starts from, in a few words, and why.
+        readings: Of the training text.
+        vocab_size: Distinct tokens, about.
+        characters_per_token: About.
+    """
+
+    values: dict[str, dict[str, Any]]
+    network: str
+    tokens: str
+    start: tuple[str, str]
+    readings: float
+    vocab_size: int
+    characters_per_token: float
+
+
+class Scratch(NamedTuple):
+    """How to train from nothing on a text of up to so many characters."""
+
+    characters: float
+    dropout: float
+    learning_rate: float
+    passages: int
+    readings: float
+
+
+class Tuning(NamedTuple):
+    """How to train from a base on a text of up to so many characters."""
+
+    characters: float
+    dropout: float
+    learning_rate: float
+    readings: float
+
+
+FROM_NOTHING = (
+    Scratch(50_000, 0.4, 0.01, 16, 25),
+    Scratch(150_000, 0.4, 0.02, 16, 18),
+    Scratch(400_000, 0.2, 0.02, 32, 14),
+    Scratch(1_000_000, 0.1, 0.02, 32, 12),
+    Scratch(float("inf"), 0.05, 0.02, 32, 5),
+)
+FROM_BASE = (
+    Tuning(50_000, 0.3, 0.002, 8),
+    Tuning(300_000, 0.2, 0.002, 6),
+    Tuning(1_000_000, 0.1, 0.003, 5),
+    Tuning(float("inf"), 0.1, 0.004, 3),
+)
+FEWEST_TOKENS, MOST_TOKENS = 500_000, 6_000_000
+"""To train on from nothing."""
+MOST_TUNED_TOKENS = 1_600_000
+"""To train on from a base."""
+SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 16, 16, 64
+"""Documents that step together in a training from a base, and tokens of each."""
+
+
+def choose_recipe(seen: Seen, wanted: tuple[str, str] | None = None) -> Recipe:
+    """Return how to train on a text.
+
+    Args:
+        seen: The text.
+        wanted: Base to start from, or `none`, and why; None to choose.
+    """
+    name, why = wanted or choose_base(seen)
+    return _from_nothing(seen, why) if name == base.NO_BASE else _from_base(seen, name, why)
+
+
+def choose_base(seen: Seen) -> tuple[str, str]:
+    """Return the name of the base that helps with a text, or `none`, and why."""
+    name = base.SHIPPED[0]
+    path = base.shipped(name)
+    if not path.is_file():
+        return base.NO_BASE, "no base comes with this installation"
+    triples = sum(bool(_TRIPLE.search(piece)) for piece in seen.pieces[:1000])
+    if triples > 0.5 * len(seen.pieces[:1000]):
+        return base.NO_BASE, "colours in numbers, which a base of prose does not know"
+    read = _read_first(seen.pieces)
+    known = sum(is_seen(piece, _windows(path)) for piece in read)
+    if known > MOST_SEEN * len(read):
+        return base.NO_BASE, f"base {name} has read this text before"
+    bits = _bits(_load(path), read)
+    if bits > MOST_BITS:
+        return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character unread"
+    return name, f"it reads the text at {bits:.1f} bits/character before training"
+
+
+def _from_nothing(seen: Seen, why: str) -> Recipe:
+    size = next(size for size in FROM_NOTHING if seen.characters <= size.characters)
+    kind = "character" if seen.distinct <= MOST_CHARACTERS else "byte"
+    whole = seen.characters if kind == "character" else seen.bytes
+    tokens = max(whole, min(MOST_TOKENS, max(FEWEST_TOKENS, size.readings * whole)))
+    model = {
+        "num_layers": 2,
+        "hidden_size": 256,
+        "embedding_size": 128,
+        "dropout": size.dropout,
+    }
+    training = _training(seen, size.learning_rate, tokens) | {
+        "base": base.NO_BASE,
+        "batch_size": _texts_at_once(seen.pieces) if seen.is_short else size.passages,
+    }
+    return Recipe(
+        values={"tokenizer": {"kind": kind}, "model": model, "training": training},
+        network="LSTM 2×256",
+        tokens=f"{kind}s",
+        start=("random weights", why),
+        readings=tokens / whole,
+        vocab_size=seen.distinct + 1 if kind == "character" else 257,
+        characters_per_token=seen.characters / whole,
+    )
+
+
+def _from_base(seen: Seen, name: str, why: str) -> Recipe:
+    size = next(size for size in FROM_BASE if seen.characters <= size.characters)
+    values: dict[str, dict[str, Any]] = {"model": {"dropout": size.dropout}}
+    start, network, tokens_name = name, "the base's", "the base's"
+    vocab_size, per_token = 4096, 3.5
+    if name in base.SHIPPED:
+        loaded = _load(base.shipped(name))
+        first = "\n".join(_read_first(seen.pieces))
+        per_token = len(first) / max(1, len(loaded.tokenizer.encode(first)))
+        config, vocab_size = loaded.experiment.model, loaded.tokenizer.vocab_size
+        network = f"{config.architecture.upper()} {config.num_layers}×{config.hidden_size}"
+        tokens_name = f"{loaded.tokenizer.vocab_size:,} word pieces"
+        start = f"base {name}"
+    whole = seen.characters / per_token
+    tokens = max(whole, min(MOST_TUNED_TOKENS, size.readings * whole))
+    values["training"] = _training(seen, size.learning_rate, tokens) | {
+        "base": name,
+        "batch_size": SHORT_AT_ONCE if seen.is_short else PASSAGES_AT_ONCE,
+        "validations": 10,
+    }
+    return Recipe(
+        values=values,
+        network=network,
+        tokens=tokens_name,
+        start=(start, why),
+        readings=tokens / whole,
+        vocab_size=vocab_size,
+        characters_per_token=per_token,
+    )
+
+
+def _training(seen: Seen, learning_rate: float, tokens: float) -> dict[str, Any]:
+    return {
+        "feed": "documents" if seen.is_short else "stream",
+        "bptt": BPTT,
+        "optimizer": "muon",
+        "learning_rate": learning_rate,
+        "weight_decay": 0.1,
+        "budget": f"{tokens / 1e6:.2g}M tokens",
+    }
+
+
+def _texts_at_once(texts: Sequence[str]) -> int:
+    """Return how many texts make about a thousand tokens, enough to keep a processor busy."""
+    typical = median(len(text) for text in texts if text.strip())
+    return int(max(16, min(256, TOKENS_AT_ONCE // max(1, typical))))
+
+
+def _read_first(pieces: Sequence[str]) -> list[str]:
+    """Return the beginning of a text as a base reads it."""
+    read, left = [], LOOKED_AT
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE):
+            read.append(piece[start : start + PIECE])
+            left -= len(read[-1])
+            if left <= 0:
+                return read
+    return read
+
+
+def _bits(loaded: LoadedModel, pieces: Sequence[str]) -> float:
+    return evaluate(
+        loaded.model, dataset.from_texts(loaded.tokenizer, pieces)
+    ).score.bits_per_character
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> LoadedModel:
+    return checkpoint.load(path)
+
+
+@lru_cache(maxsize=1)
+def _windows(path: Path) -> Hashes:
+    return base.windows_of(path)

@@ -1,0 +1,86 @@
+"""How long a training will take on this machine: a few steps are taken, and timed."""
+
+import time
+from statistics import median
+
+import numpy as np
+import torch
+from torch import nn
+
+from rnnlm.batching import windows
+from rnnlm.config import Experiment, parse_budget
+from rnnlm.devices import choose_device, choose_precision, one_thread
+from rnnlm.kernels import keep_freed_memory
+from rnnlm.models import NeuralLanguageModel, build, detach_state
+from rnnlm.tokens import TokenArrays
+from rnnlm.training.objective import objective
+from rnnlm.training.optimizing import optimizer_of
+
+STEPS = 4
+"""Of which the first is not counted."""
+
+
+def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
+    """Return the speed of training on documents of random tokens.
+
+    Args:
+        experiment: How to train.
+        vocab_size: Of its tokenizer.
+        document_tokens: Of a typical document.
+    """
+    config = experiment.training
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    generator = torch.random.get_rng_state()
+    model = build(experiment.model, vocab_size).to(device).train()
+    assert isinstance(model, NeuralLanguageModel)
+    optimizer = optimizer_of(model, config, choose_precision(config, device))
+    parameters = [*model.parameters()]
+    took: list[float] = []
+    state, done = None, 0
+    with one_thread(model.wants_one_thread):
+        for window in windows(
+            _documents(vocab_size, document_tokens, config.batch_size * STEPS),
+            config.feed,
+            config.batch_size,
+            config.bptt,
+            np.random.default_rng(0),
+        ):
+            began = time.perf_counter()
+            batch = window.to(device)
+            if state is None or len(state[0]) != len(batch.fresh):
+                state = model.initial_state(len(batch.fresh))
+            before = model.reset_state(detach_state(state), batch.fresh)
+            precision = choose_precision(config, device)
+            result = objective(model, batch, before, config, batch.tokens, precision)
+            result.loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(parameters, config.gradient_clip).item()
+            optimizer.step()
+            optimizer.zero_grad()
+            state = result.state
+            took.append((time.perf_counter() - began) / batch.tokens)
+            done += 1
+            if done == STEPS:
+                break
+    torch.random.set_rng_state(generator)
+    return 1.0 / median(took[1:] or took)
+
+
+def expected_seconds(experiment: Experiment, vocab_size: int, document_tokens: int) -> float | None:
+    """Return about how long a training takes, or None where its budget is of neither unit.
+
+    Validation, starting and all other steps of the chain come on top.
+    """
+    budget = parse_budget(experiment.training.budget)
+    if budget.unit == "seconds":
+        return budget.amount
+    if budget.unit == "epochs":
+        return None
+    return budget.amount / tokens_per_second(experiment, vocab_size, document_tokens)
+
+
+def _documents(vocab_size: int, length: int, count: int) -> TokenArrays:
+    tokens = np.random.default_rng(0).integers(1, max(2, vocab_size), count * length)
+    lengths = np.full(count, length)
+    return TokenArrays(tokens.astype(np.uint32), np.arange(count + 1) * length, lengths, lengths)

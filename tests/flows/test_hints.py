@@ -1,0 +1,31 @@
+"""What is said where a network loses to n-grams."""
+
+from typing import Any
+
+from flows.console.hints import what_to_try
+
+
+def result(bits: float, **training: Any) -> dict[str, Any]:
+    facts = {"base": "none", "budget": "1M tokens", "dropout": 0.2, "step": 100, "best_step": 100}
+    return {
+        "test": {"bits_per_character": bits, "ngram_bits_per_character": 2.0},
+        "training": facts | training,
+        "corpus": {"characters": {"train": 1_000_000}},
+    }
+
+
+def test_a_network_that_wins_needs_no_hints():
+    assert what_to_try(result(1.9)) == []
+
+
+def test_one_that_still_learned_should_train_longer():
+    hints = what_to_try(result(2.1))
+    assert hints[0] == "start from English: --set training.base=english"
+    assert any("train longer than 1M tokens" in hint for hint in hints)
+
+
+def test_one_that_learned_by_heart_should_drop_more():
+    hints = what_to_try(result(2.1, best_step=40, base="english"))
+    assert len(hints) == 1
+    assert "best at 40% of its training" in hints[0]
+    assert "--set model.dropout=0.3" in hints[0]
