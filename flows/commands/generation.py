@@ -58,6 +58,12 @@ def generate(
     valid_only: Annotated[
         bool | None, typer.Option("--valid-only", help="Only what the corpus's form says.")
     ] = None,
+    known_words_only: Annotated[
+        bool | None, typer.Option("--known-words-only", help="No text with a word nobody knows.")
+    ] = None,
+    best_of: Annotated[
+        int | None, typer.Option(metavar="K", help="Draw K texts for each, keep the likeliest.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, int8, bf16 or fp32; of weights and states.")
     ] = None,
@@ -95,6 +101,8 @@ def generate(
         "unique": unique,
         "novel_only": novel_only,
         "valid_only": valid_only,
+        "known_words_only": known_words_only,
+        "best_of": best_of,
         "precision": precision,
         "format": file_format,
         "shard_size": shard_size,

@@ -56,6 +56,12 @@ class GenerationConfig(SamplingConfig):
     """Refuse texts that stand in the training text; others take their place."""
     valid_only: bool = False
     """Refuse texts that are not what the corpus's form says; others take their place."""
+    known_words_only: bool = False
+    """Refuse texts with a word that stands neither in the training text nor in a dictionary of its
+    language; others take their place."""
+    best_of: int = Field(default=1, ge=1, le=100)
+    """Draw so many texts for each one that is kept: the one that the model finds likeliest per
+    character, of those that no rule refuses."""
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     """Of weights and states while generating; `auto` is the lowest that was found to cost nothing
     when the model was trained."""
@@ -65,6 +71,11 @@ class GenerationConfig(SamplingConfig):
     """Texts per shard."""
     batch_size: int = Field(default=0, ge=0, le=65_536)
     """Texts that step together; 0 leaves it to the engine."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether a rule needs the training text."""
+        return self.novel_only or self.known_words_only
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:

@@ -76,8 +76,12 @@ class Drawing:
 
     @property
     def size(self) -> int:
-        """Texts of a drawn shard: as in the data set, or fewer where it is smaller than that."""
-        return min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
+        """Texts of a drawn shard: about as in the data set, fewer where it is smaller than that.
+
+        They are whole groups of `config.best_of`.
+        """
+        texts = min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
+        return texts + -texts % self.config.best_of
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,9 @@ def _open(drawing: Drawing) -> _Opened:
         )
     config = drawing.config
     opening = open_texts(loaded.experiment, config)
-    prefixes = opening.before(prefixes_of(config, drawing.prefixes))
+    lines = prefixes_of(config, drawing.prefixes)
+    each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
+    prefixes = opening.before(each)
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # on the job's kind of device
     rules = config.model_copy(update={"required": ()})  # refused afterwards: see `_accepted`
@@ -185,7 +191,7 @@ def _open(drawing: Drawing) -> _Opened:
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
         Decoder(loaded.tokenizer, prefixes, config.stop),
-        Reference.open(drawing.reference) if drawing.reference and config.novel_only else None,
+        Reference.open(drawing.reference) if drawing.reference and config.compares else None,
         opening.condition,
     )
 
@@ -238,7 +244,7 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
         ended.log_probs,
         ended.complete,
         hashes(strings),
-        _accepted(strings, drawing, opened.reference),
+        _best(_accepted(strings, drawing, opened.reference), strings, ended.log_probs, drawing),
     ]
     table = pa.table(columns, schema=DRAWN_SCHEMA)
     for name, column in values.items():
@@ -261,4 +267,24 @@ def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -
         accepted &= [is_valid(drawing.form, text) for text in texts]
     if config.novel_only and reference is not None:
         accepted &= ~reference.copies(texts)
+    if config.known_words_only and reference is not None:
+        accepted &= [not unknown for unknown in map(reference.words.unknown_in, texts)]
     return accepted
+
+
+def _best(
+    accepted: NDArray[np.bool_], texts: list[str], log_probs: NDArray[np.float64], drawing: Drawing
+) -> NDArray[np.bool_]:
+    """Return which accepted texts are the likeliest per character of their group.
+
+    A group is `config.best_of` texts of consecutive numbers, from a multiple of it on, so that what
+    is chosen does not depend on how many texts are asked for.
+    """
+    group = drawing.config.best_of
+    if group == 1:
+        return accepted
+    lengths = np.fromiter(map(len, texts), np.float64, len(texts))
+    fluency = np.where(accepted, log_probs / np.maximum(1.0, lengths), -np.inf).reshape(-1, group)
+    best = np.zeros(fluency.shape, dtype=np.bool_)
+    best[np.arange(len(best)), fluency.argmax(axis=1)] = True
+    return accepted & best.reshape(-1)

@@ -68,6 +68,8 @@ FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
 at least. They are half of all texts where that is more: with fewer, luck would decide."""
 MOST_DRAWN_MORE = 2
 """Times as many texts as so far that are drawn at once to make up for refused ones."""
+_LATER = {"known_words_only": False, "best_of": 1}
+"""Settings that earlier jobs did not have, and their defaults."""
 
 
 def generate(
@@ -89,7 +91,7 @@ def generate(
         config: How many texts, how sampled, in which format.
         out: Folder of this job alone; made if need be.
         form: What a text should be; see `CorpusConfig.form`.
-        source: What to compare with; optional, but for `config.novel_only`.
+        source: What to compare with; optional, but for rules that need it.
         prefixes: A text file; text n continues its n-th line, and round again.
         about: What the card says of the model and the command.
         on_progress: Told the texts drawn, then the shards written.
@@ -109,10 +111,10 @@ def generate(
     digest = file_digest(checkpoint_path)
     job = {
         "checkpoint": digest,
-        "generation": config.model_dump(mode="json", exclude={"batch_size"}),
+        "generation": _identity(config),
         "form": form,
         "prefixes": file_digest(prefixes) if prefixes else None,
-        "corpus": source.digest if source and config.novel_only else None,
+        "corpus": source.digest if source and config.compares else None,
     }
     if finished := _claim(out, job):
         return finished
@@ -150,6 +152,15 @@ def generate(
     return data_set
 
 
+def _identity(config: GenerationConfig) -> dict[str, Any]:
+    """Return the settings that decide a data set.
+
+    Those that came later are left out where they are not used, so that earlier jobs stay the same.
+    """
+    unused = {name for name, value in _LATER.items() if getattr(config, name) == value}
+    return config.model_dump(mode="json", exclude={"batch_size"} | unused)
+
+
 def check(
     loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
 ) -> None:
@@ -173,9 +184,10 @@ def check(
         check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
     check_known(loaded.tokenizer, opening.told, f"what the texts are given, {opening.told!r},")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
-    if config.novel_only and source is None:
+    if config.compares and source is None:
+        rule = "novel_only" if config.novel_only else "known_words_only"
         raise GenerationError(
-            "novel_only needs the training text to compare with, and it is not here; "
+            f"{rule} needs the training text to compare with, and it is not here; "
             "run `rnnlm train` again, or leave it out"
         )
 
@@ -321,10 +333,10 @@ def _draw_enough(
     """Draw shards until enough texts are kept; return them, and which of the texts those are."""
     config = drawing.config
     size, wanted = drawing.size, config.count
-    rules = (config.unique, config.novel_only, config.valid_only, config.required)
-    has_rules = any(rules)
+    rules = (config.unique, config.compares, config.valid_only, config.required)
+    has_rules = any(rules) or config.best_of > 1
     shards: list[DrawnShard] = []
-    aim = wanted
+    aim = wanted * config.best_of
     while True:
         drawn = sum(shard.count for shard in shards)
         more = [*_shards(drawing, len(shards), aim, whole=has_rules)]

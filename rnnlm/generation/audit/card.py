@@ -254,8 +254,10 @@ def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
         if (strings := getattr(config, name))
     ]
     kept = {"unique": "no text twice", "novel_only": "none of the training text"}
-    kept["valid_only"] = "only valid ones"
+    kept |= {"valid_only": "only valid ones", "known_words_only": "only words that exist"}
     rules = [what for name, what in kept.items() if getattr(config, name)]
+    if config.best_of > 1:
+        rows.append(("best of", f"{config.best_of}, by likelihood per character"))
     return rows + ([("kept", ", ".join(rules))] if rules else [])
 
 

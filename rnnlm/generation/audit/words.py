@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ class ExistingWords:
         """Return how many words of some texts exist, and how many there are."""
         words = [word for text in texts for word in words_in(text)]
         return int(np.count_nonzero(self.exist(words))), len(words)
+
+    def unknown_in(self, text: str) -> list[str]:
+        """Return the words of a text that do not exist."""
+        words = words_in(text)
+        return [*compress(words, ~self.exist(words))]
 
     def exist(self, words: Sequence[str]) -> NDArray[np.bool_]:
         """Return which words exist, shape (words,); they are as `words_in` returns them."""
