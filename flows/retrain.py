@@ -99,7 +99,7 @@ def offer(
     model: TrainedModel,
 ) -> tuple[TestScores, Version, TextDataSet]:
     """Evaluate a trained model, register it, sample from it, judge it, draw its page."""
-    scores = tasks.evaluate(experiment, model, baseline, tokens)
+    scores = tasks.evaluate(experiment, corpus, model, baseline, tokens)
     registered = tasks.register(experiment, corpus, tokens, model, baseline, scores)
     texts = tasks.sample(experiment, corpus, model, baseline, registered)
     candidate = Candidate(experiment, corpus, model, scores, texts, registered)

@@ -29,6 +29,7 @@ from flows.generation import run_job
 from flows.registry import Version
 from flows.starting import Start, weights_of
 from flows.steps import Step
+from rnnlm import checkpoint
 from rnnlm.config import Experiment, ModelConfig, TokenizerConfig
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus
@@ -36,7 +37,9 @@ from rnnlm.corpora.ingestion import ingest as ingest_corpus
 from rnnlm.dataset import Tokens
 from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import CHARACTERS, TestScores, score_test_split
+from rnnlm.generation.audit.temperatures import as_figures, measure_temperatures
 from rnnlm.generation.data_set import About, Source, TextDataSet
+from rnnlm.generation.job import reference_for
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
 from rnnlm.review import REVIEW_FILE, Review, write_review
@@ -161,16 +164,29 @@ def train(
 
 @as_task
 def evaluate(
-    experiment: Experiment, model: TrainedModel, baseline: TrainedModel, tokens: Tokens
+    experiment: Experiment,
+    corpus: Corpus,
+    model: TrainedModel,
+    baseline: TrainedModel,
+    tokens: Tokens,
 ) -> tuple[TestScores, bool, str]:
-    """Checkpoint and test split → scores."""
+    """Checkpoint and test split → scores, and what the model writes at three temperatures."""
     base = bases.find(home.current(), experiment)
     digest, known = (base.digest, base.windows) if base else (None, None)
     step = steps.evaluate(home.current(), experiment, model, baseline, tokens, digest)
     paths = Path(model.checkpoint), Path(baseline.checkpoint)
-    scores, cached = _perform(
-        step, lambda out, tell: score_test_split(*paths, tokens.uri, out, tell, known)
-    )
+
+    def work(out: Path, tell: OnProgress) -> TestScores:
+        scores = score_test_split(*paths, tokens.uri, out, tell, known)
+        loaded = checkpoint.load(paths[0])
+        source = Source(uri=corpus.uri, digest=corpus.digest, baseline=paths[1])
+        reference = reference_for(source, experiment.corpus.form, loaded)
+        if reference is None:
+            return scores
+        rows = measure_temperatures(loaded, reference, experiment.generation)
+        return scores.model_copy(update={"figures": scores.figures | as_figures(rows)})
+
+    scores, cached = _perform(step, work)
     figures = scores.figures
     summary = (
         f"test {figures['bits_per_character']:.3f} bits/character, "

@@ -21,6 +21,7 @@ from rnnlm.evaluation import TestScores
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.review import Review
+from rnnlm.review.writing import in_one_line
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
 
@@ -95,9 +96,10 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
     note = (
         f"**Test: {figures['bits_per_character']:.3f} bits per character**, "
         f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens; "
-        f"n-grams {figures['ngram_bits_per_character']:.3f} bits per character."
+        f"n-grams of characters {figures['ngram_bits_per_character']:.3f} bits per character."
     )
-    client.set_tag(run_id, NOTE_TAG, note)
+    written = in_one_line(figures)
+    client.set_tag(run_id, NOTE_TAG, f"{note}\n\n{written}" if written else note)
 
 
 def title(experiment: Experiment) -> str:

@@ -122,7 +122,7 @@ def generate(
         if finished := _claim(out, job):  # by another process at the same job
             return finished
         write_json(out / JOB_FILE, job)
-        reference = _reference(source, form, loaded)
+        reference = reference_for(source, form, loaded) if source else None
         drawing = Drawing(
             job=value_digest(job),
             checkpoint=checkpoint_path,
@@ -306,10 +306,19 @@ def _refusal(out: Path) -> str:
     return f"{out} holds another job's texts (see {JOB_FILE} there); choose another --out"
 
 
-def _reference(source: Source | None, form: str, loaded: LoadedModel) -> Reference | None:
-    """Return what to compare texts with; it is kept beside the corpus for the next job."""
-    if source is None:
-        return None
+def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
+    """Return what to compare texts with; it is kept beside the corpus for the next time.
+
+    None where a split that it needs is empty.
+
+    Args:
+        source: The corpus that the model was trained on.
+        form: What a text should be.
+        loaded: The model.
+
+    Raises:
+        StorageError: The corpus's folder cannot be written to.
+    """
     judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
     folder = Path(source.uri) / REFERENCES / value_digest([form, judge])[:16]
     try:

@@ -31,6 +31,7 @@ from rnnlm.review.drawing import Picture
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
 from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes
+from rnnlm.review.writing import writing_table
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.training.growth import GrowthText, read_growth
 from rnnlm.training.history import read_history
@@ -116,6 +117,7 @@ def write_review(
     sections = [
         _result(scores, nats, ngram_nats, counted.experiment.model.title, loaded),
         _learning(pictures.get(CURVES_PICTURE), rows, best_step),
+        writing_table(scores.figures),
         _growth(read_growth(training_uri)),
         _documents(pictures.get(DOCUMENTS_PICTURE), pairs),
         _passages(extremes),

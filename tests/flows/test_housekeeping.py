@@ -72,7 +72,7 @@ def _train(chosen: Experiment) -> None:
     tokens = do(tasks.tokenize, chosen, corpus)
     baseline = do(tasks.count, chosen, corpus, tokens)
     model = do(tasks.train, chosen, corpus, tokens, Start(None, "from nothing"), {})
-    scores = do(tasks.evaluate, chosen, model, baseline, tokens)
+    scores = do(tasks.evaluate, chosen, corpus, model, baseline, tokens)
     version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores)
     texts = do(tasks.sample, chosen, corpus, model, baseline, version)
     version = do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))

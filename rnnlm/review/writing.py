@@ -1,0 +1,59 @@
+"""What a model writes at several temperatures, beside real text: a table of plain figures."""
+
+from collections.abc import Mapping
+
+MEASURES = {
+    "existing_words": "words that exist",
+    "copied": "texts copied from training",
+    "nearly_copied": "texts nearly copied",
+    "repeated": "texts that it wrote before",
+    "distinct_1grams": "distinct words",
+    "distinct_2grams": "distinct pairs of words",
+    "distinct_3grams": "distinct triples of words",
+}
+"""By the names of the figures; see `rnnlm.generation.audit.temperatures.as_figures`."""
+_AT, _REAL = "_at_", "_of_real_text"
+
+
+def temperatures_in(figures: Mapping[str, float]) -> list[float]:
+    """Return the temperatures that figures are of, ascending."""
+    prefix = f"existing_words{_AT}"
+    return sorted(float(name.removeprefix(prefix)) for name in figures if name.startswith(prefix))
+
+
+def writing_table(figures: Mapping[str, float]) -> str:
+    """Return the section, in HTML; empty where nothing was measured."""
+    temperatures = temperatures_in(figures)
+    if not temperatures:
+        return ""
+    head = "".join(f"<th>temperature {temperature:g}</th>" for temperature in temperatures)
+    rows = []
+    for name, shown in MEASURES.items():
+        keys = [*(f"{name}{_AT}{t:g}" for t in temperatures), f"{name}{_REAL}"]
+        if any(key in figures for key in keys):
+            cells = "".join(f"<td>{_percent(figures.get(key))}</td>" for key in keys)
+            rows.append(f"<tr><th>{shown}</th>{cells}</tr>")
+    return (
+        "<h2>What it writes</h2><p>A lower temperature is safer, a higher one more varied. Real "
+        "text is of the validation split. Words exist that stand in the training text or in a "
+        "dictionary of its language.</p>"
+        f'<table class="figures"><tr><th></th>{head}<th>real text</th></tr>\n'
+        + "\n".join(rows)
+        + "</table>"
+    )
+
+
+def in_one_line(figures: Mapping[str, float]) -> str:
+    """Return the words that exist at each temperature, for a note; empty where not measured."""
+    temperatures = temperatures_in(figures)
+    if not temperatures:
+        return ""
+    found = ", ".join(
+        f"{_percent(figures[f'existing_words{_AT}{t:g}'])} at {t:g}" for t in temperatures
+    )
+    real = figures.get(f"existing_words{_REAL}")
+    return f"Words that exist: {found}" + (f"; real text {_percent(real)}." if real else ".")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
