@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench serve ui clean
+.PHONY: help setup demo test check fix bench base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench: setup ## measure training, generation and tokenizing, both sides in one r
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
+
+base: setup ## train the base that comes with the package once more, which takes hours
+	@$(BIN)/rnnlm train configs/base-english.toml
+	@$(BIN)/rnnlm export base-english --out rnnlm/bases/base-english.safetensors
 
 serve: setup ## run what prefect.yaml schedules; Prefect and MLflow stay up
 	@$(BIN)/rnnlm serve

@@ -35,7 +35,9 @@ def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tok
     """Return what a training of this corpus begins with."""
     if experiment.model.architecture == "ngram":
         return Start(None, "from nothing: n-grams are counted")
-    again = registry.newest(home, experiment.name, steps.recipe(experiment, tokens))
+    base = bases.find(home, experiment)
+    recipe = steps.recipe(experiment, tokens, base.digest if base else None)
+    again = registry.newest(home, experiment.name, recipe)
     if again is not None:
         return Start(again.started_from or None, f"as version {again.version}", is_settled=True)
     champion = registry.by_alias(home, experiment.name, CHAMPION)
@@ -43,7 +45,6 @@ def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tok
     if champion is not None and hindrance is None:
         why = f"from champion {champion.version}'s weights"
         return Start(champion.checkpoint, why, is_told=True)
-    base = bases.find(home, experiment)
     if base is None:
         return Start(None, f"from nothing: {hindrance}")
     return Start(base.digest, f"from base {base.name}: {hindrance}", is_settled=True, is_told=True)

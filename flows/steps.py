@@ -202,9 +202,16 @@ def tokenize(
     )
 
 
-def recipe(experiment: Experiment, tokens: Tokens) -> str:
-    """Return a digest of what a model is made of, but for the weights that it begins with."""
-    return value_digest([tokens.digest, experiment.model.model_dump(), way_of_training(experiment)])
+def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
+    """Return a digest of what a model is made of, but for a champion's weights to begin with.
+
+    Args:
+        experiment: How it is trained.
+        tokens: On what.
+        base: sha256 of its base; None for none.
+    """
+    made_of = [tokens.digest, experiment.model.model_dump(), way_of_training(experiment)]
+    return value_digest([*made_of, base] if base else made_of)
 
 
 def train(

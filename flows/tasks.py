@@ -218,6 +218,7 @@ def register(
             return known, True, f"{known.name}/{known.version}"
         run_id = tracking.ensure_run(here, experiment, corpus, tokens, model)
         tracking.log_scores(here, run_id, scores)
+        base = bases.find(here, experiment)
         made = Version(
             name=experiment.name,
             version=0,
@@ -227,7 +228,7 @@ def register(
             corpus_digest=corpus.digest,
             corpus_uri=corpus.uri,
             source_digest=steps.source_digest(corpus),
-            recipe=steps.recipe(experiment, tokens),
+            recipe=steps.recipe(experiment, tokens, base.digest if base else None),
             started_from=model.started_from or "",
             baseline=baseline.checkpoint,
             condition=experiment.corpus.condition,

@@ -1,6 +1,5 @@
 """What a model writes at three temperatures."""
 
-
 import pytest
 
 from rnnlm import checkpoint

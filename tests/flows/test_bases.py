@@ -1,0 +1,69 @@
+"""Trainings that start from a registered model, an exported one, or none."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rnnlm import base, checkpoint
+from tests.conftest import call_cli, lines, run_cli
+
+
+@pytest.fixture
+def home(trained: Path, tmp_path: Path) -> Path:
+    """Return a home with a trained model and a text of other lines, of the same letters."""
+    copy = tmp_path / "home"
+    shutil.copytree(trained, copy)
+    (copy / "more.txt").write_text(
+        "".join(sorted(lines(150).splitlines(keepends=True), reverse=True))
+    )
+    config = (copy / "tiny.toml").read_text().replace("tiny.txt", "more.txt")
+    shape = "[model]\n        hidden_size = 16\n        embedding_size = 8\n"
+    assert shape in config
+    (copy / "more.toml").write_text(config.replace(shape, ""))
+    return copy
+
+
+@pytest.mark.slow
+def test_a_registered_model_is_a_base_and_so_is_its_export(home: Path):
+    exported = home / "tiny-base.safetensors"
+    written = call_cli(home, "export", "tiny", "--out", str(exported))
+    assert written.status == 0, written.err
+    card = exported.with_suffix(".md").read_text()
+    assert "rnnlm train configs/tiny.toml" in card
+    assert len(base.windows_of(exported)) == 0  # its lines are shorter than a window
+    first = checkpoint.load_description(exported)
+    for name in ("tiny", str(exported)):
+        ended = run_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
+        assert ended.status == 0, ended.err
+        result = json.loads(ended.out)
+        assert result["training"]["base"] == name
+        assert f"from base {name}" in ended.err
+        model = home / "data" / "models" / "more"
+        newest = max(model.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime)
+        experiment, tokenizer = checkpoint.load_description(newest)
+        assert experiment.model == first[0].model
+        assert tokenizer.to_json() == first[1].to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "training.base = nobody: no model 'nobody'"),
+        ("gone.safetensors", "training.base = gone.safetensors: no such file; check the path"),
+    ],
+)
+@pytest.mark.slow
+def test_a_base_that_is_not_there_is_one_line(home: Path, name: str, said: str):
+    ended = call_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--plan")
+    assert ended.status == 1
+    assert said in " ".join(ended.err.split())
+    assert len(ended.err.strip().splitlines()) <= 4
+
+
+@pytest.mark.slow
+def test_an_export_needs_a_name_of_its_kind(home: Path):
+    ended = call_cli(home, "export", "tiny", "--out", str(home / "x.bin"))
+    assert ended.status == 1
+    assert "ends in .safetensors" in ended.err
