@@ -112,11 +112,11 @@ def untrained(kind: str, size: int) -> LanguageModel:
 
 
 def ours(
-    how: Engine, model: LanguageModel, seconds: float, automaton: Any = None, **settings: Any
+    how: Engine, model: LanguageModel, seconds: float, rules: Any = None, **settings: Any
 ) -> float:
     """Return characters per second of the engine."""
     config = GenerationConfig(**({"temperature": 1.0, "max_length": LENGTH} | settings))
-    slots: Slots = open_slots(how, model, Letters(), config, (), automaton)  # type: ignore[arg-type]
+    slots: Slots = open_slots(how, model, Letters(), config, rules)  # type: ignore[arg-type]
     slots.fill(0, 10**9)
     slots.run(20)
     done, began = 0, time.perf_counter()
@@ -191,13 +191,14 @@ def trained(texts: list[str], seconds: float) -> LanguageModel:
 
 
 def color_grammar() -> Any:
-    """Return the automaton of `name R G B` over the benchmark's vocabulary."""
+    """Return the rules of `name R G B` over the benchmark's vocabulary."""
+    from rnnlm.generation.constraints import Rules
     from rnnlm.generation.constraints.acceptors import matching
     from rnnlm.generation.constraints.automaton import from_acceptor
     from rnnlm.generation.constraints.grammars import GRAMMARS
 
     letters = [chr(31 + token).encode() for token in range(1, VOCABULARY)]
-    return from_acceptor(matching(GRAMMARS["color"]), [b"", *letters])
+    return Rules(("",), from_acceptor(matching(GRAMMARS["color"]), [b"", *letters]))
 
 
 def ruled(how: Engine, model: LanguageModel, seconds: float) -> dict[str, Callable[[], float]]:
@@ -207,10 +208,10 @@ def ruled(how: Engine, model: LanguageModel, seconds: float) -> dict[str, Callab
         "  top-k 10": lambda: ours(how, model, seconds, top_k=10),
     }
     try:
-        automaton = color_grammar()
+        rules = color_grammar()
     except ImportError:
         return sides
-    return {"  grammar `color`": lambda: ours(how, model, seconds, automaton)} | sides
+    return {"  grammar `color`": lambda: ours(how, model, seconds, rules)} | sides
 
 
 def waiting(model: LanguageModel, seconds: float) -> tuple[float, float]:

@@ -101,16 +101,16 @@ FROM_NOTHING = (
     Scratch(float("inf"), 0.05, 0.02, 32, 5),
 )
 FROM_BASE = (
-    Tuning(50_000, 0.3, 0.002, 8),
-    Tuning(300_000, 0.2, 0.002, 6),
-    Tuning(1_000_000, 0.1, 0.003, 5),
-    Tuning(float("inf"), 0.1, 0.004, 3),
+    Tuning(50_000, 0.3, 0.003, 10),
+    Tuning(300_000, 0.25, 0.003, 6),
+    Tuning(1_000_000, 0.15, 0.003, 5),
+    Tuning(float("inf"), 0.1, 0.003, 3),
 )
 FEWEST_TOKENS, MOST_TOKENS = 500_000, 6_000_000
 """To train on from nothing."""
 MOST_TUNED_TOKENS = 1_600_000
 """To train on from a base."""
-SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 16, 16, 64
+SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 32, 16, 64
 """Documents that step together in a training from a base, and tokens of each."""
 
 

@@ -25,8 +25,7 @@ from rnnlm.errors import CheckpointError, GenerationError
 from rnnlm.generation import engine
 from rnnlm.generation.audit.copies import hashes
 from rnnlm.generation.audit.reference import Reference
-from rnnlm.generation.constraints import compile_constraints
-from rnnlm.generation.constraints.automaton import Automaton
+from rnnlm.generation.constraints import Rules, compile_constraints, rules_of
 from rnnlm.generation.forms import is_valid
 from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.texts import Decoder, in_order
@@ -187,10 +186,10 @@ def _open(drawing: Drawing) -> _Opened:
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # on the job's kind of device
     rules = config.model_copy(update={"required": ()})  # refused afterwards: see `_accepted`
-    automaton = constraint(loaded.tokenizer, rules, opening, prefixes)
+    compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
-        engine.open_slots(how, loaded.model, loaded.tokenizer, config, prefixes, automaton),
-        Decoder(loaded.tokenizer, prefixes, config.stop),
+        engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
+        Decoder(loaded.tokenizer, compiled.heads, config.stop),
         Reference.open(drawing.reference) if drawing.reference and config.compares else None,
         opening.condition,
     )
@@ -198,8 +197,8 @@ def _open(drawing: Drawing) -> _Opened:
 
 def constraint(
     tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
-) -> Automaton | None:
-    """Return what a configuration's rules make of a vocabulary; None where it has none.
+) -> Rules:
+    """Return what a configuration's rules make of a vocabulary, and how texts begin.
 
     Args:
         tokenizer: The model's own.
@@ -210,7 +209,7 @@ def constraint(
     Raises:
         ConstraintError: No text can satisfy them, or the prefixes do not.
     """
-    return compile_constraints(
+    automaton = compile_constraints(
         tokenizer,
         grammar=opening.grammar,
         banned=config.banned,
@@ -220,6 +219,7 @@ def constraint(
         min_length=config.min_length,
         max_length=config.max_length,
     )
+    return rules_of(tokenizer, prefixes, automaton)
 
 
 def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:

@@ -14,7 +14,7 @@ from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.errors import TokenizerError
 from rnnlm.generation import engine
-from rnnlm.generation.constraints import stop_pattern
+from rnnlm.generation.constraints import rules_of, stop_pattern
 from rnnlm.generation.engine import Engine
 from rnnlm.kernels.slots import EndedTexts
 from rnnlm.models import LanguageModel
@@ -148,8 +148,9 @@ def generate_texts(
     """
     check_known(tokenizer, config.prefix, "the prefix")
     how = how or engine.choose_engine(model, "fp32")
-    slots = engine.open_slots(how, model, tokenizer, config)
-    decoder = Decoder(tokenizer, [config.prefix])
+    rules = rules_of(tokenizer, [config.prefix], None)
+    slots = engine.open_slots(how, model, tokenizer, config, rules)
+    decoder = Decoder(tokenizer, rules.heads)
     for ended in engine.run(slots, first, count):
         yield from rows(ended, decoder)
 

@@ -45,7 +45,8 @@ struct sampling {
     float rate, penalty;                          /* rate: log2 e / temperature; 0 for argmax */
     int64_t top_k, least, min_length, max_length; /* least: weight that min-p asks for */
     const int32_t *successors, *distance;         /* of an automaton, or NULL */
-    int64_t start, farthest;
+    const int32_t *starts; /* its state after each prefix, or NULL */
+    int64_t farthest;
 };
 
 struct lane {
@@ -403,7 +404,8 @@ static void begin(struct job *job, long at) {
     long seen_words = (job->output.vocab + 63) / 64;
     uint64_t number = (uint64_t)job->next++;
     *lane = (struct lane){.number = (int64_t)number, .token = BOUNDARY, .product = 1.0,
-                          .state = job->sampling.start,
+                          .state = job->sampling.starts
+                              ? job->sampling.starts[number % (uint64_t)job->prefixes] : 0,
                           .random = mixed((mixed(job->seed + GOLDEN) ^ number) + GOLDEN)};
     memset(job->seen + at * seen_words, 0, seen_words * sizeof *job->seen);
     for (long l = 0; l < job->layers; l++) {
@@ -458,7 +460,8 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
     lane->fed += is_given;
     lane->token = token;
     seen[token / 64] |= (uint64_t)1 << (token % 64);
-    if (how->successors) lane->state = how->successors[lane->state * vocab + token];
+    if (how->successors && !is_given)
+        lane->state = how->successors[lane->state * vocab + token];
     if (is_given) {
         if (!job->scores || lane->fed < given) return 0;
         end(job, lane, at, 1);

@@ -98,7 +98,7 @@ class SlotSettings:
         max_length: Most tokens of a text, the boundary included.
         successors: (states, vocab), int32, of an automaton; None for none.
         distance: (states,), int32.
-        start: The automaton's first state.
+        starts: (prefixes,), int32: the automaton's state after each prefix.
     """
 
     rate: float
@@ -110,7 +110,7 @@ class SlotSettings:
     max_length: int
     successors: NDArray[np.int32] | None = None
     distance: NDArray[np.int32] | None = None
-    start: int = 0
+    starts: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ class _Sampling(Structure):
         ("top_p", c_double),
         *((name, c_float) for name in ("rate", "penalty")),
         *((name, c_int64) for name in ("top_k", "least", "min_length", "max_length")),
-        *((name, c_void_p) for name in ("successors", "distance")),
-        *((name, c_int64) for name in ("start", "farthest")),
+        *((name, c_void_p) for name in ("successors", "distance", "starts")),
+        ("farthest", c_int64),
     )
 
 
@@ -306,7 +306,9 @@ class NativeSlots:
         if settings.successors is not None and settings.distance is not None:
             made.successors = self._address(settings.successors)
             made.distance = self._address(settings.distance)
-            made.start, made.farthest = settings.start, int(settings.distance.max())
+            made.farthest = int(settings.distance.max())
+            if settings.starts is not None:
+                made.starts = self._address(settings.starts)
         return made
 
     def _address(self, array: Tensor | NDArray[Any]) -> int:

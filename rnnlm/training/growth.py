@@ -19,6 +19,7 @@ from rnnlm import sampling
 from rnnlm.conditioning import MARK, split_told
 from rnnlm.config import GenerationConfig
 from rnnlm.generation import engine
+from rnnlm.generation.constraints import Rules
 from rnnlm.generation.engine import Engine
 from rnnlm.generation.engine.packing import pack
 from rnnlm.generation.texts import Decoder, in_order
@@ -173,7 +174,8 @@ class Growth:
                 temperature=temperature,
                 max_length=length,
             )
-            return engine.open_slots(how, model, self._tokenizer, config, self._prefixes)
+            rules = Rules(tuple(self._prefixes))
+            return engine.open_slots(how, model, self._tokenizer, config, rules)
 
         return open_plain
 

@@ -2,5 +2,6 @@
 
 from rnnlm.generation.constraints.automaton import Automaton
 from rnnlm.generation.constraints.compiling import compile_constraints, stop_pattern
+from rnnlm.generation.constraints.healing import Rules, rules_of
 
-__all__ = ["Automaton", "compile_constraints", "stop_pattern"]
+__all__ = ["Automaton", "Rules", "compile_constraints", "rules_of", "stop_pattern"]

@@ -63,6 +63,9 @@ class PlainSlots:
         if settings.successors is not None and settings.distance is not None:
             self._successors = torch.from_numpy(settings.successors).long().to(device)
             self._distance = torch.from_numpy(settings.distance).long().to(device)
+        nowhere = np.zeros(len(prefixes), np.int32)
+        after = nowhere if settings.starts is None else settings.starts
+        self._starts = torch.from_numpy(after).long().to(device)
 
     def fill(self, first: int, count: int) -> None:
         """Set the texts that are to come; those of an earlier call must have ended."""
@@ -114,6 +117,7 @@ class PlainSlots:
         self._graph = graph
         self._restart(torch.arange(len(numbers), device=self._device))
         self._numbers.copy_(numbers)
+        self._begin(torch.arange(len(numbers), device=self._device))
 
     def _advance(self) -> None:
         """Take in a token of the prefix, or draw one, in every slot whose text is not over."""
@@ -136,7 +140,7 @@ class PlainSlots:
         is_stopped = torch.zeros_like(is_live)
         if self._settings.successors is not None:
             following = self._successors[self._states, tokens].clamp(min=0)
-            self._states.copy_(torch.where(is_live, following, self._states))
+            self._states.copy_(torch.where(is_drawn, following, self._states))
             is_stopped = self._distance[self._states] == 0
         places = self._lengths.clamp(max=self._settings.max_length - 1)[:, None]
         kept = self._tokens.gather(1, places)[:, 0]
@@ -218,12 +222,17 @@ class PlainSlots:
         )
         self._next += fresh
         self._busy += fresh
+        self._begin(slots)
+
+    def _begin(self, slots: Tensor) -> None:
+        """Set the automaton's states to those after the texts' prefixes."""
+        prefixes = self._numbers[slots].clamp(min=0) % len(self._starts)
+        self._states[slots] = self._starts[prefixes]
 
     def _restart(self, slots: Tensor) -> None:
         """Bring slots to where a text begins."""
         for part in (self._lengths, self._fed, self._exponent, self._inputs):
             part[slots] = 0
-        self._states[slots] = self._settings.start
         self._logits[slots], self._product[slots] = 0.0, 1.0
         for flags in (self._seen, self._is_over, self._is_complete):
             flags[slots] = False

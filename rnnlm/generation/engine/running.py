@@ -24,7 +24,7 @@ from rnnlm.kernels.slots import EndedTexts, NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
 
 if TYPE_CHECKING:  # so that a bare machine needs neither's packages
-    from rnnlm.generation.constraints.automaton import Automaton
+    from rnnlm.generation.constraints import Rules
     from rnnlm.tokenizer import Tokenizer
 
 Precision = Literal["int8", "bf16", "fp32"]
@@ -90,8 +90,7 @@ def open_slots(
     model: LanguageModel,
     tokenizer: Tokenizer,
     config: GenerationConfig,
-    prefixes: Sequence[str] = (),
-    automaton: Automaton | None = None,
+    rules: Rules | None = None,
 ) -> Slots:
     """Return slots that are ready to `fill`.
 
@@ -99,12 +98,12 @@ def open_slots(
         engine: From `choose_engine`.
         model: In eval mode; not modified.
         tokenizer: The model's own.
-        config: Sampling, longest text, slots, seed, and the prefix where `prefixes` is empty.
-        prefixes: What text n begins with, the n-th of them and round again.
-        automaton: What texts must be.
+        config: Sampling, longest text, slots, seed, and the prefix if there are no `rules`.
+        rules: How texts begin, and what they must be.
     """
-    given = [tokenizer.encode(text).astype(np.int32) for text in prefixes or [config.prefix]]
-    settings = _settings(config, automaton)
+    heads = rules.heads if rules else [config.prefix]
+    given = [tokenizer.encode(text).astype(np.int32) for text in heads]
+    settings = _settings(config, rules)
     usual = NATIVE_SLOTS if engine.kind == "native" else TORCH_SLOTS
     if model.device.type == "cuda":
         usual = GPU_SLOTS
@@ -146,7 +145,8 @@ def log_probabilities(
     return found
 
 
-def _settings(config: GenerationConfig, automaton: Automaton | None) -> SlotSettings:
+def _settings(config: GenerationConfig, rules: Rules | None) -> SlotSettings:
+    automaton = rules.automaton if rules else None
     return SlotSettings(
         rate=sampling.rate(config.temperature),
         penalty=config.repetition_penalty,
@@ -157,7 +157,7 @@ def _settings(config: GenerationConfig, automaton: Automaton | None) -> SlotSett
         max_length=config.max_length,
         successors=None if automaton is None else automaton.successors,
         distance=None if automaton is None else automaton.distance,
-        start=0 if automaton is None else automaton.start,
+        starts=rules.starts if rules else None,
     )
 
 

@@ -7,6 +7,7 @@ from scipy.stats import chisquare
 
 from rnnlm.config import GenerationConfig
 from rnnlm.errors import TokenizerError
+from rnnlm.generation.constraints import Rules
 from rnnlm.generation.engine import (
     PRECISIONS,
     Engine,
@@ -95,7 +96,7 @@ def test_texts_keep_to_their_lengths_and_prefix(model: LanguageModel, how: Engin
 @engines
 def test_prefixes_go_round(model: LanguageModel, how: Engine):
     prefixes = ["a", "bcd", ""]
-    slots = open_slots(how, model, TOKENIZER, config(), prefixes)
+    slots = open_slots(how, model, TOKENIZER, config(), Rules(tuple(prefixes)))
     alone = {
         place: texts(model, how, count=21, prefix=prefix) for place, prefix in enumerate(prefixes)
     }
@@ -107,7 +108,8 @@ def test_prefixes_go_round(model: LanguageModel, how: Engine):
 
 def test_a_long_prefix_takes_no_memory_for_the_others(model: LanguageModel):
     given = ["a" * 5000, *["b"] * 20_000]
-    slots = open_slots(Engine("torch", "fp32"), model, TOKENIZER, config(max_length=5), given)
+    how, rules = Engine("torch", "fp32"), Rules(tuple(given))
+    slots = open_slots(how, model, TOKENIZER, config(max_length=5), rules)
     tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]
     assert sum(tensor.nbytes for tensor in tensors) < 1_000_000
     found = {n for ended in run(slots, 0, 30) for n in ended.numbers.tolist()}
