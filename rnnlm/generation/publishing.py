@@ -145,7 +145,7 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
     table = pa.concat_tables(parts).combine_chunks()
     config = drawing.config
     prefixes = prefixes_of(config, drawing.prefixes)
-    chosen = table["id"].to_numpy() % len(prefixes)
+    chosen = table["id"].to_numpy() // config.best_of % len(prefixes)
     seeds = np.full(len(table), config.seed)
     return table.append_column(
         "prefix", pa.array(prefixes, pa.string()).take(pa.array(chosen))

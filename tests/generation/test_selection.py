@@ -42,7 +42,9 @@ def test_each_prefix_has_its_own_group(model: Path, tmp_path: Path):
     (tmp_path / "prefixes").write_text("a\nb\nc\n")
     config = override(CONFIG, {"count": 9, "best_of": 5})
     generate(model, config, tmp_path / "out", "text", prefixes=tmp_path / "prefixes")
-    assert [str(row["text"])[0] for row in table(tmp_path / "out")] == [*"abcabcabc"]
+    rows = table(tmp_path / "out")
+    assert [str(row["text"])[0] for row in rows] == [*"abcabcabc"]
+    assert [row["prefix"] for row in rows] == [*"abcabcabc"]
 
 
 def test_a_refused_text_does_not_stand_for_its_group(model: Path, tmp_path: Path):
