@@ -1,10 +1,13 @@
-"""Training on characters: tokens per second, beside the usual ways to train an LSTM.
+"""Training: tokens and characters per second, beside the usual ways to train an LSTM.
 
-    python benchmarks/train.py [--threads 1,2] [--device cuda] [--quick] [--json FILE]
+    python benchmarks/train.py [--threads 1,2] [--device cuda] [--only CASE,CASE] [--quick]
+        [--json FILE]
 
-Two layers of 256 and of 512 units, embeddings as wide, 65 characters; 64 lanes, bptt 128. Every
-side takes the same whole steps, from token ids to updated weights, each in a process of its own,
-the sides in turn within each repeat:
+Two layers of 256 and of 512 units, embeddings as wide; 65 characters, and vocabularies of word
+pieces and words; 64 lanes, bptt 128. `tuning` is a training from a base as `rnnlm train FILE`
+configures it: 4,096 word pieces, 16 lanes, bptt 64, dropout, Muon. Every side takes the same whole
+steps, from token ids to updated weights, each in a process of its own, the sides in turn within
+each repeat:
 - `nn.LSTM`: as PyTorch's examples/word_language_model trains, in 32-bit floats;
 - `nn.LSTM autocast`: the same under autocast to bfloat16;
 - `rnnlm`: this project's step; `rnnlm autocast`: the same under autocast to bfloat16. On a CPU
@@ -13,10 +16,12 @@ the sides in turn within each repeat:
 
 GFLOP/s count the work of the dense model, alike for all sides: a multiplication and an addition per
 weight and token, forward once and backward twice. This project looks the first layer's input
-product up in a table, so it does less work than is counted. The peaks are torch's own square
-products, measured in the same run.
+product up in a table where that is smaller, so it does less work than is counted; Muon's products
+are not counted. The peaks are torch's own square products, measured in the same run.
 
-Needs torch, numpy, pydantic and this folder's parent only, so that it runs on a bare machine.
+Needs torch, numpy, pydantic and this folder's parent only, so that it runs on a bare machine. Where
+RNNLM_CORPORA names a folder with `books`, characters per token are those of word pieces learnt from
+some of them.
 """
 
 import os
@@ -33,7 +38,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +51,41 @@ from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import optimizer_of
 
-SIZES = (256, 512)
-VOCABULARY, LAYERS, LANES, BPTT = 65, 2, 64, 128
+LAYERS = 2
+
+
+class Case(NamedTuple):
+    """What is trained."""
+
+    size: int
+    vocabulary: int
+    lanes: int = 64
+    bptt: int = 128
+    tunes: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a step."""
+        return self.lanes * self.bptt
+
+    @property
+    def flops(self) -> float:
+        """Counted floating-point operations of a step; see the top of this file."""
+        weights = LAYERS * 2 * 4 * self.size * self.size + self.size * self.vocabulary
+        return 3.0 * 2.0 * weights * self.tokens
+
+
+CASES = {
+    "256": Case(256, 65),
+    "512": Case(512, 65),
+    "1k": Case(512, 1000),
+    "4k": Case(512, 4096),
+    "10k": Case(512, 10_000),
+    "33k": Case(512, 33_278),
+    "tuning": Case(512, 4096, 16, 64, tunes=True),
+}
+LEARNT_FROM = 3_000_000
+"""Characters that word pieces are learnt from."""
 CLIP = 0.25
 """The example's --clip."""
 SIDES = ("nn.LSTM", "nn.LSTM autocast", "rnnlm", "rnnlm autocast")
@@ -61,25 +99,26 @@ STEPS = {"cpu": 1, "cuda": 20}
 class Model(nn.Module):
     """The weights of both sides, and the example's forward pass."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, vocabulary: int) -> None:
         """Draw the weights from torch's global generator."""
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, size)
+        self.vocabulary = vocabulary
+        self.embedding = nn.Embedding(vocabulary, size)
         self.drop = nn.Dropout(0.0)
         self.lstm = nn.LSTM(size, size, LAYERS)
-        self.output = nn.Linear(size, VOCABULARY)
+        self.output = nn.Linear(size, vocabulary)
 
     def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Any]:
         """Return log-probabilities and the state; `inputs` is (time, batch)."""
         features, state = self.lstm(self.drop(self.embedding(inputs)), state)
-        logits = self.output(self.drop(features)).view(-1, VOCABULARY)
+        logits = self.output(self.drop(features)).view(-1, self.vocabulary)
         return functional.log_softmax(logits, dim=1), state
 
 
-def example_step(size: int, device: str, autocast: bool) -> Callable[[], float]:
+def example_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
     """Return a step as PyTorch's examples/word_language_model/main.py takes it."""
-    model, inputs, targets = model_and_window(size, device)
-    state = tuple(torch.zeros(LAYERS, LANES, size, device=device) for _ in range(2))
+    model, inputs, targets = model_and_window(case, device)
+    state = tuple(torch.zeros(LAYERS, case.lanes, case.size, device=device) for _ in range(2))
     criterion, rate = nn.NLLLoss(), 1e-3
 
     def step() -> float:
@@ -98,28 +137,35 @@ def example_step(size: int, device: str, autocast: bool) -> Callable[[], float]:
     return step
 
 
-def our_step(size: int, device: str, autocast: bool) -> Callable[[], float]:
+def our_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
     """Return this project's step: its model, objective and optimizer as training uses them."""
     if device == "cpu":
         keep_freed_memory()
-    theirs, inputs, targets = model_and_window(size, device)
-    model = build(
-        ModelConfig(hidden_size=size, embedding_size=size, num_layers=LAYERS), VOCABULARY
-    ).to(device)
+    theirs, inputs, targets = model_and_window(case, device)
+    size = case.size
+    shape = ModelConfig(
+        hidden_size=size,
+        embedding_size=size,
+        num_layers=LAYERS,
+        dropout=0.2 if case.tunes else 0.0,
+    )
+    model = build(shape, case.vocabulary).to(device).train()
     assert isinstance(model, NeuralLanguageModel)
     copy_weights(theirs, model)
-    config = TrainingConfig(gradient_clip=CLIP, learning_rate=1e-3)
-    optimizer, parameters = optimizer_of(model, config), [*model.parameters()]
+    config = TrainingConfig(
+        gradient_clip=CLIP, learning_rate=1e-3, optimizer="muon" if case.tunes else "adamw"
+    )
     precision = torch.bfloat16 if autocast else torch.float32
+    optimizer, parameters = optimizer_of(model, config, precision), [*model.parameters()]
     window = Window(
         inputs=inputs.t().contiguous(),
-        targets=targets.view(BPTT, LANES).t().contiguous(),
-        mask=torch.ones(LANES, BPTT, dtype=torch.bool, device=device),
-        fresh=torch.zeros(LANES, dtype=torch.bool, device=device),
-        documents=torch.zeros(LANES, dtype=torch.int64),
-        tokens=LANES * BPTT,
+        targets=targets.view(case.bptt, case.lanes).t().contiguous(),
+        mask=torch.ones(case.lanes, case.bptt, dtype=torch.bool, device=device),
+        fresh=torch.zeros(case.lanes, dtype=torch.bool, device=device),
+        documents=torch.zeros(case.lanes, dtype=torch.int64),
+        tokens=case.tokens,
     )
-    state = model.initial_state(LANES)
+    state = model.initial_state(case.lanes)
 
     def step() -> float:
         nonlocal state
@@ -145,11 +191,11 @@ def copy_weights(theirs: Model, model: NeuralLanguageModel) -> None:
     model.load_state_dict(weights)
 
 
-def model_and_window(size: int, device: str) -> tuple[Model, Tensor, Tensor]:
+def model_and_window(case: Case, device: str) -> tuple[Model, Tensor, Tensor]:
     """Return the weights and the tokens that every side begins with."""
     torch.manual_seed(1)
-    model = Model(size).to(device)
-    tokens = torch.randint(VOCABULARY, (BPTT + 1, LANES), device=device)
+    model = Model(case.size, case.vocabulary).to(device)
+    tokens = torch.randint(case.vocabulary, (case.bptt + 1, case.lanes), device=device)
     return model, tokens[:-1].contiguous(), tokens[1:].reshape(-1)
 
 
@@ -166,20 +212,33 @@ def square_product(device: str, dtype: torch.dtype) -> Callable[[], float]:
     return multiply
 
 
-def flops(size: int) -> float:
-    """Return the counted floating-point operations of a step; see the top of this file."""
-    weights = LAYERS * 2 * 4 * size * size + size * VOCABULARY
-    return 3.0 * 2.0 * weights * LANES * BPTT
+def characters_per_token(case: Case) -> float | None:
+    """Return how many characters a token of books has, where there are books; else None."""
+    if case.vocabulary == CASES["256"].vocabulary:
+        return 1.0
+    books = Path(os.environ.get("RNNLM_CORPORA", ""), "books")
+    if not os.environ.get("RNNLM_CORPORA") or not books.is_dir():
+        return None
+    try:
+        from rnnlm.config import TokenizerConfig
+        from rnnlm.tokenizer import learn
+
+        text = "".join(path.read_text("utf-8", "replace") for path in sorted(books.iterdir()))
+        text = text[:LEARNT_FROM]
+        pieces = learn(TokenizerConfig(kind="bpe", vocab_size=case.vocabulary), [text])
+    except ImportError:
+        return None
+    return len(text) / len(pieces.encode(text))
 
 
-def work(side: str, size: int, device: str, threads: int, pipe: Connection) -> None:
+def work(side: str, case: Case, device: str, threads: int, pipe: Connection) -> None:
     """Measure one side, in its own process, as often as the other end asks; answer seconds."""
     torch.set_num_threads(threads)
     if side in PEAKS:
         step = square_product(device, torch.float32 if side == PEAKS[0] else torch.bfloat16)
     else:
         make = our_step if side.startswith("rnnlm") else example_step
-        step = make(size, device, side.endswith("autocast"))
+        step = make(case, device, side.endswith("autocast"))
     losses = [step()]
     while pipe.recv():
         began = time.perf_counter()
@@ -188,14 +247,14 @@ def work(side: str, size: int, device: str, threads: int, pipe: Connection) -> N
 
 
 def measure(
-    sides: list[str], size: int, device: str, threads: int, repeats: int
+    sides: list[str], case: Case, device: str, threads: int, repeats: int
 ) -> dict[str, list[float]]:
     """Return the seconds per step of each side, the sides in turn."""
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for side in sides:
         pipes[side], theirs = spawn.Pipe()
-        processes.append(spawn.Process(target=work, args=(side, size, device, threads, theirs)))
+        processes.append(spawn.Process(target=work, args=(side, case, device, threads, theirs)))
         if side.startswith("rnnlm"):
             os.environ["OMP_WAIT_POLICY"] = "passive"
         processes[-1].start()
@@ -213,27 +272,31 @@ def measure(
         pipe.send(False)
         process.join()
     losses = [first_losses[side] for side in sides if side in SIDES]
-    assert max(losses) - min(losses) < 0.02, f"the sides compute different losses: {losses}"
+    most = 0.2 if case.tunes else 0.02  # where features are dropped, the first losses differ
+    assert max(losses) - min(losses) < most, f"the sides compute different losses: {losses}"
     return seconds
 
 
-def table(size: int, device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
-    """Measure one size with one number of threads and print its rows."""
+def table(name: str, device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
+    """Measure one case with one number of threads and print its rows."""
+    case = CASES[name]
+    per_token = characters_per_token(case)
     sides = [*SIDES, *PEAKS]
     if device == "cpu" and not torch.cpu._is_avx512_bf16_supported():
         sides.remove("rnnlm autocast")
-    seconds = measure(sides, size, device, threads, repeats)
+    seconds = measure(sides, case, device, threads, repeats)
     median = {side: statistics.median(times) for side, times in seconds.items()}
     peaks = [2.0 * SQUARE[device] ** 3 / median[side] / 1e9 for side in PEAKS]
     rows = []
     for side in (side for side in sides if side in SIDES):
-        speed = flops(size) / median[side] / 1e9
+        speed = case.flops / median[side] / 1e9
         rows.append(
             {
                 "side": side,
-                "size": size,
+                "case": name,
                 "threads": threads,
-                "tokens_per_second": LANES * BPTT / median[side],
+                "tokens_per_second": case.tokens / median[side],
+                "characters_per_second": per_token and per_token * case.tokens / median[side],
                 "to_fp32": median["nn.LSTM"] / median[side],
                 "to_autocast": median["nn.LSTM autocast"] / median[side],
                 "gflops": speed,
@@ -243,14 +306,15 @@ def table(size: int, device: str, threads: int, repeats: int) -> list[dict[str, 
             }
         )
         row = rows[-1]
+        characters = row["characters_per_second"]
         print(
-            f"{LAYERS}×{size:<5} {threads:>7}  {side:<17} {row['tokens_per_second']:>10,.0f} "
-            f"{row['to_fp32']:>7.2f}× {row['to_autocast']:>9.2f}× {speed:>9,.0f} "
-            f"{row['of_fp32_peak']:>9.0%} {row['of_bf16_peak']:>9.0%}",
+            f"{name:<7} {threads:>1}  {side:<16} {row['tokens_per_second']:>9,.0f} "
+            f"{f'{characters:,.0f}' if characters else '–':>9} {row['to_fp32']:>6.2f}× "
+            f"{row['to_autocast']:>6.2f}× {speed:>8,.0f} {row['of_bf16_peak']:>5.0%}",
             flush=True,
         )
     print(f"{'':>16} peaks: {peaks[0]:,.0f} GFLOP/s fp32, {peaks[1]:,.0f} bf16\n", flush=True)
-    rows.append({"size": size, "threads": threads, "peak_fp32": peaks[0], "peak_bf16": peaks[1]})
+    rows.append({"case": name, "threads": threads, "peak_fp32": peaks[0], "peak_bf16": peaks[1]})
     return rows
 
 
@@ -260,7 +324,8 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas between")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--repeats", type=int, default=5, help="measurements; the median counts")
-    parser.add_argument("--quick", action="store_true", help="one size, one thread, three repeats")
+    parser.add_argument("--only", help=f"cases, with commas between: {', '.join(CASES)}")
+    parser.add_argument("--quick", action="store_true", help="one case, one thread, three repeats")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     threads = [int(number) for number in options.threads.split(",")]
@@ -269,16 +334,17 @@ def main() -> None:
     else:
         name = f"{os.cpu_count()} CPUs, {torch.backends.cpu.get_cpu_capability()}"
         name += "; native loops" if native_available() else "; no native loops"
-    print(f"{name}; torch {torch.__version__}; {LANES} lanes, bptt {BPTT}\n")
+    print(f"{name}; torch {torch.__version__}; {LAYERS} layers; threads in the second column\n")
     print(
-        f"{'model':<7} {'threads':>7}  {'step':<17} {'tokens/s':>10} {'to fp32':>8} "
-        f"{'to autoc.':>10} {'GFLOP/s':>9} {'fp32 peak':>9} {'bf16 peak':>9}"
+        f"{'case':<7} {'t':>1}  {'step':<16} {'tokens/s':>9} {'chars/s':>9} {'to fp32':>7} "
+        f"{'to bf16':>7} {'GFLOP/s':>8} {'peak':>5}"
     )
     rows = []
     repeats = 3 if options.quick else options.repeats
+    cases = options.only.split(",") if options.only else [*CASES]
     for number in threads[: 1 if options.quick else None]:
-        for size in SIZES[: 1 if options.quick else None]:
-            rows += table(size, options.device, number, repeats)
+        for case in cases[: 1 if options.quick else None]:
+            rows += table(case, options.device, number, repeats)
     if options.json:
         figures = {"machine": name, "torch": torch.__version__, "rows": rows}
         options.json.write_text(json.dumps(figures, indent=2), "utf-8")
