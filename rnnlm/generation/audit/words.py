@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import compress
 from pathlib import Path
 
@@ -17,8 +18,8 @@ MOST_CHARACTERS = 100_000_000
 """Of the training text that words are taken from: its first ones."""
 TYPICAL_WORDS = 1000
 """The most frequent words, by which the language is recognised."""
-KNOWN_SHARE = 0.5
-"""Share of them that a dictionary must have."""
+KNOWN_SHARE, ENOUGH = 0.5, 0.7
+"""Share of them that a dictionary must have, and from which on no other is tried."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
@@ -87,16 +88,21 @@ def dictionary(typical: Sequence[str]) -> frozenset[str]:
     """
     from spellchecker import SpellChecker
 
-    if not typical:
-        return frozenset()
     best: tuple[float, frozenset[str]] = (0.0, frozenset())
-    for language in SpellChecker.languages():
-        words = frozenset(SpellChecker(language=language).word_frequency.dictionary)
+    for language in SpellChecker.languages() if typical else ():
+        words = _words_of(language)
         share = sum(word in words for word in typical) / len(typical)
         best = max(best, (share, words), key=lambda pair: pair[0])
-        if share > 0.9:
+        if best[0] >= ENOUGH:
             break
     return best[1] if best[0] >= KNOWN_SHARE else frozenset()
+
+
+@cache
+def _words_of(language: str) -> frozenset[str]:
+    from spellchecker import SpellChecker
+
+    return frozenset(SpellChecker(language=language).word_frequency.dictionary)
 
 
 def _first(texts: Iterable[str]) -> Iterator[str]:
