@@ -46,7 +46,7 @@ bench: setup ## measure training, generation and tokenizing, both sides in one r
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
 
-base: setup ## train the base that comes with the package once more, which takes hours
+base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml
 	@$(BIN)/rnnlm export base-english --out rnnlm/bases/base-english.safetensors
 

@@ -68,7 +68,13 @@ def fit(home: Home, experiment: Experiment) -> Experiment:
 
 def _path(home: Home, name: str) -> Path:
     if name in base.SHIPPED:
-        return base.shipped(name)
+        path = base.shipped(name)
+        if not path.is_file():
+            raise ConfigError(
+                f"training.base = {name}: this installation does not hold it (expected {path}); "
+                "`make base` trains it, or set training.base=none"
+            )
+        return path
     path = Path(name)
     if path.suffix == ".safetensors":
         if path.is_file():

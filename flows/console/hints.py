@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rnnlm.base import NO_BASE, shipped
+
 OVERFIT_SHARE = 0.7
 """Of a training: where the best checkpoint came before, the rest made it worse."""
 SHORT_CHARACTERS = 100_000
@@ -23,7 +25,7 @@ def what_to_try(result: Mapping[str, Any]) -> list[str]:
 
 def _hints(training: Mapping[str, Any], characters: int) -> Iterator[str]:
     share = training["best_step"] / max(1, training["step"])
-    if training["base"] == "none":
+    if training["base"] == NO_BASE and shipped("english").is_file():
         yield "start from English: --set training.base=english"
     if share >= OVERFIT_SHARE:
         yield f"train longer than {training['budget']}: --set training.budget=…"

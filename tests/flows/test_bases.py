@@ -63,6 +63,14 @@ def test_a_base_that_is_not_there_is_one_line(home: Path, name: str, said: str):
 
 
 @pytest.mark.slow
+def test_a_base_that_is_not_installed_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(base, "shipped", lambda name: home / f"{name}.safetensors")
+    ended = call_cli(home, "train", "more.toml", "--set", "training.base=english", "--plan")
+    assert ended.status == 1
+    assert "this installation does not hold it" in " ".join(ended.err.split())
+
+
+@pytest.mark.slow
 def test_an_export_needs_a_name_of_its_kind(home: Path):
     ended = call_cli(home, "export", "tiny", "--out", str(home / "x.bin"))
     assert ended.status == 1
