@@ -39,7 +39,7 @@ from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import CHARACTERS, TestScores, score_test_split
 from rnnlm.generation.audit.temperatures import as_figures, measure_temperatures
 from rnnlm.generation.data_set import About, Source, TextDataSet
-from rnnlm.generation.job import reference_for
+from rnnlm.generation.references import reference_for
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.report import write_report
 from rnnlm.review import REVIEW_FILE, Review, write_review

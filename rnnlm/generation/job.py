@@ -29,10 +29,9 @@ from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
-from rnnlm.errors import EmptySplitError, GenerationError, StorageError
+from rnnlm.errors import GenerationError, StorageError
 from rnnlm.generation import engine
 from rnnlm.generation.audit.card import CARD_FILE, write_card
-from rnnlm.generation.audit.reference import Reference, build_reference
 from rnnlm.generation.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.generation.data_set import (
     About,
@@ -45,6 +44,7 @@ from rnnlm.generation.data_set import (
 from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.generation.opening import Opening, open_texts
 from rnnlm.generation.publishing import PublishedShard, publish_shard
+from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
@@ -61,8 +61,6 @@ from rnnlm.tokenizer import check_known
 JOB_FILE = "job.json"
 MANIFEST_FILE = "manifest.json"
 WORK, LOCK = ".work", ".lock"
-REFERENCES = "references"
-"""Folder, in a corpus's, of what generated texts are compared with."""
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
 """Share of the texts drawn last that must be kept, or the job is given up; and how many those are
 at least. They are half of all texts where that is more: with fewer, luck would decide."""
@@ -304,36 +302,6 @@ def _is_foreign(path: Path) -> bool:
 
 def _refusal(out: Path) -> str:
     return f"{out} holds another job's texts (see {JOB_FILE} there); choose another --out"
-
-
-def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
-    """Return what to compare texts with; it is kept beside the corpus for the next time.
-
-    None where a split that it needs is empty.
-
-    Args:
-        source: The corpus that the model was trained on.
-        form: What a text should be.
-        loaded: The model.
-
-    Raises:
-        StorageError: The corpus's folder cannot be written to.
-    """
-    judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
-    folder = Path(source.uri) / REFERENCES / value_digest([form, judge])[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            return build_reference(
-                source.uri, source.digest, form, loaded.tokenizer, folder, source.baseline
-            )
-    except EmptySplitError:
-        return None
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {folder}: {error.strerror or error}; free some space, or make the "
-            "corpus's folder writable"
-        ) from error
 
 
 def _draw_enough(

@@ -6,8 +6,10 @@ they were on average. Nothing is dropped in eval mode.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,6 +44,21 @@ class FeatureDropout(nn.Module):
             return functional.dropout(features, self.share)
         mask = torch.empty_like(features[:1]).bernoulli_(1.0 - self.share).div_(1.0 - self.share)
         return features * mask
+
+
+def seed_dropout(entropy: Sequence[int], device: torch.device) -> None:
+    """Make what is dropped from now on depend on some numbers alone.
+
+    Args:
+        entropy: Such as a run's seed, the step and the process.
+        device: The model's. Its generator alone is seeded, to what `torch.manual_seed` would bring
+            it: that sees to all other devices too, which takes 0.1 ms.
+    """
+    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def drop_rows(

@@ -27,6 +27,7 @@ from rnnlm.generation.texts import write_line
 from rnnlm.kernels import keep_freed_memory
 from rnnlm.metrics import NATS_PER_BIT, perplexity
 from rnnlm.models import NeuralLanguageModel, build, detach_state
+from rnnlm.models.dropping import seed_dropout
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
@@ -169,7 +170,7 @@ class TrainingRun:
 
     def _step(self, batch: Window) -> None:
         position, parameters = self.position, [*self.model.parameters()]
-        self._seed_step()
+        seed_dropout((self.config.seed, position.step, self.group.rank), self.device)
         self.rate = learning_rate(self.config, self._share()) * position.rate_factor
         for group in self.run.optimizer.param_groups:
             group["lr"] = self.rate
@@ -201,15 +202,6 @@ class TrainingRun:
         result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.run.state = detach_state(result.state)
         return result.nll_nats
-
-    def _seed_step(self) -> None:
-        """Make what is dropped in a step depend on seed, step and process alone."""
-        entropy = [self.config.seed, self.position.step, self.group.rank]
-        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        else:  # the same as torch.manual_seed, which sees to every other device for 0.1 ms
-            torch.default_generator.manual_seed(seed)
 
     def _look(self) -> None:
         """Take the losses of the last steps from the device; refuse those that explode."""

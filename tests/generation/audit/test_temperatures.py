@@ -6,7 +6,7 @@ from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig
 from rnnlm.generation.audit.temperatures import TEMPERATURES, as_figures, measure_temperatures
 from rnnlm.generation.data_set import Source
-from rnnlm.generation.job import reference_for
+from rnnlm.generation.references import reference_for
 from rnnlm.review.writing import in_one_line, temperatures_in, writing_table
 from tests.conftest import ingest_text, lines
 from tests.generation.jobs import saved_model

@@ -1,0 +1,44 @@
+"""What a corpus's generated texts are compared with: built once, kept beside the corpus."""
+
+from pathlib import Path
+
+from filelock import FileLock
+
+from rnnlm.checkpoint import LoadedModel
+from rnnlm.errors import EmptySplitError, StorageError
+from rnnlm.generation.audit.reference import Reference, build_reference
+from rnnlm.generation.data_set import Source
+from rnnlm.storage import file_digest, value_digest
+
+REFERENCES = "references"
+"""Folder, in a corpus's, of what generated texts are compared with."""
+
+
+def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
+    """Return what to compare texts with; it is kept beside the corpus for the next time.
+
+    None where a split that it needs is empty.
+
+    Args:
+        source: The corpus that the model was trained on.
+        form: What a text should be.
+        loaded: The model.
+
+    Raises:
+        StorageError: The corpus's folder cannot be written to.
+    """
+    judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
+    folder = Path(source.uri) / REFERENCES / value_digest([form, judge])[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            return build_reference(
+                source.uri, source.digest, form, loaded.tokenizer, folder, source.baseline
+            )
+    except EmptySplitError:
+        return None
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {folder}: {error.strerror or error}; free some space, or make the "
+            "corpus's folder writable"
+        ) from error
