@@ -1,0 +1,122 @@
+"""Which network is trained on a text, and what it starts from."""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnlm import base, checkpoint, recipe, tokenizer
+from rnnlm.config import Experiment, TokenizerConfig, from_values
+from rnnlm.models import build
+from rnnlm.recipe import FROM_BASE, FROM_NOTHING, Seen, choose_base, choose_recipe
+
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "some",
+    "dog",
+    "lay",
+    "in",
+    "warm",
+    "sun",
+    "while",
+    "birds",
+    "sang",
+    "of",
+    "old",
+    "seas",
+]
+
+
+def prose(seed: int, words: int = 300) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+READ = [prose(seed) for seed in range(40)]
+
+
+def seen(pieces: list[str], characters: int = 200_000, is_short: bool = False) -> Seen:
+    return Seen(characters, characters, 60, pieces, is_short)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base with fresh weights that has read `READ`, and that every text is near enough to."""
+    torch.manual_seed(1)
+    pieces = tokenizer.learn(TokenizerConfig(kind="bpe", vocab_size=300), READ)
+    experiment: Experiment = from_values(
+        {"name": "x", "corpus": {"source": "x"}, "model": {"hidden_size": 8, "embedding_size": 8}},
+        (),
+        origin="x",
+    )
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, build(experiment.model, pieces.vocab_size), pieces, experiment, {})
+    to = tmp_path / "base-english.safetensors"
+    base.export(path, READ, to, {})
+    monkeypatch.setattr(base, "shipped", lambda _: to)
+    monkeypatch.setattr(recipe, "MOST_BITS", 100.0)
+    return to
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_text_that_the_base_can_read_starts_from_it():
+    chosen = choose_recipe(seen([prose(1000)]))
+    assert chosen.values["training"]["base"] == "english"
+    assert "tokenizer" not in chosen.values  # it is the base's
+    assert chosen.vocab_size == 300
+    assert "bits/character before training" in chosen.start[1]
+
+
+def test_a_text_that_is_far_from_the_base_starts_from_nothing(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recipe, "MOST_BITS", 1.0)
+    name, why = choose_base(seen([prose(1000)]))
+    assert (name, why.split(":")[0]) == ("none", "too far from base english")
+
+
+@pytest.mark.usefixtures("shipped")
+def test_colours_in_numbers_start_from_nothing():
+    lines = [f"warm sun {n % 256} {n * 7 % 256} 12" for n in range(100)]
+    assert choose_base(seen(lines))[0] == "none"
+    assert choose_base(seen([f"warm sun #{n:06x}" for n in range(100)]))[0] == "none"
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_text_that_the_base_has_read_starts_from_nothing():
+    assert choose_base(seen(READ[:5]))[1] == "base english has read this text before"
+
+
+def test_without_a_base_all_start_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(base, "shipped", lambda _: tmp_path / "gone")
+    chosen = choose_recipe(seen([prose(1)]))
+    assert chosen.start == ("random weights", "no base comes with this installation")
+    assert chosen.values["tokenizer"]["kind"] == "character"
+
+
+def test_what_is_asked_for_is_not_questioned():
+    chosen = choose_recipe(seen([prose(1)]), ("mybook", "as set"))
+    assert chosen.values["training"]["base"] == "mybook"
+    assert choose_recipe(seen([prose(1)]), ("none", "as set")).start[1] == "as set"
+
+
+@pytest.mark.parametrize("table", [FROM_NOTHING, FROM_BASE])
+def test_more_text_takes_no_more_dropout_and_fewer_readings(table):
+    for smaller, larger in itertools.pairwise(table):
+        assert smaller.characters < larger.characters
+        assert smaller.dropout >= larger.dropout
+        assert smaller.readings > larger.readings
+
+
+def test_short_documents_are_fed_whole():
+    chosen = choose_recipe(seen([prose(1, 5)] * 50, 20_000, is_short=True), ("none", "as set"))
+    training = chosen.values["training"]
+    assert training["feed"] == "documents"
+    assert training["batch_size"] > 16
