@@ -219,7 +219,7 @@ def constraint(
         min_length=config.min_length,
         max_length=config.max_length,
     )
-    return rules_of(tokenizer, prefixes, automaton)
+    return rules_of(tokenizer, prefixes, automaton, config.max_length)
 
 
 def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:

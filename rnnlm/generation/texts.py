@@ -148,7 +148,7 @@ def generate_texts(
     """
     check_known(tokenizer, config.prefix, "the prefix")
     how = how or engine.choose_engine(model, "fp32")
-    rules = rules_of(tokenizer, [config.prefix], None)
+    rules = rules_of(tokenizer, [config.prefix], None, config.max_length)
     slots = engine.open_slots(how, model, tokenizer, config, rules)
     decoder = Decoder(tokenizer, rules.heads)
     for ended in engine.run(slots, first, count):

@@ -76,6 +76,8 @@ struct job {
     struct ended *ended;            /* (most) */
 };
 
+typedef int64_t wide_words __attribute__((vector_size(8 * WIDTH)));
+
 INLINE vector all(float x) { return x - (vector){}; }
 
 #ifdef __AVX512F__
@@ -257,15 +259,19 @@ INLINE float largest(const float *values, long count) {
     return word.value;
 }
 
-/* Fill `weights` with ONE times 2^((logit - top) · rate), cut to integers; return their sum. */
+/* Fill `weights`, if not NULL, with ONE times 2^((logit - top) · rate), cut to integers; return
+ * their sum. */
 INLINE int64_t weigh(const float *restrict logits, long count, float top, float rate,
                      int32_t *restrict weights) {
-    int64_t total = 0;
+    wide_words sums = {};
     for (long n = 0; n < count; n += WIDTH) {
         vector t = (*(stored_vector *)(logits + n) - top) * rate;
-        *(stored_words *)(weights + n) = to_integers(power_of_two(t, 0.0f) * (float)ONE);
+        words weight = to_integers(power_of_two(t, 0.0f) * (float)ONE);
+        if (weights) *(stored_words *)(weights + n) = weight;
+        sums += __builtin_convertvector(weight, wide_words);
     }
-    for (long n = 0; n < count; n++) total += weights[n];
+    int64_t total = 0;
+    for (int lane = 0; lane < WIDTH; lane++) total += sums[lane];
     return total;
 }
 
@@ -364,19 +370,21 @@ INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t
     return -1; /* no weight is above 0: the model's numbers are none */
 }
 
-/* Draw the next token of a lane, or -1 where its rules allow none. */
+/* Draw the next token of a lane, or -1 where its rules allow none. Set `own_total` to the sum of
+ * the model's own weights where that is found on the way. */
 static int64_t draw(const struct job *job, const struct lane *lane, const uint64_t *seen,
-                    const float *logits) {
+                    const float *logits, float own_top, int64_t *own_total) {
     const struct sampling *how = &job->sampling;
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
     int32_t *weights = job->output.weights;
     const float *changed = ruled(job, lane, seen, logits);
-    float top = largest(changed, wide);
+    float top = changed == logits ? own_top : largest(changed, wide);
     if (top <= FORBIDDEN) return -1;
     if (how->rate == 0.0f)
         for (int64_t n = 0; n < wide; n++)
             if (changed[n] == top) return n;
     int64_t total = weigh(changed, wide, top, how->rate, weights);
+    if (changed == logits && how->rate == LOG2_E) *own_total = total;
     if (how->top_k) keep_count(weights, wide, how->top_k);
     if (how->top_p < 1.0) keep_share(weights, wide, how->top_p);
     if (how->least > 1)
@@ -387,10 +395,10 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
 
 /* Add a token's log-probability: its logit's distance from the largest, less ln of the sum of
  * weights, which is gathered as product · 2^exponent so that no logarithm is taken here. */
-INLINE void note(const struct job *job, struct lane *lane, const float *logits, int64_t token) {
+INLINE void note(const struct job *job, struct lane *lane, const float *logits, int64_t token,
+                 float top, int64_t total) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
-    float top = largest(logits, wide);
-    int64_t total = weigh(logits, wide, top, LOG2_E, job->output.weights);
+    if (!total) total = weigh(logits, wide, top, LOG2_E, NULL);
     union { double value; uint64_t bits; } word = {lane->product * (double)total};
     lane->exponent += (int64_t)(word.bits >> 52) - 1023 - 30;
     word.bits = (word.bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
@@ -454,9 +462,13 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
     uint64_t *seen = job->seen + at * ((vocab + 63) / 64);
     int64_t first = job->prefix_starts[prefix], given = job->prefix_starts[prefix + 1] - first;
     int is_given = lane->fed < given;
-    int64_t token = is_given ? job->prefix[first + lane->fed] : draw(job, lane, seen, logits);
+    int is_noted = !is_given || job->scores;
+    float top = is_noted ? largest(logits, (vocab + COLUMNS - 1) / COLUMNS * COLUMNS) : 0.0f;
+    int64_t total = 0; /* of the model's own weights, once it is known */
+    int64_t token = is_given ? job->prefix[first + lane->fed]
+                             : draw(job, lane, seen, logits, top, &total);
     if (token < 0) { end(job, lane, at, 0); return 1; }
-    if (!is_given || job->scores) note(job, lane, logits, token);
+    if (is_noted) note(job, lane, logits, token, top, total);
     lane->fed += is_given;
     lane->token = token;
     seen[token / 64] |= (uint64_t)1 << (token % 64);

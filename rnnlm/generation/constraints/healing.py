@@ -3,7 +3,8 @@
 A model of word pieces has seen `" world"` as one token and hardly ever `" wor"` before `"ld"`. So
 the last piece of a prefix is not fed to it: the model is given what comes before, and may then draw
 only tokens that spell the rest of the prefix, begin with it, or are a beginning of it. Whatever it
-draws, the text begins with the prefix, and is cut into tokens as training text is.
+draws, the text begins with the prefix, and is cut into tokens as training text is. Where the
+longest text leaves no room for that, the whole prefix is fed.
 
 Source: "token healing" of the `guidance` library (Microsoft 2023).
 """
@@ -44,42 +45,53 @@ class Rules:
     starts: NDArray[np.int32] | None = None
 
 
-def rules_of(tokenizer: Tokenizer, prefixes: Sequence[str], automaton: Automaton | None) -> Rules:
+def rules_of(
+    tokenizer: Tokenizer,
+    prefixes: Sequence[str],
+    automaton: Automaton | None,
+    max_length: int,
+) -> Rules:
     """Return how texts with some prefixes begin.
 
     Args:
         tokenizer: The model's own.
         prefixes: What text n begins with, the n-th and round again.
         automaton: What texts must be, prefix included; each prefix leads to a state of it.
+        max_length: Most tokens that are drawn, the closing boundary included.
 
     Raises:
         ConstraintError: The table would be too large.
     """
     if tokenizer.kind == "bpe" and any(prefixes):
-        return _healed(tokenizer, prefixes, automaton)
+        return _healed(tokenizer, prefixes, automaton, max_length)
     if automaton is None:
         return Rules(tuple(prefixes))
     states = [automaton.run(tokenizer.encode(prefix).tolist()) for prefix in prefixes]
     return Rules(tuple(prefixes), automaton, np.array(states, dtype=np.int32))
 
 
-def _healed(tokenizer: Tokenizer, prefixes: Sequence[str], automaton: Automaton | None) -> Rules:
+def _healed(
+    tokenizer: Tokenizer, prefixes: Sequence[str], automaton: Automaton | None, max_length: int
+) -> Rules:
     spelled = tokenizer.token_bytes()
     whole = automaton or from_acceptor(acceptors.anything(), spelled)
     assert whole is not None  # anything ends
     table = _Table(whole, spelled)
-    parts = {prefix: _parted(prefix) for prefix in dict.fromkeys(prefixes)}
-    heads = tuple(parts[prefix][0] for prefix in prefixes)
     found = {}
-    for prefix, (head, tail) in parts.items():
-        state = whole.run(tokenizer.encode(head).tolist())
-        if state is None or (start := table.state(state, tail)) < 0:
+    for prefix in dict.fromkeys(prefixes):
+        for head, tail in (_parted(prefix), (prefix, b"")):
+            state = whole.run(tokenizer.encode(head).tolist())
+            start = -1 if state is None else table.state(state, tail)
+            if start >= 0 and table.distance(start) <= max_length:
+                break
+        else:
             raise ConstraintError(
                 f"no text that begins with the prefix {prefix!r} can be what is asked; change the "
-                "prefix or the constraints"
+                "prefix or the constraints, or raise max_length"
             )
-        found[prefix] = start
-    starts = np.array([found[prefix] for prefix in prefixes], dtype=np.int32)
+        found[prefix] = head, start
+    heads = tuple(found[prefix][0] for prefix in prefixes)
+    starts = np.array([found[prefix][1] for prefix in prefixes], dtype=np.int32)
     return Rules(heads, table.automaton(), starts)
 
 
@@ -128,7 +140,7 @@ class _Table:
             following = self.state(after, left)
             if following >= 0:
                 row[token] = following
-                fewest = min(fewest, 1 + self._distance(following))
+                fewest = min(fewest, 1 + self.distance(following))
         if fewest >= _NEVER:
             return -1
         number = len(self._automaton.distance) + len(self._rows)
@@ -137,7 +149,8 @@ class _Table:
         self._distances.append(fewest)
         return number
 
-    def _distance(self, state: int) -> int:
+    def distance(self, state: int) -> int:
+        """Return the fewest tokens until the text is over."""
         own = len(self._automaton.distance)
         return int(self._automaton.distance[state]) if state < own else self._distances[state - own]
 

@@ -43,7 +43,7 @@ def model():
 def texts(prefixes: tuple[str, ...], how: Engine, count: int = 40, **rules: object) -> list[str]:
     config = GenerationConfig(temperature=1.0, max_length=12, seed=2)
     automaton = compile_constraints(TOKENIZER, prefixes=prefixes, max_length=12, **rules)
-    made = rules_of(TOKENIZER, prefixes, automaton)
+    made = rules_of(TOKENIZER, prefixes, automaton, 12)
     slots = open_slots(how, model(), TOKENIZER, config, made)
     decoder = Decoder(TOKENIZER, made.heads)
     found = [row for ended in run(slots, 0, count) for row in rows(ended, decoder)]
@@ -65,7 +65,7 @@ def test_the_engines_draw_the_same_texts():
 def test_a_prefix_inside_a_piece_goes_on_as_training_text_does():
     world = TOKENIZER.encode(" world").tolist()
     assert len(world) == 1
-    made = rules_of(TOKENIZER, ["the wor"], None)
+    made = rules_of(TOKENIZER, ["the wor"], None, 12)
     assert made.heads == ("the",)
     assert made.automaton is not None
     assert made.starts is not None
@@ -101,9 +101,15 @@ def test_any_prefix_is_kept(prefix: str):
     assert all(text.startswith(prefix) for text in texts((prefix,), ENGINES[0], count=3))
 
 
+def test_a_prefix_that_takes_too_many_tokens_is_fed_whole():
+    made = rules_of(TOKENIZER, ["d" * 12, "the wor"], None, 12)
+    assert made.heads == ("d" * 12, "the")
+    assert texts(("d" * 12,), ENGINES[0], count=1)[0].startswith("d" * 12)
+
+
 def test_other_tokens_are_fed_as_they_are():
     letters = tokenizer.learn(TokenizerConfig(kind="character"), [TEXT])
-    made = rules_of(letters, ["the wor"], None)
+    made = rules_of(letters, ["the wor"], None, 12)
     assert (made.heads, made.automaton, made.starts) == (("the wor",), None, None)
 
 
