@@ -135,11 +135,11 @@ def _card(version: Version, path: Path) -> Iterator[str]:
     yield f"- **Digest** sha256 `{file_digest(path)}`"
     yield (
         "- **What it may repeat**: passages of the texts below, mostly names and set phrases. "
-        "Trainings that start from it leave out of their scores what it has read, and audits look "
-        "for long copies."
+        "Trainings that start from it leave out of their scores what it has read. Audits of "
+        "generated texts do not look for copies from it."
     )
-    without = ", ".join(experiment.corpus.clean.without)
-    yield f"- **Left out**: passages with a word of the list `{without}`" if without else ""
+    if without := ", ".join(experiment.corpus.clean.without):
+        yield f"- **Left out**: passages with a word of `{without}`"
     if entry is not None:
         yield f"- **Licence of the text**: {entry.licence}"
         yield ""

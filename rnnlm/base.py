@@ -25,7 +25,7 @@ from rnnlm.tokens import BOUNDARY_ID
 
 NO_BASE = "none"
 SHIPPED = ("english",)
-"""Bases that come with the package."""
+"""Bases that may lie in the package; `make base` writes them there."""
 NETWORK = (
     "architecture",
     "embedding_size",
@@ -47,7 +47,7 @@ BY_TOKEN = ("embedding.weight", "U", "b_2")
 
 
 def shipped(name: str) -> Path:
-    """Return the path of a base that comes with the package."""
+    """Return where a base of the package lies, if it was made."""
     return Path(str(resources.files("rnnlm.bases").joinpath(f"base-{name}.safetensors")))
 
 

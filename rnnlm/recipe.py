@@ -1,7 +1,7 @@
 """Which network to train on a text, on which tokens, from what, and for how long.
 
-All numbers were chosen by validation over the texts that docs/quality.md lists, and never by a test
-split; docs/experiments.md has what was tried.
+The numbers are first values, chosen by validation on a few texts and never by a test split;
+docs/experiments.md has what was tried, and `benchmarks/texts.py --split validation` judges others.
 """
 
 import re

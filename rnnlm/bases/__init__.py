@@ -1,1 +1,1 @@
-"""Trained models that come with the package, for others to start from."""
+"""Where `make base` puts trained models for others to start from."""
