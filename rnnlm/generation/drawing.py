@@ -268,7 +268,7 @@ def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -
     if config.novel_only and reference is not None:
         accepted &= ~reference.copies(texts)
     if config.known_words_only and reference is not None:
-        accepted &= [not unknown for unknown in map(reference.words.unknown_in, texts)]
+        accepted &= reference.words.all_exist(texts)
     return accepted
 
 

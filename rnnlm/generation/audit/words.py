@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import compress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +36,13 @@ class ExistingWords:
         words = [word for text in texts for word in words_in(text)]
         return int(np.count_nonzero(self.exist(words))), len(words)
 
-    def unknown_in(self, text: str) -> list[str]:
-        """Return the words of a text that do not exist."""
-        words = words_in(text)
-        return [*compress(words, ~self.exist(words))]
+    def all_exist(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return of which texts every word exists, shape (texts,)."""
+        words = [words_in(text) for text in texts]
+        ends = np.cumsum([0, *map(len, words)])
+        unknown = np.cumsum([0, *(~self.exist([*chain.from_iterable(words)])).tolist()])
+        found: NDArray[np.bool_] = unknown[ends[1:]] == unknown[ends[:-1]]
+        return found
 
     def exist(self, words: Sequence[str]) -> NDArray[np.bool_]:
         """Return which words exist, shape (words,); they are as `words_in` returns them."""

@@ -33,6 +33,9 @@ def test_words_exist_that_the_training_text_or_the_dictionary_has(tmp_path: Path
     assert words.exist(asked).tolist() == [True, True, True, True, False, False]
     assert words.count(["Gandalf’s bread.", "xqjz"]) == (2, 3)
     assert words.count([]) == (0, 0)
+    texts = ["gandalf's bread", "", "bread brxead", "the", "xqjz"]
+    assert words.all_exist(texts).tolist() == [True, True, False, True, False]
+    assert words.all_exist([]).tolist() == []
 
 
 def test_words_are_the_same_in_any_order_of_texts(tmp_path: Path):
