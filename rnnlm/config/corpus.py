@@ -103,6 +103,9 @@ class CorpusConfig(ReadingConfig):
     condition: tuple[str, ...] = ()
     """Attributes that a text is told before it begins, in this order; every source must have them.
     An empty value means unknown."""
+    phrases: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the training documents that are also given as a list of their phrases, in varied
+    case; teaches a base how titles and names are written."""
     clean: CleaningConfig = CleaningConfig()
     """What is mended and removed."""
     bad_records: Literal["error", "skip"] = "error"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import SplitConfig
 from rnnlm.corpora.decisions import Decision
+from rnnlm.corpora.phrases import with_phrases
 from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
 from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
 from rnnlm.errors import CorpusError
@@ -101,6 +102,7 @@ class WriteTask:
     reading: Path
     decision: Decision
     splits: SplitConfig
+    phrases: float
     out: Path
 
 
@@ -127,7 +129,7 @@ def _write(task: WriteTask) -> dict[str, Any]:
     ):
         columns = ["text", "attributes", "split", "hash", "key"]
         for batch in pq.ParquetFile(task.reading).iter_batches(ROWS_AT_ONCE, columns=columns):
-            table = _documents_table(batch, task, done)
+            table = with_phrases(_documents_table(batch, task, done), task.phrases)
             done += batch.num_rows
             _count(table, sums, digest)
             for split in SPLITS:  # a row group holds documents of one split

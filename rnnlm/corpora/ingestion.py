@@ -103,7 +103,9 @@ def ingest(
         raise CorpusError(_nothing_in(files, counts.values()))
     decisions = decide([task.out for task in reading], rows, config, splits)
     writing = [
-        WriteTask(task.out, decision, splits, out / f"documents-{number:05d}.parquet")
+        WriteTask(
+            task.out, decision, splits, config.phrases, out / f"documents-{number:05d}.parquet"
+        )
         for number, (task, decision) in enumerate(zip(reading, decisions, strict=True))
     ]
     written: dict[int, dict[str, Any]] = {}
