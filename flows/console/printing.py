@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.reporting import Outcome, Reporter
-from rnnlm.generation.forms import Color, parse_color
+from rnnlm import colors
 from rnnlm.progress import Progress as Standing
 
 LINE_EVERY_SECONDS = 10.0
@@ -142,7 +142,7 @@ def swatches(texts: Iterable[str]) -> None:
 
     The swatches are the content here, so they keep their colour in a pipe; NO_COLOR turns it off.
     """
-    cells = [_swatch(color) for color in map(parse_color, texts) if color]
+    cells = [_swatch(color) for color in map(colors.parse, texts) if color]
     for start in range(0, len(cells), SWATCH_COLUMNS):
         sys.stdout.write("  " + "".join(cells[start : start + SWATCH_COLUMNS]).rstrip() + "\n")
     sys.stdout.flush()
@@ -188,7 +188,7 @@ def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> No
         out.print()
 
 
-def _swatch(color: Color, width: int = 30) -> str:
+def _swatch(color: colors.Color, width: int = 30) -> str:
     name = color.name if len(color.name) <= width - 8 else color.name[: width - 9] + "…"
     block = "      "
     if not os.environ.get("NO_COLOR"):

@@ -57,7 +57,8 @@ class ReadingConfig(Config):
     """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines), else plain text."""
     render: str = "{text}"
     """How a record becomes text: a template of its fields such as `{title}: {body}`, or `color`
-    (`name R G B` from the fields `name` and `hex`), `color-both` (that line, and one `#rrggbb name`
+    (`name R G B` from the fields `name` and `hex`), `color-hsv` or `color-lab` (`name hsv H S V`,
+    `name lab L a b`), `color-both` (that line, and one `#rrggbb name`
     that leads back; for documents = "lines"), or `recipe` (clean MealMaster text)."""
     fields: dict[str, str] = Field(default={})
     """Other names for fields: `{"hex" = "rgb"}` reads `hex` from the record's `rgb`."""

@@ -9,8 +9,12 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnlm import colors
 from rnnlm.corpora import recipes
 from rnnlm.corpora.recipes import Ingredient, Recipe, Section
+
+COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": "rgb"}
+"""Forms of a colour, and the space that its numbers are in."""
 
 Fields = Mapping[str, Any]
 
@@ -23,7 +27,7 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
     """Return the text of a record.
 
     Args:
-        form: `color`, `color-both`, `recipe`, or a template such as `{title}: {body}`.
+        form: `recipe`, one of `COLORS`, or a template such as `{title}: {body}`.
         record: Its fields.
         names: What a field is called in the record, where it has another name.
 
@@ -32,13 +36,13 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
     """
     if form == "recipe":
         return recipes.render(_recipe(record, names))
-    if form in ("color", "color-both"):
+    if form in COLORS:
         name = " ".join(str(_field(record, "name", names)).split())
         if not name:
             raise UnusableRecordError("a colour without a name")
         red, green, blue = rgb(str(_field(record, "hex", names)))
-        line = f"{name} {red} {green} {blue}"
-        if form == "color":
+        line = colors.write(colors.Color(name, red, green, blue), COLORS[form])
+        if form != "color-both":
             return line
         if name.startswith("#"):
             raise UnusableRecordError("a colour's name that begins with #, as codes do")
@@ -66,8 +70,7 @@ def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) ->
 def field_names(form: str) -> tuple[str, ...]:
     """Return the fields that a template or form needs."""
     known: dict[str, tuple[str, ...]] = {
-        "color": ("name", "hex"),
-        "color-both": ("name", "hex"),
+        **dict.fromkeys(COLORS, ("name", "hex")),
         "recipe": ("title", "ingredients", "directions"),
     }
     return known.get(form) or tuple(n for _, n, _, _ in string.Formatter().parse(form) if n)

@@ -1,25 +1,14 @@
-"""What a document is to a person: free text, prose, a colour `name R G B`, a MealMaster recipe."""
+"""What a document is to a person: free text, prose, a colour, a MealMaster recipe."""
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from rnnlm import colors
 from rnnlm.corpora import recipes
 
-_COLOR = re.compile(r"(\S(?:.*\S)?) (\d{1,3}) (\d{1,3}) (\d{1,3})")
-_NAMED_COLOR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2}) ([^#\s](?:.*\S)?)")
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 _CLOSING = "\"'”’»›)]}」』）*_"
 """What may follow the end of a sentence: quotes, brackets, and emphasis in plain text."""
-
-
-class Color(NamedTuple):
-    """A named colour; each channel from 0 to 255."""
-
-    name: str
-    red: int
-    green: int
-    blue: int
 
 
 class Reading(NamedTuple):
@@ -33,27 +22,15 @@ class Reading(NamedTuple):
 
     is_valid: bool
     subject: str
-    color: Color | None
+    color: colors.Color | None
 
 
 def read(form: str, text: str) -> Reading:
     """Read a text as its form says; once, where several things about it are wanted."""
     if form == "color":
-        color = parse_color(text)
+        color = colors.parse(text)
         return Reading(color is not None, color.name if color else text, color)
     return Reading(is_valid(form, text), text, None)
-
-
-def parse_color(text: str) -> Color | None:
-    """Read `name R G B`, or `#rrggbb name`; return None where the text is no such line."""
-    if named := _NAMED_COLOR.fullmatch(text):
-        return Color(named[4], *(int(digits, 16) for digits in named.groups()[:3]))
-    match = _COLOR.fullmatch(text)
-    if not match:
-        return None
-    name, *digits = match.groups()
-    red, green, blue = map(int, digits)
-    return Color(name, red, green, blue) if max(red, green, blue) <= 255 else None
 
 
 def is_valid(form: str, text: str) -> bool:
@@ -63,7 +40,7 @@ def is_valid(form: str, text: str) -> bool:
     a sentence: by `.`, `!`, `?` or the like, after which quotes and brackets may close.
     """
     if form == "color":
-        return parse_color(text) is not None
+        return colors.parse(text) is not None
     if form == "recipe":
         try:
             recipe = recipes.parse(text)
@@ -90,7 +67,7 @@ def essences(form: str, texts: Iterable[str]) -> frozenset[str]:
 
 def read_subject(form: str, text: str) -> str:
     """Return the part that is made up; see `Reading.subject`."""
-    color = parse_color(text) if form == "color" else None
+    color = colors.parse(text) if form == "color" else None
     return color.name if color else text
 
 

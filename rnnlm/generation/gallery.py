@@ -4,7 +4,7 @@ import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnlm.generation.forms import Color
+from rnnlm.colors import Color
 from rnnlm.storage import atomic_path
 
 COLUMNS = 8

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from rnnlm import colors
 from rnnlm import config as configs
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.documents import iter_texts, shards
@@ -14,7 +15,7 @@ from rnnlm.corpora.formats import Fault, meal_master
 from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.corpora.recipes import parse, render
 from rnnlm.dataset import Tokens, iter_told, load_split, tokenize
-from rnnlm.generation.forms import is_valid, parse_color
+from rnnlm.generation.forms import is_valid
 from tests.conftest import ROOT
 
 CORPORA = os.environ.get("RNNLM_CORPORA", "")
@@ -51,7 +52,7 @@ def test_the_demo_colours_are_the_949_of_the_survey(tmp_path: Path):
     corpus, _ = made("colors-demo", tmp_path)
     texts = [t for split in ("train", "validation", "test") for t in iter_texts(corpus.uri, split)]
     assert len(texts) == 949
-    assert all(parse_color(text) for text in texts)
+    assert all(colors.parse(text) for text in texts)
     assert "cloudy blue 172 194 217" in texts
 
 
@@ -124,7 +125,7 @@ def test_all_colours_are_colours_and_no_name_is_in_two_splits(tmp_path: Path):
     assert sum(corpus.documents.values()) + corpus.dropped["repeated"] == 21_047
     names = []
     for split in ("train", "validation", "test"):
-        parsed = [parse_color(text) for text in iter_texts(corpus.uri, split)]
+        parsed = [colors.parse(text) for text in iter_texts(corpus.uri, split)]
         assert all(parsed)
         names.append({color.name.lower() for color in parsed if color})
     assert not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
@@ -137,7 +138,7 @@ def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
     for split in ("train", "validation", "test"):
         texts = [*iter_texts(corpus.uri, split)]
         codes = {text for text in texts if text.startswith("#")}
-        colors = [parse_color(text) for text in texts if not text.startswith("#")]
+        colors = [colors.parse(text) for text in texts if not text.startswith("#")]
         assert codes == {f"#{c.red:02x}{c.green:02x}{c.blue:02x} {c.name}" for c in colors if c}
         assert all(colors)
 

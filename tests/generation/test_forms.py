@@ -1,13 +1,14 @@
 import pytest
 
-from rnnlm.generation.forms import Color, essence, is_valid, parse_color, read
+from rnnlm import colors
+from rnnlm.generation.forms import essence, is_valid, read
 
 
 @pytest.mark.parametrize(
     ("text", "color"),
     [
-        ("dark teal 1 20 255", Color("dark teal", 1, 20, 255)),
-        ("7 up 0 0 0", Color("7 up", 0, 0, 0)),
+        ("dark teal 1 20 255", colors.Color("dark teal", 1, 20, 255)),
+        ("7 up 0 0 0", colors.Color("7 up", 0, 0, 0)),
         ("teal 1 20 256", None),
         ("teal 1 20", None),
         ("1 20 30", None),
@@ -17,8 +18,8 @@ from rnnlm.generation.forms import Color, essence, is_valid, parse_color, read
         ("teal -1 2 3", None),
     ],
 )
-def test_colour_lines_parse_or_do_not(text: str, color: Color | None):
-    assert parse_color(text) == color
+def test_colour_lines_parse_or_do_not(text: str, color: colors.Color | None):
+    assert colors.parse(text) == color
     assert is_valid("color", text) is (color is not None)
 
 
@@ -59,4 +60,4 @@ def test_reading_once_says_what_reading_apart_does(form: str, text: str):
     reading = read(form, text)
     assert reading.is_valid == is_valid(form, text)
     assert " ".join(reading.subject.lower().split()) == essence(form, text)
-    assert reading.color == (parse_color(text) if form == "color" else None)
+    assert reading.color == (colors.parse(text) if form == "color" else None)

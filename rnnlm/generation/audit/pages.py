@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.colors import Color
 from rnnlm.generation.audit.novelty import RUN, longest_around
 from rnnlm.generation.audit.pictures import draw_gamut, draw_lengths, draw_longest_runs
 from rnnlm.generation.audit.reference import Reference
 from rnnlm.generation.audit.summary import Audit, ShardAudit
-from rnnlm.generation.forms import Color, read_subject
+from rnnlm.generation.forms import read_subject
 from rnnlm.generation.gallery import by_hue
 from rnnlm.storage import write_bytes
 

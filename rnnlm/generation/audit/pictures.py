@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.colors import Color
 from rnnlm.generation.audit.summary import Audit
-from rnnlm.generation.forms import Color
 from rnnlm.generation.gallery import GREY
 from rnnlm.storage import write_bytes
 

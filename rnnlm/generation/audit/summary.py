@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.colors import Color
 from rnnlm.generation.audit.diversity import (
     DISTINCT_ORDERS,
     distinct_share,
@@ -25,7 +26,7 @@ from rnnlm.generation.audit.reference import (
     Reference,
     unit_of,
 )
-from rnnlm.generation.forms import Color, read, read_subject
+from rnnlm.generation.forms import read, read_subject
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.storage import once
 

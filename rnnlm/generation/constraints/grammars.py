@@ -1,7 +1,7 @@
 """Regular expressions for whole texts that have a name: whatever matches one is valid in its form.
 
-Both are stricter than what reads them (`rnnlm.generation.forms`): no control characters, and only
-the common space between words.
+They are stricter than what reads them (`rnnlm.colors`, `rnnlm.corpora.recipes`): no control
+characters, and only the common space between words.
 """
 
 _VISIBLE = r"[^\s\x00-\x1F\x7F-\x9F]"
@@ -11,14 +11,19 @@ _LINE = rf"{_VISIBLE}(?:(?:{_INNER})*{_VISIBLE})?"
 
 _CHANNEL = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _NO_DIGIT = r"[^\s\x00-\x1F\x7F-\x9F0-9]"
-COLOR = (
-    rf"[^#\s\x00-\x1F\x7F-\x9F]{_VISIBLE}*(?:\x20{_NO_DIGIT}{_VISIBLE}*)*"
-    rf"(?:\x20{_CHANNEL}){{3}}"
-)
+_COLOR_NAME = rf"[^#\s\x00-\x1F\x7F-\x9F]{_VISIBLE}*(?:\x20{_NO_DIGIT}{_VISIBLE}*)*"
+COLOR = rf"{_COLOR_NAME}(?:\x20{_CHANNEL}){{3}}"
 """`name R G B`; each channel from 0 to 255, without leading zeros. The name does not begin with
 `#`, as a colour that is to be named does; and of its words only the first may begin with a digit,
 so that what begins as a channel is one: else a model that writes 273 would have to go on with a
 name that holds it."""
+
+_PERCENT = r"(?:100|[1-9]?[0-9])"
+_DEGREES = r"(?:3[0-5][0-9]|[12][0-9][0-9]|[1-9]?[0-9])"
+_SIGNED = r"(?:0|-?(?:12[0-7]|1[01][0-9]|[1-9][0-9]?)|-128)"
+COLOR_HSV = rf"{_COLOR_NAME}\x20hsv\x20{_DEGREES}(?:\x20{_PERCENT}){{2}}"
+COLOR_LAB = rf"{_COLOR_NAME}\x20lab\x20{_PERCENT}(?:\x20{_SIGNED}){{2}}"
+"""The same in other spaces; see `rnnlm.colors`."""
 
 _COUNT = "|".join(rf"\x20{{{6 - n}}}[0-9][0-9 /.,~+x-]{{{n}}}" for n in range(7))
 """Seven columns that begin with a digit, after spaces."""
@@ -43,5 +48,5 @@ RECIPE = (
 """A recipe as `rnnlm.corpora.recipes.render` writes it, but that its first ingredient has a
 quantity (else it may read as a header field) and that directions keep to no width."""
 
-GRAMMARS = {"color": COLOR, "recipe": RECIPE}
+GRAMMARS = {"color": COLOR, "color-hsv": COLOR_HSV, "color-lab": COLOR_LAB, "recipe": RECIPE}
 """By the name of the form."""

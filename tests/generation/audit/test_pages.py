@@ -6,10 +6,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from rnnlm.colors import Color
 from rnnlm.generation.audit.novelty import RUN
 from rnnlm.generation.audit.pages import write_gallery, write_pages, write_samples
 from rnnlm.generation.audit.summary import audit_shard, conclude
-from rnnlm.generation.forms import Color
 from tests.generation.audit.conftest import story
 
 

@@ -24,7 +24,7 @@ def test_every_text_of_a_named_grammar_is_valid(grammar: str, tokenizer: Tokeniz
     rng = np.random.default_rng(1)
     for length in [automaton.distance[0], *rng.integers(40, 400, 150)]:
         text = tokenizer.decode(sample(automaton, rng, int(length)))
-        assert is_valid(grammar, text), text
+        assert is_valid(grammar.partition("-")[0], text), text
 
 
 @pytest.mark.parametrize(
