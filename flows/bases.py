@@ -55,6 +55,15 @@ def find(home: Home, experiment: Experiment) -> Base | None:
     return Base(name, path, file_digest(path))
 
 
+def path_if_there(home: Home, experiment: Experiment) -> Path | None:
+    """Return the checkpoint of an experiment's base; None without one, or where it is gone."""
+    try:
+        found = find(home, experiment)
+    except ConfigError:
+        return None
+    return found.path if found else None
+
+
 def fit(home: Home, experiment: Experiment) -> Experiment:
     """Return the experiment with what it leaves open taken from its base, if it has one.
 
@@ -135,8 +144,8 @@ def _card(version: Version, path: Path) -> Iterator[str]:
     yield f"- **Digest** sha256 `{file_digest(path)}`"
     yield (
         "- **What it may repeat**: passages of the texts below, mostly names and set phrases. "
-        "Trainings that start from it leave out of their scores what it has read. Audits of "
-        "generated texts do not look for copies from it."
+        "Trainings that start from it leave out of their scores what it has read, and audits of "
+        "generated texts say how much of it they find (`of the base`)."
     )
     if without := ", ".join(experiment.corpus.clean.without):
         yield f"- **Left out**: passages with a word of `{without}`"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import registry
+from flows import bases, registry
 from flows.home import Home
 from flows.registry import Version
 from rnnlm import checkpoint
@@ -135,6 +135,7 @@ def prepare(
             uri=version.corpus_uri,
             digest=version.corpus_digest,
             baseline=baseline if version.baseline and baseline.is_file() else None,
+            base=bases.path_if_there(home, experiment),
         )
     job.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"

@@ -110,5 +110,8 @@ def run_job(
 
 
 def _resolved(source: Source) -> Source:
-    baseline = source.baseline.resolve() if source.baseline else None
-    return source.model_copy(update={"uri": str(Path(source.uri).resolve()), "baseline": baseline})
+    paths = {
+        name: path.resolve() if path else None
+        for name, path in (("baseline", source.baseline), ("base", source.base))
+    }
+    return source.model_copy(update={"uri": str(Path(source.uri).resolve()), **paths})

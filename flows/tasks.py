@@ -179,7 +179,12 @@ def evaluate(
     def work(out: Path, tell: OnProgress) -> TestScores:
         scores = score_test_split(*paths, tokens.uri, out, tell, known)
         loaded = checkpoint.load(paths[0])
-        source = Source(uri=corpus.uri, digest=corpus.digest, baseline=paths[1])
+        source = Source(
+            uri=corpus.uri,
+            digest=corpus.digest,
+            baseline=paths[1],
+            base=base.path if base else None,
+        )
         reference = reference_for(source, experiment.corpus.form, loaded)
         if reference is None:
             return scores
@@ -248,7 +253,12 @@ def sample(
     """Version → data set of texts, shown in its MLflow run."""
     here = home.current()
     step = steps.sample(here, experiment, model, baseline, corpus)
-    source = Source(uri=corpus.uri, digest=corpus.digest, baseline=Path(baseline.checkpoint))
+    source = Source(
+        uri=corpus.uri,
+        digest=corpus.digest,
+        baseline=Path(baseline.checkpoint),
+        base=bases.path_if_there(here, experiment),
+    )
     config = experiment.generation
     about = About(
         name=version.name,

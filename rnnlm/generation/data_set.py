@@ -35,6 +35,7 @@ class Source(BaseModel):
         uri: Folder that `ingest` wrote.
         digest: Its digest.
         baseline: Checkpoint of an n-gram model of it; None to count one.
+        base: Checkpoint that the training started from, if it has read text that may be repeated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,7 @@ class Source(BaseModel):
     uri: str
     digest: str
     baseline: Path | None = None
+    base: Path | None = None
 
 
 class About(BaseModel):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from rnnlm.base import windows_of
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.errors import EmptySplitError, StorageError
 from rnnlm.generation.audit.reference import Reference, build_reference
@@ -28,12 +29,19 @@ def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference |
         StorageError: The corpus's folder cannot be written to.
     """
     judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
-    folder = Path(source.uri) / REFERENCES / value_digest([form, judge])[:16]
+    base = file_digest(source.base) if source.base else None
+    folder = Path(source.uri) / REFERENCES / value_digest([form, judge, base])[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             return build_reference(
-                source.uri, source.digest, form, loaded.tokenizer, folder, source.baseline
+                source.uri,
+                source.digest,
+                form,
+                loaded.tokenizer,
+                folder,
+                source.baseline,
+                windows_of(source.base) if source.base else None,
             )
     except EmptySplitError:
         return None

@@ -7,6 +7,7 @@ from rnnlm.generation.audit.copies import SIMILAR
 from rnnlm.generation.audit.diversity import SELF_BLEU_TEXTS
 from rnnlm.generation.audit.novelty import RUN
 from rnnlm.generation.audit.summary import Audit, Figures
+from rnnlm.overlap import SAMPLED, WORDS
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ def measures(audit: Audit) -> Iterator[Measure]:
         "a sample",
         f"Characters in runs of at least {RUN} that stand in the training text.",
     )
+    if generated.base_share is not None:
+        yield Measure(
+            "of the base",
+            lambda f: _percent(f.base_share),
+            "a sample",
+            f"Windows of {WORDS} words that stand in the text that the model's base has read, "
+            f"judged by one window in {SAMPLED}.",
+            "windows: Brown et al. 2020; sampling: Broder 1997",
+        )
     for n in generated.known_ngram_share:
         yield Measure(
             f"known {n}-grams",

@@ -5,6 +5,7 @@
     ngram/                   an n-gram model of it, for likeness; see `likeness`
     colors.npy               its colours, where it has some
     words.npy                words that exist; see `words`
+    base.npy                 sampled windows of what a base has read; see `rnnlm.overlap`
     held_out.json            real texts that were held out: a sample of the validation split
     reference.json           last: what it was made of and the lengths of the training texts
     held_out-audit.json      what an audit finds in the real texts; written by the first audit
@@ -12,6 +13,7 @@
 A folder without `reference.json` is unfinished; the same call makes it anew.
 """
 
+import hashlib
 import heapq
 import itertools
 import json
@@ -39,10 +41,11 @@ from rnnlm.generation.audit.suffixes import (
 )
 from rnnlm.generation.audit.words import ExistingWords, open_words, write_words
 from rnnlm.generation.forms import Reading, normalized, read, read_subject
+from rnnlm.overlap import Hashes
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
-VERSION = "3"
+VERSION = "4"
 FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
@@ -51,7 +54,8 @@ SAMPLE_CHARACTERS = 5000
 comes as several."""
 MOST_COLORS = 100_000
 
-_HELD_OUT_FILE, _COLORS_FILE, _NGRAM_FOLDER = "held_out.json", "colors.npy", "ngram"
+_HELD_OUT_FILE, _COLORS_FILE, _BASE_FILE = "held_out.json", "colors.npy", "base.npy"
+_NGRAM_FOLDER = "ngram"
 _TEXTS_AT_ONCE = 5000
 
 
@@ -59,7 +63,7 @@ class ReferenceFacts(BaseModel):
     """What a reference was made of.
 
     Attributes:
-        digest: sha256 over what decides it: corpus, form, tokenizer or n-gram model, version.
+        digest: sha256 over what decides it: corpus, form, tokenizer or n-gram model, base, version.
         form: What a text should be; see `CorpusConfig.form`.
         unit: What short runs are counted in: characters where half of the training texts are too
             short for runs of words, else words.
@@ -91,6 +95,7 @@ class Reference:
         words: Tells which words exist.
         held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
         colors: Red, green, blue of training texts, shape (colours, 3).
+        base: Sampled windows of the text that the model's base has read, sorted; empty without one.
     """
 
     folder: Path
@@ -101,6 +106,7 @@ class Reference:
     words: ExistingWords
     held_out: tuple[str, ...]
     colors: NDArray[np.uint8]
+    base: Hashes
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -119,6 +125,7 @@ class Reference:
                 words=open_words(folder),
                 held_out=tuple(json.loads((folder / _HELD_OUT_FILE).read_text("utf-8"))),
                 colors=np.load(folder / _COLORS_FILE),
+                base=np.load(folder / _BASE_FILE, mmap_mode="r"),
             )
         except (OSError, ValueError) as error:
             raise GenerationError(
@@ -158,6 +165,7 @@ def build_reference(
     words: Tokenizer,
     out: Path,
     ngram: Path | None = None,
+    base: Hashes | None = None,
 ) -> Reference:
     """Write the reference of a corpus into `out`, unless it is there, and open it.
 
@@ -168,6 +176,7 @@ def build_reference(
         words: Tokenizer that the n-gram model counts with.
         out: Folder of this reference alone; made if need be.
         ngram: Checkpoint of an n-gram model to be used instead of counting one.
+        base: Sampled windows of the text that the model's base has read; None without one.
 
     Raises:
         CorpusError: `corpus_uri` holds no documents.
@@ -176,7 +185,9 @@ def build_reference(
         StorageError: A file cannot be written.
     """
     judge = file_digest(ngram) if ngram else words.to_json()
-    digest = value_digest([VERSION, corpus_digest, form, judge])
+    windows = np.zeros(0, np.uint64) if base is None else base
+    read_before = hashlib.sha256(windows.tobytes()).hexdigest()
+    digest = value_digest([VERSION, corpus_digest, form, judge, read_before])
     if (out / FACTS_FILE).is_file():
         if _read_facts(out).digest == digest:
             return Reference.open(out)
@@ -187,6 +198,7 @@ def build_reference(
     searched = write_suffixes(subjects, out)
     write_judge(out / _NGRAM_FOLDER, iter_texts(corpus_uri, "train"), words, ngram)
     write_words(out, iter_texts(corpus_uri, "train"))
+    write_array(out / _BASE_FILE, windows)
     write_json(out / _HELD_OUT_FILE, _held_out(corpus_uri))
     facts = ReferenceFacts(
         digest=digest,

@@ -28,6 +28,7 @@ from rnnlm.generation.audit.reference import (
 )
 from rnnlm.generation.forms import read, read_subject
 from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.overlap import Hashes, seen_windows
 from rnnlm.storage import once
 
 SAMPLE_TEXTS = 2000
@@ -64,6 +65,7 @@ class ShardAudit(BaseModel):
         nll_nats: Negative log-likelihood under the n-gram model.
         judged_characters: Characters of the whole texts.
         words: How many words exist, and how many there are.
+        base_windows: Sampled windows of 13 words that the model's base has read, and all of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,6 +88,7 @@ class ShardAudit(BaseModel):
     nll_nats: float = 0.0
     judged_characters: int = 0
     words: tuple[int, int] = (0, 0)
+    base_windows: tuple[int, int] = (0, 0)
 
 
 class Figures(BaseModel):
@@ -108,6 +111,7 @@ class Figures(BaseModel):
     known_ngram_share: dict[int, _Share]
     distinct_ngram_share: dict[int, _Share]
     existing_word_share: _Share = None
+    base_share: _Share = None
     self_bleu: float | None
     bits_per_character: float | None
     length_characters: dict[str, int]
@@ -207,6 +211,7 @@ def audit_shard(
         "nll_nats": score.nll_nats,
         "judged_characters": score.characters,
         "words": reference.words.count(chosen),
+        "base_windows": _base_windows(chosen, reference.base),
     }
     return record.model_copy(update=compared)
 
@@ -232,6 +237,7 @@ def merge(records: Sequence[ShardAudit]) -> ShardAudit:
         nll_nats=math.fsum(record.nll_nats for record in records),
         judged_characters=sum(record.judged_characters for record in records),
         words=_pair_sum([record.words for record in records]),
+        base_windows=_pair_sum([record.base_windows for record in records]),
     )
 
 
@@ -304,6 +310,7 @@ def _figures(
         known_ngram_share={n: _share(*counts) for n, counts in record.ngrams.items()},
         distinct_ngram_share={n: distinct_share(subjects, n, most[n]) for n in DISTINCT_ORDERS},
         existing_word_share=_share(*record.words),
+        base_share=_share(*record.base_windows),
         self_bleu=self_bleu(subjects, unit),
         bits_per_character=_share(bits, record.judged_characters),
         length_characters=quantiles(record.lengths),
@@ -312,6 +319,10 @@ def _figures(
 
 def _share(part: float | None, whole: int) -> _Share:
     return part / whole if whole and part is not None else None
+
+
+def _base_windows(texts: Sequence[str], known: Hashes) -> tuple[int, int]:
+    return _pair_sum([seen_windows(text, known) for text in texts]) if len(known) else (0, 0)
 
 
 def _sum(parts: Sequence[int | None]) -> int | None:

@@ -1,12 +1,14 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rnnlm import overlap
 from rnnlm.generation.audit.measures import measures
-from rnnlm.generation.audit.reference import Reference
+from rnnlm.generation.audit.reference import Reference, build_reference
 from rnnlm.generation.audit.summary import ShardAudit, audit_shard, conclude, merge, sample_size
-from tests.generation.audit.conftest import story
+from tests.generation.audit.conftest import TOKENIZER, reference_of, story
 
 
 def audited(texts: list[str], reference: Reference | None, sample: int = 1000, form: str = "prose"):
@@ -59,6 +61,18 @@ def test_copied_texts_are_known_and_taken_whole(stories):
     real = conclude(audited(training, reference), "prose", reference).held_out
     assert real.taken_share < 0.5
     assert real.known_ngram_share[8] < 0.1
+
+
+def test_what_a_base_has_read_is_found_in_texts(tmp_path: Path):
+    read_before = [story(seed, words=200) for seed in range(700, 760)]
+    plain, uri = reference_of("".join(story(seed) + "\n" for seed in range(60)), "prose", tmp_path)
+    known = build_reference(
+        uri, "x", "prose", TOKENIZER, tmp_path / "known", base=overlap.sample(read_before)
+    )
+    texts = [*read_before[:30], *(story(seed, words=200) for seed in range(800, 830))]
+    found = conclude(audited(texts, known), "prose", known).generated.base_share
+    assert found == pytest.approx(0.5, abs=0.05)
+    assert conclude(audited(texts, plain), "prose", plain).generated.base_share is None
 
 
 def test_only_the_sample_is_looked_at_closely(stories):
