@@ -136,7 +136,10 @@ def _card(version: Version, path: Path) -> Iterator[str]:
     yield ""
     command = f"rnnlm train configs/{version.name}.toml"
     yield f"- **Made by** `{command}`, seed {experiment.training.seed}"
-    yield f"- **Trained on** {facts['tokens']:,} tokens, {experiment.training.budget} at most"
+    yield (
+        f"- **Trained for** {experiment.training.budget} at most; the weights are those of step "
+        f"{facts['step']:,}, the best on validation"
+    )
     yield (
         f"- **Bits per character** of its own corpus: {version.test_bits_per_character:.3f} on the "
         f"test split, {facts['bits_per_character']:.3f} on validation"
