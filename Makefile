@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench base serve ui clean
+.PHONY: help setup demo test check fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: setup ## measure training, generation and tokenizing, both sides in one r
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
+
+examples: setup ## train the four famous examples, write docs/examples.md
+	@$(BIN)/python docs/figures/examples.py
 
 base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml

@@ -117,7 +117,7 @@ def draw_pages(
     if not total.colors:
         return pages
     colors = total.colors[:GALLERY_COLORS]
-    gallery.draw(colors, f"{len(colors)} invented colours", out / GALLERY_FILE)
+    gallery.draw([(f"{len(colors)} invented colours", colors)], out / GALLERY_FILE)
     return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
 
 

@@ -3,6 +3,7 @@
 import colorsys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rnnlm.colors import Color
 from rnnlm.storage import atomic_path
@@ -19,22 +20,41 @@ def by_hue(color: Color) -> tuple[bool, float, float]:
     return (saturation < GREY, 0.0 if saturation < GREY else hue, lightness)
 
 
-def draw(colors: Sequence[Color], title: str, path: Path) -> None:
-    """Write a PNG of the colours' swatches, each with its name.
+def draw(panels: Sequence[tuple[str, Sequence[Color]]], path: Path) -> None:
+    """Write a PNG of colours' swatches, each with its name, one panel below the other.
+
+    Args:
+        panels: Title and colours of each.
+        path: The picture.
 
     Raises:
         StorageError: The picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    heights = [_rows(colors) * 0.62 + 0.7 for _, colors in panels]
+    total = sum(heights)
+    figure = Figure(figsize=(COLUMNS * 1.75, total), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    bottom = total
+    for (title, colors), height in zip(panels, heights, strict=True):
+        bottom -= height
+        place = (0.01, (bottom + 0.005 * height) / total, 0.98, 0.99 * height / total)
+        _draw_panel(figure.add_axes(place), title, colors)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _rows(colors: Sequence[Color]) -> int:
+    return -(-len(colors) // COLUMNS)
+
+
+def _draw_panel(axes: Any, title: str, colors: Sequence[Color]) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    rows = -(-len(colors) // COLUMNS)
-    figure = Figure(figsize=(COLUMNS * 1.75, rows * 0.62 + 0.7), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.01, 0.005, 0.98, 0.99))
     axes.set_xlim(0, COLUMNS)
-    axes.set_ylim(rows + 0.05, -0.9)
+    axes.set_ylim(_rows(colors) + 0.05, -0.9)
     axes.axis("off")
     axes.text(0.03, -0.35, title, fontsize=15, fontweight="bold", va="center", color="#222222")
     for index, color in enumerate(sorted(colors, key=by_hue)):
@@ -62,8 +82,6 @@ def draw(colors: Sequence[Color], title: str, path: Path) -> None:
             color="#111111" if _luminance(fill) > 0.45 else "#ffffff",
             parse_math=False,
         )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 def _wrapped(name: str, width: int = 17) -> str:

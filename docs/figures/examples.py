@@ -1,0 +1,252 @@
+"""The four famous examples: trains them, writes docs/examples.md and its picture.
+
+    python docs/figures/examples.py [--only speeches,novels,recipes,colors]
+
+Everything goes through the commands that the page shows; a text is shown as it came, none is chosen
+by hand. Half an hour to an hour and a half on two cores; the same command again only does what is
+missing. With `--only`, the other parts of the page stay as they are.
+"""
+
+import argparse
+import json
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from coloraide import Color
+
+from rnnlm import colors
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.generation import gallery
+
+PAGE = ROOT / "docs" / "examples.md"
+DATA = ROOT / "data" / "examples"
+"""Results are kept here: a run that only finds what another made knows no seconds."""
+IMAGES = ROOT / "docs" / "images"
+RNNLM = [sys.executable, "-m", "flows.cli"]
+SHOWN, JUDGED = 5, 500
+"""Texts that the page shows, and that its figures are of."""
+LONGEST = 900
+"""Characters of a text that the page shows."""
+TEMPERATURES = (0.5, 0.8, 1.1)
+SWATCHES = 32
+
+
+def run(*words: str) -> tuple[dict[str, Any], float, float]:
+    """Run a command; return what it says as JSON, its seconds, and its CPU-seconds."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    command = [*RNNLM, *words, "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        sys.exit(f"{shlex.join(['rnnlm', *words])} failed")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return json.loads(done.stdout), time.monotonic() - began, spent
+
+
+def trained(config: str, *settings: str) -> dict[str, Any]:
+    """Train, or take what was trained before; return the result of the run that trained."""
+    words = ["train", f"configs/{config}.toml"]
+    for setting in settings:
+        words += ["--set", setting]
+    result = run(*words)[0]
+    kept = DATA / f"{result['model']}-{result['version']}.json"
+    if not kept.is_file():
+        DATA.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(result), "utf-8")
+    return dict(json.loads(kept.read_text("utf-8")))
+
+
+def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], float]:
+    """Generate; return the texts, the audit's figures, and the seconds that it took."""
+    result, seconds, _ = run("generate", model, "--format", "jsonl", *options)
+    shards = sorted(Path(result["path"]).glob("*.jsonl"))
+    texts = [json.loads(line)["text"] for shard in shards for line in shard.open("utf-8")]
+    return texts, result["audit"], seconds
+
+
+def figures(result: dict[str, Any]) -> list[str]:
+    """Return the cells of a model's row."""
+    test, minutes = result["test"], result["seconds"]["train"] / 60
+    fewer = 1 - test["bits_per_character"] / test["ngram_bits_per_character"]
+    return [
+        f"{test['ngram_bits_per_character']:.3f}",
+        f"{test['bits_per_character']:.3f}",
+        f"{fewer:.1%}",
+        *(f"{test[f'existing_words_at_{t}']:.1%}" for t in ("0.5", "0.7", "1")),
+        f"{test['existing_words_of_real_text']:.1%}",
+        f"{minutes:.1f}",
+    ]
+
+
+HEADER = (
+    "| model | 6-grams | bits per character | fewer | words at 0.5 | 0.7 | 1.0 | of real text | "
+    "minutes |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+)
+
+
+def quoted(texts: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a block that shows some texts."""
+    for number, text in enumerate(texts, 1):
+        shown = text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " …"
+        yield f"{number}."
+        yield "   ```text"
+        for line in shown.split("\n"):
+            for part in textwrap.wrap(line, 96, replace_whitespace=False) or [""]:
+                yield f"   {part}"
+        yield "   ```"
+
+
+def selection(model: str, *options: str) -> Iterator[str]:
+    """Yield a table of what choosing among texts does to them."""
+    yield "| kept | words that exist | distinct 2-grams | copies | nearly copied | seconds |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for name, chosen in (
+        ("all", ()),
+        ("`--best-of 4`", ("--best-of", "4")),
+        ("`--known-words-only`", ("--known-words-only",)),
+    ):
+        _, audit, seconds = generated(model, "--count", str(JUDGED), *options, *chosen)
+        found = audit["generated"]
+        cells = [
+            name,
+            f"{found['existing_word_share']:.1%}",
+            f"{found['distinct_ngram_share']['2']:.1%}",
+            f"{found['copied_share']:.1%}",
+            f"{found['near_copied_share']:.1%}",
+            f"{seconds:.0f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def written(model: str, *options: str) -> Iterator[str]:
+    """Yield the command of a data set and its first texts."""
+    words = ["generate", model, "--count", str(SHOWN), *options]
+    texts, _, _ = generated(model, "--count", str(SHOWN), *options)
+    yield "```sh"
+    yield shlex.join(["rnnlm", *words])
+    yield "```"
+    yield ""
+    yield from quoted(texts)
+
+
+def prose(config: str, labels: dict[str, str], *options: str) -> Iterator[str]:
+    """Yield the part of an example whose texts are read: figures, texts, selection."""
+    results = {name: trained(name) for name in labels}
+    yield HEADER
+    for name, label in labels.items():
+        yield f"| {label}: `configs/{name}.toml` | {' | '.join(figures(results[name]))} |"
+    for name, label in labels.items():
+        yield ""
+        yield f"{label[:1].upper()}{label[1:]}:" if len(labels) > 1 else "What it writes:"
+        yield ""
+        yield from written(name, *options)
+    yield ""
+    yield f"What choosing does, {JUDGED} texts of `{config}`:"
+    yield ""
+    yield from selection(config, *options)
+
+
+def distances(texts: Sequence[str], training: dict[str, list[colors.Color]]) -> list[float]:
+    """Return how far each colour is from the nearest of those whose name ends with the same word.
+
+    Source: CIEDE2000, Sharma et al. 2005; a difference of 2 to 3 is just seen.
+    """
+    def converted(named: colors.Color) -> Color:
+        return Color("srgb", [channel / 255 for channel in named[1:]])
+
+    found = []
+    for text in texts:
+        color = colors.parse(text)
+        known = training.get(color.name.split()[-1].lower(), []) if color else []
+        if color and known:
+            ours = converted(color)
+            spread = [ours.delta_e(converted(other), method="2000") for other in known[:50]]
+            found.append(statistics.median(spread))
+    return found
+
+
+def colours() -> Iterator[str]:
+    """Yield the part on colours, and draw its picture."""
+    yield "| numbers | temperature | valid | copies | ΔE₀₀ to colours of the same last word |"
+    yield "|---|---:|---:|---:|---:|"
+    rows, drawn = [], []
+    for space in colors.SPACES:
+        name = "colors" if space == "rgb" else f"colors-{space}"
+        settings = () if space == "rgb" else (f"name={name}", f"corpus.render=color-{space}")
+        result = trained("colors", *settings)
+        versions = run("models")[0]["models"]
+        uri = next(one["corpus_uri"] for one in reversed(versions) if one["name"] == name)
+        training = defaultdict(list)
+        for text in iter_texts(uri, "train"):
+            if color := colors.parse(text):
+                training[color.name.split()[-1].lower()].append(color)
+        for temperature in TEMPERATURES:
+            options = ("--count", str(JUDGED), "--temperature", str(temperature))
+            texts, audit, _ = generated(name, *options)
+            found = audit["generated"]
+            cells = [
+                space.upper(),
+                f"{temperature}",
+                f"{found['valid_share']:.1%}",
+                f"{found['copied_share']:.1%}",
+                f"{statistics.median(distances(texts, training)):.1f}",
+            ]
+            yield f"| {' | '.join(cells)} |"
+            swatches = [color for color in map(colors.parse, texts) if color]
+            drawn.append((f"{space.upper()}, temperature {temperature}", swatches[:SWATCHES]))
+        held_out = [*iter_texts(uri, "validation")]
+        real = statistics.median(distances(held_out, training))
+        rows.append((space, figures(result), real))
+    yield f"| real colours | | 100% | | {rows[0][2]:.1f} |"
+    yield ""
+    yield HEADER
+    for space, cells, _ in rows:
+        yield f"| {space.upper()} | {' | '.join(cells)} |"
+    gallery.draw(drawn, IMAGES / "examples-colors.png")
+
+
+PARTS = {
+    "speeches": lambda: prose(
+        "speeches", {"speeches": "speeches"}, "--prefix", "My fellow Americans,"
+    ),
+    "novels": lambda: prose(
+        "novels",
+        {
+            "novels-characters": "characters",
+            "novels": "word pieces, from base english",
+            "novels-words": "words",
+        },
+    ),
+    "recipes": lambda: prose("recipes", {"recipes": "recipes"}, "--grammar", "recipe"),
+    "colors": colours,
+}
+
+
+def main() -> None:
+    """Make the parts and put them in their places on the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
+    page = PAGE.read_text("utf-8")
+    for name in parser.parse_args().only.split(","):
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(begin)
+        after = rest.partition(end)[2]
+        made = "\n".join(PARTS[name]())
+        page = f"{before}{begin}\n\n{made}\n\n{end}{after}"
+        PAGE.write_text(page, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
