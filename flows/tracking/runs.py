@@ -177,6 +177,8 @@ def find_latest(client: MlflowClient, experiment: Experiment, condition: str) ->
 def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:
     """Log what the checkpoint is, and what generating in fewer bits costs it."""
     figures: dict[str, float] = {"parameters": model.parameters, "best_step": model.best_step}
+    if model.started_from:
+        figures["trained_share"] = model.trained_share
     tags = [RunTag(CHECKPOINT_TAG, model.digest)]
     if model.precision is not None:
         costs = model.precision.cost_nats
@@ -186,6 +188,8 @@ def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> No
         f"**Validation: {model.validation_bits_per_character:.3f} bits per character** after "
         f"{model.best_step:,} of {model.step:,} steps."
     )
+    if model.trained_share < 1.0:
+        note += f" {1 - model.trained_share:.0%} of its weights are those it began with."
     tags.append(RunTag(NOTE_TAG, note))
     metrics = [Metric(f"model/{name}", value, now(), 0) for name, value in figures.items()]
     client.log_batch(run_id, metrics=metrics, tags=tags)

@@ -22,6 +22,9 @@ class TrainingConfig(Config):
     """A trained model to start from: `english` (`make base`), a registered model, or the path of a
     checkpoint; `none` for random weights. Whatever `model` and `tokenizer` leave
     open is then the base's."""
+    blend: bool = True
+    """Mix the weights that training began with back into the trained ones, in the share that
+    validation likes best."""
     feed: Literal["documents", "stream"] = "documents"
     """Whole documents, gradients through each, state reset; or contiguous text in pieces of `bptt`
     tokens, the state carried from one to the next, gradients cut between them."""

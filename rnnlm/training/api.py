@@ -1,6 +1,7 @@
 """Training a model of any kind: by gradient, by counting, in one process or in several."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,7 @@ from rnnlm.generation.precision import PrecisionChoice, choose_precision
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
 from rnnlm.training import position as positions
+from rnnlm.training.blending import blend
 from rnnlm.training.counting import count
 from rnnlm.training.launch import is_launched, launch
 from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
@@ -33,6 +35,7 @@ class TrainedModel(BaseModel):
         validation_bits_per_character: The checkpoint's score on the validation split.
         seconds: Spent training, in all processes that took part one after the other.
         started_from: sha256 of the checkpoint whose weights it began with; None for none.
+        trained_share: Of the trained weights in the checkpoint; the rest are those it began with.
         precision: In how few bits it may generate, as the checkpoint says too; None where it
             generates in 32 alone.
     """
@@ -49,6 +52,7 @@ class TrainedModel(BaseModel):
     validation_bits_per_character: float
     seconds: float = 0.0
     started_from: str | None = None
+    trained_share: float = 1.0
     precision: PrecisionChoice | None = None
 
 
@@ -87,7 +91,7 @@ def train(
         position = positions.read(out / LAST_FILE)
     else:
         position = TrainingRun(tokens_uri, experiment, out, on_progress, start).loop()
-    exported = _export(best, out / EXPORT_FILE, tokens_uri)
+    exported = _export(best, out / EXPORT_FILE, tokens_uri, start)
     loaded = checkpoint.load(exported)
     return TrainedModel(
         uri=str(out),
@@ -97,28 +101,37 @@ def train(
         step=position.step,
         best_step=position.best_step,
         tokens=position.tokens,
-        validation_bits_per_character=position.best_bits_per_character,
+        validation_bits_per_character=loaded.facts["bits_per_character"],
         seconds=position.seconds,
         started_from=file_digest(start) if start else None,
+        trained_share=loaded.facts.get("trained_share", 1.0),
         precision=PrecisionChoice.of(loaded.facts),
     )
 
 
-def _export(best: Path, to: Path, tokens_uri: str) -> Path:
-    """Write a copy of the best checkpoint that says in how few bits it may generate.
+def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
+    """Write a copy of the best checkpoint, blended, that says in how few bits it may generate.
 
     Returns:
-        The copy; or `best` itself where the model generates in 32 bits alone.
+        The copy; or `best` itself where the model generates in 32 bits alone and is not blended.
     """
     origin = {"best": file_digest(best)}
     if to.is_file() and checkpoint.load_facts(to).items() >= origin.items():
         return to
+    loaded = checkpoint.load(best)
+    facts: dict[str, Any] = {}
+    config = loaded.experiment.training
+    if start is not None and config.blend:
+        validation = load_split(tokens_uri, "validation").first(config.validation_tokens)
+        facts |= blend(loaded, start, validation)
     try:
-        test = load_split(tokens_uri, "test")
+        precision = choose_precision(loaded.model, load_split(tokens_uri, "test"))
     except EmptySplitError:
+        precision = None
+    if precision is not None:
+        facts["precision"] = precision.model_dump()
+    if not facts:
         return best
-    precision = choose_precision(checkpoint.load(best).model, test)
-    if precision is None:
-        return best
-    checkpoint.copy_with_facts(best, to, origin | {"precision": precision.model_dump()})
+    facts = {**loaded.facts, **origin, **facts}
+    checkpoint.save(to, loaded.model, loaded.tokenizer, loaded.experiment, facts)
     return to
