@@ -163,6 +163,7 @@ def distances(texts: Sequence[str], training: dict[str, list[colors.Color]]) -> 
 
     Source: CIEDE2000, Sharma et al. 2005; a difference of 2 to 3 is just seen.
     """
+
     def converted(named: colors.Color) -> Color:
         return Color("srgb", [channel / 255 for channel in named[1:]])
 
