@@ -112,6 +112,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("tokens", recipe.tokens, f"{len(set(text)):,} distinct characters"),
         Choice("network", recipe.network, f"{characters:,} characters of text"),
         Choice("dropout", str(recipe.values["model"]["dropout"]), "less for more text"),
+        Choice("rate", str(recipe.values["training"]["learning_rate"]), recipe.why_rate),
         Choice(
             "sequences",
             f"{kind} of up to {longest}" if fits else f"{BPTT} tokens",

@@ -60,6 +60,7 @@ class Recipe:
         network: In a few words.
         tokens: In a few words.
         start: What training starts from, in a few words, and why.
+        why_rate: Why this learning rate.
         readings: Of the training text.
         vocab_size: Distinct tokens, about.
         characters_per_token: About.
@@ -69,6 +70,7 @@ class Recipe:
     network: str
     tokens: str
     start: tuple[str, str]
+    why_rate: str
     readings: float
     vocab_size: int
     characters_per_token: float
@@ -89,7 +91,7 @@ class Tuning(NamedTuple):
 
     characters: float
     dropout: float
-    learning_rate: float
+    embedding_dropout: float
     readings: float
 
 
@@ -101,14 +103,17 @@ FROM_NOTHING = (
     Scratch(float("inf"), 0.05, 0.02, 32, 5),
 )
 FROM_BASE = (
-    Tuning(50_000, 0.3, 0.003, 10),
-    Tuning(300_000, 0.25, 0.003, 6),
-    Tuning(1_000_000, 0.15, 0.003, 5),
-    Tuning(float("inf"), 0.1, 0.003, 3),
+    Tuning(50_000, 0.35, 0.15, 10),
+    Tuning(300_000, 0.25, 0.0, 7),
+    Tuning(1_000_000, 0.15, 0.0, 5),
+    Tuning(float("inf"), 0.1, 0.0, 3),
 )
 FEWEST_TOKENS, MOST_TOKENS = 500_000, 6_000_000
 """To train on from nothing."""
-MOST_TUNED_TOKENS = 1_600_000
+NEAR_BITS, NEAR_RATE, RATE_PER_BIT = 2.5, 0.003, 0.0016
+"""Learning rate for a text that the base reads at so many bits per character or fewer, and what
+each further bit adds: the less a base knows of a text, the farther its weights have to go."""
+MOST_TUNED_TOKENS = 2_400_000
 """To train on from a base."""
 SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 32, 16, 64
 """Documents that step together in a training from a base, and tokens of each."""
@@ -138,7 +143,7 @@ def choose_base(seen: Seen) -> tuple[str, str]:
     known = sum(is_seen(piece, _windows(path)) for piece in read)
     if known > MOST_SEEN * len(read):
         return base.NO_BASE, f"base {name} has read this text before"
-    bits = _bits(_load(path), read)
+    bits = _bits(path, read)
     if bits > MOST_BITS:
         return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character unread"
     return name, f"it reads the text at {bits:.1f} bits/character before training"
@@ -164,6 +169,7 @@ def _from_nothing(seen: Seen, why: str) -> Recipe:
         network="LSTM 2×256",
         tokens=f"{kind}s",
         start=("random weights", why),
+        why_rate="from random weights, with Muon",
         readings=tokens / whole,
         vocab_size=seen.distinct + 1 if kind == "character" else 257,
         characters_per_token=seen.characters / whole,
@@ -172,20 +178,25 @@ def _from_nothing(seen: Seen, why: str) -> Recipe:
 
 def _from_base(seen: Seen, name: str, why: str) -> Recipe:
     size = next(size for size in FROM_BASE if seen.characters <= size.characters)
-    values: dict[str, dict[str, Any]] = {"model": {"dropout": size.dropout}}
+    values: dict[str, dict[str, Any]] = {
+        "model": {"dropout": size.dropout, "embedding_dropout": size.embedding_dropout}
+    }
+    bits = NEAR_BITS
     start, network, tokens_name = name, "the base's", "the base's"
     vocab_size, per_token = 4096, 3.5
     if name in base.SHIPPED:
         loaded = _load(base.shipped(name))
-        first = "\n".join(_read_first(seen.pieces))
+        read = _read_first(seen.pieces)
+        first = "\n".join(read)
         per_token = len(first) / max(1, len(loaded.tokenizer.encode(first)))
         config, vocab_size = loaded.experiment.model, loaded.tokenizer.vocab_size
         network = f"{config.architecture.upper()} {config.num_layers}×{config.hidden_size}"
         tokens_name = f"{loaded.tokenizer.vocab_size:,} word pieces"
         start = f"base {name}"
+        bits = _bits(base.shipped(name), read)
     whole = seen.characters / per_token
     tokens = max(whole, min(MOST_TUNED_TOKENS, size.readings * whole))
-    values["training"] = _training(seen, size.learning_rate, tokens) | {
+    values["training"] = _training(seen, _rate(bits), tokens) | {
         "base": name,
         "batch_size": SHORT_AT_ONCE if seen.is_short else PASSAGES_AT_ONCE,
         "validations": 10,
@@ -195,6 +206,7 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         network=network,
         tokens=tokens_name,
         start=(start, why),
+        why_rate="higher, the less the base knows of the text",
         readings=tokens / whole,
         vocab_size=vocab_size,
         characters_per_token=per_token,
@@ -218,22 +230,30 @@ def _texts_at_once(texts: Sequence[str]) -> int:
     return int(max(16, min(256, TOKENS_AT_ONCE // max(1, typical))))
 
 
-def _read_first(pieces: Sequence[str]) -> list[str]:
+def _read_first(pieces: Sequence[str]) -> tuple[str, ...]:
     """Return the beginning of a text as a base reads it."""
-    read, left = [], LOOKED_AT
+    read: list[str] = []
+    left = LOOKED_AT
     for piece in pieces:
         for start in range(0, len(piece), PIECE):
             read.append(piece[start : start + PIECE])
             left -= len(read[-1])
             if left <= 0:
-                return read
-    return read
+                return tuple(read)
+    return tuple(read)
 
 
-def _bits(loaded: LoadedModel, pieces: Sequence[str]) -> float:
-    return evaluate(
-        loaded.model, dataset.from_texts(loaded.tokenizer, pieces)
-    ).score.bits_per_character
+def _rate(bits: float) -> float:
+    """Return the learning rate for a text that its base reads at so many bits per character."""
+    return round(NEAR_RATE + RATE_PER_BIT * max(0.0, bits - NEAR_BITS), 4)
+
+
+@lru_cache(maxsize=1)
+def _bits(path: Path, pieces: tuple[str, ...]) -> float:
+    """Return the bits per character at which a base reads some texts."""
+    loaded = _load(path)
+    tokens = dataset.from_texts(loaded.tokenizer, pieces)
+    return evaluate(loaded.model, tokens).score.bits_per_character
 
 
 @lru_cache(maxsize=1)
