@@ -25,7 +25,7 @@ from rnnlm.tokens import BOUNDARY_ID
 
 NO_BASE = "none"
 SHIPPED = ("english",)
-"""Bases that may lie in the package; `make base` writes them there."""
+"""Bases that come with the package; `make base` writes them there."""
 NETWORK = (
     "architecture",
     "embedding_size",

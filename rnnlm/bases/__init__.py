@@ -1,1 +1,1 @@
-"""Where `make base` puts trained models for others to start from."""
+"""Trained models that come with the package for others to start from, each with its card."""

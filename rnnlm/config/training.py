@@ -19,8 +19,8 @@ class TrainingConfig(Config):
     """How the network learns."""
 
     base: str = Field(default="none", min_length=1)
-    """A trained model to start from: `english` (`make base`), a registered model, or the path of a
-    checkpoint; `none` for random weights. Whatever `model` and `tokenizer` leave
+    """A trained model to start from: `english`, which comes with the package, a registered model,
+    or the path of a checkpoint; `none` for random weights. Whatever `model` and `tokenizer` leave
     open is then the base's."""
     blend: bool = True
     """Mix the weights that training began with back into the trained ones, in the share that
