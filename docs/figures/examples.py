@@ -215,6 +215,8 @@ def colours() -> Iterator[str]:
     yield HEADER
     for space, cells, _ in rows:
         yield f"| {space.upper()} | {' | '.join(cells)} |"
+    yield ""
+    yield "![Invented colours in three spaces, at three temperatures](images/examples-colors.png)"
     gallery.draw(drawn, IMAGES / "examples-colors.png")
 
 

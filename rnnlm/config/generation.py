@@ -43,7 +43,8 @@ class GenerationConfig(SamplingConfig):
     min_length: int = Field(default=0, ge=0, le=10_000_000)
     """Fewest tokens of a text after its prefix, before its closing boundary."""
     grammar: str = ""
-    """What every text must be: `color`, `recipe`, or a regular expression for the whole of it."""
+    """What every text must be: `color`, `color-hsv`, `color-lab`, `recipe`, or a regular expression
+    for the whole of it."""
     banned: tuple[str, ...] = ()
     """Strings that no text may hold."""
     required: tuple[str, ...] = ()

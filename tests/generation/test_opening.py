@@ -91,7 +91,7 @@ def test_a_colour_is_given_as_its_code():
 
 
 def test_a_misspelt_grammar_is_no_regular_expression():
-    with pytest.raises(GenerationError, match=r"no grammar 'colour' \(there are: color, recipe\)"):
+    with pytest.raises(GenerationError, match=r"no grammar 'colour' \(there are: color, color-hsv"):
         open_texts(tiny_experiment(), GenerationConfig(grammar="colour"))
     assert open_texts(tiny_experiment(), GenerationConfig(grammar="(colour)")).grammar == "(colour)"
 
