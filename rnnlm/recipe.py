@@ -110,8 +110,10 @@ FROM_BASE = (
 )
 FEWEST_TOKENS, MOST_TOKENS = 500_000, 6_000_000
 """To train on from nothing."""
+SHORT_RATE = 0.004
+"""Learning rate from a base for texts that are short and fed whole."""
 NEAR_BITS, NEAR_RATE, RATE_PER_BIT = 2.5, 0.003, 0.0016
-"""Learning rate for a text that the base reads at so many bits per character or fewer, and what
+"""Learning rate for passages that the base reads at so many bits per character or fewer, and what
 each further bit adds: the less a base knows of a text, the farther its weights have to go."""
 MOST_TUNED_TOKENS = 2_400_000
 """To train on from a base."""
@@ -196,7 +198,7 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         bits = _bits(base.shipped(name), read)
     whole = seen.characters / per_token
     tokens = max(whole, min(MOST_TUNED_TOKENS, size.readings * whole))
-    values["training"] = _training(seen, _rate(bits), tokens) | {
+    values["training"] = _training(seen, SHORT_RATE if seen.is_short else _rate(bits), tokens) | {
         "base": name,
         "batch_size": SHORT_AT_ONCE if seen.is_short else PASSAGES_AT_ONCE,
         "validations": 10,
@@ -206,7 +208,7 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         network=network,
         tokens=tokens_name,
         start=(start, why),
-        why_rate="higher, the less the base knows of the text",
+        why_rate="for short texts" if seen.is_short else "higher, the less the base knows",
         readings=tokens / whole,
         vocab_size=vocab_size,
         characters_per_token=per_token,
