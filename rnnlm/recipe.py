@@ -15,15 +15,19 @@ from typing import Any, NamedTuple
 from rnnlm import base, checkpoint, dataset
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation import evaluate
+from rnnlm.generation.audit.words import share_in
 from rnnlm.overlap import Hashes, is_seen
 
 MOST_CHARACTERS = 256
 """Distinct characters above which bytes make the smaller and better-trained vocabulary."""
 LOOKED_AT, PIECE = 20_000, 1000
 """Characters of a text that a base reads before the choice, and of a piece of these."""
-MOST_BITS = 4.75
-"""Bits per character of a text that a base can help with. English prose takes it 2.0 to 2.6, lists
-of names and recipes 3.5 to 4.4; other languages and code take 5 and more."""
+LEAST_ENGLISH = 0.7
+"""Share of a text's words that are in an English dictionary, for the base to help. English prose,
+lists and recipes have 90% and more, other languages and first names up to 51%."""
+MOST_BITS = 5.0
+"""Bits per character of a text that a base can help with. English prose takes it 1.7 to 2.3, lists
+of names and recipes 3.7 to 4.6; code takes 5.4."""
 MOST_SEEN = 0.5
 """Share of a text that a base may have read."""
 _TRIPLE = re.compile(r"(?:\D\d{1,3}){3}\s*$|#[0-9a-fA-F]{6}\b")
@@ -145,6 +149,9 @@ def choose_base(seen: Seen) -> tuple[str, str]:
     known = sum(is_seen(piece, _windows(path)) for piece in read)
     if known > MOST_SEEN * len(read):
         return base.NO_BASE, f"base {name} has read this text before"
+    english = share_in("en", read)
+    if english < LEAST_ENGLISH:
+        return base.NO_BASE, f"{english:.0%} of its words are English, which base {name} reads"
     bits = _bits(path, read)
     if bits > MOST_BITS:
         return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character unread"

@@ -83,6 +83,14 @@ def test_a_text_that_is_far_from_the_base_starts_from_nothing(
 
 
 @pytest.mark.usefixtures("shipped")
+def test_another_language_starts_from_nothing():
+    text = "au commencement dieu créa les cieux et la terre or la terre était informe et vide " * 20
+    name, why = choose_base(seen([text]))
+    assert name == "none"
+    assert "of its words are English" in why
+
+
+@pytest.mark.usefixtures("shipped")
 def test_colours_in_numbers_start_from_nothing():
     lines = [f"warm sun {n % 256} {n * 7 % 256} 12" for n in range(100)]
     assert choose_base(seen(lines))[0] == "none"

@@ -101,6 +101,17 @@ def dictionary(typical: Sequence[str]) -> frozenset[str]:
     return best[1] if best[0] >= KNOWN_SHARE else frozenset()
 
 
+def share_in(language: str, texts: Iterable[str]) -> float:
+    """Return the share of the words of some texts that a language's dictionary has; 0 of none.
+
+    Args:
+        language: As pyspellchecker calls it, such as `en`.
+        texts: The texts.
+    """
+    words = [word for text in texts for word in words_in(text)]
+    return sum(word in _words_of(language) for word in words) / max(1, len(words))
+
+
 @cache
 def _words_of(language: str) -> frozenset[str]:
     from spellchecker import SpellChecker
