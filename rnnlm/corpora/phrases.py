@@ -10,7 +10,6 @@ import re
 import string
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pyarrow as pa
 
 _ENDS = re.compile(r"""[][,.;:!?()"“”_*\n]+|--|—""")
@@ -68,7 +67,7 @@ def with_phrases(table: pa.Table, share: float) -> pa.Table:
 
 def _share(value: int) -> float:
     """Return where a hash lies between 0 and 1, by other bits than those that choose its split."""
-    return float(np.uint32(value & 0xFFFFFFFF)) / 2.0**32
+    return (value & 0xFFFFFFFF) / 2.0**32
 
 
 def _phrases(text: str, chance: random.Random) -> Iterator[str]:
