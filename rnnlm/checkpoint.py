@@ -94,18 +94,6 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
     return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
 
 
-def copy_with_facts(path: Path, to: Path, facts: Mapping[str, Any]) -> None:
-    """Write a copy of a checkpoint that says more, whole or not at all.
-
-    Raises:
-        CheckpointError: `path` is missing, cut short or of another format.
-        StorageError: `to` cannot be written; what was there before is intact.
-    """
-    tensors, header = _read(path)
-    header["facts"] |= facts
-    _write(to, tensors, header)
-
-
 def save_small(
     path: Path, to: Path, facts: Mapping[str, Any], extra: Mapping[str, Tensor] | None = None
 ) -> None:

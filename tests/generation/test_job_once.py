@@ -205,7 +205,9 @@ def test_a_model_that_goes_or_changes_while_the_job_runs_is_noticed(model: Path,
 
     with pytest.raises(Stop):
         generate(model, CONFIG, tmp_path / "out", "text", on_progress=stop)
-    checkpoint.copy_with_facts(model, model, {"changed": True})
+    before = checkpoint.load(model)
+    facts = {**before.facts, "changed": True}
+    checkpoint.save(model, before.model, before.tokenizer, before.experiment, facts)
     with pytest.raises(GenerationError, match="another job"):
         run(model, tmp_path / "out")
     model.unlink()
