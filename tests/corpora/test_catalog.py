@@ -138,9 +138,9 @@ def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
     for split in ("train", "validation", "test"):
         texts = [*iter_texts(corpus.uri, split)]
         codes = {text for text in texts if text.startswith("#")}
-        colors = [colors.parse(text) for text in texts if not text.startswith("#")]
-        assert codes == {f"#{c.red:02x}{c.green:02x}{c.blue:02x} {c.name}" for c in colors if c}
-        assert all(colors)
+        parsed = [colors.parse(text) for text in texts if not text.startswith("#")]
+        assert codes == {f"#{c.red:02x}{c.green:02x}{c.blue:02x} {c.name}" for c in parsed if c}
+        assert all(parsed)
 
 
 @needs_corpora
