@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
-from rnnlm.errors import CheckpointError
+from rnnlm.errors import CheckpointError, TokenizerError
 from rnnlm.models import LanguageModel
 from rnnlm.overlap import Hashes, sample
 from rnnlm.tokenizer import Tokenizer
@@ -120,7 +120,7 @@ def _with_rows_for(
     tokenizer: Tokenizer, other: Tokenizer, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return tensors whose rows are `tokenizer`'s tokens instead of `other`'s."""
-    spelled = [_spelled(token, other) for token in tokenizer.token_bytes()]
+    spelled = [_spelled(token, other) for token in _spellings(tokenizer)]
     spelled[BOUNDARY_ID] = [BOUNDARY_ID]
     firsts = torch.tensor([ids[0] for ids in spelled])
     changed = dict(tensors)
@@ -134,6 +134,14 @@ def _with_rows_for(
         else:
             changed[full] = rows[firsts]
     return changed
+
+
+def _spellings(tokenizer: Tokenizer) -> list[bytes]:
+    """Return the UTF-8 of each token; of a word between spaces with the space before it."""
+    try:
+        return tokenizer.token_bytes()
+    except TokenizerError:
+        return [f" {tokenizer.decode([index])}".encode() for index in range(tokenizer.vocab_size)]
 
 
 def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:

@@ -68,8 +68,8 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
 
 @contextmanager
 def _library_code() -> Iterator[str]:
-    """Provide a copy of the library's sources alone, without what Python compiled of them."""
+    """Provide a copy of the library's sources, without compiled Python and without the bases."""
     with TemporaryDirectory() as folder:
         source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "base-*"))
         yield str(copy)

@@ -59,6 +59,9 @@ class TrainingConfig(Config):
     """Validations without a new best that start the `triggered` average; fewer than `patience`."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the target's probability that is spread over the vocabulary while training."""
+    sampled_vocabulary: int = Field(default=0, ge=0)
+    """Entries of the vocabulary that a step's softmax is over, in expectation, drawn anew each
+    step; 0 for all. For tens of thousands of words: most of their work is the softmax."""
     activation_penalty: float = Field(default=0.0, ge=0.0)
     """Weight of the mean square of the last layer's dropped outputs in the loss (α of AWD-LSTM)."""
     temporal_penalty: float = Field(default=0.0, ge=0.0)
@@ -90,6 +93,15 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"training.averaging = 'triggered' needs training.trigger ({self.trigger}) below "
                 f"training.patience ({self.patience}), which ends the run; raise the latter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _smoothing_is_over_the_whole_vocabulary(self) -> Self:
+        if self.sampled_vocabulary and self.label_smoothing:
+            raise ValueError(
+                "training.label_smoothing spreads over the whole vocabulary, and "
+                "training.sampled_vocabulary trains on part of it; set one of them to 0"
             )
         return self
 

@@ -1,6 +1,7 @@
 """The recurrent layers' own time loops: what `nn.LSTM` computes on a CPU, in less time.
 
-And the output layer's loss, in less memory (see `cross_entropy`), and the steps of many texts that
+And the output layer's loss, in less memory (see `cross_entropy`) and, over a sample of the
+vocabulary, in less time (see `sampled_softmax`), and the steps of many texts that
 are generated together (see `slots`).
 
 A layer is one function from the input product of all time steps, biases included, to the outputs.
@@ -24,6 +25,7 @@ from rnnlm.kernels.gru import gru_layer
 from rnnlm.kernels.lstm import lstm_layer
 from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.kernels.native import native_available
+from rnnlm.kernels.sampled_softmax import sampled_cross_entropy
 from rnnlm.kernels.simple import simple_layer
 
 __all__ = [
@@ -33,5 +35,6 @@ __all__ = [
     "linear_cross_entropy",
     "lstm_layer",
     "native_available",
+    "sampled_cross_entropy",
     "simple_layer",
 ]

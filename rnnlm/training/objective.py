@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from rnnlm.batching import Window
-from rnnlm.kernels import linear_cross_entropy
+from rnnlm.kernels import linear_cross_entropy, sampled_cross_entropy
 from rnnlm.models import NeuralLanguageModel, State
 
 if TYPE_CHECKING:
     from rnnlm.config import TrainingConfig
+    from rnnlm.training.vocabulary import Sample
 
 
 class Objective(NamedTuple):
@@ -36,6 +37,7 @@ def objective(
     config: TrainingConfig,
     tokens: int,
     precision: torch.dtype,
+    sample: Sample | None = None,
 ) -> Objective:
     """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next token, and what is added to it.
 
@@ -48,6 +50,8 @@ def objective(
         tokens: What to divide by: the tokens of the whole batch, of which this window may be a
             process's share.
         precision: Of the model's products; the loss itself is in float32.
+        sample: What the softmax is over, if not over the whole vocabulary; `nll_nats` is then an
+            estimate.
 
     Source: the penalties, Merity et al. 2017; label smoothing, Szegedy et al. 2016.
     """
@@ -55,13 +59,13 @@ def objective(
     with torch.autocast(window.inputs.device.type, precision, enabled=reduced):
         features, state = model.features(window.inputs, state)
         dropped = model.drop(features)
-        total, nll_nats = linear_cross_entropy(
-            dropped.flatten(0, 1),
-            *model.output_layer,
-            window.targets.flatten(),
-            window.mask.flatten(),
-            config.label_smoothing,
-        )
+        outputs = dropped.flatten(0, 1), *model.output_layer
+        targets = window.targets.flatten(), window.mask.flatten()
+        if sample is None:
+            total, nll_nats = linear_cross_entropy(*outputs, *targets, config.label_smoothing)
+        else:
+            total = sampled_cross_entropy(*outputs, *targets, *sample)
+            nll_nats = total.detach()
     loss = total / tokens
     counted = window.mask[:, :, None]
     if config.activation_penalty:

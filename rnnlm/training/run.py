@@ -39,6 +39,7 @@ from rnnlm.training.memory import check_memory
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
 from rnnlm.training.position import NO_BEST, Position, Run
+from rnnlm.training.vocabulary import VocabularySampler
 
 BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
@@ -97,6 +98,11 @@ class TrainingRun:
             None,
             Position(),
         )
+        self.sampler: VocabularySampler | None = None
+        if 0 < self.config.sampled_vocabulary < self.tokenizer.vocab_size:
+            counts = np.bincount(self.train_split.tokens, minlength=self.tokenizer.vocab_size)
+            size, seed = self.config.sampled_vocabulary, self.config.seed
+            self.sampler = VocabularySampler(counts, size, seed)
         self.history = History(out)
         prefixes = growth_prefixes(self.tokenizer, validation, experiment.corpus.condition)
         self.growth = Growth(out, self.tokenizer, prefixes)
@@ -198,7 +204,8 @@ class TrainingRun:
             state = self.model.initial_state(lanes)
         window = batch.to(self.device)
         state = self.model.reset_state(detach_state(state), window.fresh)
-        result = objective(self.model, window, state, self.config, tokens, self.precision)
+        sample = self.sampler.draw(self.position.step, self.device) if self.sampler else None
+        result = objective(self.model, window, state, self.config, tokens, self.precision, sample)
         result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.run.state = detach_state(result.state)
         return result.nll_nats

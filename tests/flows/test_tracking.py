@@ -89,6 +89,7 @@ def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
     suffixes = {path.suffix for path in files if path.parent.name != "__pycache__"}
     code = {".py", ".c", ".h", ".so", ".typed"}
     assert suffixes <= code | {"", ".safetensors", ".yaml", ".txt", ".toml"}
+    assert len([path for path in files if path.suffix == ".safetensors"]) == 1  # without the bases
     assert "loader_module: mlflow.pyfunc.loaders.code_model" in (folder / "MLmodel").read_text()
 
 

@@ -95,6 +95,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "simple": ({}, {"architecture": "simple"}),
     "mogrifier": ({}, {"architecture": "mogrifier"}),
     "muon": ({"optimizer": "muon"}, {}),
+    "sampled": ({"sampled_vocabulary": 12}, {}),
     "mingru": ({"feed": "stream", "bptt": 7}, {"architecture": "mingru"}),
 }
 
