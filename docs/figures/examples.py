@@ -71,7 +71,7 @@ def trained(config: str, *settings: str) -> dict[str, Any]:
 def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], float]:
     """Generate; return the texts, the audit's figures, and the seconds that it took."""
     result, seconds, _ = run("generate", model, "--format", "jsonl", *options)
-    shards = sorted(Path(result["path"]).glob("*.jsonl"))
+    shards = sorted((ROOT / result["uri"]).rglob("*.jsonl"))
     texts = [json.loads(line)["text"] for shard in shards for line in shard.open("utf-8")]
     return texts, result["audit"], seconds
 

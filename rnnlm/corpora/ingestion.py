@@ -22,6 +22,7 @@ from rnnlm.corpora.decisions import decide
 from rnnlm.corpora.documents import WriteTask, write_shard
 from rnnlm.corpora.files import SourceFile, unpack
 from rnnlm.corpora.pieces import cut_files
+from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ReadTask, read_shard, size_of
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.errors import CorpusError, EmptySplitError
@@ -40,7 +41,8 @@ class Corpus(BaseModel):
         bytes: UTF-8 bytes per split.
         dropped: Records and documents left out, by reason.
         cleaned: What was mended and removed, how often.
-        encodings: Files by the encoding they were in.
+        encodings: Files by the encoding they were in, with how sure that is.
+        examples: The first of what was dropped or mended, by the same names.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +55,7 @@ class Corpus(BaseModel):
     dropped: dict[str, int]
     cleaned: dict[str, int]
     encodings: dict[str, int]
+    examples: dict[str, tuple[str, ...]] = {}
 
 
 def ingest(
@@ -133,6 +136,7 @@ def ingest(
             if count
         },
         encodings=dict(sorted(_summed(counts.values(), "encodings").items())),
+        examples=_examples([counts[number] for number in range(len(reading))]),
     )
 
 
@@ -152,6 +156,15 @@ def _summed(results: Any, name: str) -> Counter[str]:
     for result in results:
         total.update(result[name])
     return total
+
+
+def _examples(results: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the first examples of each kind over all shards."""
+    found: dict[str, tuple[str, ...]] = {}
+    for result in results:
+        for what, shown in result["examples"].items():
+            found[what] = (*found.get(what, ()), *shown)[:MOST_EXAMPLES]
+    return dict(sorted(found.items()))
 
 
 def _in_splits(counter: Counter[str]) -> dict[str, int]:

@@ -7,7 +7,7 @@ that any number of workers reads the same documents into the same shards.
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.config import CorpusConfig
-from rnnlm.corpora.decoding import WIDE_ENCODINGS, decode, detect
+from rnnlm.corpora.decoding import decode
+from rnnlm.corpora.encodings import Encoding, detect
 from rnnlm.corpora.files import SourceFile
 from rnnlm.corpora.formats import FORMATS, LINE_END, PARAGRAPH_END, Fault, Fields
 from rnnlm.errors import CorpusError
@@ -30,7 +31,7 @@ class Piece:
 
     Attributes:
         file: The file, plain.
-        encoding: What its text is in; empty for Parquet.
+        encoding: What its text is in; None for Parquet.
         start: First byte, or first row group of a Parquet file; moved on to the next place where
             the file may be cut.
         end: Likewise, one past the last.
@@ -38,7 +39,7 @@ class Piece:
     """
 
     file: SourceFile
-    encoding: str
+    encoding: Encoding | None
     start: int
     end: int
     is_whole: bool
@@ -68,8 +69,21 @@ def cut_files(files: Iterable[SourceFile], config: CorpusConfig, whole: bool) ->
     return [shard for shard in shards if shard]
 
 
-def read_records(piece: Piece, config: CorpusConfig) -> Iterator[Fields | Fault]:
+def _ignore(_lines: Sequence[int]) -> None:
+    """Do nothing."""
+
+
+def read_records(
+    piece: Piece,
+    config: CorpusConfig,
+    on_mended: Callable[[Sequence[int]], None] = _ignore,
+) -> Iterator[Fields | Fault]:
     """Yield the records of a piece, and a fault for each that cannot be read.
+
+    Args:
+        piece: What to read.
+        config: How.
+        on_mended: Told the lines, from 1, of bytes that were no UTF-8; see `line_of`.
 
     Raises:
         CorpusError: The bytes are not in the encoding found before, or the file is gone.
@@ -92,26 +106,30 @@ def read_records(piece: Piece, config: CorpusConfig) -> Iterator[Fields | Fault]
                 yield part
             else:
                 parts.append(part)
-    text = decode(header + b"".join(parts), piece.encoding, piece.file.name)
+    assert piece.encoding is not None
+    text, mended = decode(header + b"".join(parts), piece.encoding, piece.file.name)
+    if mended:
+        on_mended(mended)
     yield from file_format.parse(text)
 
 
-def line_of(piece: Piece, fault: Fault, config: CorpusConfig) -> int:
-    """Return the line of the file that a fault lies on, from 1; 0 where unknown."""
-    if not fault.line or piece.file.source.reader == "parquet":
+def line_of(piece: Piece, line: int, config: CorpusConfig) -> int:
+    """Return which line of the file a line of a piece is, from 1; 0 where unknown."""
+    if not line or piece.file.source.reader == "parquet":
         return 0
     with piece.file.path.open("rb") as file, _mapped(file) as content:
         start, _ = _bounds(content, piece, config)
         header = piece.file.source.reader == "csv" and start > 0
-        return len(LINE_END.findall(content[:start])) + fault.line - header
+        return len(LINE_END.findall(content[:start])) + line - header
 
 
 def _cut(file: SourceFile, config: CorpusConfig, whole: bool) -> Iterator[tuple[Piece, int]]:
     if file.source.reader == "parquet":
         yield from _cut_parquet(file, config)
         return
-    encoding = detect(file.path, file.source.encoding)
-    is_whole = whole or encoding.startswith(WIDE_ENCODINGS) or not _is_cuttable(file, config)
+    is_recipes = file.source.reader == "mealmaster"
+    encoding = detect(file.path, file.source.encoding, is_recipes=is_recipes)
+    is_whole = whole or not encoding.is_cuttable or not _is_cuttable(file, config)
     size = max(1, file.size) if is_whole else config.shard_bytes
     for start in range(0, file.size, size):
         end = min(start + size, file.size)
@@ -140,7 +158,7 @@ def _cut_parquet(file: SourceFile, config: CorpusConfig) -> Iterator[tuple[Piece
     for group, size in enumerate(sizes):
         gathered += size
         if gathered >= config.shard_bytes or group == len(sizes) - 1:
-            yield Piece(file, "", start, group + 1, is_whole=False), gathered
+            yield Piece(file, None, start, group + 1, is_whole=False), gathered
             start, gathered = group + 1, 0
 
 

@@ -85,7 +85,7 @@ def _first_texts(file: SourceFile, config: CorpusConfig) -> tuple[tuple[str, ...
             names = [str(name) for name in record]
             hint = f"; say which with --set corpus.render='{{{names[0]}}}'" if names else ""
             raise CorpusError(f"{file.name}: {error}{hint}") from error
-    return tuple(texts), piece.encoding
+    return tuple(texts), str(piece.encoding or "")
 
 
 def _check_worth_reading(texts: tuple[str, ...], name: str) -> None:

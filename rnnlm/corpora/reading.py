@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +16,9 @@ from rnnlm.corpora.splitting import Split, split_by_position
 from rnnlm.errors import CorpusError
 from rnnlm.wordlists import pattern_of
 
+MOST_EXAMPLES = 3
+"""Kept of each kind of thing that was mended or left out."""
+MENDED = "bytes that are no UTF-8 read as Windows-1252"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -42,11 +45,19 @@ class Counts:
         cleaned: How often each cleaning rule did something.
         dropped: Records and documents left out, by reason.
         encodings: Files by the encoding they were found in.
+        examples: The first of what was mended or left out, by the same names.
     """
 
     cleaned: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def show(self, what: str, example: str) -> None:
+        """Keep an example, unless there are enough."""
+        kept = self.examples.setdefault(what, [])
+        if len(kept) < MOST_EXAMPLES:
+            kept.append(example)
 
 
 def read_documents(
@@ -65,8 +76,15 @@ def read_documents(
             file and line.
     """
     if piece.start == 0 and piece.encoding:
-        counts.encodings[piece.encoding] += 1
-    for record in read_records(piece, config):
+        counts.encodings[str(piece.encoding)] += 1
+
+    def on_mended(lines: Sequence[int]) -> None:
+        counts.cleaned[MENDED] += len(lines)
+        for line in lines[:MOST_EXAMPLES]:
+            where = f"{piece.file.name}, line {line_of(piece, line, config):,}"
+            counts.show(MENDED, where)
+
+    for record in read_records(piece, config, on_mended):
         outcome = record if isinstance(record, Fault) else _text(piece, record)
         if isinstance(outcome, Fault):
             _refuse(piece, outcome, config, counts)
@@ -83,6 +101,7 @@ def read_documents(
                     yield Document(document, attributes, split)
                 elif fault.reason in _HARMLESS:
                     counts.dropped[fault.reason] += 1
+                    counts.show(fault.reason, shorten(document, 60))
                 else:
                     _refuse(piece, fault, config, counts)
 
@@ -128,11 +147,12 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
 
 def _refuse(piece: Piece, fault: Fault, config: CorpusConfig, counts: Counts) -> None:
     """Count a fault, or end the run with it."""
+    line = line_of(piece, fault.line, config)
+    where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
     if config.bad_records == "skip":
         counts.dropped[fault.reason] += 1
+        counts.show(fault.reason, f"{where}: {fault.detail}")
         return
-    line = line_of(piece, fault, config)
-    where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
     raise CorpusError(
         f"{where}: {fault.reason}: {fault.detail}; mend it, or drop and count such records with "
         "--set corpus.bad_records=skip"

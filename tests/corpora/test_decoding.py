@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.corpora.decoding import LOOKED_AT, decode, detect
+from rnnlm.corpora.decoding import decode
+from rnnlm.corpora.encodings import LOOKED_AT, Encoding, detect
 from rnnlm.errors import CorpusError
 
 
 def found(tmp_path: Path, data: bytes, encoding: str = "auto") -> tuple[str, str]:
     path = tmp_path / "file"
     path.write_bytes(data)
-    name = detect(path, encoding)
-    return decode(data, name, "test"), name
+    encoded = detect(path, encoding)
+    return decode(data, encoded, "test").text, encoded.codec
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,11 @@ def test_a_long_file_is_sampled_to_its_end(tmp_path: Path):
     line = "déjà vu, encore une fois, près de l'été\n"
     path = tmp_path / "long.txt"
     path.write_bytes(b"plain text\n" * (LOOKED_AT // 11) + line.encode("cp1252") * 200_000)
-    assert detect(path, "auto") == "cp1252"
+    assert detect(path, "auto").codec == "cp1252"
 
 
 def test_a_byte_that_does_not_fit_is_named_with_its_place():
     with pytest.raises(
         CorpusError, match=r"x\.txt is no utf-8 at byte 4 \(0xff\).*corpus.encoding"
     ):
-        decode(b"abcd\xff", "utf-8", "x.txt")
+        decode(b"abcd\xff", Encoding("utf-8"), "x.txt")
