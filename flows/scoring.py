@@ -124,7 +124,7 @@ def score(
     arrays = dataset.from_texts(loaded.tokenizer, documents)
     texts = _training_text(loaded, version)
     train = dataset.from_texts(loaded.tokenizer, texts) if texts else None
-    unknown = loaded.tokenizer.unknown_id
+    unknown = loaded.tokenizer.lost_id
     if isinstance(adaptation, Dynamic):
         if train is None:
             raise ConfigError(
@@ -222,4 +222,4 @@ def _ngrams(words: Tokenizer, train: TokenArrays, arrays: TokenArrays) -> Evalua
     """Count the training text, and score a text, both as a tokenizer's tokens."""
     model = NGramLanguageModel(ModelConfig(architecture="ngram"), words.vocab_size)
     model.fit(train)
-    return evaluate(model, arrays, words.unknown_id)
+    return evaluate(model, arrays, words.lost_id)

@@ -72,7 +72,7 @@ def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], flo
     """Generate; return the texts, the audit's figures, and the seconds that it took."""
     result, seconds, _ = run("generate", model, "--format", "jsonl", *options)
     shards = sorted((ROOT / result["uri"]).rglob("*.jsonl"))
-    texts = [json.loads(line)["text"] for shard in shards for line in shard.open("utf-8")]
+    texts = [json.loads(line)["text"] for shard in shards for line in shard.open(encoding="utf-8")]
     return texts, result["audit"], seconds
 
 

@@ -98,13 +98,13 @@ def score_test_split(
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
     kept = _unread(whole, loaded.tokenizer, known)
     arrays = whole if kept.all() else whole.only(kept)
-    evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
-    own = beside = evaluate(counted.model, arrays, loaded.tokenizer.unknown_id)
+    evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.lost_id, on_progress)
+    own = beside = evaluate(counted.model, arrays, loaded.tokenizer.lost_id)
     if (path := yardstick(ngram_path)) != ngram_path:
         characters = checkpoint.load(path)
         spelled = dataset.load_split(str(path.parent), "test")
         spelled = spelled if kept.all() else spelled.only(kept)
-        beside = evaluate(characters.model, spelled, characters.tokenizer.unknown_id)
+        beside = evaluate(characters.model, spelled, characters.tokenizer.lost_id)
     figures = figures_beside(evaluation, own, beside)
     figures["overlap_documents"] = int(np.count_nonzero(~kept))
     per_document = {
@@ -155,6 +155,6 @@ def score_corpus(
     if known is not None:
         told = [*compress(told, unread(told, known, "the base"))]
     arrays = dataset.from_texts(loaded.tokenizer, told)
-    evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.unknown_id, on_progress)
+    evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.lost_id, on_progress)
     TextNats.of(evaluation).save(out / NATS_FILE)
     return TestScores(uri=str(out), figures=figures_beside(evaluation, None, None))

@@ -73,7 +73,7 @@ def from_json(value: Any) -> Tokenizer:
         case {"kind": "character", "characters": str(characters)}:
             return CharacterTokenizer(characters)
         case {"kind": "word", "style": ("pieces" | "whitespace") as style, "words": list(words)}:
-            return WordTokenizer(words, style)
+            return WordTokenizer(words, style, bool(value.get("writes_unknown")))
         case {"kind": "bpe", "library": dict(description)}:
             try:
                 return BPETokenizer.from_description(description)

@@ -33,6 +33,7 @@ class BPETokenizer:
 
     kind = "bpe"
     unknown_id = None
+    lost_id = None
 
     def __init__(self, library: Library) -> None:
         """Wrap a byte-level BPE tokenizer of the library whose token 0 is the boundary."""

@@ -23,6 +23,7 @@ class ByteTokenizer:
     kind = "byte"
     vocab_size = 256
     unknown_id = None
+    lost_id = None
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of `text`, shape (bytes,)."""

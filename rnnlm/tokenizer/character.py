@@ -33,6 +33,7 @@ class CharacterTokenizer:
 
     kind = "character"
     unknown_id = UNKNOWN_ID
+    lost_id = UNKNOWN_ID
 
     def __init__(self, characters: str) -> None:
         """Make a tokenizer of distinct `characters`; ids 2, 3, … follow code point order."""

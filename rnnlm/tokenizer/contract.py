@@ -44,6 +44,14 @@ class Tokenizer(Protocol):
         ...
 
     @property
+    def lost_id(self) -> int | None:
+        """Id of the tokens that do not say what the text has there; None if all do.
+
+        It is `unknown_id`, but for published texts that say `<unk>` themselves.
+        """
+        ...
+
+    @property
     def unknown_id(self) -> int | None:
         """Id that stands for what the vocabulary lacks; None if it lacks nothing."""
         ...

@@ -38,8 +38,17 @@ class WordTokenizer:
     kind = "word"
     unknown_id = UNKNOWN_ID
 
-    def __init__(self, vocabulary: Iterable[str], style: Style) -> None:
-        """Make a tokenizer of distinct words; ids 2, 3, … in their order."""
+    def __init__(
+        self, vocabulary: Iterable[str], style: Style, writes_unknown: bool = False
+    ) -> None:
+        """Make a tokenizer of distinct words; ids 2, 3, … in their order.
+
+        Args:
+            vocabulary: The words.
+            style: What a word is.
+            writes_unknown: Whether the training text itself says `<unk>` for rare words.
+        """
+        self._writes_unknown = writes_unknown
         self._words = [*vocabulary]
         self._style = style
         self._type = np.dtype(token_type(self.vocab_size))
@@ -49,6 +58,11 @@ class WordTokenizer:
             known |= {_LINE_END: BOUNDARY_ID, UNKNOWN.encode(): UNKNOWN_ID}
         self._known = pa.array([*known], pa.large_binary())
         self._ids = np.fromiter([*known.values(), UNKNOWN_ID], dtype=self._type)
+
+    @property
+    def lost_id(self) -> int | None:
+        """None where `<unk>` is what the text itself says."""
+        return None if self._writes_unknown else UNKNOWN_ID
 
     @property
     def vocab_size(self) -> int:
@@ -97,7 +111,8 @@ class WordTokenizer:
 
     def to_json(self) -> dict[str, Any]:
         """Return kind, style and words."""
-        return {"kind": self.kind, "style": self._style, "words": self._words}
+        said = {"writes_unknown": True} if self._writes_unknown else {}
+        return {"kind": self.kind, "style": self._style, "words": self._words, **said}
 
     def _places(self, distinct: pa.Array) -> NDArray[np.int64]:
         """Return where each word stands among the known ones, or one past the last."""
@@ -121,6 +136,7 @@ class WordTokenizer:
             times = np.bincount(found.indices, minlength=len(found.distinct))
             counts.update(dict(zip(found.distinct.to_pylist(), times.tolist(), strict=True)))
         special = {bytes([END])}
+        writes_unknown = style == "whitespace" and UNKNOWN.encode() in counts
         if style == "whitespace":
             special |= {_LINE_END, UNKNOWN.encode()}
         ranked = sorted(
@@ -128,7 +144,7 @@ class WordTokenizer:
             for word, count in counts.items()
             if count >= min_count and word not in special
         )
-        return cls([word.decode() for _, word in ranked[: vocab_size - 2]], style)
+        return cls([word.decode() for _, word in ranked[: vocab_size - 2]], style, writes_unknown)
 
 
 def _segment(texts: pa.Array, style: Style) -> Any:

@@ -177,3 +177,12 @@ def test_every_token_but_boundary_and_unknown_has_bytes():
 def test_words_between_spaces_have_no_bytes_of_their_own():
     with pytest.raises(TokenizerError, match="pieces"):
         WordTokenizer.learn(["a b"], "whitespace", 10, 1).token_bytes()
+
+
+def test_text_that_says_unknown_itself_loses_nothing():
+    config = TokenizerConfig(kind="word", words="whitespace")
+    published = tokenizers.learn(config, ["the <unk> sat\n"])
+    assert published.unknown_id == 1
+    assert published.lost_id is None
+    assert tokenizers.from_json(published.to_json()).lost_id is None
+    assert tokenizers.learn(config, ["the cat sat\n"]).lost_id == 1
