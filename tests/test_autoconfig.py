@@ -67,8 +67,7 @@ def test_a_script_with_many_characters_is_read_as_bytes(tmp_path: Path):
 def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
     path = tmp_path / "wide.txt"
     path.write_bytes(lines(500).encode("utf-16-le"))
-    with pytest.raises(CorpusError, match=r"corpus\.encoding=NAME"):
-        look_at(path)
+    assert look_at(path).experiment.corpus.documents == "lines"
     named = look_at(path, ("corpus.encoding=utf-16-le", "corpus.documents=passages"))
     assert named.experiment.corpus.encoding == "utf-16-le"
     assert named.experiment.training.feed == "stream"

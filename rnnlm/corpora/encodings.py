@@ -165,7 +165,7 @@ def _is_mostly_utf8(data: bytes) -> bool:
 
 def _guesses(data: bytes) -> Iterator[Encoding]:
     """Yield what chardet makes of the bytes, the likeliest first."""
-    import chardet  # noqa: PLC0415 - a training on a bare machine reads no files of others
+    import chardet
 
     judged = data[:JUDGED]
     if len(data) > JUDGED and not _SHIFTED.search(data):
