@@ -102,3 +102,14 @@ def test_a_small_copy_reads_as_nearly_the_same_model(saved: Path, tmp_path: Path
     assert other.facts["note"] == "hello"
     assert checkpoint.load_tensors(small)[0]["base.windows"].tolist() == [0, 1, 2]
     assert small.stat().st_size < saved.stat().st_size
+
+
+def test_a_word_between_spaces_starts_from_the_pieces_that_spell_it_with_its_space(saved: Path):
+    loaded = checkpoint.load(saved)
+    words = tokenizer.learn(TokenizerConfig(kind="word", words="whitespace"), TEXTS)
+    model = build(experiment(model=NETWORK).model, words.vocab_size)
+    base.start_from(saved, model, words)
+    rows = loaded.model.state_dict()["embedding.weight"]
+    expected = rows[loaded.tokenizer.encode(" mat").tolist()].mean(dim=0)
+    found = model.state_dict()["embedding.weight"][int(words.encode("mat")[0])]
+    torch.testing.assert_close(found, expected)

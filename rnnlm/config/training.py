@@ -60,7 +60,7 @@ class TrainingConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the target's probability that is spread over the vocabulary while training."""
     sampled_vocabulary: int = Field(default=0, ge=0)
-    """Entries of the vocabulary that a step's softmax is over, in expectation, drawn anew each
+    """Entries of the vocabulary that a step's softmax is over, in expectation, drawn again each
     step; 0 for all. For tens of thousands of words: most of their work is the softmax."""
     activation_penalty: float = Field(default=0.0, ge=0.0)
     """Weight of the mean square of the last layer's dropped outputs in the loss (α of AWD-LSTM)."""
