@@ -42,8 +42,8 @@ JUDGED = 200_000
 _SAMPLES = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _ESCAPED = re.compile("[\udc80-\udcff]+")
-_SHIFTED = re.compile(rb"\x1b[$(]|\x00")
-"""Bytes of encodings whose line ends are not single bytes, or whose lines are ASCII alone."""
+_SHIFTS = re.compile(rb"\x1b[$(]")
+"""What leads to another alphabet in encodings of seven bits."""
 _MISPLACED = re.compile(
     r"(?<=[a-z.,!?])[Ð-ÕÉ]|[Ð-Õ](?=[A-Z][a-z])|(?<=\s)[Ð-Õ](?=\s)"
     r"|(?<=[a-z])[•¾¿Ÿ¼½†‡ˆ‰Š‹ŒŽ](?=[a-z])"
@@ -142,17 +142,21 @@ def _candidates(data: bytes, is_recipes: bool) -> Iterator[Encoding]:
         if data.startswith(mark):
             yield Encoding(codec)
             return
-    if not _SHIFTED.search(data):
+    if not _SHIFTS.search(data):
         yield Encoding("utf-8", has_glyphs=is_recipes)
-        if is_recipes:
-            yield Encoding("cp437", has_glyphs=True)
-            return
-        if _is_mostly_utf8(data):
-            yield Encoding("utf-8", is_mended=True)
-            return
+    if is_recipes:
+        yield Encoding("cp437", has_glyphs=True)
+        return
+    if not _is_shifted(data) and _is_mostly_utf8(data):
+        yield Encoding("utf-8", is_mended=True)
+        return
     yield from _guesses(data)
-    yield Encoding("utf-8")
     yield Encoding("cp1252", 0.0)
+
+
+def _is_shifted(data: bytes) -> bool:
+    """Return whether the text may be in an encoding whose lines or letters are ASCII alone."""
+    return b"\0" in data or _SHIFTS.search(data) is not None
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
@@ -168,7 +172,7 @@ def _guesses(data: bytes) -> Iterator[Encoding]:
     import chardet
 
     judged = data[:JUDGED]
-    if len(data) > JUDGED and not _SHIFTED.search(data):
+    if len(data) > JUDGED and not _is_shifted(data):
         judged = b"\n".join(line for line in data.split(b"\n") if not line.isascii())[:JUDGED]
     for guess in chardet.detect_all(judged, ignore_threshold=True)[:3]:
         if not guess["encoding"]:
