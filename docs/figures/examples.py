@@ -78,7 +78,8 @@ def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], flo
 
 def figures(result: dict[str, Any]) -> list[str]:
     """Return the cells of a model's row."""
-    test, minutes = result["test"], result["seconds"]["train"] / 60
+    test, is_known = result["test"], not result["cached"]["train"]
+    minutes = f"{result['seconds']['train'] / 60:.1f}" if is_known else "–"
     fewer = 1 - test["bits_per_character"] / test["ngram_bits_per_character"]
     return [
         f"{test['ngram_bits_per_character']:.3f}",
@@ -86,7 +87,7 @@ def figures(result: dict[str, Any]) -> list[str]:
         f"{fewer:.1%}",
         *(f"{test[f'existing_words_at_{t}']:.1%}" for t in ("0.5", "0.7", "1")),
         f"{test['existing_words_of_real_text']:.1%}",
-        f"{minutes:.1f}",
+        minutes,
     ]
 
 

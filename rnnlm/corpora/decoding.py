@@ -6,10 +6,12 @@ from typing import NamedTuple
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.errors import CorpusError
 
-_GLYPHS = dict(zip(range(1, 32), "☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼", strict=True))
+_GLYPHS = {
+    code: glyph
+    for code, glyph in enumerate("☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼", start=1)
+    if chr(code) not in "\t\n\r\x1a"
+}
 """What DOS showed for control characters; those that end lines and files stay what they are."""
-for _control in (9, 10, 13, 26):
-    del _GLYPHS[_control]
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _BROKEN_OFF = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}")
 """The beginning of a character of UTF-8, two bytes or more of it."""

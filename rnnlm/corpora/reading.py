@@ -147,10 +147,13 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
 
 def _refuse(piece: Piece, fault: Fault, config: CorpusConfig, counts: Counts) -> None:
     """Count a fault, or end the run with it."""
+    skips = config.bad_records == "skip"
+    counts.dropped[fault.reason] += skips
+    if skips and len(counts.examples.get(fault.reason, ())) >= MOST_EXAMPLES:
+        return  # finding a line reads the file from its beginning
     line = line_of(piece, fault.line, config)
     where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
-    if config.bad_records == "skip":
-        counts.dropped[fault.reason] += 1
+    if skips:
         counts.show(fault.reason, f"{where}: {fault.detail}")
         return
     raise CorpusError(

@@ -14,6 +14,7 @@ from rnnlm.corpora import ingestion, reading_pass
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus
+from rnnlm.corpora.reading import MENDED
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.errors import CorpusError, EmptySplitError
 from rnnlm.progress import Progress
@@ -355,3 +356,23 @@ def test_a_run_killed_while_writing_keeps_what_it_wrote(tmp_path: Path):
     assert kept
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     assert resumed.model_dump(exclude={"uri"}) == whole.model_dump(exclude={"uri"})
+
+
+def test_what_is_dropped_is_shown_by_its_first_examples(tmp_path: Path):
+    good = [json.dumps({"text": f"text number {number}"}) for number in range(200)]
+    good[10:10] = ["{broken", "[", "}", "also broken"]
+    (tmp_path / "x.jsonl").write_text("\n".join(good))
+    corpus = ingest(tmp_path / "x.jsonl", tmp_path / "out", bad_records="skip")
+    assert corpus.dropped["no JSON"] == 4
+    shown = corpus.examples["no JSON"]
+    assert [text.partition(": ")[0].rpartition(" ")[2] for text in shown] == ["11", "12", "13"]
+
+
+def test_bytes_that_are_no_utf_8_are_told_by_line(tmp_path: Path):
+    rows = [f"café number {number}".encode() for number in range(300)]
+    rows[20] = b"caf\xe9 number 20"
+    (tmp_path / "x.txt").write_bytes(b"\n".join(rows))
+    corpus = ingest(tmp_path / "x.txt", tmp_path / "out")
+    assert corpus.cleaned[MENDED] == 1
+    assert corpus.examples[MENDED][0].endswith("x.txt, line 21")
+    assert "café number 20" in texts(corpus)

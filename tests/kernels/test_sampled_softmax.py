@@ -79,3 +79,11 @@ def test_products_in_bfloat16_stay_close():
     mine, other = (torch.autograd.grad(total, leaves) for total in (close, exact))
     for one, two in zip(mine, other, strict=True):
         assert (one - two).norm() < 0.02 * two.norm()
+
+
+def test_a_sample_may_be_empty():
+    leaves, targets, counts = arguments()
+    nothing = torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
+    loss = sampled_cross_entropy(*leaves, targets, counts, *nothing)
+    assert loss == 0.0  # the target alone has all of the probability
+    assert all((part == 0.0).all() for part in torch.autograd.grad(loss, leaves))
