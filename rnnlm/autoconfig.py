@@ -7,7 +7,7 @@ Each choice comes with the observation behind it, so that a reader can disagree 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, Literal
 
 from rnnlm.base import NETWORK, NO_BASE
@@ -20,6 +20,9 @@ from rnnlm.storage import value_digest
 
 FEWEST_DOCUMENTS = 100
 """Passages are made short enough that a text yields about this many, where it can."""
+HELD_OUT = 0.1
+"""Of the text, for validation and again for testing. It does not depend on the text's size, or what
+was held out would be trained on when the text grows."""
 LONGEST_WHOLE = 1000
 """Characters of a line up to which gradients flow through all of it; memory grows with it."""
 MOST_PIECES = 20_000
@@ -72,10 +75,8 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     if "documents" in given.corpus.model_fields_set:
         kind, why_documents = given.corpus.documents, "as set"
     joins = unwrap(text)[1] if kind == "passages" else 0
-    is_wrapped = joins > 0.3 * text.count("\n")
     characters = round(len(text) * seen.bytes / max(1, seen.read))
     passage = max(100, min(2000, characters // FEWEST_DOCUMENTS))
-    share = 0.05 if characters > 500_000 else 0.1
     pieces = {"lines": text.split("\n"), "whole": seen.texts}.get(kind)
     longest = max(map(len, pieces), default=1) if pieces else passage
     fits = pieces is not None and longest <= LONGEST_WHOLE
@@ -91,9 +92,9 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "documents": kind,
             "form": "recipe" if seen.reader in RECIPE_READERS else "text",
             "passage_characters": passage,
-            "clean": {"unwrap": is_wrapped},
+            "clean": {"unwrap": kind == "passages"},
         },
-        "splits": {"validation": share, "test": share},
+        "splits": {"validation": HELD_OUT, "test": HELD_OUT},
         **recipe.values,
         "generation": {
             "count": 1000 if fits else 50,
@@ -102,12 +103,12 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
         },
     }
-    why_wrapped = f"{joins:,} line ends within paragraphs" if is_wrapped else "lines as they are"
+    why_wrapped = f"{joins:,} line ends within wrapped paragraphs"
     choices = (
         Choice("documents", kind, why_documents),
         Choice("encoding", seen.encoding or "Parquet", "as detected"),
-        *([Choice("unwrap", "yes" if is_wrapped else "no", why_wrapped)] * (kind == "passages")),
-        Choice("held out", f"{share:.0%} + {share:.0%}", "validation and test, by document"),
+        *([Choice("unwrap", "yes" if joins else "no", why_wrapped)] * (kind == "passages")),
+        Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "validation and test, by paragraph"),
         Choice("starts from", *recipe.start),
         Choice("tokens", recipe.tokens, f"{len(set(text)):,} distinct characters"),
         Choice("network", recipe.network, f"{characters:,} characters of text"),
@@ -141,22 +142,17 @@ def _wanted_base(given: Experiment) -> tuple[str, str] | None:
 
 
 def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
-    """Decide whether each line stands for itself, from how the lines look."""
+    """Decide whether each line stands for itself, from how the lines look, not how many they are."""
     lines = text.split("\n")
     filled = [len(line) for line in lines if line.strip()]
     blank = 1.0 - len(filled) / max(1, len(lines) - 1)
     typical = median(filled)
-    long = quantiles(filled, n=10)[-1] if len(filled) > 1 else typical
-    wrapped = long >= 40 and sum(0.75 * long <= size <= 1.1 * long for size in filled) > (
-        0.5 * len(filled)
-    )
     if blank > 0.05:
         return "passages", f"{blank:.0%} of the lines are blank: paragraphs"
-    if len(filled) < FEWEST_DOCUMENTS:
-        return "passages", f"{len(filled)} lines only"
-    goes_on = sum(line[:1].islower() for line in lines) > 0.3 * len(filled)
-    if typical > 200 or (wrapped and goes_on):
-        return "passages", f"lines of {typical:.0f} characters, wrapped or long: prose"
+    if typical > 200:
+        return "passages", f"lines of {typical:.0f} characters: paragraphs"
+    if unwrap(text)[1] > 0.3 * len(filled):
+        return "passages", f"wrapped lines of {typical:.0f} characters: prose"
     return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
 
 

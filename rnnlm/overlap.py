@@ -57,10 +57,18 @@ def sample(texts: Iterable[str]) -> Hashes:
 
 
 def seen_windows(text: str, known: Hashes) -> tuple[int, int]:
-    """Return how many sampled windows of a text are known, and how many it has."""
+    """Return how many sampled windows of a text are known, and how many it has.
+
+    Args:
+        text: Any text.
+        known: Sorted, as `sample` returns it.
+    """
     hashes = windows(text)
     sampled = hashes[is_sampled(hashes)]
-    return int(np.isin(sampled, known).sum()), len(sampled)
+    if not len(known):
+        return 0, len(sampled)
+    places = np.minimum(np.searchsorted(known, sampled), len(known) - 1)
+    return int((known[places] == sampled).sum()), len(sampled)
 
 
 def is_seen(text: str, known: Hashes) -> bool:

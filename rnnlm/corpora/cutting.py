@@ -1,16 +1,21 @@
-"""From texts to documents: lines, paragraphs, passages, chapters."""
+"""From texts to documents: lines, paragraphs, passages, chapters; and to the units of a split."""
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rnnlm.config import CorpusConfig
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
 _ABBREVIATION = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bGen)(?<!\bSen)(?<!\b[A-Z])"
-_SENTENCE_END = re.compile(_ABBREVIATION + r"[.!?…。][\"'”’)]*\s+")
+_SENTENCE_END = re.compile(_ABBREVIATION + r"[.!?…؟۔।][\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
 _BREAKS = (_PARAGRAPH_END, re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+"))
 """Where a text may be cut, best places first; the cut is behind the match."""
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+_LONG_LINE = 200
+"""Characters from which on a line is a paragraph by itself."""
+_LONGEST_UNIT = 2000
+_CHUNK = 500
 CHAPTER = re.compile(
     r"^[ \t]*(?:(?:chapter|book|part|act|canto|letter|volume)[ \t]+(?:[0-9]+|[ivxlcdm]+|one|two|"
     r"three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|first|second|third|last)"
@@ -70,16 +75,59 @@ def passages(text: str, characters: int) -> Iterator[str]:
     longer than a passage is cut at line ends, then sentence ends; only a sentence longer than two
     passages is cut at a space.
     """
+    for passage in _gathered(_pieces(text, 2 * characters, _BREAKS), characters):
+        yield from _visible(passage)
+
+
+def units(text: str) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of the paragraphs of a text, each with the white space behind it.
+
+    A paragraph is what stands between blank lines; where lines are long or blank lines rare, it is
+    a line. A line of more than `_LONGEST_UNIT` characters is cut into groups of sentences. Where a
+    unit begins and ends depends on what stands near it, never on the size of the text.
+    """
+    start = 0
+    for end in [*(match.end() for match in _BLANK_LINES.finditer(text)), len(text)]:
+        if start < end:
+            yield from _units_of_block(text, start, end)
+        start = end
+
+
+def _units_of_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the units of what stands between blank lines."""
+    is_short = end - start <= _LONGEST_UNIT
+    line_end = text.find("\n", start, end) + 1
+    if is_short and not 0 < line_end < end:
+        yield start, end
+        return
+    lines = text[start:end].splitlines(keepends=True)
+    while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
+        lines[-2:] = [lines[-2] + lines[-1]]
+    if is_short and max(map(len, lines)) <= _LONG_LINE:
+        yield start, end
+        return
+    for line in lines:
+        parts = [line]
+        if len(line) > _LONGEST_UNIT:
+            parts = [*_gathered(_pieces(line, 2 * _CHUNK, _BREAKS[2:]), _CHUNK)]
+        for part in parts:
+            yield start, start + len(part)
+            start += len(part)
+
+
+def _gathered(pieces: Iterable[str], characters: int) -> Iterator[str]:
+    """Yield runs of pieces, joined, of about so many characters, ends chosen by their hashes."""
     gathered: list[str] = []
     size = 0
-    for piece in _pieces(text, 2 * characters, _BREAKS):
+    for piece in pieces:
         gathered.append(piece)
         size += len(piece)
         ends_here = _unit_hash(piece) < 2.0 * len(piece) / characters
         if size >= 2 * characters or (size >= characters / 2 and ends_here):
-            yield from _visible("".join(gathered))
+            yield "".join(gathered)
             gathered, size = [], 0
-    yield from _visible("".join(gathered))
+    if gathered:
+        yield "".join(gathered)
 
 
 def _pieces(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[str]:

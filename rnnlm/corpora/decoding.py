@@ -16,12 +16,14 @@ _ESCAPED = re.compile("[\udc80-\udcff]+")
 _BROKEN_OFF = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}")
 """The beginning of a character of UTF-8, two bytes or more of it."""
 
+_PAGE_END = re.compile(r"\n?[ \t]*[\f\v][ \t\f\v]*\n?")
+
 
 class Decoded(NamedTuple):
     """A text.
 
     Attributes:
-        text: With newline line ends.
+        text: With newline line ends, also where a page ended.
         mended: Lines, from 1, of the bytes that did not fit and were read as Windows-1252.
     """
 
@@ -50,6 +52,8 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
         ) from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not encoding.has_glyphs and ("\f" in text or "\v" in text):
+        text = _PAGE_END.sub("\n", text)
     text = text.removeprefix("\ufeff").removesuffix("\x1a")  # DOS ended files with the latter
     return Decoded(text.translate(_GLYPHS) if encoding.has_glyphs else text, mended)
 

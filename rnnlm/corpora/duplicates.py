@@ -16,7 +16,8 @@ BANDS = 32
 """Bands of four: a pair of similarity 0.8 meets with probability 1 - (1 - 0.8⁴)³² > 0.999."""
 BAND_WIDTH = SIGNATURE_SIZE // BANDS
 SHINGLE = 24
-"""A shingle is that many bytes from a word's beginning on: about five words."""
+"""A shingle is that many bytes from a word's beginning on: about five words. In a longer word, as
+scripts without spaces, DNA and base64 have them, one begins at every character."""
 SHORTEST = 200
 """Characters below which documents have too few shingles to compare."""
 HASHES_AT_ONCE = 1 << 24
@@ -117,11 +118,14 @@ def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
 
 
 def _shingle_hashes(text: str) -> NDArray[np.uint64]:
-    """Return a hash per word: of the text from its beginning on, in lower case, spaces squeezed."""
+    """Return the hash of each shingle of a text, in small ASCII letters, spaces squeezed."""
     data = " ".join(text.split()).encode("utf-8", "replace").translate(_LOWER)
     codes = np.frombuffer(data + bytes(SHINGLE), dtype=np.uint8)
     is_word = _IS_WORD[codes[: len(data)]]
-    starts = np.flatnonzero(is_word & ~np.concatenate([[False], is_word[:-1]]))
+    is_start = is_word & ~np.concatenate([[False], is_word[:-1]])
+    if len(data) > SHINGLE and (long_words := _in_long_words(codes[: len(data)], is_word)).any():
+        is_start |= long_words
+    starts = np.flatnonzero(is_start)
     last = max(1, int(np.searchsorted(starts, len(data) - SHINGLE, side="right")))
     starts = starts[:last]
     words = np.ndarray((len(codes) - 7,), dtype="<u8", buffer=codes.data, strides=(1,)).copy()
@@ -130,6 +134,19 @@ def _shingle_hashes(text: str) -> NDArray[np.uint64]:
         hashes = (hashes ^ words[starts + place]) * _PRIME
         hashes ^= hashes >> np.uint64(29)
     return hashes
+
+
+def _in_long_words(codes: NDArray[np.uint8], is_word: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a character of a word longer than a shingle begins, shape of `codes`."""
+    bounds = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
+    starts, ends = bounds[::2], bounds[1::2]
+    is_long = ends - starts > SHINGLE
+    inside = np.zeros(len(codes) + 1, dtype=np.int8)
+    inside[starts[is_long]] += 1
+    inside[ends[is_long]] -= 1
+    is_lead = (codes & 0xC0) != 0x80
+    found: NDArray[np.bool_] = is_lead & (np.cumsum(inside[:-1], dtype=np.int8) > 0)
+    return found
 
 
 def _of_part(

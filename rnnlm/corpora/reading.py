@@ -12,7 +12,7 @@ from rnnlm.corpora.cutting import documents_of
 from rnnlm.corpora.formats import Fault, Fields
 from rnnlm.corpora.pieces import Piece, line_of, read_records
 from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
-from rnnlm.corpora.splitting import Split, split_by_position
+from rnnlm.corpora.splitting import Split, split_by_paragraph, split_by_position
 from rnnlm.errors import CorpusError
 from rnnlm.wordlists import pattern_of
 
@@ -94,6 +94,8 @@ def read_documents(
         parts: list[tuple[str, Split | None]] = [(text, piece.file.source.split)]
         if splits.by == "position":
             parts = [*split_by_position(text, splits)]
+        elif config.documents == "passages" and splits.by == "hash" and not splits.key:
+            parts = [*split_by_paragraph(text, splits)]
         for part, split in parts:
             for document in documents_of(part, config):
                 fault = _fault(document, config)

@@ -2,13 +2,14 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
+from rnnlm.corpora.cutting import units
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -53,6 +54,29 @@ def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Spl
     yield text[:first], "train"
     yield text[first:second], "validation"
     yield text[second:], "test"
+
+
+def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
+    """Yield the paragraphs of a text for training, joined, then for validation, then for test.
+
+    Each paragraph's split is a pure function of its own words, so that no edit elsewhere moves it,
+    and what was held out once is never trained on, however the text grows. Where a paragraph of
+    another split stood between two, a blank line does.
+    """
+    bounds = [*units(text)]
+    words = (" ".join(text[start:end].split()) for start, end in bounds)
+    hashes = np.fromiter(map(content_hash, words), np.uint64, len(bounds))
+    codes = split_by_hash(hashes, config)
+    for code, split in enumerate(SPLITS):
+        yield _joined(text, bounds, codes == code), split
+
+
+def _joined(text: str, bounds: Sequence[tuple[int, int]], chosen: NDArray[np.bool_]) -> str:
+    """Return the chosen units as one text."""
+    changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
+    runs = zip(changes[::2], changes[1::2], strict=True)
+    parts = [text[bounds[first][0] : bounds[end - 1][1]] for first, end in runs]
+    return "\n\n".join(part.rstrip() for part in parts)
 
 
 def _ends(count: int, config: SplitConfig) -> tuple[int, int]:

@@ -1,38 +1,172 @@
-"""From hard-wrapped lines to paragraphs."""
+"""From hard-wrapped lines to paragraphs, where there is evidence that an editor wrapped them.
 
-from collections.abc import Iterable, Iterator
-from statistics import quantiles
+Two facts tell wrapped prose from verse, lists, tables and source text. A wrapped line is full: the
+first word of the next line would not have fitted on it. And the next line goes on in the middle of
+a sentence, so that it mostly begins with a small letter. Both are counted for each block of lines,
+and over the whole text for blocks too short to tell. In doubt the lines are kept.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 SLACK = 6
 """Characters by which hand-wrapped prose ends its lines early."""
 NARROWEST, WIDEST = 40, 120
 """Widths, in characters, that prose is wrapped at; others are no wrapped prose."""
+FULL_SHARE = 0.7
+"""Least share of full lines in wrapped prose; where a block is too short, over the whole text."""
+FULL_SHARE_UNCASED = 0.85
+"""The same for scripts without small letters, where nothing else can be counted."""
+NEARLY_FULL = 0.7
+"""Share of the width from which on a line of wrapped prose may break off within a sentence."""
+SMALL_SHARE = 0.5
+"""Least share of small letters among those that lines begin with after a full one; half of it
+in a block of a text that is wrapped as a whole."""
+LINES_TO_TELL = 4
+"""Lines from which on a block is judged by itself."""
+INNER_SHARE = 0.3
+"""Least share of lines with a punctuation mark inside; verse has them at its line ends."""
+COLUMNS_SHARE = 0.2
+"""Most lines with a run of spaces inside; tables and chords have more."""
+SOURCE_SHARE = 0.04
+"""Share of lines in the manner of source text from which on all lines are kept."""
+
+_SOURCE = re.compile(
+    r"\s*(?:\\[A-Za-z]+|%|//|/\*|#!|#include|<[/!?A-Za-z]|@[a-z]+\{|(?:def|class) \w+[(:]"
+    r"|from \S+ import |import \w+$)|.*(?:[{}]|\);|=.*;)$"
+)
+_ITEM = re.compile(r"(?:[-*+•–—>|#=~]|\d{1,3}[.)]|[A-Za-z][.)])(?:\s|$)|[|>]|-{3}")
+"""How a list item, a heading, a quotation or a row begins: never the middle of a paragraph."""
+
+_STOPS = frozenset(",.;:!?,。")
+_INNER_STOP = re.compile(r"[,.;:!?][\"'”’)]? ")
+
+
+class _Lines(NamedTuple):
+    """What is known of each line of a text, shape (lines,) each; lengths in characters."""
+
+    bodies: list[str]
+    length: NDArray[np.int64]
+    indent: NDArray[np.int64]
+    first_word: NDArray[np.int64]
+    is_small: NDArray[np.bool_]
+    is_large: NDArray[np.bool_]
+    is_item: NDArray[np.bool_]
+    is_stopped: NDArray[np.bool_]
+    has_inner: NDArray[np.bool_]
+    has_columns: NDArray[np.bool_]
 
 
 def unwrap(text: str) -> tuple[str, int]:
     """Join the lines of a text's wrapped paragraphs; return it with the number of joins.
 
-    Verse, headings and lists keep their lines: where the next word would have fitted on the line
-    above, someone ended that line on purpose.
+    Verse, headings, lists, tables and source text keep their lines. Blank lines in a row become
+    one where anything is joined.
     """
-    lines = text.split("\n")
-    lengths = [len(line.rstrip()) for line in lines if line.strip()]
-    width = round(quantiles(lengths, n=20)[-1]) if len(lengths) > 1 else 0
-    if not NARROWEST <= width <= WIDEST:
+    lines = [line.rstrip() for line in text.split("\n")]
+    length = np.fromiter(map(len, lines), np.int64, len(lines))
+    filled = length[length > 0]
+    margin = round(float(np.quantile(filled, 0.95))) if len(filled) > 1 else 0
+    if margin < NARROWEST or _is_source(lines):
         return text, 0
-    blocks: list[list[str]] = [[]]
-    for line in lines:
-        if line.strip():
-            blocks[-1].append(line.rstrip())
-        elif blocks[-1]:
-            blocks.append([])
-    joined = ["\n".join(join_wrapped(block, width - SLACK)) for block in blocks if block]
-    before = sum(max(0, len(block) - 1) for block in blocks)
-    return "\n\n".join(joined), before - sum(block.count("\n") for block in joined)
+    seen = _observe(lines, length)
+    joins = _find_joins(seen, margin)
+    count = int(joins.sum())
+    return (_joined(lines, seen.bodies, joins), count) if count else (text, 0)
+
+
+def _find_joins(seen: _Lines, margin: int) -> NDArray[np.bool_]:
+    """Return which lines are joined to the one above, shape (lines,)."""
+    is_filled = seen.length > 0
+    pair = _above(is_filled) & is_filled
+    block = np.cumsum(is_filled & ~pair) - 1
+    block[~is_filled] = -1  # the place behind the last block, which nothing is counted in
+    count = int(block.max()) + 2
+
+    def counted(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(block[mask], minlength=count)
+
+    sizes = counted(is_filled)
+    is_judged = sizes >= LINES_TO_TELL
+    widest = np.zeros(count, np.int64)
+    np.maximum.at(widest, block, seen.length)
+    width = np.where(is_judged, widest, margin) - SLACK
+    reach = _above(seen.length) + 1 + seen.first_word
+    full = pair & (reach > width[block])
+    whole = NARROWEST <= margin <= WIDEST and bool(
+        _Counts.of(seen, pair, pair & (reach > margin - SLACK), np.sum).is_wrapped(strict=True)
+    )
+    own = _Counts.of(seen, pair, full, counted).is_wrapped(strict=not whole)
+    fits = (width >= NARROWEST - 2 * SLACK) & (width <= WIDEST)
+    fits &= counted(seen.has_columns & is_filled) <= COLUMNS_SHARE * sizes
+    wrapped = fits & np.where(is_judged, own, whole)
+    breaks_off = pair & seen.is_small & (_above(seen.length) > NEARLY_FULL * width[block])
+    is_deeper = (seen.indent > _above(seen.indent)) & ~_above(seen.is_item)
+    joins: NDArray[np.bool_] = (full | breaks_off) & wrapped[block] & ~seen.is_item & ~is_deeper
+    return joins
+
+
+def _above(values: NDArray[Any]) -> NDArray[Any]:
+    """Return what holds of the line above each line; zero for the first."""
+    moved = np.zeros_like(values)
+    moved[1:] = values[:-1]
+    return moved
+
+
+class _Counts(NamedTuple):
+    """Of each block, shape (blocks,), or of a whole text.
+
+    Attributes:
+        pairs: Lines with a line above them.
+        full: Those below a full line.
+        small: Those of them that begin with a small letter.
+        large: Those of them that begin with a capital.
+        stops: Lines, of those with a line below, that end with a punctuation mark.
+        inner: Those with a punctuation mark before a space.
+    """
+
+    pairs: Any
+    full: Any
+    small: Any
+    large: Any
+    stops: Any
+    inner: Any
+
+    @classmethod
+    def of(
+        cls,
+        seen: _Lines,
+        pair: NDArray[np.bool_],
+        full: NDArray[np.bool_],
+        counted: Callable[[NDArray[np.bool_]], Any],
+    ) -> Self:
+        """Count pairs of lines."""
+        masks = (pair, full, full & seen.is_small, full & seen.is_large)
+        above = (pair & _above(mask) for mask in (seen.is_stopped, seen.has_inner))
+        return cls(*map(counted, (*masks, *above)))
+
+    def is_wrapped(self, strict: bool) -> Any:
+        """Return whether this is wrapped prose.
+
+        Args:
+            strict: Ask for more evidence, as nothing else speaks for it.
+        """
+        cased = self.small + self.large
+        is_cased = cased > 0.3 * self.full
+        share = np.where(is_cased, FULL_SHARE, FULL_SHARE_UNCASED)
+        wrapped = (self.pairs > 0) & (self.full >= share * self.pairs)
+        wrapped &= self.small >= np.where(is_cased, SMALL_SHARE, 0.0) * cased / (1 if strict else 2)
+        if strict:
+            wrapped &= self.inner >= np.maximum(INNER_SHARE * self.pairs, self.stops)
+        return wrapped
 
 
 def join_wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
-    """Yield paragraphs of hard-wrapped lines, single spaces between words.
+    """Yield paragraphs of lines that are known to be wrapped, single spaces between words.
 
     A line is joined to the one above unless it is blank, set in further, or its first word would
     have fitted above: then someone ended the line there.
@@ -58,3 +192,62 @@ def join_wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
+
+
+def _is_source(lines: list[str]) -> bool:
+    filled = [line for line in lines[:20_000] if line]
+    return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)
+
+
+def _observe(lines: list[str], length: NDArray[np.int64]) -> _Lines:
+    count = len(lines)
+    bodies = [line.lstrip() for line in lines]
+    body_length = np.fromiter(map(len, bodies), np.int64, count)
+    space = np.fromiter((body.find(" ") for body in bodies), np.int64, count)
+    firsts = [body[:1] for body in bodies]
+
+    def marked(values: Iterable[bool]) -> NDArray[np.bool_]:
+        return np.fromiter(values, np.bool_, count)
+
+    return _Lines(
+        bodies,
+        length,
+        length - body_length,
+        np.where(space < 0, body_length, space),
+        marked(map(str.islower, firsts)),
+        marked(map(str.isupper, firsts)),
+        marked(_ITEM.match(body) is not None for body in bodies),
+        marked(body[-1:] in _STOPS for body in bodies),
+        marked(_INNER_STOP.search(body) is not None for body in bodies),
+        marked("   " in body for body in bodies),
+    )
+
+
+def _joined(lines: list[str], bodies: list[str], joins: NDArray[np.bool_]) -> str:
+    """Return the text: single spaces within what is joined, other lines as they are."""
+    parts: list[str] = []
+    is_part = joins.copy()
+    is_part[:-1] |= joins[1:]  # of a paragraph of several lines
+    was_blank = True
+    for line, body, joined, inside in zip(
+        lines, bodies, joins.tolist(), is_part.tolist(), strict=True
+    ):
+        if not line:
+            if not was_blank:
+                parts.append("\n\n")
+            was_blank = True
+            continue
+        if joined:
+            parts.append("" if _is_compound(parts[-1], body) else " ")
+        elif not was_blank:
+            parts.append("\n")
+        parts.append((" ".join(body.split()) if "  " in body else body) if inside else line)
+        was_blank = False
+    if parts and parts[-1] == "\n\n":
+        parts.pop()
+    return "".join(parts)
+
+
+def _is_compound(above: str, below: str) -> bool:
+    """Return whether a line ends within a compound such as `to-morrow`."""
+    return above[-1:] == "-" and above[-2:-1].isalpha() and below[:1].islower()
