@@ -5,28 +5,35 @@ Each choice comes with the observation behind it, so that a reader can disagree 
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from rnnlm.base import NETWORK, NO_BASE
 from rnnlm.config import Experiment, from_values
-from rnnlm.corpora.files import RECIPE_READERS
-from rnnlm.corpora.preview import look
-from rnnlm.corpora.unwrapping import unwrap
+from rnnlm.corpora.files import SourceFile
+from rnnlm.corpora.preview import Preview, look
+from rnnlm.errors import CorpusError
 from rnnlm.recipe import BPTT, Seen, choose_recipe
 from rnnlm.storage import value_digest
 
 FEWEST_DOCUMENTS = 100
 """Passages are made short enough that a text yields about this many, where it can."""
+FEWEST_TO_LEARN_FROM = 20
+"""Lines or records without which no model is trained."""
+FEWEST_CHARACTERS = 20_000
+"""Of prose, from which on a model learns more than some of its words."""
+MOST_REPEATED = 0.3
+"""Share of documents that may be repetitions without a word about it."""
+FEWEST_TO_WRITE_NEW_ONES = 200
+"""Lines or records from which on a model does more than repeat them."""
 HELD_OUT = 0.1
 """Of the text, for validation and again for testing. It does not depend on the text's size, or what
 was held out would be trained on when the text grows."""
 LONGEST_WHOLE = 1000
 """Characters of a line up to which gradients flow through all of it; memory grows with it."""
-MOST_PIECES = 20_000
-"""Documents of a text that a recipe is chosen by, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -68,31 +75,35 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         ConfigError: An override is wrong.
     """
     given = from_values({"name": "text", "corpus": {"source": source}}, overrides, origin=source)
-    seen = look(given.corpus, cache)
-    is_plain = seen.reader == "text"
-    text = "\n".join(seen.texts)
-    kind, why_documents = _document_kind(text) if is_plain else ("whole", f"{seen.reader} records")
-    if "documents" in given.corpus.model_fields_set:
-        kind, why_documents = given.corpus.documents, "as set"
-    joins = unwrap(text)[1] if kind == "passages" else 0
-    characters = round(len(text) * seen.bytes / max(1, seen.read))
+    corpus = given.corpus
+    if "documents" not in corpus.model_fields_set:
+        corpus = corpus.model_copy(update={"documents": "auto"})
+    seen = look(corpus, cache)
+    kind = seen.most(lambda file: file.source.documents)
+    form = seen.most(lambda file: file.form)
+    characters = round(seen.characters * seen.bytes / max(1, seen.read))
     passage = max(100, min(2000, characters // FEWEST_DOCUMENTS))
-    pieces = {"lines": text.split("\n"), "whole": seen.texts}.get(kind)
-    longest = max(map(len, pieces), default=1) if pieces else passage
-    fits = pieces is not None and longest <= LONGEST_WHOLE
-    first = [piece for piece in (pieces or text.split("\n\n"))[:MOST_PIECES] if piece.strip()]
+    is_text = kind == "passages"
+    longest = passage if is_text else max(map(len, seen.documents), default=1)
+    fits = not is_text and longest <= LONGEST_WHOLE
+    first = [document for document in seen.documents if document.strip()]
+    if len(first) < FEWEST_TO_LEARN_FROM and not is_text:
+        raise CorpusError(
+            f"{source} holds {len(first)} documents (expected at least {FEWEST_TO_LEARN_FROM}, "
+            "to learn from some and hold others out; with 1,000 a model writes new ones); add more"
+        )
     recipe = choose_recipe(
-        Seen(characters, seen.bytes, len(set(text)), first, fits), _wanted_base(given)
+        Seen(characters, seen.bytes, seen.distinct, first, fits), _wanted_base(given)
     )
     longest_tokens = round(longest / recipe.characters_per_token)
     values: dict[str, Any] = {
         "name": _name(source),
         "corpus": {
             "source": source,
-            "documents": kind,
-            "form": "recipe" if seen.reader in RECIPE_READERS else "text",
+            "documents": "auto",
+            "form": form,
             "passage_characters": passage,
-            "clean": {"unwrap": kind == "passages"},
+            "clean": {"unwrap": is_text},
         },
         "splits": {"validation": HELD_OUT, "test": HELD_OUT},
         **recipe.values,
@@ -103,14 +114,13 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
         },
     }
-    why_wrapped = f"{joins:,} line ends within wrapped paragraphs"
+    experiment = from_values(values, overrides, origin=source)
     choices = (
-        Choice("documents", kind, why_documents),
-        Choice("encoding", seen.encoding or "Parquet", "as detected"),
-        *([Choice("unwrap", "yes" if joins else "no", why_wrapped)] * (kind == "passages")),
-        Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "validation and test, by paragraph"),
+        *_how_it_is_read(seen),
+        *_warnings(first, is_text, characters),
+        Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "for validation and for testing"),
         Choice("starts from", *recipe.start),
-        Choice("tokens", recipe.tokens, f"{len(set(text)):,} distinct characters"),
+        Choice("tokens", recipe.tokens, f"{seen.distinct:,} distinct characters"),
         Choice("network", recipe.network, f"{characters:,} characters of text"),
         Choice("dropout", str(recipe.values["model"]["dropout"]), "less for more text"),
         Choice("rate", str(recipe.values["training"]["learning_rate"]), recipe.why_rate),
@@ -125,10 +135,92 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             f"{recipe.readings:.1f} readings of the text",
         ),
     )
-    experiment = from_values(values, overrides, origin=source)
-    typical = passage if pieces is None else median(map(len, first))
+    typical = passage if is_text else median(map(len, first))
     tokens = max(1, round(typical / recipe.characters_per_token))
-    return Advice(experiment, choices, recipe.vocab_size, tokens)
+    shown = tuple(_as_set(choice, given, experiment) for choice in choices)
+    return Advice(experiment, shown, recipe.vocab_size, tokens)
+
+
+SETTINGS = {
+    "documents": ("corpus.documents",),
+    "unwrap": ("corpus.clean.unwrap",),
+    "held out": ("splits.validation", "splits.test"),
+    "starts from": ("training.base",),
+    "tokens": ("tokenizer.kind",),
+    "network": (
+        "model.architecture", "model.num_layers", "model.hidden_size", "model.embedding_size",
+    ),
+    "dropout": ("model.dropout",),
+    "rate": ("training.learning_rate",),
+    "sequences": ("training.feed", "training.bptt"),
+    "budget": ("training.budget",),
+}  # fmt: skip
+"""What sets a choice."""
+
+
+def _as_set(choice: Choice, given: Experiment, experiment: Experiment) -> Choice:
+    """Return a choice as the settings have it, where they do."""
+    names = [name for name in SETTINGS.get(choice.setting, ()) if _is_set(given, name)]
+    if not names:
+        return choice
+    values = []
+    for name in names:
+        value: Any = experiment
+        for part in name.split("."):
+            value = getattr(value, part)
+        values.append(f"{name.rsplit('.', 1)[-1].replace('_', ' ')} {value}")
+    short = [value.split(" ")[-1] if len(values) == 1 else value for value in values]
+    return Choice(choice.setting, ", ".join(short), "as set")
+
+
+def _is_set(given: Experiment, name: str) -> bool:
+    section: Any = given
+    *path, last = name.split(".")
+    for part in path:
+        section = getattr(section, part)
+    return last in section.model_fields_set
+
+
+def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
+    """Yield what was decided about the files, together where they are alike."""
+    read = [file for file in seen.files if file.size]
+    groups: dict[tuple[str, str], list[SourceFile]] = {}
+    for file in read:
+        groups.setdefault((file.source.reader, file.source.documents), []).append(file)
+    for (reader, kind), files in groups.items():
+        where = "" if len(groups) == 1 else f"{reader}, {_count(files)}: "
+        yield Choice("documents", kind, f"{where}{files[0].reason}")
+    codecs: dict[str, list[SourceFile]] = {}
+    for file in read:
+        codecs.setdefault(str(file.encoding or "Parquet"), []).append(file)
+    for codec, files in codecs.items():
+        where = "as detected" if len(codecs) == 1 else _count(files)
+        sure = files[0].encoding is None or files[0].encoding.is_sure
+        why = where if sure else f"{where}; A GUESS: if it is wrong, --set corpus.encoding=NAME"
+        yield Choice("encoding", codec, why)
+    if seen.most(lambda file: file.source.documents) == "passages":
+        why = f"{seen.joins:,} line ends within wrapped paragraphs"
+        yield Choice("unwrap", "yes" if seen.joins else "no", why)
+    if empty := [file.name for file in seen.files if not file.size]:
+        yield Choice("left out", _count(empty), f"empty: {', '.join(empty[:3])}")
+
+
+def _warnings(documents: Sequence[str], is_text: bool, characters: int) -> Iterator[Choice]:
+    """Yield what to expect of a text that is short or repeats itself."""
+    different = len({*documents})
+    if not is_text and different < FEWEST_TO_WRITE_NEW_ONES:
+        why = f"most texts will repeat them; {FEWEST_TO_WRITE_NEW_ONES:,} are few, 1,000 are good"
+        yield Choice("warning", f"{different:,} documents", why)
+    elif is_text and characters < FEWEST_CHARACTERS:
+        why = f"little to learn from; {FEWEST_CHARACTERS:,} are few, a book is good"
+        yield Choice("warning", f"{characters:,} characters", why)
+    repeated = 1.0 - different / max(1, len(documents))
+    if repeated > MOST_REPEATED:
+        yield Choice("warning", f"{repeated:.0%} repeated", "each is kept once")
+
+
+def _count(files: Sequence[Any]) -> str:
+    return f"{len(files):,} file" + "s" * (len(files) != 1)
 
 
 def _wanted_base(given: Experiment) -> tuple[str, str] | None:
@@ -139,21 +231,6 @@ def _wanted_base(given: Experiment) -> tuple[str, str] | None:
     named = [f"model.{name}" for name in own]
     named += [f"tokenizer.{name}" for name in sorted(given.tokenizer.model_fields_set)]
     return (NO_BASE, f"{named[0]} is set") if named else None
-
-
-def _document_kind(text: str) -> tuple[Literal["lines", "passages"], str]:
-    """Decide whether each line stands for itself, from how the lines look, not how many they are."""
-    lines = text.split("\n")
-    filled = [len(line) for line in lines if line.strip()]
-    blank = 1.0 - len(filled) / max(1, len(lines) - 1)
-    typical = median(filled)
-    if blank > 0.05:
-        return "passages", f"{blank:.0%} of the lines are blank: paragraphs"
-    if typical > 200:
-        return "passages", f"lines of {typical:.0f} characters: paragraphs"
-    if unwrap(text)[1] > 0.3 * len(filled):
-        return "passages", f"wrapped lines of {typical:.0f} characters: prose"
-    return "lines", f"{len(filled):,} lines of {typical:.0f} characters, none blank"
 
 
 def _name(source: str) -> str:

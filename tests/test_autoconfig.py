@@ -23,9 +23,14 @@ def look_at(path: Path, settings: tuple[str, ...] = ()) -> Advice:
     return advise(str(path), path.parent / "cache", settings)
 
 
+def kind(advice: Advice) -> str:
+    """Return what a document is said to be."""
+    return next(choice.value for choice in advice.choices if choice.setting == "documents")
+
+
 def test_lines_are_documents_when_each_stands_for_itself(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(500)))
-    assert advice.experiment.corpus.documents == "lines"
+    assert kind(advice) == "lines"
     assert advice.experiment.training.feed == "documents"
 
 
@@ -40,7 +45,7 @@ def test_lines_are_documents_when_each_stands_for_itself(tmp_path: Path):
 )
 def test_prose_becomes_passages(tmp_path: Path, text: str):
     advice = look_at(write(tmp_path, text))
-    assert advice.experiment.corpus.documents == "passages"
+    assert kind(advice) == "passages"
     assert advice.experiment.training.feed == "stream"
 
 
@@ -67,7 +72,7 @@ def test_a_script_with_many_characters_is_read_as_bytes(tmp_path: Path):
 def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
     path = tmp_path / "wide.txt"
     path.write_bytes(lines(500).encode("utf-16-le"))
-    assert look_at(path).experiment.corpus.documents == "lines"
+    assert kind(look_at(path)) == "lines"
     named = look_at(path, ("corpus.encoding=utf-16-le", "corpus.documents=passages"))
     assert named.experiment.corpus.encoding == "utf-16-le"
     assert named.experiment.training.feed == "stream"
@@ -75,7 +80,7 @@ def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
 
 def test_one_endless_line_among_many_does_not_ask_for_all_memory(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(2000) + "x y" * 50_000 + "\n"))
-    assert advice.experiment.corpus.documents == "lines"
+    assert kind(advice) == "lines"
     assert advice.experiment.training.feed == "stream"
 
 
@@ -85,7 +90,7 @@ def test_records_of_even_length_are_lines(tmp_path: Path):
         for n in range(500)
     ]
     advice = look_at(write(tmp_path, "\n".join(rows)))
-    assert advice.experiment.corpus.documents == "lines"
+    assert kind(advice) == "lines"
 
 
 def test_names_that_are_not_ascii_stay_apart(tmp_path: Path):
@@ -121,9 +126,13 @@ def test_packed_and_structured_texts_are_looked_at_too(tmp_path: Path):
     path.write_bytes(gzip.compress(rows.encode()))
     advice = look_at(path)
     assert advice.experiment.name == "songs"
-    assert advice.experiment.corpus.documents == "whole"
+    assert kind(advice) == "whole"
     path.write_bytes(gzip.compress(rows.replace("text", "body").encode()))
-    with pytest.raises(CorpusError, match=r"no field `text` .*corpus.render='\{body\}'"):
+    assert "`body`" in next(c.reason for c in look_at(path).choices if c.setting == "documents")
+    path.write_bytes(gzip.compress(rows.replace('"la la ', '"').encode()))
+    look_at(path)  # a field that is called text is the text, whatever it holds
+    path.write_bytes(gzip.compress(b'{"a": "x", "b": "y"}\n{"a": "x", "b": "z"}\n' * 20))
+    with pytest.raises(CorpusError, match=r"\{a\}, \{b\}.*corpus.render='\{a\}'"):
         look_at(path)
 
 
@@ -149,5 +158,5 @@ def test_a_bad_source_is_one_line_that_says_what_it_is(
 def test_an_export_of_recipes_is_rendered_as_recipes(tmp_path: Path):
     path = tmp_path / "family.mmf"
     path.write_text("\n".join([VERSION_7, VERSION_8] * 30))
-    experiment = look_at(path).experiment
-    assert (experiment.corpus.form, experiment.corpus.documents) == ("recipe", "whole")
+    advice = look_at(path)
+    assert (advice.experiment.corpus.form, kind(advice)) == ("recipe", "whole")

@@ -1,6 +1,7 @@
 """Where the text comes from, what is held out, what a token is."""
 
 import re
+import string
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -47,16 +48,34 @@ class CleaningConfig(Config):
         return value
 
 
-Reader = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "markdown", "mealmaster"]
+Reader = Literal[
+    "auto", "text", "json", "jsonl", "csv", "parquet", "markdown", "mealmaster", "colors"
+]
+DocumentKind = Literal["auto", "whole", "lines", "paragraphs", "passages", "chapters", "records"]
 
 
 class ReadingConfig(Config):
     """How files are read and how a record becomes text."""
 
     reader: Reader = "auto"
-    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines), else plain text."""
+    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines) and by what the file
+    begins with, else it is plain text. `colors` are lines with a name and a code each."""
+    documents: DocumentKind = "lines"
+    """A document is a whole record (or plain text file), a line of it, a paragraph, a passage of
+    whole paragraphs of about `passage_characters`, what stands between chapter headings, or what
+    stands between matches of `separator`. `auto` decides for each file, by its beginning."""
+    separator: str = ""
+    """For `records`: a regular expression for what parts them, such as `^%$` (`^` and `$` match at
+    line ends); if empty, blank lines do."""
+    delimiter: str = Field(default="", max_length=1)
+    """For `csv`: what parts the cells; if empty, it is found."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """For `csv`: whether the first row names the columns; where it does not, they are `column1`,
+    `column2`, and so on, or `text` where there is one."""
     render: str = "{text}"
-    """How a record becomes text: a template of its fields such as `{title}: {body}`, or `color`
+    """How a record becomes text: a template of its fields such as `{title}: {body}`, of fields
+    within fields such as `{data.body}` and `{messages[].content}`; where it is not set and there
+    is no field `text`, the one with the longest prose. Or `color`
     (`name R G B` from the fields `name` and `hex`), `color-hsv` or `color-lab` (`name hsv H S V`,
     `name lab L a b`), `color-both` (that line, and one `#rrggbb name`
     that leads back; for documents = "lines"), or `recipe` (clean MealMaster text)."""
@@ -67,6 +86,26 @@ class ReadingConfig(Config):
     recipe's `category` the first of its categories."""
     encoding: str = "auto"
     """A Python codec name, or `auto`: byte-order mark, then UTF-8, then detection."""
+
+    @field_validator("render")
+    @classmethod
+    def _is_a_template(cls, value: str) -> str:
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
+        except ValueError as error:
+            raise ValueError(f"a template such as '{{title}}: {{body}}'; {error}") from error
+        if "" in names:
+            raise ValueError("a template that names a field in each pair of braces")
+        return value
+
+    @field_validator("separator")
+    @classmethod
+    def _separator_compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"a regular expression; {error}") from error
+        return value
 
 
 class SourceConfig(ReadingConfig):
@@ -93,9 +132,6 @@ class CorpusConfig(ReadingConfig):
     The catalog says how its corpora are read; settings that are not the default go before it."""
     sources: tuple[SourceConfig, ...] = ()
     """Several sources, instead of `source`."""
-    documents: Literal["whole", "lines", "paragraphs", "passages", "chapters"] = "lines"
-    """A document is a whole record (or plain text file), a line of it, a paragraph, a passage of
-    whole paragraphs of about `passage_characters`, or what stands between chapter headings."""
     passage_characters: int = Field(default=2000, ge=50, le=1_000_000)
     """Aimed-at length of a passage, in characters."""
     form: Literal["text", "prose", "color", "recipe"] = "text"
@@ -149,7 +185,13 @@ class CorpusConfig(ReadingConfig):
     def all_sources(self) -> tuple[SourceConfig, ...]:
         """The sources, also where only one was given."""
         if self.sources:
-            return self.sources
+            common = self.model_dump(include={"documents", "separator"})
+            return tuple(
+                source.model_copy(
+                    update={k: v for k, v in common.items() if k not in source.model_fields_set}
+                )
+                for source in self.sources
+            )
         reading = self.model_dump(include={*ReadingConfig.model_fields}, exclude_unset=True)
         return (SourceConfig(path=self.source, **reading),)
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from rnnlm.config import CorpusConfig
+from rnnlm.config import ReadingConfig
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
 _ABBREVIATION = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bGen)(?<!\bSen)(?<!\b[A-Z])"
@@ -25,7 +25,7 @@ CHAPTER = re.compile(
 """A line that begins a chapter: `CHAPTER I. Down the Rabbit-Hole`, `1.  The Cyclone`."""
 
 
-def documents_of(text: str, config: CorpusConfig) -> Iterator[str]:
+def documents_of(text: str, config: ReadingConfig, passage_characters: int) -> Iterator[str]:
     """Yield the documents of a text as `config.documents` defines them.
 
     A whole text is kept as it is, but for its last line end.
@@ -40,7 +40,11 @@ def documents_of(text: str, config: CorpusConfig) -> Iterator[str]:
         case "chapters":
             return chapters(text)
         case "passages":
-            return passages(text, config.passage_characters)
+            return passages(text, passage_characters)
+        case "records":
+            return records(text, config.separator)
+        case "auto":
+            raise AssertionError("what a document is was not decided")
 
 
 def lines(text: str) -> Iterator[str]:
@@ -52,6 +56,16 @@ def paragraphs(text: str) -> Iterator[str]:
     """Yield what stands between blank lines."""
     for paragraph in _PARAGRAPH_END.split(text):
         yield from _visible(paragraph)
+
+
+def records(text: str, separator: str) -> Iterator[str]:
+    """Yield what stands between matches of a regular expression, or between blank lines."""
+    pattern = re.compile(separator, re.MULTILINE) if separator else _PARAGRAPH_END
+    place = 0
+    for match in pattern.finditer(text):
+        yield from _visible(text[place : match.start()])
+        place = match.end()
+    yield from _visible(text[place:])
 
 
 def chapters(text: str) -> Iterator[str]:

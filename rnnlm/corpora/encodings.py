@@ -68,6 +68,11 @@ class Encoding(NamedTuple):
     has_glyphs: bool = False
 
     @property
+    def is_sure(self) -> bool:
+        """Whether the guess can be relied on."""
+        return self.confidence >= LEAST_CONFIDENCE
+
+    @property
     def is_cuttable(self) -> bool:
         """Whether a line end is one byte, and that byte nothing else."""
         return not self.codec.startswith(("utf-16", "utf-32")) and "\n".encode(self.codec) == b"\n"
@@ -78,7 +83,7 @@ class Encoding(NamedTuple):
             return f"{self.codec} with bytes of cp1252"
         if self.confidence == 1.0:
             return self.codec
-        doubt = ", not sure" if self.confidence < LEAST_CONFIDENCE else ""
+        doubt = "" if self.is_sure else ", not sure"
         return f"{self.codec}, {self.confidence:.0%}{doubt}"
 
 

@@ -9,31 +9,21 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
-from rnnlm.config import CorpusConfig, Reader, ReadingConfig, SourceConfig, shorten
+from rnnlm.config import CorpusConfig, ReadingConfig, SourceConfig, shorten
 from rnnlm.corpora.catalog import catalog
+from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.fetching import fetch
+from rnnlm.corpora.recognition import recognize
 from rnnlm.errors import ConfigError, CorpusError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
 
-READERS: dict[str, Reader] = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".mmf": "mealmaster",
-}
-"""What `reader = "auto"` makes of a file's name; everything else is plain text."""
-RECIPE_READERS = ("mealmaster", "markdown")
-"""Readers whose records are recipes."""
 _COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
 _BLOCK = 1 << 20
 _LONG = 16_000_000
@@ -47,9 +37,12 @@ class SourceFile:
     Attributes:
         name: What people call it.
         path: Where it lies.
-        source: Its part of the configuration, with the reader decided.
+        source: Its part of the configuration; of a plain file, with nothing left open.
         size: Bytes, when it was found.
         modified: Time of last change in nanoseconds, when it was found.
+        encoding: What its text is in; None for Parquet, and before it is looked into.
+        form: What a document of it is to a person, as in `corpus.form`.
+        reason: Why its documents are what they are.
     """
 
     name: str
@@ -57,6 +50,9 @@ class SourceFile:
     source: SourceConfig
     size: int
     modified: int
+    encoding: Encoding | None = None
+    form: str = "text"
+    reason: str = ""
 
     @classmethod
     def of(cls, path: Path, source: SourceConfig, name: str = "") -> "SourceFile":
@@ -153,7 +149,7 @@ def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
         elif suffix in _COMPRESSED:
             yield _decompress(file, scratch)
         else:
-            yield _with_reader(file, file.path.name)
+            yield _recognized(file, file.path.name)
 
 
 def _as_set(source: SourceConfig, config: CorpusConfig) -> SourceConfig:
@@ -237,16 +233,11 @@ def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
         raise CorpusError(f"cannot read {shorten(source.path, 80)}: {reason}") from error
 
 
-def _with_reader(file: SourceFile, name: str) -> SourceFile:
-    """Decide the reader of a plain file by its name, and that recipes are rendered as recipes."""
-    reader = file.source.reader
-    if reader == "auto":
-        reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
-    changes: dict[str, str] = {"reader": reader}
-    if reader in RECIPE_READERS and "render" not in file.source.model_fields_set:
-        changes["render"] = "recipe"
-    source = file.source.model_copy(update=changes)
-    return SourceFile(file.name, file.path, source, file.size, file.modified)
+def _recognized(file: SourceFile, name: str) -> SourceFile:
+    """Decide how a plain file is read."""
+    file.check_unchanged()
+    source, encoding, form, reason = recognize(file.path, name, file.source)
+    return replace(file, source=source, encoding=encoding, form=form, reason=reason)
 
 
 def _decompress(file: SourceFile, scratch: Path) -> SourceFile:
@@ -255,7 +246,7 @@ def _decompress(file: SourceFile, scratch: Path) -> SourceFile:
     if not target.is_file():
         with pa.input_stream(str(file.path), compression="detect") as packed:
             _copy(packed.read, target, file)
-    return _with_reader(SourceFile.of(target, file.source, file.name), name)
+    return _recognized(SourceFile.of(target, file.source, file.name), name)
 
 
 def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
@@ -287,7 +278,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
                 with packed:
                     _copy(packed.read, target, file)
             name = f"{file.name}:{member.filename}"
-            yield _with_reader(SourceFile.of(target, file.source, name), member.filename)
+            yield _recognized(SourceFile.of(target, file.source, name), member.filename)
 
 
 def _copy(read: Callable[[int], bytes], target: Path, file: SourceFile) -> None:

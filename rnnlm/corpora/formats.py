@@ -6,37 +6,18 @@ read is yielded as a `Fault`, so that the caller may end the run or count it and
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.corpora import recipes
+from rnnlm.corpora.records import Fault, Fields, Record
+from rnnlm.corpora.tables import recognize_table, rows_of
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
-
-Fields = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A record that cannot be read.
-
-    Attributes:
-        reason: In a few words, the same for the same kind of fault; dropped records are counted
-            under it.
-        detail: What exactly was found.
-        line: Line of the piece, from 1; 0 where unknown.
-    """
-
-    reason: str
-    detail: str
-    line: int = 0
-
 
 Parse = Callable[[str], Iterator[Fields | Fault]]
 
@@ -54,6 +35,8 @@ class Format:
     cut: re.Pattern[bytes] | None = None
 
 
+SAMPLE = 1 << 20
+"""Characters of a table that tell how it is written."""
 LINE_END = re.compile(rb"\r?\n|\r")
 PARAGRAPH_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 BEFORE_RECIPE = re.compile(rb"\n(?=(?:MMMMM|-----)[^\n]*Meal-?Master)", re.IGNORECASE)
@@ -78,42 +61,82 @@ def json_lines(content: str) -> Iterator[Fields | Fault]:
 
 
 def json_values(content: str) -> Iterator[Fields | Fault]:
-    """Yield the objects of an array, the values of an object of objects, or the one object."""
+    """Yield the objects of an array, the values of an object of objects, or the one object.
+
+    The array may be wrapped: in an object beside other values, or in an assignment such as
+    `window.tweets = [...]`.
+    """
+    if match := _ASSIGNMENT.match(content):
+        content = content[match.end() :].rstrip().removesuffix(";")
     try:
         value = json.loads(content)
     except json.JSONDecodeError as error:
         yield Fault("no JSON", error.msg, error.lineno)
         return
-    except RecursionError:
-        yield Fault("no JSON", "it is nested too deeply")
+    except (ValueError, RecursionError):
+        yield Fault("no JSON", "it is nested too deeply, or has a number of too many digits")
         return
-    if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
-        value = [{"key": key, **inner} for key, inner in value.items()]
+    if isinstance(value, dict) and value:
+        value = _unwrapped(value)
     for item in value if isinstance(value, list) else [value]:
         yield _as_record(item, 0)
 
 
+_ASSIGNMENT = re.compile(
+    r"\s*(?:(?:var|let|const|export)\s+)?[A-Za-z_$][\w.$\[\]\"']*\s*=\s*(?=[\[{])"
+)
+FEWEST_WRAPPED = 2
+"""Items of a list in an object from which on the list is what the object is there for."""
+
+
+def _unwrapped(value: dict[str, Any]) -> Any:
+    """Return the records that an object holds, or the object where it is one itself."""
+    if all(isinstance(inner, dict) for inner in value.values()):
+        return [{"key": key, **inner} for key, inner in value.items()]
+    is_flat = len(value) >= 5 and all(isinstance(inner, str) for inner in value.values())
+    if is_flat and not {"text", "name", "title", "id"} & {*value}:
+        return [{"key": key, "text": inner} for key, inner in value.items()]
+    lists = [
+        inner
+        for inner in value.values()
+        if isinstance(inner, list)
+        and len(inner) >= FEWEST_WRAPPED
+        and all(isinstance(item, dict) for item in inner)
+    ]
+    if len(lists) == 1 and not isinstance(value.get("text"), str):
+        return lists[0]
+    return value
+
+
 def comma_separated(content: str) -> Iterator[Fields | Fault]:
-    """Yield the rows of a CSV or TSV with a line of names."""
-    header = content.partition("\n")[0]
-    delimiter = max(",;\t|", key=header.count)
-    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    csv.field_size_limit(2**31 - 1)
-    names: list[str] = []
-    try:
-        for row in rows:
-            if not names:
-                names = row
-            elif row and len(row) != len(names):
-                yield Fault(
-                    "row of another length",
-                    f"{len(row)} fields, expected {len(names)}",
-                    rows.line_num,
-                )
-            elif row:
-                yield dict(zip(names, row, strict=True))
-    except csv.Error as error:
-        yield Fault("no CSV", str(error), rows.line_num)
+    """Yield the rows of a table of separated values, however it is written."""
+    yield from rows_of(content, recognize_table(content[:SAMPLE]))
+
+
+def color_line(line: str) -> Fields | None:
+    """Return name and code of a line that is a name and a colour, in either order, or None."""
+    for pattern in _COLORS:
+        if (match := pattern.fullmatch(line)) and re.search(r"[^\W\d]", match["name"]):
+            return {"name": match["name"].strip("\"' "), "hex": match["hex"]}
+    return None
+
+
+def color_lines(content: str) -> Iterator[Fields | Fault]:
+    """Yield the name and the code of the colour on each line."""
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            fault = Fault("no colour", f"{line[:60]} (expected a name and #rrggbb)", number)
+            yield color_line(line.strip()) or fault
+
+
+_CODE = (
+    r"(?P<hex>#[0-9a-fA-F]{6}|#[0-9a-fA-F]{3}|rgb\([\d\s,]+\)"
+    r"|\d{1,3}[ ,\t;]+\d{1,3}[ ,\t;]+\d{1,3})"
+)
+_COLORS = (
+    re.compile(rf"(?P<name>.*\S)\s*(?:[\t,;:=|]|\s)\s*{_CODE}[,;]?"),
+    re.compile(rf"{_CODE}\s*(?:[\t,;:=|]|\s)\s*(?P<name>\S.*)"),
+)
 
 
 def meal_master(content: str) -> Iterator[Fields | Fault]:
@@ -179,6 +202,7 @@ FORMATS: dict[str, Format] = {
     "json": Format(json_values),
     "jsonl": Format(json_lines, LINE_END),
     "csv": Format(comma_separated),
+    "colors": Format(color_lines, LINE_END),
     "markdown": Format(markdown_recipe),
     "mealmaster": Format(meal_master, BEFORE_RECIPE),
 }
@@ -187,9 +211,9 @@ FORMATS: dict[str, Format] = {
 
 def _as_record(value: Any, line: int) -> Fields | Fault:
     if isinstance(value, str):
-        return {"text": value}
+        return Record({"text": value}, line)
     if isinstance(value, dict):
-        return value
+        return Record(value, line)
     return Fault("no object", f"{type(value).__name__} (expected an object or a string)", line)
 
 

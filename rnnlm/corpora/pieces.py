@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import CorpusConfig
 from rnnlm.corpora.decoding import decode
-from rnnlm.corpora.encodings import Encoding, detect
+from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.files import SourceFile
-from rnnlm.corpora.formats import FORMATS, LINE_END, PARAGRAPH_END, Fault, Fields
+from rnnlm.corpora.formats import FORMATS, LINE_END, PARAGRAPH_END
+from rnnlm.corpora.records import Fault, Fields
+from rnnlm.corpora.tables import Table, rows_of
 from rnnlm.errors import CorpusError
 
 _SPACE = re.compile(rb" ")
@@ -95,7 +97,7 @@ def read_records(
     header = b""
     with piece.file.path.open("rb") as file, _mapped(file) as content:
         start, end = _bounds(content, piece, config)
-        if piece.file.source.reader == "csv" and start:
+        if start and piece.file.source.header == "yes":
             header = content[: _end_of(LINE_END, content, 0)]
         if piece.is_whole and end - start > config.longest:
             yield _too_long(end - start, config)
@@ -110,7 +112,11 @@ def read_records(
     text, mended = decode(header + b"".join(parts), piece.encoding, piece.file.name)
     if mended:
         on_mended(mended)
-    yield from file_format.parse(text)
+    source = piece.file.source
+    if source.reader == "csv":
+        yield from rows_of(text, Table(source.delimiter, source.header == "yes"))
+    else:
+        yield from file_format.parse(text)
 
 
 def line_of(piece: Piece, line: int, config: CorpusConfig) -> int:
@@ -119,7 +125,7 @@ def line_of(piece: Piece, line: int, config: CorpusConfig) -> int:
         return 0
     with piece.file.path.open("rb") as file, _mapped(file) as content:
         start, _ = _bounds(content, piece, config)
-        header = piece.file.source.reader == "csv" and start > 0
+        header = piece.file.source.header == "yes" and start > 0
         return len(LINE_END.findall(content[:start])) + line - header
 
 
@@ -127,8 +133,9 @@ def _cut(file: SourceFile, config: CorpusConfig, whole: bool) -> Iterator[tuple[
     if file.source.reader == "parquet":
         yield from _cut_parquet(file, config)
         return
-    is_recipes = file.source.reader == "mealmaster"
-    encoding = detect(file.path, file.source.encoding, is_recipes=is_recipes)
+    encoding = file.encoding
+    if encoding is None:  # it is empty
+        return
     is_whole = whole or not encoding.is_cuttable or not _is_cuttable(file, config)
     size = max(1, file.size) if is_whole else config.shard_bytes
     for start in range(0, file.size, size):
@@ -144,7 +151,7 @@ def _is_cuttable(file: SourceFile, config: CorpusConfig) -> bool:
         with file.path.open("rb") as opened, _mapped(opened) as content:
             return content.find(b'"') < 0  # without quotes, a line end always ends a row
     if reader == "text":
-        return config.documents != "whole"
+        return file.source.documents not in ("whole", "chapters", "records")
     return FORMATS[reader].cut is not None
 
 
@@ -175,15 +182,15 @@ def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> t
     """Return the piece's first byte and one past its last, both where the file may be cut."""
     if piece.is_whole:
         return 0, len(content)
-    patterns = _patterns(piece, config)
+    patterns = _patterns(piece)
     start = _cut_at(content, piece.start, patterns, config.shard_bytes)
     return start, _cut_at(content, piece.end, patterns, config.shard_bytes)
 
 
-def _patterns(piece: Piece, config: CorpusConfig) -> Sequence[re.Pattern[bytes]]:
+def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
     """Return where the file may be cut, the best places first."""
     file_format = FORMATS[piece.file.source.reader]
-    if piece.file.source.reader == "text" and config.documents != "lines":
+    if piece.file.source.reader == "text" and piece.file.source.documents != "lines":
         return (PARAGRAPH_END, LINE_END, _SPACE)
     return (file_format.cut or LINE_END,)
 

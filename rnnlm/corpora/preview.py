@@ -1,22 +1,27 @@
 """A look at a corpus without writing anything: its first texts, or all its documents in memory."""
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from rnnlm.config import CorpusConfig, SplitConfig, shorten
+from rnnlm.corpora.cutting import documents_of, paragraphs
 from rnnlm.corpora.files import SourceFile, locate, unpack
-from rnnlm.corpora.formats import Fault
 from rnnlm.corpora.pieces import cut_files, read_records
 from rnnlm.corpora.reading import Counts, read_documents
+from rnnlm.corpora.records import Fault
 from rnnlm.corpora.rendering import UnusableRecordError, render
+from rnnlm.corpora.unwrapping import unwrap
 from rnnlm.errors import CorpusError
 
 LOOKED_AT = 32_000_000
-"""Bytes of a file that a preview reads."""
+"""Bytes of a corpus that a preview reads."""
 RECORDS_LOOKED_AT = 20_000
+DOCUMENTS_LOOKED_AT = 20_000
+PASSAGE = 2000
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,29 @@ class Preview:
     """What a corpus looks like.
 
     Attributes:
-        texts: First records as texts, not cleaned; of plain text, the beginning as one.
-        reader: Format of the first file.
-        encoding: What its text is in.
+        files: All of its files, each with how it is read.
+        documents: The first ones, paragraphs of passages; cleaned, but not of repetitions.
+        characters: In all that was read.
+        distinct: Different characters.
         bytes: Size of all files, as they lie on disk.
-        read: Bytes of UTF-8 in `texts`.
+        read: Bytes of UTF-8 that were read.
+        joins: Line ends within wrapped paragraphs.
     """
 
-    texts: tuple[str, ...]
-    reader: str
-    encoding: str
+    files: tuple[SourceFile, ...]
+    documents: tuple[str, ...]
+    characters: int
+    distinct: int
     bytes: int
     read: int
+    joins: int
+
+    def most(self, what: Callable[[SourceFile], str]) -> str:
+        """Return what holds of most of the text."""
+        sizes: Counter[str] = Counter()
+        for file in self.files:
+            sizes[what(file)] += file.size
+        return sizes.most_common(1)[0][0]
 
 
 def look(config: CorpusConfig, cache: Path) -> Preview:
@@ -46,16 +62,28 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
     """
     files = locate(config, cache)
     total = sum(file.size for file in files)
+    seen = read = joins = characters = 0
+    documents: list[str] = []
+    alphabet: set[str] = set()
     with tempfile.TemporaryDirectory() as scratch:
-        for file in unpack(files, Path(scratch)):
-            if not file.size:
+        plain = tuple(file for file in unpack(files, Path(scratch)))
+        for file in plain:
+            if not file.size or seen >= LOOKED_AT:
                 continue
-            texts, encoding = _first_texts(file, config)
-            if texts:
-                _check_worth_reading(texts, file.name)
-                read = sum(len(text.encode("utf-8", "replace")) for text in texts)
-                return Preview(texts, file.source.reader, encoding, max(total, read), read)
-    raise CorpusError(f"{files[0].name} holds no text (expected some); nothing to learn from")
+            texts = _first_texts(file, config, LOOKED_AT - seen)
+            seen += min(file.size, LOOKED_AT - seen)
+            for text in texts:
+                alphabet.update(text)
+                characters += len(text)
+                read += len(text.encode("utf-8", "replace"))
+                joined, count = unwrap(text) if file.source.documents == "passages" else (text, 0)
+                joins += count
+                kept = _documents(joined, file)
+                documents += islice(kept, max(0, DOCUMENTS_LOOKED_AT - len(documents)))
+    _check_worth_reading(alphabet, files[0].name if len(files) == 1 else config.source)
+    return Preview(
+        plain, tuple(documents), characters, len(alphabet), max(total, read), read, joins
+    )
 
 
 def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
@@ -72,24 +100,35 @@ def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
                     yield document.text
 
 
-def _first_texts(file: SourceFile, config: CorpusConfig) -> tuple[tuple[str, ...], str]:
-    cut = config.model_copy(update={"shard_bytes": LOOKED_AT, "documents": "lines"})
-    piece = cut_files([file], cut, whole=False)[0][0]
-    texts = []
-    for record in islice(read_records(piece, cut), RECORDS_LOOKED_AT):
-        if isinstance(record, Fault):
-            continue
-        try:
-            texts.append(render(file.source.render, record, file.source.fields))
-        except UnusableRecordError as error:
-            names = [str(name) for name in record]
-            hint = f"; say which with --set corpus.render='{{{names[0]}}}'" if names else ""
-            raise CorpusError(f"{file.name}: {error}{hint}") from error
-    return tuple(texts), str(piece.encoding or "")
+def _first_texts(file: SourceFile, config: CorpusConfig, size: int) -> list[str]:
+    """Return the first records of a file as texts; the beginning of a plain text as one."""
+    cut = config.model_copy(update={"shard_bytes": max(1000, size)})
+    readable = replace(file, source=file.source.model_copy(update={"documents": "lines"}))
+    texts, fault = [], ""
+    for piece in islice(chain.from_iterable(cut_files([readable], cut, whole=False)), 1):
+        for record in islice(read_records(piece, cut), RECORDS_LOOKED_AT):
+            if isinstance(record, Fault):
+                fault = fault or f"{record.reason}: {record.detail}"
+                continue
+            try:
+                texts.append(render(file.source.render, record, file.source.fields))
+            except UnusableRecordError as error:
+                names = [str(name) for name in record]
+                hint = f"; say which with --set corpus.render='{{{names[0]}}}'" if names else ""
+                fault = fault or f"{error}{hint}"
+    if not texts and fault:
+        raise CorpusError(f"{file.name}: {fault}")
+    return texts
 
 
-def _check_worth_reading(texts: tuple[str, ...], name: str) -> None:
-    visible = {character for text in texts for character in set(text) if not character.isspace()}
+def _documents(text: str, file: SourceFile) -> Iterator[str]:
+    if file.source.documents == "passages":
+        return paragraphs(text)
+    return documents_of(text, file.source, PASSAGE)
+
+
+def _check_worth_reading(alphabet: set[str], name: str) -> None:
+    visible = {character for character in alphabet if not character.isspace()}
     if not visible:
         raise CorpusError(f"{name} is blank (expected text); nothing to learn from")
     if len(visible) == 1:

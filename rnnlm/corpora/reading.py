@@ -9,8 +9,8 @@ from typing import NamedTuple
 from rnnlm.config import CorpusConfig, SplitConfig, shorten
 from rnnlm.corpora.cleaning import clean
 from rnnlm.corpora.cutting import documents_of
-from rnnlm.corpora.formats import Fault, Fields
 from rnnlm.corpora.pieces import Piece, line_of, read_records
+from rnnlm.corpora.records import Fault, Fields
 from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
 from rnnlm.corpora.splitting import Split, split_by_paragraph, split_by_position
 from rnnlm.errors import CorpusError
@@ -84,20 +84,22 @@ def read_documents(
             where = f"{piece.file.name}, line {line_of(piece, line, config):,}"
             counts.show(MENDED, where)
 
+    source = piece.file.source
     for record in read_records(piece, config, on_mended):
         outcome = record if isinstance(record, Fault) else _text(piece, record)
+        line = 0 if isinstance(record, Fault) else getattr(record, "line", 0)
         if isinstance(outcome, Fault):
-            _refuse(piece, outcome, config, counts)
+            _refuse(piece, outcome, line, config, counts)
             continue
         attributes = _attributes(piece, record)
         text = clean(outcome, config.clean, counts.cleaned)
-        parts: list[tuple[str, Split | None]] = [(text, piece.file.source.split)]
+        parts: list[tuple[str, Split | None]] = [(text, source.split)]
         if splits.by == "position":
             parts = [*split_by_position(text, splits)]
-        elif config.documents == "passages" and splits.by == "hash" and not splits.key:
+        elif source.documents == "passages" and splits.by == "hash" and not splits.key:
             parts = [*split_by_paragraph(text, splits)]
         for part, split in parts:
-            for document in documents_of(part, config):
+            for document in documents_of(part, source, config.passage_characters):
                 fault = _fault(document, config)
                 if fault is None:
                     yield Document(document, attributes, split)
@@ -105,7 +107,7 @@ def read_documents(
                     counts.dropped[fault.reason] += 1
                     counts.show(fault.reason, shorten(document, 60))
                 else:
-                    _refuse(piece, fault, config, counts)
+                    _refuse(piece, fault, line, config, counts)
 
 
 _HARMLESS = frozenset(("too short", "unwanted word"))
@@ -147,13 +149,21 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
     return values
 
 
-def _refuse(piece: Piece, fault: Fault, config: CorpusConfig, counts: Counts) -> None:
-    """Count a fault, or end the run with it."""
+def _refuse(piece: Piece, fault: Fault, line: int, config: CorpusConfig, counts: Counts) -> None:
+    """Count a fault, or end the run with it.
+
+    Args:
+        piece: Where it is.
+        fault: It.
+        line: Of the piece, where the fault does not say; 0 where unknown.
+        config: Says what becomes of bad records.
+        counts: Mutated.
+    """
     skips = config.bad_records == "skip"
     counts.dropped[fault.reason] += skips
     if skips and len(counts.examples.get(fault.reason, ())) >= MOST_EXAMPLES:
         return  # finding a line reads the file from its beginning
-    line = line_of(piece, fault.line, config)
+    line = line_of(piece, fault.line or line, config)
     where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
     if skips:
         counts.show(fault.reason, f"{where}: {fault.detail}")

@@ -15,6 +15,8 @@ from rnnlm.corpora.unwrapping import join_wrapped
 
 INGREDIENT_WIDTH = 28
 TEXT_WIDTH = 75
+NARROWEST_TEXT = 60
+"""Characters that directions were wrapped at, at least; shorter lines end where they end."""
 COLUMN_WIDTH = 39
 """Characters of quantity, unit and ingredient; the second column begins two further on."""
 
@@ -24,6 +26,12 @@ _END = re.compile(r"^(?:MMMMM|-----)-*\s*$")
 _FIELD = re.compile(r"^\s{0,12}(Title|Categories|Servings|Yield):[ \t]*(.*)$", re.IGNORECASE)
 _HEADING = re.compile(r"^(?:MMMMM|-)-{4,}\s*([^-\s].*?)\s*-*$|^MMMMM\s*([^-\s].*?)\s*$")
 _INGREDIENT = re.compile(r"^([ \d/.,~+x-]{7}) ([A-Za-z]{2}|[A-Za-z] |  ) (\S.*)$")
+_LOOSE = re.compile(
+    r"^\s{0,12}(\d[\d/.,-]{0,6}|\d{1,2} \d/\d) +"
+    r"(x|sm|md|lg|cn|pk|pn|dr|ds|ct|bn|sl|ea|t|ts|T|tb|fl|c|pt|qt|ga|oz|lb|ml|cb|cl|dl|l|mg|cg|dg"
+    r"|g|kg) +(\S.{0,60})$"
+)
+"""An ingredient with one of MealMaster's units, wherever it stands."""
 _OPEN_END = re.compile(
     r"(?:,|\(|&|\b(?:or|and|of|with|in|into|to|for|cut|the|a|an|plus|about|your))$", re.IGNORECASE
 )
@@ -148,26 +156,44 @@ def _ingredients_and_directions(
 ) -> tuple[tuple[Section, ...], tuple[str, ...]]:
     headings: list[str] = []
     blocks: list[list[str]] = []
+    notes: list[str] = []
     text: Sequence[str] = ()
+    lines = [_in_columns(line) for line in lines]
+    last = max((n for n, line in enumerate(lines) if _INGREDIENT.match(line)), default=-1)
     for place, line in enumerate(lines):
         heading = _HEADING.match(line)
-        if heading:
+        if heading and place < last:
             headings.append(_squeeze(heading[1] or heading[2]))
             blocks.append([])
         elif _is_ingredient(line):
             if not blocks:
                 headings, blocks = [""], [[]]
             blocks[-1].append(line)
-        elif line:
-            text = lines[place:]
+        elif line.strip() and not any(blocks) and place < last:
+            notes.append(line)  # other header fields, or words before the ingredients
+        elif line.strip():
+            text = [_as_paragraph(line) for line in lines[place:]]
             break
+    text = [*notes, *[""] * bool(notes), *text]
     sections = tuple(
         Section(heading, ingredients)
         for heading, block in zip(headings, blocks, strict=True)
         if (ingredients := _ingredients(block, guess))
     )
-    width = max((len(line) for line in text), default=0)
+    width = max(NARROWEST_TEXT, *(len(line) for line in text), 0)
     return sections, tuple(join_wrapped(text, width))
+
+
+def _in_columns(line: str) -> str:
+    """Return an ingredient that was written without MealMaster's columns in them."""
+    match = None if _INGREDIENT.match(line) else _LOOSE.match(line)
+    return f"{match[1]:>7} {match[2]:<2} {match[3]}" if match else line
+
+
+def _as_paragraph(line: str) -> str:
+    """Return a heading among the directions as a line of them."""
+    heading = _HEADING.match(line)
+    return f"{_squeeze(heading[1] or heading[2])}:" if heading else line
 
 
 def _is_ingredient(line: str) -> bool:

@@ -11,12 +11,12 @@ from typing import Any
 
 from rnnlm import colors
 from rnnlm.corpora import recipes
+from rnnlm.corpora.fields import value_at
 from rnnlm.corpora.recipes import Ingredient, Recipe, Section
+from rnnlm.corpora.records import Fields
 
 COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": "rgb"}
 """Forms of a colour, and the space that its numbers are in."""
-
-Fields = Mapping[str, Any]
 
 
 class UnusableRecordError(ValueError):
@@ -40,7 +40,7 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
         name = " ".join(str(_field(record, "name", names)).split())
         if not name:
             raise UnusableRecordError("a colour without a name")
-        red, green, blue = rgb(str(_field(record, "hex", names)))
+        red, green, blue = rgb(_text(_field(record, "hex", names)))
         line = colors.write(colors.Color(name, red, green, blue), COLORS[form])
         if form != "color-both":
             return line
@@ -87,7 +87,7 @@ def rgb(text: str) -> tuple[int, int, int]:
         code = digits[1] if len(digits[1]) == 6 else "".join(2 * digit for digit in digits[1])
         return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
     numbers = re.fullmatch(
-        r"(?:rgb\()?\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})\s*\)?", text.strip()
+        r"(?:rgb\()?\s*(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})\s*\)?", text.strip()
     )
     if not numbers or max(map(int, numbers.groups())) > 255:
         raise UnusableRecordError("a colour that is no #rrggbb nor rgb(r, g, b)")
@@ -239,8 +239,12 @@ def _shown(paragraph: str) -> str:
 
 def _field(record: Fields, name: str, names: Mapping[str, str]) -> Any:
     key = names.get(name, name)
-    value = record.get(key)
+    if "," in key and key not in record:
+        return " ".join(str(_field(record, part, {})) for part in key.split(","))
+    value = value_at(record, key)
     if value is None:
+        if key in record:
+            raise UnusableRecordError(f"field `{key}` is null (expected text)")
         have = ", ".join(sorted(map(str, record))[:8]) or "none"
         raise UnusableRecordError(f"no field `{key}` (the record has: {have})")
     return value

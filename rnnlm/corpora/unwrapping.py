@@ -71,7 +71,7 @@ def unwrap(text: str) -> tuple[str, int]:
     length = np.fromiter(map(len, lines), np.int64, len(lines))
     filled = length[length > 0]
     margin = round(float(np.quantile(filled, 0.95))) if len(filled) > 1 else 0
-    if margin < NARROWEST or _is_source(lines):
+    if margin < NARROWEST or is_source(lines):
         return text, 0
     seen = _observe(lines, length)
     joins = _find_joins(seen, margin)
@@ -194,7 +194,8 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _is_source(lines: list[str]) -> bool:
+def is_source(lines: list[str]) -> bool:
+    """Return whether lines are of a program, of LaTeX or of HTML, where each has its place."""
     filled = [line for line in lines[:20_000] if line]
     return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)
 

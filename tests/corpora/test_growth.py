@@ -12,7 +12,22 @@ from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
 from rnnlm.corpora.splitting import SPLITS
 
-WORDS = ["amber", "birch", "cedar", "dusk", "ember", "fern", "grove", "heath", "iris", "juniper", "kelp", "lark", "moss", "nettle"]
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "dusk",
+    "ember",
+    "fern",
+    "grove",
+    "heath",
+    "iris",
+    "juniper",
+    "kelp",
+    "lark",
+    "moss",
+    "nettle",
+]
 EDITS = 1000
 
 

@@ -1,0 +1,247 @@
+"""How a file is read, decided from its name and its beginning, each file for itself.
+
+What the configuration sets is kept; what it leaves open is decided here, and why is kept beside it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import Reader, SourceConfig
+from rnnlm.corpora.decoding import decode
+from rnnlm.corpora.encodings import Encoding, detect
+from rnnlm.corpora.fields import propose_text, text_paths
+from rnnlm.corpora.formats import BEFORE_RECIPE, FORMATS, color_line
+from rnnlm.corpora.palettes import recognize_colors
+from rnnlm.corpora.records import Fault, Fields
+from rnnlm.corpora.tables import NO_DELIMITER, recognize_table, rows_of
+from rnnlm.corpora.textual import recognize_layout
+from rnnlm.errors import CorpusError
+
+READERS: dict[str, Reader] = {
+    ".json": "json",
+    ".js": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".mmf": "mealmaster",
+}
+"""What `reader = "auto"` makes of a file's name; everything else is plain text."""
+RECIPE_READERS = ("mealmaster", "markdown")
+"""Readers whose records are recipes."""
+SAMPLE = 1 << 20
+"""Bytes of a file's beginning that decide how it is read."""
+RECORDS = 200
+"""Records that decide which field is the text."""
+MOST_JSON = 64_000_000
+"""Bytes of a JSON file that is parsed to see its records; it is read whole later anyway."""
+
+
+class Recognized(NamedTuple):
+    """How a file is read.
+
+    Attributes:
+        source: Its part of the configuration, with nothing left open.
+        encoding: What its text is in; None for Parquet and empty files.
+        form: What a document is to a person, as in `corpus.form`.
+        reason: Why its documents are what they are.
+    """
+
+    source: SourceConfig
+    encoding: Encoding | None
+    form: str
+    reason: str
+
+
+def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
+    """Decide how a plain file is read.
+
+    Args:
+        path: Where it lies.
+        name: What it is called, which gives its format.
+        source: What the configuration says of it.
+
+    Raises:
+        CorpusError: It is no text, or no Parquet.
+    """
+    reader = source.reader
+    if reader == "auto":
+        reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
+    if reader == "parquet" or not path.stat().st_size:
+        records = _parquet_records(path, name) if path.stat().st_size else []
+        return _of_records(source, reader, None, records)
+    encoding = detect(path, source.encoding, is_recipes=reader == "mealmaster")
+    sample = _sample(path, encoding)
+    if source.reader == "auto":
+        reader = _reader_of(sample, reader)
+    if reader in RECIPE_READERS:
+        if reader == "mealmaster":
+            encoding = detect(path, source.encoding, is_recipes=True)
+        changes = {} if "render" in source.model_fields_set else {"render": "recipe"}
+        return _decided(source, reader, encoding, changes, "recipe", f"{reader} recipes")
+    if reader == "csv":
+        return _table(source, sample, encoding)
+    if reader in ("json", "jsonl"):
+        if reader == "json" and path.stat().st_size > SAMPLE:
+            sample = _sample(path, encoding, MOST_JSON)
+        return _of_records(source, reader, encoding, [*_first(FORMATS[reader].parse(sample))])
+    return _plain_text(source, sample, encoding)
+
+
+def _decided(
+    source: SourceConfig,
+    reader: Reader,
+    encoding: Encoding | None,
+    changes: dict[str, Any],
+    form: str,
+    reason: str,
+) -> Recognized:
+    if source.documents != "auto":
+        changes["documents"], reason = source.documents, "as set"
+    elif "documents" not in changes:
+        changes["documents"] = "whole"
+    decided = source.model_copy(update={"reader": reader, **changes})
+    return Recognized(decided, encoding, form, reason)
+
+
+def _plain_text(source: SourceConfig, sample: str, encoding: Encoding) -> Recognized:
+    if source.documents != "auto" or not sample.strip():
+        return _decided(source, "text", encoding, {"documents": "lines"}, "text", "nothing in it")
+    if found := _colors(sample):
+        reader: Reader = "text" if found == "text" else "colors"
+        changes = {"documents": "lines"} | ({} if found == "text" else {"render": "color"})
+        return _decided(source, reader, encoding, changes, "color", "lines with a colour each")
+    documents, separator, reason = recognize_layout(sample)
+    changes = {"documents": documents}
+    if not source.separator:
+        changes["separator"] = separator
+    return _decided(source, "text", encoding, changes, "text", reason)
+
+
+def _colors(sample: str) -> str:
+    """Return `text` for lines `name R G B`, `colors` for other lines with a colour, or nothing."""
+    lines = [line.strip() for line in sample.split("\n")[:2000] if line.strip()]
+    if sum(bool(_PLAIN_COLOR.fullmatch(line)) for line in lines) >= 0.95 * len(lines) > 4:
+        return "text"
+    return (
+        "colors"
+        if sum(color_line(line) is not None for line in lines) >= 0.95 * len(lines) > 4
+        else ""
+    )
+
+
+_CHANNEL = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_PLAIN_COLOR = re.compile(rf".*[^\W\d].* {_CHANNEL} {_CHANNEL} {_CHANNEL}")
+_ARCHIVE = re.compile(
+    r"\s*(?:(?:window|var|let|const|export|module)\b[^=\n]{0,200}=|[\w.$]+\s*=)\s*[\[{]"
+)
+
+
+def _reader_of(sample: str, reader: Reader) -> Reader:
+    """Correct by content what a name said of a file's format."""
+    start = sample.lstrip()
+    if reader == "text" and BEFORE_RECIPE.search(("\n" + sample[:100_000]).encode()):
+        return "mealmaster"
+    if reader == "text" and _ARCHIVE.match(start) and re.search(r"[\]}]\s*;?\s*$", sample[-100:]):
+        return "json" if _parses(start[start.find("=") + 1 :]) else reader
+    if reader == "json" and start[:1] == "{" and _are_objects(start):
+        return "jsonl"
+    if reader == "jsonl" and start[:1] == "[" and not _are_objects(start):
+        return "json"
+    return reader
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text.strip().removesuffix(";"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _are_objects(text: str) -> bool:
+    """Return whether the first lines are a JSON value each, more than one of them."""
+    lines = [line for line in text.split("\n", 4)[:3] if line.strip()]
+    return len(lines) > 1 and all(line.strip()[-1:] in '}]"' and _parses(line) for line in lines)
+
+
+def _table(source: SourceConfig, sample: str, encoding: Encoding) -> Recognized:
+    table = recognize_table(sample, source.delimiter, source.header)
+    records = [*_first(rows_of(sample, table))]
+    names_no_text = "render" not in source.model_fields_set and not table.has_header
+    if names_no_text and table.delimiter != NO_DELIMITER and not source.delimiter:
+        colored = recognize_colors(records)
+        if colored is None and _prose_columns(records) != 1:  # parts of a line, not a column
+            table = table._replace(delimiter=NO_DELIMITER)
+            records = [*_first(rows_of(sample, table))]
+    found = _of_records(source, "csv", encoding, records)
+    decided = {"delimiter": table.delimiter, "header": "yes" if table.has_header else "no"}
+    kind = "rows" if table.has_header else "rows without a header"
+    reason = found.reason.replace("records", kind)
+    return found._replace(source=found.source.model_copy(update=decided), reason=reason)
+
+
+def _prose_columns(records: Sequence[Fields]) -> int:
+    values = text_paths(records)
+    return sum(sum(map(len, column)) > 25 * len(column) for column in values.values())
+
+
+def _of_records(
+    source: SourceConfig, reader: Reader, encoding: Encoding | None, records: Sequence[Fields]
+) -> Recognized:
+    """Decide which field of the records is their text."""
+    changes: dict[str, Any] = {}
+    if "render" in source.model_fields_set or not records:
+        return _decided(source, reader, encoding, changes, "text", f"{reader} records")
+    if colored := recognize_colors(records):
+        changes = {"render": "color", "fields": source.fields | colored}
+        return _decided(source, reader, encoding, changes, "color", "records with a colour each")
+    if any(isinstance(record.get("text"), str) for record in records) or "text" in source.fields:
+        return _decided(source, reader, encoding, changes, "text", "records, of which `text`")
+    path = propose_text(records)
+    if path is None:
+        found = [path for path in text_paths(records) if path]
+        have = ", ".join(f"{{{path}}}" for path in found[:8]) or "none with text"
+        raise CorpusError(
+            f"{source.path}: no field is clearly the text (there are: {have}); say which with "
+            f"--set corpus.render='{{{found[0] if found else 'text'}}}'"
+        )
+    changes = {"render": f"{{{path}}}"}
+    return _decided(source, reader, encoding, changes, "text", f"records, of which `{path}`")
+
+
+def _first(records: Iterator[Fields | Fault]) -> Iterator[Fields]:
+    return islice((record for record in records if not isinstance(record, Fault)), RECORDS)
+
+
+def _parquet_records(path: Path, name: str) -> list[Fields]:
+    try:
+        opened = pq.ParquetFile(path)
+        batches = opened.iter_batches(RECORDS)
+        return next(batches).to_pylist() if opened.metadata.num_rows else []
+    except (OSError, pa.ArrowException, StopIteration) as error:
+        raise CorpusError(f"{name} is no Parquet file: {error}") from error
+
+
+def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:
+    """Return the beginning of a file as text, whole lines."""
+    with path.open("rb") as file:
+        head = file.read(size)
+        is_all = not file.read(1)
+    if is_all:
+        return decode(head, encoding, str(path)).text
+    if encoding.is_cuttable:
+        end = head.rfind(b"\n") + 1 or head.rfind(b" ") + 1 or len(head)
+        try:
+            return decode(head[:end], encoding, str(path)).text
+        except CorpusError:
+            pass  # it does not fit further on
+    return head.decode(encoding.codec, "ignore")

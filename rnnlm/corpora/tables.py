@@ -1,0 +1,159 @@
+"""Tables of separated values: what parts their cells, whether they have a header, their rows."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from rnnlm.corpora.records import Fault, Fields, Record
+
+DELIMITERS = ",;\t|"
+NO_DELIMITER = "\x1f"
+"""Parts nothing: each line is a row of one cell."""
+SAME_WIDTH = 0.95
+"""Share of the rows that must have as many cells as the most for a delimiter to be one."""
+SAME_WIDTH_NAMED = 0.5
+"""The same where the first row looks like names of columns."""
+MOST_ROWS = 500
+"""Rows that are looked at."""
+
+_NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,39}")
+"""What a column's name looks like."""
+_NUMBER = re.compile(r"\s*[-+]?[\d.,]*\d%?\s*")
+
+
+class Table(NamedTuple):
+    """How a table is written.
+
+    Attributes:
+        delimiter: One character; `NO_DELIMITER` where there is a single column.
+        has_header: Whether the first row names the columns.
+    """
+
+    delimiter: str
+    has_header: bool
+
+
+def recognize_table(sample: str, delimiter: str = "", header: str = "auto") -> Table:
+    """Find out how a table is written from its beginning.
+
+    Args:
+        sample: The beginning, whole lines.
+        delimiter: What parts the cells, where that is known.
+        header: `yes`, `no` or `auto`.
+    """
+    candidates = [delimiter] if delimiter else [*DELIMITERS, NO_DELIMITER]
+    found = max(candidates, key=lambda candidate: _consistency(sample, candidate))
+    rows = _sample_rows(sample, found)
+    has_header = _has_header(rows) if header == "auto" else header == "yes"
+    return Table(found, has_header)
+
+
+def rows_of(content: str, table: Table, names: Sequence[str] = ()) -> Iterator[Fields | Fault]:
+    """Yield the rows of a table as records, by the names of its columns.
+
+    Args:
+        content: The table, with its header if it has one.
+        table: How it is written.
+        names: The columns' names where it has no header; `text`, or `column1`, `column2` and so on.
+    """
+    csv.field_size_limit(2**31 - 1)
+    rows = _reader(content, table.delimiter)
+    names = [*names]
+    try:
+        for row in rows:
+            if not names and table.has_header:
+                names = row
+                continue
+            if not names:
+                names = column_names(len(row))
+            if row and len(row) != len(names):
+                detail = f"{len(row)} fields, expected {len(names)}"
+                yield Fault("row of another length", detail, rows.line_num)
+            elif row:
+                yield Record(dict(zip(names, row, strict=True)), rows.line_num)
+    except csv.Error as error:
+        yield Fault("no CSV", str(error), rows.line_num)
+
+
+def column_names(count: int) -> list[str]:
+    """Return the names of a table's columns that has no header."""
+    return ["text"] if count == 1 else [f"column{number}" for number in range(1, count + 1)]
+
+
+def _reader(content: str, delimiter: str) -> Any:
+    """Return the rows; quotes are strict where they part cells, else a line may hold stray ones."""
+    lines = io.StringIO(content, newline="")
+    if delimiter == NO_DELIMITER and not _is_quoted(content):
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _is_quoted(content: str) -> bool:
+    """Return whether a single column's values stand in quotes, judged by its first lines."""
+    lines = [line for line in content[:20_000].split("\n")[1:200] if line.strip()]
+    return sum(line.lstrip().startswith('"') for line in lines) > 0.3 * len(lines)
+
+
+def _sample_rows(sample: str, delimiter: str) -> list[list[str]]:
+    rows = []
+    try:
+        for row in _reader(sample, delimiter):
+            if row:
+                rows.append(row)
+            if len(rows) > MOST_ROWS:
+                break
+    except csv.Error:
+        pass  # a quoted cell that the sample cuts off
+    return rows
+
+
+def _consistency(sample: str, delimiter: str) -> float:
+    """Return how well a delimiter parts a sample into columns: 0 for not at all."""
+    rows = _sample_rows(sample, delimiter)
+    if delimiter == NO_DELIMITER or len(rows) < 2:
+        return 0.5  # better than a delimiter that does not part all rows alike
+    widths = Counter(map(len, rows))
+    width, count = widths.most_common(1)[0]
+    is_named = len(rows[0]) == width and all(_NAME.fullmatch(cell) for cell in rows[0])
+    least = SAME_WIDTH_NAMED if is_named else SAME_WIDTH
+    if width == 1 or count < least * len(rows) or len(rows[0]) != width:
+        return 0.0
+    parted = [cell for row in rows for cell in row[1:]]
+    if sum(cell.startswith(" ") for cell in parted) > 0.9 * len(parted):
+        return 0.0 if delimiter != "|" else width * count / len(rows)  # commas of prose
+    return width * count / len(rows)
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row names the columns: it looks like names, and unlike the rest."""
+    if len(rows) < 2:
+        return bool(rows) and len(rows[0]) > 1
+    first, rest = rows[0], rows[1:]
+    if not all(_NAME.fullmatch(cell.strip()) for cell in first):
+        return False
+    columns = [
+        [row[place] for row in rest if len(row) == len(first)] for place in range(len(first))
+    ]
+    for name, cells in zip(first, columns, strict=True):
+        if name in cells[:MOST_ROWS]:
+            return False
+        if cells and sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) > 0.8 * len(cells):
+            return True
+    if {name.strip().lower() for name in first} & _USUAL_NAMES:
+        return True
+    sizes = [median(map(len, cells)) for cells in columns if cells]
+    longest = max(range(len(sizes)), key=sizes.__getitem__, default=0)
+    return bool(sizes) and sizes[longest] > 20 and len(first[longest]) < 0.5 * sizes[longest]
+
+
+_USUAL_NAMES = frozenset(
+    (
+        "text", "body", "content", "title", "name", "names", "tweet", "tweets", "joke", "quote",
+        "message", "description", "review", "comment", "sentence", "lyrics", "word", "words",
+        "poem", "story", "headline", "id", "date", "author", "url", "label", "category",
+    )
+)  # fmt: skip
