@@ -1,9 +1,12 @@
 """What the gate weighs, gathered; and what it said, written down for people."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flows import bases, registry, steps
 from flows.bases import Base
@@ -22,6 +25,7 @@ from rnnlm.evaluation import (
     TextNats,
     compare,
     score_corpus,
+    trained_on,
 )
 from rnnlm.gate import Verdict, Weighed, judge
 from rnnlm.generation.data_set import TextDataSet
@@ -113,33 +117,81 @@ def _beside_champion(
         return {"excuse": f"the files of champion {champion.version} are gone"}
     level = candidate.experiment.gate.level
     base = bases.find(home, candidate.experiment)
-    corpus = candidate.corpus.uri, candidate.corpus.digest, base
+    mine = _Documents(candidate.corpus.uri, candidate.corpus.digest, base)
+    own = _own_documents(home, champion)
+    is_same = champion.corpus_digest == candidate.corpus.digest
+    if own is not None and not is_same:
+        mine = mine.without_trained(str(own), champion.corpus_digest)
+    if mine.is_empty:
+        return {"obstacle": f"not comparable: champion {champion.version} has read {mine.said}"}
     try:
-        scores = _scores_on(home, champion, *corpus, on_progress)
+        scores = _scores_on(home, champion, mine, on_progress)
+        ours = _nats(_scores_on(home, candidate.version, mine, on_progress)) if mine.said else None
     except (RegistryError, CheckpointError) as error:  # torn; what may pass is raised
         why = shorten_error(error)
         return {"excuse": f"champion {champion.version} cannot be scored: {why}"}
     theirs = _nats(scores)
     known: dict[str, Any] = {
         "champion_bits": scores.figures["bits_per_character"],
-        "against_champion": compare(candidate.nats, theirs, level),
+        "against_champion": compare(ours or candidate.nats, theirs, level),
     }
-    if champion.corpus_digest == candidate.corpus.digest:
+    if is_same:
         return known
     known["where"] = " on the changed corpus"
+    if mine.said:
+        known["where"] += f", without {mine.said} that champion {champion.version} has read"
     known["fresh_bits"] = theirs.bits_per_character - champion.test_bits_per_character
-    if (own := _own_documents(home, champion)) is None:
+    if own is None:
         return known
-    before = str(own), champion.corpus_digest, base
     try:
-        knew = _nats(_scores_on(home, champion, *before, on_progress))
-        knows = _nats(_scores_on(home, candidate.version, *before, on_progress))
+        before = _Documents(str(own), champion.corpus_digest, base)
+        before = before.without_trained(candidate.corpus.uri, candidate.corpus.digest)
+        if before.is_empty:
+            return known
+        knew = _nats(_scores_on(home, champion, before, on_progress))
+        knows = _nats(_scores_on(home, candidate.version, before, on_progress))
     except (CorpusError, DatasetError):  # they are torn
         return known
     return known | {
         "fresh_bits": theirs.bits_per_character - knew.bits_per_character,
         "forgotten_bits": -compare(knows, knew, level).better_by,
     }
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """Test documents that two models are compared on.
+
+    Attributes:
+        uri: Folder of the corpus.
+        digest: Of the corpus.
+        base: Whose text is left out.
+        others: Digest of the corpus whose training text is left out; empty for none.
+        trained: True for each of the documents that stands in it; None for none.
+    """
+
+    uri: str
+    digest: str
+    base: Base | None
+    others: str = ""
+    trained: NDArray[np.bool_] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all were trained on."""
+        return self.trained is not None and bool(self.trained.all())
+
+    @property
+    def said(self) -> str:
+        """Say how many were trained on; empty for none."""
+        if self.trained is None:
+            return ""
+        return f"{np.count_nonzero(self.trained):,} of {len(self.trained):,} test documents"
+
+    def without_trained(self, uri: str, digest: str) -> "_Documents":
+        """Return these without those that the other model was trained on."""
+        trained = trained_on(self.uri, uri)
+        return replace(self, others=digest, trained=trained) if trained.any() else self
 
 
 def describe(candidate: Candidate, ruling: Ruling) -> str:
@@ -188,24 +240,25 @@ def _sample(texts: TextDataSet) -> str:
 
 
 def _scores_on(
-    home: Home,
-    version: Version,
-    corpus_uri: str,
-    digest: str,
-    base: Base | None,
-    on_progress: OnProgress,
+    home: Home, version: Version, documents: _Documents, on_progress: OnProgress
 ) -> TestScores:
-    """Return what a version scores on a corpus's test documents; scored once, then kept.
+    """Return what a version scores on test documents; scored once, then kept.
 
     Documents that the candidate's base has read are left out, as they are from its own score.
     """
+    base = documents.base
     step = steps.compare(
-        home, version.name, version.checkpoint, digest, base.digest if base else None
+        home,
+        version.name,
+        version.checkpoint,
+        documents.digest,
+        base.digest if base else None,
+        documents.others or None,
     )
 
     def work(out: Path, tell: OnProgress) -> TestScores:
         path, known = registry.checkpoint_path(home, version), base.windows if base else None
-        return score_corpus(path, corpus_uri, out, tell, known)
+        return score_corpus(path, documents.uri, out, tell, known, documents.trained)
 
     return perform(step, work, on_progress)[0]
 

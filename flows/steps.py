@@ -286,7 +286,12 @@ def evaluate(
 
 
 def compare(
-    home: Home, name: str, checkpoint: str, corpus: str, base: str | None = None
+    home: Home,
+    name: str,
+    checkpoint: str,
+    corpus: str,
+    base: str | None = None,
+    without: str | None = None,
 ) -> Step[TestScores]:
     """Checkpoint and the test documents of a corpus, another than its own maybe → scores.
 
@@ -296,11 +301,13 @@ def compare(
         checkpoint: Its sha256.
         corpus: Digest of the corpus.
         base: sha256 of the base whose text is left out; None for none.
+        without: Digest of a corpus whose training text is left out; None for none.
     """
+    left_out = {"without": without} if without else {}
     return Step(
         name="compare",
         version=3,
-        ingredients={"checkpoint": checkpoint, "corpus": corpus, "base": base},
+        ingredients={"checkpoint": checkpoint, "corpus": corpus, "base": base, **left_out},
         result_type=TestScores,
         siblings=home.data / "scores" / name,
     )

@@ -2,6 +2,7 @@
 
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
 from rnnlm.evaluation.comparison import Comparison, TextNats, compare
+from rnnlm.evaluation.contamination import trained_on
 from rnnlm.evaluation.held_out import (
     CHARACTERS,
     NATS_FILE,
@@ -35,5 +36,6 @@ __all__ = [
     "figures_beside",
     "score_corpus",
     "score_test_split",
+    "trained_on",
     "yardstick",
 ]

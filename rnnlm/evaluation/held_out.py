@@ -134,6 +134,7 @@ def score_corpus(
     out: Path,
     on_progress: OnProgress = silent,
     known: Hashes | None = None,
+    without: NDArray[np.bool_] | None = None,
 ) -> TestScores:
     """Score a checkpoint on the test documents of any corpus, by its own tokenizer.
 
@@ -143,6 +144,7 @@ def score_corpus(
         out: Gets `nats.npz`.
         on_progress: Told the tokens scored.
         known: Sample of what has been read before; documents of it are left out.
+        without: True for each further document that is left out, shape (test documents,).
 
     Raises:
         CheckpointError: The model cannot be read.
@@ -152,6 +154,8 @@ def score_corpus(
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
     told = [*dataset.iter_told(corpus_uri, "test", loaded.experiment.corpus.condition)]
+    if without is not None:
+        told = [*compress(told, ~without)]
     if known is not None:
         told = [*compress(told, unread(told, known, "the base"))]
     arrays = dataset.from_texts(loaded.tokenizer, told)

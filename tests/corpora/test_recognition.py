@@ -1,0 +1,91 @@
+"""Unseen members of each kind of input are read as a careful person would read them."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rnnlm.config import CorpusConfig
+from rnnlm.corpora import preview
+from rnnlm.corpora.textual import recognize_layout
+from rnnlm.corpora.unwrapping import unwrap
+from rnnlm.errors import ConfigError, CorpusError
+from tests.corpora import kinds
+from tests.corpora.kinds import Made
+
+MEMBERS = 12
+
+
+def read(folder: Path, made: Made, **corpus: object) -> list[str]:
+    path = folder / made.name
+    path.write_text(made.content)
+    config = CorpusConfig.model_validate({"source": str(path), "documents": "auto", **corpus})
+    return [*preview.documents(config, folder / "cache")]
+
+
+@pytest.mark.parametrize("make", kinds.RECORDS, ids=lambda make: make.__name__)
+def test_records_are_the_documents(tmp_path: Path, make: Callable[[random.Random], Made]):
+    for seed in range(MEMBERS):
+        made = make(random.Random(seed))
+        assert read(tmp_path, made) == made.documents, f"seed {seed}: {made.content[:300]}"
+
+
+def test_wrapped_prose_becomes_paragraphs(tmp_path: Path):
+    for seed in range(MEMBERS):
+        made = kinds.prose(random.Random(seed))
+        text, _ = unwrap(made.content)
+        paragraphs = [line.strip() for line in text.split("\n") if line.strip()]
+        same = len({*paragraphs} & {*made.documents})
+        assert same > 0.9 * len(made.documents), f"seed {seed}"
+
+
+def test_lines_of_even_length_are_not_taken_for_wrapped_prose():
+    chance = random.Random(0)
+    for _ in range(MEMBERS):
+        lines = [" ".join(chance.choices(kinds.WORDS, k=9)) for _ in range(300)]
+        assert recognize_layout("\n".join(lines)).documents == "lines"
+
+
+def test_scene_breaks_and_underlined_headings_part_no_records():
+    chance = random.Random(0)
+    scenes = "\n\n* * *\n\n".join(kinds.prose(chance).content for _ in range(12))
+    assert recognize_layout(scenes).documents == "passages"
+    headed = "\n".join(
+        f"Chapter {n:02d}\n----------\n\n{kinds.sentence(chance)}.\n" for n in range(9)
+    )
+    assert recognize_layout(headed).documents == "passages"
+
+
+def test_settings_win(tmp_path: Path):
+    made = kinds.european(random.Random(0))
+    titles = read(tmp_path, made, render="{preis}", documents="whole")
+    assert len(titles) == 70
+    assert all("," in title for title in titles)
+    dashed = Made("x.txt", "a\n//\nb\n//\nc\n", [])
+    assert read(tmp_path, dashed, documents="records", separator="^//$") == ["a", "b", "c"]
+    rows = Made("x.csv", "one,two\nthree,four\n", [])
+    kept = read(tmp_path, rows, header="no", render="{column2}", documents="whole")
+    assert kept == ["two", "four"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"render": "{title"}, "a template such as .*expected '}'"),
+        ({"render": "{}"}, "names a field"),
+        ({"separator": "("}, "a regular expression"),
+    ],
+)
+def test_a_template_or_pattern_that_is_none_is_one_line(settings: dict[str, str], message: str):
+    from rnnlm.config import from_values
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        from_values({"name": "x", "corpus": {"source": "x", **settings}}, (), origin="x")
+    assert "\n" not in str(caught.value)
+
+
+def test_records_without_a_text_show_the_paths_that_there_are(tmp_path: Path):
+    made = Made("x.jsonl", '{"a": {"b": "x"}, "c": ["y"]}\n' * 30, [])
+    with pytest.raises(CorpusError, match=r"\{a\.b\}, \{c\[\]\}.*corpus\.render='\{a\.b\}'"):
+        read(tmp_path, made)
