@@ -158,7 +158,7 @@ def ingest(home: Home, experiment: Experiment, files: Sequence[SourceFile]) -> S
     """Source → documents in splits."""
     return Step(
         name="ingest",
-        version=3,
+        version=4,
         ingredients={
             "source": digest(files, home.sources),
             "corpus": experiment.corpus.model_dump(exclude={"form", "condition"}),

@@ -192,11 +192,11 @@ def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
         yield Choice("documents", kind, f"{where}{files[0].reason}")
     codecs: dict[str, list[SourceFile]] = {}
     for file in read:
-        codecs.setdefault(str(file.encoding or "Parquet"), []).append(file)
+        codecs.setdefault(str(file.encoding or "Parquet").removesuffix(", not sure"), []).append(file)
     for codec, files in codecs.items():
         where = "as detected" if len(codecs) == 1 else _count(files)
         sure = files[0].encoding is None or files[0].encoding.is_sure
-        why = where if sure else f"{where}; A GUESS: if it is wrong, --set corpus.encoding=NAME"
+        why = where if sure else f"{where}, a guess; if wrong, --set corpus.encoding=NAME"
         yield Choice("encoding", codec, why)
     if seen.most(lambda file: file.source.documents) == "passages":
         why = f"{seen.joins:,} line ends within wrapped paragraphs"

@@ -7,9 +7,13 @@ from flows.console import printing
 from flows.console.hints import what_to_try
 from flows.planning import PlannedStep
 from rnnlm.autoconfig import Advice
-from rnnlm.corpora.ingestion import Corpus
+from rnnlm.corpora.ingestion import Corpus, FileRead
 from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport
+
+SHOWN_FILES = 12
+SHOWN_NAME = 28
+"""Files that are listed, and characters of their names."""
 
 FORMS = {
     "color": "parse as a colour",
@@ -121,12 +125,15 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
                 f"and {report.bytes_per_token:.2f} bytes a token",
             ),
             ("frequent", frequent),
-            ("encodings", _files(corpus.encodings) or "Parquet"),
             ("cleaned", _counted(corpus.cleaned) or "nothing"),
             ("dropped", _counted(corpus.dropped) or "nothing"),
             ("report", report.path),
         ]
     )
+    _show_files(corpus)
+    for what, examples in corpus.examples.items():
+        printing.out.print(f"\n  {what}", style="dim")
+        printing.samples(examples, at_most=len(examples))
     printing.out.print(f"\n  {len(report.samples)} documents as the model sees them", style="dim")
     printing.samples(report.samples, at_most=len(report.samples))
 
@@ -140,10 +147,46 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
-def _files(encodings: Mapping[str, int]) -> str:
-    return ", ".join(
-        f"{name} ({count:,} file{'s' * (count > 1)})" for name, count in encodings.items()
+def _show_files(corpus: Corpus) -> None:
+    """Print how each file was read, so that a wrong guess is seen before hours of training."""
+    printing.out.print()
+    shown = corpus.files[:SHOWN_FILES]
+    printing.table(
+        ["file", "read as", "encoding", "a document is", "documents"],
+        [
+            [
+                _end_of(file.name),
+                file.reader if file.count or file.bytes else "empty",
+                file.encoding,
+                _document_of(file),
+                f"{file.count:,}",
+            ]
+            for file in shown
+        ],
+        right=[4],
     )
+    if more := len(corpus.files) - len(shown):
+        printing.out.print(f"  and {more:,} more", style="dim")
+    if guessed := [file.name for file in corpus.files if not file.is_sure]:
+        printing.out.print(
+            f"  The encoding of {_end_of(guessed[0])} is a guess. If its text looks wrong: "
+            "--set corpus.encoding=NAME",
+            style="yellow",
+        )
+
+
+def _end_of(name: str) -> str:
+    return name if len(name) <= SHOWN_NAME else f"…{name[1 - SHOWN_NAME :]}"
+
+
+def _document_of(file: FileRead) -> str:
+    """Say what a document of a file is, in a few words."""
+    one = {"lines": "a line", "passages": "a passage", "paragraphs": "a paragraph"}
+    said = one | {"chapters": "a chapter", "records": "a record", "whole": "a record"}
+    if file.reader == "text" and file.documents == "whole":
+        return "the file"
+    is_field = file.render not in ("{text}", "recipe", "color")
+    return said.get(file.documents, file.documents) + f", {file.render}" * is_field
 
 
 def show_texts(form: str, examples: Sequence[str]) -> None:

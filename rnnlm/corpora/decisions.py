@@ -16,6 +16,9 @@ from rnnlm.corpora import duplicates
 from rnnlm.corpora.reading_pass import UNDECIDED
 from rnnlm.corpora.splitting import split_by_shuffle
 
+REPEATED, NEAR_COPY = "repeated", "near copy"
+"""Why a document is left out, as it is counted."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -23,6 +26,7 @@ class Decision:
 
     Attributes:
         keep: Shape (documents,).
+        is_repeated: Which stood before, word for word, shape (documents,).
         splits: Number of each document's split in `SPLITS`, or -1: its key decides; shape
             (documents,).
         ordinals: For documents that are kept though they stood before: the how-maniest they are.
@@ -30,6 +34,7 @@ class Decision:
     """
 
     keep: NDArray[np.bool_]
+    is_repeated: NDArray[np.bool_]
     splits: NDArray[np.int8]
     ordinals: Mapping[int, int]
     dropped: Mapping[str, int]
@@ -69,11 +74,12 @@ def decide(
         decisions.append(
             Decision(
                 keep=keep[start:end],
+                is_repeated=is_repeated[start:end],
                 splits=assigned[start:end],
                 ordinals=kept_ordinals,
                 dropped={
-                    "repeated": int(is_dropped[start:end].sum()),
-                    "near copy": int(is_near[start:end].sum()),
+                    REPEATED: int(is_dropped[start:end].sum()),
+                    NEAR_COPY: int(is_near[start:end].sum()),
                 },
             )
         )

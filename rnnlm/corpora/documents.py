@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.config import SplitConfig
-from rnnlm.corpora.decisions import Decision
+from rnnlm.config import SplitConfig, shorten
+from rnnlm.corpora.decisions import NEAR_COPY, REPEATED, Decision
 from rnnlm.corpora.phrases import with_phrases
+from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
 from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
 from rnnlm.errors import CorpusError
@@ -120,6 +121,7 @@ def write_shard(task: WriteTask) -> dict[str, Any]:
 def _write(task: WriteTask) -> dict[str, Any]:
     digest = hashlib.sha256()
     sums: dict[str, Counter[str]] = {n: Counter() for n in ("documents", "characters", "bytes")}
+    examples: dict[str, list[str]] = {}
     done = 0
     with (
         atomic_path(task.out) as temporary,
@@ -129,6 +131,7 @@ def _write(task: WriteTask) -> dict[str, Any]:
     ):
         columns = ["text", "attributes", "split", "hash", "key"]
         for batch in pq.ParquetFile(task.reading).iter_batches(ROWS_AT_ONCE, columns=columns):
+            _show_dropped(batch["text"], task.decision, done, examples)
             table = with_phrases(_documents_table(batch, task, done), task.phrases)
             done += batch.num_rows
             _count(table, sums, digest)
@@ -136,7 +139,22 @@ def _write(task: WriteTask) -> dict[str, Any]:
                 part = table.filter(pa.compute.equal(table["split"], split))
                 if part.num_rows:
                     writer.write_table(part)
-    return {name: dict(counter) for name, counter in sums.items()} | {"digest": digest.hexdigest()}
+    counts = {name: dict(counter) for name, counter in sums.items()}
+    return {**counts, "digest": digest.hexdigest(), "examples": examples}
+
+
+def _show_dropped(
+    texts: pa.Array, decision: Decision, start: int, examples: dict[str, list[str]]
+) -> None:
+    """Add the first documents that are left out to `examples`, by the reason."""
+    stop = start + len(texts)
+    for number in np.flatnonzero(~decision.keep[start:stop]).tolist():
+        reason = REPEATED if decision.is_repeated[start + number] else NEAR_COPY
+        shown = examples.setdefault(reason, [])
+        if len(shown) < MOST_EXAMPLES:
+            shown.append(shorten(texts[number].as_py(), 60))
+        elif len(examples) == 2 and all(len(v) >= MOST_EXAMPLES for v in examples.values()):
+            return
 
 
 def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.Table:

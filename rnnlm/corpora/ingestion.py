@@ -9,7 +9,7 @@ a run that was killed goes on where it stopped.
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,37 @@ from rnnlm.errors import CorpusError, EmptySplitError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 
+MOST_FILES = 1000
+"""Files that a corpus remembers by name."""
+
+
+class FileRead(BaseModel):
+    """How a file was read.
+
+    Attributes:
+        name: What people call it.
+        bytes: Its size.
+        reader: Its format, as in `corpus.reader`.
+        encoding: What its text was in; empty for Parquet and empty files.
+        is_sure: Whether the encoding is more than a guess.
+        documents: What a document is, as in `corpus.documents`.
+        render: How a record became text, as in `corpus.render`.
+        reason: Why.
+        count: Documents, repetitions included.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    bytes: int
+    reader: str
+    encoding: str
+    is_sure: bool
+    documents: str
+    render: str
+    reason: str
+    count: int
+
 
 class Corpus(BaseModel):
     """What ingestion made.
@@ -43,6 +74,7 @@ class Corpus(BaseModel):
         cleaned: What was mended and removed, how often.
         encodings: Files by the encoding they were in, with how sure that is.
         examples: The first of what was dropped or mended, by the same names.
+        files: How each file was read, of the first ones.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +88,7 @@ class Corpus(BaseModel):
     cleaned: dict[str, int]
     encodings: dict[str, int]
     examples: dict[str, tuple[str, ...]] = {}
+    files: tuple[FileRead, ...] = ()
 
 
 def ingest(
@@ -136,8 +169,27 @@ def ingest(
             if count
         },
         encodings=dict(sorted(_summed(counts.values(), "encodings").items())),
-        examples=_examples([counts[number] for number in range(len(reading))]),
+        examples=_examples(
+            [counts[number] for number in range(len(reading))]
+            + [written[number] for number in range(len(writing))]
+        ),
+        files=tuple(_files_read(plain[:MOST_FILES], _summed(counts.values(), "documents"))),
     )
+
+
+def _files_read(files: Sequence[SourceFile], documents: Counter[str]) -> Iterator[FileRead]:
+    for file in files:
+        yield FileRead(
+            name=file.name,
+            bytes=file.size,
+            reader=file.source.reader,
+            encoding=str(file.encoding or ""),
+            is_sure=file.encoding is None or file.encoding.is_sure,
+            documents=file.source.documents,
+            render=file.source.render,
+            reason=file.reason if file.size else "empty",
+            count=documents[file.name],
+        )
 
 
 class _Teller:

@@ -45,12 +45,14 @@ class Counts:
         cleaned: How often each cleaning rule did something.
         dropped: Records and documents left out, by reason.
         encodings: Files by the encoding they were found in.
+        documents: Documents by the name of the file that they are of.
         examples: The first of what was mended or left out, by the same names.
     """
 
     cleaned: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def show(self, what: str, example: str) -> None:
@@ -102,6 +104,7 @@ def read_documents(
             for document in documents_of(part, source, config.passage_characters):
                 fault = _fault(document, config)
                 if fault is None:
+                    counts.documents[piece.file.name] += 1
                     yield Document(document, attributes, split)
                 elif fault.reason in _HARMLESS:
                     counts.dropped[fault.reason] += 1

@@ -81,6 +81,7 @@ def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any
         "dropped": counts.dropped,
         "cleaned": counts.cleaned,
         "encodings": counts.encodings,
+        "documents": counts.documents,
         "examples": counts.examples,
     }
 

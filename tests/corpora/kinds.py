@@ -8,34 +8,12 @@ import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
-WORDS = [
-    "stone",
-    "river",
-    "lantern",
-    "copper",
-    "window",
-    "garden",
-    "silver",
-    "meadow",
-    "winter",
-    "harbour",
-    "candle",
-    "orchard",
-    "thunder",
-    "velvet",
-    "market",
-    "island",
-    "feather",
-    "morning",
-    "shadow",
-    "timber",
-    "needle",
-    "basket",
-    "kettle",
-    "mirror",
-    "saddle",
-]
-VERBS = ["opens", "follows", "carries", "watches", "forgets", "mends", "paints", "borrows"]
+WORDS = (
+    "stone", "river", "lantern", "copper", "window", "garden", "silver", "meadow", "winter",
+    "harbour", "candle", "orchard", "thunder", "velvet", "market", "island", "feather", "morning",
+    "shadow", "timber", "needle", "basket", "kettle", "mirror", "saddle",
+)  # fmt: skip
+VERBS = ("opens", "follows", "carries", "watches", "forgets", "mends", "paints", "borrows")
 
 
 class Made(NamedTuple):
