@@ -79,6 +79,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     if "documents" not in corpus.model_fields_set:
         corpus = corpus.model_copy(update={"documents": "auto"})
     seen = look(corpus, cache)
+    published = _published_splits(seen.files, given)
     kind = seen.most(lambda file: file.source.documents)
     form = seen.most(lambda file: file.form)
     characters = round(seen.characters * seen.bytes / max(1, seen.read))
@@ -97,7 +98,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     )
     longest_tokens = round(longest / recipe.characters_per_token)
     values: dict[str, Any] = {
-        "name": _name(source),
+        "name": model_name(source),
         "corpus": {
             "source": source,
             "documents": "auto",
@@ -114,11 +115,17 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
         },
     }
+    if published:
+        values["corpus"]["sources"] = published
+        values["corpus"]["source"] = ""
+        values["splits"]["by"] = "source"
     experiment = from_values(values, overrides, origin=source)
     choices = (
         *_how_it_is_read(seen),
         *_warnings(first, is_text, characters),
-        Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "for validation and for testing"),
+        Choice("held out", "by file", "train, validation and test are files of their own")
+        if published
+        else Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "for validation and testing"),
         Choice("starts from", *recipe.start),
         Choice("tokens", recipe.tokens, f"{seen.distinct:,} distinct characters"),
         Choice("network", recipe.network, f"{characters:,} characters of text"),
@@ -192,7 +199,9 @@ def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
         yield Choice("documents", kind, f"{where}{files[0].reason}")
     codecs: dict[str, list[SourceFile]] = {}
     for file in read:
-        codecs.setdefault(str(file.encoding or "Parquet").removesuffix(", not sure"), []).append(file)
+        codecs.setdefault(str(file.encoding or "Parquet").removesuffix(", not sure"), []).append(
+            file
+        )
     for codec, files in codecs.items():
         where = "as detected" if len(codecs) == 1 else _count(files)
         sure = files[0].encoding is None or files[0].encoding.is_sure
@@ -203,6 +212,27 @@ def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
         yield Choice("unwrap", "yes" if seen.joins else "no", why)
     if empty := [file.name for file in seen.files if not file.size]:
         yield Choice("left out", _count(empty), f"empty: {', '.join(empty[:3])}")
+
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "trn": "train",
+    "valid": "validation", "validation": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "tst": "test",
+}  # fmt: skip
+"""What files of a published split are called."""
+
+
+def _published_splits(files: Sequence[SourceFile], given: Experiment) -> list[dict[str, str]]:
+    """Return files called train, valid and test as sources of these splits; else nothing."""
+    if given.splits.model_fields_set or len(files) < len({*SPLIT_NAMES.values()}):
+        return []
+    splits = [SPLIT_NAMES.get(re.split(r"[.-]", Path(file.name).name.lower())[0]) for file in files]
+    if {*splits} != {*SPLIT_NAMES.values()} or not all(file.path.is_file() for file in files):
+        return []
+    return [
+        {"path": str(file.path), "split": str(split)}
+        for file, split in zip(files, splits, strict=True)
+    ]
 
 
 def _warnings(documents: Sequence[str], is_text: bool, characters: int) -> Iterator[Choice]:
@@ -233,7 +263,7 @@ def _wanted_base(given: Experiment) -> tuple[str, str] | None:
     return (NO_BASE, f"{named[0]} is set") if named else None
 
 
-def _name(source: str) -> str:
+def model_name(source: str) -> str:
     """Turn a path into a model's name."""
     path = Path(source.split("*", maxsplit=1)[0]) if "*" in source else Path(source)
     while path.suffix in (".gz", ".zst", ".bz2", ".zip"):

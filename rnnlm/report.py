@@ -179,7 +179,7 @@ def _page(name: str, corpus: Corpus, tokens: Tokens, report: CorpusReport, pictu
         (repr(token)[1:-1].replace(" ", "␣"), f"{share:.2%}")
         for token, share in tokens.most_frequent.items()
     ]
-    samples = "\n".join(f"<pre>{html.escape(sample)}</pre>" for sample in report.samples)
+    samples = "\n".join(f'<pre dir="auto">{html.escape(sample)}</pre>' for sample in report.samples)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(name)}: the corpus</title>
 <style>

@@ -160,3 +160,26 @@ def test_an_export_of_recipes_is_rendered_as_recipes(tmp_path: Path):
     path.write_text("\n".join([VERSION_7, VERSION_8] * 30))
     advice = look_at(path)
     assert (advice.experiment.corpus.form, kind(advice)) == ("recipe", "whole")
+
+
+def test_files_of_a_published_split_keep_it(tmp_path: Path):
+    for split in ("train", "valid", "test"):
+        path = tmp_path / "texts" / f"{split}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(f"{split} {line}" for line in lines(100).splitlines()))
+    advice = look_at(tmp_path / "texts")
+    splits = {Path(s.path).stem: s.split for s in advice.experiment.corpus.sources}
+    assert splits == {"train": "train", "valid": "validation", "test": "test"}
+    assert advice.experiment.splits.by == "source"
+    mixed = look_at(tmp_path / "texts", ("splits.by=hash",)).experiment
+    assert (mixed.splits.by, len(mixed.corpus.sources)) == ("hash", 0)
+
+
+def test_short_and_repetitive_texts_come_with_a_warning(tmp_path: Path):
+    said = [c.value for c in look_at(write(tmp_path, lines(50))).choices if c.setting == "warning"]
+    assert said == ["50 documents"]
+    text = lines(300) + "the same line\n" * 3000
+    said = [c.value for c in look_at(write(tmp_path, text)).choices if c.setting == "warning"]
+    assert said == ["92% repeated"]
+    with pytest.raises(CorpusError, match=r"holds 3 documents .expected at least 20"):
+        look_at(write(tmp_path, "a\nb\nc\n"))

@@ -43,9 +43,12 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
         if experiment.corpus.source not in catalog():
             look(experiment.corpus, cache)
         return None, bases.fit(here, experiment)
+    from flows import naming  # noqa: PLC0415
     from rnnlm.autoconfig import advise  # noqa: PLC0415
 
     advice = advise(source, cache, settings)
+    if not any(setting.startswith("name=") for setting in settings):
+        advice = naming.distinct(here, advice, source)
     return advice, bases.fit(here, advice.experiment)
 
 

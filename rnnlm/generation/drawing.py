@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,13 +135,16 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
 def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
     """Return the prefix of all texts, or the lines of a file, empty ones left out.
 
+    They are composed (Unicode NFC) as the texts are that a model learns from.
+
     Raises:
         GenerationError: The file cannot be read, or holds no line.
     """
     if path is None:
-        return [config.prefix]
+        return [unicodedata.normalize("NFC", config.prefix)]
     try:
-        lines = path.read_text("utf-8-sig").replace("\r\n", "\n").split("\n")
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+        lines = text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(
             f"cannot read the prefixes in {path} ({error}); give a text file in UTF-8, a prefix a "

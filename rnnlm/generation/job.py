@@ -2,7 +2,7 @@
 
     job.json                  what was asked for; another job is refused the folder
     .work/                    until the job is done: shards as drawn, what is kept, records
-    train-00000.parquet …     the data set, in shards written whole
+    data/train-00000.parquet  the data set, in shards written whole
     README.md                 its card, with audits; pages and pictures beside it
     manifest.json             last: the job, the shards with their digests, the totals
 
@@ -43,7 +43,7 @@ from rnnlm.generation.data_set import (
 )
 from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.generation.opening import Opening, open_texts
-from rnnlm.generation.publishing import PublishedShard, publish_shard
+from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedShard, publish_shard
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
 from rnnlm.parallel import run_all
@@ -240,8 +240,11 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
 
 
 def _remove_torn(out: Path) -> None:
-    """Remove what killed processes left half written; a folder with a manifest has none of it."""
-    for path in out.glob(".*.tmp"):
+    """Remove what killed processes left half written; a folder with a manifest has none of it.
+
+    So are shards that an earlier version wrote beside the card; they are written again.
+    """
+    for path in (*out.glob(".*.tmp"), *(out / TEXTS).glob(".*.tmp"), *out.glob(f"{SPLIT}-*")):
         path.unlink(missing_ok=True)
 
 

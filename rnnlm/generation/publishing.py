@@ -33,6 +33,8 @@ TEXTS_SCHEMA = pa.schema(
 SPLIT = "train"
 """What shards' names begin with: of a folder with pictures and pages beside the data, `datasets`
 then takes the shards alone."""
+TEXTS = "data"
+"""Folder of the shards: pictures and pages are beside it, so that pandas takes it as it is."""
 COLUMNS = {
     "id": "number of the text in the job; numbers of texts that a rule refused are left out",
     "text": "the text, its prefix included",
@@ -75,7 +77,7 @@ class PublishedShard:
     @property
     def path(self) -> Path:
         """Where the texts go."""
-        return self.out / f"{SPLIT}-{self.number:05d}.{self.drawing.config.format}"
+        return self.out / TEXTS / f"{SPLIT}-{self.number:05d}.{self.drawing.config.format}"
 
 
 def publish_shard(shard: PublishedShard) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         shard.sampled,
     )
     record = made | {
-        "file": shard.path.name,
+        "file": f"{TEXTS}/{shard.path.name}",
         "sha256": file_digest(shard.path),
         "count": len(table),
         "characters": pc.sum(pc.utf8_length(table["text"])).as_py(),

@@ -70,7 +70,10 @@ class Decoder:
         self._bytes = np.frombuffer(b"".join(pieces), dtype=np.uint8)
 
     def decode(self, ended: EndedTexts) -> pa.Array:
-        """Return the texts, prefixes included, as large strings in the order of `ended`."""
+        """Return the texts, prefixes included, as large strings in the order of `ended`.
+
+        Bytes that make no whole character are left out.
+        """
         if self._bytes is None:
             return self._spaced(ended)
         prefixes = self._prefixes.take(pa.array(ended.numbers % len(self._prefixes)))
@@ -102,8 +105,8 @@ class Decoder:
         column = pa.Array.from_buffers(pa.large_binary(), len(ended.lengths), cells)
         try:
             return column.cast(pa.large_string())
-        except pa.ArrowInvalid:  # torn characters, which bytes and byte pairs may sample
-            texts = [cell.decode("utf-8", "replace") for cell in column.to_pylist()]
+        except pa.ArrowInvalid:  # a character that the longest text ends within, or a stray byte
+            texts = [cell.decode("utf-8", "ignore") for cell in column.to_pylist()]
             return pa.array(texts, pa.large_string())
 
 

@@ -58,7 +58,7 @@ def test_training_reports_every_figure_that_was_promised(trained: Path):
     assert [*result["seconds"]] == STEPS
     assert result["cached"] == dict.fromkeys(STEPS, False)
     generated = result["generated"]
-    shards = sorted((trained / generated["path"]).glob("train-*.parquet"))
+    shards = sorted((trained / generated["path"] / "data").glob("train-*.parquet"))
     assert sum(pq.read_metadata(shard).num_rows for shard in shards) == generated["count"] == 30
 
 

@@ -29,11 +29,15 @@ def run(model: Path, out: Path, **changes) -> TextDataSet:
 
 
 def table(out: Path) -> list[dict]:
-    return [row for path in sorted(out.glob("train-*")) for row in pq.read_table(path).to_pylist()]
+    return [
+        row
+        for path in sorted((out / "data").glob("train-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.glob("train-*"))}
+    return {path.name: path.read_bytes() for path in sorted((out / "data").glob("train-*"))}
 
 
 class Stop(Exception):

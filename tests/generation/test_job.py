@@ -30,7 +30,7 @@ from tests.generation.jobs import CONFIG, Stop, contents, run, saved_model, tabl
 
 def test_shards_hold_every_text_once_in_order(model: Path, tmp_path: Path):
     data_set = run(model, tmp_path / "out")
-    shards = sorted((tmp_path / "out").glob("train-*.parquet"))
+    shards = sorted((tmp_path / "out" / "data").glob("train-*.parquet"))
     tables = [pq.read_table(shard) for shard in shards]
     assert [len(table) for table in tables] == [10, 10, 5]
     assert tables[0].schema.equals(TEXTS_SCHEMA)
@@ -144,7 +144,8 @@ def test_deciding_and_publishing_take_two_bytes_a_text(
     job = left_as_drawn(model, config, out, accepted, hashes)
     audit = audit_shard(["a"], np.ones(1, np.bool_), "text", None, 1).model_dump(mode="json")
     for number in range(shards):
-        path = out / f"train-{number:05d}.parquet"
+        path = out / "data" / f"train-{number:05d}.parquet"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"written before")
         record = {"job": job, "reference": None, "file": path.name, "sha256": file_digest(path)}
         record |= {"count": size, "characters": size, "tokens": size, "audit": audit}
@@ -160,7 +161,7 @@ def test_deciding_and_publishing_take_two_bytes_a_text(
     places = np.flatnonzero(accepted)
     _, firsts = np.unique(hashes[places], return_index=True)
     kept = places[np.sort(firsts)][: config.count]
-    last = pq.read_table(out / f"train-{shards:05d}.parquet")["id"].to_pylist()
+    last = pq.read_table(out / "data" / f"train-{shards:05d}.parquet")["id"].to_pylist()
     assert last == kept[-10:].tolist()
     assert data_set.drawn == kept[-1] + 1
     assert peak < 2 * drawn + 80 * duplicates.HASHES_AT_ONCE
@@ -248,10 +249,10 @@ def test_jsonl_and_txt_hold_the_same_texts(model: Path, tmp_path: Path):
     run(model, tmp_path / "parquet")
     run(model, tmp_path / "jsonl", format="jsonl")
     run(model, tmp_path / "txt", format="txt")
-    shard = pq.read_table(tmp_path / "parquet" / "train-00000.parquet").to_pylist()
-    lines = (tmp_path / "jsonl" / "train-00000.jsonl").read_text().splitlines()
+    shard = pq.read_table(tmp_path / "parquet" / "data" / "train-00000.parquet").to_pylist()
+    lines = (tmp_path / "jsonl" / "data" / "train-00000.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == shard
-    plain = (tmp_path / "txt" / "train-00000.txt").read_text()
+    plain = (tmp_path / "txt" / "data" / "train-00000.txt").read_text()
     assert plain == "".join(row["text"] + "\n" for row in shard)
 
 

@@ -53,7 +53,7 @@ def test_a_corpus_may_go_or_come_while_texts_are_published(
     out = tmp_path / "out"
     with pytest.raises(Stop):
         generate(model, CONFIG, out, "text", source=sources[0], on_progress=stop)
-    assert (out / "train-00000.parquet").is_file()
+    assert (out / "data" / "train-00000.parquet").is_file()
     data_set = generate(model, CONFIG, out, "text", source=sources[1])
     assert contents(out) == contents(tmp_path / "whole")
     assert data_set.audit == whole.audit
@@ -83,7 +83,7 @@ def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
             kills += 1
             longest *= 1.05
         job.join()
-        for path in out.glob("train-*"):
+        for path in (out / "data").glob("train-*"):
             assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
     assert contents(out) == contents(tmp_path / "whole")
     assert not [*out.glob(".*.tmp")]
@@ -145,7 +145,7 @@ def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
 
 def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
     first = run(model, tmp_path / "out")
-    shard = tmp_path / "out" / "train-00001.parquet"
+    shard = tmp_path / "out" / "data" / "train-00001.parquet"
     good = shard.read_bytes()
     shard.write_bytes(b"torn")
     assert run(model, tmp_path / "out").digest == first.digest

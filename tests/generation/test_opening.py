@@ -119,7 +119,7 @@ def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
         count=40, max_length=30, temperature=1.0, given={"brand": "ab"}, grammar="[ab]{3}"
     )
     generate(model, config, tmp_path / "out", "text")
-    rows = pq.read_table(tmp_path / "out" / "train-00000.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "out" / "data" / "train-00000.parquet").to_pylist()
     assert {row["brand"] for row in rows} == {"ab"}
     assert all({*row["year"]} <= {*"ab7"} for row in rows)
     assert all(len(row["text"]) == 3 and {*row["text"]} <= {*"ab"} for row in rows)
@@ -154,6 +154,8 @@ def test_a_given_colour_is_named(tmp_path: Path):
     config = GenerationConfig(count=30, max_length=20, given={"color": "#b39a7c"})
     data_set = generate(model, config, tmp_path / "out", "color")
     assert data_set.valid_share == 1.0
-    for text in pq.read_table(tmp_path / "out" / "train-00000.parquet")["text"].to_pylist():
+    for text in pq.read_table(tmp_path / "out" / "data" / "train-00000.parquet")[
+        "text"
+    ].to_pylist():
         assert text.startswith("#b39a7c ")
         assert len(text) > 8

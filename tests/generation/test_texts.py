@@ -31,7 +31,16 @@ def test_a_batch_decodes_as_its_texts_one_by_one(parts: list[list[int]], tokeniz
     ids = [[i for i in part if i not in (tokenizer.unknown_id, 0)] for part in ids]
     decoded = Decoder(tokenizer, ["", "é"]).decode(ended(ids, first=3)).to_pylist()
     begins = [[] if n % 2 == 0 else tokenizer.encode("é").tolist() for n in range(3, 3 + len(ids))]
-    assert decoded == [tokenizer.decode(b + part) for b, part in zip(begins, ids, strict=True)]
+    whole = [tokenizer.decode(b + part) for b, part in zip(begins, ids, strict=True)]
+    assert decoded == [text.replace("\ufffd", "") for text in whole]  # torn characters
+
+
+def test_a_text_that_ends_within_a_character_ends_before_it():
+    tokenizer = ByteTokenizer()
+    ids = tokenizer.encode("漢字").tolist()
+    decoder = Decoder(tokenizer, ["漢"])
+    cut = [ids[:size] for size in range(len(ids) + 1)]
+    assert decoder.decode(ended(cut)).to_pylist() == ["漢", "漢", "漢", *["漢漢"] * 3, "漢漢字"]
 
 
 def test_what_a_stop_string_began_is_cut_off_prefix_included():

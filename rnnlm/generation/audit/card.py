@@ -196,11 +196,7 @@ def _introduction(manifest: Manifest) -> str:
 def _pandas(kind: str) -> str:
     if kind != "parquet":
         return ""
-    return (
-        "\n\nimport glob, pandas\n\n"
-        'shards = sorted(glob.glob("path/to/this/folder/train-*.parquet"))\n'
-        "frame = pandas.concat(map(pandas.read_parquet, shards))"
-    )
+    return '\n\nimport pandas\n\nframe = pandas.read_parquet("path/to/this/folder/data")'
 
 
 def _pictures(manifest: Manifest) -> str:

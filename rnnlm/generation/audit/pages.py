@@ -93,7 +93,7 @@ def write_samples(texts: Sequence[str], title: str, reference: Reference, path: 
         parts.append(
             f"<article><header><span>{number + 1}</span><span>{len(text):,} characters</span>"
             f"<span>longest run {longest:,}</span><span>{taken:.0%} marked</span></header>"
-            f"<p>{_marked(text, around)}</p></article>"
+            f'<p dir="auto">{_marked(text, around)}</p></article>'
         )
     ends = [*(f"{low} to {high - 1}" for low, high in pairwise(SHADES)), ""]
     ends[-1] = f"{SHADES[-1]} and more"

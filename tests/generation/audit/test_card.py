@@ -118,7 +118,7 @@ def test_datasets_takes_the_folder_as_it_is(tmp_path: Path):
     checkpoint.save(tmp_path / "model", model, tokenizer, experiment, {})
     config = GenerationConfig(count=25, max_length=12, shard_size=10)
     generate(tmp_path / "model", config, folder, "text")
-    texts = [text for path in sorted(folder.glob("train-*")) for text in _texts(path)]
+    texts = [text for path in sorted((folder / "data").glob("train-*")) for text in _texts(path)]
     code = """
 import json, sys
 from datasets import load_dataset

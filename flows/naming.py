@@ -1,0 +1,49 @@
+"""The name of a model that is trained on a path: two sources never become one model unasked."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from flows.home import Home
+from flows.steps import RECORD_FILE
+from rnnlm.autoconfig import Advice, Choice, model_name
+from rnnlm.storage import value_digest
+
+
+def distinct(home: Home, advice: Advice, source: str) -> Advice:
+    """Return the advice under a name that no other source's model has.
+
+    Args:
+        home: Where earlier corpora are.
+        advice: Made for `source`, its name that of the file.
+        source: A path.
+    """
+    name, place = advice.experiment.name, _place(source)
+    others = _sources_of(home, name) - {place}
+    if not others or place in _sources_of(home, name):
+        return advice
+    new = model_name(str(Path(place).parent.name)) + f"-{name}"
+    if _sources_of(home, new) - {place}:
+        new = f"{name}-{value_digest(place)[:6]}"
+    why = f"{name} is a model of {sorted(others)[0]}; to train that one on, --set name={name}"
+    experiment = advice.experiment.model_copy(update={"name": new})
+    return replace(
+        advice, experiment=experiment, choices=(Choice("name", new, why), *advice.choices)
+    )
+
+
+def _sources_of(home: Home, name: str) -> set[str]:
+    """Return what the corpora of a model were read from, as absolute paths."""
+    found = set()
+    for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
+        try:
+            corpus = json.loads(path.read_text("utf-8"))["ingredients"]["corpus"]
+        except (OSError, ValueError, KeyError):
+            continue  # a record that is torn says nothing
+        if corpus.get("source"):
+            found.add(_place(corpus["source"]))
+    return found
+
+
+def _place(source: str) -> str:
+    return source if "://" in source else str(Path(source).resolve())
