@@ -197,17 +197,9 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
         DatasetError: There are no shards, or they are torn or of another schema.
         EmptySplitError: No document is in the split.
     """
-    found = sorted(Path(uri).glob(SHARD_PATTERN.format(split=split)))
-    if not found:
-        pattern = SHARD_PATTERN.format(split="*")
-        if any(Path(uri).glob(pattern)):
-            raise EmptySplitError(f"no document in the {split} split of {uri}; give more text")
-        raise DatasetError(
-            f"no Parquet shards in {uri} (expected {pattern}); run `rnnlm train` again"
-        )
+    found = _shards_of(uri, split)
     try:
-        files = [pq.ParquetFile(path, memory_map=True) for path in found]
-        ids = np.dtype(_checked_type(files, uri))
+        files, ids = _opened(found, uri)
         size = sum(
             file.metadata.row_group(group).column(1).total_uncompressed_size
             for file in files
@@ -218,6 +210,38 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
         return _joined([*_parts(files, ids)])
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+
+
+def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
+    """Yield a split's documents in order, a row group at a time; only one is held.
+
+    Raises:
+        DatasetError: There are no shards, or they are torn or of another schema.
+        EmptySplitError: No document is in the split.
+    """
+    found = _shards_of(uri, split)
+    try:
+        yield from _parts(*_opened(found, uri))
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+
+
+def _shards_of(uri: str, split: Split) -> list[Path]:
+    found = sorted(Path(uri).glob(SHARD_PATTERN.format(split=split)))
+    if not found:
+        pattern = SHARD_PATTERN.format(split="*")
+        if any(Path(uri).glob(pattern)):
+            raise EmptySplitError(f"no document in the {split} split of {uri}; give more text")
+        raise DatasetError(
+            f"no Parquet shards in {uri} (expected {pattern}); run `rnnlm train` again"
+        )
+    return found
+
+
+def _opened(paths: Sequence[Path], uri: str) -> tuple[list[pq.ParquetFile], np.dtype[Any]]:
+    """Return the opened shards and the type of their token ids."""
+    files = [pq.ParquetFile(path, memory_map=True) for path in paths]
+    return files, np.dtype(_checked_type(files, uri))
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:

@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
-from rnnlm.dataset import Tokens, load_split, load_tokenizer, token_name
+from rnnlm.dataset import Tokens, iter_split, load_tokenizer, token_name
 from rnnlm.errors import DatasetError
 from rnnlm.storage import write_bytes, write_json
 from rnnlm.tokenizer import Tokenizer
-from rnnlm.tokens import TokenArrays
 
 REPORT_FILE = "report.html"
 LENGTHS_FILE = "lengths.png"
@@ -67,21 +66,21 @@ def write_report(name: str, corpus: Corpus, tokens: Tokens, out: Path) -> Corpus
         DatasetError: The shards cannot be read.
         StorageError: A file cannot be written.
     """
-    arrays = load_split(tokens.uri, "train")
     tokenizer = load_tokenizer(tokens.uri)
-    lengths = np.asarray(arrays.characters)
+    lengths, size, samples = _read_training_split(tokens.uri, corpus.documents["train"], tokenizer)
+    count = tokens.tokens["train"]
     edges = _edges(lengths)
     counts, _ = np.histogram(lengths, edges)
     quantiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="nearest")
     report = CorpusReport(
         path=str(out / REPORT_FILE),
         plot=str(out / LENGTHS_FILE),
-        characters_per_token=round(int(lengths.sum()) / len(arrays.tokens), 4),
-        bytes_per_token=round(int(np.sum(arrays.bytes)) / len(arrays.tokens), 4),
+        characters_per_token=round(int(lengths.sum()) / count, 4),
+        bytes_per_token=round(size / count, 4),
         length_quantiles=tuple(int(length) for length in quantiles),
         length_counts=tuple(int(count) for count in counts),
         length_edges=tuple(round(edge) for edge in edges),
-        samples=_samples(arrays, tokenizer),
+        samples=samples,
     )
     picture = _plot(lengths, edges)
     write_bytes(out / LENGTHS_FILE, picture)
@@ -115,13 +114,22 @@ def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
     return between.join(names)
 
 
-def _samples(arrays: TokenArrays, tokenizer: Tokenizer) -> tuple[str, ...]:
-    count = len(arrays.lengths)
+def _read_training_split(
+    uri: str, count: int, tokenizer: Tokenizer
+) -> tuple[NDArray[np.int64], int, tuple[str, ...]]:
+    """Return each document's characters, all documents' bytes, and some documents as seen."""
     chosen = np.random.default_rng(SEED).choice(count, min(SAMPLES, count), replace=False)
-    return tuple(
-        as_seen(tokenizer, arrays.tokens[arrays.offsets[d] : arrays.offsets[d + 1]])
-        for d in sorted(chosen)
-    )
+    wanted = np.sort(chosen)
+    lengths, samples, size, start = [], [], 0, 0
+    for part in iter_split(uri, "train"):
+        lengths.append(part.characters.astype(np.int64))
+        size += int(part.bytes.sum())
+        stop = start + len(part.characters)
+        for number in wanted[(wanted >= start) & (wanted < stop)] - start:
+            ids = part.tokens[part.offsets[number] : part.offsets[number + 1]]
+            samples.append(as_seen(tokenizer, ids))
+        start = stop
+    return np.concatenate(lengths), size, tuple(samples)
 
 
 def _edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:

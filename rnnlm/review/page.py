@@ -288,7 +288,8 @@ def _grown(text: GrowthText) -> str:
     cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
     title = f' title="{html.escape(seen(text.text))}"' if cut != rest else ""
     begun = f"<em>{html.escape(seen(start))}</em>" if start else ""
-    return f'<p dir="auto"{title}>{begun}{html.escape(seen(cut)) or "<small>(empty)</small>"}</p>'
+    shown = html.escape(seen(cut)) or "<small>(empty)</small>"
+    return f'<p dir="auto"{title}>{begun}{shown}</p>'
 
 
 def _documents(picture: Picture | None, pairs: Pairs) -> str:
