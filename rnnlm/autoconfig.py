@@ -113,6 +113,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "batch_size": 256 if fits else 64,
             "temperature": 0.8 if fits else 0.7,
             "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
+            **({"grammar": "color"} if form == "color" else {}),
         },
     }
     if published:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rnnlm.config import CleaningConfig
 from rnnlm.corpora.cutting import CHAPTER
+from rnnlm.corpora.mojibake import suspects
 from rnnlm.corpora.unwrapping import unwrap
 
 INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
@@ -39,9 +40,9 @@ def clean(text: str, config: CleaningConfig, counts: Counter[str]) -> str:
         if config.mojibake:
             import ftfy
 
-            text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts)
+            text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts, suspects)
         if config.nfc and not unicodedata.is_normalized("NFC", text):
-            text = _by_line(text, _composed, "lines composed (NFC)", counts)
+            text = _by_line(text, _composed, "lines composed (NFC)", counts, _not_ascii)
         if config.soft_hyphens:
             text = _cut(INVISIBLE, text, "invisible characters removed", counts)
     for rule in ("gutenberg", "contents"):
@@ -119,11 +120,23 @@ def _composed(line: str) -> str:
     return unicodedata.normalize("NFC", line)
 
 
-def _by_line(text: str, mend: Callable[[str], str], what: str, counts: Counter[str]) -> str:
-    """Apply `mend` to the lines that are not plain ASCII, and count those that change."""
+def _not_ascii(lines: list[str]) -> list[int]:
+    return [place for place, line in enumerate(lines) if not line.isascii()]
+
+
+def _by_line(
+    text: str,
+    mend: Callable[[str], str],
+    what: str,
+    counts: Counter[str],
+    choose: Callable[[list[str]], list[int]],
+) -> str:
+    """Apply `mend` to the lines that `choose` names, and count those that change."""
     lines = text.split("\n")
-    for place, line in enumerate(lines):
-        if not line.isascii():
-            lines[place] = mend(line)
-            counts[what] += lines[place] != line
-    return "\n".join(lines)
+    changed = 0
+    for place in choose(lines):
+        mended = mend(lines[place])
+        changed += mended != lines[place]
+        lines[place] = mended
+    counts[what] += changed
+    return "\n".join(lines) if changed else text

@@ -101,8 +101,13 @@ def units(text: str) -> Iterator[tuple[int, int]]:
     unit begins and ends depends on what stands near it, never on the size of the text.
     """
     start = 0
-    for end in [*(match.end() for match in _BLANK_LINES.finditer(text)), len(text)]:
-        if start < end:
+    ends = [*(match.span() for match in _BLANK_LINES.finditer(text)), (len(text), len(text))]
+    for last, end in ends:
+        size = end - start
+        if size <= _LONG_LINE or (size <= _LONGEST_UNIT and text.find("\n", start, last) < 0):
+            if size:
+                yield start, end
+        else:
             yield from _units_of_block(text, start, end)
         start = end
 
@@ -110,10 +115,6 @@ def units(text: str) -> Iterator[tuple[int, int]]:
 def _units_of_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the units of what stands between blank lines."""
     is_short = end - start <= _LONGEST_UNIT
-    line_end = text.find("\n", start, end) + 1
-    if is_short and not 0 < line_end < end:
-        yield start, end
-        return
     lines = text[start:end].splitlines(keepends=True)
     while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
         lines[-2:] = [lines[-2] + lines[-1]]

@@ -5,19 +5,19 @@ documents that agree in a band of their signatures are compared, and the later o
 the estimated Jaccard similarity reaches the threshold.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from rnnlm.corpora.shingling import shingle_hashes
 
 SIGNATURE_SIZE = 128
 """MinHashes per document: a standard error of at most 0.044 on the similarity."""
 BANDS = 32
 """Bands of four: a pair of similarity 0.8 meets with probability 1 - (1 - 0.8⁴)³² > 0.999."""
 BAND_WIDTH = SIGNATURE_SIZE // BANDS
-SHINGLE = 24
-"""A shingle is that many bytes from a word's beginning on: about five words. In a longer word, as
-scripts without spaces, DNA and base64 have them, one begins at every character."""
 SHORTEST = 200
 """Characters below which documents have too few shingles to compare."""
 HASHES_AT_ONCE = 1 << 24
@@ -29,20 +29,17 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _POWERS = np.array(
     [pow(int(_PRIME), power, 1 << 64) for power in range(BAND_WIDTH)], dtype=np.uint64
 )
-_LOWER = bytes(ord(chr(b).lower()) if b < 128 else b for b in range(256))
-_IS_WORD = np.array([b >= 128 or chr(b).isalnum() for b in range(256)])
 
 
-def signatures(texts: list[str]) -> Signatures:
+def signatures(texts: pa.LargeStringArray | Sequence[str]) -> Signatures:
     """Return the MinHash signature of each text, shape (texts, SIGNATURE_SIZE)."""
-    if not texts:
+    if not len(texts):
         return np.zeros((0, SIGNATURE_SIZE), dtype=np.uint32)
     import rensa
 
-    hashes = [_shingle_hashes(text) for text in texts]
-    offsets = np.cumsum([0, *(len(h) for h in hashes)])
+    column = texts if isinstance(texts, pa.Array) else pa.array([*texts], pa.large_string())
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-        np.concatenate(hashes), offsets, SIGNATURE_SIZE, SEED
+        *shingle_hashes(column), SIGNATURE_SIZE, SEED
     )
     return np.array(matrix.to_rows(), dtype=np.uint32)
 
@@ -115,38 +112,6 @@ def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
         band: Shape (signatures, BAND_WIDTH).
     """
     return np.asarray(band.astype(np.uint64) @ _POWERS)
-
-
-def _shingle_hashes(text: str) -> NDArray[np.uint64]:
-    """Return the hash of each shingle of a text, in small ASCII letters, spaces squeezed."""
-    data = " ".join(text.split()).encode("utf-8", "replace").translate(_LOWER)
-    codes = np.frombuffer(data + bytes(SHINGLE), dtype=np.uint8)
-    is_word = _IS_WORD[codes[: len(data)]]
-    is_start = is_word & ~np.concatenate([[False], is_word[:-1]])
-    if len(data) > SHINGLE and (long_words := _in_long_words(codes[: len(data)], is_word)).any():
-        is_start |= long_words
-    starts = np.flatnonzero(is_start)
-    last = max(1, int(np.searchsorted(starts, len(data) - SHINGLE, side="right")))
-    starts = starts[:last]
-    words = np.ndarray((len(codes) - 7,), dtype="<u8", buffer=codes.data, strides=(1,)).copy()
-    hashes = np.zeros(len(starts), dtype=np.uint64)
-    for place in range(0, SHINGLE, 8):
-        hashes = (hashes ^ words[starts + place]) * _PRIME
-        hashes ^= hashes >> np.uint64(29)
-    return hashes
-
-
-def _in_long_words(codes: NDArray[np.uint8], is_word: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where a character of a word longer than a shingle begins, shape of `codes`."""
-    bounds = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
-    starts, ends = bounds[::2], bounds[1::2]
-    is_long = ends - starts > SHINGLE
-    inside = np.zeros(len(codes) + 1, dtype=np.int8)
-    inside[starts[is_long]] += 1
-    inside[ends[is_long]] -= 1
-    is_lead = (codes & 0xC0) != 0x80
-    found: NDArray[np.bool_] = is_lead & (np.cumsum(inside[:-1], dtype=np.int8) > 0)
-    return found
 
 
 def _of_part(

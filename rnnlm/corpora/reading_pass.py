@@ -103,8 +103,9 @@ def _reading_table(
     keys = hashes
     if splits.key:
         keys = [content_hash(_key(document, splits.key)) for document in batch]
+    column = pa.array(texts, pa.large_string())
     columns: dict[str, Any] = {
-        "text": texts,
+        "text": column,
         "attributes": [[*document.attributes.items()] for document in batch],
         "split": [SPLITS.index(d.split) if d.split else UNDECIDED for d in batch],
         "hash": hashes,
@@ -113,7 +114,7 @@ def _reading_table(
     is_long = np.array([len(text) >= duplicates.SHORTEST for text in texts])
     if not config.clean.near_duplicates:
         is_long[:] = False
-    signed = duplicates.signatures([t for t, long in zip(texts, is_long, strict=True) if long])
+    signed = duplicates.signatures(column.filter(pa.array(is_long)))
     cells = np.zeros((duplicates.BANDS, len(texts), duplicates.BAND_WIDTH), dtype=np.uint32)
     parts = signed.reshape(len(signed), duplicates.BANDS, duplicates.BAND_WIDTH)
     cells[:, is_long] = parts.transpose(1, 0, 2)

@@ -64,11 +64,27 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
     another split stood between two, a blank line does.
     """
     bounds = [*units(text)]
-    words = (" ".join(text[start:end].split()) for start, end in bounds)
+    is_plain = text.isascii() and not any(space in text for space in _RARE_SPACES)
+    squeeze = _squeeze_plain if is_plain else _squeeze
+    words = (squeeze(text[start:end]) for start, end in bounds)
     hashes = np.fromiter(map(content_hash, words), np.uint64, len(bounds))
     codes = split_by_hash(hashes, config)
     for code, split in enumerate(SPLITS):
         yield _joined(text, bounds, codes == code), split
+
+
+_RARE_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"
+
+
+def _squeeze(paragraph: str) -> str:
+    """Return a paragraph with single spaces between its words."""
+    return " ".join(paragraph.split())
+
+
+def _squeeze_plain(paragraph: str) -> str:
+    """Return the same of a paragraph that has no white space but spaces and line ends."""
+    inner = paragraph.strip()
+    return _squeeze(inner) if "\n" in inner or "  " in inner else inner
 
 
 def _joined(text: str, bounds: Sequence[tuple[int, int]], chosen: NDArray[np.bool_]) -> str:

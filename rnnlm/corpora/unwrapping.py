@@ -217,11 +217,22 @@ def _observe(lines: list[str], length: NDArray[np.int64]) -> _Lines:
         np.where(space < 0, body_length, space),
         marked(map(str.islower, firsts)),
         marked(map(str.isupper, firsts)),
-        marked(_ITEM.match(body) is not None for body in bodies),
+        marked(map(_is_item, bodies)),
         marked(body[-1:] in _STOPS for body in bodies),
-        marked(_INNER_STOP.search(body) is not None for body in bodies),
+        marked(map(_has_inner_stop, bodies)),
         marked("   " in body for body in bodies),
     )
+
+
+def _is_item(body: str) -> bool:
+    """Return whether a line is an item; most begin with a word, which needs no pattern to see."""
+    is_word = body[:1].isalpha() and body[1:2] not in ".)"
+    return not is_word and _ITEM.match(body) is not None
+
+
+def _has_inner_stop(body: str) -> bool:
+    """Return whether a punctuation mark stands inside a line; the most frequent ones first."""
+    return ", " in body or ". " in body or _INNER_STOP.search(body) is not None
 
 
 def _joined(lines: list[str], bodies: list[str], joins: NDArray[np.bool_]) -> str:

@@ -1,0 +1,29 @@
+import ftfy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.corpora import mojibake
+from rnnlm.corpora.mojibake import suspects
+
+LETTERS = "aZ é€ÂÃâäœšŸ™“”‘…°·\xa0\xad\x85\x9d漢αяЖđ│╬¼¿§¶´²"
+
+
+@given(st.lists(st.text(st.sampled_from(LETTERS), max_size=12) | st.text(max_size=12)))
+def test_no_line_that_ftfy_mends_is_missed(lines: list[str]):
+    lines = [line.replace("\n", " ") for line in lines if line.isprintable() or line.isspace()]
+    changed = {number for number, line in enumerate(lines) if ftfy.fix_encoding(line) != line}
+    assert changed <= {*suspects(lines)}
+
+
+def test_mojibake_of_every_kind_is_found():
+    texts = ["it’s", "naïve café", "“quoted”", "Größe", "Ελλάδα", "привет", "日本語", "20 €"]
+    codecs = ("cp1252", "cp1251", "latin-1", "mac-roman", "cp437")
+    lines = [text.encode().decode(codec, "replace") for text in texts for codec in codecs]
+    changed = {number for number, line in enumerate(lines) if ftfy.fix_encoding(line) != line}
+    assert len(changed) > 10
+    assert changed <= {*suspects(lines)}
+
+
+def test_the_pattern_is_one_that_the_fast_search_knows():
+    assert mojibake._pattern() is not None
+    assert suspects(["plain", "tout à fait", "it\u00e2\u20ac\u2122s"]) == [2]

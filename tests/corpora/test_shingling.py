@@ -1,0 +1,67 @@
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rnnlm.corpora import duplicates, shingling
+from rnnlm.corpora.shingling import hashes_by_numpy, shingle_hashes
+
+SPACED = st.text(st.sampled_from("aAzZ09 .,-\t\n\x1c\x85\xa0\u2003\u3000é漢ก🙂"), max_size=200)
+
+
+def signed(texts: list[str]) -> np.ndarray:
+    return duplicates.signatures(pa.array(texts, pa.large_string()))
+
+
+def near_copies(texts: list[str]) -> int:
+    parts = signed(texts).reshape(len(texts), duplicates.BANDS, duplicates.BAND_WIDTH)
+    found = duplicates.near_duplicates(lambda band: parts[:, band], len(texts), 0.8)
+    return int(found.sum())
+
+
+@given(st.lists(SPACED | st.text(max_size=100), max_size=6))
+@example(["x" * 24, "x" * 25, "", " ", "the same words again and again and again"])
+def test_native_code_finds_what_numpy_does(texts: list[str]):
+    if shingling._library() is None:
+        pytest.skip("built without a compiler")
+    column = pa.array(["before", *texts], pa.large_string())[1:]  # with an offset
+    hashes, bounds = shingle_hashes(column)
+    assert len(bounds) == len(texts) + 1
+    for number, text in enumerate(texts):
+        found = hashes[bounds[number] : bounds[number + 1]]
+        assert found.tolist() == hashes_by_numpy(text).tolist()
+
+
+ALPHABETS = {
+    "Chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 2000))),
+    "Japanese": "".join(map(chr, [*range(0x3041, 0x3097), *range(0x4E00, 0x4E00 + 500)])),
+    "Thai": "".join(map(chr, range(0xE01, 0xE2F))),
+    "DNA": "ACGT",
+    "base64": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+}
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_only_near_copies_of_unspaced_texts_go(alphabet: str):
+    chance = random.Random(alphabet)
+    letters = ALPHABETS[alphabet]
+    opening = "".join(chance.choices(letters, k=40))
+    texts = [opening + "".join(chance.choices(letters, k=800)) for _ in range(300)]
+    assert near_copies(texts) == 0
+    edited = [text[:100] + letters[0] + letters[1] + text[102:] for text in texts]
+    assert near_copies(texts + edited) == 300
+
+
+def test_near_equal_short_lines_are_never_compared():
+    """Colour names and the like, under `SHORTEST` characters, are different or equal."""
+    assert duplicates.SHORTEST == 200
+
+
+def test_rows_that_share_their_frame_are_different():
+    chance = random.Random(0)
+    frame = "the field of this record is always written in these same words: "
+    texts = [frame + "".join(chance.choices("abcdefg hij", k=300)) for _ in range(300)]
+    assert near_copies(texts) == 0
