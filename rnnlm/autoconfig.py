@@ -134,7 +134,9 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("rate", str(recipe.values["training"]["learning_rate"]), recipe.why_rate),
         Choice(
             "sequences",
-            f"{kind} of up to {longest}" if fits else f"{BPTT} tokens",
+            f"{'lines' if kind == 'lines' else 'records'} of up to {longest}"
+            if fits
+            else f"{BPTT} tokens",
             "gradients flow back that far, the state further",
         ),
         Choice(
@@ -176,9 +178,9 @@ def _as_set(choice: Choice, given: Experiment, experiment: Experiment) -> Choice
         value: Any = experiment
         for part in name.split("."):
             value = getattr(value, part)
-        values.append(f"{name.rsplit('.', 1)[-1].replace('_', ' ')} {value}")
-    short = [value.split(" ")[-1] if len(values) == 1 else value for value in values]
-    return Choice(choice.setting, ", ".join(short), "as set")
+        values.append((name.rsplit(".", 1)[-1].replace("_", " "), str(value)))
+    shown = values[0][1] if len(values) == 1 else ", ".join(f"{n} {value}" for n, value in values)
+    return Choice(choice.setting, shown, "as set")
 
 
 def _is_set(given: Experiment, name: str) -> bool:

@@ -183,3 +183,10 @@ def test_short_and_repetitive_texts_come_with_a_warning(tmp_path: Path):
     assert said == ["92% repeated"]
     with pytest.raises(CorpusError, match=r"holds 3 documents .expected at least 20"):
         look_at(write(tmp_path, "a\nb\nc\n"))
+
+
+def test_a_choice_that_is_set_is_shown_as_set(tmp_path: Path):
+    settings = ("training.budget=0.3M tokens", "model.hidden_size=77", "model.num_layers=1")
+    choices = {c.setting: c for c in look_at(write(tmp_path, lines(500)), settings).choices}
+    assert (choices["budget"].value, choices["budget"].reason) == ("0.3M tokens", "as set")
+    assert choices["network"].value == "num layers 1, hidden size 77"

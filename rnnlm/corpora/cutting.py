@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from rnnlm.config import ReadingConfig
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
-_ABBREVIATION = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bGen)(?<!\bSen)(?<!\b[A-Z])"
-_SENTENCE_END = re.compile(_ABBREVIATION + r"[.!?…؟۔।][\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
+_NO_ABBREVIATION = "".join(
+    rf"(?<!\b{name}.)" for name in ("Mr", "Mrs", "Ms", "Dr", "St", "Gen", "Sen", "[A-Z]")
+)
+_SENTENCE_END = re.compile(rf"[.!?…؟۔।]{_NO_ABBREVIATION}[\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
 _BREAKS = (_PARAGRAPH_END, re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+"))
 """Where a text may be cut, best places first; the cut is behind the match."""
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
