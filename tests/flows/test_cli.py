@@ -156,7 +156,7 @@ def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: 
     assert finished.status == 0, finished.err
     rows = [
         json.loads(line)
-        for shard in sorted((tmp_path / "out").glob("*.jsonl"))
+        for shard in sorted((tmp_path / "out" / "data").glob("*.jsonl"))
         for line in shard.read_text().splitlines()
     ]
     assert [row["id"] for row in rows] == sorted({row["id"] for row in rows})

@@ -84,7 +84,7 @@ def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
             longest *= 1.05
         job.join()
         for path in (out / "data").glob("train-*"):
-            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+            assert path.read_bytes() == (tmp_path / "whole" / "data" / path.name).read_bytes()
     assert contents(out) == contents(tmp_path / "whole")
     assert not [*out.glob(".*.tmp")]
 
