@@ -18,9 +18,12 @@ _SPACES += r"\x{205f}\x{3000}]"
 def suspects(lines: list[str]) -> list[int]:
     """Return the numbers of the lines that ftfy might change."""
     pattern = _pattern()
+    try:
+        column = pa.array(lines, pa.large_string())
+    except UnicodeEncodeError:  # half a character, which is refused later
+        pattern = None
     if pattern is None:
         return [number for number, line in enumerate(lines) if not line.isascii()]
-    column = pa.array(lines, pa.large_string())
     found: list[int] = pc.indices_nonzero(pc.match_substring_regex(column, pattern)).to_pylist()
     return found
 

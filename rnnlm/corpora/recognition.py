@@ -204,6 +204,9 @@ def _of_records(
     if colored := recognize_colors(records):
         changes = {"render": "color", "fields": source.fields | colored}
         return _decided(source, reader, encoding, changes, "color", "records with a colour each")
+    if named := _recipe_fields(records):
+        changes = {"render": "recipe", "fields": source.fields | named}
+        return _decided(source, reader, encoding, changes, "recipe", "records with a recipe each")
     if any(isinstance(record.get("text"), str) for record in records) or "text" in source.fields:
         return _decided(source, reader, encoding, changes, "text", "records, of which `text`")
     path = propose_text(records)
@@ -216,6 +219,27 @@ def _of_records(
         )
     changes = {"render": f"{{{path}}}"}
     return _decided(source, reader, encoding, changes, "text", f"records, of which `{path}`")
+
+
+def _recipe_fields(records: Sequence[Fields]) -> dict[str, str]:
+    """Return what a recipe's parts are called in the records; empty where they are no recipes."""
+    found = {}
+    for part, names in _RECIPE_FIELDS.items():
+        for name in names:
+            if sum(bool(record.get(name)) for record in records) >= 0.8 * len(records):
+                found[part] = name
+                break
+        else:
+            return {}
+    category = "category" in records[0] and "categories" not in records[0]
+    return found | ({"categories": "category"} if category else {})
+
+
+_RECIPE_FIELDS = {
+    "title": ("title", "name"),
+    "ingredients": ("ingredients",),
+    "directions": ("directions", "instructions", "steps", "method", "preparation"),
+}
 
 
 def _first(records: Iterator[Fields | Fault]) -> Iterator[Fields]:

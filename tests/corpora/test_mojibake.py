@@ -26,4 +26,5 @@ def test_mojibake_of_every_kind_is_found():
 
 def test_the_pattern_is_one_that_the_fast_search_knows():
     assert mojibake._pattern() is not None
+    assert suspects(["half of a character \ud83d", "plain"]) == [0]
     assert suspects(["plain", "tout à fait", "it\u00e2\u20ac\u2122s"]) == [2]
