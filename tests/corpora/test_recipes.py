@@ -118,3 +118,45 @@ def test_columns_are_aligned_and_nothing_trails(recipe: Recipe):
     shown = [f"{i.quantity:>7} {i.unit:<2} " for s in recipe.sections for i in s.ingredients]
     found = [line[:11] for line in lines if line[:11] in shown and line[11:12] not in ("", "-")]
     assert len(found) >= len(shown)
+
+
+NOW_YOURE_COOKING = """MMMMM----- Now You're Cooking! v5.33 [Meal-Master Export Format]
+
+      Title: Apple Crisp
+ Categories: desserts, fruit
+      Yield: 6 servings
+     Source: A neighbour
+
+  Old and good.
+
+      4 c  apples; sliced
+    1/2 c  brown sugar
+
+  Mix all. Bake at 375°F for 30 minutes.
+
+MMMMM------------------------------SAUCE-------------------------------
+  Stir and serve.
+
+MMMMM
+"""
+
+
+def test_other_headers_and_words_before_the_ingredients_are_kept_with_the_directions():
+    recipe = parse(NOW_YOURE_COOKING)
+    assert (recipe.title, recipe.servings) == ("Apple Crisp", "6 servings")
+    assert ingredients(recipe) == [("4", "c", "apples; sliced"), ("1/2", "c", "brown sugar")]
+    assert recipe.directions == (
+        "Source: A neighbour",
+        "Old and good.",
+        "Mix all. Bake at 375°F for 30 minutes.",
+        "SAUCE:",
+        "Stir and serve.",
+    )
+    assert parse(render(recipe)) == recipe
+
+
+def test_ingredients_without_columns_are_read_by_their_units():
+    text = "\n".join(["Title: Stew", "", "2 tb vinegar", "1 1/2 lb sausage", "", "Mix, then roll."])
+    recipe = parse(text)
+    assert ingredients(recipe) == [("2", "tb", "vinegar"), ("1 1/2", "lb", "sausage")]
+    assert recipe.directions == ("Mix, then roll.",)
