@@ -20,7 +20,7 @@ FORMS = {
     "recipe": "parse as a MealMaster recipe",
     "prose": "end a sentence",
 }
-"""What validity is, by form, for people; free text is always valid."""
+"""What validity is, by form, for people; free text need only hold something."""
 
 
 def show_advice(advice: Advice, seconds: float | None = None) -> None:
@@ -209,6 +209,8 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("texts", f"{generated['count']:,} in {generated['path']}{more}")]
     if form in FORMS:
         rows.append(("valid", f"{generated['valid_share']:.1%} {FORMS[form]}"))
+    elif empty := round((1.0 - generated["valid_share"]) * generated["count"]):
+        rows.append(("empty", f"{empty:,} of the texts; --min-length 1 leaves them out"))
     if generated["copied_share"] is not None:
         what = "names stand" if form == "color" else "texts stand whole"
         near = figures["near_copied_share"]

@@ -127,7 +127,7 @@ def measures(audit: Audit) -> Iterator[Measure]:
 
 
 _VALID = {
-    "text": "Texts that hold something.",
+    "text": "Texts that are not empty.",
     "prose": "Texts that end with a sentence; quotes and brackets may close after it.",
     "color": "Texts that are a name and three numbers from 0 to 255, or `#rrggbb` and a name.",
     "recipe": "Texts that read as a MealMaster recipe with ingredients.",
