@@ -9,6 +9,8 @@ OVERFIT_SHARE = 0.7
 """Of a training: where the best checkpoint came before, the rest made it worse."""
 SHORT_CHARACTERS = 100_000
 """Of a training text that is too short to learn spelling from."""
+MOST_BYTES = 1.1
+"""Per character of an English text; other scripts have more."""
 
 
 def what_to_try(result: Mapping[str, Any]) -> list[str]:
@@ -20,12 +22,14 @@ def what_to_try(result: Mapping[str, Any]) -> list[str]:
     test = result["test"]
     if test["bits_per_character"] < test["ngram_bits_per_character"]:
         return []
-    return [*_hints(result["training"], result["corpus"]["characters"]["train"])]
+    bytes_per_character = test["bits_per_character"] / test["bits_per_byte"]
+    may_be_english = bytes_per_character < MOST_BYTES
+    return [*_hints(result["training"], result["corpus"]["characters"]["train"], may_be_english)]
 
 
-def _hints(training: Mapping[str, Any], characters: int) -> Iterator[str]:
+def _hints(training: Mapping[str, Any], characters: int, may_be_english: bool) -> Iterator[str]:
     share = training["best_step"] / max(1, training["step"])
-    if training["base"] == NO_BASE and shipped("english").is_file():
+    if may_be_english and training["base"] == NO_BASE and shipped("english").is_file():
         yield "start from English: --set training.base=english"
     if share >= OVERFIT_SHARE:
         yield f"train longer than {training['budget']}: --set training.budget=…"

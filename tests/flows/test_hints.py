@@ -16,7 +16,11 @@ def _base_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def result(bits: float, **training: Any) -> dict[str, Any]:
     facts = {"base": "none", "budget": "1M tokens", "dropout": 0.2, "step": 100, "best_step": 100}
     return {
-        "test": {"bits_per_character": bits, "ngram_bits_per_character": 2.0},
+        "test": {
+            "bits_per_character": bits,
+            "bits_per_byte": bits,
+            "ngram_bits_per_character": 2.0,
+        },
         "training": facts | training,
         "corpus": {"characters": {"train": 1_000_000}},
     }
@@ -30,6 +34,12 @@ def test_one_that_still_learned_should_train_longer():
     hints = what_to_try(result(2.1))
     assert hints[0] == "start from English: --set training.base=english"
     assert any("train longer than 1M tokens" in hint for hint in hints)
+
+
+def test_another_script_is_not_told_to_start_from_english():
+    chinese = result(9.0)
+    chinese["test"]["bits_per_byte"] = 3.0
+    assert not any("English" in hint for hint in what_to_try(chinese))
 
 
 def test_one_that_learned_by_heart_should_drop_more():
