@@ -151,7 +151,7 @@ def _is_cuttable(file: SourceFile, config: CorpusConfig) -> bool:
         with file.path.open("rb") as opened, _mapped(opened) as content:
             return content.find(b'"') < 0  # without quotes, a line end always ends a row
     if reader == "text":
-        return file.source.documents not in ("whole", "chapters", "records")
+        return file.source.documents != "whole"
     return FORMATS[reader].cut is not None
 
 
@@ -190,7 +190,12 @@ def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> t
 def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
     """Return where the file may be cut, the best places first."""
     file_format = FORMATS[piece.file.source.reader]
-    if piece.file.source.reader == "text" and piece.file.source.documents != "lines":
+    source = piece.file.source
+    if source.reader == "text" and source.documents == "records" and source.separator:
+        codec = piece.encoding.codec.removesuffix("-sig") if piece.encoding else "utf-8"
+        separator = source.separator.encode(codec, "replace")
+        return (re.compile(separator, re.MULTILINE), LINE_END, _SPACE)
+    if source.reader == "text" and source.documents != "lines":
         return (PARAGRAPH_END, LINE_END, _SPACE)
     return (file_format.cut or LINE_END,)
 

@@ -376,3 +376,18 @@ def test_bytes_that_are_no_utf_8_are_told_by_line(tmp_path: Path):
     assert corpus.cleaned[MENDED] == 1
     assert corpus.examples[MENDED][0].endswith("x.txt, line 21")
     assert "café number 20" in texts(corpus)
+
+
+@pytest.mark.parametrize(("separator", "between"), [("", "\n\n"), ("^%$", "\n%\n"), ("<é>", "<é>")])
+def test_where_files_are_cut_does_not_change_records(tmp_path: Path, separator: str, between: str):
+    records = [f"Record {n}.\nIts second line é {n}." for n in range(500)]
+    (tmp_path / "text").write_text(between.join(records))
+    for size in (1000, 4321, 1_000_000):
+        corpus = ingest(
+            tmp_path / "text",
+            tmp_path / str(size),
+            documents="records",
+            separator=separator,
+            shard_bytes=size,
+        )
+        assert sorted(texts(corpus)) == sorted(records)
