@@ -81,7 +81,8 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     seen = look(corpus, cache)
     published = _published_splits(seen.files, given)
     kind = seen.most(lambda file: file.source.documents)
-    form = seen.most(lambda file: file.form)
+    forms = {file.form for file in seen.files if file.size}
+    form = forms.pop() if len(forms) == 1 else "text"
     characters = round(seen.characters * seen.bytes / max(1, seen.read))
     passage = max(100, min(2000, characters // FEWEST_DOCUMENTS))
     is_text = kind == "passages"
@@ -104,7 +105,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "documents": "auto",
             "form": form,
             "passage_characters": passage,
-            "clean": {"unwrap": is_text},
+            "clean": {"unwrap": "auto"},
         },
         "splits": {"validation": HELD_OUT, "test": HELD_OUT},
         **recipe.values,

@@ -18,8 +18,8 @@ class CleaningConfig(Config):
     """Mend text that was decoded wrongly once, such as `â€™` for an apostrophe (ftfy)."""
     soft_hyphens: bool = True
     """Remove soft hyphens, zero-width spaces and byte-order marks from within the text."""
-    unwrap: bool = False
-    """Join the lines of hard-wrapped paragraphs."""
+    unwrap: bool | Literal["auto"] = False
+    """Join the lines of hard-wrapped paragraphs; `auto` does so in files that become passages."""
     boilerplate: tuple[Literal["gutenberg", "contents", "notes", "rules", "transcript"], ...] = ()
     """Remove: Project Gutenberg's header and licence; tables of chapters; reference marks such as
     `[i_1]` and illustrations' captions; lines of asterisks or dashes; a transcript's questions,

@@ -66,7 +66,7 @@ def json_values(content: str) -> Iterator[Fields | Fault]:
     The array may be wrapped: in an object beside other values, or in an assignment such as
     `window.tweets = [...]`.
     """
-    if match := _ASSIGNMENT.match(content):
+    if match := ASSIGNMENT.match(content):
         content = content[match.end() :].rstrip().removesuffix(";")
     try:
         value = json.loads(content)
@@ -82,7 +82,7 @@ def json_values(content: str) -> Iterator[Fields | Fault]:
         yield _as_record(item, 0)
 
 
-_ASSIGNMENT = re.compile(
+ASSIGNMENT = re.compile(
     r"\s*(?:(?:var|let|const|export)\s+)?[A-Za-z_$][\w.$\[\]\"']*\s*=\s*(?=[\[{])"
 )
 FEWEST_WRAPPED = 2

@@ -66,7 +66,7 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
     documents: list[str] = []
     alphabet: set[str] = set()
     with tempfile.TemporaryDirectory() as scratch:
-        plain = tuple(file for file in unpack(files, Path(scratch)))
+        plain = tuple(unpack(files, Path(scratch)))
         for file in plain:
             if not file.size or seen >= LOOKED_AT:
                 continue

@@ -86,7 +86,9 @@ def read_documents(
             where = f"{piece.file.name}, line {line_of(piece, line, config):,}"
             counts.show(MENDED, where)
 
-    source = piece.file.source
+    source, rules = piece.file.source, config.clean
+    if rules.unwrap == "auto":
+        rules = rules.model_copy(update={"unwrap": source.documents == "passages"})
     for record in read_records(piece, config, on_mended):
         outcome = record if isinstance(record, Fault) else _text(piece, record)
         line = 0 if isinstance(record, Fault) else getattr(record, "line", 0)
@@ -94,7 +96,7 @@ def read_documents(
             _refuse(piece, outcome, line, config, counts)
             continue
         attributes = _attributes(piece, record)
-        text = clean(outcome, config.clean, counts.cleaned)
+        text = clean(outcome, rules, counts.cleaned)
         parts: list[tuple[str, Split | None]] = [(text, source.split)]
         if splits.by == "position":
             parts = [*split_by_position(text, splits)]

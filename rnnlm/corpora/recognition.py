@@ -17,7 +17,7 @@ from rnnlm.config import Reader, SourceConfig
 from rnnlm.corpora.decoding import decode
 from rnnlm.corpora.encodings import Encoding, detect
 from rnnlm.corpora.fields import propose_text, text_paths
-from rnnlm.corpora.formats import BEFORE_RECIPE, FORMATS, color_line
+from rnnlm.corpora.formats import ASSIGNMENT, BEFORE_RECIPE, FORMATS, color_line
 from rnnlm.corpora.palettes import recognize_colors
 from rnnlm.corpora.records import Fault, Fields
 from rnnlm.corpora.tables import NO_DELIMITER, recognize_table, rows_of
@@ -26,7 +26,6 @@ from rnnlm.errors import CorpusError
 
 READERS: dict[str, Reader] = {
     ".json": "json",
-    ".js": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -78,12 +77,15 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
     if reader == "parquet" or not path.stat().st_size:
         records = _parquet_records(path, name) if path.stat().st_size else []
         return _of_records(source, reader, None, records)
-    encoding = detect(path, source.encoding, is_recipes=reader == "mealmaster")
+    named = reader
+    encoding = detect(path, source.encoding, is_recipes=named == "mealmaster")
     sample = _sample(path, encoding)
     if source.reader == "auto":
         reader = _reader_of(sample, reader)
+        if reader == "text" and ASSIGNMENT.match(sample):
+            reader = _reader_of_script(_sample(path, encoding, MOST_JSON))
     if reader in RECIPE_READERS:
-        if reader == "mealmaster":
+        if reader == "mealmaster" != named:
             encoding = detect(path, source.encoding, is_recipes=True)
         changes = {} if "render" in source.model_fields_set else {"render": "recipe"}
         return _decided(source, reader, encoding, changes, "recipe", f"{reader} recipes")
@@ -140,9 +142,6 @@ def _colors(sample: str) -> str:
 
 _CHANNEL = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _PLAIN_COLOR = re.compile(rf".*[^\W\d].* {_CHANNEL} {_CHANNEL} {_CHANNEL}")
-_ARCHIVE = re.compile(
-    r"\s*(?:(?:window|var|let|const|export|module)\b[^=\n]{0,200}=|[\w.$]+\s*=)\s*[\[{]"
-)
 
 
 def _reader_of(sample: str, reader: Reader) -> Reader:
@@ -150,8 +149,6 @@ def _reader_of(sample: str, reader: Reader) -> Reader:
     start = sample.lstrip()
     if reader == "text" and BEFORE_RECIPE.search(("\n" + sample[:100_000]).encode()):
         return "mealmaster"
-    if reader == "text" and _ARCHIVE.match(start) and re.search(r"[\]}]\s*;?\s*$", sample[-100:]):
-        return "json" if _parses(start[start.find("=") + 1 :]) else reader
     if reader == "json" and start[:1] == "{" and _are_objects(start):
         return "jsonl"
     if reader == "jsonl" and start[:1] == "[" and not _are_objects(start):
@@ -159,9 +156,15 @@ def _reader_of(sample: str, reader: Reader) -> Reader:
     return reader
 
 
+def _reader_of_script(content: str) -> Reader:
+    """Return `json` for a script that does nothing but assign a list or an object."""
+    match = ASSIGNMENT.match(content)
+    return "json" if match and _parses(content[match.end() :]) else "text"
+
+
 def _parses(text: str) -> bool:
     try:
-        json.loads(text.strip().removesuffix(";"))
+        json.loads(text.rstrip().removesuffix(";"))
     except (ValueError, RecursionError):
         return False
     return True
@@ -201,14 +204,16 @@ def _of_records(
     changes: dict[str, Any] = {}
     if "render" in source.model_fields_set or not records:
         return _decided(source, reader, encoding, changes, "text", f"{reader} records")
-    if colored := recognize_colors(records):
-        changes = {"render": "color", "fields": source.fields | colored}
+    has_text = "text" in source.fields or any(isinstance(r.get("text"), str) for r in records)
+    colored = recognize_colors(records)
+    if colored and (not has_text or colored["hex"] == "text"):
+        changes = {"render": "color", "fields": colored | source.fields}
         return _decided(source, reader, encoding, changes, "color", "records with a colour each")
-    if named := _recipe_fields(records):
-        changes = {"render": "recipe", "fields": source.fields | named}
-        return _decided(source, reader, encoding, changes, "recipe", "records with a recipe each")
-    if any(isinstance(record.get("text"), str) for record in records) or "text" in source.fields:
+    if has_text:
         return _decided(source, reader, encoding, changes, "text", "records, of which `text`")
+    if named := _recipe_fields(records):
+        changes = {"render": "recipe", "fields": named | source.fields}
+        return _decided(source, reader, encoding, changes, "recipe", "records with a recipe each")
     path = propose_text(records)
     if path is None:
         found = [path for path in text_paths(records) if path]

@@ -52,24 +52,25 @@ def recognize_table(sample: str, delimiter: str = "", header: str = "auto") -> T
     return Table(found, has_header)
 
 
-def rows_of(content: str, table: Table, names: Sequence[str] = ()) -> Iterator[Fields | Fault]:
+def rows_of(content: str, table: Table) -> Iterator[Fields | Fault]:
     """Yield the rows of a table as records, by the names of its columns.
+
+    Without a header they are `text`, or `column1`, `column2` and so on.
 
     Args:
         content: The table, with its header if it has one.
         table: How it is written.
-        names: The columns' names where it has no header; `text`, or `column1`, `column2` and so on.
     """
     csv.field_size_limit(2**31 - 1)
     rows = _reader(content, table.delimiter)
-    names = [*names]
+    names: list[str] = []
     try:
         for row in rows:
             if not names and table.has_header:
                 names = row
                 continue
             if not names:
-                names = column_names(len(row))
+                names = _column_names(len(row))
             if row and len(row) != len(names):
                 detail = f"{len(row)} fields, expected {len(names)}"
                 yield Fault("row of another length", detail, rows.line_num)
@@ -79,7 +80,7 @@ def rows_of(content: str, table: Table, names: Sequence[str] = ()) -> Iterator[F
         yield Fault("no CSV", str(error), rows.line_num)
 
 
-def column_names(count: int) -> list[str]:
+def _column_names(count: int) -> list[str]:
     """Return the names of a table's columns that has no header."""
     return ["text"] if count == 1 else [f"column{number}" for number in range(1, count + 1)]
 
@@ -123,8 +124,9 @@ def _consistency(sample: str, delimiter: str) -> float:
     if width == 1 or count < least * len(rows) or len(rows[0]) != width:
         return 0.0
     parted = [cell for row in rows for cell in row[1:]]
-    if sum(cell.startswith(" ") for cell in parted) > 0.9 * len(parted):
-        return 0.0 if delimiter != "|" else width * count / len(rows)  # commas of prose
+    spaced = sum(cell.startswith(" ") for cell in parted) > 0.9 * len(parted)
+    if spaced and delimiter != "|":
+        return 0.0  # commas and semicolons of prose
     return width * count / len(rows)
 
 

@@ -22,6 +22,8 @@ _RULE = re.compile(r"^[ \t]*([%*=_~#+•§-])(?:[ \t]*\1)*[ \t]*$", re.MULTILINE
 _BLANK = re.compile(r"\n(?:[^\S\n]*\n)+")
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _GAME = re.compile(r'^\[Event "', re.MULTILINE)
+_STOP = re.compile(r"[.!?…؟।][\"'”’)]* ")
+"""The end of a sentence within a line; lists have few."""
 _KEY = re.compile(r"([A-Z][\w ]{0,20}):")
 
 
@@ -131,7 +133,10 @@ def _lines_or_passages(text: str) -> Layout:
         return Layout("passages", "", f"{blank:.0%} of the lines are blank: paragraphs")
     if typical > 200 or (filled and fmean(filled) > 200):
         return Layout("passages", "", f"lines of {fmean(filled):.0f} characters: paragraphs")
-    if unwrap(text)[1] > 0.3 * len(filled) or _runs_on(lines):
+    begin_or_end = sum(line[:1].isupper() or bool(_STOP.search(line)) for line in lines)
+    has_sentences = begin_or_end > 0.05 * len(filled)
+    is_wrapped = has_sentences and unwrap(text)[1] > 0.3 * len(filled)
+    if is_wrapped or _runs_on(lines):
         return Layout("passages", "", f"sentences that run over lines of {typical:.0f} characters")
     return Layout("lines", "", f"lines of {typical:.0f} characters, none blank")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm.autoconfig import advise
 from rnnlm.config import CorpusConfig
 from rnnlm.corpora import preview
 from rnnlm.corpora.textual import recognize_layout
@@ -55,6 +56,31 @@ def test_scene_breaks_and_underlined_headings_part_no_records():
         f"Chapter {n:02d}\n----------\n\n{kinds.sentence(chance)}.\n" for n in range(9)
     )
     assert recognize_layout(headed).documents == "passages"
+
+
+def test_a_program_is_no_archive(tmp_path: Path):
+    code = "const words = ['a'];\nfunction show() {\n  return words;\n}\n" * 30
+    assert "function show() {" in "\n".join(read(tmp_path, Made("app.js", code, [])))
+
+
+def test_a_field_that_is_called_text_is_the_text(tmp_path: Path):
+    rows = '{"text": "a note", "name": "Rose", "hex": "#ff0011"}\n' * 30
+    assert {*read(tmp_path, Made("x.jsonl", rows, []))} == {"a note"}
+
+
+def test_lists_beside_prose_keep_their_lines(tmp_path: Path):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    made = kinds.prose(random.Random(1))
+    (folder / made.name).write_text(made.content)
+    names = [
+        f"{word} of the long and quiet valley beyond the hills, {word}" for word in kinds.WORDS
+    ]
+    (folder / "names.txt").write_text("\n".join(names * 2))
+    advice = advise(str(folder), tmp_path, ("training.base=none",))
+    texts = [*preview.documents(advice.experiment.corpus, tmp_path)]
+    assert {*names} <= {*texts}
+    assert sum(paragraph in "\n".join(texts) for paragraph in made.documents) > 100
 
 
 def test_settings_win(tmp_path: Path):

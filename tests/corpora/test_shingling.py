@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from rnnlm.corpora import duplicates, shingling
 from rnnlm.corpora.shingling import hashes_by_numpy, shingle_hashes
+from tests.conftest import ingest_text
 
 SPACED = st.text(st.sampled_from("aAzZ09 .,-\t\n\x1c\x85\xa0\u2003\u3000é漢ก🙂"), max_size=200)
 
@@ -55,9 +57,10 @@ def test_only_near_copies_of_unspaced_texts_go(alphabet: str):
     assert near_copies(texts + edited) == 300
 
 
-def test_near_equal_short_lines_are_never_compared():
-    """Colour names and the like, under `SHORTEST` characters, are different or equal."""
-    assert duplicates.SHORTEST == 200
+def test_near_equal_short_lines_are_all_kept(tmp_path: Path):
+    names = [f"Light Dusty Morning Rose Pink Number {n}" for n in range(300)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    assert not ingest_text(tmp_path / "names.txt", tmp_path / "out").dropped
 
 
 def test_rows_that_share_their_frame_are_different():
