@@ -1,4 +1,4 @@
-"""From texts to documents: lines, paragraphs, passages, chapters; and to the units of a split."""
+"""From texts to documents: lines, paragraphs, passages, chapters."""
 
 import hashlib
 import re
@@ -13,11 +13,6 @@ _NO_ABBREVIATION = "".join(
 _SENTENCE_END = re.compile(rf"[.!?…؟۔।]{_NO_ABBREVIATION}[\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
 _BREAKS = (_PARAGRAPH_END, re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+"))
 """Where a text may be cut, best places first; the cut is behind the match."""
-_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
-_LONG_LINE = 200
-"""Characters from which on a line is a paragraph by itself."""
-_LONGEST_UNIT = 2000
-_CHUNK = 500
 CHAPTER = re.compile(
     r"^[ \t]*(?:(?:chapter|book|part|act|canto|letter|volume)[ \t]+(?:[0-9]+|[ivxlcdm]+|one|two|"
     r"three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|first|second|third|last)"
@@ -91,74 +86,53 @@ def passages(text: str, characters: int) -> Iterator[str]:
     longer than a passage is cut at line ends, then sentence ends; only a sentence longer than two
     passages is cut at a space.
     """
-    for passage in _gathered(_pieces(text, 2 * characters, _BREAKS), characters):
+    for passage in _gathered(text, _ends(text, 2 * characters, _BREAKS), characters):
         yield from _visible(passage)
 
 
-def units(text: str) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of the paragraphs of a text, each with the white space behind it.
+def sentences(line: str, characters: int) -> Iterator[str]:
+    """Cut a long line into groups of sentences of about `characters` characters, nothing left out.
 
-    A paragraph is what stands between blank lines; where lines are long or blank lines rare, it is
-    a line. A line of more than `_LONGEST_UNIT` characters is cut into groups of sentences. Where a
-    unit begins and ends depends on what stands near it, never on the size of the text.
+    Where a group ends depends on its last sentence, as with `passages`.
     """
-    start = 0
-    ends = [*(match.span() for match in _BLANK_LINES.finditer(text)), (len(text), len(text))]
-    for last, end in ends:
+    return _gathered(line, _ends(line, 2 * characters, _BREAKS[2:]), characters)
+
+
+def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
+    """Yield slices of about so many characters; the hash of the last part says where one ends.
+
+    Args:
+        text: What is cut.
+        ends: Where its parts end, the end of the text the last.
+        characters: About how long a slice is.
+    """
+    start = last = 0
+    for end in ends:
         size = end - start
-        if size <= _LONG_LINE or (size <= _LONGEST_UNIT and text.find("\n", start, last) < 0):
-            if size:
-                yield start, end
-        else:
-            yield from _units_of_block(text, start, end)
-        start = end
+        if size >= 2 * characters or (
+            size >= characters / 2 and _unit_hash(text[last:end]) < 2.0 * (end - last) / characters
+        ):
+            yield text[start:end]
+            start = end
+        last = end
+    if start < last:
+        yield text[start:last]
 
 
-def _units_of_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the units of what stands between blank lines."""
-    is_short = end - start <= _LONGEST_UNIT
-    lines = text[start:end].splitlines(keepends=True)
-    while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
-        lines[-2:] = [lines[-2] + lines[-1]]
-    if is_short and max(map(len, lines)) <= _LONG_LINE:
-        yield start, end
-        return
-    for line in lines:
-        parts = [line]
-        if len(line) > _LONGEST_UNIT:
-            parts = [*_gathered(_pieces(line, 2 * _CHUNK, _BREAKS[2:]), _CHUNK)]
-        for part in parts:
-            yield start, start + len(part)
-            start += len(part)
-
-
-def _gathered(pieces: Iterable[str], characters: int) -> Iterator[str]:
-    """Yield runs of pieces, joined, of about so many characters, ends chosen by their hashes."""
-    gathered: list[str] = []
-    size = 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        ends_here = _unit_hash(piece) < 2.0 * len(piece) / characters
-        if size >= 2 * characters or (size >= characters / 2 and ends_here):
-            yield "".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield "".join(gathered)
-
-
-def _pieces(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[str]:
-    """Cut a text into slices that end at the best breaks; only overlong ones at the next best."""
+def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[int]:
+    """Yield where a text's parts end: at the best breaks, in overlong parts at the next best."""
     if not breaks:
-        yield from (text[start : start + longest] for start in range(0, len(text), longest))
+        yield from range(longest, len(text), longest)
+        yield len(text)
         return
     start = 0
     for end in [*(match.end() for match in breaks[0].finditer(text)), len(text)]:
-        piece, start = text[start:end], end
-        if len(piece) <= longest:
-            yield piece
+        if end - start <= longest:
+            yield end
         else:
-            yield from _pieces(piece, longest, breaks[1:])
+            part = text[start:end]
+            yield from (start + inner for inner in _ends(part, longest, breaks[1:]))
+        start = end
 
 
 def _visible(passage: str) -> Iterator[str]:

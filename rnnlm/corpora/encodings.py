@@ -41,6 +41,7 @@ JUDGED = 200_000
 
 _SAMPLES = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_CONTROL_BYTES = bytes(code for code in range(128) if _CONTROL.match(chr(code)))
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _SHIFTS = re.compile(rb"\x1b[$(]")
 """What leads to another alphabet in encodings of seven bits."""
@@ -135,11 +136,12 @@ def _failure(data: bytes, candidate: Encoding) -> str:
     except UnicodeError as error:
         position = getattr(error, "start", 0)
         return f"byte {position:,} is 0x{data[position]:02x}"
-    control = _CONTROL.search(text)
-    if not control or candidate.has_glyphs or 100 * len(_CONTROL.findall(text)) <= len(text):
+    plain = data if candidate.codec == "utf-8" else text.encode("utf-8", "surrogatepass")
+    controls = len(plain) - len(plain.translate(None, _CONTROL_BYTES))
+    if candidate.has_glyphs or 100 * controls <= len(text):
         return ""
-    position = len(text[: control.start()].encode(candidate.codec, "replace"))
-    return f"control character at byte {position:,}"
+    before = _CONTROL.split(text, 1)[0]
+    return f"control character at byte {len(before.encode(candidate.codec, 'replace')):,}"
 
 
 def _candidates(data: bytes, is_recipes: bool) -> Iterator[Encoding]:

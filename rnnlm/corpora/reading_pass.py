@@ -13,7 +13,7 @@ from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
 from rnnlm.corpora.pieces import Piece
 from rnnlm.corpora.reading import Counts, Document, read_documents
-from rnnlm.corpora.splitting import SPLITS, content_hash
+from rnnlm.corpora.splitting import SPLITS, content_hashes
 from rnnlm.storage import atomic_path, once
 
 ROWS_AT_ONCE = 20_000
@@ -71,7 +71,13 @@ def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,
-        pq.ParquetWriter(temporary, READING_SCHEMA, compression="lz4") as writer,
+        pq.ParquetWriter(  # it is read once and removed
+            temporary,
+            READING_SCHEMA,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer,
     ):
         for batch in _batches(_documents(task, counts, tell)):
             writer.write_table(_reading_table(batch, task.config, task.splits))
@@ -99,10 +105,9 @@ def _reading_table(
     batch: Sequence[Document], config: CorpusConfig, splits: SplitConfig
 ) -> pa.Table:
     texts = [document.text for document in batch]
-    hashes = [content_hash(text) for text in texts]
-    keys = hashes
+    hashes = keys = content_hashes(text.encode() for text in texts)
     if splits.key:
-        keys = [content_hash(_key(document, splits.key)) for document in batch]
+        keys = content_hashes(_key(document, splits.key).encode() for document in batch)
     column = pa.array(texts, pa.large_string())
     columns: dict[str, Any] = {
         "text": column,

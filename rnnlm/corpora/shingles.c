@@ -20,27 +20,47 @@ static long space(const uint8_t *at, const uint8_t *end) {
     return at[1] == 0x81 && at[2] == 0x9F ? 3 : 0;
 }
 
-/* Write a text in small ASCII letters, spaces squeezed, to `to`; return its bytes. */
-static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
-    uint8_t *start = to;
-    int is_due = 0;
-    while (at < end) {
-        long wide = space(at, end);
-        if (wide) {
-            is_due = to > start;
-            at += wide;
-            continue;
-        }
-        if (is_due) *to++ = ' ';
-        is_due = 0;
-        *to++ = *at >= 'A' && *at <= 'Z' ? *at + 32 : *at;
-        at++;
+/* Of each byte: what it becomes; whether it is part of a word; whether it begins a wider character
+ * that may be white space. All ASCII white space becomes a space. */
+static uint8_t plain[256], is_word[256], may_be_space[256];
+
+__attribute__((constructor)) static void fill(void) {
+    for (int c = 0; c < 256; c++) {
+        uint8_t byte = (uint8_t)c;
+        plain[c] = c < 0x80 && space(&byte, &byte + 1) ? ' ' : c >= 'A' && c <= 'Z' ? c + 32 : c;
+        is_word[c] = c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        may_be_space[c] = c == 0xC2 || (c >= 0xE1 && c <= 0xE3);
     }
-    return to - start;
 }
 
-static int is_word(uint8_t c) {
-    return c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+/* Write a text in small ASCII letters, spaces squeezed, to `to`; return its bytes. Each byte is
+ * written, and written over where it should not have been: nothing here is hard to predict. */
+static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
+    uint8_t *start = to;
+    int was_space = 1;
+    while (at < end) {
+        uint8_t c = plain[*at];
+        long wide = may_be_space[*at] ? space(at, end) : 0;
+        if (wide) c = ' ';
+        *to = c;
+        to += !(was_space & (c == ' '));
+        was_space = c == ' ';
+        at += wide ? wide : 1;
+    }
+    return to - start - (to > start && was_space);
+}
+
+/* Write where words begin, and behind them where they end, in turn; return how many words. */
+static long find_words(const uint8_t *text, long size, int64_t *places) {
+    long count = 0;
+    int was_word = 0;
+    for (long at = 0; at < size; at++) {
+        places[count] = at;
+        count += was_word ^ is_word[text[at]];
+        was_word = is_word[text[at]];
+    }
+    if (was_word) places[count++] = size;
+    return count / 2;
 }
 
 static uint64_t hash(const uint8_t *at) {
@@ -58,25 +78,22 @@ static uint64_t hash(const uint8_t *at) {
  * data, offsets: The texts in UTF-8, as Arrow has them: text t is data[offsets[t]:offsets[t + 1]].
  * hashes: Room for as many as there are bytes.
  * bounds: Gets where each text's hashes begin, and the end; texts + 1.
- * scratch: Room for the longest text and SHINGLE + 8 bytes. */
+ * scratch, places: Room for the longest text and SHINGLE + 8 bytes, and for as many places. */
 long shingle_hashes(const uint8_t *data, const int64_t *offsets, long texts, uint64_t *hashes,
-                    int64_t *bounds, uint8_t *scratch) {
+                    int64_t *bounds, uint8_t *scratch, int64_t *places) {
     long count = 0;
     bounds[0] = 0;
     for (long t = 0; t < texts; t++) {
         long size = squeeze(data + offsets[t], data + offsets[t + 1], scratch), first = count;
         memset(scratch + size, 0, SHINGLE + 8);
-        for (long at = 0; at < size;) {
-            if (!is_word(scratch[at])) { at++; continue; }
-            long end = at + 1;
-            while (end < size && is_word(scratch[end])) end++;
-            int is_long = end - at > SHINGLE;
-            for (long start = at; start < (is_long ? end : at + 1); start++) {
-                if (start > at && (scratch[start] & 0xC0) == 0x80) continue;
-                if (start > size - SHINGLE && count > first) break;
-                hashes[count++] = hash(scratch + start);
-            }
-            at = end;
+        long words = find_words(scratch, size, places);
+        for (long word = 0; word < words; word++) {
+            long at = places[2 * word], end = places[2 * word + 1];
+            if (at > size - SHINGLE && count > first) break;
+            hashes[count++] = hash(scratch + at);
+            if (end - at <= SHINGLE) continue;
+            for (at++; at < end && at <= size - SHINGLE; at++)
+                if ((scratch[at] & 0xC0) != 0x80) hashes[count++] = hash(scratch + at);
         }
         bounds[t + 1] = count;
     }

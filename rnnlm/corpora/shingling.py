@@ -40,9 +40,11 @@ def shingle_hashes(texts: pa.LargeStringArray) -> tuple[Hashes, NDArray[np.int64
     found = np.empty(int(sizes.sum()) + len(texts), np.uint64)
     bounds = np.empty(len(texts) + 1, np.int64)
     scratch = np.empty(int(sizes.max(initial=0)) + SHINGLE + 8, np.uint8)
-    arrays = (data, offsets, found, bounds, scratch)
-    data_at, offsets_at, found_at, bounds_at, scratch_at = (a.ctypes.data for a in arrays)
-    count = native.shingle_hashes(data_at, offsets_at, len(texts), found_at, bounds_at, scratch_at)
+    places = np.empty(len(scratch), np.int64)
+    arrays = (found, bounds, scratch, places)
+    count = native.shingle_hashes(
+        data.ctypes.data, offsets.ctypes.data, len(texts), *(array.ctypes.data for array in arrays)
+    )
     return found[:count], bounds
 
 
@@ -86,6 +88,6 @@ def _library() -> CDLL | None:
     library = CDLL(str(path))
     library.shingle_hashes.restype = c_int64
     library.shingle_hashes.argtypes = (
-        c_void_p, c_void_p, c_long, c_void_p, c_void_p, c_void_p,
+        c_void_p, c_void_p, c_long, c_void_p, c_void_p, c_void_p, c_void_p,
     )  # fmt: skip
     return library

@@ -2,14 +2,14 @@
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.cutting import units
+from rnnlm.corpora.paragraphs import Bounds, paragraphs, squeezed
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -19,6 +19,12 @@ def content_hash(text: str) -> int:
     """Return 64 bits that stand for a text: equal texts are equal, others differ."""
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+def content_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Return the same of many texts in UTF-8, shape (texts,)."""
+    digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
@@ -63,35 +69,17 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
     and what was held out once is never trained on, however the text grows. Where a paragraph of
     another split stood between two, a blank line does.
     """
-    bounds = [*units(text)]
-    is_plain = text.isascii() and not any(space in text for space in _RARE_SPACES)
-    squeeze = _squeeze_plain if is_plain else _squeeze
-    words = (squeeze(text[start:end]) for start, end in bounds)
-    hashes = np.fromiter(map(content_hash, words), np.uint64, len(bounds))
-    codes = split_by_hash(hashes, config)
+    bounds = paragraphs(text)
+    codes = split_by_hash(content_hashes(squeezed(text, bounds)), config)
     for code, split in enumerate(SPLITS):
         yield _joined(text, bounds, codes == code), split
 
 
-_RARE_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"
-
-
-def _squeeze(paragraph: str) -> str:
-    """Return a paragraph with single spaces between its words."""
-    return " ".join(paragraph.split())
-
-
-def _squeeze_plain(paragraph: str) -> str:
-    """Return the same of a paragraph that has no white space but spaces and line ends."""
-    inner = paragraph.strip()
-    return _squeeze(inner) if "\n" in inner or "  " in inner else inner
-
-
-def _joined(text: str, bounds: Sequence[tuple[int, int]], chosen: NDArray[np.bool_]) -> str:
-    """Return the chosen units as one text."""
+def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
+    """Return the chosen paragraphs as one text."""
     changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
     runs = zip(changes[::2], changes[1::2], strict=True)
-    parts = [text[bounds[first][0] : bounds[end - 1][1]] for first, end in runs]
+    parts = [text[bounds[first, 0] : bounds[end - 1, 1]] for first, end in runs]
     return "\n\n".join(part.rstrip() for part in parts)
 
 

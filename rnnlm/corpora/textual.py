@@ -90,7 +90,7 @@ def _underlines(parts: Sequence[str], rule: str) -> bool:
 def _blocks(text: str) -> Layout | None:
     """Recognise records that blank lines part: blocks that are alike."""
     blocks = [block for block in _BLANK.split(text.strip("\n")) if block.strip()]
-    if len(blocks) < FEWEST_SEPARATORS or is_source(text.split("\n")):
+    if len(blocks) < FEWEST_SEPARATORS or is_source(text):
         return None
     sizes = [block.count("\n") + 1 for block in blocks]
     size, count = Counter(sizes).most_common(1)[0]

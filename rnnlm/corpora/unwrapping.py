@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.corpora.lines import Lines, join, observe
+
 SLACK = 6
 """Characters by which hand-wrapped prose ends its lines early."""
 NARROWEST, WIDEST = 40, 120
@@ -39,26 +41,6 @@ _SOURCE = re.compile(
     r"\s*(?:\\[A-Za-z]+|%|//|/\*|#!|#include|<[/!?A-Za-z]|@[a-z]+\{|(?:def|class) \w+[(:]"
     r"|from \S+ import |import \w+$)|.*(?:[{}]|\);|=.*;)$"
 )
-_ITEM = re.compile(r"(?:[-*+•–—>|#=~]|\d{1,3}[.)]|[A-Za-z][.)])(?:\s|$)|[|>]|-{3}")
-"""How a list item, a heading, a quotation or a row begins: never the middle of a paragraph."""
-
-_STOPS = frozenset(",.;:!?,。")
-_INNER_STOP = re.compile(r"[,.;:!?][\"'”’)]? ")
-
-
-class _Lines(NamedTuple):
-    """What is known of each line of a text, shape (lines,) each; lengths in characters."""
-
-    bodies: list[str]
-    length: NDArray[np.int64]
-    indent: NDArray[np.int64]
-    first_word: NDArray[np.int64]
-    is_small: NDArray[np.bool_]
-    is_large: NDArray[np.bool_]
-    is_item: NDArray[np.bool_]
-    is_stopped: NDArray[np.bool_]
-    has_inner: NDArray[np.bool_]
-    has_columns: NDArray[np.bool_]
 
 
 def unwrap(text: str) -> tuple[str, int]:
@@ -67,19 +49,17 @@ def unwrap(text: str) -> tuple[str, int]:
     Verse, headings, lists, tables and source text keep their lines. Blank lines in a row become
     one where anything is joined.
     """
-    lines = [line.rstrip() for line in text.split("\n")]
-    length = np.fromiter(map(len, lines), np.int64, len(lines))
-    filled = length[length > 0]
+    lines = observe(text)
+    filled = lines.length[lines.length > 0]
     margin = round(float(np.quantile(filled, 0.95))) if len(filled) > 1 else 0
-    if margin < NARROWEST or is_source(lines):
+    if margin < NARROWEST or is_source(text):
         return text, 0
-    seen = _observe(lines, length)
-    joins = _find_joins(seen, margin)
+    joins = _find_joins(lines, margin)
     count = int(joins.sum())
-    return (_joined(lines, seen.bodies, joins), count) if count else (text, 0)
+    return (join(text, lines, joins), count) if count else (text, 0)
 
 
-def _find_joins(seen: _Lines, margin: int) -> NDArray[np.bool_]:
+def _find_joins(seen: Lines, margin: int) -> NDArray[np.bool_]:
     """Return which lines are joined to the one above, shape (lines,)."""
     is_filled = seen.length > 0
     pair = _above(is_filled) & is_filled
@@ -139,7 +119,7 @@ class _Counts(NamedTuple):
     @classmethod
     def of(
         cls,
-        seen: _Lines,
+        seen: Lines,
         pair: NDArray[np.bool_],
         full: NDArray[np.bool_],
         counted: Callable[[NDArray[np.bool_]], Any],
@@ -194,72 +174,8 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def is_source(lines: list[str]) -> bool:
-    """Return whether lines are of a program, of LaTeX or of HTML, where each has its place."""
-    filled = [line for line in lines[:20_000] if line]
+def is_source(text: str) -> bool:
+    """Return whether a text is a program, LaTeX or HTML, where each line has its place."""
+    lines = (line.rstrip() for line in text.split("\n", 20_000)[:20_000])
+    filled = [line for line in lines if line]
     return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)
-
-
-def _observe(lines: list[str], length: NDArray[np.int64]) -> _Lines:
-    count = len(lines)
-    bodies = [line.lstrip() for line in lines]
-    body_length = np.fromiter(map(len, bodies), np.int64, count)
-    space = np.fromiter((body.find(" ") for body in bodies), np.int64, count)
-    firsts = [body[:1] for body in bodies]
-
-    def marked(values: Iterable[bool]) -> NDArray[np.bool_]:
-        return np.fromiter(values, np.bool_, count)
-
-    return _Lines(
-        bodies,
-        length,
-        length - body_length,
-        np.where(space < 0, body_length, space),
-        marked(map(str.islower, firsts)),
-        marked(map(str.isupper, firsts)),
-        marked(map(_is_item, bodies)),
-        marked(body[-1:] in _STOPS for body in bodies),
-        marked(map(_has_inner_stop, bodies)),
-        marked("   " in body for body in bodies),
-    )
-
-
-def _is_item(body: str) -> bool:
-    """Return whether a line is an item; most begin with a word, which needs no pattern to see."""
-    is_word = body[:1].isalpha() and body[1:2] not in ".)"
-    return not is_word and _ITEM.match(body) is not None
-
-
-def _has_inner_stop(body: str) -> bool:
-    """Return whether a punctuation mark stands inside a line; the most frequent ones first."""
-    return ", " in body or ". " in body or _INNER_STOP.search(body) is not None
-
-
-def _joined(lines: list[str], bodies: list[str], joins: NDArray[np.bool_]) -> str:
-    """Return the text: single spaces within what is joined, other lines as they are."""
-    parts: list[str] = []
-    is_part = joins.copy()
-    is_part[:-1] |= joins[1:]  # of a paragraph of several lines
-    was_blank = True
-    for line, body, joined, inside in zip(
-        lines, bodies, joins.tolist(), is_part.tolist(), strict=True
-    ):
-        if not line:
-            if not was_blank:
-                parts.append("\n\n")
-            was_blank = True
-            continue
-        if joined:
-            parts.append("" if _is_compound(parts[-1], body) else " ")
-        elif not was_blank:
-            parts.append("\n")
-        parts.append((" ".join(body.split()) if "  " in body else body) if inside else line)
-        was_blank = False
-    if parts and parts[-1] == "\n\n":
-        parts.pop()
-    return "".join(parts)
-
-
-def _is_compound(above: str, below: str) -> bool:
-    """Return whether a line ends within a compound such as `to-morrow`."""
-    return above[-1:] == "-" and above[-2:-1].isalpha() and below[:1].islower()

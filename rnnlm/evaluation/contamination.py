@@ -8,8 +8,8 @@ model was trained on, and would flatter it.
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm.corpora.cutting import units
 from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.paragraphs import paragraphs
 from rnnlm.corpora.splitting import content_hash
 
 SHORTEST = 40
@@ -39,7 +39,7 @@ def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
 
 def _hashes(text: str) -> set[int]:
     """Return the hashes of a document and of its paragraphs, white space squeezed."""
-    paragraphs = {" ".join(text[start:end].split()) for start, end in units(text)}
-    kept = {paragraph for paragraph in paragraphs if len(paragraph) >= SHORTEST}
+    parts = {" ".join(text[start:end].split()) for start, end in paragraphs(text).tolist()}
+    kept = {part for part in parts if len(part) >= SHORTEST}
     kept.add(" ".join(text.split()))
-    return {content_hash(paragraph) for paragraph in kept}
+    return {content_hash(part) for part in kept}

@@ -1,0 +1,91 @@
+"""The paragraphs of a text, each of which belongs to one split.
+
+Where one begins and ends depends on what stands near it, never on the size of the text. `text.c`
+finds them, which setuptools builds; where there is no compiler, Python does.
+"""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.corpora.cutting import sentences
+from rnnlm.corpora.native import text as _native
+
+LONG_LINE = 200
+"""Characters from which on a line is a paragraph by itself."""
+LONGEST = 2000
+"""Characters from which on a line is cut into groups of sentences."""
+GROUP = 500
+"""Characters of such a group, about."""
+
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+Bounds = NDArray[np.int64]
+
+
+def paragraphs(text: str) -> Bounds:
+    """Return start and end of each paragraph of a text, shape (paragraphs, 2).
+
+    A paragraph is what stands between blank lines, with the white space behind it; where lines are
+    long or blank lines rare, it is a line. Together they are the text.
+    """
+    if _native:
+        found = np.frombuffer(_native.paragraphs(text, LONG_LINE, LONGEST), np.int64)
+    else:
+        found = np.array([*_paragraphs(text)], np.int64)
+    bounds: Bounds = found.reshape(-1, 2)
+    parts, done = [], 0
+    for number in np.flatnonzero(bounds[:, 1] - bounds[:, 0] > LONGEST).tolist():
+        start, end = bounds[number].tolist()
+        groups = [len(group) for group in sentences(text[start:end], GROUP)]
+        ends = start + np.cumsum(groups)
+        parts += [bounds[done:number], np.stack([ends - groups, ends], axis=1)]
+        done = number + 1
+    return np.concatenate([*parts, bounds[done:]])
+
+
+def squeezed(text: str, bounds: Bounds) -> list[bytes]:
+    """Return parts of a text in UTF-8, with single spaces between their words.
+
+    Args:
+        text: The text.
+        bounds: Start and end of each part in characters, shape (parts, 2).
+    """
+    if _native:
+        parts: list[bytes] = _native.squeezed(text, np.ascontiguousarray(bounds).tobytes())
+        return parts
+    return _squeezed(text, bounds)
+
+
+def _squeezed(text: str, bounds: Bounds) -> list[bytes]:
+    parts = (" ".join(text[start:end].split()) for start, end in bounds.tolist())
+    return [part.encode("utf-8", "surrogatepass") for part in parts]
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    """Do in Python what `text.c` does."""
+    start = 0
+    ends = [*(match.span() for match in _BLANK_LINES.finditer(text)), (len(text), len(text))]
+    for last, end in ends:
+        size = end - start
+        if size <= LONG_LINE or (size <= LONGEST and text.find("\n", start, last) < 0):
+            if size:
+                yield start, end
+        else:
+            yield from _lines(text, start, end)
+        start = end
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the lines of what stands between blank lines; the whole of it if they are short."""
+    lines = text[start:end].splitlines(keepends=True)
+    while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
+        lines[-2:] = [lines[-2] + lines[-1]]
+    if end - start <= LONGEST and max(map(len, lines)) <= LONG_LINE:
+        yield start, end
+        return
+    for line in lines:
+        yield start, start + len(line)
+        start += len(line)

@@ -1,0 +1,380 @@
+/* What is done to each character of a corpus: `lines.py` and `paragraphs.py` say what, and do the
+ * same in Python. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* One line. The same fields, in the same order, are a NumPy record in `lines.py`. */
+typedef struct {
+    int64_t start, body, end; /* its first character, its first visible one, behind its last */
+    int32_t first_word;       /* characters of its first word */
+    uint8_t is_small, is_large, is_item, is_stopped, has_inner, has_columns, unused[6];
+} Line;
+
+/* A text of one, two or four bytes per character. Each function below is compiled once per width. */
+typedef struct {
+    int kind;
+    const void *data;
+} Text;
+
+INLINE Py_UCS4 get(Text text, int64_t at) { return PyUnicode_READ(text.kind, text.data, at); }
+
+INLINE int is_mark(Py_UCS4 c) {
+    return c == ',' || c == '.' || c == ';' || c == ':' || c == '!' || c == '?';
+}
+
+INLINE int is_closing(Py_UCS4 c) {
+    return c == '"' || c == '\'' || c == 0x201D || c == 0x2019 || c == ')';
+}
+
+INLINE int is_bullet(Py_UCS4 c) {
+    switch (c) {
+        case '-': case '*': case '+': case '|': case '>': case '#': case '=': case '~':
+        case 0x2022: case 0x2013: case 0x2014: return 1;
+    }
+    return 0;
+}
+
+INLINE int is_letter(Py_UCS4 c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* Return whether the characters [at, end) begin as an item of a list does. */
+INLINE int begins_item(Text text, int64_t at, int64_t end) {
+    if (at == end) return 0;
+    Py_UCS4 first = get(text, at);
+    if (first == '|' || first == '>') return 1;
+    if (first == '-' && at + 2 < end && get(text, at + 1) == '-' && get(text, at + 2) == '-')
+        return 1;
+    int64_t behind = at + 1;
+    if (!is_bullet(first)) {
+        if (Py_UNICODE_ISDECIMAL(first)) {
+            while (behind < end && behind < at + 3 && Py_UNICODE_ISDECIMAL(get(text, behind)))
+                behind++;
+        } else if (!is_letter(first)) {
+            return 0;
+        }
+        if (behind == end || (get(text, behind) != '.' && get(text, behind) != ')')) return 0;
+        behind++;
+    }
+    return behind == end || Py_UNICODE_ISSPACE(get(text, behind));
+}
+
+/* Return what is known of the line that is the characters [start, end). */
+INLINE Line observe_line(Text text, int64_t start, int64_t end) {
+    Line line = {.start = start};
+    while (end > start && Py_UNICODE_ISSPACE(get(text, end - 1))) end--;
+    int64_t body = start;
+    while (body < end && Py_UNICODE_ISSPACE(get(text, body))) body++;
+    line.body = body;
+    line.end = end;
+    if (body == end) return line;
+    int64_t word_end = -1;
+    for (int64_t at = body; at < end; at++) {
+        if (get(text, at) != ' ') continue;
+        if (word_end < 0) word_end = at;
+        Py_UCS4 before = get(text, at - 1);
+        line.has_inner |=
+            is_mark(before) || (is_closing(before) && at - 2 >= body && is_mark(get(text, at - 2)));
+        line.has_columns |= get(text, at + 1) == ' ' && get(text, at + 2) == ' ';
+    }
+    line.first_word = (int32_t)((word_end < 0 ? end : word_end) - body);
+    Py_UCS4 first = get(text, body), last = get(text, end - 1);
+    line.is_small = Py_UNICODE_ISLOWER(first);
+    line.is_large = Py_UNICODE_ISUPPER(first);
+    line.is_item = begins_item(text, body, end);
+    line.is_stopped = is_mark(last) || last == 0x3002;
+    return line;
+}
+
+/* Write what is known of each line; return how many there are. */
+INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
+    int64_t count = 0, start = 0;
+    for (int64_t at = 0; at <= size; at++) {
+        if (at < size && get(text, at) != '\n') continue;
+        lines[count++] = observe_line(text, start, at);
+        start = at + 1;
+    }
+    return count;
+}
+
+/* Copy characters to `to`, squeezing white space if two spaces stand in a row; return its end. */
+INLINE char *copy(Text text, int64_t start, int64_t end, int is_squeezed, char *to) {
+    int is_double = 0;
+    if (is_squeezed)
+        for (int64_t at = start; at + 1 < end && !is_double; at++)
+            is_double = get(text, at) == ' ' && get(text, at + 1) == ' ';
+    if (!is_double) {
+        memcpy(to, (const char *)text.data + start * text.kind, (end - start) * text.kind);
+        return to + (end - start) * text.kind;
+    }
+    for (int64_t at = start; at < end; at++) {
+        Py_UCS4 c = get(text, at);
+        if (Py_UNICODE_ISSPACE(c)) {
+            if (Py_UNICODE_ISSPACE(get(text, at - 1))) continue;
+            c = ' ';
+        }
+        PyUnicode_WRITE(text.kind, to, 0, c);
+        to += text.kind;
+    }
+    return to;
+}
+
+INLINE char *put(Text text, Py_UCS4 c, char *to) {
+    PyUnicode_WRITE(text.kind, to, 0, c);
+    return to + text.kind;
+}
+
+/* Return whether a line ends within a compound such as `to-morrow`, which the next completes. */
+INLINE int is_compound(Text text, Line above, Line below) {
+    return above.end - above.body >= 2 && get(text, above.end - 1) == '-' &&
+           Py_UNICODE_ISALPHA(get(text, above.end - 2)) && below.is_small;
+}
+
+/* Write the text with lines joined to the ones above; return the end of what was written. */
+INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8_t *joins,
+                        char *to) {
+    char *begin = to, *blank = NULL; /* where the blank line began that was written last */
+    for (int64_t n = 0; n < count; n++) {
+        Line line = lines[n];
+        if (line.body == line.end) {
+            if (!blank && to > begin) {
+                blank = to;
+                to = put(text, '\n', put(text, '\n', to));
+            }
+            continue;
+        }
+        if (joins[n]) {
+            if (!is_compound(text, lines[n - 1], line)) to = put(text, ' ', to);
+        } else if (!blank && to > begin) {
+            to = put(text, '\n', to);
+        }
+        blank = NULL;
+        int is_part = joins[n] || (n + 1 < count && joins[n + 1]);
+        to = copy(text, is_part ? line.body : line.start, line.end, is_part, to);
+    }
+    return blank ? blank : to;
+}
+
+/* Return the end of the paragraph that begins at `start`, and in `last` where its text ends: before
+ * a blank line, or at the end of the text. */
+INLINE int64_t block_end(Text text, int64_t start, int64_t size, int64_t *last) {
+    for (int64_t at = start; at < size; at++) {
+        if (get(text, at) != '\n') continue;
+        int64_t end = 0;
+        for (int64_t next = at + 1; next < size && Py_UNICODE_ISSPACE(get(text, next)); next++)
+            if (get(text, next) == '\n') end = next + 1;
+        if (end) {
+            *last = at;
+            return end;
+        }
+    }
+    *last = size;
+    return size;
+}
+
+INLINE int is_line_break(Py_UCS4 c) {
+    return c < 0x80 ? (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) : Py_UNICODE_ISLINEBREAK(c);
+}
+
+/* Return the end of the line that begins at `start`, its line end included; the blank lines at the
+ * end of a block belong to the last one that is visible. */
+INLINE int64_t line_end(Text text, int64_t start, int64_t end, int64_t visible_end) {
+    for (int64_t at = start; at < end; at++) {
+        Py_UCS4 c = get(text, at);
+        if (!is_line_break(c)) continue;
+        int64_t behind = at + 1 + (c == '\r' && at + 1 < end && get(text, at + 1) == '\n');
+        return behind >= visible_end ? end : behind;
+    }
+    return end;
+}
+
+typedef struct {
+    int64_t *places; /* start and end of each paragraph */
+    int64_t count, room;
+} Bounds;
+
+static int add(Bounds *bounds, int64_t start, int64_t end) {
+    if (bounds->count == bounds->room) {
+        int64_t room = 2 * bounds->room + 64;
+        int64_t *places = PyMem_RawRealloc(bounds->places, 2 * room * sizeof(int64_t));
+        if (!places) return -1;
+        bounds->places = places;
+        bounds->room = room;
+    }
+    bounds->places[2 * bounds->count] = start;
+    bounds->places[2 * bounds->count++ + 1] = end;
+    return 0;
+}
+
+/* Find the paragraphs of a text; return -1 where memory runs out. */
+INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t longest,
+                           Bounds *bounds) {
+    for (int64_t start = 0, last, end; start < size; start = end) {
+        end = block_end(text, start, size, &last);
+        int is_one = end - start <= long_line;
+        if (!is_one && end - start <= longest) {
+            is_one = 1;
+            for (int64_t at = start; at < last && is_one; at++) is_one = get(text, at) != '\n';
+        }
+        int64_t visible_end = end;
+        if (!is_one) {
+            while (visible_end > start && Py_UNICODE_ISSPACE(get(text, visible_end - 1)))
+                visible_end--;
+            int64_t widest = 0;
+            for (int64_t at = start, next; at < end; at = next) {
+                next = line_end(text, at, end, visible_end);
+                widest = next - at > widest ? next - at : widest;
+            }
+            is_one = end - start <= longest && widest <= long_line;
+        }
+        for (int64_t at = start, next; at < end; at = next) {
+            next = is_one ? end : line_end(text, at, end, visible_end);
+            if (add(bounds, at, next)) return -1;
+        }
+    }
+    return 0;
+}
+
+/* Write characters in UTF-8, single spaces between words; return the end. Half a character gets
+ * three bytes, as with Python's `surrogatepass`. */
+INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
+    int is_due = 0, is_inside = 0;
+    for (int64_t at = start; at < end; at++) {
+        Py_UCS4 c = get(text, at);
+        if (Py_UNICODE_ISSPACE(c)) {
+            is_due = is_inside;
+            continue;
+        }
+        if (is_due) *to++ = ' ';
+        is_due = 0;
+        is_inside = 1;
+        if (c < 0x80) {
+            *to++ = (uint8_t)c;
+        } else if (c < 0x800) {
+            *to++ = (uint8_t)(0xC0 | c >> 6);
+            *to++ = (uint8_t)(0x80 | (c & 0x3F));
+        } else if (c < 0x10000) {
+            *to++ = (uint8_t)(0xE0 | c >> 12);
+            *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
+            *to++ = (uint8_t)(0x80 | (c & 0x3F));
+        } else {
+            *to++ = (uint8_t)(0xF0 | c >> 18);
+            *to++ = (uint8_t)(0x80 | (c >> 12 & 0x3F));
+            *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
+            *to++ = (uint8_t)(0x80 | (c & 0x3F));
+        }
+    }
+    return to;
+}
+
+#define BY_KIND(call)                                                                            \
+    switch (PyUnicode_KIND(string)) {                                                            \
+        case PyUnicode_1BYTE_KIND: { Text text = {PyUnicode_1BYTE_KIND, data}; call; break; }    \
+        case PyUnicode_2BYTE_KIND: { Text text = {PyUnicode_2BYTE_KIND, data}; call; break; }    \
+        default: { Text text = {PyUnicode_4BYTE_KIND, data}; call; }                             \
+    }
+
+/* observe(text: str) -> bytes: a record for each line. */
+static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
+    if (!PyUnicode_Check(string)) return PyErr_Format(PyExc_TypeError, "observe takes a str");
+    const void *data = PyUnicode_DATA(string);
+    int64_t size = PyUnicode_GET_LENGTH(string), most = 1;
+    for (int64_t at = 0; (at = PyUnicode_FindChar(string, '\n', at, size, 1)) >= 0; at++) most++;
+    PyObject *found = PyBytes_FromStringAndSize(NULL, most * sizeof(Line));
+    if (!found) return NULL;
+    Line *lines = (Line *)PyBytes_AS_STRING(found);
+    BY_KIND(observe_lines(text, size, lines));
+    return found;
+}
+
+/* join(text: str, lines: bytes, joins: bytes) -> str: `lines` as `observe` returned them. */
+static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *string;
+    Py_buffer lines, joins;
+    if (!PyArg_ParseTuple(args, "Uy*y*", &string, &lines, &joins)) return NULL;
+    const void *data = PyUnicode_DATA(string);
+    int64_t size = PyUnicode_GET_LENGTH(string), count = lines.len / sizeof(Line);
+    PyObject *joined = NULL;
+    char *room = joins.len == count ? PyMem_RawMalloc((size + 2) * PyUnicode_KIND(string)) : NULL;
+    if (joins.len != count) {
+        PyErr_SetString(PyExc_ValueError, "lines and joins differ in number");
+    } else if (!room) {
+        PyErr_NoMemory();
+    } else {
+        char *end = room;
+        BY_KIND(end = join_lines(text, lines.buf, count, joins.buf, room));
+        int kind = PyUnicode_KIND(string);
+        joined = PyUnicode_FromKindAndData(kind, room, (end - room) / kind);
+    }
+    PyMem_RawFree(room);
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&joins);
+    return joined;
+}
+
+/* paragraphs(text: str, long_line: int, longest: int) -> bytes: start and end of each. */
+static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *string;
+    long long long_line, longest;
+    if (!PyArg_ParseTuple(args, "ULL", &string, &long_line, &longest)) return NULL;
+    const void *data = PyUnicode_DATA(string);
+    int64_t size = PyUnicode_GET_LENGTH(string);
+    Bounds bounds = {0};
+    int failed;
+    BY_KIND(failed = find_paragraphs(text, size, long_line, longest, &bounds));
+    PyObject *found = failed ? PyErr_NoMemory()
+                             : PyBytes_FromStringAndSize((char *)bounds.places,
+                                                         2 * bounds.count * sizeof(int64_t));
+    PyMem_RawFree(bounds.places);
+    return found;
+}
+
+/* squeezed(text: str, bounds: bytes) -> list[bytes]: the words of each part of a text, in UTF-8. */
+static PyObject *squeezed(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *string, *parts = NULL;
+    Py_buffer bounds;
+    if (!PyArg_ParseTuple(args, "Uy*", &string, &bounds)) return NULL;
+    const void *data = PyUnicode_DATA(string);
+    const int64_t *places = bounds.buf;
+    int64_t size = PyUnicode_GET_LENGTH(string), longest = 0;
+    Py_ssize_t count = bounds.len / (2 * sizeof(int64_t));
+    for (Py_ssize_t n = 0; n < count; n++) {
+        int64_t start = places[2 * n], end = places[2 * n + 1];
+        if (start < 0 || end < start || end > size) {
+            PyErr_SetString(PyExc_ValueError, "a part reaches beyond the text");
+            PyBuffer_Release(&bounds);
+            return NULL;
+        }
+        longest = end - start > longest ? end - start : longest;
+    }
+    uint8_t *room = PyMem_RawMalloc(4 * longest + 1);
+    if (!room) PyErr_NoMemory();
+    else parts = PyList_New(count);
+    for (Py_ssize_t n = 0; parts && n < count; n++) {
+        uint8_t *end = room;
+        BY_KIND(end = squeeze(text, places[2 * n], places[2 * n + 1], room));
+        PyObject *part = PyBytes_FromStringAndSize((char *)room, end - room);
+        if (part) PyList_SET_ITEM(parts, n, part);
+        else Py_CLEAR(parts);
+    }
+    PyMem_RawFree(room);
+    PyBuffer_Release(&bounds);
+    return parts;
+}
+
+static PyMethodDef methods[] = {
+    {"observe", observe, METH_O, "Return a record for each line of a text, as bytes."},
+    {"join", join, METH_VARARGS, "Return a text with some of its lines joined to those above."},
+    {"paragraphs", paragraphs, METH_VARARGS, "Return start and end of each paragraph, as bytes."},
+    {"squeezed", squeezed, METH_VARARGS, "Return the words of parts of a text, in UTF-8."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_text", .m_size = 0, .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__text(void) { return PyModule_Create(&module); }
