@@ -143,13 +143,19 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice(
             "budget",
             str(recipe.values["training"]["budget"]),
-            f"{recipe.readings:.1f} readings of the text",
+            _said_of_readings(recipe.readings),
         ),
     )
     typical = passage if is_text else median(map(len, first))
     tokens = max(1, round(typical / recipe.characters_per_token))
     shown = tuple(_as_set(choice, given, experiment) for choice in choices)
     return Advice(experiment, shown, recipe.vocab_size, tokens)
+
+
+def _said_of_readings(readings: float) -> str:
+    if readings >= 0.95:
+        return f"{readings:.1f} readings of the text"
+    return f"reads {readings:.0%} of the text; raise it to read more"
 
 
 SETTINGS = {

@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import tokenizer as tokenizers
 from rnnlm.conditioning import told_column
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.documents import iter_batches, shards
+from rnnlm.corpora.documents import iter_batches, shards, text_bytes
 from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import CorpusError, DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
@@ -39,7 +40,7 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 SCHEMA_VERSION = "2"
 SHARD_PATTERN = "tokens-{split}-*.parquet"
 TOKENIZER_FILE = "tokenizer.json"
-IN_MEMORY = 2_000_000_000
+IN_MEMORY = 400_000_000
 """Bytes of tokens up to which a split is read into memory; a larger one is mapped from disk."""
 MOST_FREQUENT = 20
 COUNTED = 1_000_000
@@ -97,6 +98,8 @@ def tokenize(
 ) -> Tokens:
     """Learn a vocabulary from the training split and write every document as tokens.
 
+    Words and byte pairs of a long text are learnt from a sample of it: `tokenizer.LEARNT_FROM`.
+
     Characters and bytes are those of what a document is told and of its text, as the tokens are.
 
     Args:
@@ -116,7 +119,8 @@ def tokenize(
     """
     paths = shards(corpus_uri)
     if not (out / TOKENIZER_FILE).is_file():
-        texts = iter_told(corpus_uri, "train", condition)
+        most = tokenizers.LEARNT_FROM.get(config.kind)
+        texts = iter_told(corpus_uri, "train", condition, most)
         tokenizer = tokenizer or tokenizers.learn(config, texts)
         write_json(out / TOKENIZER_FILE, tokenizer.to_json())
     tokenizer = load_tokenizer(str(out))
@@ -148,20 +152,29 @@ def tokenize(
     )
 
 
-def iter_told(uri: str, split: Split, condition: Sequence[str]) -> Iterator[str]:
+def iter_told(
+    uri: str, split: Split, condition: Sequence[str], most: int | None = None
+) -> Iterator[str]:
     """Yield the texts of a split as a model has them: what each is told, then the document.
 
     Args:
         uri: Folder that `ingest` wrote.
         split: Which part.
         condition: Attributes that a text is told; without any, these are the documents.
+        most: Bytes of text from which on about so many are yielded: runs of documents, spread
+            evenly over the split.
 
     Raises:
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
     """
-    for shard in shards(uri):
+    found = shards(uri)
+    share = min(1.0, most / max(1, text_bytes(found, split))) if most else 1.0
+    number = 0
+    for shard in found:
         for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
-            yield from _with_told(batch, condition)["text"].to_pylist()
+            if ceil((number + 1) * share) > ceil(number * share):
+                yield from _with_told(batch, condition)["text"].to_pylist()
+            number += 1
 
 
 def token_name(tokenizer: Tokenizer, index: int) -> str:

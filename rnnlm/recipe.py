@@ -112,15 +112,15 @@ FROM_BASE = (
     Tuning(1_000_000, 0.15, 0.0, 5),
     Tuning(float("inf"), 0.1, 0.0, 3),
 )
-FEWEST_TOKENS, MOST_TOKENS = 500_000, 6_000_000
-"""To train on from nothing."""
+FEWEST_TOKENS, MOST_TOKENS, MOST_READ = 500_000, 6_000_000, 40_000_000
+"""To train on from nothing: of any text, of one read several times, of one read once."""
 SHORT_RATE = 0.004
 """Learning rate from a base for texts that are short and fed whole."""
 NEAR_BITS, NEAR_RATE, RATE_PER_BIT = 2.5, 0.003, 0.0016
 """Learning rate for passages that the base reads at so many bits per character or fewer, and what
 each further bit adds: the less a base knows of a text, the farther its weights have to go."""
-MOST_TUNED_TOKENS = 2_400_000
-"""To train on from a base."""
+MOST_TUNED_TOKENS, MOST_TUNED_READ = 2_400_000, 5_000_000
+"""To train on from a base: of a text read several times, of one read once."""
 SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 32, 16, 64
 """Documents that step together in a training from a base, and tokens of each."""
 
@@ -162,7 +162,8 @@ def _from_nothing(seen: Seen, why: str) -> Recipe:
     size = next(size for size in FROM_NOTHING if seen.characters <= size.characters)
     kind = "character" if seen.distinct <= MOST_CHARACTERS else "byte"
     whole = seen.characters if kind == "character" else seen.bytes
-    tokens = max(whole, min(MOST_TOKENS, max(FEWEST_TOKENS, size.readings * whole)))
+    tokens = min(MOST_TOKENS, max(FEWEST_TOKENS, size.readings * whole))
+    tokens = max(tokens, min(MOST_READ, whole))
     model = {
         "num_layers": 2,
         "hidden_size": 256,
@@ -204,7 +205,8 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         start = f"base {name}"
         bits = _bits(base.shipped(name), read)
     whole = seen.characters / per_token
-    tokens = max(whole, min(MOST_TUNED_TOKENS, size.readings * whole))
+    tokens = min(MOST_TUNED_TOKENS, size.readings * whole)
+    tokens = max(tokens, min(MOST_TUNED_READ, whole))
     values["training"] = _training(seen, SHORT_RATE if seen.is_short else _rate(bits), tokens) | {
         "base": name,
         "batch_size": SHORT_AT_ONCE if seen.is_short else PASSAGES_AT_ONCE,

@@ -37,9 +37,13 @@ class TokenArrays:
         Args:
             kept: Which, shape (documents,).
         """
+        if kept.all():
+            return self
         lengths = self.lengths[kept]
+        changes = np.flatnonzero(np.diff(kept, prepend=False, append=False)).reshape(-1, 2)
+        runs = [self.tokens[start:end] for start, end in self.offsets[changes].tolist()]
         return TokenArrays(
-            tokens=self.tokens[np.repeat(kept, self.lengths)],
+            tokens=np.concatenate([self.tokens[:0], *runs]),
             offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
             characters=self.characters[kept],
             bytes=self.bytes[kept],
@@ -65,3 +69,19 @@ class TokenArrays:
             characters=self.characters[:count],
             bytes=self.bytes[:count],
         )
+
+
+def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Choose documents spread evenly over all of them: of about `most` in all, and at least one.
+
+    Args:
+        sizes: Size of each document, shape (documents,).
+        most: What the sizes of the chosen ones sum up to, about; all are chosen if they have less.
+
+    Returns:
+        True for each chosen document, shape (documents,).
+    """
+    share = min(1.0, most / max(1, int(sizes.sum())))
+    numbers = np.ceil(np.arange(len(sizes) + 1) * share)
+    chosen: NDArray[np.bool_] = numbers[1:] > numbers[:-1]
+    return chosen

@@ -217,3 +217,16 @@ def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(DatasetError, match="cannot read the shards"):
         load_split(tokens.uri, "train")
+
+
+def test_a_vocabulary_is_learnt_from_all_over_a_long_text(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(4000))
+    corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", shard_bytes=2000)
+    texts = [*iter_told(corpus.uri, "train", ())]
+    some = [*iter_told(corpus.uri, "train", (), most=sum(map(len, texts)) // 4)]
+    places = {text: number for number, text in enumerate(texts)}
+    found = [places[text] for text in some]
+    assert found == sorted(found)
+    assert 0.1 < len(some) / len(texts) < 0.45
+    assert max(np.diff(found, prepend=0, append=len(texts))) < len(texts)
+    assert [*iter_told(corpus.uri, "train", (), most=10**9)] == texts

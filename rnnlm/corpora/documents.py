@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,20 @@ def shards(uri: str) -> list[Path]:
     if not found:
         raise CorpusError(f"no {SHARD_PATTERN} in {uri}; run `rnnlm train` on the corpus again")
     return found
+
+
+def text_bytes(paths: Iterable[Path], split: Split) -> int:
+    """Return about how many bytes the texts of a split have, from the shards' metadata."""
+    groups = (
+        metadata.row_group(number)
+        for metadata in map(pq.read_metadata, paths)
+        for number in range(metadata.num_row_groups)
+    )
+    return sum(
+        group.column(_TEXT_COLUMN).total_uncompressed_size
+        for group in groups
+        if group.column(_SPLIT_COLUMN).statistics.min == split
+    )
 
 
 def iter_batches(

@@ -9,18 +9,22 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
 from rnnlm.devices import choose_device
+from rnnlm.errors import DatasetError
 from rnnlm.evaluation.comparison import TextNats
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 from rnnlm.overlap import Hashes, unread
 from rnnlm.progress import OnProgress, silent
-from rnnlm.storage import write_json
+from rnnlm.storage import atomic_path, write_json
 from rnnlm.tokenizer import Tokenizer
-from rnnlm.tokens import TokenArrays
+from rnnlm.tokens import TokenArrays, spread
 
 SCORES_FILE = "scores.json"
 NATS_FILE = "nats.npz"
 NGRAM_NATS_FILE = "ngram-nats.npz"
+SCORED_FILE = "scored.npy"
+MOST_SCORED = 10_000_000
+"""Characters of a test split from which on documents spread evenly over it are scored, not all."""
 CHARACTERS = "characters"
 """Folder beside an n-gram model of other tokens: the same of characters, and its token shards."""
 
@@ -29,8 +33,9 @@ class TestScores(BaseModel):
     """What a checkpoint scores on a test split.
 
     Attributes:
-        uri: Folder that holds `scores.json`, with the nats of each document, and `nats.npz`,
-            `ngram-nats.npz` with those of each piece too.
+        uri: Folder that holds `scores.json`, with the nats of each document, `nats.npz` and
+            `ngram-nats.npz` with those of each piece too, and `scored.npy`, which documents of the
+            test split these are.
         figures: `Score.figures()`; `bits_per_character_low` and `_high`, its 95% interval; and of
             n-gram models on the same text, `ngram_bits_per_character` of characters, and
             `ngram_perplexity`, `own_ngram_bits_per_character` of the model's own tokens; and
@@ -80,11 +85,13 @@ def score_test_split(
 ) -> TestScores:
     """Score a checkpoint and the n-gram models on a test split and write the scores into `out`.
 
+    Of a test split of more than `MOST_SCORED` characters, documents spread evenly are scored.
+
     Args:
         checkpoint_path: The model.
         ngram_path: N-grams of its own tokens; those of characters are beside it.
         tokens_uri: Folder of the token shards.
-        out: Gets `scores.json`, `nats.npz`, `ngram-nats.npz`.
+        out: Gets `scores.json`, `nats.npz`, `ngram-nats.npz`, `scored.npy`.
         on_progress: Told the tokens scored.
         known: Sample of what the model's base has read; documents of it are left out.
 
@@ -96,17 +103,18 @@ def score_test_split(
     """
     whole = dataset.load_split(tokens_uri, "test")
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
-    kept = _unread(whole, loaded.tokenizer, known)
-    arrays = whole if kept.all() else whole.only(kept)
+    kept = spread(whole.characters, MOST_SCORED)
+    is_new = _unread(whole.only(kept), loaded.tokenizer, known)
+    kept[kept] = is_new
+    arrays = whole.only(kept)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.lost_id, on_progress)
     own = beside = evaluate(counted.model, arrays, loaded.tokenizer.lost_id)
     if (path := yardstick(ngram_path)) != ngram_path:
         characters = checkpoint.load(path)
-        spelled = dataset.load_split(str(path.parent), "test")
-        spelled = spelled if kept.all() else spelled.only(kept)
+        spelled = dataset.load_split(str(path.parent), "test").only(kept)
         beside = evaluate(characters.model, spelled, characters.tokenizer.lost_id)
     figures = figures_beside(evaluation, own, beside)
-    figures["overlap_documents"] = int(np.count_nonzero(~kept))
+    figures["overlap_documents"] = int(np.count_nonzero(~is_new))
     per_document = {
         "document_nll_nats": evaluation.document_nll_nats,
         "ngram_document_nll_nats": beside.document_nll_nats,
@@ -115,7 +123,31 @@ def score_test_split(
     write_json(out / SCORES_FILE, {**figures, **rounded})
     TextNats.of(evaluation).save(out / NATS_FILE)
     TextNats.of(beside).save(out / NGRAM_NATS_FILE)
+    with atomic_path(out / SCORED_FILE) as temporary, temporary.open("wb") as file:
+        np.save(file, kept)
     return TestScores(uri=str(out), figures=figures)
+
+
+def scored_documents(scores: TestScores, arrays: TokenArrays) -> TokenArrays:
+    """Return the documents of a test split that `score_test_split` scored.
+
+    Args:
+        scores: What it returned.
+        arrays: The test split.
+
+    Raises:
+        DatasetError: The scores are of another split.
+    """
+    path = Path(scores.uri) / SCORED_FILE
+    if not path.is_file():  # scored before it was written, when all documents were
+        return arrays
+    kept = np.load(path, allow_pickle=False)
+    if kept.shape != arrays.characters.shape:
+        raise DatasetError(
+            f"the scores are of a test split of {len(kept):,} documents, this one has "
+            f"{len(arrays.characters):,}; score the checkpoint on this split"
+        )
+    return arrays.only(kept)
 
 
 def _unread(arrays: TokenArrays, words: Tokenizer, known: Hashes | None) -> NDArray[np.bool_]:
@@ -153,9 +185,12 @@ def score_corpus(
         StorageError: The result cannot be written.
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
-    told = [*dataset.iter_told(corpus_uri, "test", loaded.experiment.corpus.condition)]
+    condition = loaded.experiment.corpus.condition
+    sizes = [*map(len, dataset.iter_told(corpus_uri, "test", condition))]
+    kept = spread(np.array(sizes, dtype=np.int64), MOST_SCORED)
     if without is not None:
-        told = [*compress(told, ~without)]
+        kept &= ~without
+    told = [*compress(dataset.iter_told(corpus_uri, "test", condition), kept)]
     if known is not None:
         told = [*compress(told, unread(told, known, "the base"))]
     arrays = dataset.from_texts(loaded.tokenizer, told)

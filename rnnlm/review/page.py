@@ -23,6 +23,7 @@ from rnnlm.evaluation import (
     compare,
     yardstick,
 )
+from rnnlm.evaluation.held_out import scored_documents
 from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
@@ -96,7 +97,7 @@ def write_review(
         EmptySplitError: The test split is empty.
         StorageError: A file cannot be written.
     """
-    arrays = dataset.load_split(tokens_uri, "test")
+    arrays = scored_documents(scores, dataset.load_split(tokens_uri, "test"))
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
     nats, ngram_nats = (_read_nats(scores, name) for name in (NATS_FILE, NGRAM_NATS_FILE))
     extremes = find_extremes(loaded.model, counted.model, loaded.tokenizer, arrays, nats)

@@ -27,6 +27,7 @@ from rnnlm.tokenizer.word import WordTokenizer
 
 __all__ = [
     "BOUNDARY",
+    "LEARNT_FROM",
     "UNKNOWN",
     "UNKNOWN_ID",
     "BPETokenizer",
@@ -42,6 +43,10 @@ __all__ = [
     "learn",
     "token_type",
 ]
+
+
+LEARNT_FROM = {"word": 256_000_000, "bpe": 32_000_000}
+"""Bytes of text from which on a vocabulary is learnt from a sample of so many, by kind."""
 
 
 def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:

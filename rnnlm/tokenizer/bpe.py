@@ -8,7 +8,7 @@ several times faster than handing it the text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,8 +22,6 @@ from rnnlm.tokens import BOUNDARY_ID
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
 
-LEARNT_FROM = 100_000_000
-"""Characters of the training split that merges are learnt from: its first ones."""
 CACHED_WORDS = 2_000_000
 """Words whose tokens are remembered; the cache is emptied when it is full."""
 
@@ -95,7 +93,7 @@ class BPETokenizer:
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """Learn merges from the first `LEARNT_FROM` characters of `texts`.
+        """Learn merges from `texts`.
 
         Args:
             texts: Read once.
@@ -118,7 +116,7 @@ class BPETokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        library.train_from_iterator(_first(texts, LEARNT_FROM), trainer)
+        library.train_from_iterator(texts, trainer)
         return cls(library)
 
     def _remember(self, words: list[bytes]) -> None:
@@ -141,11 +139,3 @@ def _letters() -> dict[int, str]:
     others = [byte for byte in range(256) if byte not in set(plain)]
     shifted = {byte: chr(256 + place) for place, byte in enumerate(others)}
     return {byte: chr(byte) for byte in plain} | shifted
-
-
-def _first(texts: Iterable[str], characters: int) -> Iterator[str]:
-    for text in texts:
-        if characters <= 0:
-            return
-        characters -= len(text)
-        yield text

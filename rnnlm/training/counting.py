@@ -9,12 +9,17 @@ from rnnlm.evaluation import evaluate
 from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress, Progress
+from rnnlm.tokens import TokenArrays, spread
 from rnnlm.training.history import History
 from rnnlm.training.position import Position
 
+MOST_COUNTED = 30_000_000
+"""Tokens of a training split from which on documents spread evenly over it are counted, not all:
+counting takes some 25 bytes of memory for each."""
+
 
 def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnProgress) -> Position:
-    """Count the training split's n-grams and write the model to `path`.
+    """Count the n-grams of the training split, or of `MOST_COUNTED` tokens of it; write the model.
 
     Raises:
         DatasetError: There are no shards.
@@ -22,7 +27,7 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
     """
     began = time.monotonic()
     tokenizer = dataset.load_tokenizer(tokens_uri)
-    train = dataset.load_split(tokens_uri, "train")
+    train = _spread_over_training_split(tokens_uri)
     validation = dataset.load_split(tokens_uri, "validation")
     model = build(experiment.model, tokenizer.vocab_size)
     assert isinstance(model, NGramLanguageModel)
@@ -51,3 +56,9 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
         best_step=1,
         best_bits_per_character=score.bits_per_character,
     )
+
+
+def _spread_over_training_split(tokens_uri: str) -> TokenArrays:
+    """Return the documents that are counted; the others are not held in memory."""
+    whole = dataset.load_split(tokens_uri, "train")
+    return whole.only(spread(whole.lengths, MOST_COUNTED))

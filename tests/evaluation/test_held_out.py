@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm import dataset
 from rnnlm.config import ModelConfig, TokenizerConfig
-from rnnlm.errors import EmptySplitError
+from rnnlm.errors import DatasetError, EmptySplitError
 from rnnlm.evaluation import (
     CHARACTERS,
     NATS_FILE,
@@ -92,3 +92,19 @@ def test_the_yardstick_is_of_characters_whatever_the_tokens(made: Made, tmp_path
     own, ngrams = (TextNats.load(tmp_path / name) for name in (NATS_FILE, NGRAM_NATS_FILE))
     assert own.characters.tolist() == ngrams.characters.tolist()
     assert ngrams.bits_per_character == pytest.approx(figures["ngram_bits_per_character"])
+
+
+def test_of_a_long_test_split_documents_spread_over_it_are_scored(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = dataset.load_split(made.tokens, "test")
+    monkeypatch.setattr(held_out, "MOST_SCORED", int(whole.characters.sum()) // 2)
+    own = made.score(tmp_path / "own")
+    other = score_corpus(made.model, made.corpus.uri, tmp_path / "other")
+    nats = [TextNats.load(Path(scores.uri) / NATS_FILE) for scores in (own, other)]
+    assert nats[0].characters.tolist() == nats[1].characters.tolist()
+    scored = held_out.scored_documents(own, whole)
+    assert scored.characters.tolist() == nats[0].characters.tolist()
+    assert 0 < len(scored.lengths) < len(whole.lengths)
+    with pytest.raises(DatasetError, match="score the checkpoint on this split"):
+        held_out.scored_documents(own, scored)

@@ -1,15 +1,19 @@
 import html
+import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from rnnlm.dataset import load_split, load_tokenizer
 from rnnlm.errors import CheckpointError, DatasetError
+from rnnlm.evaluation import score_test_split
+from rnnlm.overlap import sample
 from rnnlm.review import Review
 from rnnlm.storage import file_digest
 from rnnlm.training.growth import read_growth
-from tests.conftest import lines
+from tests.conftest import WORDS, lines
 from tests.review.conftest import HTML, Made, make
 
 VOID = {"meta", "img", "source", "br"}
@@ -140,3 +144,16 @@ def test_what_is_missing_is_said(made: Made, tmp_path: Path):
     with pytest.raises(CheckpointError, match="no checkpoint"):
         Made(gone, made.ngrams, made.scores, made.tokens_uri).review(tmp_path)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_document_that_the_base_has_read_is_not_on_the_page(tmp_path: Path):
+    chance = random.Random(1)
+    text = "\n".join(" ".join(chance.choices(WORDS, k=100)) + f" {n}" for n in range(40))
+    made = make(tmp_path / "made", text, training={"budget": "1 epochs"})
+    arrays = load_split(made.tokens_uri, "test")
+    first = load_tokenizer(made.tokens_uri).decode(arrays.tokens[: arrays.offsets[1] - 1].tolist())
+    paths = Path(made.model.checkpoint), Path(made.ngrams.checkpoint)
+    scores = score_test_split(*paths, made.tokens_uri, tmp_path / "scores", known=sample([first]))
+    assert scores.figures["overlap_documents"] == 1
+    page = Made(made.model, made.ngrams, scores, made.tokens_uri).review(tmp_path / "review").page
+    assert "The easiest" in read(page)[0]

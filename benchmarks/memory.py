@@ -1,0 +1,195 @@
+"""How much memory a long text takes, step by step, each in a process of its own.
+
+    python benchmarks/memory.py [--size 1GB] [--folder FOLDER] [--tokens character]
+
+A text of so many bytes is made: sentences of 200,000 words as frequent as Zipf's law has them, in
+lines wrapped by hand. Then the steps of `rnnlm train` go over it one after the other, and the last
+row reads the windows that a training would: a pass over a twentieth of them. Peak memory is that
+of the process, pages of mapped files included; seconds are of one process without helpers.
+"""
+
+import sys
+
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.autoconfig import advise
+from rnnlm.batching import windows
+from rnnlm.config import CorpusConfig, SplitConfig, TokenizerConfig, from_values
+from rnnlm.corpora import ingestion
+from rnnlm.corpora.files import locate
+from rnnlm.corpora.ingestion import Corpus
+from rnnlm.dataset import Tokens, load_split
+from rnnlm.dataset import tokenize as tokenize_corpus
+from rnnlm.report import write_report
+from rnnlm.training.api import train
+
+UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
+WORDS = 200_000
+PARAGRAPH = 120
+"""Words of a paragraph."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where everything is written, and what a token is."""
+
+    folder: Path
+    kind: str
+
+    @property
+    def text(self) -> Path:
+        """The text."""
+        return self.folder / "text.txt"
+
+    @property
+    def corpus(self) -> Corpus:
+        """What `ingest` made."""
+        return Corpus.model_validate_json((self.folder / "corpus.json").read_text())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="1GB")
+    parser.add_argument("--folder", type=Path, help="for the text and all that is made of it")
+    parser.add_argument("--tokens", default="character", choices=("character", "bpe", "word"))
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=options.folder))
+    try:
+        measure(bytes_of(options.size), options.tokens, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def measure(size: int, kind: str, folder: Path) -> dict[str, int]:
+    """Print a row for each step; return the peak memory of each in bytes.
+
+    Args:
+        size: Bytes of text.
+        kind: What a token is.
+        folder: Where everything is written.
+    """
+    text = folder / "text.txt"
+    write_text(text, size)
+    print(f"{text.stat().st_size / 1e6:,.0f} MB of text, {kind} tokens")
+    print(f"{'step':12}{'seconds':>9}{'MB/s':>8}{'peak MB':>9}")
+    peaks = {}
+    for step in (inspect, ingest, tokenize, count, report, feed):
+        seconds, peak = in_own_process(step, Case(folder, kind))
+        peaks[step.__name__] = peak
+        rate = size / 1e6 / seconds
+        print(f"{step.__name__:12}{seconds:9.1f}{rate:8.1f}{peak / 1e6:9,.0f}", flush=True)
+    return peaks
+
+
+def bytes_of(size: str) -> int:
+    """Return the bytes that a size such as `10GB` names."""
+    unit = next((unit for unit in UNITS if size.endswith(unit)), None)
+    if unit is None:
+        sys.exit(f"--size {size}: expected a number with kB, MB or GB, such as 10GB")
+    return round(float(size.removesuffix(unit)) * UNITS[unit])
+
+
+def write_text(path: Path, size: int) -> None:
+    """Write about so many bytes of made-up prose, always the same."""
+    chance = np.random.default_rng(1)
+    syllables = [a + b for a in "bcdfghklmnprstvw" for b in "aeiou"]
+    lengths = chance.integers(1, 5, WORDS)
+    words = np.array(["".join(chance.choice(syllables, n)) for n in lengths], dtype=object)
+    shares = 1.0 / np.arange(1, WORDS + 1)
+    bounds = np.cumsum(shares / shares.sum())
+    with path.open("w") as file:
+        while file.tell() < size:
+            drawn = words[np.searchsorted(bounds, chance.random(500 * PARAGRAPH))]
+            for start in range(0, len(drawn), PARAGRAPH):
+                sentences = " ".join(drawn[start : start + PARAGRAPH])
+                file.write("\n".join(textwrap.wrap(f"The {sentences}, end.", 72)) + "\n\n")
+
+
+def in_own_process(step: Callable[[Case], None], case: Case) -> tuple[float, int]:
+    """Return seconds and peak memory in bytes of a step."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (step, case))
+
+
+def _measured(step: Callable[[Case], None], case: Case) -> tuple[float, int]:
+    began = time.perf_counter()
+    step(case)
+    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def inspect(case: Case) -> None:
+    """Look at the text as `rnnlm inspect` does before it reads it."""
+    advise(str(case.text), case.folder / "cache")
+
+
+def ingest(case: Case) -> None:
+    """Text to documents."""
+    config = CorpusConfig.model_validate(
+        {
+            "source": str(case.text),
+            "documents": "passages",
+            "clean": {"unwrap": True, "near_duplicates": 0.8},
+        }
+    )
+    files = locate(config, case.folder / "cache")
+    splits = SplitConfig(validation=0.1, test=0.1)
+    corpus = ingestion.ingest(files, config, splits, case.folder / "corpus")
+    (case.folder / "corpus.json").write_text(corpus.model_dump_json())
+
+
+def tokenize(case: Case) -> None:
+    """Documents to tokens."""
+    corpus = case.corpus
+    config = TokenizerConfig.model_validate({"kind": case.kind})
+    tokens = tokenize_corpus(corpus.uri, corpus.digest, config, case.folder / "tokens")
+    (case.folder / "tokens.json").write_text(tokens.model_dump_json())
+
+
+def count(case: Case) -> None:
+    """Tokens to n-grams."""
+    experiment = from_values(
+        {
+            "name": "n-grams",
+            "corpus": {"source": str(case.text)},
+            "tokenizer": {"kind": case.kind},
+            "model": {"architecture": "ngram"},
+        },
+        origin="benchmark",
+    )
+    train(str(case.folder / "tokens"), experiment, case.folder / "ngrams")
+
+
+def report(case: Case) -> None:
+    """The page about a corpus."""
+    tokens = Tokens.model_validate_json((case.folder / "tokens.json").read_text())
+    write_report("text", case.corpus, tokens, case.folder / "report")
+
+
+def feed(case: Case) -> None:
+    """Tokens to the windows that a training reads."""
+    arrays = load_split(str(case.folder / "tokens"), "train")
+    most = len(arrays.tokens) // 20
+    for window in windows(arrays, "stream", 32, 64, np.random.default_rng(1)):
+        most -= window.targets.numel()
+        if most <= 0:
+            return
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
