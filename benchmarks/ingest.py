@@ -1,27 +1,42 @@
-"""How fast text becomes documents, step by step, on one core.
+"""How fast text becomes documents, step by step, and beside two other pipelines; one core.
 
     python benchmarks/ingest.py FILE [--repeat N]
 
-Each row is one step of ingestion on the same text, in megabytes of UTF-8 per CPU-second, the best
-of N; the last is the whole of it, from the file to Parquet, with all cleaning on and near copies
-sought. Repetitions in FILE make the last steps cheaper: take a text that has none.
+The first rows are the steps of ingestion on the same text, in megabytes of UTF-8 per CPU-second,
+the best of N; the last of them is the whole of it, from the file to Parquet, with all cleaning on
+and near copies sought. Repetitions in FILE make the last steps cheaper: take a text without any.
+
+Below, the same passages go from Parquet to Parquet with mojibake mended, composed to NFC, and near
+copies dropped by MinHash of 128 hashes in 32 bands, once by each side:
+- this library: `ingest`, which reads each passage as a document;
+- datatrove: FTFYFormatter and its four MinHash steps, words split at white space (its own word
+  tokenizer, spaCy, is slower);
+- datasets.map: ftfy, then datasketch's MinHash and LSH over sequences of five words.
+The other two get the first 2 MB, or a run would take an hour; every twentieth passage comes again
+at the end with one word more. `pip install '.[bench]'` installs them.
 """
 
-import argparse
-import shutil
 import sys
+
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
+import argparse
+import importlib.util
+import io
+import os
+import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks"]
-sys.path.insert(0, str(ROOT))
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rnnlm.config import CleaningConfig, CorpusConfig, SplitConfig
 from rnnlm.corpora import cleaning, cutting, duplicates, splitting, unwrapping
@@ -33,6 +48,8 @@ from rnnlm.corpora.shingling import shingle_hashes
 
 SPLITS = SplitConfig(validation=0.1, test=0.1)
 PASSAGE = 2000
+OTHERS_GET = 2_000_000
+"""Characters that the slow sides get."""
 
 
 def main() -> None:
@@ -67,6 +84,112 @@ def main() -> None:
     measure("shingles and MinHash", lambda: duplicates.signatures(column))
     corpus: Corpus = measure("all, to Parquet", lambda: _ingest(options.file))
     print(f"{sum(corpus.documents.values()):,} documents, digest {corpus.digest[:12]}")
+    print("\nthe same passages, cleaned and without near copies, Parquet to Parquet")
+    _beside("rnnlm", _by_rnnlm, passages)
+    few = passages[: 1 + OTHERS_GET // PASSAGE]
+    for name, module, work in (
+        ("datatrove", "datatrove", _by_datatrove),
+        ("datasets.map", "datasketch", _by_datasets),
+    ):
+        if importlib.util.find_spec(module):
+            _beside(name, work, few)
+        else:
+            print(f"{name:24}   skipped: pip install '.[bench]'")
+
+
+def _beside(name: str, work: Callable[[Path, Path], int], passages: list[str]) -> None:
+    """Print the rate of one side, and how many passages it keeps."""
+    passages = [*passages, *(f"Now {passage}" for passage in passages[::20])]
+    folder = Path(tempfile.mkdtemp())
+    try:
+        (folder / "in").mkdir()
+        ids = [*map(str, range(len(passages)))]
+        pq.write_table(pa.table({"id": ids, "text": passages}), folder / "in" / "0.parquet")
+        began = time.process_time()
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            kept = work(folder / "in", folder)
+        seconds = time.process_time() - began
+    finally:
+        shutil.rmtree(folder)
+    size = sum(len(passage.encode()) for passage in passages)
+    rate = size / seconds / 1e6
+    print(f"{name:24}{rate:10.1f} MB/s   {kept:,} of {len(passages):,} passages kept")
+
+
+def _by_rnnlm(source: Path, folder: Path) -> int:
+    values = {"source": str(source), "documents": "whole", "clean": {"shortest": 1}}
+    config = CorpusConfig.model_validate(values)
+    corpus = ingest(locate(config, folder), config, SPLITS, folder / "out")
+    return sum(corpus.documents.values())
+
+
+def _by_datatrove(source: Path, folder: Path) -> int:
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import (
+        MinhashDedupBuckets,
+        MinhashDedupCluster,
+        MinhashDedupFilter,
+        MinhashDedupSignature,
+    )
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+    from datatrove.pipeline.formatters import FTFYFormatter
+    from datatrove.pipeline.readers import ParquetReader
+    from datatrove.pipeline.writers import ParquetWriter
+    from datatrove.utils.word_tokenizers import WordTokenizer
+
+    class Words(WordTokenizer):
+        """Words between white space."""
+
+        def word_tokenize(self, text: str) -> list[str]:
+            return text.split()
+
+        def sent_tokenize(self, text: str) -> list[str]:
+            return [text]
+
+        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+            return [(0, len(text))]
+
+    at = {name: str(folder / name) for name in ("clean", "signed", "buckets", "remove", "out")}
+    config = MinhashConfig(n_grams=5, num_buckets=32, hashes_per_bucket=4)
+
+    def run(*steps: Any, tasks: int = 1) -> None:
+        logs = tempfile.mkdtemp(dir=folder)
+        LocalPipelineExecutor([*steps], tasks=tasks, workers=1, logging_dir=logs).run()
+
+    run(ParquetReader(str(source)), FTFYFormatter(), ParquetWriter(at["clean"]))
+    signing = MinhashDedupSignature(at["signed"], config=config, language=Words())
+    run(ParquetReader(at["clean"]), signing)
+    run(MinhashDedupBuckets(at["signed"], at["buckets"], config=config), tasks=32)
+    run(MinhashDedupCluster(at["buckets"], at["remove"], config=config))
+    run(ParquetReader(at["clean"]), MinhashDedupFilter(at["remove"]), ParquetWriter(at["out"]))
+    return sum(pq.read_metadata(path).num_rows for path in Path(at["out"]).glob("*.parquet"))
+
+
+def _by_datasets(source: Path, folder: Path) -> int:
+    import ftfy
+    from datasets import load_dataset
+    from datasketch import MinHash, MinHashLSH
+
+    lsh = MinHashLSH(threshold=0.8, num_perm=128, params=(32, 4))
+
+    def is_new(row: dict[str, Any]) -> bool:
+        words = row["text"].lower().split()
+        shingles = [" ".join(words[n : n + 5]).encode() for n in range(max(1, len(words) - 4))]
+        signature = MinHash(128)
+        signature.update_batch(shingles)
+        alike = lsh.query(signature)
+        if any(seen[key].jaccard(signature) >= 0.8 for key in alike):
+            return False
+        seen[row["id"]] = signature
+        lsh.insert(row["id"], signature)
+        return True
+
+    seen: dict[str, Any] = {}
+    texts = load_dataset("parquet", data_dir=str(source), split="train", cache_dir=str(folder))
+    texts = texts.map(lambda row: {"text": ftfy.fix_text(row["text"], normalization="NFC")})
+    texts = texts.filter(is_new, load_from_cache_file=False)
+    texts.to_parquet(str(folder / "out.parquet"))
+    return len(texts)
 
 
 def _ingest(path: Path) -> Corpus:

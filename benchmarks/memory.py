@@ -39,6 +39,7 @@ from rnnlm.training.api import train
 
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 WORDS = 200_000
+BLOCK = 20_000_000
 PARAGRAPH = 120
 """Words of a paragraph."""
 
@@ -105,19 +106,34 @@ def bytes_of(size: str) -> int:
 
 
 def write_text(path: Path, size: int) -> None:
-    """Write about so many bytes of made-up prose, always the same."""
+    """Write about so many bytes of made-up prose, always the same: a block in one cipher after
+    another, so that no passage comes twice.
+    """
+    block = _prose(min(size, BLOCK))
+    consonants, vowels = "bcdfghklmnprstvw", "aeiou"
+    with path.open("w") as file:
+        for number in range(-(-size // BLOCK)):
+            chance = np.random.default_rng(number)
+            letters = "".join(chance.permutation([*consonants])) + "".join(
+                chance.permutation([*vowels])
+            )
+            file.write(block.translate(str.maketrans(consonants + vowels, letters)))
+
+
+def _prose(size: int) -> str:
     chance = np.random.default_rng(1)
     syllables = [a + b for a in "bcdfghklmnprstvw" for b in "aeiou"]
     lengths = chance.integers(1, 5, WORDS)
     words = np.array(["".join(chance.choice(syllables, n)) for n in lengths], dtype=object)
     shares = 1.0 / np.arange(1, WORDS + 1)
     bounds = np.cumsum(shares / shares.sum())
-    with path.open("w") as file:
-        while file.tell() < size:
-            drawn = words[np.searchsorted(bounds, chance.random(500 * PARAGRAPH))]
-            for start in range(0, len(drawn), PARAGRAPH):
-                sentences = " ".join(drawn[start : start + PARAGRAPH])
-                file.write("\n".join(textwrap.wrap(f"The {sentences}, end.", 72)) + "\n\n")
+    paragraphs: list[str] = []
+    left = size
+    while left > 0:
+        drawn = words[np.searchsorted(bounds, chance.random(PARAGRAPH))]
+        paragraphs.append("\n".join(textwrap.wrap(f"The {' '.join(drawn)}, end.", 72)))
+        left -= len(paragraphs[-1]) + 2
+    return "\n\n".join(paragraphs) + "\n\n"
 
 
 def in_own_process(step: Callable[[Case], None], case: Case) -> tuple[float, int]:

@@ -28,16 +28,17 @@ _CONTENTS_LINES = 5
 """Chapter headings in a row that make a table of contents."""
 
 
-def clean(text: str, config: CleaningConfig, counts: Counter[str]) -> str:
+def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: bool = True) -> str:
     """Return the cleaned text.
 
     Args:
         text: A record's text, before it is cut into documents.
         config: What to do.
         counts: Mutated: what was done how often is added under the name of each rule.
+        is_suspect: Whether it may hold mojibake; see `mojibake.suspects`.
     """
     if not text.isascii():
-        if config.mojibake:
+        if config.mojibake and is_suspect:
             import ftfy
 
             text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts, suspects)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig, shorten
 from rnnlm.corpora.decisions import NEAR_COPY, REPEATED, Decision
@@ -180,17 +181,14 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
     by_key = split_by_hash(batch["key"].to_numpy(), task.splits)
     codes = np.where(codes >= 0, codes, by_key)
     numbers = np.flatnonzero(decision.keep[start:stop])
-    hashes = batch["hash"].to_numpy()[numbers]
-    ids = []
-    for value, number in zip(hashes.tolist(), numbers.tolist(), strict=True):
-        ordinal = decision.ordinals.get(start + number)
-        ids.append(f"{value:016x}-{ordinal}" if ordinal else f"{value:016x}")
+    ordinals = [decision.ordinals.get(start + number) for number in numbers.tolist()]
+    ids = _document_ids(batch["hash"].to_numpy()[numbers], ordinals)
     kept = batch.take(pa.array(numbers))
     texts = kept["text"]
     names = pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), pa.array(SPLITS))
     return pa.table(
         {
-            "document_id": pa.array(ids, pa.string()),
+            "document_id": ids,
             "split": names.cast(pa.string()),
             "text": texts,
             "characters": pa.compute.utf8_length(texts).cast(pa.int64()),
@@ -199,6 +197,19 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
         },
         schema=DOCUMENTS_SCHEMA,
     )
+
+
+def _document_ids(hashes: NDArray[np.uint64], ordinals: Sequence[int | None]) -> pa.Array:
+    """Return 16 hexadecimal digits for each hash, with the ordinal behind them if it has one."""
+    digits = hashes.astype(">u8").tobytes().hex()
+    offsets = np.arange(0, len(digits) + 16, 16, dtype=np.int32)
+    plain = pa.StringArray.from_buffers(
+        len(hashes), pa.py_buffer(offsets), pa.py_buffer(digits.encode())
+    )
+    if not any(ordinals):
+        return plain
+    pairs = zip(plain.to_pylist(), ordinals, strict=True)
+    return pa.array([f"{id_}-{ordinal}" if ordinal else id_ for id_, ordinal in pairs], pa.string())
 
 
 def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Hash") -> None:

@@ -1,7 +1,8 @@
 """Text that was decoded wrongly once, mended by ftfy where there is a sign of it.
 
-ftfy looks for signs line by line, which is slow. The same pattern, a little widened, is searched in
-all lines at once by Arrow's RE2; ftfy then judges only the lines that are found.
+ftfy looks for signs line by line, which is slow. Arrow's RE2 searches for the same pattern, a
+little widened, in many texts at once, and ftfy judges only the lines that are found. One such
+search costs a millisecond whatever it is in: gather texts.
 """
 
 import re
@@ -15,15 +16,17 @@ _SPACES += r"\x{205f}\x{3000}]"
 """What `\\s` is in Python; in RE2 it is ASCII alone."""
 
 
-def suspects(lines: list[str]) -> list[int]:
-    """Return the numbers of the lines that ftfy might change."""
+def suspects(texts: list[str]) -> list[int]:
+    """Return the numbers of the texts, or lines of one, that ftfy might change."""
+    if all(map(str.isascii, texts)):
+        return []
     pattern = _pattern()
     try:
-        column = pa.array(lines, pa.large_string())
+        column = pa.array(texts, pa.large_string())
     except UnicodeEncodeError:  # half a character, which is refused later
         pattern = None
     if pattern is None:
-        return [number for number, line in enumerate(lines) if not line.isascii()]
+        return [number for number, text in enumerate(texts) if not text.isascii()]
     found: list[int] = pc.indices_nonzero(pc.match_substring_regex(column, pattern)).to_pylist()
     return found
 

@@ -4,11 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
-from rnnlm.config import CorpusConfig, SplitConfig, shorten
+from rnnlm.config import CorpusConfig, SourceConfig, SplitConfig, shorten
 from rnnlm.corpora.cleaning import clean
 from rnnlm.corpora.cutting import documents_of
+from rnnlm.corpora.mojibake import suspects
 from rnnlm.corpora.pieces import Piece, line_of, read_records
 from rnnlm.corpora.records import Fault, Fields
 from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
@@ -18,6 +20,8 @@ from rnnlm.wordlists import pattern_of
 
 MOST_EXAMPLES = 3
 """Kept of each kind of thing that was mended or left out."""
+RECORDS_AT_ONCE = 1000
+"""Searched for mojibake together."""
 MENDED = "bytes that are no UTF-8 read as Windows-1252"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -90,22 +94,19 @@ def read_documents(
     source, rules = piece.file.source, config.clean
     if rules.unwrap == "auto":
         rules = rules.model_copy(update={"unwrap": source.documents == "passages"})
-    for record in read_records(piece, config, on_mended):
-        outcome = record if isinstance(record, Fault) else _text(piece, record)
-        line = 0 if isinstance(record, Fault) else getattr(record, "line", 0)
-        if isinstance(outcome, Fault):
-            _refuse(piece, outcome, line, config, counts)
-            continue
-        attributes = _attributes(piece, record)
-        text = clean(outcome, rules, counts.cleaned)
-        is_plain = _is_plain(text)
-        parts: list[tuple[str, Split | None]] = [(text, source.split)]
-        if splits.by == "position":
-            parts = [*split_by_position(text, splits)]
-        elif source.documents == "passages" and splits.by == "hash" and not splits.key:
-            parts = [*split_by_paragraph(text, splits)]
-        for part, split in parts:
-            for document in documents_of(part, source, config.passage_characters):
+    for records in _batches(read_records(piece, config, on_mended)):
+        outcomes = [r if isinstance(r, Fault) else _text(piece, r) for r in records]
+        texts = ["" if isinstance(outcome, Fault) else outcome for outcome in outcomes]
+        suspect = {*suspects(texts)} if rules.mojibake else set()
+        for number, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
+            line = 0 if isinstance(record, Fault) else getattr(record, "line", 0)
+            if isinstance(outcome, Fault):
+                _refuse(piece, outcome, line, config, counts)
+                continue
+            text = clean(outcome, rules, counts.cleaned, number in suspect)
+            is_plain = _is_plain(text)
+            attributes = _attributes(piece, record)
+            for document, split in _cut(text, source, config, splits):
                 fault = _fault(document, config, is_plain)
                 if fault is None:
                     counts.documents[piece.file.name] += 1
@@ -115,6 +116,26 @@ def read_documents(
                     counts.show(fault.reason, shorten(document, 60))
                 else:
                     _refuse(piece, fault, line, config, counts)
+
+
+def _batches(records: Iterator[Fields | Fault]) -> Iterator[list[Fields | Fault]]:
+    """Yield records by the thousand, as they are cleaned."""
+    while batch := [*islice(records, RECORDS_AT_ONCE)]:
+        yield batch
+
+
+def _cut(
+    text: str, source: SourceConfig, config: CorpusConfig, splits: SplitConfig
+) -> Iterator[tuple[str, Split | None]]:
+    """Yield the documents of a clean text, with their splits where these are known by now."""
+    parts: list[tuple[str, Split | None]] = [(text, source.split)]
+    if splits.by == "position":
+        parts = [*split_by_position(text, splits)]
+    elif source.documents == "passages" and splits.by == "hash" and not splits.key:
+        parts = [*split_by_paragraph(text, splits)]
+    for part, split in parts:
+        for document in documents_of(part, source, config.passage_characters):
+            yield document, split
 
 
 _HARMLESS = frozenset(("too short", "unwanted word"))

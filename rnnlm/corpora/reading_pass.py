@@ -111,7 +111,7 @@ def _reading_table(
     column = pa.array(texts, pa.large_string())
     columns: dict[str, Any] = {
         "text": column,
-        "attributes": [[*document.attributes.items()] for document in batch],
+        "attributes": [[*d.attributes.items()] if d.attributes else () for d in batch],
         "split": [SPLITS.index(d.split) if d.split else UNDECIDED for d in batch],
         "hash": hashes,
         "key": keys,
