@@ -1,6 +1,7 @@
 """How the command line looks: steps and bars on standard error, results on standard output."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -20,6 +21,9 @@ from rnnlm.progress import Progress as Standing
 LINE_EVERY_SECONDS = 10.0
 SWATCH_COLUMNS = 2
 STEP_WIDTH = 10
+
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
 
 PIPE_WIDTH = 200
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -59,7 +63,7 @@ class ConsoleReporter(Reporter):
         if self._first is None or progress.unit != self._unit:
             self._first, self._unit = (self.heard_at, progress.done), progress.unit
         if progress.sample:
-            shown = "".join(c if c.isprintable() else "·" for c in progress.sample)
+            shown = visible(progress.sample.replace("\n", "·"))
             err.print(Text(f"  {'writes':<{STEP_WIDTH}} {shown}", style="italic dim"))
         if err.is_terminal:
             self._draw(step, progress)
@@ -152,7 +156,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Print aligned names and values on standard output."""
     width = max([STEP_WIDTH, *(len(name) for name, _ in rows)])
     for name, value in rows:
-        line = Text(f"  {name:<{width}} {value}")
+        line = Text(f"  {name:<{width}} " + "\n".join(map(visible, value.split("\n"))))
         line.stylize("dim", 0, width + 2)
         out.print(line, soft_wrap=True)
 
@@ -165,7 +169,7 @@ def table(
     for index, heading in enumerate(headings):
         drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
     out.print(drawn)
 
 
@@ -175,21 +179,33 @@ def sparkline(counts: Sequence[int]) -> str:
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top)] for count in counts)
 
 
+def visible(line: str) -> str:
+    """Return a line of somebody's text that leaves the terminal and what stands beside it alone.
+
+    Control characters and overrides of direction become dots. Text that runs from right to left is
+    isolated on a terminal (U+2068 and U+2069, which take no room), or it would carry away the marks
+    and numbers around it.
+    """
+    safe = _UNSAFE.sub("·", line)
+    return f"\u2068{safe}\u2069" if out.is_terminal and _RIGHT_TO_LEFT.search(safe) else safe
+
+
 def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> None:
     """Print sampled texts on standard output, set apart where they span lines."""
     if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
         for text in texts:
-            out.print(Text(f"  {text}"), soft_wrap=True)
+            out.print(Text(f"  {visible(text)}"), soft_wrap=True)
         return
     for text in texts[:at_most]:
         shown = text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0] + " …"
         for line in shown.split("\n"):
-            out.print(Text(f"  │ {line}"), soft_wrap=True)
+            out.print(Text(f"  │ {visible(line)}"), soft_wrap=True)
         out.print()
 
 
 def _swatch(color: colors.Color, width: int = 30) -> str:
     name = color.name if len(color.name) <= width - 8 else color.name[: width - 9] + "…"
+    name = visible(name)
     block = "      "
     if not os.environ.get("NO_COLOR"):
         block = f"\x1b[48;2;{color.red};{color.green};{color.blue}m{block}\x1b[0m"

@@ -1,5 +1,9 @@
 from typing import Any
 
+import pytest
+from rich.console import Console
+
+from flows.console import printing
 from flows.console.screens import texts_facts
 
 GENERATED: dict[str, Any] = {
@@ -14,3 +18,28 @@ def test_empty_texts_are_counted():
     assert "empty" not in dict(texts_facts(GENERATED))
     rows = dict(texts_facts(GENERATED | {"valid_share": 0.985}))
     assert rows["empty"].startswith("3 of the texts")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_texts_from_right_to_left_are_isolated_on_a_terminal(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(printing, "out", Console(force_terminal=is_terminal))
+    for text in ("שלום עולם (12)", "قصة قصيرة, 3"):
+        shown = printing.visible(text)
+        assert shown == (f"\u2068{text}\u2069" if is_terminal else text)
+    for text in ("plain", "naïve 漢字 🙂", "a\u200db", "tab\tbed"):
+        assert printing.visible(text) == text
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\x9b31mb", "x\u202egnp.exe", "\r over"])
+def test_texts_cannot_steer_the_terminal(
+    hostile: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(printing, "out", Console(force_terminal=True))
+    printing.samples([hostile])
+    printing.table(["name"], [[hostile]])
+    printing.facts([("name", hostile)])
+    said = capsys.readouterr().out
+    assert not {"\x07", "\x9b", "\u202e", "\r"} & {*said}
+    assert said.count("·") >= 3
