@@ -1,6 +1,7 @@
 """The name of a model that is trained on a path: two sources never become one model unasked."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def _sources_of(home: Home, name: str) -> set[str]:
             continue  # a record that is torn says nothing
         if corpus.get("source"):
             found.add(_place(corpus["source"]))
+        elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:
+            found.add(os.path.commonpath(map(_place, paths)))  # a folder with files of each split
     return found
 
 

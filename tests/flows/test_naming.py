@@ -10,11 +10,13 @@ from rnnlm.autoconfig import advise
 from tests.conftest import lines
 
 
-def remember(home: Home, name: str, source: str) -> None:
-    """Leave the record of a corpus that was ingested."""
+def remember(home: Home, name: str, *sources: str) -> None:
+    """Leave the record of a corpus that was ingested from one source, or from several."""
     path = home.data / "corpora" / name / "0123" / RECORD_FILE
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"ingredients": {"corpus": {"source": source}}}))
+    corpus = {"source": sources[0]} if len(sources) == 1 else {"source": ""}
+    corpus |= {"sources": [{"path": source} for source in sources[len(sources) == 1 :]]}
+    path.write_text(json.dumps({"ingredients": {"corpus": corpus}}))
 
 
 def test_two_files_of_one_name_become_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -34,3 +36,17 @@ def test_two_files_of_one_name_become_two_models(tmp_path: Path, monkeypatch: py
     assert name_of("second/book.txt") == "second-book"
     remember(home, "second-book", "elsewhere/second/book.txt")
     assert name_of("second/book.txt").startswith("book-")
+
+
+def test_folders_of_one_name_with_a_published_split_become_two_models(tmp_path: Path):
+    home = Home(tmp_path)
+    names = []
+    for parent in ("first", "second"):
+        folder = tmp_path / parent / "texts"
+        folder.mkdir(parents=True)
+        for split, count in (("train", 200), ("valid", 30), ("test", 30)):
+            (folder / f"{split}.txt").write_text(lines(count))
+        advice = advise(str(folder), tmp_path / "cache", ("training.base=none",))
+        names.append(naming.distinct(home, advice, str(folder)).experiment.name)
+        remember(home, names[-1], *(str(folder / f"{split}.txt") for split in ("train", "valid")))
+    assert names == ["texts", "second-texts"]
