@@ -23,11 +23,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
+from benchmarks.memory import write_text
+
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = 50_000
 LIMIT_GB = 1.5
 
 WORK = """
@@ -51,20 +51,6 @@ if __name__ == "__main__":
         )
     print(json.dumps({"corpus": corpus.digest, "tokens": tokens.tokens, **corpus.documents}))
 """
-
-
-def write_text(path: Path, size: int) -> None:
-    """Write random prose of about `size` bytes: words by Zipf's law, sentences, paragraphs."""
-    source = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-    lengths = source.integers(2, 11, WORDS)
-    words = np.array(["".join(source.choice(letters, n)) for n in lengths])
-    with path.open("w") as file:
-        while file.tell() < size:
-            chosen = words[np.minimum(source.zipf(1.2, 400_000), WORDS) - 1]
-            ends = source.random(len(chosen))
-            text = np.where(ends < 0.01, ".\n\n", np.where(ends < 0.08, ". ", " "))
-            file.write("".join(np.char.add(chosen, text)))
 
 
 def run(text: Path, out: Path, workers: int, kill_at: int | None = None) -> dict[str, Any]:
