@@ -4,8 +4,9 @@
 
 A text of so many bytes is made: sentences of 200,000 words as frequent as Zipf's law has them, in
 lines wrapped by hand. Then the steps of `rnnlm train` go over it one after the other, and the last
-row reads the windows that a training would: a pass over a twentieth of them. Peak memory is that
-of the process, pages of mapped files included; seconds are of one process without helpers.
+row reads the windows that a training would: a pass over a twentieth of them. Memory is the peak of
+what a process needs (RssAnon); beside it, the peak with pages of mapped files, which the system
+takes back when it wants them. Seconds are of one process without helpers.
 """
 
 import sys
@@ -19,6 +20,7 @@ import resource
 import shutil
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,13 +89,16 @@ def measure(size: int, kind: str, folder: Path) -> dict[str, int]:
     text = folder / "text.txt"
     write_text(text, size)
     print(f"{text.stat().st_size / 1e6:,.0f} MB of text, {kind} tokens")
-    print(f"{'step':12}{'seconds':>9}{'MB/s':>8}{'peak MB':>9}")
+    print(f"{'step':12}{'seconds':>9}{'MB/s':>8}{'memory MB':>11}{'with files MB':>15}")
     peaks = {}
     for step in (inspect, ingest, tokenize, count, report, feed):
-        seconds, peak = in_own_process(step, Case(folder, kind))
+        seconds, peak, mapped = in_own_process(step, Case(folder, kind))
         peaks[step.__name__] = peak
         rate = size / 1e6 / seconds
-        print(f"{step.__name__:12}{seconds:9.1f}{rate:8.1f}{peak / 1e6:9,.0f}", flush=True)
+        print(
+            f"{step.__name__:12}{seconds:9.1f}{rate:8.1f}{peak / 1e6:11,.0f}{mapped / 1e6:15,.0f}",
+            flush=True,
+        )
     return peaks
 
 
@@ -136,16 +141,29 @@ def _prose(size: int) -> str:
     return "\n\n".join(paragraphs) + "\n\n"
 
 
-def in_own_process(step: Callable[[Case], None], case: Case) -> tuple[float, int]:
-    """Return seconds and peak memory in bytes of a step."""
+def in_own_process(step: Callable[[Case], None], case: Case) -> tuple[float, int, int]:
+    """Return seconds, and peak memory in bytes without and with mapped files, of a step."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measured, (step, case))
 
 
-def _measured(step: Callable[[Case], None], case: Case) -> tuple[float, int]:
+def _measured(step: Callable[[Case], None], case: Case) -> tuple[float, int, int]:
+    peak, is_over = [0], threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.02):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            peak[0] = max(peak[0], 1024 * int(status["RssAnon"].split()[0]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     began = time.perf_counter()
     step(case)
-    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = time.perf_counter() - began
+    is_over.set()
+    watcher.join()
+    return seconds, peak[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def inspect(case: Case) -> None:

@@ -13,7 +13,7 @@ from flows.home import Home
 from flows.registry import Version, checkpoint_path
 from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.conditioning import told
+from rnnlm.conditioning import iter_told, told
 from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig, TokenizerConfig
 from rnnlm.corpora import preview
 from rnnlm.corpora.catalog import catalog
@@ -111,7 +111,7 @@ def score(
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     config = loaded.experiment.corpus
     if text is None:
-        documents = [*dataset.iter_told(version.corpus_uri, "test", config.condition)]
+        documents = [*iter_told(version.corpus_uri, "test", config.condition)]
     else:
         documents = [*read_text(text, config, home.sources)]
     what = "its test split" if text is None else str(text)
@@ -210,7 +210,7 @@ def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
         return []
     texts, characters = [], 0
     condition = loaded.experiment.corpus.condition
-    for text in dataset.iter_told(version.corpus_uri, "train", condition):
+    for text in iter_told(version.corpus_uri, "train", condition):
         texts.append(text)
         characters += len(text)
         if characters > MOST_CHARACTERS:

@@ -6,11 +6,16 @@ A document's model text is what it is told, then its text: the value of each att
 value means unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from rnnlm.corpora.documents import iter_batches, shards, text_bytes
+from rnnlm.corpora.splitting import Split
+from rnnlm.errors import CorpusError
 
 MARK = "\t"
 """Stands behind each value; no squeezed value holds it."""
@@ -72,6 +77,58 @@ def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, p
         where = pa.array(ends - lengths + place, mask=place >= lengths - 1)
         values[name] = pc.fill_null(flat.take(where), "")
     return values, flat.take(pa.array(ends - 1))
+
+
+def iter_told(
+    uri: str, split: Split, condition: Sequence[str], most: int | None = None
+) -> Iterator[str]:
+    """Yield the texts of a split as a model has them: what each is told, then the document.
+
+    Args:
+        uri: Folder that `ingest` wrote.
+        split: Which part.
+        condition: Attributes that a text is told; without any, these are the documents.
+        most: Bytes of text from which on about so many are yielded: runs of documents, spread
+            evenly over the split.
+
+    Raises:
+        CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
+    """
+    found = shards(uri)
+    share = min(1.0, most / max(1, text_bytes(found, split))) if most else 1.0
+    number = 0
+    for shard in found:
+        for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
+            if ceil((number + 1) * share) > ceil(number * share):
+                yield from with_told(batch, condition)["text"].to_pylist()
+            number += 1
+
+
+def with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
+    """Return documents with what each is told before its text, counted in its size too.
+
+    Raises:
+        CorpusError: A document lacks an attribute of the condition.
+    """
+    if not condition:
+        return batch
+    values = {name: pc.map_lookup(batch["attributes"], name, "first") for name in condition}
+    for name, column in values.items():
+        if column.null_count:
+            lacking = batch["document_id"][column.is_null().index(True).as_py()]
+            raise CorpusError(
+                f"the document {lacking} has no attribute {name!r}, which corpus.condition names; "
+                "name it in corpus.attributes too, and run `rnnlm train` again"
+            )
+    empty = pa.scalar("", pa.large_string())
+    texts = pc.binary_join_element_wise(told_column(values, condition), batch["text"], empty)
+    columns = {
+        "document_id": batch["document_id"],
+        "text": texts,
+        "characters": pc.utf8_length(texts),
+        "bytes": pc.binary_length(texts),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _marked(value: str) -> str:

@@ -14,23 +14,21 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
-from rnnlm.conditioning import told_column
+from rnnlm.conditioning import iter_told, with_told
 from rnnlm.config import TokenizerConfig
-from rnnlm.corpora.documents import iter_batches, shards, text_bytes
+from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
-from rnnlm.errors import CorpusError, DatasetError, EmptySplitError, StorageError
+from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path, once, value_digest, write_json
@@ -152,31 +150,6 @@ def tokenize(
     )
 
 
-def iter_told(
-    uri: str, split: Split, condition: Sequence[str], most: int | None = None
-) -> Iterator[str]:
-    """Yield the texts of a split as a model has them: what each is told, then the document.
-
-    Args:
-        uri: Folder that `ingest` wrote.
-        split: Which part.
-        condition: Attributes that a text is told; without any, these are the documents.
-        most: Bytes of text from which on about so many are yielded: runs of documents, spread
-            evenly over the split.
-
-    Raises:
-        CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
-    """
-    found = shards(uri)
-    share = min(1.0, most / max(1, text_bytes(found, split))) if most else 1.0
-    number = 0
-    for shard in found:
-        for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
-            if ceil((number + 1) * share) > ceil(number * share):
-                yield from _with_told(batch, condition)["text"].to_pylist()
-            number += 1
-
-
 def token_name(tokenizer: Tokenizer, index: int) -> str:
     """Return how a token is shown to people: its text, or the name of a special one."""
     if index == BOUNDARY_ID:
@@ -212,15 +185,33 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
     """
     found = _shards_of(uri, split)
     try:
-        files, ids = _opened(found, uri)
-        size = sum(
-            file.metadata.row_group(group).column(1).total_uncompressed_size
-            for file in files
-            for group in range(file.metadata.num_row_groups)
-        )
-        if size > in_memory:
-            return _mapped(files, ids, Path(uri) / _FLAT / split)
-        return _joined([*_parts(files, ids)])
+        ids = _token_type(found[0], uri)
+        if _token_bytes(found) > in_memory:
+            return _mapped(found, ids, Path(uri) / _FLAT / split)
+        return _joined([*_parts(found, ids)])
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+
+
+def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
+    """Read documents spread evenly over a split, of about `most` tokens in all; all if it has less.
+
+    Raises:
+        DatasetError: There are no shards, or they are torn or of another schema.
+        EmptySplitError: No document is in the split.
+    """
+    found = _shards_of(uri, split)
+    try:
+        ids = _token_type(found[0], uri)
+        share = most * ids.itemsize / max(1, _token_bytes(found))
+        if share >= 1.0:
+            return load_split(uri, split)
+        chosen, seen = [], 0
+        for part in _parts(found, ids):
+            numbers = np.ceil(np.arange(seen, seen + len(part.characters) + 1) * share)
+            chosen.append(part.only(numbers[1:] > numbers[:-1]))
+            seen += len(part.characters)
+        return _joined(chosen)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
 
@@ -234,7 +225,7 @@ def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
     """
     found = _shards_of(uri, split)
     try:
-        yield from _parts(*_opened(found, uri))
+        yield from _parts(found, _token_type(found[0], uri))
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
 
@@ -251,10 +242,14 @@ def _shards_of(uri: str, split: Split) -> list[Path]:
     return found
 
 
-def _opened(paths: Sequence[Path], uri: str) -> tuple[list[pq.ParquetFile], np.dtype[Any]]:
-    """Return the opened shards and the type of their token ids."""
-    files = [pq.ParquetFile(path, memory_map=True) for path in paths]
-    return files, np.dtype(_checked_type(files, uri))
+def _token_bytes(paths: Sequence[Path]) -> int:
+    """Return the bytes of all tokens in some shards."""
+    groups = (
+        metadata.row_group(number)
+        for metadata in map(pq.read_metadata, paths)
+        for number in range(metadata.num_row_groups)
+    )
+    return sum(group.column(1).total_uncompressed_size for group in groups)
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
@@ -292,7 +287,7 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
     with ExitStack() as stack:
         writers: dict[Split, pq.ParquetWriter] = {}
         for split, documents in iter_batches(task.documents, SPLITS, bool(task.condition)):
-            batch = _with_told(documents, task.condition)
+            batch = with_told(documents, task.condition)
             if split not in writers:
                 number = f"{task.number:05d}"
                 path = task.out / SHARD_PATTERN.format(split=split).replace("*", number)
@@ -312,29 +307,6 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
     counted = np.bincount(np.concatenate(sample)[:COUNTED]) if sample else np.zeros(0, np.int64)
     frequent = [(int(i), int(counted[i])) for i in np.flatnonzero(counted)]
     return {"tokens": tokens, "unknown": unknown, "frequent": frequent}
-
-
-def _with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
-    """Put before each text what it is told, and count that too."""
-    if not condition:
-        return batch
-    values = {name: pc.map_lookup(batch["attributes"], name, "first") for name in condition}
-    for name, column in values.items():
-        if column.null_count:
-            lacking = batch["document_id"][column.is_null().index(True).as_py()]
-            raise CorpusError(
-                f"the document {lacking} has no attribute {name!r}, which corpus.condition names; "
-                "name it in corpus.attributes too, and run `rnnlm train` again"
-            )
-    empty = pa.scalar("", pa.large_string())
-    texts = pc.binary_join_element_wise(told_column(values, condition), batch["text"], empty)
-    columns = {
-        "document_id": batch["document_id"],
-        "text": texts,
-        "characters": pc.utf8_length(texts),
-        "bytes": pc.binary_length(texts),
-    }
-    return pa.RecordBatch.from_pydict(columns)
 
 
 def _token_batch(batch: pa.RecordBatch, encoded: Encoded, schema: pa.Schema) -> pa.RecordBatch:
@@ -368,34 +340,40 @@ def _tokenizer_of(uri: str, _modified: int) -> Tokenizer:
     return load_tokenizer(uri)
 
 
-def _checked_type(files: Sequence[pq.ParquetFile], uri: str) -> str:
-    """Return the type of the token ids in the shards."""
-    metadata = files[0].schema_arrow.metadata or {}
+def _token_type(path: Path, uri: str) -> np.dtype[Any]:
+    """Return the type of the token ids in a shard."""
+    metadata = pq.read_schema(path).metadata or {}
     version = metadata.get(b"rnnlm.schema_version", b"none").decode()
     if version != SCHEMA_VERSION:
         raise DatasetError(
             f"the shards in {uri} have schema version {version} (expected {SCHEMA_VERSION}); "
             "run `rnnlm train --force`"
         )
-    return str(metadata[b"rnnlm.token_type"].decode())
+    ids: np.dtype[Any] = np.dtype(metadata[b"rnnlm.token_type"].decode())
+    return ids
 
 
-def _parts(files: Sequence[pq.ParquetFile], ids: np.dtype[Any]) -> Iterator[TokenArrays]:
-    """Yield the shards' row groups as arrays, one at a time."""
-    for file in files:
-        for group in range(file.metadata.num_row_groups):
-            table = file.read_row_group(group, columns=["tokens", "characters", "bytes"])
-            for batch in table.to_batches():
-                cells = batch["tokens"]
-                offsets = np.frombuffer(cells.buffers()[1], dtype=np.int64)
-                offsets = offsets[cells.offset : cells.offset + len(cells) + 1]
-                tokens = np.frombuffer(cells.buffers()[2] or b"", dtype=np.uint8)
-                yield TokenArrays(
-                    tokens=tokens[offsets[0] : offsets[-1]].view(ids),
-                    offsets=(offsets - offsets[0]) // ids.itemsize,
-                    characters=batch["characters"].to_numpy(),
-                    bytes=batch["bytes"].to_numpy(),
-                )
+def _parts(paths: Sequence[Path], ids: np.dtype[Any]) -> Iterator[TokenArrays]:
+    """Yield the shards' row groups as arrays, one at a time; one file is open at a time."""
+    for path in paths:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            for group in range(file.metadata.num_row_groups):
+                table = file.read_row_group(group, columns=["tokens", "characters", "bytes"])
+                for batch in table.to_batches():
+                    yield _arrays_of(batch, ids)
+
+
+def _arrays_of(batch: pa.RecordBatch, ids: np.dtype[Any]) -> TokenArrays:
+    cells = batch["tokens"]
+    offsets = np.frombuffer(cells.buffers()[1], dtype=np.int64)
+    offsets = offsets[cells.offset : cells.offset + len(cells) + 1]
+    tokens = np.frombuffer(cells.buffers()[2] or b"", dtype=np.uint8)
+    return TokenArrays(
+        tokens=tokens[offsets[0] : offsets[-1]].view(ids),
+        offsets=(offsets - offsets[0]) // ids.itemsize,
+        characters=batch["characters"].to_numpy(),
+        bytes=batch["bytes"].to_numpy(),
+    )
 
 
 def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
@@ -409,7 +387,7 @@ def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
     )
 
 
-def _mapped(files: Sequence[pq.ParquetFile], ids: np.dtype[Any], folder: Path) -> TokenArrays:
+def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArrays:
     """Unpack the shards into flat files, unless they are there, and map these."""
     types = {"tokens": ids, "offsets": np.dtype(np.int64)}
     types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
@@ -421,7 +399,7 @@ def _mapped(files: Sequence[pq.ParquetFile], ids: np.dtype[Any], folder: Path) -
                 out = {n: stack.enter_context((temporary / n).open("wb")) for n in types}
                 out["offsets"].write(np.zeros(1, np.int64).data)
                 start = 0
-                for part in _parts(files, ids):
+                for part in _parts(paths, ids):
                     out["tokens"].write(part.tokens.data)
                     out["offsets"].write((part.offsets[1:] + start).data)
                     out["characters"].write(part.characters.data)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.conditioning import told
+from rnnlm.conditioning import iter_told, told
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
@@ -16,8 +16,8 @@ from rnnlm.dataset import (
     TOKENS_SCHEMA,
     Tokens,
     from_texts,
-    iter_told,
     load_split,
+    load_spread,
     load_tokenizer,
     tokenize,
 )
@@ -230,3 +230,12 @@ def test_a_vocabulary_is_learnt_from_all_over_a_long_text(tmp_path: Path):
     assert 0.1 < len(some) / len(texts) < 0.45
     assert max(np.diff(found, prepend=0, append=len(texts))) < len(texts)
     assert [*iter_told(corpus.uri, "train", (), most=10**9)] == texts
+
+
+def test_documents_spread_over_a_split_are_read(tokens: Tokens):
+    whole = load_split(tokens.uri, "train")
+    some = load_spread(tokens.uri, "train", len(whole.tokens) // 3)
+    assert 0.25 < len(some.tokens) / len(whole.tokens) < 0.4
+    documents = {bytes(d) for d in np.split(whole.tokens, whole.offsets[1:-1])}
+    assert {bytes(d) for d in np.split(some.tokens, some.offsets[1:-1])} <= documents
+    assert load_spread(tokens.uri, "train", 10**9).tokens.tolist() == whole.tokens.tolist()

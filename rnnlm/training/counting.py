@@ -9,7 +9,6 @@ from rnnlm.evaluation import evaluate
 from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress, Progress
-from rnnlm.tokens import TokenArrays, spread
 from rnnlm.training.history import History
 from rnnlm.training.position import Position
 
@@ -27,7 +26,7 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
     """
     began = time.monotonic()
     tokenizer = dataset.load_tokenizer(tokens_uri)
-    train = _spread_over_training_split(tokens_uri)
+    train = dataset.load_spread(tokens_uri, "train", MOST_COUNTED)
     validation = dataset.load_split(tokens_uri, "validation")
     model = build(experiment.model, tokenizer.vocab_size)
     assert isinstance(model, NGramLanguageModel)
@@ -56,9 +55,3 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
         best_step=1,
         best_bits_per_character=score.bits_per_character,
     )
-
-
-def _spread_over_training_split(tokens_uri: str) -> TokenArrays:
-    """Return the documents that are counted; the others are not held in memory."""
-    whole = dataset.load_split(tokens_uri, "train")
-    return whole.only(spread(whole.lengths, MOST_COUNTED))
