@@ -1,12 +1,21 @@
 """Where state lives: everything that a run writes is under one folder."""
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from rnnlm.errors import StorageError
+from rnnlm.storage import write_json
 
 OWN = "rnnlm"
 """What is ours on a Prefect server that others share: the work pool, and a tag of flow runs."""
+FORMAT = 1
+"""Format of a home. Homes without a format file are of format 0, which this version reads too:
+steps whose version has changed are run again, everything else is the same."""
+FORMAT_FILE = "format.json"
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,37 @@ def make_private(folder: Path) -> None:
 
 
 def current() -> Home:
-    """Return the home that the environment names, or the current directory, as `.`."""
+    """Return the home that the environment names, or the current directory, as `.`.
+
+    Raises:
+        StorageError: A later version of the program wrote it.
+    """
     named = os.environ.get("RNNLM_HOME")
-    return Home(Path(named).resolve() if named else Path())
+    home = Home(Path(named).resolve() if named else Path())
+    _check_format(home, home.root.resolve())
+    return home
+
+
+@lru_cache(maxsize=16)
+def _check_format(home: Home, _place: Path) -> None:
+    """Read a home's format, once per process and place; note it where it is not noted yet."""
+    path = home.data / FORMAT_FILE
+    try:
+        found = json.loads(path.read_text("utf-8"))["format"]
+    except FileNotFoundError:
+        if home.data.is_dir() and home.mlruns.is_dir():  # it has been used
+            with contextlib.suppress(StorageError):  # a home that may only be read
+                write_json(path, {"format": FORMAT})
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, int) or found < 0:
+        raise StorageError(
+            f"{path} does not say the format of this home (expected "
+            f'{{"format": {FORMAT}}}); restore it from a backup, or remove it if the home is yours'
+        )
+    if found > FORMAT:
+        raise StorageError(
+            f"the home {home.root} is of format {found}, which a later version wrote (expected "
+            f"{FORMAT} or lower); update rnnlm, or name another home with RNNLM_HOME"
+        )

@@ -12,13 +12,15 @@ from rnnlm.progress import OnProgress, Progress
 from rnnlm.training.history import History
 from rnnlm.training.position import Position
 
-MOST_COUNTED = 30_000_000
-"""Tokens of a training split from which on documents spread evenly over it are counted, not all:
-counting takes some 25 bytes of memory for each."""
+FEW_TOKENS = 1000
+"""Vocabulary up to which most n-grams come again and again, as those of characters do."""
+MOST_COUNTED, MOST_COUNTED_OF_MANY = 30_000_000, 6_000_000
+"""Tokens of a training split that are counted, from a small and from a larger vocabulary, so that
+counting takes about a gigabyte; of a longer split, documents spread evenly over it are counted."""
 
 
 def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnProgress) -> Position:
-    """Count the n-grams of the training split, or of `MOST_COUNTED` tokens of it; write the model.
+    """Count the n-grams of the training split, or of an even part of a long one; write the model.
 
     Raises:
         DatasetError: There are no shards.
@@ -26,7 +28,8 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
     """
     began = time.monotonic()
     tokenizer = dataset.load_tokenizer(tokens_uri)
-    train = dataset.load_spread(tokens_uri, "train", MOST_COUNTED)
+    most = MOST_COUNTED if tokenizer.vocab_size <= FEW_TOKENS else MOST_COUNTED_OF_MANY
+    train = dataset.load_spread(tokens_uri, "train", most)
     validation = dataset.load_split(tokens_uri, "validation")
     model = build(experiment.model, tokenizer.vocab_size)
     assert isinstance(model, NGramLanguageModel)
