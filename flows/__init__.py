@@ -3,9 +3,8 @@
 cli, commands, console     the command line: what there is, what it does, how it looks
 retrain, generation        flows: the chain; a data set
 sweep, housekeeping        flows: better settings; what nothing needs any more
-tasks, steps, execution    a step as a task; what was done, by key, verified; who runs its shards
-planning, starting         what a run would do; which weights a training begins with
-gating, notifying          what the gate weighs; who is told
+chain                      the stages from corpus to page, a file each; records on disk; the plan
+execution, notifying       who runs a stage's shards; who is told of a new champion
 retrying, reporting        when to try again; who hears how it goes
 generating, scoring        what `generate` and `evaluate` mean
 sweeping, keeping          the parts of sweep and of housekeeping

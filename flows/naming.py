@@ -5,8 +5,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from flows.chain.records import RECORD_FILE
 from flows.home import Home
-from flows.steps import RECORD_FILE
 from rnnlm.autoconfig import Advice, Choice, model_name
 from rnnlm.storage import value_digest
 

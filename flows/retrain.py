@@ -8,21 +8,17 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import bases, home, registry, reporting, retrying, steps, tasks, tracking
-from flows.gating import Candidate
+from flows import bases, home, registry, reporting, retrying, tracking
+from flows.chain import CHAIN, Evaluate, Gate, Ingest, Run, Sample, Tokenize, Train, records
 from flows.ours import OURS
 from flows.registry import Version
-from flows.starting import Start, choose_start
 from rnnlm.config import Experiment, load
 from rnnlm.corpora import files
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
-from rnnlm.evaluation import TestScores
-from rnnlm.generation.data_set import TextDataSet
 from rnnlm.report import CorpusReport, read_report
-from rnnlm.training.api import TrainedModel
 
 Trigger = Literal["manual", "schedule", "data change"]
 
@@ -66,51 +62,20 @@ def retrain(
     reporter = reporting.current() or reporting.LogReporter()
     with (
         reporting.watching(reporter),
-        steps.forced(force),
+        records.forced(force),
         retrying.patiently(trigger != "manual"),
     ):
-        result = chain(experiment, trigger, reporter)
+        result = make(experiment, trigger, reporter)
     name = "Unchanged" if result["unchanged"] else "Completed"
     message = f"{result['model']}/{result['version']}: {result['reason']}"
     return Completed(name=name, message=message, data=result)
 
 
-def chain(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
-    """Take all steps from corpus to page; return the run in figures."""
-    tags = {tracking.TRIGGER_TAG: trigger}
-    corpus = tasks.ingest(experiment)
-    tokens = tasks.tokenize(experiment, corpus)
-    baseline = tasks.count(experiment, corpus, tokens)
-    start = choose_start(home.current(), experiment, corpus, tokens)
-    model = tasks.train(experiment, corpus, tokens, start, tags)
-    if start.digest and not start.is_settled and _is_short(experiment, model):
-        nothing = Start(None, "from nothing, to compare", is_told=True)
-        other = tasks.train(experiment, corpus, tokens, nothing, tags)
-        model = min(model, other, key=lambda trained: trained.validation_bits_per_character)
-    scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
-    return summary(experiment, corpus, model, scores, version, texts, reporter)
-
-
-def offer(
-    experiment: Experiment,
-    corpus: Corpus,
-    tokens: Tokens,
-    baseline: TrainedModel,
-    model: TrainedModel,
-) -> tuple[TestScores, Version, TextDataSet]:
-    """Evaluate a trained model, register it, sample from it, judge it, draw its page."""
-    scores = tasks.evaluate(experiment, corpus, model, baseline, tokens)
-    registered = tasks.register(experiment, corpus, tokens, model, baseline, scores)
-    texts = tasks.sample(experiment, corpus, model, baseline, registered)
-    candidate = Candidate(experiment, corpus, model, scores, texts, registered)
-    version = tasks.gate(candidate)
-    tasks.review(experiment, model, baseline, tokens, scores, version)
-    return scores, version, texts
-
-
-def _is_short(experiment: Experiment, model: TrainedModel) -> bool:
-    """Return whether a training left time for another one."""
-    return model.seconds <= 60.0 * experiment.retraining.compare_minutes
+def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
+    """Take all stages from corpus to page; return the run in figures."""
+    run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
+    run.take(*CHAIN)
+    return summary(run, reporter)
 
 
 def _of_these_files(experiment: Experiment) -> Version | None:
@@ -128,23 +93,16 @@ def _of_these_files(experiment: Experiment) -> Version | None:
 def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
     """Ingest and tokenize; return what came out, and a report of it."""
     reporter = reporting.current() or reporting.LogReporter()
+    run = Run(home.current(), experiment)
     with reporting.watching(reporter):
-        corpus = tasks.ingest(experiment)
-        tokens = tasks.tokenize(experiment, corpus)
-    return corpus, tokens, read_report(tokens.uri)
+        run.take(Ingest(), Tokenize())
+    return run[Ingest], run[Tokenize], read_report(run[Tokenize].uri)
 
 
-def summary(
-    experiment: Experiment,
-    corpus: Corpus,
-    model: TrainedModel,
-    scores: TestScores,
-    version: Version,
-    texts: TextDataSet,
-    reporter: reporting.Reporter,
-) -> dict[str, Any]:
-    """Return the figures of a run as JSON-able values, units in the names."""
-    outcomes = reporter.outcomes
+def summary(run: Run, reporter: reporting.Reporter) -> dict[str, Any]:
+    """Return the figures of a run that took the whole chain as JSON-able values."""
+    experiment, outcomes = run.experiment, reporter.outcomes
+    corpus, model, version, texts = run[Ingest], run[Train], run[Gate], run[Sample]
     return {
         "model": version.name,
         "version": version.version,
@@ -168,7 +126,7 @@ def summary(
             "step": model.step,
             "best_step": model.best_step,
         },
-        "test": scores.figures,
+        "test": run[Evaluate].figures,
         "seconds": {step: round(outcome.seconds, 3) for step, outcome in outcomes.items()},
         "cached": {step: outcome.cached for step, outcome in outcomes.items()},
         "generated": {"path": texts.uri, **texts.model_dump(exclude={"uri"})},

@@ -7,6 +7,7 @@ again goes on where it stopped, in the middle of a trial too.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.states import Completed
 
-from flows import bases, home, reporting, retrying, steps, tasks, tracking
+from flows import bases, home, reporting, retrying, tracking
+from flows.chain import CHAIN, Gate, Run, Tokenize
+from flows.chain.records import Step
+from flows.chain.task import run_as_task
+from flows.chain.train import train_from, training_step
+from flows.chain.warm_start import start_of_trials, way_of_training
 from flows.ours import OURS
-from flows.retrain import Trigger, offer, run_name, summary
-from flows.starting import start_of_trials
-from flows.steps import Step
+from flows.retrain import Trigger, run_name, summary
 from flows.sweeping import picture
 from flows.sweeping.space import Space, check_trials, read_space
 from flows.sweeping.study import STUDY_FILE, Study, open_study
 from flows.sweeping.trial import Trial, best_of
 from flows.tracking import SweepRun
 from rnnlm.config import Experiment, load, parse_budget
-from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.errors import ConfigError, DivergenceError
 from rnnlm.progress import Progress
@@ -34,6 +37,8 @@ from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import HISTORY_FILE, read_history
 from rnnlm.training.run import BEST_FILE, GOOD_FILE, LAST_FILE
 
+COMMON = 3
+"""Stages of the chain that all trials share: those before training."""
 VERSION = 1
 """Raised when trials of before cannot be compared with those of now."""
 PRUNED_HISTORY_FILE = "pruned-history.jsonl"
@@ -83,12 +88,11 @@ def _sweep(
     space: Space, wanted: int, trigger: Trigger, reporter: reporting.Reporter
 ) -> dict[str, Any]:
     here, base = home.current(), space.base
-    corpus = tasks.ingest(base)
-    tokens = tasks.tokenize(base, corpus)
-    baseline = tasks.count(base, corpus, tokens)
-    key = sweep_key(space, tokens)
-    folder = here.data / "sweeps" / base.name / key
     tags = {tracking.TRIGGER_TAG: trigger}
+    common = Run(here, base, tags)
+    common.take(*CHAIN[:COMMON])
+    key = sweep_key(space, common[Tokenize])
+    folder = here.data / "sweeps" / base.name / key
     with (
         open_study(folder, space) as study,
         tracking.sweep_run(here, space, key, wanted, tags) as run,
@@ -99,7 +103,8 @@ def _sweep(
             chosen = study.next()
             if chosen is None:
                 break
-            trial(study, chosen, corpus, tokens, {**tags, **run.tags_of(chosen)}, total)
+            of_trial = _run_with(common, space.experiment(chosen.values), run.tags_of(chosen))
+            run_as_task("trial", partial(trial, study, chosen, of_trial, total))
             run.show(study.trials(), total)
         tried = study.trials()
         best = best_of(tried)
@@ -108,45 +113,57 @@ def _sweep(
                 f"none of {len(tried)} trials could be trained to its end (last: "
                 f"{tried[-1].why}); sweep over lower learning rates or smaller networks"
             )
-        experiment = space.experiment(best.values)
-        start = start_of_trials(here, experiment)
-        model = tasks.train(experiment, corpus, tokens, start, {**tags, **run.tags_of(best)})
-        scores, version, texts = offer(experiment, corpus, tokens, baseline, model)
+        of_best = _run_with(common, space.experiment(best.values), run.tags_of(best))
+        of_best.take(*CHAIN[COMMON:])
+        version = of_best[Gate]
         run.show(tried, total, f"{version.name}/{version.version}: {version.reason}")
         if len(tried) > before:
             run.log_picture(picture.draw(space, tried))
-    chain = summary(experiment, corpus, model, scores, version, texts, reporter)
-    unchanged = chain["unchanged"] and len(tried) == before
-    return {**chain, **_summary(folder, run, best, tried), "unchanged": unchanged}
+    figures = summary(of_best, reporter)
+    unchanged = figures["unchanged"] and len(tried) == before
+    return {**figures, **_summary(folder, run, best, tried), "unchanged": unchanged}
+
+
+def _run_with(common: Run, experiment: Experiment, tags: Mapping[str, str]) -> Run:
+    """Return a run that goes on from what all trials share."""
+    return replace(
+        common,
+        experiment=experiment,
+        tags={**common.tags, **tags},
+        start=start_of_trials(common.home, experiment),
+        results={**common.results},
+    )
 
 
 def sweep_key(space: Space, tokens: Tokens) -> str:
     """Return sixteen hexadecimal digits that stand for what is tried on what."""
     base = space.base
-    made_of = [VERSION, tokens.digest, base.model.model_dump(), steps.way_of_training(base)]
+    made_of = [VERSION, tokens.digest, base.model.model_dump(), way_of_training(base)]
     return value_digest([*made_of, list(space.words)])[:16]
 
 
-@tasks.as_task
-def trial(
-    study: Study,
-    chosen: Trial,
-    corpus: Corpus,
-    tokens: Tokens,
-    tags: Mapping[str, str],
-    total: int,
-) -> tuple[Trial, bool, str]:
-    """A point of the space → trained to the end of its budget, or given up on the way."""
-    here, experiment = home.current(), study.space.experiment(chosen.values)
-    start = start_of_trials(here, experiment)
-    step = steps.train(here, experiment, tokens, start.digest)
+def trial(study: Study, chosen: Trial, run: Run, total: int) -> tuple[Trial, bool, str]:
+    """Train a point of the space to the end of its budget, or give up on the way.
+
+    Args:
+        study: Mutated: what came of the trial.
+        chosen: The point.
+        run: Of its experiment, the stages before training taken.
+        total: Trials in all.
+
+    Returns:
+        The trial, whether it had been trained before, and a line about it.
+    """
+    experiment, start = run.experiment, run.start
+    assert start is not None
+    step = training_step(run, start)
     before = best_of(study.trials())
-    watch = _Watch(study, chosen, experiment, tokens, total)
+    watch = _Watch(study, chosen, experiment, run[Tokenize], total)
     cached = False
     try:
         watch.take_up(read_history(str(step.folder)))
         with reporting.watching(watch):
-            model, cached = tasks.perform_training(experiment, corpus, tokens, start, tags)
+            model, cached = train_from(run, start)
     except HopelessError:
         known = study.get(chosen.number)
         share = max(known.validations) / experiment.training.validations

@@ -10,6 +10,7 @@ from flows.console.endings import print_json
 from flows.console.interrupts import reporting
 
 if TYPE_CHECKING:
+    from flows.chain.plan import PlannedStage
     from rnnlm.autoconfig import Advice
     from rnnlm.config import Experiment
 
@@ -23,22 +24,20 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a configured corpus or on any text, register it, and show samples."""
-    from flows import home, planning  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
 
-    here = home.current()
     set_workers(workers)
     advice, experiment = read_experiment(source, tuple(settings or ()))
     if advice:
         screens.show_advice(advice, None if plan else _forecast(advice, experiment))
     if plan:
-        _plan(experiment, force, as_json)
+        _show_plan(experiment, force, as_json)
         return
-    if not force and planning.is_done(here, experiment):  # nothing to orchestrate
+    if not force and all(stage.cached for stage in _planned(experiment)):  # nothing to orchestrate
         with reporting() as reporter:
-            from flows.retrain import chain  # noqa: PLC0415
+            from flows.retrain import make  # noqa: PLC0415
 
-            result: Any = chain(experiment, "manual", reporter)
+            result: Any = make(experiment, "manual", reporter)
     else:
         result = run_flow("flows.retrain:retrain", experiment, force=force)
     if as_json:
@@ -53,14 +52,20 @@ def _forecast(advice: "Advice", experiment: "Experiment") -> float | None:
     return expected_seconds(experiment, advice.vocab_size, advice.document_tokens)
 
 
-def _plan(experiment: "Experiment", force: bool, as_json: bool) -> None:
-    from flows import home, planning, steps  # noqa: PLC0415
+def _planned(experiment: "Experiment") -> "list[PlannedStage]":
+    from flows import home  # noqa: PLC0415
+    from flows.chain import CHAIN, Run  # noqa: PLC0415
+    from flows.chain.plan import plan  # noqa: PLC0415
+
+    return plan(Run(home.current(), experiment), CHAIN)
+
+
+def _show_plan(experiment: "Experiment", force: bool, as_json: bool) -> None:
+    from flows.chain import records  # noqa: PLC0415
     from flows.console import screens  # noqa: PLC0415
 
-    here = home.current()
-
-    with steps.forced(force):
-        planned = planning.plan(here, experiment)
+    with records.forced(force):
+        planned = _planned(experiment)
     if as_json:
         rows = [{"step": s.name, "cached": s.cached, "reason": s.reason} for s in planned]
         print_json({"model": experiment.name, "plan": rows})

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.chain.plan import PlannedStage
 from flows.console import printing
 from flows.console.hints import what_to_try
-from flows.planning import PlannedStep
 from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus, FileRead
 from rnnlm.dataset import Tokens
@@ -33,7 +33,7 @@ def show_advice(advice: Advice, seconds: float | None = None) -> None:
     printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
-def show_plan(planned: Sequence[PlannedStep]) -> None:
+def show_plan(planned: Sequence[PlannedStage]) -> None:
     """Print which steps would run, which are cached, and why."""
     printing.table(
         ["step", "would", "because"],

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from flows import registry
+from flows.chain.records import RECORD_FILE
 from flows.home import Home
 from flows.keeping.mlflow_store import Registered
 from flows.keeping.rules import Rules
 from flows.keeping.step_folders import StepFolder, name_folders
-from flows.steps import RECORD_FILE
 from rnnlm.errors import RegistryError
 from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.chain.records import RECORD_FILE
 from flows.home import Home
 from flows.keeping.rules import BUSY_SECONDS
-from flows.steps import RECORD_FILE
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.training.run import LAST_FILE
 

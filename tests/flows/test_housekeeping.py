@@ -12,21 +12,22 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows import planning, registry, reporting, tasks, tracking
-from flows.gating import Candidate
+from flows import home as homes
+from flows import registry, reporting, tracking
+from flows.chain import CHAIN, Run
+from flows.chain.plan import plan
+from flows.chain.warm_start import Start
 from flows.home import Home
 from flows.keeping import step_folders
 from flows.keeping.leftovers import Found, leftovers, look
 from flows.keeping.mlflow_store import Store
 from flows.keeping.removing import remove
 from flows.keeping.rules import DAY_SECONDS, Leftover, Rules
-from flows.starting import Start
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
 from tests.conftest import ROOT, call_cli, run_cli, write_tiny
@@ -62,21 +63,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _train(chosen: Experiment) -> None:
-    def do(task: Callable[..., Any], *arguments: Any) -> Any:
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
-            patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
-            return task.__wrapped__(*arguments)[0]
-
-    corpus = do(tasks.ingest, chosen)
-    tokens = do(tasks.tokenize, chosen, corpus)
-    baseline = do(tasks.count, chosen, corpus, tokens)
-    model = do(tasks.train, chosen, corpus, tokens, Start(None, "from nothing"), {})
-    scores = do(tasks.evaluate, chosen, corpus, model, baseline, tokens)
-    version = do(tasks.register, chosen, corpus, tokens, model, baseline, scores)
-    texts = do(tasks.sample, chosen, corpus, model, baseline, version)
-    version = do(tasks.gate, Candidate(chosen, corpus, model, scores, texts, version))
-    do(tasks.review, chosen, model, baseline, tokens, scores, version)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
+        patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
+        Run(homes.current(), chosen, start=Start(None, "from nothing")).take(*CHAIN)
 
 
 @pytest.fixture
@@ -141,7 +131,7 @@ def assert_whole(home: Home, version: int) -> None:
     """A version can be used, and its training is cached from the corpus to the samples."""
     chosen = registry.resolve(home, f"tiny/{version}")
     assert registry.checkpoint_path(home, chosen).is_file()
-    planned = planning.plan(home, experiment(home.root, version))
+    planned = plan(Run(home, experiment(home.root, version)), CHAIN)
     assert all(step.cached for step in planned), planned
 
 

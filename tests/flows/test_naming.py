@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from flows import naming
+from flows.chain.records import RECORD_FILE
 from flows.home import Home
-from flows.steps import RECORD_FILE
 from rnnlm.autoconfig import advise
 from tests.conftest import lines
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows import bases, registry, steps
+from flows import bases, registry
 from flows.bases import Base
+from flows.chain.records import Step, perform
 from flows.home import Home
 from flows.registry import CHAMPION, Version
 from flows.registry.versions import shorten_error
-from flows.steps import perform
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import CheckpointError, CorpusError, DatasetError, RegistryError
@@ -247,13 +247,19 @@ def _scores_on(
     Documents that the candidate's base has read are left out, as they are from its own score.
     """
     base = documents.base
-    step = steps.compare(
-        home,
-        version.name,
-        version.checkpoint,
-        documents.digest,
-        base.digest if base else None,
-        documents.others or None,
+    ingredients = {
+        "checkpoint": version.checkpoint,
+        "corpus": documents.digest,
+        "base": base.digest if base else None,
+    }
+    if documents.others:
+        ingredients["without"] = documents.others
+    step = Step(
+        name="compare",
+        version=3,
+        ingredients=ingredients,
+        result_type=TestScores,
+        siblings=home.data / "scores" / version.name,
     )
 
     def work(out: Path, tell: OnProgress) -> TestScores:

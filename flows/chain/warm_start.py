@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from flows import bases, registry, steps
+from flows import bases, registry
 from flows.home import Home
 from flows.registry import CHAMPION, Version
 from rnnlm import checkpoint, dataset
@@ -11,6 +12,7 @@ from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.errors import RegistryError, RnnlmError
+from rnnlm.storage import value_digest
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,30 @@ class Start:
     is_told: bool = False
 
 
+def way_of_training(experiment: Experiment) -> dict[str, Any]:
+    """Return how a model is trained; its base is named by a digest elsewhere."""
+    return experiment.training.model_dump(exclude={"base"})
+
+
+def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
+    """Return a digest of what a model is made of, but for a champion's weights to begin with.
+
+    Args:
+        experiment: How it is trained.
+        tokens: On what.
+        base: sha256 of its base; None for none.
+    """
+    made_of = [tokens.digest, experiment.model.model_dump(), way_of_training(experiment)]
+    return value_digest([*made_of, base] if base else made_of)
+
+
 def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens) -> Start:
     """Return what a training of this corpus begins with."""
     if experiment.model.architecture == "ngram":
         return Start(None, "from nothing: n-grams are counted")
     base = bases.find(home, experiment)
-    recipe = steps.recipe(experiment, tokens, base.digest if base else None)
-    again = registry.newest(home, experiment.name, recipe)
+    made_of = recipe(experiment, tokens, base.digest if base else None)
+    again = registry.newest(home, experiment.name, made_of)
     if again is not None:
         return Start(again.started_from or None, f"as version {again.version}", is_settled=True)
     champion = registry.by_alias(home, experiment.name, CHAMPION)

@@ -1,0 +1,51 @@
+"""The stage `count`: n-gram models, which the trained model is compared with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import execution
+from flows.chain.ingest import Ingest
+from flows.chain.stage import RecordedStage, Run
+from flows.chain.tokenize import Tokenize
+from rnnlm.config import ModelConfig, TokenizerConfig
+from rnnlm.dataset import tokenize as tokenize_corpus
+from rnnlm.evaluation import CHARACTERS
+from rnnlm.progress import OnProgress
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.api import train as train_model
+
+
+class Count(RecordedStage[TrainedModel]):
+    """Tokens → n-gram models of them, and of characters."""
+
+    name = "count"
+    version = 2
+    result_type = TrainedModel
+    folder = "baselines"
+
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        """Return the tokens, and how many of the validation split are scored."""
+        return {
+            "tokens": run[Tokenize].digest,
+            "validation_tokens": run.experiment.training.validation_tokens,
+        }
+
+    def work(self, run: Run, out: Path, tell: OnProgress) -> TrainedModel:
+        """Count n-grams of the tokens; where these are no characters, of characters as well."""
+        corpus, experiment = run[Ingest], run.experiment
+        counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
+        own = train_model(run[Tokenize].uri, counted, out, tell)
+        if experiment.tokenizer.kind == "character":
+            return own
+        folder, condition = out / CHARACTERS, experiment.corpus.condition
+        spelled = TokenizerConfig(kind="character")
+        with execution.executor(sum(corpus.bytes.values())) as executor:
+            tokenize_corpus(corpus.uri, corpus.digest, spelled, folder, tell, executor, condition)
+        bits = train_model(str(folder), counted, folder, tell).validation_bits_per_character
+        return own.model_copy(update={"validation_bits_per_character": bits})
+
+    def describe(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002
+        """Say how many n-grams there are, and what they score."""
+        bits = result.validation_bits_per_character
+        return f"{result.parameters:,} n-grams, validation {bits:.3f} bits/character"

@@ -1,0 +1,75 @@
+"""The stage `gate`: a version becomes champion, or challenger."""
+
+from flows import notifying, registry, tracking
+from flows.chain import ruling
+from flows.chain.evaluate import Evaluate
+from flows.chain.ingest import Ingest
+from flows.chain.register import Register
+from flows.chain.ruling import Candidate, Ruling
+from flows.chain.sample import Sample
+from flows.chain.stage import Run, Stage
+from flows.chain.task import teller
+from flows.chain.train import Train
+from flows.registry import Version
+
+
+class Gate(Stage[Version]):
+    """A version with its scores and texts → its place among the versions."""
+
+    name = "gate"
+
+    def recall(self, run: Run) -> Version | None:
+        """Return the version if it has its place."""
+        version = run[Register]
+        return version if registry.is_placed(run.home, version) else None
+
+    def make(self, run: Run) -> tuple[Version, bool]:
+        """Judge the version and move the aliases; again if another champion came meanwhile."""
+        if (known := self.recall(run)) is not None:
+            return known, True
+        home, version = run.home, run[Register]
+        candidate = Candidate(
+            run.experiment, run[Ingest], run[Train], run[Evaluate], run[Sample], version
+        )
+        while True:
+            ruled = ruling.rule(home, candidate, teller(self.name))
+            place = registry.CHAMPION if ruled.verdict.wins else registry.CHALLENGER
+            named = f"{version.name}/{version.version}"
+            tracking.log_verdict(home, named, version.run_id, place, ruled.verdict)
+            placed = registry.place(
+                home,
+                version,
+                ruled.champion.version if ruled.champion else None,
+                wins=ruled.verdict.wins,
+                reason=ruled.verdict.reason,
+                description=ruling.describe(candidate, ruled),
+            )
+            if placed is not None:
+                break
+        _announce(candidate, placed, ruled)
+        return placed, False
+
+    def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
+        """Say the place and the reason."""
+        return result.described
+
+    def why(self, run: Run) -> str:  # noqa: ARG002 - there is one reason
+        """Say that there was no decision."""
+        return "has not decided"
+
+    def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
+        """Say what was decided."""
+        return f"has decided: {result.reason}"
+
+
+def _announce(candidate: Candidate, placed: Version, ruled: Ruling) -> None:
+    """Tell who wants to know of a new champion, or of one that fresh text has left behind."""
+    config, name = candidate.experiment.retraining, placed.name
+    if placed.alias == registry.CHAMPION:
+        title = f"{name}: version {placed.version} is the new champion"
+        notifying.tell(config, "champion", title, placed.reason)
+    champion, fresh = ruled.champion, ruled.weighed.fresh_bits
+    if champion is not None and fresh is not None and fresh > config.worse_bits:
+        title = f"{name}: champion {champion.version} has got worse on fresh text"
+        body = f"{fresh:.3f} bits per character worse than on its own test documents"
+        notifying.tell(config, "worse", title, body)

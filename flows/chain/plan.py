@@ -1,0 +1,42 @@
+"""What a run would do, without running anything: which stages are cached, why the rest is not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.chain.stage import MissingError, Run, Stage
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """What a run would do with a stage: take it from the cache or run it, and why."""
+
+    name: str
+    cached: bool
+    reason: str
+
+
+def plan(run: Run, stages: Sequence[Stage[Any]]) -> list[PlannedStage]:
+    """Say what a run would do, without running anything.
+
+    Args:
+        run: What would be made; its `results` are filled with what is recalled, and `missing`.
+        stages: The chain.
+
+    Raises:
+        CorpusError: The source is missing.
+    """
+    return [_planned(run, stage) for stage in stages]
+
+
+def _planned(run: Run, stage: Stage[Any]) -> PlannedStage:
+    try:
+        result = stage.recall(run)
+    except MissingError as error:
+        run.missing[stage.name] = error.stage
+        return PlannedStage(stage.name, False, f"follows {error.stage}")
+    if result is None:
+        run.missing[stage.name] = stage.name
+        return PlannedStage(stage.name, False, stage.why(run))
+    run.results[stage.name] = result
+    return PlannedStage(stage.name, True, stage.where(run, result))

@@ -1,0 +1,203 @@
+"""Results on disk: each step has a key, a folder and a record, and the record is the truth.
+
+A step's key is a digest of its ingredients: the configuration that matters to it, the digests of
+its inputs, and the version of its code. Its folder is `data/<kind>/<name>/<key>/`; the record in
+it is written last and lists every file with its digest. A record whose files no longer match is
+no record.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from filelock import FileLock
+from pydantic import BaseModel
+
+from rnnlm.progress import OnProgress
+from rnnlm.storage import file_digest, value_digest, write_json
+from rnnlm.training.run import LAST_FILE
+
+R = TypeVar("R", bound=BaseModel)
+
+RECORD_FILE = ".step.json"
+_UNRECORDED = {RECORD_FILE, LAST_FILE}
+_forced: ContextVar[bool] = ContextVar("forced", default=False)
+
+
+@dataclass(frozen=True)
+class Step(Generic[R]):
+    """A piece of work with everything that decides its result.
+
+    Attributes:
+        name: The verb it is known by.
+        version: Raised when the step's code changes what it writes.
+        ingredients: What the result depends on; JSON-able.
+        result_type: What the step returns.
+        siblings: Folder of all results of this kind and name.
+    """
+
+    name: str
+    version: int
+    ingredients: Mapping[str, Any]
+    result_type: type[R]
+    siblings: Path
+
+    @property
+    def key(self) -> str:
+        """Return sixteen hexadecimal digits that stand for the ingredients."""
+        return value_digest([self.name, self.version, self.ingredients])[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the step writes."""
+        return self.siblings / self.key
+
+    def recall(self) -> R | None:
+        """Return the recorded result if its files are all there, unchanged; else None."""
+        record = read_record(self.folder / RECORD_FILE)
+        if record is None or _fault(self.folder, record) or _forced.get():
+            return None
+        return self.result_type.model_validate(record["result"])
+
+    def remember(self, result: R, seconds: float) -> None:
+        """Record a result with the digests of all files in the folder."""
+        files = {
+            str(path.relative_to(self.folder)): _Seen.of(path)._asdict()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name not in _UNRECORDED
+        }
+        record = {
+            "step": self.name,
+            "version": self.version,
+            "ingredients": self.ingredients,
+            "seconds": round(seconds, 3),
+            "files": files,
+            "result": result.model_dump(),
+        }
+        write_json(self.folder / RECORD_FILE, record)
+
+    def forget_if_forced(self) -> None:
+        """Under `forced`, remove what an earlier run left, so that the step starts anew."""
+        if _forced.get():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def why(self) -> str:
+        """Say in a few words why `recall` finds nothing."""
+        if _forced.get():
+            return "forced"
+        record = read_record(self.folder / RECORD_FILE)
+        if record is not None:
+            return _fault(self.folder, record) or "done"
+        if (self.folder / LAST_FILE).is_file():
+            return "was interrupted; goes on where it stopped"
+        records = [(path, read_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
+        known = [(path.stat().st_mtime, record) for path, record in records if record]
+        if not known:
+            return "first time"
+        latest = max(known, key=lambda pair: pair[0])[1]
+        if latest["version"] != self.version:
+            return f"step version {latest['version']} → {self.version}"
+        ingredients = json.loads(json.dumps(self.ingredients))  # as the record has them
+        changes = [*_changes(latest["ingredients"], ingredients)]
+        more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
+        return ", ".join(changes[:2]) + more
+
+
+def perform(
+    step: Step[R], work: Callable[[Path, OnProgress], R], on_progress: OnProgress
+) -> tuple[R, bool]:
+    """Return a step's recorded result and True, or do the work, record it, and False.
+
+    Another process that is at the same step is waited for.
+
+    Args:
+        step: What is to be done.
+        work: Writes into the folder it is given and returns the result.
+        on_progress: Told how it goes.
+    """
+    step.siblings.mkdir(parents=True, exist_ok=True)
+    lock = step.siblings / f".{step.key}.lock"
+    with FileLock(lock):
+        lock.touch()  # when it was last asked for
+        recalled = step.recall()
+        if recalled is not None:
+            return recalled, True
+        step.forget_if_forced()
+        began = time.monotonic()
+        result = work(step.folder, on_progress)
+        step.remember(result, time.monotonic() - began)
+        return result, False
+
+
+@contextmanager
+def forced(force: bool) -> Iterator[None]:
+    """Within this context, recall nothing if `force` is set."""
+    token = _forced.set(force)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return a record as it was written, or None where there is none that can be read."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+class _Seen(NamedTuple):
+    """A file as it was recorded.
+
+    Attributes:
+        size: Bytes.
+        modified: Time of last change, in nanoseconds.
+        sha256: Digest of its content.
+    """
+
+    size: int
+    modified: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "_Seen":
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, file_digest(path))
+
+    def holds(self, path: Path) -> bool:
+        """Return whether the file is still the same; its content is read only if it was touched."""
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) == (self.size, self.modified):
+            return True
+        return status.st_size == self.size and file_digest(path) == self.sha256
+
+
+def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a record's files, or None."""
+    for name, seen in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is gone"
+        if not _Seen(**seen).holds(path):
+            return f"{name} was changed"
+    return None
+
+
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            digests = all(isinstance(v, str) and len(v) == 64 for v in (old, new))
+            yield f"{prefix}{key} changed" if digests else f"{prefix}{key} {old} → {new}"

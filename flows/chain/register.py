@@ -1,0 +1,72 @@
+"""The stage `register`: a checkpoint with its scores becomes a version in the registry."""
+
+from filelock import FileLock
+
+from flows import registry, tracking
+from flows.chain.count import Count
+from flows.chain.evaluate import Evaluate
+from flows.chain.ingest import Ingest, source_digest
+from flows.chain.stage import Run, Stage
+from flows.chain.tokenize import Tokenize
+from flows.chain.train import Train
+from flows.chain.warm_start import recipe
+from flows.registry import Version
+
+
+class Register(Stage[Version]):
+    """Checkpoint and scores → a version, without an alias yet.
+
+    A version whose files are gone from the store is registered anew.
+    """
+
+    name = "register"
+
+    def recall(self, run: Run) -> Version | None:
+        """Return the version that holds the checkpoint, if its files are all there."""
+        version = self._holder(run)
+        return version if version and registry.is_whole(run.home, version) else None
+
+    def make(self, run: Run) -> tuple[Version, bool]:
+        """Register the model, unless another run has."""
+        home, experiment = run.home, run.experiment
+        corpus, tokens, model, scores = run[Ingest], run[Tokenize], run[Train], run[Evaluate]
+        home.mlruns.mkdir(parents=True, exist_ok=True)
+        with FileLock(home.mlruns / ".register.lock"):  # two runs may have made the same checkpoint
+            known = self.recall(run)
+            if known is not None:
+                return known, True
+            run_id = tracking.ensure_run(home, experiment, corpus, tokens, model)
+            tracking.log_scores(home, run_id, scores)
+            made = Version(
+                name=experiment.name,
+                version=0,
+                run_id=run_id,
+                test_bits_per_character=scores.figures["bits_per_character"],
+                checkpoint=model.digest,
+                corpus_digest=corpus.digest,
+                corpus_uri=corpus.uri,
+                source_digest=source_digest(corpus),
+                recipe=recipe(experiment, tokens, run.base.digest if run.base else None),
+                started_from=model.started_from or "",
+                baseline=run[Count].checkpoint,
+                condition=experiment.corpus.condition,
+            )
+            return registry.register(home, experiment, model, made), False
+
+    def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
+        """Say the version."""
+        return f"{result.name}/{result.version}"
+
+    def why(self, run: Run) -> str:
+        """Say whether there is a version whose files are gone."""
+        version = self._holder(run)
+        if version is None:
+            return "no version holds this checkpoint"
+        return f"the files of {version.name}/{version.version} are gone"
+
+    def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
+        """Say the version."""
+        return f"held by {result.name}/{result.version}"
+
+    def _holder(self, run: Run) -> Version | None:
+        return registry.find(run.home, run.experiment.name, run[Train].digest)

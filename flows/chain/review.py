@@ -1,0 +1,51 @@
+"""The stage `review`: a page about a version that has its place, shown in its MLflow run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import tracking
+from flows.chain.count import Count
+from flows.chain.evaluate import Evaluate
+from flows.chain.gate import Gate
+from flows.chain.stage import RecordedStage, Run
+from flows.chain.tokenize import Tokenize
+from flows.chain.train import Train
+from rnnlm.progress import OnProgress
+from rnnlm.review import REVIEW_FILE, Review, write_review
+
+
+class WriteReview(RecordedStage[Review]):
+    """Checkpoint, scores and the gate's verdict → a page for people."""
+
+    name = "review"
+    version = 1
+    result_type = Review
+    folder = "reviews"
+
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        """Return the digests of both models and of the tokens, and the verdict."""
+        return {
+            "checkpoint": run[Train].digest,
+            "baseline": run[Count].digest,
+            "tokens": run[Tokenize].digest,
+            "verdict": run[Gate].verdict,
+        }
+
+    def make(self, run: Run) -> tuple[Review, bool]:
+        """Write the page, or recall it; show it in MLflow either way."""
+        page, is_recalled = super().make(run)
+        tracking.log_review(run.home, run[Gate].run_id, page)
+        return page, is_recalled
+
+    def work(self, run: Run, out: Path, tell: OnProgress) -> Review:  # noqa: ARG002 - it is quick
+        """Write the page."""
+        model, version = run[Train], run[Gate]
+        paths = Path(model.checkpoint), Path(run[Count].checkpoint)
+        title = f"{version.name} {version.version} · {run.experiment.model.title}"
+        uri = run[Tokenize].uri
+        return write_review(model.uri, *paths, run[Evaluate], uri, title, out, version.verdict)
+
+    def describe(self, run: Run, result: Review) -> str:  # noqa: ARG002 - the page says it
+        """Say what there is to look at."""
+        return f"{REVIEW_FILE} with {len(result.pictures)} pictures, in MLflow too"

@@ -1,0 +1,67 @@
+"""The stage `sample`: the version writes a data set of texts, shown in its MLflow run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import bases, tracking
+from flows.chain.count import Count
+from flows.chain.ingest import Ingest
+from flows.chain.register import Register
+from flows.chain.stage import RecordedStage, Run
+from flows.chain.train import Train
+from flows.generation import run_job
+from rnnlm.generation.data_set import About, Source, TextDataSet
+from rnnlm.progress import OnProgress
+
+
+class Sample(RecordedStage[TextDataSet]):
+    """Checkpoint → data set of texts."""
+
+    name = "sample"
+    version = 3
+    result_type = TextDataSet
+    folder = "generated"
+
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        """Return the models, the corpus that texts are compared with, and how they are drawn."""
+        return {
+            "checkpoint": run[Train].digest,
+            "baseline": run[Count].digest,
+            "corpus": run[Ingest].digest,
+            "form": run.experiment.corpus.form,
+            "generation": run.experiment.generation.model_dump(),
+        }
+
+    def make(self, run: Run) -> tuple[TextDataSet, bool]:
+        """Generate the texts, or recall them; show them in MLflow either way."""
+        data_set, is_recalled = super().make(run)
+        path, version = Path(run[Train].checkpoint), run[Register]
+        tracking.log_texts(run.home, version.run_id, run.experiment, path, data_set)
+        return data_set, is_recalled
+
+    def work(self, run: Run, out: Path, tell: OnProgress) -> TextDataSet:
+        """Generate the texts."""
+        corpus, version, config = run[Ingest], run[Register], run.experiment.generation
+        source = Source(
+            uri=corpus.uri,
+            digest=corpus.digest,
+            baseline=Path(run[Count].checkpoint),
+            base=bases.path_if_there(run.home, run.experiment),
+        )
+        about = About(
+            name=version.name,
+            version=str(version.version),
+            command=f"rnnlm generate {version.name}/{version.version} --count {config.count}",
+        )
+        path, form = Path(run[Train].checkpoint), run.experiment.corpus.form
+        return run_job(path, config, out, form, source, None, about, tell)
+
+    def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it
+        """Say how many texts there are, and how good."""
+        parts = [f"{result.count:,} texts"]
+        if result.form != "text":
+            parts.append(f"{result.valid_share:.1%} valid")
+        if result.copied_share is not None:
+            parts.append(f"{result.copied_share:.1%} copied from training")
+        return ", ".join(parts)

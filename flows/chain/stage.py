@@ -1,0 +1,171 @@
+"""What a stage of the chain is, and the run that stages share.
+
+A stage says everything about itself in one class: its name, what its result depends on, how the
+result is made, and how it is described. It finds the results of earlier stages in the run, by
+their classes: `run[Tokenize]`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from flows import bases
+from flows.bases import Base
+from flows.chain.records import Step
+from flows.chain.task import perform, run_as_task, teller
+from flows.chain.warm_start import Start
+from flows.home import Home
+from rnnlm.config import Experiment
+from rnnlm.corpora.files import SourceFile, locate
+from rnnlm.progress import OnProgress
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class MissingError(Exception):
+    """A stage asks for a result that is not there.
+
+    Attributes:
+        stage: Name of the first stage that would have to run.
+    """
+
+    def __init__(self, stage: str) -> None:
+        """Name the stage."""
+        super().__init__(stage)
+        self.stage = stage
+
+
+@dataclass
+class Run:
+    """One way through the chain.
+
+    Attributes:
+        home: Where everything is.
+        experiment: What is made.
+        tags: For the MLflow run of the model.
+        start: The weights that training begins with; None until they are chosen.
+        results: Of the stages so far, by name.
+        missing: Stages without a result, by name, each with the first stage that has to run for it.
+    """
+
+    home: Home
+    experiment: Experiment
+    tags: Mapping[str, str] = field(default_factory=dict)
+    start: Start | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, stage: type["Stage[R]"]) -> R:
+        """Return the result of an earlier stage.
+
+        Raises:
+            MissingError: It has none, as when a run is only planned.
+        """
+        if stage.name not in self.results:
+            raise MissingError(self.missing.get(stage.name, stage.name))
+        result: R = self.results[stage.name]
+        return result
+
+    @cached_property
+    def base(self) -> Base | None:
+        """The base that the experiment names, if it names one."""
+        return bases.find(self.home, self.experiment)
+
+    @cached_property
+    def files(self) -> Sequence[SourceFile]:
+        """The corpus's files, fetched if need be."""
+        return locate(self.experiment.corpus, self.home.sources, teller("ingest"))
+
+    def take(self, *stages: "Stage[Any]") -> None:
+        """Take some stages, one after the other, each as a task; their results are kept."""
+        for stage in stages:
+            self.results[stage.name] = run_as_task(stage.name, partial(stage.take, self))
+
+
+class Stage(ABC, Generic[R]):
+    """A stage of the chain. `CHAIN` in this package lists them in order."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def recall(self, run: Run) -> R | None:
+        """Return what an earlier run made, if it is whole and nothing has changed since.
+
+        Raises:
+            MissingError: An earlier stage has no result.
+        """
+
+    @abstractmethod
+    def make(self, run: Run) -> tuple[R, bool]:
+        """Return the result, and whether it was recalled."""
+
+    @abstractmethod
+    def describe(self, run: Run, result: R) -> str:
+        """Say in a few words what came out."""
+
+    @abstractmethod
+    def why(self, run: Run) -> str:
+        """Say in a few words why `recall` finds nothing."""
+
+    def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - stages differ in what they need
+        """Say in a few words what `recall` found."""
+        return "done"
+
+    def take(self, run: Run) -> tuple[R, bool, str]:
+        """Return the result, whether it was recalled, and what came out."""
+        result, cached = self.make(run)
+        return result, cached, self.describe(run, result)
+
+
+class RecordedStage(Stage[R]):
+    """A stage whose result lies in a folder under a key, with a record.
+
+    Attributes:
+        version: Raised when the code changes what it writes.
+        result_type: What `work` returns.
+        folder: Under `data/`; holds all results of this kind.
+    """
+
+    version: ClassVar[int]
+    result_type: ClassVar[type[BaseModel]]
+    folder: ClassVar[str]
+
+    @abstractmethod
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        """Return what the result depends on, JSON-able; the key is its digest."""
+
+    @abstractmethod
+    def work(self, run: Run, out: Path, tell: OnProgress) -> R:
+        """Write into the folder `out`, and return the result."""
+
+    def step(self, run: Run) -> Step[R]:
+        """Return the step with its key and folder."""
+        result_type: Any = self.result_type
+        return Step(
+            name=self.name,
+            version=self.version,
+            ingredients=self.ingredients(run),
+            result_type=result_type,
+            siblings=run.home.data / self.folder / run.experiment.name,
+        )
+
+    def recall(self, run: Run) -> R | None:
+        """Return the recorded result if its files are all there, unchanged."""
+        return self.step(run).recall()
+
+    def make(self, run: Run) -> tuple[R, bool]:
+        """Return the recorded result, or do the work and record it."""
+        return perform(self.step(run), lambda out, tell: self.work(run, out, tell))
+
+    def why(self, run: Run) -> str:
+        """Say what has changed since the last record."""
+        return self.step(run).why()
+
+    def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - the key says it
+        """Say the key."""
+        return f"key {self.step(run).key}, files verified"

@@ -1,0 +1,49 @@
+"""The stage `tokenize`: documents become Parquet tokens, with a report of the corpus."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import execution
+from flows.chain.ingest import Ingest
+from flows.chain.stage import RecordedStage, Run
+from rnnlm.dataset import Tokens
+from rnnlm.dataset import tokenize as tokenize_corpus
+from rnnlm.progress import OnProgress
+from rnnlm.report import write_report
+
+
+class Tokenize(RecordedStage[Tokens]):
+    """Documents → Parquet tokens."""
+
+    name = "tokenize"
+    version = 3
+    result_type = Tokens
+    folder = "tokens"
+
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        """Return the corpus, and what a token is: the base's digest where they are the base's."""
+        tokenizer = run.experiment.tokenizer.model_dump()
+        if run.experiment.tokenizer.kind == "base":
+            tokenizer["base"] = run.base.digest if run.base else None
+        return {
+            "corpus": run[Ingest].digest,
+            "tokenizer": tokenizer,
+            "condition": run.experiment.corpus.condition,
+        }
+
+    def work(self, run: Run, out: Path, tell: OnProgress) -> Tokens:
+        """Learn a vocabulary, write the tokens, write the report."""
+        corpus, experiment, base = run[Ingest], run.experiment, run.base
+        config, condition = experiment.tokenizer, experiment.corpus.condition
+        given = base.tokenizer if base and config.kind == "base" else None
+        with execution.executor(sum(corpus.bytes.values())) as executor:
+            tokens = tokenize_corpus(
+                corpus.uri, corpus.digest, config, out, tell, executor, condition, given
+            )
+        write_report(experiment.name, corpus, tokens, out)
+        return tokens
+
+    def describe(self, run: Run, result: Tokens) -> str:  # noqa: ARG002
+        """Say how many tokens there are."""
+        return f"{sum(result.tokens.values()):,} tokens, vocabulary {result.vocab_size:,}"

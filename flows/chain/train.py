@@ -1,0 +1,117 @@
+"""The stage `train`: tokens become a checkpoint, from a champion's weights, a base's, or none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flows import tracking
+from flows.chain.ingest import Ingest
+from flows.chain.records import Step
+from flows.chain.stage import Run, Stage
+from flows.chain.task import perform
+from flows.chain.tokenize import Tokenize
+from flows.chain.warm_start import Start, choose_start, way_of_training, weights_of
+from rnnlm.progress import OnProgress, Progress
+from rnnlm.training.api import TrainedModel
+from rnnlm.training.api import train as train_model
+
+FROM_NOTHING = Start(None, "from nothing, to compare")
+
+
+class Train(Stage[TrainedModel]):
+    """Tokens → checkpoint.
+
+    A short training that began with a champion's weights is compared with one from random weights,
+    and the better of the two models goes on.
+    """
+
+    name = "train"
+
+    def recall(self, run: Run) -> TrainedModel | None:
+        """Return the recorded model; the better one where two are compared."""
+        model = training_step(run, self._start(run)).recall()
+        if model is None or not self._is_compared(run, model):
+            return model
+        other = training_step(run, FROM_NOTHING).recall()
+        return other and _better(model, other)
+
+    def make(self, run: Run) -> tuple[TrainedModel, bool]:
+        """Train, or recall; the same again from random weights where the two are compared."""
+        model, is_recalled = train_from(run, self._start(run))
+        if self._is_compared(run, model):
+            other, is_other_recalled = train_from(run, FROM_NOTHING)
+            model, is_recalled = _better(model, other), is_recalled and is_other_recalled
+        return model, is_recalled
+
+    def describe(self, run: Run, result: TrainedModel) -> str:
+        """Say what it began with where that is news, and what it scores."""
+        start = self._start(run)
+        what = start.why if start.is_told else f"{result.parameters:,} parameters"
+        if self._is_compared(run, result) and not result.started_from:
+            what = f"from nothing, which is better than {start.why}"
+        bits = result.validation_bits_per_character
+        return f"{what}, {result.step:,} steps, validation {bits:.3f} bits/character"
+
+    def why(self, run: Run) -> str:
+        """Say what has changed since the last record."""
+        step = training_step(run, self._start(run))
+        return step.why() if step.recall() is None else training_step(run, FROM_NOTHING).why()
+
+    def where(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002 - the key says it
+        """Say the key."""
+        return f"key {training_step(run, self._start(run)).key}, files verified"
+
+    def _start(self, run: Run) -> Start:
+        """Return what the training begins with; chosen once in a run."""
+        if run.start is None:
+            run.start = choose_start(run.home, run.experiment, run[Ingest], run[Tokenize])
+        return run.start
+
+    def _is_compared(self, run: Run, model: TrainedModel) -> bool:
+        """Return whether a champion's weights are compared with random ones: if there is time."""
+        start, minutes = self._start(run), run.experiment.retraining.compare_minutes
+        return bool(start.digest) and not start.is_settled and model.seconds <= 60.0 * minutes
+
+
+def training_step(run: Run, start: Start) -> Step[TrainedModel]:
+    """Return the step that trains a run's experiment on its tokens, with a start."""
+    return Step(
+        name="train",
+        version=4,
+        ingredients={
+            "tokens": run[Tokenize].digest,
+            "model": run.experiment.model.model_dump(),
+            "training": way_of_training(run.experiment),
+            "start": start.digest,
+        },
+        result_type=TrainedModel,
+        siblings=run.home.data / "models" / run.experiment.name,
+    )
+
+
+def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
+    """Train, or recall what was trained; return the model and whether it was recalled.
+
+    The curves go to an MLflow run as they grow.
+    """
+    home, experiment, tokens = run.home, run.experiment, run[Tokenize]
+    step = training_step(run, start)
+    tags: Mapping[str, str] = {**run.tags, "rnnlm.start": start.why}
+
+    def work(out: Path, tell: OnProgress) -> TrainedModel:
+        weights = weights_of(home, experiment, start.digest) if start.digest else None
+        with tracking.live_run(home, experiment, run[Ingest], tokens, step.key, out, tags) as live:
+
+            def tell_both(progress: Progress) -> None:
+                live.log_row(progress.metrics)
+                live.log_sample(progress.step, progress.sample)
+                tell(progress)
+
+            model = train_model(tokens.uri, experiment, out, tell_both, weights)
+            live.finish(model)
+            return model
+
+    return perform(step, work)
+
+
+def _better(first: TrainedModel, second: TrainedModel) -> TrainedModel:
+    return min(first, second, key=lambda model: model.validation_bits_per_character)

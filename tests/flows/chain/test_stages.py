@@ -1,0 +1,116 @@
+"""Stages: what a result depends on, what a plan says, and that a new stage is one class."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from flows import reporting
+from flows.chain import CHAIN, Ingest, Run, Tokenize
+from flows.chain.ingest import source_digest
+from flows.chain.plan import plan
+from flows.chain.stage import RecordedStage
+from flows.home import Home
+from rnnlm.progress import OnProgress
+from rnnlm.storage import write_bytes
+from tests.conftest import lines, tiny_experiment
+
+
+def run_of(text: Path, home: Home, **corpus: Any) -> Run:
+    corpus = {"source": str(text), "attributes": ["file"], "documents": "lines", **corpus}
+    return Run(home, tiny_experiment(corpus=corpus))
+
+
+def ingested(text: Path, home: Home, **corpus: Any) -> Run:
+    run = run_of(text, home, **corpus)
+    run.take(Ingest())
+    return run
+
+
+def test_a_condition_makes_other_tokens_of_the_same_documents(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    home = Home(tmp_path)
+    plain = ingested(tmp_path / "text", home)
+    told = ingested(tmp_path / "text", home, condition=["file"])
+    assert Ingest().step(plain).key == Ingest().step(told).key
+    assert plain[Ingest] == told[Ingest]
+    assert Tokenize().step(plain).key != Tokenize().step(told).key
+
+
+def test_another_value_of_an_attribute_makes_other_tokens(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    first, second = (
+        ingested(
+            tmp_path / "text",
+            Home(tmp_path),
+            attributes=["brand"],
+            condition=["brand"],
+            fields=fields,
+        )
+        for fields in ({"brand": "text"}, {"brand": "file"})
+    )
+    assert Tokenize().step(first).key != Tokenize().step(second).key
+
+
+def test_a_corpus_knows_the_files_that_it_was_read_from(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    run = ingested(tmp_path / "text", Home(tmp_path))
+    known = Ingest().ingredients(run)["source"]
+    (tmp_path / "text").write_text(lines(120))
+    assert source_digest(run[Ingest]) == known
+
+
+class Longest(BaseModel):
+    """The longest document of a corpus."""
+
+    uri: str
+    characters: int
+
+
+class FindLongest(RecordedStage[Longest]):
+    """A toy stage: a new file with a class like this, and a line in `CHAIN`."""
+
+    name = "longest"
+    version = 1
+    result_type = Longest
+    folder = "longest"
+
+    def ingredients(self, run: Run) -> Mapping[str, Any]:
+        return {"corpus": run[Ingest].digest}
+
+    def work(self, run: Run, out: Path, tell: OnProgress) -> Longest:
+        write_bytes(out / "longest.txt", b"found")
+        return Longest(uri=str(out), characters=max(run[Ingest].characters.values()))
+
+    def describe(self, run: Run, result: Longest) -> str:
+        return f"{result.characters:,} characters"
+
+
+def test_a_toy_stage_is_planned_taken_described_and_cached(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    home = Home(tmp_path)
+    stages = (Ingest(), FindLongest())
+    first = plan(run_of(tmp_path / "text", home), stages)
+    assert [(s.name, s.cached, s.reason) for s in first] == [
+        ("ingest", False, "first time"),
+        ("longest", False, "follows ingest"),
+    ]
+    with reporting.watching(reporting.Reporter()) as reporter:
+        run = run_of(tmp_path / "text", home)
+        run.take(*stages)
+    outcome = reporter.outcomes["longest"]
+    assert outcome.summary == f"{run[FindLongest].characters:,} characters"
+    assert not outcome.cached
+    assert all(stage.cached for stage in plan(run_of(tmp_path / "text", home), stages))
+    (Path(run[FindLongest].uri) / "longest.txt").write_text("other")
+    changed = plan(run_of(tmp_path / "text", home), stages)[1]
+    assert (changed.cached, changed.reason) == (False, "longest.txt was changed")
+
+
+def test_what_follows_a_missing_stage_names_the_first_one_that_has_to_run(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(100))
+    run = run_of(tmp_path / "text", Home(tmp_path))
+    planned = plan(run, CHAIN)
+    assert [stage.name for stage in planned] == [stage.name for stage in CHAIN]
+    assert {stage.reason for stage in planned[1:]} == {"follows ingest"}
