@@ -84,7 +84,8 @@ def main() -> None:
 
 def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
     """Live through days in a folder; return each in figures, and how it ended."""
-    from flows import home, registry
+    from flows import registry
+    from flows.runtime import home
     from flows.servers import embedded
 
     here = home.current()

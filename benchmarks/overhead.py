@@ -252,7 +252,8 @@ class Turns:
 
 def logging_cost(seconds: float) -> dict[str, float]:
     """Return tokens of training a second with and without points going to MLflow."""
-    from flows import home, tracking
+    from flows import tracking
+    from flows.runtime import home
     from flows.tracking import live
     from rnnlm.config import load
     from rnnlm.corpora.ingestion import Corpus

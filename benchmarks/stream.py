@@ -34,7 +34,7 @@ WORK = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from flows.execution import executor
+from flows.runtime.workers import executor
 from rnnlm.config import CorpusConfig, SplitConfig, TokenizerConfig
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest

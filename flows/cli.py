@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import typer
 
-from flows import collecting
 from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
 from flows.console.endings import fail, store_failure
+from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
 
 INTERRUPTED = 130
@@ -41,10 +41,10 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line; every fault of the user's is one line and a non-zero exit."""
-    from flows import home  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
-    collecting.rest()
+    startup_gc.rest()
     wants_json = "--json" in sys.argv
     try:
         embedded.configure(home.current())

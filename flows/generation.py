@@ -9,13 +9,12 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import execution, home, reporting, tracking
-from flows.generating import Wanted, prepare
-from flows.ours import OURS
-from rnnlm.config import GenerationConfig
-from rnnlm.generation import job
-from rnnlm.generation.data_set import About, Source, TextDataSet
-from rnnlm.progress import OnProgress, Progress
+from flows import tracking
+from flows.chain.request import Wanted, prepare, run_job
+from flows.runtime import home, reporting
+from flows.runtime.flow_defaults import OURS
+from rnnlm.generation.data_set import TextDataSet
+from rnnlm.progress import Progress
 
 
 @task(name="generate", persist_result=False)
@@ -28,16 +27,7 @@ def _generate(wanted: Wanted) -> Any:
         reporter.progressed("generate", progress)
 
     reporter.started("generate")
-    data_set = run_job(
-        wanted.checkpoint,
-        wanted.config,
-        wanted.out,
-        wanted.form,
-        wanted.source,
-        wanted.prefixes,
-        wanted.about,
-        tell,
-    )
+    data_set = run_job(wanted, tell)
     artifact.close()
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
@@ -77,41 +67,3 @@ def generate(
     of = wanted.version
     tracking.log_generation(here, of.name, of.version, of.run_id, data_set, wanted.config)
     return data_set
-
-
-def run_job(
-    checkpoint: Path,
-    config: GenerationConfig,
-    out: Path,
-    form: str,
-    source: Source | None,
-    prefixes: Path | None,
-    about: About,
-    on_progress: OnProgress,
-) -> TextDataSet:
-    """Run a job with as many workers as are configured, or as its size asks for."""
-    size = 2 * config.count * config.max_length
-    with execution.executor(size) as executor:
-        if executor is not None:  # workers may stand in other folders
-            checkpoint, out = checkpoint.resolve(), out.resolve()
-            prefixes = prefixes.resolve() if prefixes else None
-            source = _resolved(source) if source else None
-        return job.generate(
-            checkpoint,
-            config,
-            out,
-            form,
-            source=source,
-            prefixes=prefixes,
-            about=about,
-            on_progress=on_progress,
-            executor=executor,
-        )
-
-
-def _resolved(source: Source) -> Source:
-    paths = {
-        name: path.resolve() if path else None
-        for name, path in (("baseline", source.baseline), ("base", source.base))
-    }
-    return source.model_copy(update={"uri": str(Path(source.uri).resolve()), **paths})

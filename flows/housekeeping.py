@@ -13,14 +13,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows import home
-from flows.home import Home
-from flows.keeping import databases
-from flows.keeping.leftovers import Found, leftovers, look
-from flows.keeping.prefect_runs import FlowRuns
-from flows.keeping.removing import remove
-from flows.keeping.rules import KINDS, Leftover, Rules
-from flows.ours import OURS
+from flows.cleanup import databases
+from flows.cleanup.leftovers import Found, leftovers, look
+from flows.cleanup.prefect_runs import FlowRuns
+from flows.cleanup.removing import remove
+from flows.cleanup.rules import KINDS, Leftover, Rules
+from flows.runtime import home
+from flows.runtime.flow_defaults import OURS
+from flows.runtime.home import Home
 
 MOST_ROWS = 200
 

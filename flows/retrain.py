@@ -8,10 +8,11 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import bases, home, registry, reporting, retrying, tracking
+from flows import registry, tracking
 from flows.chain import CHAIN, Evaluate, Gate, Ingest, Run, Sample, Tokenize, Train, records
-from flows.ours import OURS
-from flows.registry import Version
+from flows.registry import Version, bases
+from flows.runtime import home, reporting, retrying
+from flows.runtime.flow_defaults import OURS
 from rnnlm.config import Experiment, load
 from rnnlm.corpora import files
 from rnnlm.corpora.catalog import catalog

@@ -15,14 +15,16 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.states import Completed
 
-from flows import bases, home, reporting, retrying, tracking
+from flows import tracking
 from flows.chain import CHAIN, Gate, Run, Tokenize
 from flows.chain.records import Step
 from flows.chain.task import run_as_task
 from flows.chain.train import train_from, training_step
 from flows.chain.warm_start import start_of_trials, way_of_training
-from flows.ours import OURS
+from flows.registry import bases
 from flows.retrain import Trigger, run_name, summary
+from flows.runtime import home, reporting, retrying
+from flows.runtime.flow_defaults import OURS
 from flows.sweeping import picture
 from flows.sweeping.space import Space, check_trials, read_space
 from flows.sweeping.study import STUDY_FILE, Study, open_study

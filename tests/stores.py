@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.home import Home
+from flows.runtime.home import Home
 
 MAKE = """
-from flows.home import current
+from flows.runtime.home import current
 from flows.servers.embedded import serve
 from flows.tracking import connect
 with serve(current()) as server:

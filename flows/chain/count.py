@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows import execution
 from flows.chain.ingest import Ingest
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.tokenize import Tokenize
+from flows.runtime import workers
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.evaluation import CHARACTERS
@@ -40,7 +40,7 @@ class Count(RecordedStage[TrainedModel]):
             return own
         folder, condition = out / CHARACTERS, experiment.corpus.condition
         spelled = TokenizerConfig(kind="character")
-        with execution.executor(sum(corpus.bytes.values())) as executor:
+        with workers.executor(sum(corpus.bytes.values())) as executor:
             tokenize_corpus(corpus.uri, corpus.digest, spelled, folder, tell, executor, condition)
         bits = train_model(str(folder), counted, folder, tell).validation_bits_per_character
         return own.model_copy(update={"validation_bits_per_character": bits})

@@ -1,6 +1,6 @@
 """The stage `gate`: a version becomes champion, or challenger."""
 
-from flows import notifying, registry, tracking
+from flows import registry, tracking
 from flows.chain import ruling
 from flows.chain.evaluate import Evaluate
 from flows.chain.ingest import Ingest
@@ -11,6 +11,7 @@ from flows.chain.stage import Run, Stage
 from flows.chain.task import teller
 from flows.chain.train import Train
 from flows.registry import Version
+from flows.runtime import notifying
 
 
 class Gate(Stage[Version]):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows import execution
 from flows.chain.records import RECORD_FILE, read_record
 from flows.chain.stage import RecordedStage, Run
+from flows.runtime import workers
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest
@@ -44,7 +44,7 @@ class Ingest(RecordedStage[Corpus]):
     def work(self, run: Run, out: Path, tell: OnProgress) -> Corpus:
         """Read, clean, split."""
         experiment = run.experiment
-        with execution.executor(sum(file.size for file in run.files)) as executor:
+        with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
                 run.files, experiment.corpus, experiment.splits, out, tell, executor
             )

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows import bases, registry
-from flows.bases import Base
+from flows import registry
 from flows.chain.records import Step, perform
-from flows.home import Home
-from flows.registry import CHAMPION, Version
+from flows.registry import CHAMPION, Version, bases
+from flows.registry.bases import Base
 from flows.registry.versions import shorten_error
+from flows.runtime.home import Home
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import CheckpointError, CorpusError, DatasetError, RegistryError

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows import bases, tracking
+from flows import tracking
 from flows.chain.count import Count
 from flows.chain.ingest import Ingest
 from flows.chain.register import Register
+from flows.chain.request import Wanted, run_job
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.train import Train
-from flows.generation import run_job
+from flows.registry import bases
 from rnnlm.generation.data_set import About, Source, TextDataSet
 from rnnlm.progress import OnProgress
 
@@ -55,7 +56,7 @@ class Sample(RecordedStage[TextDataSet]):
             command=f"rnnlm generate {version.name}/{version.version} --count {config.count}",
         )
         path, form = Path(run[Train].checkpoint), run.experiment.corpus.form
-        return run_job(path, config, out, form, source, None, about, tell)
+        return run_job(Wanted(version, path, config, out, form, source, None, about), tell)
 
     def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it
         """Say how many texts there are, and how good."""

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from flows import bases
-from flows.bases import Base
 from flows.chain.records import Step
 from flows.chain.task import perform, run_as_task, teller
 from flows.chain.warm_start import Start
-from flows.home import Home
+from flows.registry import bases
+from flows.registry.bases import Base
+from flows.runtime.home import Home
 from rnnlm.config import Experiment
 from rnnlm.corpora.files import SourceFile, locate
 from rnnlm.progress import OnProgress

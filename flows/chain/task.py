@@ -10,9 +10,9 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel
 
-from flows import reporting, retrying
 from flows.chain import records
 from flows.chain.records import Step
+from flows.runtime import reporting, retrying
 from rnnlm.progress import OnProgress, Progress
 
 R = TypeVar("R", bound=BaseModel)

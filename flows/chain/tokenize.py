@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows import execution
 from flows.chain.ingest import Ingest
 from flows.chain.stage import RecordedStage, Run
+from flows.runtime import workers
 from rnnlm.dataset import Tokens
 from rnnlm.dataset import tokenize as tokenize_corpus
 from rnnlm.progress import OnProgress
@@ -37,7 +37,7 @@ class Tokenize(RecordedStage[Tokens]):
         corpus, experiment, base = run[Ingest], run.experiment, run.base
         config, condition = experiment.tokenizer, experiment.corpus.condition
         given = base.tokenizer if base and config.kind == "base" else None
-        with execution.executor(sum(corpus.bytes.values())) as executor:
+        with workers.executor(sum(corpus.bytes.values())) as executor:
             tokens = tokenize_corpus(
                 corpus.uri, corpus.digest, config, out, tell, executor, condition, given
             )

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import bases, registry
-from flows.home import Home
-from flows.registry import CHAMPION, Version
+from flows import registry
+from flows.registry import CHAMPION, Version, bases
+from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus

@@ -11,7 +11,7 @@ from flows.console.endings import print_json
 
 def corpora(as_json: Json = False) -> None:
     """List what the catalog knows."""
-    from flows import home  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
     from rnnlm.corpora.fetching import is_here  # noqa: PLC0415
 

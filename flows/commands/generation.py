@@ -80,7 +80,8 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Generate a data set of texts from a registered model."""
-    from flows import generating, home  # noqa: PLC0415
+    from flows.chain import request  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     changes = {
         "count": amount(count) if count else None,
@@ -91,7 +92,7 @@ def generate(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
         "prefix": prefix,
-        "given": generating.pairs(given) if given else None,
+        "given": request.pairs(given) if given else None,
         "min_length": min_length,
         "max_length": max_length,
         "grammar": grammar,
@@ -109,7 +110,7 @@ def generate(
     }
     here = home.current()
     set_workers(workers, scheduler)
-    wanted = generating.prepare(here, model, changes, prefixes, out, sys.argv)
+    wanted = request.prepare(here, model, changes, prefixes, out, sys.argv)
     data_set = run_flow(
         "flows.generation:generate",
         f"{wanted.version.name}/{wanted.version.version}",

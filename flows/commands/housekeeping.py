@@ -19,7 +19,7 @@ def housekeeping(
     as_json: Json = False,
 ) -> None:
     """List what nothing needs any more and, with --apply, remove it."""
-    from flows.keeping.rules import Rules  # noqa: PLC0415
+    from flows.cleanup.rules import Rules  # noqa: PLC0415
 
     Rules(keep_days, keep_versions, time.time())  # refused before a server starts
     result = run_flow("flows.housekeeping:housekeeping", apply, keep_days, keep_versions)

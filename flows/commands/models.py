@@ -39,8 +39,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on its test split, or on any text."""
-    from flows import home, registry, scoring  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
+    from flows.commands import scoring  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     adaptation = scoring.choose_adaptation(dynamic, rate, decay, cache, weight, flatness)
     here = home.current()
@@ -66,8 +68,10 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write, ending in .safetensors.")],
 ) -> None:
     """Write a model as one small file for others to start from, with a card beside it."""
-    from flows import bases, home, registry  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.registry import bases  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from rnnlm.errors import ConfigError  # noqa: PLC0415
 
     if out.suffix != ".safetensors":
@@ -85,8 +89,9 @@ def export(
 
 def models(as_json: Json = False) -> None:
     """List the registered models and their versions."""
-    from flows import home, registry  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     found = registry.versions(home.current())
     if as_json:
@@ -119,7 +124,8 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make a version the champion, whatever the gate said."""
-    from flows import home, registry  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     here, said = home.current(), why or "promoted by hand"
     _show_move(registry.promote(here, model, version, said), as_json)
@@ -127,7 +133,8 @@ def promote(
 
 def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
     """Make the champion before this one champion again."""
-    from flows import home, registry  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     here, said = home.current(), why or "rolled back by hand"
     _show_move(registry.rollback(here, model, said), as_json)
@@ -135,8 +142,9 @@ def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
 
 def history(model: ModelName, as_json: Json = False) -> None:
     """Show who was champion when, and why."""
-    from flows import home, registry  # noqa: PLC0415
+    from flows import registry  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     moves = registry.history(home.current(), model)
     if as_json:

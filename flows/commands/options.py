@@ -27,7 +27,8 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
 
     A text that cannot be read is refused here, before anything starts.
     """
-    from flows import bases, home  # noqa: PLC0415
+    from flows.registry import bases  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from rnnlm import config  # noqa: PLC0415
     from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
 
@@ -43,7 +44,7 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
         if experiment.corpus.source not in catalog():
             look(experiment.corpus, cache)
         return None, bases.fit(here, experiment)
-    from flows import naming  # noqa: PLC0415
+    from flows.commands import naming  # noqa: PLC0415
     from rnnlm.autoconfig import advise  # noqa: PLC0415
 
     advice = advise(source, cache, settings)
@@ -56,7 +57,7 @@ def set_workers(workers: int | None, scheduler: str | None = None) -> None:
     """Hand the number of processes to the tasks, which take it from the environment."""
     import os  # noqa: PLC0415
 
-    from flows.execution import SCHEDULER, WORKERS  # noqa: PLC0415
+    from flows.runtime.workers import SCHEDULER, WORKERS  # noqa: PLC0415
 
     if workers is not None:
         os.environ[WORKERS] = str(workers)

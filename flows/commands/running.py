@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
-from flows import collecting
 from flows.console.interrupts import reporting
+from flows.runtime import startup_gc
 
 
 def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
@@ -18,7 +18,7 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
         args: The flow's.
         kwargs: The flow's.
     """
-    from flows import home  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
     module, _, name = entrypoint.partition(":")
@@ -30,7 +30,7 @@ def run_flow(entrypoint: str, *args: Any, **kwargs: Any) -> Any:
         connect(here)
         if server:
             server.wait()
-        collecting.resume()
+        startup_gc.resume()
         result = flow(*args, **kwargs)
         reporter.close()
     return result

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def ui(as_json: Json = False) -> None:
     """Serve the MLflow and Prefect pages until Ctrl-C."""
-    from flows import home  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import hosts, pages, processes  # noqa: PLC0415
 
     hosts.check_host()
@@ -60,8 +60,8 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Serve Prefect and MLflow and run the schedules in prefect.yaml until Ctrl-C."""
-    from flows import home  # noqa: PLC0415
     from flows.console.printing import err  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import hosts, processes  # noqa: PLC0415
 
     hosts.allow(allow_host or ())
@@ -79,8 +79,8 @@ def serve(
 
 
 def _show(served: "Standing", as_json: bool) -> None:
-    from flows import credentials  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.servers import credentials  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]

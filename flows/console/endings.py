@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flows.addresses import without_passwords
+from flows.runtime.addresses import without_passwords
 
 FULL_DISK_BYTES = 1_000_000
 
@@ -14,7 +14,7 @@ def store_failure(store: str, error: Exception) -> str:
     """Say what kept Prefect or MLflow from writing, first of all a full disk."""
     import shutil  # noqa: PLC0415
 
-    from flows import home  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
 
     root = home.current().root
     free = shutil.disk_usage(root).free

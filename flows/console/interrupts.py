@@ -20,7 +20,7 @@ SECOND_SIGNAL_AFTER = 2.0
 def reporting() -> "Iterator[ConsoleReporter]":
     """Report to the console, and turn Ctrl-C and SIGTERM into an end at the next safe point."""
     from flows.console.printing import ConsoleReporter  # noqa: PLC0415
-    from flows.reporting import watching  # noqa: PLC0415
+    from flows.runtime.reporting import watching  # noqa: PLC0415
 
     reporter = ConsoleReporter()
 

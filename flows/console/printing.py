@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from flows.reporting import Outcome, Reporter
+from flows.runtime.reporting import Outcome, Reporter
 from rnnlm import colors
 from rnnlm.progress import Progress as Standing
 

@@ -19,7 +19,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import BaseModel, ConfigDict
 
-from flows.home import Home
 from flows.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -30,6 +29,7 @@ from flows.registry.versions import (
     read,
     resolve,
 )
+from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
 

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import mlflow
 
 import rnnlm
-from flows import packaged
-from flows.home import Home
+from flows.registry import packaged
 from flows.registry.versions import Version, read
+from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.config import Experiment
 from rnnlm.training.api import TrainedModel

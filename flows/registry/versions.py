@@ -12,9 +12,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
-from flows.addresses import without_passwords
-from flows.home import Home
-from flows.retrying import can_help
+from flows.runtime.addresses import without_passwords
+from flows.runtime.home import Home
+from flows.runtime.retrying import can_help
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
 from rnnlm.errors import RegistryError, ServerError, StorageError
 from rnnlm.storage import atomic_path, file_digest

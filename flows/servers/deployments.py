@@ -25,8 +25,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from flows import notifying
-from flows.home import OWN
+from flows.runtime import notifying
+from flows.runtime.home import OWN
 from flows.servers import processes
 from rnnlm.errors import ServerError
 

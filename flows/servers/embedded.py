@@ -19,9 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows import credentials
-from flows.addresses import reason, shown
-from flows.home import Home, make_private
+from flows.runtime.addresses import reason, redact
+from flows.runtime.home import Home, make_private
+from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
@@ -100,12 +100,12 @@ def _check(address: str) -> None:
         asked = httpx.get(f"{address.rstrip('/')}/admin/version", timeout=10, auth=sign_in)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
-            f"no Prefect server answers at PREFECT_API_URL={shown(address)} "
+            f"no Prefect server answers at PREFECT_API_URL={redact(address)} "
             f"({reason(error)}); start one with "
             "`rnnlm serve`, or unset it to use the embedded one"
         ) from error
     if asked.status_code == httpx.codes.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
-        raise ServerError(f"PREFECT_API_URL={shown(address)} {credentials.refusal()}")
+        raise ServerError(f"PREFECT_API_URL={redact(address)} {credentials.refusal()}")
 
 
 class PrefectServer:

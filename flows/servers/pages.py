@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 
 from flows import registry
-from flows.addresses import is_http, page
-from flows.home import Home, make_private
+from flows.runtime.addresses import is_http, page
+from flows.runtime.home import Home, make_private
 from flows.servers import embedded, mlflow_server, prefect_server, processes
 from flows.servers.processes import Process
 from flows.tracking import connect

@@ -16,8 +16,8 @@ from typing import Any
 
 import uvicorn
 
-from flows import collecting, credentials
-from flows.servers import hosts
+from flows.runtime import startup_gc
+from flows.servers import credentials, hosts
 from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
 from rnnlm.errors import RnnlmError
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--no-services", action="store_true")
     asked = parser.parse_args()
-    collecting.rest()
+    startup_gc.rest()
     os.umask(OWNER_ONLY_UMASK)  # this process creates the database
     try:
         names = frozenset() if asked.fd is not None else _open(asked.host)

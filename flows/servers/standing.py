@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from flows.addresses import is_http, page, shown
-from flows.home import OWN, Home, make_private
+from flows.runtime.addresses import is_http, page, redact
+from flows.runtime.home import OWN, Home, make_private
 from flows.servers import deployments, hosts, mlflow_server, prefect_server, processes, stores
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, Process, address_of
@@ -143,8 +143,8 @@ class _Plan:
         return {
             "prefect": page(self.prefect_api).removesuffix("/api"),
             "mlflow": page(self.mlflow),
-            "PREFECT_API_URL": shown(self.prefect_api),
-            "MLFLOW_TRACKING_URI": shown(self.mlflow),
+            "PREFECT_API_URL": redact(self.prefect_api),
+            "MLFLOW_TRACKING_URI": redact(self.mlflow),
         }
 
     @property
@@ -247,14 +247,14 @@ def _check_stores(home: Home, plan: _Plan) -> None:
             stores.check_database(url.get_secret_value(), stores.PREFECT_SETTING)
     elif not processes.responds(f"{plan.prefect_api}/health"):
         raise ServerError(
-            f"PREFECT_API_URL={shown(plan.prefect_api)}: no Prefect server answers there; start "
+            f"PREFECT_API_URL={redact(plan.prefect_api)}: no Prefect server answers there; start "
             "it, or unset it and this command starts one"
         )
     if plan.starts("mlflow"):
         stores.prepare_mlflow(home, stores.mlflow_store(home))
     elif not processes.responds(f"{plan.mlflow}/health"):
         raise ServerError(
-            f"MLFLOW_TRACKING_URI={shown(plan.mlflow)}: no MLflow server answers there; start it, "
+            f"MLFLOW_TRACKING_URI={redact(plan.mlflow)}: no MLflow server answers there; start it, "
             "or unset it and this command starts one"
         )
 
@@ -295,7 +295,7 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
 def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
     if port is not None:
         raise ServerError(
-            f"{option} {port} while {setting}={shown(address)} names a server; give one"
+            f"{option} {port} while {setting}={redact(address)} names a server; give one"
         )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.addresses import is_http, reason, shown, without_passwords
-from flows.home import Home, make_private
+from flows.runtime.addresses import is_http, reason, redact, without_passwords
+from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
 
 PREFECT_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -52,7 +52,7 @@ def check_database(url: str, setting: str) -> None:
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         why = reason(error) or f"no answer in {ANSWER_SECONDS:.0f} s"
         raise ServerError(
-            f"{setting}={shown(url)}: the database does not answer ({why[:200]}); "
+            f"{setting}={redact(url)}: the database does not answer ({why[:200]}); "
             "start it, or correct the setting"
         ) from error
 
@@ -79,7 +79,7 @@ def prepare_mlflow(home: Home, store: str) -> None:
         )
     if done.returncode:
         why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no word"]
-        raise ServerError(f"{MLFLOW_SETTING}={shown(store)}: {without_passwords(why[-1])}")
+        raise ServerError(f"{MLFLOW_SETTING}={redact(store)}: {without_passwords(why[-1])}")
 
 
 def _prepare(store: str) -> str | None:

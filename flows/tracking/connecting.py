@@ -14,9 +14,9 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows import credentials
-from flows.addresses import is_http, reason, shown
-from flows.home import Home, make_private
+from flows.runtime.addresses import is_http, reason, redact
+from flows.runtime.home import Home, make_private
+from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
@@ -60,13 +60,13 @@ def open_store(address: str) -> MlflowClient:
     except MlflowException as error:
         if "error code 401" in str(error):
             raise ServerError(
-                f"MLFLOW_TRACKING_URI={shown(address)} {credentials.refusal()}"
+                f"MLFLOW_TRACKING_URI={redact(address)} {credentials.refusal()}"
             ) from error
         if "out-of-date database schema" not in str(error):
             raise
         raise ServerError(
-            f"the tables of {shown(address)} are of another version of MLflow; keep a copy of the "
-            f"database, then run `mlflow db upgrade {shown(address)}`"
+            f"the tables of {redact(address)} are of another version of MLflow; keep a copy of the "
+            f"database, then run `mlflow db upgrade {redact(address)}`"
         ) from error
     return client
 
@@ -86,7 +86,7 @@ def _probe(address: str) -> None:
         httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
-            f"no MLflow server answers at MLFLOW_TRACKING_URI={shown(address)} "
+            f"no MLflow server answers at MLFLOW_TRACKING_URI={redact(address)} "
             f"({reason(error)}); start one with `rnnlm serve`, or unset it to use the embedded "
             "store"
         ) from error

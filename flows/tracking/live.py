@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.tracking.connecting import connect, log_metrics, metrics_of
 from flows.tracking.runs import TRAIN_KEY_TAG, create_run, describe_model, find_latest
 from rnnlm.config import Experiment

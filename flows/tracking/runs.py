@@ -10,7 +10,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.tracking.connecting import connect, experiment_id, flat, log_metrics, metrics_of, now
 from flows.tracking.views import model_page
 from rnnlm.config import Experiment

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.sweeping.space import Space, short_name
 from flows.sweeping.trial import Trial, best_of
 from flows.tracking.connecting import connect, experiment_id, now

@@ -7,7 +7,7 @@ from typing import Any
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.tracking.connecting import connect, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page

@@ -15,10 +15,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows import credentials
-from flows.addresses import page, reason, shown, without_passwords
-from flows.home import make_private
-from flows.servers import access, hosts, stores
+from flows.runtime.addresses import page, reason, redact, without_passwords
+from flows.runtime.home import make_private
+from flows.servers import access, credentials, hosts, stores
 from flows.servers.access import AccessControl
 from rnnlm.errors import ServerError
 from tests.conftest import call_cli
@@ -304,7 +303,7 @@ def test_host_names_and_addresses_can_be_allowed(name: str):
 @given(secret=st.from_regex(r"[A-Z/@:+%!?#-]{8,20}", fullmatch=True))
 def test_no_part_of_a_password_is_shown(address: str, secret: str):
     for said in (
-        shown(address.format(secret)),
+        redact(address.format(secret)),
         without_passwords(f"cannot reach {address.format(secret)} (refused), see http://here/"),
         page(address.format(secret)).partition("?")[0],
     ):
@@ -315,8 +314,8 @@ def test_no_part_of_a_password_is_shown(address: str, secret: str):
 def test_a_server_or_a_database_that_is_not_there_is_said_without_the_password():
     said = "see http://joe:p@ss@m:5000/health?password=x&y=1, and http://m"
     assert without_passwords(said) == "see http://…@m:5000/health?password=…&y=1, and http://m"
-    assert shown("postgresql://me:se cret@db/x") == "postgresql://…@db/x"
-    assert shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+    assert redact("postgresql://me:se cret@db/x") == "postgresql://…@db/x"
+    assert redact("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
     assert reason(ValueError("bad port 'secret'")) == "not a valid address"
     assert reason(OSError("connection refused")) == "connection refused"
 

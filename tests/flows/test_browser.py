@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from flows import registry
-from flows.home import Home
+from flows.runtime.home import Home
 from tests.conftest import ROOT
 from tests.flows.attacks import CHROMIUM, QUIET
 

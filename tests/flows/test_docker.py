@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.servers.processes import Command, Process
 from tests import stores
 from tests.conftest import ROOT

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from distributed import LocalCluster, Security
 
-from flows.execution import SCHEDULER, WORKERS, WORTH_WORKERS, executor
+from flows.runtime.workers import SCHEDULER, WORKERS, WORTH_WORKERS, executor
 from rnnlm import checkpoint
 from rnnlm.config import CorpusConfig, GenerationConfig, SplitConfig
 from rnnlm.corpora.files import locate
@@ -110,7 +110,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_line(monkeypatch: pytest.Mon
 
 
 ASK = """
-from flows.execution import executor
+from flows.runtime.workers import executor
 from rnnlm.errors import ConfigError
 try:
     with executor(1) as workers:

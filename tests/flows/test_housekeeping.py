@@ -17,17 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from flows import home as homes
-from flows import registry, reporting, tracking
+from flows import registry, tracking
 from flows.chain import CHAIN, Run
 from flows.chain.plan import plan
 from flows.chain.warm_start import Start
-from flows.home import Home
-from flows.keeping import step_folders
-from flows.keeping.leftovers import Found, leftovers, look
-from flows.keeping.mlflow_store import Store
-from flows.keeping.removing import remove
-from flows.keeping.rules import DAY_SECONDS, Leftover, Rules
+from flows.cleanup import step_folders
+from flows.cleanup.leftovers import Found, leftovers, look
+from flows.cleanup.mlflow_store import Store
+from flows.cleanup.removing import remove
+from flows.cleanup.rules import DAY_SECONDS, Leftover, Rules
+from flows.runtime import home as homes
+from flows.runtime import reporting
+from flows.runtime.home import Home
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
 from tests.conftest import ROOT, call_cli, run_cli, write_tiny
@@ -282,10 +283,10 @@ def test_a_copied_home_never_touches_the_files_of_the_first(built: Path, tmp_pat
 
 SWEEP = """
 import sys, time
-from flows import home
-from flows.keeping.leftovers import leftovers, look
-from flows.keeping.removing import remove
-from flows.keeping.rules import Rules
+from flows.runtime import home
+from flows.cleanup.leftovers import leftovers, look
+from flows.cleanup.removing import remove
+from flows.cleanup.rules import Rules
 found = look(home.current(), Rules(30, 1, float(sys.argv[1])), set())
 rows = [*leftovers(found)]
 print(len(rows), flush=True)

@@ -15,11 +15,11 @@ from prefect.client.schemas.actions import LogCreate, WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Running
 
-from flows.home import OWN, Home
-from flows.keeping import databases
-from flows.keeping.prefect_runs import FlowRuns
-from flows.keeping.removing import cut_log, remove
-from flows.keeping.rules import DAY_SECONDS, Rules, size_of
+from flows.cleanup import databases
+from flows.cleanup.prefect_runs import FlowRuns
+from flows.cleanup.removing import cut_log, remove
+from flows.cleanup.rules import DAY_SECONDS, Rules, size_of
+from flows.runtime.home import OWN, Home
 from flows.servers import embedded
 from tests.flows.test_housekeeping import in_two_months, listed
 from tests.stores import give_empty_stores

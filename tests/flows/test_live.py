@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from flows import registry, tracking
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.tracking import live
 from flows.tracking.connecting import connect
 from rnnlm.config import Experiment

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import naming
 from flows.chain.records import RECORD_FILE
-from flows.home import Home
+from flows.commands import naming
+from flows.runtime.home import Home
 from rnnlm.autoconfig import advise
 from tests.conftest import lines
 

@@ -9,7 +9,7 @@ import requests
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
-from flows import notifying, retrying
+from flows.runtime import notifying, retrying
 from rnnlm.config import RetrainingConfig
 from rnnlm.errors import ConfigError, FetchError
 

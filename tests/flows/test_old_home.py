@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import home
+from flows.runtime import home
 from rnnlm.errors import StorageError
 from tests.conftest import ROOT, run_cli
 

@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows import registry
-from flows.home import Home
 from flows.registry import Version
 from flows.registry.aliases import moving
-from flows.retrying import can_help
+from flows.runtime.home import Home
+from flows.runtime.retrying import can_help
 from flows.tracking import connect
 from rnnlm.errors import RegistryError, ServerError
 from tests.stores import give_empty_stores

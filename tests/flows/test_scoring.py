@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.scoring import read_text
+from flows.commands.scoring import read_text
 from rnnlm.config import CorpusConfig
 from tests.conftest import lines, run_cli
 

@@ -24,7 +24,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
-from flows import home, notifying
+from flows.runtime import home, notifying
 from flows.servers import deployments, processes, standing, stores
 from rnnlm.errors import ServerError
 from rnnlm.training.history import read_history

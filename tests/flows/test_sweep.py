@@ -15,7 +15,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from flows.home import Home
+from flows.runtime.home import Home
 from flows.sweeping.picture import draw
 from flows.sweeping.study import RANDOM_TRIALS, open_study
 from flows.sweeping.trial import Trial, best_of
@@ -124,7 +124,7 @@ OVER = [f"{RATE}=0.1,0.03,1e-7", f"{HIDDEN}=8,16"]
 SETTINGS = [f"{RATE}=0.1", "training.budget=6 epochs", "training.validations=6"]
 SCRIPT = f"""
 import json, os, signal, sys
-from flows import home
+from flows.runtime import home
 from flows.servers import embedded
 
 with embedded.serve(home.current()) as server:

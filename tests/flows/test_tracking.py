@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from flows import home as homes
 from flows import registry, tracking
-from flows.home import Home
+from flows.runtime import home as homes
+from flows.runtime.home import Home
 from rnnlm.config import load
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens

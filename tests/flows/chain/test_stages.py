@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows import reporting
 from flows.chain import CHAIN, Ingest, Run, Tokenize
 from flows.chain.ingest import source_digest
 from flows.chain.plan import plan
 from flows.chain.stage import RecordedStage
-from flows.home import Home
+from flows.runtime import reporting
+from flows.runtime.home import Home
 from rnnlm.progress import OnProgress
 from rnnlm.storage import write_bytes
 from tests.conftest import lines, tiny_experiment

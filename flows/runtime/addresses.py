@@ -11,7 +11,7 @@ def is_http(address: str) -> bool:
     return urlsplit(address).scheme in ("http", "https")
 
 
-def shown(address: str) -> str:
+def redact(address: str) -> str:
     """Return an address without user and password, whatever characters they have."""
     return re.sub(r"//.*@", "//…@", _IN_QUERY.sub(r"\1…", address), flags=re.DOTALL)
 
@@ -32,4 +32,4 @@ def reason(error: Exception) -> str:
 
 def page(address: str) -> str:
     """Return the address of a page without user and password; a browser asks for them."""
-    return shown(address).replace("//…@", "//")
+    return redact(address).replace("//…@", "//")

@@ -71,5 +71,5 @@ with warnings.catch_warnings(record=True):  # MLflow asks for the type hints tha
             return pd.DataFrame(rows, columns=["prompt", "text"])
 
 
-if __name__ != "flows.packaged":  # MLflow runs this file to load the model
+if __name__ != "flows.registry.packaged":  # MLflow runs this file to load the model
     mlflow.models.set_model(TextGenerator())

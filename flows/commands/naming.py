@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.chain.records import RECORD_FILE
-from flows.home import Home
+from flows.runtime.home import Home
 from rnnlm.autoconfig import Advice, Choice, model_name
 from rnnlm.storage import value_digest
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flows import bases
-from flows.home import Home
-from flows.registry import Version, checkpoint_path
+from flows.registry import Version, bases, checkpoint_path
+from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.conditioning import iter_told, told

@@ -12,8 +12,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from flows import registry
-from flows.home import Home
 from flows.registry import Version
+from flows.runtime.home import Home
 from flows.tracking import connect
 
 MARK_TAG = "rnnlm.housekeeping"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from flows.addresses import shown
+from flows.runtime.addresses import redact
 from rnnlm.config import shorten
 from rnnlm.errors import ConfigError
 from rnnlm.parallel import ProcessPool
@@ -47,7 +47,7 @@ def executor(size: int) -> Iterator[Executor | None]:
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise ConfigError(
-            f"{SCHEDULER}={shown(address)}: no Dask scheduler answers there ({error}); start one "
+            f"{SCHEDULER}={redact(address)}: no Dask scheduler answers there ({error}); start one "
             f"with `dask scheduler`, or unset {SCHEDULER}"
         ) from error
     with client:

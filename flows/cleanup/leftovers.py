@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mlflow.entities import Run, ViewType
 
-from flows.home import Home
-from flows.keeping import referenced, step_folders
-from flows.keeping.mlflow_store import MARK_TAG, Registered, Store
-from flows.keeping.rules import DAY_SECONDS, SILENT_SECONDS, Leftover, Rules, size_of
-from flows.keeping.step_folders import StepFolder
+from flows.cleanup import referenced, step_folders
+from flows.cleanup.mlflow_store import MARK_TAG, Registered, Store
+from flows.cleanup.rules import DAY_SECONDS, SILENT_SECONDS, Leftover, Rules, size_of
+from flows.cleanup.step_folders import StepFolder
+from flows.runtime.home import Home
 from flows.tracking.runs import CHECKPOINT_TAG, TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
 from rnnlm.generation.job import MANIFEST_FILE

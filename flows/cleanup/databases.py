@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.home import Home
-from flows.keeping.rules import Leftover
+from flows.cleanup.rules import Leftover
+from flows.runtime.home import Home
 
 FEWEST_FREE_BYTES = 1_000_000
 FEWEST_FREE_SHARE = 0.2

@@ -9,10 +9,10 @@ from typing import Any
 
 from flows import registry
 from flows.chain.records import RECORD_FILE
-from flows.home import Home
-from flows.keeping.mlflow_store import Registered
-from flows.keeping.rules import Rules
-from flows.keeping.step_folders import StepFolder, name_folders
+from flows.cleanup.mlflow_store import Registered
+from flows.cleanup.rules import Rules
+from flows.cleanup.step_folders import StepFolder, name_folders
+from flows.runtime.home import Home
 from rnnlm.errors import RegistryError
 from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE
 

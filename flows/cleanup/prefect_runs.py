@@ -13,8 +13,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventOccurredFilter
 from prefect.states import Crashed
 
-from flows.home import OWN
-from flows.keeping.rules import SILENT_SECONDS, Leftover, Rules
+from flows.cleanup.rules import SILENT_SECONDS, Leftover, Rules
+from flows.runtime.home import OWN
 
 _UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]

@@ -6,8 +6,8 @@ from itertools import chain
 from pathlib import Path
 
 from flows import registry
-from flows.home import Home
 from flows.registry import Version
+from flows.runtime.home import Home
 from rnnlm import base, checkpoint
 from rnnlm.conditioning import iter_told
 from rnnlm.config import Experiment

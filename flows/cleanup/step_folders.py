@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.chain.records import RECORD_FILE
-from flows.home import Home
-from flows.keeping.rules import BUSY_SECONDS
+from flows.cleanup.rules import BUSY_SECONDS
+from flows.runtime.home import Home
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.training.run import LAST_FILE
 

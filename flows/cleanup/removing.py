@@ -8,9 +8,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.chain.records import RECORD_FILE
-from flows.keeping import step_folders
-from flows.keeping.leftovers import GOING_SUFFIX, LOG_KEPT_BYTES, Found
-from flows.keeping.rules import Leftover
+from flows.cleanup import step_folders
+from flows.cleanup.leftovers import GOING_SUFFIX, LOG_KEPT_BYTES, Found
+from flows.cleanup.rules import Leftover
 
 
 def remove(found: Found, leftover: Leftover) -> bool:

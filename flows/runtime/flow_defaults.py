@@ -4,8 +4,8 @@ from typing import Any
 
 from prefect.client.orchestration import get_client
 
-from flows import notifying
-from flows.home import OWN
+from flows.runtime import notifying
+from flows.runtime.home import OWN
 
 
 def mark(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature

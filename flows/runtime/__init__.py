@@ -1,0 +1,1 @@
+"""What every flow needs around it: the home, workers, reporting, retries, notices."""
