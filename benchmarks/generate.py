@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnlm.config import GenerationConfig, ModelConfig
-from rnnlm.generation.engine import PRECISIONS, Engine, Slots, open_slots, run
+from rnnlm.engine import PRECISIONS, Engine, Slots, open_slots, run
 from rnnlm.kernels import native_available
 from rnnlm.models import LanguageModel, build
 
@@ -218,10 +218,10 @@ def trained(texts: list[str], seconds: float) -> LanguageModel:
 
 def color_grammar() -> Any:
     """Return the rules of `name R G B` over the benchmark's vocabulary."""
-    from rnnlm.generation.constraints import Rules
-    from rnnlm.generation.constraints.acceptors import matching
-    from rnnlm.generation.constraints.automaton import from_acceptor
-    from rnnlm.generation.constraints.grammars import GRAMMARS
+    from rnnlm.constraints import Rules
+    from rnnlm.constraints.acceptors import matching
+    from rnnlm.constraints.automaton import from_acceptor
+    from rnnlm.constraints.grammars import GRAMMARS
 
     letters = [chr(31 + token).encode() for token in range(1, VOCABULARY)]
     return Rules(("",), from_acceptor(matching(GRAMMARS["color"]), [b"", *letters]))

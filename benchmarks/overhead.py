@@ -65,7 +65,7 @@ from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
 from rnnlm.dataset import tokenize
 from rnnlm.evaluation import score_test_split
-from rnnlm.generation.data_set import Source
+from rnnlm.generation.manifest import Source
 from rnnlm.generation.job import generate
 from rnnlm.report import write_report
 from rnnlm.review import write_review

@@ -108,9 +108,9 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
     from rnnlm.corpora.files import locate
     from rnnlm.corpora.ingestion import ingest
     from rnnlm.evaluation import evaluate
-    from rnnlm.generation.audit.reference import build_reference
-    from rnnlm.generation.audit.summary import audit_shard, conclude
-    from rnnlm.generation.texts import sample_texts
+    from rnnlm.audit.reference import build_reference
+    from rnnlm.audit.summary import audit_shard, conclude
+    from rnnlm.engine.texts import sample_texts
     from rnnlm.training.api import train
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -13,7 +13,7 @@ from flows import tracking
 from flows.chain.request import Wanted, prepare, run_job
 from flows.runtime import home, reporting
 from flows.runtime.flow_defaults import OURS
-from rnnlm.generation.data_set import TextDataSet
+from rnnlm.generation.manifest import TextDataSet
 from rnnlm.progress import Progress
 
 

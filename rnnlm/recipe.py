@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from rnnlm import base, checkpoint, dataset
+from rnnlm.audit.words import share_in
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation import evaluate
-from rnnlm.generation.audit.words import share_in
 from rnnlm.overlap import Hashes, is_seen
 
 MOST_CHARACTERS = 256

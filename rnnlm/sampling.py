@@ -69,7 +69,7 @@ def power_of_two(t: Float[Tensor, "*any"], top: float) -> Float[Tensor, "*any"]:
     return (total.view(torch.int32) + (shifted.view(torch.int32) << 23)).view(torch.float32)
 
 
-def rate(temperature: float) -> float:
+def log2_inverse_temperature(temperature: float) -> float:
     """Return log₂ e / temperature as a 32-bit float, or 0 for temperature 0."""
     if temperature == 0.0:
         return 0.0
@@ -81,7 +81,7 @@ def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "bat
 
     Args:
         logits: In single precision; not modified.
-        rate: Above 0; see `rate`.
+        rate: Above 0; see `log2_inverse_temperature`.
     """
     top = logits.amax(dim=-1, keepdim=True)
     return (power_of_two((logits - top) * rate, 0.0) * float(ONE)).to(torch.int64)
@@ -147,7 +147,7 @@ def filter_weights(
         logits: In single precision; not modified.
         config: Temperature must be above 0.
     """
-    weights = keep_count(weigh(logits, rate(config.temperature)), config.top_k)
+    weights = keep_count(weigh(logits, log2_inverse_temperature(config.temperature)), config.top_k)
     return keep_least(keep_share(weights, config.top_p), least(config.min_p))
 
 

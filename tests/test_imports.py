@@ -40,7 +40,7 @@ def test_importing_makes_no_folder(tmp_path: Path):
     "modules",
     [
         "rnnlm.batching, rnnlm.models, rnnlm.training.objective, rnnlm.training.optimizing",
-        "rnnlm.generation.engine, rnnlm.models",
+        "rnnlm.engine, rnnlm.models",
     ],
 )
 def test_what_benchmarks_import_needs_no_more_than_a_bare_machine_has(modules: str):

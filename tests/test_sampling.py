@@ -10,9 +10,9 @@ from rnnlm.kernels.slots import ONE
 from rnnlm.sampling import (
     choose,
     filter_weights,
+    log2_inverse_temperature,
     penalise,
     power_of_two,
-    rate,
     sample,
     uniforms,
     weigh,
@@ -34,7 +34,7 @@ def kept(logits: list[float], **settings: float) -> set[int]:
 def test_top_k_keeps_exactly_k_also_under_ties(logits: list[float], k: int):
     left, possible = kept(logits, top_k=k), kept(logits)
     assert len(left) == min(k, len(possible))
-    weights = weigh(torch.tensor([logits]), rate(1.0))[0].tolist()
+    weights = weigh(torch.tensor([logits]), log2_inverse_temperature(1.0))[0].tolist()
     ordered = sorted(possible, key=lambda i: (-weights[i], i))
     assert left == {*ordered[:k]}
 
@@ -78,7 +78,7 @@ def test_filtering_leaves_its_input_alone():
 
 @given(logit_rows, st.floats(0.05, 20))
 def test_weights_are_the_softmax(logits: list[float], temperature: float):
-    weights = weigh(torch.tensor([logits]), rate(temperature))[0].double()
+    weights = weigh(torch.tensor([logits]), log2_inverse_temperature(temperature))[0].double()
     expected = torch.softmax(torch.tensor(logits).double() / temperature, 0)
     assert weights.max() == ONE
     assert torch.allclose(weights / weights.sum(), expected, rtol=2e-5, atol=2e-9)

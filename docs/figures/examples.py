@@ -28,7 +28,7 @@ from coloraide import Color
 
 from rnnlm import colors
 from rnnlm.corpora.documents import iter_texts
-from rnnlm.generation import gallery
+from rnnlm.audit import gallery
 
 PAGE = ROOT / "docs" / "examples.md"
 DATA = ROOT / "data" / "examples"

@@ -10,9 +10,9 @@ from flows.chain.stage import RecordedStage, Run
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from rnnlm import checkpoint
+from rnnlm.audit.temperatures import as_figures, measure_temperatures
 from rnnlm.evaluation import TestScores, score_test_split
-from rnnlm.generation.audit.temperatures import as_figures, measure_temperatures
-from rnnlm.generation.data_set import Source
+from rnnlm.generation.manifest import Source
 from rnnlm.generation.references import reference_for
 from rnnlm.progress import OnProgress
 

@@ -14,8 +14,8 @@ from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import job
-from rnnlm.generation.data_set import About, Source, TextDataSet
-from rnnlm.generation.drawing import prefixes_of
+from rnnlm.generation.manifest import About, Source, TextDataSet
+from rnnlm.generation.shard_sampling import prefixes_of
 from rnnlm.progress import OnProgress
 from rnnlm.storage import file_digest, value_digest
 

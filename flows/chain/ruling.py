@@ -28,7 +28,7 @@ from rnnlm.evaluation import (
     trained_on,
 )
 from rnnlm.gate import Verdict, Weighed, judge
-from rnnlm.generation.data_set import TextDataSet
+from rnnlm.generation.manifest import TextDataSet
 from rnnlm.progress import OnProgress
 from rnnlm.training.api import TrainedModel
 

@@ -12,7 +12,7 @@ from flows.chain.request import Wanted, run_job
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.train import Train
 from flows.registry import bases
-from rnnlm.generation.data_set import About, Source, TextDataSet
+from rnnlm.generation.manifest import About, Source, TextDataSet
 from rnnlm.progress import OnProgress
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.sweeping.space import Choices, Dimension, Space, short_name, written
 from flows.sweeping.trial import Trial, best_of
-from rnnlm.review.drawing import LIGHT, dress
+from rnnlm.charts import LIGHT, dress
 
 COLUMNS = 3
 PANEL_INCHES = (3.4, 2.9)

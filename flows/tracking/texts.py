@@ -13,9 +13,9 @@ from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
 from rnnlm import checkpoint
 from rnnlm.config import Experiment, GenerationConfig, override
-from rnnlm.generation.data_set import TextDataSet
+from rnnlm.engine.texts import sample_texts
 from rnnlm.generation.job import MANIFEST_FILE
-from rnnlm.generation.texts import sample_texts
+from rnnlm.generation.manifest import TextDataSet
 
 TEXTS_TAG = "mlflow.rnnlm.texts"  # what begins so is not shown on MLflow's pages
 KIND_TAG = "rnnlm.kind"

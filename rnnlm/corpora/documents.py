@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig, shorten
-from rnnlm.corpora.decisions import NEAR_COPY, REPEATED, Decision
+from rnnlm.corpora.dedup_pass import NEAR_COPY, REPEATED, Decision
 from rnnlm.corpora.phrases import with_phrases
 from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ROWS_AT_ONCE

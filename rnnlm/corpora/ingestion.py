@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.config import CorpusConfig, SplitConfig
-from rnnlm.corpora.decisions import decide
+from rnnlm.corpora.byte_ranges import cut_files
+from rnnlm.corpora.dedup_pass import decide
 from rnnlm.corpora.documents import WriteTask, write_shard
 from rnnlm.corpora.files import SourceFile, unpack
-from rnnlm.corpora.pieces import cut_files
 from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ReadTask, read_shard, size_of
 from rnnlm.corpora.splitting import SPLITS

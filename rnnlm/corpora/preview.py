@@ -8,9 +8,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 from rnnlm.config import CorpusConfig, SplitConfig, shorten
+from rnnlm.corpora.byte_ranges import cut_files, read_records
 from rnnlm.corpora.cutting import documents_of, paragraphs
 from rnnlm.corpora.files import SourceFile, locate, unpack
-from rnnlm.corpora.pieces import cut_files, read_records
 from rnnlm.corpora.reading import Counts, read_documents
 from rnnlm.corpora.records import Fault
 from rnnlm.corpora.rendering import UnusableRecordError, render

@@ -8,10 +8,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from rnnlm.config import CorpusConfig, SourceConfig, SplitConfig, shorten
+from rnnlm.corpora.byte_ranges import Piece, line_of, read_records
 from rnnlm.corpora.cleaning import clean
 from rnnlm.corpora.cutting import documents_of
 from rnnlm.corpora.mojibake import suspects
-from rnnlm.corpora.pieces import Piece, line_of, read_records
 from rnnlm.corpora.records import Fault, Fields
 from rnnlm.corpora.rendering import UnusableRecordError, attribute, render
 from rnnlm.corpora.splitting import Split, split_by_paragraph, split_by_position

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
-from rnnlm.corpora.pieces import Piece
+from rnnlm.corpora.byte_ranges import Piece
 from rnnlm.corpora.reading import Counts, Document, read_documents
 from rnnlm.corpora.splitting import SPLITS, content_hashes
 from rnnlm.storage import atomic_path, once

@@ -24,28 +24,20 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from rnnlm import checkpoint
+from rnnlm import checkpoint, engine
+from rnnlm.audit.card import CARD_FILE, write_card
+from rnnlm.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
 from rnnlm.errors import GenerationError, StorageError
-from rnnlm.generation import engine
-from rnnlm.generation.audit.card import CARD_FILE, write_card
-from rnnlm.generation.audit.summary import ShardAudit, conclude, merge, sample_size
-from rnnlm.generation.data_set import (
-    About,
-    Source,
-    TextDataSet,
-    describe,
-    draw_pages,
-    summarise,
-)
-from rnnlm.generation.drawing import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
-from rnnlm.generation.opening import Opening, open_texts
+from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
+from rnnlm.generation.prompt import Opening, open_texts
 from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedShard, publish_shard
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
+from rnnlm.generation.shard_sampling import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import (

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.audit.reference import Reference
+from rnnlm.audit.summary import audit_shard
 from rnnlm.errors import GenerationError
-from rnnlm.generation.audit.reference import Reference
-from rnnlm.generation.audit.summary import audit_shard
-from rnnlm.generation.drawing import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
+from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
 from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 
 TEXTS_SCHEMA = pa.schema(

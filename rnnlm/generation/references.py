@@ -4,11 +4,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from rnnlm.audit.reference import Reference, build_reference
 from rnnlm.base import windows_of
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.errors import EmptySplitError, StorageError
-from rnnlm.generation.audit.reference import Reference, build_reference
-from rnnlm.generation.data_set import Source
+from rnnlm.generation.manifest import Source
 from rnnlm.storage import file_digest, value_digest
 
 REFERENCES = "references"

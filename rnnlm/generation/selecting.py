@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnlm.corpora.duplicates import repeated
-from rnnlm.generation.drawing import DrawnShard
+from rnnlm.generation.shard_sampling import DrawnShard
 
 TEXTS_AT_ONCE = 1 << 16
 """Texts whose places are held in memory together: a place takes eight times what a flag takes."""

@@ -89,7 +89,7 @@ class SlotSettings:
     """How tokens are drawn; see `rnnlm.sampling`.
 
     Attributes:
-        rate: log₂ e / temperature; 0 takes the likeliest token.
+        log2_inverse_temperature: log₂ e / temperature; 0 takes the likeliest token.
         penalty: Repetition penalty; 1 for none.
         top_k: Keep so many; 0 for all.
         top_p: Keep this share; 1 for all.
@@ -101,7 +101,7 @@ class SlotSettings:
         starts: (prefixes,), int32: the automaton's state after each prefix.
     """
 
-    rate: float
+    log2_inverse_temperature: float
     penalty: float
     top_k: int
     top_p: float
@@ -172,7 +172,7 @@ class _Output(Structure):
 class _Sampling(Structure):
     _fields_ = (
         ("top_p", c_double),
-        *((name, c_float) for name in ("rate", "penalty")),
+        *((name, c_float) for name in ("log2_inverse_temperature", "penalty")),
         *((name, c_int64) for name in ("top_k", "least", "min_length", "max_length")),
         *((name, c_void_p) for name in ("successors", "distance", "starts")),
         ("farthest", c_int64),
@@ -301,7 +301,15 @@ class NativeSlots:
 
     def _sampling(self, settings: SlotSettings) -> _Sampling:
         made = _Sampling()
-        for name in ("rate", "penalty", "top_k", "top_p", "least", "min_length", "max_length"):
+        for name in (
+            "log2_inverse_temperature",
+            "penalty",
+            "top_k",
+            "top_p",
+            "least",
+            "min_length",
+            "max_length",
+        ):
             setattr(made, name, getattr(settings, name))
         if settings.successors is not None and settings.distance is not None:
             made.successors = self._address(settings.successors)

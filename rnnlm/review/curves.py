@@ -7,16 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm.review.drawing import (
-    Palette,
-    Picture,
-    dress,
-    in_both,
-    legend,
-    new_figure,
-    outlined,
-    short,
-)
+from rnnlm.charts import Palette, Picture, dress, in_both, legend, new_figure, outlined, short
 
 FEWEST_ROWS = 2
 TRAIN, VALIDATION = "train/nll_nats_per_token", "validation/nll_nats_per_token"

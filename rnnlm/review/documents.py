@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.charts import Palette, Picture, dress, in_both, new_figure, outlined
 from rnnlm.evaluation import TextNats
 from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS
 from rnnlm.metrics import NATS_PER_BIT
-from rnnlm.review.drawing import Palette, Picture, dress, in_both, new_figure, outlined
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_POINTS = 3000

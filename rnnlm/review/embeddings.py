@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.charts import Palette, Picture, dress, in_both, legend, new_figure
 from rnnlm.dataset import token_name
 from rnnlm.models import LanguageModel
 from rnnlm.models.stack import StackedLanguageModel
-from rnnlm.review.drawing import Palette, Picture, dress, in_both, legend, new_figure
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 

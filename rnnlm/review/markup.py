@@ -4,7 +4,7 @@ import base64
 import html
 from collections.abc import Sequence
 
-from rnnlm.review.drawing import Picture
+from rnnlm.charts import Picture
 
 _VISIBLE = str.maketrans({"\t": "⇥", "\r": "␍", "\x00": "␀"})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
+from rnnlm.charts import Picture
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.devices import choose_device
 from rnnlm.errors import DatasetError
@@ -28,7 +29,6 @@ from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
 from rnnlm.review.documents import QUANTILES, Pairs, draw_documents, pair
-from rnnlm.review.drawing import Picture
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
 from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes

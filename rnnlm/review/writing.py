@@ -11,7 +11,7 @@ MEASURES = {
     "distinct_2grams": "distinct pairs of words",
     "distinct_3grams": "distinct triples of words",
 }
-"""By the names of the figures; see `rnnlm.generation.audit.temperatures.as_figures`."""
+"""By the names of the figures; see `rnnlm.audit.temperatures.as_figures`."""
 _AT, _REAL = "_at_", "_of_real_text"
 
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.dataset import load_split
+from rnnlm.engine.precision import PrecisionChoice, choose_precision
 from rnnlm.errors import EmptySplitError
-from rnnlm.generation.precision import PrecisionChoice, choose_precision
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
-from rnnlm.training import position as positions
+from rnnlm.training import run_state as positions
 from rnnlm.training.blending import blend
 from rnnlm.training.counting import count
 from rnnlm.training.launch import is_launched, launch
@@ -125,7 +125,7 @@ def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
         validation = load_split(tokens_uri, "validation").first(config.validation_tokens)
         facts |= blend(loaded, start, validation)
     try:
-        precision = choose_precision(loaded.model, load_split(tokens_uri, "test"))
+        precision = choose_precision(loaded.model, load_split(tokens_uri, "validation"))
     except EmptySplitError:
         precision = None
     if precision is not None:

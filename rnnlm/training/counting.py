@@ -10,7 +10,7 @@ from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.training.history import History
-from rnnlm.training.position import Position
+from rnnlm.training.run_state import Position
 
 FEW_TOKENS = 1000
 """Vocabulary up to which most n-grams come again and again, as those of characters do."""

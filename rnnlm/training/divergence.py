@@ -2,7 +2,7 @@
 
 import math
 
-from rnnlm.training.position import Position
+from rnnlm.training.run_state import Position
 
 EXPLOSION = 3.0
 """A step's loss so many times that of a uniform guess is divergence."""

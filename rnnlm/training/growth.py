@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from rnnlm import sampling
+from rnnlm import engine, sampling
 from rnnlm.conditioning import MARK, split_told
 from rnnlm.config import GenerationConfig
-from rnnlm.generation import engine
-from rnnlm.generation.constraints import Rules
-from rnnlm.generation.engine import Engine
-from rnnlm.generation.engine.packing import pack
-from rnnlm.generation.texts import Decoder, in_order
+from rnnlm.constraints import Rules
+from rnnlm.engine import Engine
+from rnnlm.engine.packing import pack
+from rnnlm.engine.texts import Decoder, in_order
 from rnnlm.kernels.slots import NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
 from rnnlm.storage import append_line, write_bytes
@@ -154,7 +153,7 @@ class Growth:
 
             def open_native(temperature: float) -> engine.Slots:
                 settings = SlotSettings(
-                    rate=sampling.rate(temperature),
+                    log2_inverse_temperature=sampling.log2_inverse_temperature(temperature),
                     penalty=1.0,
                     top_k=0,
                     top_p=1.0,

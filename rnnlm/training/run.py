@@ -21,16 +21,16 @@ from rnnlm.base import NO_BASE, start_from
 from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
+from rnnlm.engine.texts import write_line
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
-from rnnlm.generation.texts import write_line
 from rnnlm.kernels import keep_freed_memory
 from rnnlm.metrics import NATS_PER_BIT, perplexity
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.models.dropping import seed_dropout
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
-from rnnlm.training import position as positions
+from rnnlm.training import run_state as positions
 from rnnlm.training.divergence import DivergedError, is_good, watch_step, watch_validation
 from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
@@ -38,7 +38,7 @@ from rnnlm.training.history import History
 from rnnlm.training.memory import check_memory
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
-from rnnlm.training.position import NO_BEST, Position, Run
+from rnnlm.training.run_state import NO_BEST, Position, Run
 from rnnlm.training.vocabulary import VocabularySampler
 
 BEST_FILE = "best.safetensors"

@@ -13,10 +13,10 @@ from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.documents import iter_texts, shards
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.formats import Fault, meal_master
+from rnnlm.corpora.forms import is_valid
 from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.corpora.recipes import parse, render
 from rnnlm.dataset import Tokens, load_split, tokenize
-from rnnlm.generation.forms import is_valid
 from tests.conftest import ROOT
 
 CORPORA = os.environ.get("RNNLM_CORPORA", "")

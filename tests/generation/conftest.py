@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.generation.data_set import Source
+from rnnlm.generation.manifest import Source
 from tests.conftest import ingest_text
 from tests.generation.jobs import saved_model
 

@@ -7,8 +7,8 @@ import torch
 
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
-from rnnlm.generation.data_set import TextDataSet
 from rnnlm.generation.job import generate
+from rnnlm.generation.manifest import TextDataSet
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from rnnlm import checkpoint
+from rnnlm.audit.card import CARD_FILE, UNESCAPE
+from rnnlm.audit.summary import audit_shard
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora import duplicates
 from rnnlm.errors import CheckpointError, GenerationError, TokenizerError
-from rnnlm.generation.audit.card import CARD_FILE, UNESCAPE
-from rnnlm.generation.audit.summary import audit_shard
-from rnnlm.generation.data_set import Source, TextDataSet
-from rnnlm.generation.drawing import DRAWN_SCHEMA
 from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE, WORK, generate
+from rnnlm.generation.manifest import Source, TextDataSet
 from rnnlm.generation.publishing import TEXTS_SCHEMA
+from rnnlm.generation.shard_sampling import DRAWN_SCHEMA
 from rnnlm.models import build
 from rnnlm.progress import Progress
 from rnnlm.storage import file_digest, value_digest, write_json

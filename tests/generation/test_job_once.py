@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from rnnlm import checkpoint
+from rnnlm.audit.card import CARD_FILE
 from rnnlm.config import override
 from rnnlm.errors import CheckpointError, GenerationError, StorageError
-from rnnlm.generation.audit.card import CARD_FILE
-from rnnlm.generation.data_set import Source
 from rnnlm.generation.job import MANIFEST_FILE, generate
+from rnnlm.generation.manifest import Source
 from rnnlm.progress import Progress
 from tests.generation.jobs import CONFIG, Stop, contents, run
 

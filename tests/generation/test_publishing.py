@@ -1,6 +1,6 @@
 import itertools
 
-from rnnlm.generation.audit.card import UNESCAPE
+from rnnlm.audit.card import UNESCAPE
 from rnnlm.generation.publishing import escaped
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm.audit.words import words_in
 from rnnlm.config import override
 from rnnlm.errors import GenerationError
-from rnnlm.generation.audit.words import words_in
-from rnnlm.generation.data_set import Source
 from rnnlm.generation.job import MANIFEST_FILE, generate
+from rnnlm.generation.manifest import Source
 from tests.generation.jobs import CONFIG, run, table
 
 Row = dict[str, object]

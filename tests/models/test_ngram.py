@@ -11,9 +11,9 @@ from scipy.stats import chisquare
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.dataset import from_texts
+from rnnlm.engine.texts import GeneratedText, generate_texts
 from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.evaluation import evaluate
-from rnnlm.generation.texts import GeneratedText, generate_texts
 from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.ngram import score

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from rnnlm.training.divergence import DivergedError, is_good, watch_step, watch_validation
-from rnnlm.training.position import Position
+from rnnlm.training.run_state import Position
 
 UNIFORM = math.log(67)
 FALLING = [1.5 + 2.7 * 0.98**step for step in range(400)]

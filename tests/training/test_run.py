@@ -24,8 +24,8 @@ from rnnlm.training import run
 from rnnlm.training.api import train
 from rnnlm.training.divergence import DivergedError
 from rnnlm.training.history import read_history
-from rnnlm.training.position import Position
 from rnnlm.training.run import BEST_FILE, LAST_FILE
+from rnnlm.training.run_state import Position
 from tests.conftest import ingest_text, lines, tiny_experiment
 from tests.training.conftest import weights
 

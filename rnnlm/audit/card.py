@@ -1,0 +1,358 @@
+"""The data set's card: a README.md that people, the Hugging Face hub and `datasets` read.
+
+Source of the layout: https://huggingface.co/docs/hub/datasets-cards
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm.audit.measures import measures
+from rnnlm.audit.novelty import RUN
+from rnnlm.audit.reference import SAMPLE_CHARACTERS
+from rnnlm.audit.summary import Audit
+from rnnlm.config import GenerationConfig
+from rnnlm.storage import write_bytes
+
+CARD_FILE = "README.md"
+EXAMPLES = 10
+EXAMPLE_CHARACTERS = 1200
+"""Texts that the card shows, and of each the beginning."""
+
+UNESCAPE = """import re
+
+ends = {"n": "\\n", "r": "\\r"}
+text = re.sub(r"\\\\(.)", lambda found: ends.get(found[1], found[1]), line)"""
+"""Makes the text of a line of plain text; see `publishing.escaped`."""
+
+_SIZES = (
+    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
+    (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
+)  # fmt: skip
+"""The hub's size categories by the number of rows below which they lie."""
+
+
+class Origin(BaseModel):
+    """A model or a corpus that a data set comes from.
+
+    Attributes:
+        name: What it is called.
+        digest: sha256 of its file or documents.
+        version: In the registry; None if it is in none.
+        description: In a few words, such as `lstm 2×256`; may be empty.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    digest: str
+    version: str | None = None
+    description: str = ""
+
+
+class Shard(BaseModel):
+    """What a card says of a shard; other keys are passed over.
+
+    Attributes:
+        escaped: Texts in it that hold line ends or backslashes, where each text is one line.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    escaped: int = 0
+
+
+class Manifest(BaseModel):
+    """What a card is written from; other keys of a manifest are passed over.
+
+    Attributes:
+        name: Of the data set, for people.
+        form: What a text should be; see `CorpusConfig.form`.
+        files: Names of the shards, in order.
+        columns: Name and one-line description of each column; empty for plain text.
+        generation: How many texts, how sampled, in which format.
+        model: What wrote the texts; digest of its checkpoint.
+        corpus: What it was trained on.
+        engine: Name of the engine that stepped the model.
+        precision: Of its numbers, such as `int8`.
+        versions: Of the software, by name.
+        command: Command line that makes the data set again.
+        examples: Some texts.
+        audit: What is known of the texts; None if they were not audited.
+        license: An identifier of the hub.
+        language: ISO 639-1 codes; empty if unknown.
+        pages: Files beside the card that people may look at, each with what it shows.
+        prefixes: Whether texts began with the lines of a file.
+        shards: In order; none if nothing is known of them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    form: str
+    files: tuple[str, ...]
+    columns: dict[str, str]
+    generation: GenerationConfig
+    model: Origin
+    corpus: Origin
+    engine: str
+    precision: str
+    versions: dict[str, str]
+    command: str
+    examples: tuple[str, ...]
+    audit: Audit | None = None
+    license: str = "unknown"
+    language: tuple[str, ...] = ()
+    pages: dict[str, str] = {}
+    prefixes: bool = False
+    shards: tuple[Shard, ...] = ()
+
+
+def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
+    """Write `out/README.md` from a data set's manifest; return its path.
+
+    Args:
+        out: The data set's folder.
+        manifest: With the keys of `Manifest`.
+
+    Raises:
+        ValidationError: A key is missing or of the wrong type.
+        StorageError: The card cannot be written.
+    """
+    known = Manifest.model_validate(manifest)
+    import yaml
+
+    header = yaml.safe_dump(front_matter(known), sort_keys=False, allow_unicode=True, width=100)
+    parts = [
+        f"---\n{header}---\n\n# {known.name}",
+        _introduction(known),
+        _pictures(known),
+        _origin(known),
+        _columns(known),
+        _lines(known),
+        _audit(known),
+        _examples(known),
+        _limits(known),
+        f"## Make it again\n\n```sh\n{known.command}\n```\n\nText number n of a seed is the same "
+        "whatever the count, on the same processor and versions.",
+    ]
+    path = out / CARD_FILE
+    write_bytes(path, ("\n\n".join(part for part in parts if part) + "\n").encode())
+    return path
+
+
+def front_matter(manifest: Manifest) -> dict[str, Any]:
+    """Return the card's metadata as the hub wants it."""
+    count = manifest.generation.count
+    size = next((name for bound, name in _SIZES if count < bound), "n>1T")
+    return {
+        "pretty_name": manifest.name,
+        "license": manifest.license,
+        **({"language": [*manifest.language]} if manifest.language else {}),
+        "task_categories": ["text-generation"],
+        "size_categories": [size],
+        "tags": ["synthetic", "rnnlm", *([manifest.form] if manifest.form != "text" else [])],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": _pattern(manifest.files)}],
+            }
+        ],
+    }
+
+
+def _pattern(files: Sequence[str]) -> str | list[str]:
+    """Return the shards' names, or a pattern where they are many: `train-*.parquet`."""
+    if len(files) <= 3:
+        return [*files]
+    first, _, rest = files[0].rpartition("-")
+    return f"{first}-*.{rest.split('.', 1)[1]}"
+
+
+def _introduction(manifest: Manifest) -> str:
+    what = {
+        "color": "invented colours, each a name and its red, green and blue",
+        "recipe": "invented recipes in the MealMaster format",
+        "prose": "invented passages of prose",
+    }.get(manifest.form, "invented texts")
+    kind = manifest.generation.format
+    loader = {"parquet": "parquet", "jsonl": "json", "txt": "text"}[kind]
+    shards = "one shard" if len(manifest.files) == 1 else f"{len(manifest.files):,} shards"
+    return (
+        f"{manifest.generation.count:,} {what}, sampled from the recurrent language model "
+        f"*{manifest.model.name}*, which was trained on *{manifest.corpus.name}*. No person wrote "
+        f"them and nothing in them is a fact. {shards[0].upper()}{shards[1:]} of {kind}.\n\n"
+        "```python\nfrom datasets import load_dataset\n\n"
+        'texts = load_dataset("path/to/this/folder", split="train")\n'
+        f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
+        f"{_pandas(kind)}\n```"
+    )
+
+
+def _pandas(kind: str) -> str:
+    if kind != "parquet":
+        return ""
+    return '\n\nimport pandas\n\nframe = pandas.read_parquet("path/to/this/folder/data")'
+
+
+def _pictures(manifest: Manifest) -> str:
+    shown = [f"![{what}]({name})" for name, what in manifest.pages.items() if name.endswith(".png")]
+    pages = [f"[{what}]({name})" for name, what in manifest.pages.items() if name.endswith(".html")]
+    return "\n\n".join([*shown, *([f"See also: {', '.join(pages)}."] if pages else [])])
+
+
+def _origin(manifest: Manifest) -> str:
+    config, model = manifest.generation, manifest.model
+    version = "" if model.version is None else f", version {model.version}"
+    described = f", {model.description}" if model.description else ""
+    cuts = [f"temperature {config.temperature:g}"]
+    cuts += [f"top-k {config.top_k}"] if config.top_k else []
+    cuts += [f"top-p {config.top_p:g}"] if config.top_p < 1.0 else []
+    cuts += [f"min-p {config.min_p:g}"] if config.min_p else []
+    penalty = config.repetition_penalty
+    cuts += [f"repetition penalty {penalty:g}"] if penalty != 1.0 else []
+    rows = [
+        ("model", f"{model.name}{version}{described}"),
+        ("model, sha256", f"`{model.digest}`"),
+        ("corpus", manifest.corpus.name),
+        ("corpus, sha256", f"`{manifest.corpus.digest}`"),
+        ("sampling", ", ".join(cuts)),
+        ("seed", str(config.seed)),
+        ("begin with", _begin(manifest)),
+        ("length", f"{config.min_length:,} to {config.max_length:,} tokens"),
+        *_rules(config),
+        ("engine", f"{manifest.engine}, {manifest.precision}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+    return f"## How it was made\n\n{_table(('', ''), rows)}"
+
+
+def _begin(manifest: Manifest) -> str:
+    config = manifest.generation
+    given = [f"{name} = `{value}`" for name, value in config.given.items()]
+    if manifest.prefixes:
+        given.append("a line of a file of prefixes each")
+    elif config.prefix:
+        given.append(f"`{config.prefix}`")
+    return ", ".join(given) or "nothing given"
+
+
+def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
+    """Return what every text had to be, a row for each rule."""
+    rows = [("grammar", f"`{config.grammar}`")] if config.grammar else []
+    rows += [
+        (name, ", ".join(f"`{text}`" for text in strings))
+        for name in ("banned", "required", "stop")
+        if (strings := getattr(config, name))
+    ]
+    kept = {"unique": "no text twice", "novel_only": "none of the training text"}
+    kept |= {"valid_only": "only valid ones", "known_words_only": "only words that exist"}
+    rules = [what for name, what in kept.items() if getattr(config, name)]
+    if config.best_of > 1:
+        rows.append(("best of", f"{config.best_of}, by likelihood per character"))
+    return rows + ([("kept", ", ".join(rules))] if rules else [])
+
+
+def _columns(manifest: Manifest) -> str:
+    if not manifest.columns:
+        return ""
+    rows = [(f"`{name}`", what) for name, what in manifest.columns.items()]
+    return f"## Columns\n\n{_table(('column', 'what it holds'), rows)}"
+
+
+def _lines(manifest: Manifest) -> str:
+    """Return how to read a text that is not written as it is."""
+    count = sum(shard.escaped for shard in manifest.shards)
+    if not count:
+        return ""
+    return (
+        f"## Lines\n\nEach text is one line. In {count:,} of them a line end is written as `\\n` "
+        "(a carriage return as `\\r`) and a backslash as `\\\\`. The text of a line is\n\n"
+        f"```python\n{UNESCAPE}\n```"
+    )
+
+
+def _audit(manifest: Manifest) -> str:
+    audit = manifest.audit
+    if audit is None:
+        return "## Audit\n\nThe texts were not compared with the training text."
+    real, shown = audit.held_out, [m for m in measures(audit) if m.read(audit.generated)]
+    rows = [(m.name, m.read(audit.generated), m.read(real) if real else "", m.of) for m in shown]
+    lines = [
+        f"- **{m.name}**: {m.definition}" + (f" *({m.source})*" if m.source else "") for m in shown
+    ]
+    if audit.duplicate_share is not None:
+        rows.insert(1, ("duplicates", f"{audit.duplicate_share:.2%}", "", "all texts"))
+        lines.insert(1, "- **duplicates**: Texts that stand in the data set before.")
+    beside = (
+        f" Beside it the same figure of {real.texts:,} real texts that the model was not trained "
+        f"on: the nearer, the more alike. Training: {audit.training_texts:,} texts, of which the "
+        f"first {audit.searched_bytes:,} bytes were searched for runs."
+        if real
+        else " The training text was not at hand: nothing was compared with it."
+    )
+    return (
+        f"## Audit\n\nOf {audit.generated.texts:,} texts; what is of a sample, of "
+        f"{audit.generated.sampled_texts:,} of them.{beside}\n\n"
+        f"{_table(('', 'generated', 'real', 'of'), rows)}\n\n" + "\n".join(lines)
+    )
+
+
+def _examples(manifest: Manifest) -> str:
+    shown = [text[:EXAMPLE_CHARACTERS] for text in manifest.examples[:EXAMPLES]]
+    parts = []
+    if shown and all("\n" not in text for text in shown):
+        parts.append(_fenced("\n".join(shown)))
+    else:
+        parts += [_fenced(text) for text in shown]
+    for what, texts in _shown_failures(manifest.audit):
+        parts.append(f"{what}:\n\n" + _fenced("\n".join(json.dumps(t[:200], ensure_ascii=False)
+                                                         for t in texts)))  # fmt: skip
+    return "## Examples\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _shown_failures(audit: Audit | None) -> list[tuple[str, tuple[str, ...]]]:
+    if audit is None:
+        return []
+    failures = [
+        ("The first that are not valid", audit.invalid_examples),
+        ("The first that are copies", audit.copied_examples),
+    ]
+    return [(what, texts) for what, texts in failures if texts]
+
+
+def _limits(manifest: Manifest) -> str:
+    lines = [
+        "The texts look like the corpus and mean nothing: names, numbers and claims in them are "
+        "made up, and what is wrong or unkind in the corpus can come back.",
+        "Rights in the corpus may reach to texts that resemble it; see its licence.",
+    ]
+    if manifest.audit is not None:
+        lines += [
+            "Copies are found by exact comparison, near copies by estimate; a text that says the "
+            "same in other words is not found.",
+            f"Runs under {RUN} characters mean little; of each sampled text, the first "
+            f"{SAMPLE_CHARACTERS:,} characters were looked at.",
+            "Generated and real texts of different length differ in longest runs by that alone.",
+        ]
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", "↵")
+
+
+def _fenced(text: str) -> str:
+    """Return a text in a code block that no backticks in it can end."""
+    longest = max((len(run) for run in text.split("\n") if set(run.strip()) == {"`"}), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"

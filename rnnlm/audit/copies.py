@@ -1,0 +1,163 @@
+"""Which texts stand in the training split, word for word or nearly.
+
+Copies are found among all training texts by a 64-bit hash of what `forms.comparison_key` returns:
+of a million texts and a million training texts, a false one turns up once in twenty million audits.
+
+A near copy of a text of `duplicates.SHORTEST` characters or more shares the stated part of its word
+sequences with a training text (Jaccard similarity, estimated by MinHash: Broder 1997). Shorter ones
+have too few; a near copy of these has the same words in any order, once case, accents, punctuation,
+plural s and repetitions are left away: the key collision method "fingerprint" of OpenRefine.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.audit.novelty import WORD
+from rnnlm.audit.suffixes import write_array
+from rnnlm.corpora.duplicates import (
+    BANDS,
+    SHORTEST,
+    SIGNATURE_SIZE,
+    Signatures,
+    band_keys,
+    signatures,
+)
+from rnnlm.corpora.forms import normalized
+
+SIMILAR = 0.8
+"""Least similarity of a near copy; the same as of a near duplicate in `CleaningConfig`."""
+MOST_CANDIDATES = 64
+"""Training texts of equal band that a text is compared with, per band."""
+
+_ESSENCES_FILE, _FINGERPRINTS_FILE = "essences.npy", "fingerprints.npy"
+_SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE = "signatures.npy", "keys.npy", "order.npy"
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What copies are looked up in; arrays may be mapped from disk.
+
+    Attributes:
+        essences: Hashes of the training texts' essences, ascending.
+        fingerprints: Hashes of the shorter ones' fingerprints, ascending.
+        signatures: Of the longer ones, shape (longer, SIGNATURE_SIZE).
+        keys: One hash per band of each signature, ascending, shape (BANDS, longer).
+        order: Which signature each is of, shape (BANDS, longer).
+    """
+
+    essences: Hashes
+    fingerprints: Hashes
+    signatures: Signatures
+    keys: Hashes
+    order: NDArray[np.uint32]
+
+    def has(self, essences: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which essences stand in the training split, shape (texts,)."""
+        return _are_in(hashes(essences), self.essences)
+
+    def nearly_has(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts nearly or wholly stand in the training split, shape (texts,)."""
+        is_long = np.array([len(subject) >= SHORTEST for subject in subjects], dtype=np.bool_)
+        found = np.zeros(len(subjects), dtype=np.bool_)
+        short = np.flatnonzero(~is_long).tolist()
+        found[short] = _are_in(hashes([fingerprint(subjects[n]) for n in short]), self.fingerprints)
+        long = np.flatnonzero(is_long).tolist()
+        found[long] = self._are_similar(signatures([subjects[n] for n in long]))
+        return found
+
+    def _are_similar(self, wanted: Signatures) -> NDArray[np.bool_]:
+        found = np.zeros(len(wanted), dtype=np.bool_)
+        for band, keys in enumerate(_band_keys(wanted)):
+            known, order = self.keys[band], self.order[band]
+            first = np.searchsorted(known, keys, side="left")
+            last = np.searchsorted(known, keys, side="right")
+            for step in range(MOST_CANDIDATES):
+                mine = np.flatnonzero((first + step < last) & ~found)
+                if not len(mine):
+                    break
+                others = self.signatures[order[first[mine] + step]]
+                agreeing = (others == wanted[mine]).sum(axis=1)
+                found[mine] = agreeing >= SIMILAR * SIGNATURE_SIZE
+        return found
+
+
+class TrainingWriter:
+    """Takes training texts in batches and writes what `Training` needs."""
+
+    def __init__(self) -> None:
+        self._essences: list[Hashes] = []
+        self._fingerprints: list[Hashes] = []
+        self._signatures: list[Signatures] = [signatures([])]
+
+    def add(self, subjects: Sequence[str]) -> None:
+        """Take some texts' subjects."""
+        self._essences.append(hashes([normalized(subject) for subject in subjects]))
+        short = [fingerprint(subject) for subject in subjects if len(subject) < SHORTEST]
+        self._fingerprints.append(hashes(short))
+        long = [subject for subject in subjects if len(subject) >= SHORTEST]
+        self._signatures.append(signatures(long))
+
+    def write(self, folder: Path) -> None:
+        """Write all that was taken.
+
+        Raises:
+            StorageError: A file cannot be written.
+        """
+        rows = np.concatenate(self._signatures)
+        keys = _band_keys(rows)
+        order = np.argsort(keys, axis=1, kind="stable")
+        write_array(folder / _ESSENCES_FILE, np.unique(np.concatenate(self._essences)))
+        write_array(folder / _FINGERPRINTS_FILE, np.unique(np.concatenate(self._fingerprints)))
+        write_array(folder / _SIGNATURES_FILE, rows)
+        write_array(folder / _KEYS_FILE, np.take_along_axis(keys, order, axis=1))
+        write_array(folder / _ORDER_FILE, order.astype(np.uint32))
+
+
+def open_training(folder: Path) -> Training:
+    """Map what `TrainingWriter` wrote."""
+    names = (_ESSENCES_FILE, _FINGERPRINTS_FILE, _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE)
+    return Training(*(np.load(folder / name, mmap_mode="r") for name in names))
+
+
+def hashes(texts: Sequence[str]) -> Hashes:
+    """Return a hash of each text, the same everywhere and always (SipHash-2-4); shape (texts,)."""
+    if not texts:
+        return np.zeros(0, dtype=np.uint64)
+    cells = np.empty(len(texts), dtype=object)
+    cells[:] = texts
+    from pandas.util import hash_array
+
+    return np.asarray(hash_array(cells, categorize=False), dtype=np.uint64)
+
+
+def fingerprint(subject: str) -> str:
+    """Return a text's distinct words in alphabetical order; see the module."""
+    plain = unicodedata.normalize("NFKD", subject.lower())
+    if not plain.isascii():
+        plain = "".join(c for c in plain if not unicodedata.combining(c))
+    plain = plain.replace("'", "").replace("’", "")
+    return " ".join(sorted({_without_plural(word) for word in WORD.findall(plain)})) or subject
+
+
+def _without_plural(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and word[-2] != "s" else word
+
+
+def _are_in(wanted: Hashes, known: Hashes) -> NDArray[np.bool_]:
+    if not len(known):
+        return np.zeros(len(wanted), dtype=np.bool_)
+    places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.asarray(known[places] == wanted)
+
+
+def _band_keys(rows: Signatures) -> NDArray[Any]:
+    """Return one hash per band of each signature, shape (BANDS, signatures)."""
+    return np.stack([band_keys(band) for band in np.split(rows, BANDS, axis=1)])

@@ -1,0 +1,111 @@
+"""How likely texts are to an n-gram model of the training split: bits per character.
+
+A judge other than the model that wrote them. Far more bits than real text takes: the texts are not
+like the corpus. Far fewer: they are safer than it, as low temperatures make them.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm import checkpoint, tokenizer
+from rnnlm.audit.suffixes import write_array
+from rnnlm.config import ModelConfig
+from rnnlm.dataset import from_texts
+from rnnlm.errors import CheckpointError, EmptySplitError
+from rnnlm.metrics import Score
+from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.ngram import NGramTables, count, score, tables_of
+from rnnlm.storage import write_json
+from rnnlm.tokenizer import Tokenizer, batches_of
+from rnnlm.tokens import TokenArrays
+
+MOST_TOKENS = 20_000_000
+"""Training tokens that are counted at most, the first ones."""
+
+_TOKENIZER_FILE = "tokenizer.json"
+
+
+class Judge:
+    """An n-gram model with its tokenizer."""
+
+    def __init__(self, tables: NGramTables, tokenizer: Tokenizer) -> None:
+        self._tables, self._tokenizer = tables, tokenizer
+
+    def score(self, texts: Sequence[str]) -> Score:
+        """Return nats, tokens, characters and bytes of some texts, their ends included."""
+        if not texts:
+            return Score(0.0, 0, 0, 0)
+        arrays = from_texts(self._tokenizer, texts)
+        return Score(
+            nll_nats=float(score(self._tables, arrays).sum()),
+            tokens=len(arrays.tokens),
+            characters=int(arrays.characters.sum()),
+            bytes=int(arrays.bytes.sum()),
+        )
+
+
+def write_judge(
+    folder: Path, texts: Iterable[str], words: Tokenizer, fitted: Path | None = None
+) -> None:
+    """Write an n-gram model into `folder`.
+
+    Args:
+        folder: Made if need be.
+        texts: Of the training split; not read if `fitted` is given.
+        words: Tokenizer that the training split is counted with.
+        fitted: Checkpoint of an n-gram model, to be used instead.
+
+    Raises:
+        CheckpointError: `fitted` cannot be read or holds another kind of model.
+        EmptySplitError: There is nothing to count.
+        StorageError: A file cannot be written.
+    """
+    if fitted is not None:
+        loaded = checkpoint.load(fitted)
+        if not isinstance(loaded.model, NGramLanguageModel):
+            raise CheckpointError(
+                f"{fitted} holds {loaded.experiment.model.title} (expected an n-gram model); "
+                "choose another or none"
+            )
+        words, tables = loaded.tokenizer, loaded.model.tables
+    else:
+        order = ModelConfig.model_fields["ngram_order"].default
+        tables = count(_first_tokens(texts, words), words.vocab_size, order)
+    write_array(folder / "counts-1.npy", np.asarray(tables.unigram_counts))
+    for n, table in enumerate(tables.orders, start=2):
+        write_array(folder / f"keys-{n}.npy", np.asarray(table.keys))
+        write_array(folder / f"counts-{n}.npy", np.asarray(table.counts))
+    write_json(folder / _TOKENIZER_FILE, words.to_json())
+
+
+def open_judge(folder: Path) -> Judge:
+    """Map what `write_judge` wrote."""
+    orders = range(2, 2 + len([*folder.glob("keys-*.npy")]))
+    tables = tables_of(
+        np.load(folder / "counts-1.npy"),
+        [np.load(folder / f"keys-{n}.npy", mmap_mode="r") for n in orders],
+        [np.load(folder / f"counts-{n}.npy", mmap_mode="r") for n in orders],
+    )
+    words = tokenizer.from_json(json.loads((folder / _TOKENIZER_FILE).read_text("utf-8")))
+    return Judge(tables, words)
+
+
+def _first_tokens(texts: Iterable[str], words: Tokenizer) -> TokenArrays:
+    """Return the beginning of the training split as tokens; documents' lengths are left at 0."""
+    tokens, lengths, total = [], [], 0
+    for batch in batches_of(texts):
+        encoded = words.encode_batch(batch)
+        tokens.append(encoded.tokens)
+        lengths.append(np.diff(encoded.offsets))
+        total += len(encoded.tokens)
+        if total >= MOST_TOKENS:
+            break
+    if not total:
+        raise EmptySplitError("no text in the training split to count; give more text")
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    nothing = np.zeros(len(offsets) - 1, dtype=np.int64)
+    arrays = TokenArrays(np.concatenate(tokens), offsets, nothing, nothing)
+    return arrays.first(MOST_TOKENS) if total > MOST_TOKENS else arrays

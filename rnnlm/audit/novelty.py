@@ -1,0 +1,73 @@
+"""What of a text also stands in the training text: its longest run, and short runs of n units."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.audit.suffixes import Matches
+
+Unit = Literal["word", "character"]
+RUN = 20
+"""Characters from which on a run that stands in the training text counts as taken from there."""
+ORDERS: dict[Unit, tuple[int, ...]] = {"word": (2, 4, 8), "character": (4, 8, 16)}
+"""Lengths n of the n-grams whose share is given."""
+
+WORD = re.compile(r"[^\W_]+")
+"""A run of letters and digits."""
+
+
+def longest_around(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each character the longest run that it is part of, shape (characters,).
+
+    Args:
+        lengths: Of one text, as in `Matches`; shape (characters,).
+    """
+    around = np.zeros_like(lengths)
+    # A run that only goes on with the one before it adds nothing to it.
+    begins = np.flatnonzero(lengths >= np.append(1, lengths[:-1]))
+    for start in begins[np.argsort(lengths[begins], kind="stable")]:
+        around[start : start + lengths[start]] = lengths[start]
+    return around
+
+
+def taken_characters(matches: Matches) -> int:
+    """Return how many characters of all texts are part of runs of at least `RUN` characters."""
+    starts = np.flatnonzero(matches.lengths >= RUN)
+    change = np.zeros(len(matches.lengths) + 1, dtype=np.int64)
+    np.add.at(change, starts, 1)
+    np.add.at(change, starts + matches.lengths[starts], -1)
+    return int(np.count_nonzero(np.cumsum(change) > 0))
+
+
+def known_ngrams(texts: Sequence[str], matches: Matches, unit: Unit) -> dict[int, tuple[int, int]]:
+    """Return, by n, how many n-grams of some texts stand in the training text, and how many are.
+
+    An n-gram of words goes from the first letter of a word to the last of the n-th, as written.
+
+    Args:
+        texts: Those that `matches` is of.
+        matches: Where they stand in the training text.
+        unit: What n counts.
+    """
+    known: dict[int, tuple[int, int]] = dict.fromkeys(ORDERS[unit], (0, 0))
+    for number, text in enumerate(texts):
+        lengths = matches.of(number)
+        starts, ends = _spans(text, unit)
+        for n in known:
+            count = max(0, len(starts) - n + 1)
+            sizes = ends[n - 1 :] - starts[:count]
+            found = int(np.count_nonzero(lengths[starts[:count]] >= sizes))
+            known[n] = (known[n][0] + found, known[n][1] + count)
+    return known
+
+
+def _spans(text: str, unit: Unit) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the units of a text start and end."""
+    if unit == "character":
+        return np.arange(len(text)), np.arange(1, len(text) + 1)
+    spans = [word.span() for word in WORD.finditer(text)]
+    pairs = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]

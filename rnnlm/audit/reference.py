@@ -1,0 +1,256 @@
+"""What generated texts are compared with: built once from a corpus, then mapped by every worker.
+
+    essences.npy …           hashes and signatures of the training split, for copies; see `copies`
+    text.npy places.npy …    its beginning, sorted, for runs and copies; see `suffixes`
+    ngram/                   an n-gram model of it, for likeness; see `likeness`
+    colors.npy               its colours, where it has some
+    words.npy                words that exist; see `words`
+    base.npy                 sampled windows of what a base has read; see `rnnlm.overlap`
+    held_out.json            real texts that were held out: a sample of the validation split
+    reference.json           last: what it was made of and the lengths of the training texts
+    held_out-audit.json      what an audit finds in the real texts; written by the first audit
+
+A folder without `reference.json` is unfinished; the same call makes it anew.
+"""
+
+import hashlib
+import heapq
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm.audit.copies import Training, TrainingWriter, hashes, open_training
+from rnnlm.audit.lengths import Counts, add_counts, count_lengths, quantiles
+from rnnlm.audit.likeness import Judge, open_judge, write_judge
+from rnnlm.audit.novelty import RUN, Unit
+from rnnlm.audit.suffixes import SuffixArray, open_suffixes, write_array, write_suffixes
+from rnnlm.audit.words import ExistingWords, open_words, write_words
+from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.duplicates import SHORTEST
+from rnnlm.corpora.forms import Reading, normalized, read, read_subject
+from rnnlm.errors import EmptySplitError, GenerationError
+from rnnlm.overlap import Hashes
+from rnnlm.storage import file_digest, value_digest, write_json
+from rnnlm.tokenizer import Tokenizer
+
+VERSION = "4"
+FACTS_FILE = "reference.json"
+HELD_OUT_AUDIT_FILE = "held_out-audit.json"
+HELD_OUT_TEXTS = 2000
+SAMPLE_CHARACTERS = 5000
+"""Characters of a sampled text that are looked at: its beginning. A held-out text that is longer
+comes as several."""
+MOST_COLORS = 100_000
+
+_HELD_OUT_FILE, _COLORS_FILE, _BASE_FILE = "held_out.json", "colors.npy", "base.npy"
+_NGRAM_FOLDER = "ngram"
+_TEXTS_AT_ONCE = 5000
+
+
+class ReferenceFacts(BaseModel):
+    """What a reference was made of.
+
+    Attributes:
+        digest: sha256 over what decides it: corpus, form, tokenizer or n-gram model, base, version.
+        form: What a text should be; see `CorpusConfig.form`.
+        unit: What short runs are counted in: characters where half of the training texts are too
+            short for runs of words, else words.
+        documents: Training texts.
+        lengths: Training texts by their length in characters; see `lengths`.
+        searched_bytes: Bytes of the training text that longest runs are looked up in.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    form: str
+    unit: Unit
+    documents: int
+    lengths: Counts
+    searched_bytes: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference, opened.
+
+    Attributes:
+        folder: Where it lies; what is computed of it alone may be kept there.
+        facts: What it was made of.
+        training: Finds copies of whole training texts.
+        suffixes: Finds longest runs, and texts that stand within training texts.
+        judge: The n-gram model.
+        words: Tells which words exist.
+        held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
+        colors: Red, green, blue of training texts, shape (colours, 3).
+        base: Sampled windows of the text that the model's base has read, sorted; empty without one.
+    """
+
+    folder: Path
+    facts: ReferenceFacts
+    training: Training
+    suffixes: SuffixArray
+    judge: Judge
+    words: ExistingWords
+    held_out: tuple[str, ...]
+    colors: NDArray[np.uint8]
+    base: Hashes
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map what `build_reference` wrote; nothing large is read.
+
+        Raises:
+            GenerationError: There is none, or not all of it.
+        """
+        try:
+            return cls(
+                folder=folder,
+                facts=_read_facts(folder),
+                training=open_training(folder),
+                suffixes=open_suffixes(folder),
+                judge=open_judge(folder / _NGRAM_FOLDER),
+                words=open_words(folder),
+                held_out=tuple(json.loads((folder / _HELD_OUT_FILE).read_text("utf-8"))),
+                colors=np.load(folder / _COLORS_FILE),
+                base=np.load(folder / _BASE_FILE, mmap_mode="r"),
+            )
+        except (OSError, ValueError) as error:
+            raise GenerationError(
+                f"no reference of training texts in {folder} ({error}); generate again"
+            ) from error
+
+    def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts stand in the training split, shape (texts,); see `are_copies`."""
+        return self.are_copies([read_subject(self.facts.form, text) for text in texts])
+
+    def are_copies(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which texts stand in the training split, given what they are about.
+
+        A copy is a whole training text, case and spacing aside; or it stands within one as written
+        and has at least `RUN` characters: names and words of fewer hold each other by chance, as
+        colours' names do.
+
+        Args:
+            subjects: Of each text; see `forms.read_subject`.
+
+        Returns:
+            Shape (texts,).
+        """
+        found = self.training.has([normalized(subject) for subject in subjects])
+        if self.facts.form == "color":
+            return found
+        stripped = [subject.strip() for subject in subjects]
+        long = [n for n in np.flatnonzero(~found).tolist() if len(stripped[n]) >= RUN]
+        found[long] = self.suffixes.holds([stripped[n] for n in long])
+        return found
+
+
+def build_reference(
+    corpus_uri: str,
+    corpus_digest: str,
+    form: str,
+    words: Tokenizer,
+    out: Path,
+    ngram: Path | None = None,
+    base: Hashes | None = None,
+) -> Reference:
+    """Write the reference of a corpus into `out`, unless it is there, and open it.
+
+    Args:
+        corpus_uri: Folder that `ingest` wrote.
+        corpus_digest: Its digest.
+        form: What a text should be; see `CorpusConfig.form`.
+        words: Tokenizer that the n-gram model counts with.
+        out: Folder of this reference alone; made if need be.
+        ngram: Checkpoint of an n-gram model to be used instead of counting one.
+        base: Sampled windows of the text that the model's base has read; None without one.
+
+    Raises:
+        CorpusError: `corpus_uri` holds no documents.
+        EmptySplitError: A split of it is empty.
+        CheckpointError: `ngram` cannot be read or holds another kind of model.
+        StorageError: A file cannot be written.
+    """
+    judge = file_digest(ngram) if ngram else words.to_json()
+    windows = np.zeros(0, np.uint64) if base is None else base
+    read_before = hashlib.sha256(windows.tobytes()).hexdigest()
+    digest = value_digest([VERSION, corpus_digest, form, judge, read_before])
+    if (out / FACTS_FILE).is_file():
+        if _read_facts(out).digest == digest:
+            return Reference.open(out)
+        for name in (FACTS_FILE, HELD_OUT_AUDIT_FILE):
+            (out / name).unlink(missing_ok=True)
+    documents, lengths = _write_training(corpus_uri, form, out)
+    subjects = (read_subject(form, text) for text in iter_texts(corpus_uri, "train"))
+    searched = write_suffixes(subjects, out)
+    write_judge(out / _NGRAM_FOLDER, iter_texts(corpus_uri, "train"), words, ngram)
+    write_words(out, iter_texts(corpus_uri, "train"))
+    write_array(out / _BASE_FILE, windows)
+    write_json(out / _HELD_OUT_FILE, _held_out(corpus_uri))
+    facts = ReferenceFacts(
+        digest=digest,
+        form=form,
+        unit=unit_of(lengths),
+        documents=documents,
+        lengths=lengths,
+        searched_bytes=searched,
+    )
+    write_json(out / FACTS_FILE, facts.model_dump())
+    return Reference.open(out)
+
+
+def _read_facts(folder: Path) -> ReferenceFacts:
+    return ReferenceFacts.model_validate_json((folder / FACTS_FILE).read_text("utf-8"))
+
+
+def unit_of(lengths: Counts) -> Unit:
+    """Return what short runs are counted in, for texts of these lengths."""
+    return "character" if quantiles(lengths).get("50%", 0) < SHORTEST else "word"
+
+
+def _write_training(corpus_uri: str, form: str, out: Path) -> tuple[int, Counts]:
+    """Write what finds copies, and the colours; return count and lengths of the training texts."""
+    writer, counts, documents = TrainingWriter(), [], 0
+    colors: list[tuple[int, int, int]] = []
+    for readings in _readings(corpus_uri, form):
+        subjects = [reading.subject for reading in readings]
+        writer.add(subjects)
+        counts.append(count_lengths(np.fromiter(map(len, subjects), np.int64, len(subjects))))
+        documents += len(subjects)
+        colors += [reading.color[1:] for reading in readings if reading.color]
+    if not documents:
+        raise EmptySplitError(f"no document in the train split of {corpus_uri}; give more text")
+    writer.write(out)
+    write_array(out / _COLORS_FILE, np.array(colors[:MOST_COLORS], np.uint8).reshape(-1, 3))
+    return documents, add_counts(counts)
+
+
+def _readings(corpus_uri: str, form: str) -> Iterator[list[Reading]]:
+    texts = iter_texts(corpus_uri, "train")
+    while batch := [read(form, text) for text in itertools.islice(texts, _TEXTS_AT_ONCE)]:
+        yield batch
+
+
+def _held_out(corpus_uri: str) -> list[str]:
+    """Return the validation texts of lowest hash: a random sample, whatever order they are in."""
+    chosen = heapq.nsmallest(HELD_OUT_TEXTS, _hashed_pieces(corpus_uri))
+    if not chosen:
+        raise EmptySplitError(
+            f"no document in the validation split of {corpus_uri}; give more text"
+        )
+    return [text for _, text in chosen]
+
+
+def _hashed_pieces(corpus_uri: str) -> Iterator[tuple[int, str]]:
+    for text in iter_texts(corpus_uri, "validation"):
+        starts = range(0, len(text), SAMPLE_CHARACTERS)
+        pieces = [text[start : start + SAMPLE_CHARACTERS] for start in starts]
+        yield from zip(hashes(pieces).tolist(), pieces, strict=True)

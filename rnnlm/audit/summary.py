@@ -1,0 +1,332 @@
+"""The audit itself: a record per shard, the records' sum, and the figures that follow from it.
+
+A record holds sums, so that it does not matter who made it, and a sample: the shard's first texts.
+The real texts that were held out go through the same functions as one more shard.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm.audit.diversity import DISTINCT_ORDERS, distinct_share, ngram_count, self_bleu
+from rnnlm.audit.lengths import Counts, add_counts, count_lengths, quantiles
+from rnnlm.audit.novelty import Unit, known_ngrams, taken_characters
+from rnnlm.audit.reference import HELD_OUT_AUDIT_FILE, SAMPLE_CHARACTERS, Reference, unit_of
+from rnnlm.colors import Color
+from rnnlm.corpora.forms import read, read_subject
+from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.overlap import Hashes, seen_windows
+from rnnlm.storage import once
+
+SAMPLE_TEXTS = 2000
+"""About how many texts of a data set are sampled."""
+EXAMPLES = 5
+"""Invalid texts and copies that are shown, the first ones."""
+
+_Share = float | None
+
+
+class ShardAudit(BaseModel):
+    """What was found in one shard, or the sum of several.
+
+    The first group is of all texts, the second of the sample. "Subject" is the part of a text that
+    is made up: a colour's name, else the whole text.
+
+    Attributes:
+        texts: How many.
+        valid: That are what their form says.
+        complete: That ended by themselves.
+        copied: Whose comparison key is in the training split; None where that was not at hand, when
+            what is compared in the sample is 0 or empty too.
+        lengths: Texts by the length of their subject in characters; see `lengths`.
+        invalid_examples: The first texts that are not valid.
+        copied_examples: The first that are copies.
+
+        sample: The first texts, each of at most `SAMPLE_CHARACTERS`.
+        colors: Those read in the sample.
+        near_copied: Texts that nearly, but not wholly, stand in the training split.
+        longest_runs: Texts by the length of their longest run that stands in the training text.
+        taken_characters: Characters in such runs of at least `novelty.RUN`.
+        characters: Characters of the subjects.
+        ngrams: By n, how many n-grams stand in the training text, and how many there are.
+        nll_nats: Negative log-likelihood under the n-gram model.
+        judged_characters: Characters of the whole texts.
+        words: How many words exist, and how many there are.
+        base_windows: Sampled windows of 13 words that the model's base has read, and all of them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    texts: int
+    valid: int
+    complete: int
+    copied: int | None = None
+    lengths: Counts
+    invalid_examples: tuple[str, ...]
+    copied_examples: tuple[str, ...] = ()
+
+    sample: tuple[str, ...]
+    colors: tuple[Color, ...]
+    near_copied: int | None = None
+    longest_runs: Counts = {}
+    taken_characters: int = 0
+    characters: int = 0
+    ngrams: dict[int, tuple[int, int]] = {}
+    nll_nats: float = 0.0
+    judged_characters: int = 0
+    words: tuple[int, int] = (0, 0)
+    base_windows: tuple[int, int] = (0, 0)
+
+
+class Figures(BaseModel):
+    """What texts are like; `measures` says what each figure is and where it comes from.
+
+    Quantiles go by name (`50%`); they may be 3% too low above 64 characters. None: nothing to
+    compute it from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    texts: int
+    sampled_texts: int
+    valid_share: _Share
+    complete_share: _Share
+    copied_share: _Share
+    near_copied_share: _Share
+    longest_run_characters: dict[str, int]
+    taken_share: _Share
+    known_ngram_share: dict[int, _Share]
+    distinct_ngram_share: dict[int, _Share]
+    existing_word_share: _Share = None
+    base_share: _Share = None
+    self_bleu: float | None
+    bits_per_character: float | None
+    length_characters: dict[str, int]
+
+
+class Audit(BaseModel):
+    """All that is known of a data set, beside the same of real texts.
+
+    Attributes:
+        form: What a text should be.
+        unit: What the n of `known_ngram_share` counts.
+        generated: Figures of the data set.
+        held_out: Of real texts that the model was not trained on; None where there was nothing to
+            compare with, when all that is of the training split is 0 or empty too.
+        duplicate_share: Texts of the data set that stand in it before; None if not counted.
+        training_texts: Texts in the training split.
+        training_length_characters: Quantiles of their lengths.
+        searched_bytes: Bytes of training text that runs were looked up in, from the beginning.
+        length_counts: Generated texts by length in characters; see `lengths`.
+        training_length_counts: Likewise of the training texts.
+        longest_run_counts: Sampled texts by the length of their longest run in training.
+        held_out_longest_run_counts: Likewise of real texts.
+        invalid_examples: The first texts that are not what the form says.
+        copied_examples: The first copies.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    form: str
+    unit: Unit
+    generated: Figures
+    held_out: Figures | None
+    duplicate_share: _Share
+    training_texts: int
+    training_length_characters: dict[str, int]
+    searched_bytes: int
+    length_counts: Counts
+    training_length_counts: Counts
+    longest_run_counts: Counts
+    held_out_longest_run_counts: Counts
+    invalid_examples: tuple[str, ...]
+    copied_examples: tuple[str, ...]
+
+
+def sample_size(texts: int, shards: int) -> int:
+    """Return how many texts of each shard to sample: about `SAMPLE_TEXTS` in all, one at least."""
+    return max(1, -(-min(SAMPLE_TEXTS, texts) // shards))
+
+
+def audit_shard(
+    texts: Sequence[str],
+    complete: NDArray[np.bool_],
+    form: str,
+    reference: Reference | None,
+    sample: int,
+) -> ShardAudit:
+    """Return what is found in the texts of a shard.
+
+    Args:
+        texts: In order.
+        complete: Which of them ended by themselves, shape (texts,).
+        form: What a text should be; see `CorpusConfig.form`.
+        reference: Of the corpus that the model was trained on, and of the same form; None where
+            that is not at hand.
+        sample: Texts to look at closely, the first ones; see `sample_size`.
+    """
+    readings = [read(form, text) for text in texts]
+    subjects = [reading.subject for reading in readings]
+    lengths = np.fromiter(map(len, subjects), np.int64, len(subjects))
+    invalid = [n for n, reading in enumerate(readings) if not reading.is_valid]
+
+    shown = [text[:SAMPLE_CHARACTERS] for text in texts[:sample]]
+    record = ShardAudit(
+        texts=len(texts),
+        valid=len(texts) - len(invalid),
+        complete=int(np.count_nonzero(complete)),
+        lengths=count_lengths(lengths),
+        invalid_examples=_beginnings([texts[n] for n in invalid[:EXAMPLES]]),
+        sample=tuple(shown),
+        colors=tuple(reading.color for reading in readings[:sample] if reading.color),
+    )
+    if reference is None:
+        return record
+    copied = reference.are_copies(subjects)
+    chosen = [subject[:SAMPLE_CHARACTERS] for subject in subjects[:sample]]
+    near = reference.training.nearly_has(chosen) & ~copied[:sample]
+    matches = reference.suffixes.find(chosen)
+    score = reference.judge.score(shown)
+    compared = {
+        "copied": int(np.count_nonzero(copied)),
+        "copied_examples": _beginnings([texts[n] for n in np.flatnonzero(copied)[:EXAMPLES]]),
+        "near_copied": int(np.count_nonzero(near)),
+        "longest_runs": count_lengths(matches.longest),
+        "taken_characters": taken_characters(matches),
+        "characters": len(matches.lengths),
+        "ngrams": known_ngrams(chosen, matches, reference.facts.unit),
+        "nll_nats": score.nll_nats,
+        "judged_characters": score.characters,
+        "words": reference.words.count(chosen),
+        "base_windows": _base_windows(chosen, reference.base),
+    }
+    return record.model_copy(update=compared)
+
+
+def merge(records: Sequence[ShardAudit]) -> ShardAudit:
+    """Return the sum of some shards' records, given in the shards' order."""
+    orders = sorted({n for record in records for n in record.ngrams})
+    return ShardAudit(
+        texts=sum(record.texts for record in records),
+        valid=sum(record.valid for record in records),
+        complete=sum(record.complete for record in records),
+        copied=_sum([record.copied for record in records]),
+        lengths=add_counts([record.lengths for record in records]),
+        invalid_examples=_first([record.invalid_examples for record in records]),
+        copied_examples=_first([record.copied_examples for record in records]),
+        sample=tuple(text for record in records for text in record.sample),
+        colors=tuple(color for record in records for color in record.colors),
+        near_copied=_sum([record.near_copied for record in records]),
+        longest_runs=add_counts([record.longest_runs for record in records]),
+        taken_characters=sum(record.taken_characters for record in records),
+        characters=sum(record.characters for record in records),
+        ngrams={n: _pair_sum([record.ngrams[n] for record in records]) for n in orders},
+        nll_nats=math.fsum(record.nll_nats for record in records),
+        judged_characters=sum(record.judged_characters for record in records),
+        words=_pair_sum([record.words for record in records]),
+        base_windows=_pair_sum([record.base_windows for record in records]),
+    )
+
+
+def conclude(
+    total: ShardAudit, form: str, reference: Reference | None, duplicates: int | None = None
+) -> Audit:
+    """Return the figures of a data set.
+
+    Args:
+        total: The sum of its shards' records.
+        form: What a text should be; see `CorpusConfig.form`.
+        reference: What the records were made with. What follows from it alone is computed once and
+            kept in its folder.
+        duplicates: Texts that stand in the data set before, if counted.
+
+    Raises:
+        StorageError: The reference's folder cannot be written to.
+    """
+    facts = reference.facts if reference else None
+    real = _audit_held_out(reference) if reference else None
+    records = [total, real] if real else [total]
+    subjects = [[read_subject(form, text) for text in record.sample] for record in records]
+    most = {n: min(ngram_count(texts, n) for texts in subjects) for n in DISTINCT_ORDERS}
+    unit = facts.unit if facts else unit_of(total.lengths)
+    generated, *held_out = (
+        _figures(record, texts, most, unit) for record, texts in zip(records, subjects, strict=True)
+    )
+    return Audit(
+        form=form,
+        unit=unit,
+        generated=generated,
+        held_out=held_out[0] if held_out else None,
+        duplicate_share=None if duplicates is None else _share(duplicates, total.texts),
+        training_texts=facts.documents if facts else 0,
+        training_length_characters=quantiles(facts.lengths) if facts else {},
+        searched_bytes=facts.searched_bytes if facts else 0,
+        length_counts=total.lengths,
+        training_length_counts=facts.lengths if facts else {},
+        longest_run_counts=total.longest_runs,
+        held_out_longest_run_counts=real.longest_runs if real else {},
+        invalid_examples=total.invalid_examples,
+        copied_examples=total.copied_examples,
+    )
+
+
+def _audit_held_out(reference: Reference) -> ShardAudit:
+    facts, texts = reference.facts, reference.held_out
+
+    def work() -> dict[str, object]:
+        complete = np.ones(len(texts), dtype=np.bool_)
+        record = audit_shard(texts, complete, facts.form, reference, len(texts))
+        return record.model_dump(mode="json")
+
+    return ShardAudit.model_validate(once(reference.folder / HELD_OUT_AUDIT_FILE, work))
+
+
+def _figures(
+    record: ShardAudit, subjects: Sequence[str], most: dict[int, int], unit: Unit
+) -> Figures:
+    bits = record.nll_nats / NATS_PER_BIT
+    return Figures(
+        texts=record.texts,
+        sampled_texts=len(record.sample),
+        valid_share=_share(record.valid, record.texts),
+        complete_share=_share(record.complete, record.texts),
+        copied_share=_share(record.copied, record.texts),
+        near_copied_share=_share(record.near_copied, len(record.sample)),
+        longest_run_characters=quantiles(record.longest_runs),
+        taken_share=_share(record.taken_characters, record.characters),
+        known_ngram_share={n: _share(*counts) for n, counts in record.ngrams.items()},
+        distinct_ngram_share={n: distinct_share(subjects, n, most[n]) for n in DISTINCT_ORDERS},
+        existing_word_share=_share(*record.words),
+        base_share=_share(*record.base_windows),
+        self_bleu=self_bleu(subjects, unit),
+        bits_per_character=_share(bits, record.judged_characters),
+        length_characters=quantiles(record.lengths),
+    )
+
+
+def _share(part: float | None, whole: int) -> _Share:
+    return part / whole if whole and part is not None else None
+
+
+def _base_windows(texts: Sequence[str], known: Hashes) -> tuple[int, int]:
+    return _pair_sum([seen_windows(text, known) for text in texts]) if len(known) else (0, 0)
+
+
+def _sum(parts: Sequence[int | None]) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def _pair_sum(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+
+
+def _first(several: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(text for texts in several for text in texts)[:EXAMPLES]
+
+
+def _beginnings(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text[:SAMPLE_CHARACTERS] for text in texts)

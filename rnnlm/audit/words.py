@@ -1,0 +1,128 @@
+"""Which words of a text exist: those of the training text, and of a dictionary of its language."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.audit.copies import hashes
+from rnnlm.audit.suffixes import write_array
+
+WORDS_FILE = "words.npy"
+MOST_CHARACTERS = 100_000_000
+"""Of the training text that words are taken from: its first ones."""
+TYPICAL_WORDS = 1000
+"""The most frequent words, by which the language is recognised."""
+KNOWN_SHARE, ENOUGH = 0.5, 0.7
+"""Share of them that a dictionary must have, and from which on no other is tried."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+
+
+class ExistingWords:
+    """Words that exist, as hashes."""
+
+    def __init__(self, known: NDArray[np.uint64]) -> None:
+        """Keep the hashes, sorted."""
+        self._known = known
+
+    def count(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Return how many words of some texts exist, and how many there are."""
+        words = [word for text in texts for word in words_in(text)]
+        return int(np.count_nonzero(self.exist(words))), len(words)
+
+    def all_exist(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return of which texts every word exists, shape (texts,)."""
+        words = [words_in(text) for text in texts]
+        ends = np.cumsum([0, *map(len, words)])
+        unknown = np.cumsum([0, *(~self.exist([*chain.from_iterable(words)])).tolist()])
+        found: NDArray[np.bool_] = unknown[ends[1:]] == unknown[ends[:-1]]
+        return found
+
+    def exist(self, words: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which words exist, shape (words,); they are as `words_in` returns them."""
+        if not words or not len(self._known):
+            return np.zeros(len(words), dtype=np.bool_)
+        found = self._has(words)
+        owned = [n for n in np.flatnonzero(~found).tolist() if words[n].endswith("'s")]
+        if owned:
+            found[owned] = self._has([words[n][:-2] for n in owned])
+        return found
+
+    def _has(self, words: Sequence[str]) -> NDArray[np.bool_]:
+        wanted = hashes(list(words))
+        places = np.searchsorted(self._known, wanted).clip(max=len(self._known) - 1)
+        found: NDArray[np.bool_] = self._known[places] == wanted
+        return found
+
+
+def words_in(text: str) -> list[str]:
+    """Return the words of a text, in lower case: runs of letters, apostrophes between them."""
+    return _WORD.findall(text.lower().replace("’", "'"))
+
+
+def write_words(folder: Path, texts: Iterable[str]) -> None:
+    """Write the words that exist by a training split into `folder`.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    counts: Counter[str] = Counter()
+    for text in _first(texts):
+        counts.update(words_in(text))
+    known = {*counts, *dictionary([word for word, _ in counts.most_common(TYPICAL_WORDS)])}
+    write_array(folder / WORDS_FILE, np.unique(hashes(sorted(known))))
+
+
+def open_words(folder: Path) -> ExistingWords:
+    """Map what `write_words` wrote."""
+    return ExistingWords(np.load(folder / WORDS_FILE, mmap_mode="r"))
+
+
+def dictionary(typical: Sequence[str]) -> frozenset[str]:
+    """Return the words of the language that knows most of some words; empty if none knows many.
+
+    The dictionaries are those of pyspellchecker.
+    """
+    from spellchecker import SpellChecker
+
+    best: tuple[float, frozenset[str]] = (0.0, frozenset())
+    for language in SpellChecker.languages() if typical else ():
+        words = _words_of(language)
+        share = sum(word in words for word in typical) / len(typical)
+        best = max(best, (share, words), key=lambda pair: pair[0])
+        if best[0] >= ENOUGH:
+            break
+    return best[1] if best[0] >= KNOWN_SHARE else frozenset()
+
+
+def share_in(language: str, texts: Iterable[str]) -> float:
+    """Return the share of the words of some texts that a language's dictionary has; 0 of none.
+
+    Args:
+        language: As pyspellchecker calls it, such as `en`.
+        texts: The texts.
+    """
+    words = [word for text in texts for word in words_in(text)]
+    return sum(word in _words_of(language) for word in words) / max(1, len(words))
+
+
+@cache
+def _words_of(language: str) -> frozenset[str]:
+    from spellchecker import SpellChecker
+
+    return frozenset(SpellChecker(language=language).word_frequency.dictionary)
+
+
+def _first(texts: Iterable[str]) -> Iterator[str]:
+    left = MOST_CHARACTERS
+    for text in texts:
+        if left <= 0:
+            return
+        left -= len(text)
+        yield text

@@ -1,0 +1,203 @@
+"""Which tokens a text may go on with: a table that the sampling loop reads.
+
+A text walks from `start`, its prefix included. In state s with n tokens left, token t is allowed
+where `successors[s, t] >= 0` and `distance[successors[s, t]] <= n - 1`: so every text ends in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnlm.constraints.acceptors import Acceptor, check_size
+from rnnlm.tokenizer import Encoded
+from rnnlm.tokens import BOUNDARY_ID
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_ENTRIES_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Automaton:
+    """A deterministic automaton over tokens, from each of whose states the text can end.
+
+    Attributes:
+        successors: (states, vocab), int32: the state after each token, -1 where it is forbidden.
+            The boundary's column is not where the text may end by itself.
+        distance: (states,), int32: fewest tokens until the text is over, a closing boundary
+            included; 0 exactly where it is over, from where nothing leads on.
+        start: The state of the empty text.
+    """
+
+    successors: NDArray[np.int32]
+    distance: NDArray[np.int32]
+    start: int
+
+    def run(self, ids: Iterable[int]) -> int | None:
+        """Return the state after some tokens from the start, or None where one is forbidden."""
+        state = self.start
+        for token in ids:
+            state = int(self.successors[state, token])
+            if state < 0:
+                return None
+        return state
+
+
+class Walks(NamedTuple):
+    """Where documents lead.
+
+    Attributes:
+        states: (documents,), the state after each; -1 where a token is forbidden.
+        lengths: (documents,), tokens before the first forbidden one, or all.
+    """
+
+    states: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | None:
+    """Compile a table over bytes to one over tokens; None where no text can end.
+
+    A text is over with the token in which a stop string is completed, whatever of the token is
+    left. A token without bytes is forbidden, but for the boundary.
+
+    Args:
+        acceptor: What texts must be.
+        pieces: The bytes of each token.
+
+    Raises:
+        ConstraintError: The table would be too large.
+    """
+    count = len(acceptor.successors)
+    forbidden, over = count, count + 1
+    table = np.full((count + 2, 256), forbidden, dtype=np.int32)
+    table[over] = over
+    place_of = np.where(acceptor.stop > 0, over, np.arange(count)).astype(np.int32)
+    table[:count] = np.where(acceptor.successors < 0, forbidden, place_of[acceptor.successors])
+    may_end = np.append(acceptor.may_end, [False, False])
+    tokens = _Tokens(pieces)
+    number = np.full(count + 2, -1, dtype=np.int32)
+    number[0], found, known = 0, [np.zeros(1, dtype=np.int64)], 1
+    rows: list[NDArray[np.int32]] = []
+    frontier = found[0]
+    while len(frontier):
+        reached = []
+        size = max(1, _ENTRIES_AT_ONCE // len(pieces))
+        for start in range(0, len(frontier), size):
+            states = frontier[start : start + size]
+            row = tokens.after(table, states, forbidden)
+            row[:, BOUNDARY_ID] = np.where(may_end[states], over, forbidden)
+            rows.append(row)
+            reached.append(np.unique(row))
+        frontier = np.unique(np.concatenate(reached)).astype(np.int64)
+        frontier = frontier[(number[frontier] < 0) & (frontier != forbidden)]
+        number[frontier] = np.arange(known, known + len(frontier))
+        found.append(frontier)
+        known += len(frontier)
+        check_size(known, len(pieces))
+    return _trimmed(number[np.concatenate(rows)], int(number[over]))
+
+
+def walk(automaton: Automaton, documents: Encoded) -> Walks:
+    """Run many documents at once, without their closing boundaries."""
+    lengths = np.diff(documents.offsets) - 1
+    states = np.full(len(lengths), automaton.start, dtype=np.int64)
+    walked = np.zeros_like(lengths)
+    active = np.flatnonzero(lengths > 0)
+    while len(active):
+        tokens = documents.tokens[documents.offsets[active] + walked[active]]
+        states[active] = automaton.successors[states[active], tokens]
+        active = active[states[active] >= 0]
+        walked[active] += 1
+        active = active[walked[active] < lengths[active]]
+    return Walks(states, walked)
+
+
+def farthest(automaton: Automaton) -> NDArray[np.int64]:
+    """Return the most tokens until the text is over, a closing boundary included.
+
+    Returns:
+        Shape (states,); -1 where there is no most.
+    """
+    graph = _graph(automaton.successors)
+    before = graph.T.tocsr()
+    ways_left = np.diff(graph.indptr)
+    most = np.where(ways_left == 0, 0, -1)
+    ready = np.flatnonzero(ways_left == 0).tolist()
+    best = np.zeros(len(most), dtype=np.int64)
+    while ready:
+        state = ready.pop()
+        most[state] = best[state]
+        for earlier in before.indices[before.indptr[state] : before.indptr[state + 1]].tolist():
+            best[earlier] = max(best[earlier], best[state] + 1)
+            ways_left[earlier] -= 1
+            if not ways_left[earlier]:
+                ready.append(earlier)
+    return most
+
+
+class _Tokens:
+    """The bytes of a vocabulary as one array, longest tokens first."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        sizes = np.array([len(piece) for piece in pieces])
+        self._vocab_size = len(pieces)
+        self._ids = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
+        longest = int(sizes.max(initial=0))
+        joined = b"".join(pieces[token].ljust(longest, b"\0") for token in self._ids)
+        self._bytes = np.frombuffer(joined, dtype=np.uint8).reshape(len(self._ids), longest)
+        self._counts = [int((sizes > place).sum()) for place in range(longest)]
+
+    def after(
+        self, table: NDArray[np.int32], states: NDArray[np.int64], forbidden: int
+    ) -> NDArray[np.int32]:
+        """Return the state after each token from some states, (states, vocab)."""
+        current = np.repeat(states[:, None], len(self._ids), axis=1)
+        for place, count in enumerate(self._counts):
+            current[:, :count] = table[current[:, :count], self._bytes[:count, place]]
+        row = np.full((len(states), self._vocab_size), forbidden, dtype=np.int32)
+        row[:, self._ids] = current
+        return row
+
+
+def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
+    """Return an automaton of the states from which the text can end.
+
+    Args:
+        successors: State 0 is the first.
+        over: The state of a text that is over; -1 where there is none.
+    """
+    if over < 0:
+        return None
+    successors[over] = -1
+    from scipy.sparse.csgraph import dijkstra
+
+    fewest = dijkstra(_graph(successors).T, indices=over, unweighted=True)
+    is_alive = np.isfinite(fewest)
+    if not is_alive[0]:
+        return None
+    number = np.append(np.where(is_alive, np.cumsum(is_alive) - 1, -1), -1).astype(np.int32)
+    kept = number[successors[is_alive]]
+    return Automaton(np.ascontiguousarray(kept), fewest[is_alive].astype(np.int32), 0)
+
+
+def _graph(successors: NDArray[np.int32]) -> csr_matrix:
+    """Return which states follow which, (states, states), each pair once."""
+    states, vocab_size = successors.shape
+    size = max(1, _ENTRIES_AT_ONCE // vocab_size)
+    found = []
+    for start in range(0, states, size):
+        block = successors[start : start + size]
+        rows = np.arange(start, start + len(block), dtype=np.int64)[:, None]
+        found.append(np.unique(np.where(block < 0, -1, rows * states + block)))
+    pairs = np.concatenate(found)
+    one, two = np.divmod(pairs[pairs >= 0], states)
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((np.ones(len(one), np.int8), (one, two)), shape=(states, states))

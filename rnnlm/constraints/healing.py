@@ -1,0 +1,167 @@
+"""Prefixes that end inside a word piece.
+
+A model of word pieces has seen `" world"` as one token and hardly ever `" wor"` before `"ld"`. So
+the last piece of a prefix is not fed to it: the model is given what comes before, and may then draw
+only tokens that spell the rest of the prefix, begin with it, or are a beginning of it. Whatever it
+draws, the text begins with the prefix, and is cut into tokens as training text is. Where the
+longest text leaves no room for that, the whole prefix is fed.
+
+Source: "token healing" of the `guidance` library (Microsoft 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rnnlm.constraints import acceptors
+from rnnlm.constraints.acceptors import check_size
+from rnnlm.constraints.automaton import Automaton, from_acceptor
+from rnnlm.errors import ConstraintError
+from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokenizer.segments import pieces
+from rnnlm.tokens import BOUNDARY_ID
+
+_NEVER = np.iinfo(np.int32).max // 2
+"""Distance of a state from which no text ends."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the texts of a job begin, and what they may be.
+
+    Attributes:
+        heads: What the model is fed before text n, the n-th and round again.
+        automaton: What it may draw; None for anything.
+        starts: The automaton's state after each head, (heads,); None where there is no automaton.
+    """
+
+    heads: tuple[str, ...]
+    automaton: Automaton | None = None
+    starts: NDArray[np.int32] | None = None
+
+
+def rules_of(
+    tokenizer: Tokenizer,
+    prefixes: Sequence[str],
+    automaton: Automaton | None,
+    max_length: int,
+) -> Rules:
+    """Return how texts with some prefixes begin.
+
+    Args:
+        tokenizer: The model's own.
+        prefixes: What text n begins with, the n-th and round again.
+        automaton: What texts must be, prefix included; each prefix leads to a state of it.
+        max_length: Most tokens that are drawn, the closing boundary included.
+
+    Raises:
+        ConstraintError: The table would be too large.
+    """
+    if tokenizer.kind == "bpe" and any(prefixes):
+        return _healed(tokenizer, prefixes, automaton, max_length)
+    if automaton is None:
+        return Rules(tuple(prefixes))
+    states = [automaton.run(tokenizer.encode(prefix).tolist()) for prefix in prefixes]
+    return Rules(tuple(prefixes), automaton, np.array(states, dtype=np.int32))
+
+
+def _healed(
+    tokenizer: Tokenizer, prefixes: Sequence[str], automaton: Automaton | None, max_length: int
+) -> Rules:
+    spelled = tokenizer.token_bytes()
+    whole = automaton or from_acceptor(acceptors.anything(), spelled)
+    assert whole is not None  # anything ends
+    table = _Table(whole, spelled)
+    found = {}
+    for prefix in dict.fromkeys(prefixes):
+        for head, tail in (_parted(prefix), (prefix, b"")):
+            state = whole.run(tokenizer.encode(head).tolist())
+            start = -1 if state is None else table.state(state, tail)
+            if start >= 0 and table.distance(start) <= max_length:
+                break
+        else:
+            raise ConstraintError(
+                f"no text that begins with the prefix {prefix!r} can be what is asked; change the "
+                "prefix or the constraints, or raise max_length"
+            )
+        found[prefix] = head, start
+    heads = tuple(found[prefix][0] for prefix in prefixes)
+    starts = np.array([found[prefix][1] for prefix in prefixes], dtype=np.int32)
+    return Rules(heads, table.automaton(), starts)
+
+
+def _parted(prefix: str) -> tuple[str, bytes]:
+    """Return a prefix without its last piece, and that piece."""
+    data = prefix.encode("utf-8", "surrogatepass")
+    if not data:
+        return prefix, b""
+    found = pieces(pa.array([data], pa.large_binary()))
+    last: bytes = found.distinct[int(found.indices[-2])].as_py()  # the very last is the end
+    return data[: len(data) - len(last)].decode("utf-8", "surrogatepass"), last
+
+
+class _Table:
+    """An automaton that grows by states in which the rest of a prefix is to be spelled first."""
+
+    def __init__(self, automaton: Automaton, spelled: Sequence[bytes]) -> None:
+        self._automaton, self._spelled = automaton, spelled
+        self._rows: list[NDArray[np.int32]] = []
+        self._distances: list[int] = []
+        self._known: dict[tuple[int, bytes], int] = {}
+        self._fitting: dict[bytes, list[tuple[int, bytes]]] = {}
+
+    def state(self, state: int, rest: bytes) -> int:
+        """Return the state where `rest` is still to be spelled, -1 where no text ends from it."""
+        if not rest:
+            return state
+        key = (state, rest)
+        if key not in self._known:
+            self._known[key] = self._add(state, rest)
+        return self._known[key]
+
+    def automaton(self) -> Automaton:
+        """Return the whole automaton."""
+        rows = [self._automaton.successors, *(row[None] for row in self._rows)]
+        distance = [self._automaton.distance, np.array(self._distances, dtype=np.int32)]
+        return Automaton(np.ascontiguousarray(np.concatenate(rows)), np.concatenate(distance), 0)
+
+    def _add(self, state: int, rest: bytes) -> int:
+        row = np.full(len(self._spelled), -1, dtype=np.int32)
+        fewest = _NEVER
+        for token, left in self._tokens_for(rest):
+            after = int(self._automaton.successors[state, token])
+            if after < 0:
+                continue
+            following = self.state(after, left)
+            if following >= 0:
+                row[token] = following
+                fewest = min(fewest, 1 + self.distance(following))
+        if fewest >= _NEVER:
+            return -1
+        number = len(self._automaton.distance) + len(self._rows)
+        check_size(number + 1, len(self._spelled))
+        self._rows.append(row)
+        self._distances.append(fewest)
+        return number
+
+    def distance(self, state: int) -> int:
+        """Return the fewest tokens until the text is over."""
+        own = len(self._automaton.distance)
+        return int(self._automaton.distance[state]) if state < own else self._distances[state - own]
+
+    def _tokens_for(self, rest: bytes) -> list[tuple[int, bytes]]:
+        """Return the tokens that may come next, and what is then still to be spelled."""
+        if rest not in self._fitting:
+            self._fitting[rest] = [
+                (token, rest[len(spelling) :])
+                for token, spelling in enumerate(self._spelled)
+                if token != BOUNDARY_ID
+                and spelling
+                and (spelling.startswith(rest) or rest.startswith(spelling))
+            ]
+        return self._fitting[rest]

@@ -1,0 +1,241 @@
+"""A batch of slots in torch, on any device, for what native code does not know.
+
+It draws as native code does, token for token where the logits are the same bits. A step waits for
+nothing; every `look_every` steps the texts that have ended are taken out and their slots refilled.
+On a GPU, the step of a packed network is recorded once as a CUDA graph and played from then on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnlm import sampling
+from rnnlm.engine.stepping import NetworkSteps, Steps
+from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
+from rnnlm.tokens import BOUNDARY_ID
+
+LOOK_EVERY = {"cpu": 2, "cuda": 16}
+"""Steps between two looks at what has ended: a look at a GPU's memory waits for it."""
+_RATE_OF_ONE = sampling.log2_inverse_temperature(1.0)
+_WARM_UPS = 3
+
+
+class TorchSlots:
+    """The batch: per slot a text number, its tokens so far, its state. Mutated by `run`."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        vocab_size: int,
+        settings: SlotSettings,
+        slots: int,
+        seed: int,
+        prefixes: list[NDArray[np.int32]],
+        *,
+        device: torch.device,
+        scores: bool = False,
+        look_every: int | None = None,
+    ) -> None:
+        """See `rnnlm.kernels.slots.NativeSlots`, which does the same."""
+        self._steps, self._settings, self._seed, self._scores = steps, settings, seed, scores
+        self._device = device
+        self._look_every = look_every or LOOK_EVERY.get(device.type, 1)
+        starts = np.cumsum([0, *map(len, prefixes)], dtype=np.int64)
+        flat = np.concatenate([*prefixes, np.zeros(1, np.int32)]).astype(np.int32)
+        self._given = torch.from_numpy(flat).to(device)
+        self._given_starts = torch.from_numpy(starts).to(device)
+        zeros = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._numbers = zeros - 1
+        self._inputs, self._lengths, self._fed, self._states = (zeros.clone() for _ in range(4))
+        self._logits = torch.zeros(slots, dtype=torch.float64, device=device)
+        self._product = torch.ones(slots, dtype=torch.float64, device=device)
+        self._exponent = zeros.clone()
+        self._is_over, self._is_complete = (zeros.bool() for _ in range(2))
+        self._tokens = torch.empty((slots, settings.max_length), dtype=torch.int32, device=device)
+        self._seen = torch.zeros((slots, vocab_size), dtype=torch.bool, device=device)
+        self._next = self._end = self._busy = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if settings.successors is not None and settings.distance is not None:
+            self._successors = torch.from_numpy(settings.successors).long().to(device)
+            self._distance = torch.from_numpy(settings.distance).long().to(device)
+        nowhere = np.zeros(len(prefixes), np.int32)
+        after = nowhere if settings.starts is None else settings.starts
+        self._starts = torch.from_numpy(after).long().to(device)
+
+    def fill(self, first: int, count: int) -> None:
+        """Set the texts that are to come; those of an earlier call must have ended."""
+        self._next, self._end = first, first + count
+        self._refill(torch.arange(len(self._numbers), device=self._device))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no text is left, begun or to come."""
+        return not self._busy
+
+    def run(self, steps: int) -> EndedTexts:
+        """Take at most so many steps; return the texts that ended meanwhile, in that order."""
+        ended: list[EndedTexts] = []
+        with torch.no_grad():
+            for taken in range(1, steps + 1):
+                if not self._busy:
+                    break
+                self._step()
+                if taken % self._look_every == 0 or taken == steps:
+                    ended.extend(self._take_out())
+        return EndedTexts.joined(ended)
+
+    def _step(self) -> None:
+        """Step, on a GPU by playing what was recorded."""
+        if self._device.type != "cuda" or not isinstance(self._steps, NetworkSteps):
+            self._advance()
+            return
+        if self._graph is None:
+            self._record()
+        assert self._graph is not None
+        self._graph.replay()
+
+    def _record(self) -> None:
+        """Record a step as a CUDA graph, after some on another stream, as torch's manual says.
+
+        The steps that this takes are undone by starting all texts again.
+        """
+        numbers = self._numbers.clone()
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                self._advance()
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._advance()
+        self._graph = graph
+        self._restart(torch.arange(len(numbers), device=self._device))
+        self._numbers.copy_(numbers)
+        self._begin(torch.arange(len(numbers), device=self._device))
+
+    def _advance(self) -> None:
+        """Take in a token of the prefix, or draw one, in every slot whose text is not over."""
+        logits = self._steps.step(self._inputs)
+        prefix = self._numbers.clamp(min=0) % (len(self._given_starts) - 1)
+        place = self._given_starts[prefix] + self._fed
+        left = self._given_starts[prefix + 1] - place
+        is_live = (self._numbers >= 0) & ~self._is_over
+        is_given = left > 0
+        drawn, is_stuck = self._draw(logits)
+        given = self._given[place].long()  # the next prefix's, or 0, where all of it is fed
+        tokens = torch.where(is_given, given, drawn)
+        is_dead = is_live & is_stuck & ~is_given
+        is_fed, is_drawn = is_live & is_given, is_live & ~is_given & ~is_dead
+        self._note(logits, tokens, is_drawn | is_fed if self._scores else is_drawn)
+        self._fed += is_fed
+        self._inputs.copy_(torch.where(is_fed | is_drawn, tokens, self._inputs))
+        was_seen = self._seen.gather(1, tokens[:, None])[:, 0]
+        self._seen.scatter_(1, tokens[:, None], (was_seen | is_live)[:, None])
+        is_stopped = torch.zeros_like(is_live)
+        if self._settings.successors is not None:
+            following = self._successors[self._states, tokens].clamp(min=0)
+            self._states.copy_(torch.where(is_drawn, following, self._states))
+            is_stopped = self._distance[self._states] == 0
+        places = self._lengths.clamp(max=self._settings.max_length - 1)[:, None]
+        kept = self._tokens.gather(1, places)[:, 0]
+        written = torch.where(is_drawn, tokens.int(), kept)
+        self._tokens.scatter_(1, places, written[:, None])
+        self._lengths += is_drawn
+        is_full = is_drawn & (self._lengths >= self._settings.max_length)
+        is_complete = is_drawn & (tokens == BOUNDARY_ID)
+        if self._settings.successors is not None:  # it lets nothing but an end be drawn at last
+            is_complete = is_drawn & is_stopped & ~is_full
+        if self._scores:
+            is_complete |= is_fed & (left == 1)
+        self._is_complete |= is_complete
+        self._is_over |= is_complete | is_full | is_dead
+
+    def _draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a token per slot, and whether its rules allow none."""
+        how = self._settings
+        changed = logits
+        if how.penalty != 1.0:
+            changed = sampling.penalise(changed, self._seen, how.penalty)
+        if how.successors is not None:
+            following = self._successors[self._states]
+            left = how.max_length - self._lengths[:, None] - 1
+            allowed = (following >= 0) & (self._distance[following.clamp(min=0)] <= left)
+            changed = sampling.allowed_only(changed, allowed)
+        if how.min_length:
+            shorter = changed.clone()
+            is_short = self._lengths < how.min_length
+            boundary = shorter[:, BOUNDARY_ID]
+            shorter[:, BOUNDARY_ID] = torch.where(is_short, FORBIDDEN, boundary)
+            is_nothing_left = shorter.amax(dim=-1, keepdim=True) <= FORBIDDEN
+            changed = torch.where(is_nothing_left, changed, shorter)
+        is_stuck = changed.amax(dim=-1) <= FORBIDDEN
+        if how.log2_inverse_temperature == 0.0:
+            top = changed.amax(dim=-1, keepdim=True)
+            return (changed == top).to(torch.int8).argmax(dim=-1), is_stuck
+        weights = sampling.keep_count(
+            sampling.weigh(changed, how.log2_inverse_temperature), how.top_k
+        )
+        weights = sampling.keep_least(sampling.keep_share(weights, how.top_p), how.least)
+        uniform = sampling.uniforms(self._seed, self._numbers, self._lengths)
+        return sampling.choose(weights, uniform), is_stuck
+
+    def _note(self, logits: Tensor, tokens: Tensor, counts: Tensor) -> None:
+        """Add the tokens' log-probabilities, as `note` in slots.c does."""
+        total = sampling.weigh(logits, _RATE_OF_ONE).sum(dim=-1)
+        mantissa, exponent = torch.frexp(self._product * total.double())
+        distance = logits.gather(-1, tokens[:, None])[:, 0] - logits.amax(dim=-1)
+        self._product.copy_(torch.where(counts, mantissa * 2.0, self._product))
+        self._exponent += torch.where(counts, exponent - 31, 0)
+        self._logits += torch.where(counts, distance.double(), 0.0)
+
+    def _take_out(self) -> list[EndedTexts]:
+        """Take out what has ended, and refill; waits for the device."""
+        slots = (self._is_over & (self._numbers >= 0)).nonzero()[:, 0]
+        if not len(slots):
+            return []
+        lengths = self._lengths[slots].cpu().numpy()
+        rows = self._tokens[slots, : int(lengths.max())].cpu().numpy()
+        log_sums = np.log(self._product[slots].cpu().numpy())
+        log_sums += self._exponent[slots].cpu().numpy() * math.log(2.0)
+        ended = EndedTexts(
+            self._numbers[slots].cpu().numpy(),
+            lengths,
+            rows[np.arange(rows.shape[1]) < lengths[:, None]],
+            self._is_complete[slots].cpu().numpy(),
+            self._logits[slots].cpu().numpy() - log_sums,
+        )
+        self._busy -= len(slots)
+        self._refill(slots)
+        return [ended]
+
+    def _refill(self, slots: Tensor) -> None:
+        """Give the next texts to `slots`; the slots left over idle, with number -1."""
+        fresh = min(len(slots), self._end - self._next)
+        self._restart(slots)
+        self._numbers[slots] = -1
+        self._numbers[slots[:fresh]] = torch.arange(
+            self._next, self._next + fresh, device=self._device
+        )
+        self._next += fresh
+        self._busy += fresh
+        self._begin(slots)
+
+    def _begin(self, slots: Tensor) -> None:
+        """Set the automaton's states to those after the texts' prefixes."""
+        prefixes = self._numbers[slots].clamp(min=0) % len(self._starts)
+        self._states[slots] = self._starts[prefixes]
+
+    def _restart(self, slots: Tensor) -> None:
+        """Bring slots to where a text begins."""
+        for part in (self._lengths, self._fed, self._exponent, self._inputs):
+            part[slots] = 0
+        self._logits[slots], self._product[slots] = 0.0, 1.0
+        for flags in (self._seen, self._is_over, self._is_complete):
+            flags[slots] = False
+        self._steps.reset(slots)

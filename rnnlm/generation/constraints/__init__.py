@@ -1,7 +1,0 @@
-"""What texts must be: grammars and strings, compiled to one table that the sampling loop reads."""
-
-from rnnlm.generation.constraints.automaton import Automaton
-from rnnlm.generation.constraints.compiling import compile_constraints, stop_pattern
-from rnnlm.generation.constraints.healing import Rules, rules_of
-
-__all__ = ["Automaton", "Rules", "compile_constraints", "rules_of", "stop_pattern"]

@@ -1,0 +1,222 @@
+"""What a job made: its figures, the manifest that says all about it, and what people look at."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm import __version__
+from rnnlm.audit import gallery
+from rnnlm.audit.card import Origin
+from rnnlm.audit.pages import write_pages
+from rnnlm.audit.reference import Reference
+from rnnlm.audit.summary import Audit, ShardAudit
+from rnnlm.checkpoint import LoadedModel
+from rnnlm.config import GenerationConfig
+from rnnlm.corpora.forms import is_valid
+from rnnlm.engine import Engine
+from rnnlm.generation.publishing import COLUMNS
+from rnnlm.storage import value_digest
+
+EXAMPLES = 20
+GALLERY_FILE = "gallery.png"
+GALLERY_COLORS = 200
+
+
+class Source(BaseModel):
+    """The corpus that a model was trained on, for comparisons.
+
+    Attributes:
+        uri: Folder that `ingest` wrote.
+        digest: Its digest.
+        baseline: Checkpoint of an n-gram model of it; None to count one.
+        base: Checkpoint that the training started from, if it has read text that may be repeated.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    digest: str
+    baseline: Path | None = None
+    base: Path | None = None
+
+
+class About(BaseModel):
+    """What the card says beside what a job knows.
+
+    Attributes:
+        name: Of the model, in the registry.
+        version: Its version there; None if it is in none.
+        command: What a person types to make the data set again.
+        license: An identifier of the Hugging Face hub.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str | None = None
+    command: str = ""
+    license: str = "unknown"
+
+
+class TextDataSet(BaseModel):
+    """What a job made.
+
+    Attributes:
+        uri: Folder that holds the shards and the manifest.
+        digest: sha256 over the shards' digests, in order.
+        count: Texts.
+        drawn: Texts drawn up to the last that was kept; more where rules refused some.
+        characters: Characters in all texts.
+        tokens: Tokens sampled for the texts that were kept.
+        engine: `native`, `torch`, or `model`: its own step.
+        precision: Of weights and states.
+        engine_note: Why not native code; empty if it was.
+        form: What a text should be; see `CorpusConfig.form`.
+        valid_share: Share of texts that are what the form says.
+        copied_share: Share of texts whose key (a colour's name, else the whole text) stands in
+            the training split, see `Reference.are_copies`; None where that split was not at hand.
+        complete_share: Share of texts that ended by themselves.
+        audit: All that was measured of the texts.
+        pages: Files beside the shards that people may look at, each with what it shows.
+        examples: The first valid texts; the first of all where none is valid.
+        was_finished: Whether it was there already, and nothing was done.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    digest: str
+    count: int
+    drawn: int
+    characters: int
+    tokens: int
+    engine: str
+    precision: str
+    engine_note: str
+    form: str
+    valid_share: float
+    copied_share: float | None
+    complete_share: float
+    audit: Audit
+    pages: dict[str, str]
+    examples: list[str]
+    was_finished: bool = False
+
+
+def draw_pages(
+    out: Path, title: str, total: ShardAudit, audit: Audit, reference: Reference | None
+) -> dict[str, str]:
+    """Write what people look at; return what each file shows, by its name."""
+    pages = write_pages(out, title, total, audit, reference)
+    if not total.colors:
+        return pages
+    colors = total.colors[:GALLERY_COLORS]
+    gallery.draw([(f"{len(colors)} invented colours", colors)], out / GALLERY_FILE)
+    return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
+
+
+def summarise(
+    out: Path,
+    config: GenerationConfig,
+    how: Engine,
+    records: Sequence[dict[str, Any]],
+    total: ShardAudit,
+    audit: Audit,
+    drawn: int,
+    pages: dict[str, str],
+) -> TextDataSet:
+    """Return what a job made.
+
+    Args:
+        out: Folder of the data set.
+        config: What was asked for.
+        how: What computed it.
+        records: Of the shards, in order.
+        total: The sum of the shards' audits.
+        audit: What followed from it.
+        drawn: Texts drawn in all.
+        pages: What `draw_pages` returned.
+    """
+    figures = audit.generated
+    valid = [text for text in total.sample if is_valid(audit.form, text)]
+    return TextDataSet(
+        uri=str(out),
+        digest=value_digest([record["sha256"] for record in records]),
+        count=config.count,
+        drawn=drawn,
+        characters=sum(record["characters"] for record in records),
+        tokens=sum(record["tokens"] for record in records),
+        engine=how.kind,
+        precision=how.precision,
+        engine_note=how.reason,
+        form=audit.form,
+        valid_share=figures.valid_share or 0.0,
+        copied_share=figures.copied_share,
+        complete_share=figures.complete_share or 0.0,
+        audit=audit,
+        pages=pages,
+        examples=[*(valid or total.sample)][:EXAMPLES],
+    )
+
+
+def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
+    """Return what each column of a shard is; plain text has none."""
+    told = dict.fromkeys(condition, "what the text was told, or told itself, before it began")
+    return COLUMNS | told if kind != "txt" else {}
+
+
+def describe(
+    job: dict[str, Any],
+    title: str,
+    data_set: TextDataSet,
+    records: Sequence[dict[str, Any]],
+    loaded: LoadedModel,
+    how: Engine,
+    about: About,
+    source: Source | None,
+) -> dict[str, Any]:
+    """Return everything about the data set; see `audit.card.Manifest` for what the card takes."""
+    experiment = loaded.experiment
+    model = Origin(
+        name=about.name,
+        digest=job["checkpoint"],
+        version=about.version,
+        description=experiment.model.title,
+    )
+    corpus = Origin(name=experiment.name, digest=source.digest if source else "")
+    return {
+        "job": job,
+        "name": title,
+        "form": data_set.form,
+        "files": [record["file"] for record in records],
+        "columns": _columns(job["generation"]["format"], experiment.corpus.condition),
+        "generation": job["generation"],
+        "model": model.model_dump(),
+        "corpus": corpus.model_dump(),
+        "engine": how.kind,
+        "precision": how.precision,
+        "engine_note": how.reason,
+        "versions": {
+            "rnnlm": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "command": about.command,
+        "license": about.license,
+        "examples": data_set.examples,
+        "audit": data_set.audit.model_dump(mode="json"),
+        "pages": data_set.pages,
+        "prefixes": job["prefixes"] is not None,
+        "experiment": experiment.model_dump(mode="json"),
+        "shards": [*records],
+        "data_set": data_set.model_dump(mode="json"),
+    }

@@ -1,0 +1,293 @@
+"""Sampling a shard of a job: plain functions that any worker can run.
+
+What a shard holds depends on the job and the shard's number alone. The file goes to its place
+whole, then a record beside it says what it is; with both there, nothing is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rnnlm import checkpoint, engine
+from rnnlm.audit.copies import hashes
+from rnnlm.audit.reference import Reference
+from rnnlm.conditioning import split_column
+from rnnlm.config import GenerationConfig
+from rnnlm.constraints import Rules, compile_constraints, rules_of
+from rnnlm.corpora.forms import is_valid
+from rnnlm.engine.texts import Decoder, in_order
+from rnnlm.errors import CheckpointError, GenerationError
+from rnnlm.generation.prompt import Opening, open_texts
+from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
+from rnnlm.tokenizer import Tokenizer
+
+FEWEST_DRAWN = 1000
+"""Texts that are drawn at once at least, where rules may refuse some."""
+DRAWN_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("log_prob_nats", pa.float64(), nullable=False),
+        pa.field("complete", pa.bool_(), nullable=False),
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("accepted", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What all shards of a job have in common; paths are the same on every machine.
+
+    Attributes:
+        job: Digest of what was asked for: what another job drew is not this one's.
+        checkpoint: The model.
+        digest: sha256 of that file.
+        device: Kind of device that the job is computed on, `cpu` or `cuda`.
+        config: Sampling, constraints and rules; `precision` is no longer `auto`.
+        form: What a text should be.
+        prefixes: A file whose n-th line text n begins with, and round again; None for one prefix.
+        reference: Folder of what texts are compared with; None for nothing.
+        out: Folder of the drawn shards.
+    """
+
+    job: str
+    checkpoint: Path
+    digest: str
+    device: str
+    config: GenerationConfig
+    form: str
+    prefixes: Path | None
+    reference: Path | None
+    out: Path
+
+    @property
+    def size(self) -> int:
+        """Texts of a drawn shard: about as in the data set, fewer where it is smaller than that.
+
+        They are whole groups of `config.best_of`.
+        """
+        texts = min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
+        return texts + -texts % self.config.best_of
+
+
+@dataclass(frozen=True)
+class DrawnShard:
+    """Texts `first` to `first + count - 1` of a job."""
+
+    drawing: Drawing
+    number: int
+    first: int
+    count: int
+
+    @property
+    def path(self) -> Path:
+        """Where the texts go."""
+        return self.drawing.out / f"{self.number:06d}.parquet"
+
+    @property
+    def record_path(self) -> Path:
+        """Where it says that they are there."""
+        return self.path.with_suffix(".json")
+
+
+def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Sample a shard's texts into its file, unless they are there; return its record.
+
+    Args:
+        shard: What to draw.
+        on_count: Told the texts drawn so far; what it raises ends the shard, which is then not
+            there.
+
+    Raises:
+        CheckpointError: The model is gone, or is no longer the one that the job is of.
+        StorageError: The file cannot be written.
+    """
+    if shard.record_path.is_file():
+        record: dict[str, Any] = json.loads(shard.record_path.read_text("utf-8"))
+        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
+            return record
+    table = _draw(shard, on_count)
+    with atomic_path(shard.path) as temporary:
+        pq.write_table(table, temporary, compression="lz4")
+    record = {
+        "job": shard.drawing.job,
+        "sha256": file_digest(shard.path),
+        "count": shard.count,
+    }
+    write_json(shard.record_path, record)
+    return record
+
+
+def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
+    """Return the prefix of all texts, or the lines of a file, empty ones left out.
+
+    They are composed (Unicode NFC) as the texts are that a model learns from.
+
+    Raises:
+        GenerationError: The file cannot be read, or holds no line.
+    """
+    if path is None:
+        return [unicodedata.normalize("NFC", config.prefix)]
+    try:
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+        lines = text.replace("\r\n", "\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenerationError(
+            f"cannot read the prefixes in {path} ({error}); give a text file in UTF-8, a prefix a "
+            "line"
+        ) from error
+    found = [line for line in lines if line]
+    if not found:
+        raise GenerationError(f"no line in {path} (expected a prefix a line); give some, or none")
+    return found
+
+
+@dataclass(frozen=True)
+class _Opened:
+    slots: engine.Slots
+    decoder: Decoder
+    reference: Reference | None
+    condition: tuple[str, ...]
+
+
+_kept = threading.local()
+
+
+def _opened(drawing: Drawing) -> _Opened:
+    """Return what a worker's thread needs for the shards of a job; kept from one to the next."""
+    if getattr(_kept, "drawing", None) != drawing:
+        _kept.opened, _kept.drawing = _open(drawing), drawing
+    opened: _Opened = _kept.opened
+    return opened
+
+
+def _open(drawing: Drawing) -> _Opened:
+    loaded = checkpoint.load(drawing.checkpoint, drawing.device)
+    if file_digest(drawing.checkpoint) != drawing.digest:
+        raise CheckpointError(
+            f"{drawing.checkpoint} is no longer the model that this job began with; restore it, "
+            "or choose another --out"
+        )
+    config = drawing.config
+    opening = open_texts(loaded.experiment, config)
+    lines = prefixes_of(config, drawing.prefixes)
+    each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
+    prefixes = opening.before(each)
+    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    assert how.precision == config.precision  # on the job's kind of device
+    rules = config.model_copy(update={"required": ()})  # refused afterwards: see `_accepted`
+    compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
+    return _Opened(
+        engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
+        Decoder(loaded.tokenizer, compiled.heads, config.stop),
+        Reference.open(drawing.reference) if drawing.reference and config.compares else None,
+        opening.condition,
+    )
+
+
+def constraint(
+    tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
+) -> Rules:
+    """Return what a configuration's rules make of a vocabulary, and how texts begin.
+
+    Args:
+        tokenizer: The model's own.
+        config: The rules.
+        opening: How texts begin.
+        prefixes: What the model's texts begin with.
+
+    Raises:
+        ConstraintError: No text can satisfy them, or the prefixes do not.
+    """
+    automaton = compile_constraints(
+        tokenizer,
+        grammar=opening.grammar,
+        banned=config.banned,
+        required=config.required,
+        stop=config.stop,
+        prefixes=prefixes,
+        min_length=config.min_length,
+        max_length=config.max_length,
+    )
+    return rules_of(tokenizer, prefixes, automaton, config.max_length)
+
+
+def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:
+    opened, drawing = _opened(shard.drawing), shard.drawing
+    parts, drawn = [], 0
+    try:
+        for ended in engine.run(opened.slots, shard.first, shard.count):
+            parts.append(ended)
+            drawn += len(ended.numbers)
+            if on_count is not None:
+                on_count(drawn)
+    except BaseException:
+        _kept.drawing = None  # its slots are in the middle of texts
+        raise
+    ended = in_order(parts)
+    values, texts = split_column(opened.decoder.decode(ended), opened.condition)
+    strings = texts.to_pylist()
+    columns = [
+        ended.numbers,
+        texts,
+        ended.lengths,
+        ended.log_probs,
+        ended.complete,
+        hashes(strings),
+        _best(_accepted(strings, drawing, opened.reference), strings, ended.log_probs, drawing),
+    ]
+    table = pa.table(columns, schema=DRAWN_SCHEMA)
+    for name, column in values.items():
+        table = table.append_column(pa.field(name, pa.large_string()), column)
+    return table
+
+
+def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
+    """Return which texts the rules for single texts let pass.
+
+    A required string is not forced on a text: where the model would have ended without it, it
+    would only go on until the longest length. What is left is the model's own distribution of
+    texts that hold it.
+    """
+    accepted = np.ones(len(texts), dtype=np.bool_)
+    config = drawing.config
+    for string in config.required:
+        accepted &= [string in text for text in texts]
+    if config.valid_only:
+        accepted &= [is_valid(drawing.form, text) for text in texts]
+    if config.novel_only and reference is not None:
+        accepted &= ~reference.copies(texts)
+    if config.known_words_only and reference is not None:
+        accepted &= reference.words.all_exist(texts)
+    return accepted
+
+
+def _best(
+    accepted: NDArray[np.bool_], texts: list[str], log_probs: NDArray[np.float64], drawing: Drawing
+) -> NDArray[np.bool_]:
+    """Return which accepted texts are the likeliest per character of their group.
+
+    A group is `config.best_of` texts of consecutive numbers, from a multiple of it on, so that what
+    is chosen does not depend on how many texts are asked for.
+    """
+    group = drawing.config.best_of
+    if group == 1:
+        return accepted
+    lengths = np.fromiter(map(len, texts), np.float64, len(texts))
+    fluency = np.where(accepted, log_probs / np.maximum(1.0, lengths), -np.inf).reshape(-1, group)
+    best = np.zeros(fluency.shape, dtype=np.bool_)
+    best[np.arange(len(best)), fluency.argmax(axis=1)] = True
+    return accepted & best.reshape(-1)

@@ -1,0 +1,84 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from rnnlm.audit.novelty import RUN
+from rnnlm.audit.pages import write_gallery, write_pages, write_samples
+from rnnlm.audit.summary import audit_shard, conclude
+from rnnlm.colors import Color
+from tests.audit.conftest import story
+
+
+class Page(HTMLParser):
+    """Reads the marked and the whole text of a page, and every tag."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.marked: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        self.text += data
+        if self._open[-2:] == ["p", "mark"]:
+            self.marked.append(data)
+
+
+def test_samples_mark_what_stands_in_training(stories, tmp_path: Path):
+    reference, training = stories
+    copied = training[3][10:70]
+    write_samples([f"ZZ{copied}ZZ <b>&", story(900)], "Title <i>", reference, tmp_path / "s.html")
+    page = Page(tmp_path / "s.html")
+    assert page.marked[0] == copied
+    assert all(len(mark) >= RUN or mark == copied for mark in page.marked)
+    assert "ZZ <b>&" in page.text
+    assert "b" not in page.tags
+    assert "script" not in page.tags
+
+
+def test_a_gallery_has_every_colour_and_nothing_from_elsewhere(tmp_path: Path):
+    write_gallery(
+        [Color("red <3", 255, 0, 0), Color("navy", 0, 0, 128)], "Two", tmp_path / "g.html"
+    )
+    source = (tmp_path / "g.html").read_text()
+    assert "background:#ff0000" in source
+    assert "background:#000080" in source
+    assert "red <3" in Page(tmp_path / "g.html").text
+    assert not re.search(r"https?://|<script|<link|@import", source)
+
+
+@pytest.mark.parametrize("form", ["color", "prose"])
+@pytest.mark.parametrize("compared", [True, False])
+def test_every_page_that_is_named_is_written(form, compared, colors, stories, tmp_path: Path):
+    reference, training = colors if form == "color" else stories
+    texts = [*training[:5], *(["new one 1 2 3"] if form == "color" else [story(901)])]
+    known = reference if compared else None
+    record = audit_shard(texts, np.ones(len(texts), np.bool_), form, known, 100)
+    audit = conclude(record, form, known)
+    pages = write_pages(tmp_path / "out", "Title", record, audit, known)
+    assert sorted(pages) == sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert ("gallery.html" in pages) == (form == "color")
+    assert ("overlaps.png" in pages) == compared
+    for name in pages:
+        if name.endswith(".png"):
+            assert matplotlib.image.imread(tmp_path / "out" / name).std() > 0.01
+
+
+def test_a_shard_of_nothing_still_has_its_pictures(stories, tmp_path: Path):
+    record = audit_shard([""], np.ones(1, np.bool_), "prose", stories[0], 1)
+    audit = conclude(record, "prose", stories[0])
+    assert "lengths.png" in write_pages(tmp_path, "Title", record, audit, stories[0])

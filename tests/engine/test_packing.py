@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from rnnlm.config import ModelConfig
+from rnnlm.engine import packing
+from rnnlm.engine.packing import can_pack, pack
+from rnnlm.models import LanguageModel, build
+
+
+def model(**settings) -> LanguageModel:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 24, "embedding_size": 8, "num_layers": 2}
+    return build(ModelConfig(**(sizes | settings)), 30).eval()
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "gru", "simple"])
+def test_bytes_times_scale_are_the_weights_to_half_a_step(architecture: str):
+    made = model(architecture=architecture)
+    exact, rough = (pack(made, dtype, None) for dtype in (torch.float32, torch.int8))
+    unit = {"simple": 255.0}.get(architecture, 127.0)
+    for one, other in zip(exact.layers, rough.layers, strict=True):
+        weights = other.matrix.float() * (other.scale * unit)
+        steps = (other.scale * unit).abs() / 2
+        real = one.matrix * one.scale
+        depth = min(len(weights), len(real))
+        assert ((weights[:depth] - real[:depth]).abs() <= steps * 1.001 + 1e-6).all()
+
+
+def test_what_is_never_drawn_has_a_logit_that_cannot_be_chosen():
+    network = pack(model(), torch.int8, unknown_id=1)
+    forbidden = (network.added <= -1e29).nonzero()[:, 0].tolist()
+    assert forbidden == [1, *range(30, 64)]
+
+
+def test_models_without_a_step_or_with_too_large_a_table_are_not_packed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert can_pack(model())
+    assert not can_pack(model(architecture="mogrifier"))
+    assert not can_pack(model(architecture="mingru"))
+    assert not can_pack(model(architecture="ngram"))
+    monkeypatch.setattr(packing, "LARGEST_TABLE", 30 * 127)
+    assert not can_pack(model())
