@@ -18,7 +18,7 @@ from flows.cleanup.leftovers import Found, leftovers, look
 from flows.cleanup.prefect_runs import FlowRuns
 from flows.cleanup.removing import remove
 from flows.cleanup.rules import KINDS, Leftover, Rules
-from flows.runtime import home
+from flows.runtime import home, locks
 from flows.runtime.flow_defaults import OURS
 from flows.runtime.home import Home
 
@@ -86,7 +86,7 @@ def readable(size: int) -> str:
 def _registry(here: Home) -> Iterator[None]:
     """Keep aliases where they are, and other housekeeping out, while things are removed."""
     here.mlruns.mkdir(parents=True, exist_ok=True)
-    with FileLock(here.mlruns / ".registry.lock"):
+    with FileLock(locks.aliases(here)):
         yield
 
 

@@ -23,7 +23,7 @@ from flows.chain.train import train_from, training_step
 from flows.chain.warm_start import start_of_trials, way_of_training
 from flows.registry import bases
 from flows.retrain import Trigger, run_name, summary
-from flows.runtime import home, reporting, retrying
+from flows.runtime import home, locks, reporting, retrying
 from flows.runtime.flow_defaults import OURS
 from flows.sweeping import picture
 from flows.sweeping.space import Space, check_trials, read_space
@@ -247,7 +247,7 @@ def _give_up(
     here = home.current()
     tracking.end_pruned(here, experiment, step.key, why, status)
     try:
-        with FileLock(step.siblings / f".{step.key}.lock", timeout=0):
+        with FileLock(locks.step(step.folder), timeout=0):
             if step.recall() is None:
                 _clear(step.folder)
     except Timeout:  # somebody else trains with these settings now

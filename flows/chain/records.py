@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from filelock import FileLock
 from pydantic import BaseModel
 
+from flows.runtime import locks
 from rnnlm.progress import OnProgress
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.run import LAST_FILE
@@ -122,7 +123,7 @@ def perform(
         on_progress: Told how it goes.
     """
     step.siblings.mkdir(parents=True, exist_ok=True)
-    lock = step.siblings / f".{step.key}.lock"
+    lock = locks.step(step.folder)
     with FileLock(lock):
         lock.touch()  # when it was last asked for
         recalled = step.recall()

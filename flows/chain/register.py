@@ -11,6 +11,7 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
+from flows.runtime import locks
 
 
 class Register(Stage[Version]):
@@ -31,7 +32,7 @@ class Register(Stage[Version]):
         home, experiment = run.home, run.experiment
         corpus, tokens, model, scores = run[Ingest], run[Tokenize], run[Train], run[Evaluate]
         home.mlruns.mkdir(parents=True, exist_ok=True)
-        with FileLock(home.mlruns / ".register.lock"):  # two runs may have made the same checkpoint
+        with FileLock(locks.registering(home)):
             known = self.recall(run)
             if known is not None:
                 return known, True

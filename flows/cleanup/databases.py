@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.cleanup.rules import Leftover
+from flows.runtime import locks
 from flows.runtime.home import Home
 
 FEWEST_FREE_BYTES = 1_000_000
@@ -54,9 +55,10 @@ def compact(home: Home, path: Path) -> Compacted:
     before = _size(path)
     if shutil.disk_usage(path.parent).free < 2 * before:
         return Compacted(path, before, before, "the disk is too full to write it anew")
-    lock = home.prefect / ".starting.lock" if path.parent == home.prefect else None
+    is_prefect = path.parent == home.prefect
+    lock = locks.prefect_start(home) if is_prefect else locks.mlflow_tables(home.mlruns)
     try:
-        with FileLock(lock or home.mlruns / ".mlflow.lock", timeout=0):
+        with FileLock(lock, timeout=0):
             connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
             with contextlib.closing(connection):
                 connection.execute("vacuum")

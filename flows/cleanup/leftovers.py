@@ -11,6 +11,7 @@ from flows.cleanup import referenced, step_folders
 from flows.cleanup.mlflow_store import MARK_TAG, Registered, Store
 from flows.cleanup.rules import DAY_SECONDS, SILENT_SECONDS, Leftover, Rules, size_of
 from flows.cleanup.step_folders import StepFolder
+from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking.runs import CHECKPOINT_TAG, TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
@@ -178,7 +179,7 @@ def _is_dead(found: Found, run: Run, name: str) -> bool:
     With a server that several machines share, it may be another machine's, of which no lock tells.
     """
     key = run.data.tags.get(TRAIN_KEY_TAG, "")
-    lock = step_folders.lock_of(found.home.data / "models" / name / key) if key else None
+    lock = locks.step(found.home.data / "models" / name / key) if key else None
     if lock is not None and step_folders.is_held(lock):
         return False
     if not found.store.is_here and (lock is None or not lock.is_file()):
@@ -214,7 +215,7 @@ def _rests(found: Found) -> Iterator[Leftover]:
             if _GOING.fullmatch(path.name):
                 since = step_folders.newest_change(path)
                 yield _of_files(found, "half-removed", path, since, "its removal was cut off")
-        for lock in step_folders.locks(names):
+        for lock in step_folders.lock_files(names):
             since = lock.stat().st_mtime
             is_alone = not (names / lock.name[1:-5]).exists()
             if is_alone and rules.is_old(since) and names.name not in found.busy:

@@ -11,6 +11,7 @@ from flows.chain.records import RECORD_FILE
 from flows.cleanup import step_folders
 from flows.cleanup.leftovers import GOING_SUFFIX, LOG_KEPT_BYTES, Found
 from flows.cleanup.rules import Leftover
+from flows.runtime import locks
 
 
 def remove(found: Found, leftover: Leftover) -> bool:
@@ -72,7 +73,7 @@ def _remove_step(found: Found, leftover: Leftover) -> bool:
     would leave samples with a manifest, which look like a person's own data set.
     """
     path = _path(leftover)
-    lock = step_folders.lock_of(path)
+    lock = locks.step(path)
     if _is_busy(found, leftover.name):
         return False
     going = path.with_name(f".{path.name}{GOING_SUFFIX}")
@@ -108,7 +109,7 @@ def _remove_lock(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as
 def _remove_position(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as the others
     path = _path(leftover)
     try:
-        with FileLock(step_folders.lock_of(path.parent), timeout=0):
+        with FileLock(locks.step(path.parent), timeout=0):
             if not (path.parent / RECORD_FILE).is_file():  # it is trained again since
                 return False
             path.unlink()
@@ -134,7 +135,7 @@ def _is_busy(found: Found, name: str) -> bool:
     """Ask again whether somebody works on a name: since it was listed, a run may have begun."""
     kinds = (folder for folder in step_folders.name_folders(found.home) if folder.name == name)
     return any(
-        step_folders.is_held(lock) for folder in kinds for lock in step_folders.locks(folder)
+        step_folders.is_held(lock) for folder in kinds for lock in step_folders.lock_files(folder)
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.chain.records import RECORD_FILE
 from flows.cleanup.rules import BUSY_SECONDS
+from flows.runtime import locks
 from flows.runtime.home import Home
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.training.run import LAST_FILE
@@ -49,17 +50,12 @@ class StepFolder:
     @property
     def lock(self) -> Path:
         """Where those who work on it lock."""
-        return lock_of(self.path)
+        return locks.step(self.path)
 
     @property
     def place(self) -> tuple[str, str, str]:
         """Say which step it is, wherever the home lies."""
         return self.kind, self.name, self.key
-
-
-def lock_of(folder: Path) -> Path:
-    """Return the lock of a step's folder."""
-    return folder.with_name(f".{folder.name}.lock")
 
 
 def read(home: Home) -> list[StepFolder]:
@@ -81,7 +77,7 @@ def name_folders(home: Home) -> Iterator[Path]:
             yield from (path for path in sorted(kind.glob("*/")) if not path.is_symlink())
 
 
-def locks(folder: Path) -> list[Path]:
+def lock_files(folder: Path) -> list[Path]:
     """Return the lock files of the steps of a folder `data/KIND/NAME`."""
     return [path for path in sorted(folder.iterdir()) if _LOCK.fullmatch(path.name)]
 
@@ -115,7 +111,7 @@ def busy_names(home: Home, now: float) -> set[str]:
 
 def is_busy(folder: Path, now: float) -> bool:
     """Return whether somebody works on a step of a folder `data/KIND/NAME`."""
-    for path in locks(folder):
+    for path in lock_files(folder):
         key = path.name[1:-5]
         signs = (path, folder / key / RECORD_FILE, folder / key / LAST_FILE)
         if is_held(path) or now - max(map(_modified, signs)) < BUSY_SECONDS:
@@ -150,13 +146,13 @@ def _folder(path: Path, record: Mapping[str, Any]) -> StepFolder:
         step=str(record.get("step", "")),
         digest=str(result.get("digest", "")),
         inputs=frozenset(digests_of(record.get("ingredients", {}))),
-        used=max(written, _modified(lock_of(path)), _modified(path / LAST_FILE)),
+        used=max(written, _modified(locks.step(path)), _modified(path / LAST_FILE)),
     )
 
 
 def _is_unfinished(path: Path) -> bool:
     """Tell a step that was cut off, which has a lock, from a folder that a person named so."""
-    return lock_of(path).is_file() and not (path / MANIFEST_FILE).is_file()
+    return locks.step(path).is_file() and not (path / MANIFEST_FILE).is_file()
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from flows.registry.versions import (
     read,
     resolve,
 )
+from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
@@ -145,7 +146,7 @@ def history(home: Home, name: str) -> list[Move]:
 def moving(home: Home, name: str) -> Iterator[None]:
     """Keep others from moving aliases, and complete a move that was cut off."""
     home.mlruns.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.mlruns / ".registry.lock"):
+    with FileLock(locks.aliases(home)):
         _settle(home, name)
         yield
 

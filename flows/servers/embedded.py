@@ -19,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.runtime import locks
 from flows.runtime.addresses import reason, redact
 from flows.runtime.home import Home, make_private
 from flows.servers import credentials
@@ -122,7 +123,7 @@ class PrefectServer:
         self._log = home.prefect / "server.log"
         self.credentials = f"{credentials.USER}:{secrets.token_urlsafe(32)}"
         make_private(home.prefect)
-        self._starting = FileLock(home.prefect / ".starting.lock")
+        self._starting = FileLock(locks.prefect_start(home))
         self._starting.acquire()  # two servers that create the tables at once spoil them
         with socket.socket() as listener, self._log.open("ab") as log:
             listener.bind(("127.0.0.1", 0))

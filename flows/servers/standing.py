@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+from flows.runtime import locks
 from flows.runtime.addresses import is_http, page, redact
 from flows.runtime.home import OWN, Home, make_private
 from flows.servers import deployments, hosts, mlflow_server, prefect_server, processes, stores
@@ -91,7 +92,7 @@ def serve(
         supervisor = _Supervisor(plan)
         stack.callback(supervisor.end)
         # Two servers that create the tables at once spoil them; `rnnlm train` may be starting one.
-        with FileLock(home.prefect / ".starting.lock"):
+        with FileLock(locks.prefect_start(home)):
             supervisor.start([*plan.servers])
         deployments.make_pool(plan.prefect_api)
         deployments.crash_lost_runs(plan.prefect_api, timedelta(0))
@@ -262,7 +263,7 @@ def _check_stores(home: Home, plan: _Plan) -> None:
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """Hold the home, for two schedulers on its databases would double every run."""
-    lock = FileLock(home.prefect / ".serving.lock")
+    lock = FileLock(locks.serving(home))
     try:
         lock.acquire(timeout=0)
     except Timeout:

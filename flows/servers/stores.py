@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.runtime import locks
 from flows.runtime.addresses import is_http, reason, redact, without_passwords
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -68,7 +69,7 @@ def prepare_mlflow(home: Home, store: str) -> None:
     make_private(home.mlruns)
     here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    with FileLock(home.mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
+    with FileLock(locks.mlflow_tables(home.mlruns)):
         done = subprocess.run(
             [sys.executable, "-m", "flows.servers.stores"],
             check=False,

@@ -23,6 +23,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from flows.runtime import locks
 from flows.sweeping.space import Choices, Dimension, Space, Values
 from flows.sweeping.trial import State, Trial
 from rnnlm.training.api import TrainedModel
@@ -175,7 +176,7 @@ def open_study(folder: Path, space: Space) -> Iterator[Study]:
     """Open the study in a folder, made if it is not there; another process in it is waited for."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with FileLock(locks.study(folder)):
         storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / STUDY_FILE).resolve()}")
         try:
             study = optuna.create_study(

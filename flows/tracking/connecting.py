@@ -14,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from flows.runtime import locks
 from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
 from flows.servers import credentials
@@ -41,7 +42,7 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
     if is_http(tracking_uri):
         _probe(tracking_uri)
     make_private(mlruns)
-    with FileLock(mlruns / ".mlflow.lock"):  # two processes that create the tables spoil them
+    with FileLock(locks.mlflow_tables(mlruns)):
         return open_store(tracking_uri)
 
 
@@ -94,7 +95,7 @@ def _probe(address: str) -> None:
 
 def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
     """Return the id of the experiment, made if need be."""
-    with FileLock(home.mlruns / ".mlflow.lock"):
+    with FileLock(locks.mlflow_tables(home.mlruns)):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "active":
             return str(found.experiment_id)

@@ -236,7 +236,7 @@ def test_an_unfinished_data_set_claims_its_model(home: Home):
 
 @pytest.mark.slow
 def test_a_step_in_use_stays_and_all_of_its_name(home: Home):
-    lock = step_folders.locks(home.data / "tokens" / "tiny")[0]
+    lock = step_folders.lock_files(home.data / "tokens" / "tiny")[0]
     with held(lock):
         found, rows = listed(home, in_two_months())
         assert found.busy == {"tiny"}
