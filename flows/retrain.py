@@ -9,7 +9,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows import registry, tracking
-from flows.chain import CHAIN, Evaluate, Gate, Ingest, Run, Sample, Tokenize, Train, records
+from flows.chain import records
+from flows.chain.evaluate import Evaluate
+from flows.chain.gate import Gate
+from flows.chain.ingest import Ingest
+from flows.chain.sample import Sample
+from flows.chain.stage import Run
+from flows.chain.stages import CHAIN
+from flows.chain.tokenize import Tokenize
+from flows.chain.train import Train
 from flows.registry import Version, bases
 from flows.runtime import home, reporting, retrying
 from flows.runtime.flow_defaults import OURS
@@ -76,6 +84,10 @@ def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter)
     """Take all stages from corpus to page; return the run in figures."""
     run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
     run.take(*CHAIN)
+    outcomes = reporter.outcomes
+    if not all(outcome.cached for outcome in outcomes.values()):
+        said = {name: outcome.summary for name, outcome in outcomes.items()}
+        tracking.log_stages(run.home, run[Gate].run_id, said)
     return summary(run, reporter)
 
 

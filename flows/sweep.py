@@ -16,9 +16,12 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows import tracking
-from flows.chain import CHAIN, Gate, Run, Tokenize
+from flows.chain.gate import Gate
 from flows.chain.records import Step
+from flows.chain.stage import Run
+from flows.chain.stages import CHAIN
 from flows.chain.task import run_as_task
+from flows.chain.tokenize import Tokenize
 from flows.chain.train import train_from, training_step
 from flows.chain.warm_start import start_of_trials, way_of_training
 from flows.registry import bases

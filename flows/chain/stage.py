@@ -88,7 +88,7 @@ class Run:
 
 
 class Stage(ABC, Generic[R]):
-    """A stage of the chain. `CHAIN` in this package lists them in order."""
+    """A stage of the chain. `stages.CHAIN` lists them in order."""
 
     name: ClassVar[str]
 

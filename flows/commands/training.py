@@ -53,8 +53,9 @@ def _forecast(advice: "Advice", experiment: "Experiment") -> float | None:
 
 
 def _planned(experiment: "Experiment") -> "list[PlannedStage]":
-    from flows.chain import CHAIN, Run  # noqa: PLC0415
     from flows.chain.plan import plan  # noqa: PLC0415
+    from flows.chain.stage import Run  # noqa: PLC0415
+    from flows.chain.stages import CHAIN  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
 
     return plan(Run(home.current(), experiment), CHAIN)

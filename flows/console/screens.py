@@ -1,15 +1,17 @@
 """What the commands print when they are done."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.chain.plan import PlannedStage
 from flows.console import printing
 from flows.console.hints import what_to_try
 from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus, FileRead
 from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport
+
+if TYPE_CHECKING:
+    from flows.chain.plan import PlannedStage
 
 SHOWN_FILES = 12
 SHOWN_NAME = 28
@@ -33,7 +35,7 @@ def show_advice(advice: Advice, seconds: float | None = None) -> None:
     printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
-def show_plan(planned: Sequence[PlannedStage]) -> None:
+def show_plan(planned: "Sequence[PlannedStage]") -> None:
     """Print which steps would run, which are cached, and why."""
     printing.table(
         ["step", "would", "because"],

@@ -13,6 +13,7 @@ from flows.tracking.runs import (
     find_run,
     log_review,
     log_scores,
+    log_stages,
     log_verdict,
 )
 from flows.tracking.sweeps import SweepRun, end_pruned, sweep_run
@@ -32,6 +33,7 @@ __all__ = [
     "log_generation",
     "log_review",
     "log_scores",
+    "log_stages",
     "log_texts",
     "log_verdict",
     "sweep_run",

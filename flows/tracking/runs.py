@@ -156,6 +156,18 @@ def create_run(
     return run_id
 
 
+def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
+    """Write what came of each stage of the chain into the run, as tags `stage.NAME`.
+
+    Args:
+        home: Where MLflow is.
+        run_id: Of the model.
+        summaries: A line for each stage, by name.
+    """
+    tags = [RunTag(f"stage.{name}", summary) for name, summary in summaries.items()]
+    connect(home).log_batch(run_id, tags=tags)
+
+
 def _code_tags(experiment: Experiment) -> dict[str, str]:
     """Name the corpus's source and the commit of the code that runs, where it is a checkout."""
     tags = {"mlflow.source.name": experiment.corpus.source, "mlflow.user": getpass.getuser()}

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from flows import registry, tracking
-from flows.chain import CHAIN, Run
 from flows.chain.plan import plan
+from flows.chain.stage import Run
+from flows.chain.stages import CHAIN
 from flows.chain.warm_start import Start
 from flows.cleanup import step_folders
 from flows.cleanup.leftovers import Found, leftovers, look

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.chain import CHAIN, Ingest, Run, Tokenize
-from flows.chain.ingest import source_digest
+from flows.chain.ingest import Ingest, source_digest
 from flows.chain.plan import plan
-from flows.chain.stage import RecordedStage
+from flows.chain.stage import RecordedStage, Run
+from flows.chain.stages import CHAIN
+from flows.chain.tokenize import Tokenize
 from flows.runtime import reporting
 from flows.runtime.home import Home
 from rnnlm.progress import OnProgress
