@@ -53,3 +53,13 @@ more = {{name for name in more if not name.startswith(("_", "annotated"))}}
 assert more == {{"rnnlm"}}, more
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_what_a_command_needs_before_its_server_runs_does_not_import_prefect():
+    script = """
+import sys
+import flows.cli, flows.chain.plan, flows.chain.stages, flows.commands.naming, flows.console.screens
+import flows.registry.bases
+assert "prefect" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -1,13 +1,14 @@
-"""A stage as a Prefect task: its state says what came of it, a bar shows how far it is."""
+"""A stage as a Prefect task: its state says what came of it, a bar shows how far it is.
+
+Prefect is imported where a stage runs, not before: a plan needs none of it, and the command line
+must have started its server before Prefect reads its settings.
+"""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect import task
-from prefect.context import FlowRunContext
-from prefect.states import Completed
 from pydantic import BaseModel
 
 from flows.chain import records
@@ -28,6 +29,9 @@ def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
         name: Of the stage.
         work: Returns the result, whether it was recalled, and a summary in a few words.
     """
+    from prefect import task  # noqa: PLC0415
+    from prefect.context import FlowRunContext  # noqa: PLC0415
+    from prefect.states import Completed  # noqa: PLC0415
 
     def reported() -> tuple[R, bool, str]:
         reporter = reporting.current() or reporting.Reporter()
