@@ -1,4 +1,4 @@
-/* Hashes of the shingles of texts, as `duplicates.py` defines them; see there for what they are. */
+/* Hashes of the shingles of texts, as `shingling.py` defines them; see there for what they are. */
 
 #include <stdint.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * Whatever a lane computes depends on its own numbers alone, in an order that is written here, so
  * that a text is the same whichever lanes stand beside it. Where words hold bytes, sums are of
  * integers, and the rest is single operations of IEEE 754 (no contraction: see pyproject.toml):
- * `rnnlm/generation/engine/stepping.py` computes the same bits with torch.
+ * `rnnlm/engine/stepping.py` computes the same bits with torch.
  */
 #include <string.h>
 
