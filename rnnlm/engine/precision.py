@@ -1,4 +1,4 @@
-"""In how few bits a model may generate: measured on the validation split, once, when it is trained."""
+"""In how few bits a model may generate, measured on held-out text when it is trained."""
 
 from __future__ import annotations
 
