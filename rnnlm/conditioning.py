@@ -82,12 +82,12 @@ def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, p
 def iter_told(
     uri: str, split: Split, condition: Sequence[str], most: int | None = None
 ) -> Iterator[str]:
-    """Yield the texts of a split as a model has them: what each is told, then the document.
+    """Yield the texts of a split as a model sees them: attributes first, then the document.
 
     Args:
         uri: Folder that `ingest` wrote.
         split: Which part.
-        condition: Attributes that a text is told; without any, these are the documents.
+        condition: Attributes that precede a text; without any, these are the documents.
         most: Bytes of text from which on about so many are yielded: runs of documents, spread
             evenly over the split.
 
@@ -105,7 +105,7 @@ def iter_told(
 
 
 def with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
-    """Return documents with what each is told before its text, counted in its size too.
+    """Return documents with their attributes in front, counted in their size too.
 
     Raises:
         CorpusError: A document lacks an attribute of the condition.

@@ -84,7 +84,7 @@ class Step(Generic[R]):
         write_json(self.folder / RECORD_FILE, record)
 
     def forget_if_forced(self) -> None:
-        """Under `forced`, remove what an earlier run left, so that the step starts anew."""
+        """Under `forced`, remove what an earlier run left, so that the step starts from nothing."""
         if _forced.get():
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -17,7 +17,7 @@ from flows.runtime import locks
 class Register(Stage[Version]):
     """Checkpoint and scores → a version, without an alias yet.
 
-    A version whose files are gone from the store is registered anew.
+    A version whose files are gone from the store is registered again.
     """
 
     name = "register"
