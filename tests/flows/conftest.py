@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from tests.conftest import ROOT, write_tiny
-from tests.flows.servers import PASSWORD, Running, postgresql, serve_others, wait_until
+from tests.flows.serving import PASSWORD, Running, postgresql, serve_others, wait_until
 
 PREFECT_YAML = f"""
 deployments:

@@ -17,7 +17,7 @@ from flows.servers.processes import Command, Process
 from tests import stores
 from tests.conftest import ROOT
 from tests.flows import conftest
-from tests.flows.servers import free_port
+from tests.flows.serving import free_port
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 COMPOSE = ROOT / "docker" / "compose.yaml"

@@ -16,7 +16,7 @@ from rnnlm.training.history import read_history
 from rnnlm.training.launch import _cause
 from rnnlm.training.run import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
-from tests.flows.servers import free_port
+from tests.flows.serving import free_port
 from tests.training.conftest import weights
 from tests.training.test_objective import window_of
 

@@ -30,7 +30,7 @@ from rnnlm.errors import ServerError
 from rnnlm.training.history import read_history
 from tests.conftest import ROOT, call_cli
 from tests.flows.conftest import Served
-from tests.flows.servers import DATABASE_PASSWORD, PASSWORD, Running, environment, wait_until
+from tests.flows.serving import DATABASE_PASSWORD, PASSWORD, Running, environment, wait_until
 
 FLOW = "def flow(config, trigger='manual'): ..."
 GOOD = """

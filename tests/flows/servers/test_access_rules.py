@@ -21,7 +21,7 @@ from flows.servers import access, credentials, hosts, stores
 from flows.servers.access import AccessControl
 from rnnlm.errors import ServerError
 from tests.conftest import call_cli
-from tests.flows.servers import NAME, free_port
+from tests.flows.serving import NAME, free_port
 
 NAMES = frozenset({"rnnlm.example"})
 HERE = "http://localhost:4200"

@@ -19,7 +19,7 @@ from flows.servers.processes import responds
 from tests import stores
 from tests.conftest import run_cli, write_tiny
 from tests.flows import attacks
-from tests.flows.servers import (
+from tests.flows.serving import (
     NAME,
     PASSWORD,
     Running,

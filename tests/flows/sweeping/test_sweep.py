@@ -21,7 +21,7 @@ from flows.sweeping.study import RANDOM_TRIALS, open_study
 from flows.sweeping.trial import Trial, best_of
 from rnnlm.training.api import TrainedModel
 from tests.conftest import ROOT, Finished, run_cli, write_tiny
-from tests.flows.test_sweep_space import space_of
+from tests.flows.sweeping.test_space import space_of
 from tests.stores import give_empty_stores
 
 RATE, HIDDEN = "training.learning_rate", "model.hidden_size"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, write_tiny
-from tests.flows.servers import RNNLM, wait_until
+from tests.flows.serving import RNNLM, wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

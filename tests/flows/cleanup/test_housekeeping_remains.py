@@ -21,7 +21,7 @@ from flows.cleanup.removing import cut_log, remove
 from flows.cleanup.rules import DAY_SECONDS, Rules, size_of
 from flows.runtime.home import OWN, Home
 from flows.servers import embedded
-from tests.flows.test_housekeeping import in_two_months, listed
+from tests.flows.cleanup.test_housekeeping import in_two_months, listed
 from tests.stores import give_empty_stores
 
 
