@@ -155,7 +155,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
 def _said_of_readings(readings: float) -> str:
     if readings >= 0.95:
         return f"{readings:.1f} readings of the text"
-    return f"reads {readings:.0%} of the text; raise it to read more"
+    return f"reads {readings:.0%} of the text; training.budget sets more"
 
 
 SETTINGS = {

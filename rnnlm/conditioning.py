@@ -7,7 +7,6 @@ value means unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from rnnlm.corpora.documents import iter_batches, shards, text_bytes
 from rnnlm.corpora.splitting import Split
 from rnnlm.errors import CorpusError
+from rnnlm.tokens import every
 
 MARK = "\t"
 """Stands behind each value; no squeezed value holds it."""
@@ -95,11 +95,11 @@ def iter_told(
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
     """
     found = shards(uri)
-    share = min(1.0, most / max(1, text_bytes(found, split))) if most else 1.0
+    share = most / max(1, text_bytes(found, split)) if most else 1.0
     number = 0
     for shard in found:
         for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
-            if ceil((number + 1) * share) > ceil(number * share):
+            if every(share, number, 1)[0]:
                 yield from with_told(batch, condition)["text"].to_pylist()
             number += 1
 

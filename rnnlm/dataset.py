@@ -33,7 +33,7 @@ from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path, once, value_digest, write_json
 from rnnlm.tokenizer import Encoded, Tokenizer, token_type
-from rnnlm.tokens import BOUNDARY_ID, TokenArrays
+from rnnlm.tokens import BOUNDARY_ID, TokenArrays, every
 
 SCHEMA_VERSION = "2"
 SHARD_PATTERN = "tokens-{split}-*.parquet"
@@ -208,8 +208,7 @@ def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
             return load_split(uri, split)
         chosen, seen = [], 0
         for part in _parts(found, ids):
-            numbers = np.ceil(np.arange(seen, seen + len(part.characters) + 1) * share)
-            chosen.append(part.only(numbers[1:] > numbers[:-1]))
+            chosen.append(part.only(every(share, seen, len(part.characters))))
             seen += len(part.characters)
         return _joined(chosen)
     except (OSError, pa.ArrowException) as error:

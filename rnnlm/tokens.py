@@ -81,7 +81,20 @@ def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
     Returns:
         True for each chosen document, shape (documents,).
     """
-    share = min(1.0, most / max(1, int(sizes.sum())))
-    numbers = np.ceil(np.arange(len(sizes) + 1) * share)
+    return every(most / max(1, int(sizes.sum())), 0, len(sizes))
+
+
+def every(share: float, start: int, count: int) -> NDArray[np.bool_]:
+    """Choose an even share of a row of things, a part of the row at a time; the first one always.
+
+    Args:
+        share: Of all things; all from 1 on.
+        start: Number of the first thing of this part.
+        count: Things in this part.
+
+    Returns:
+        True for each chosen one, shape (count,).
+    """
+    numbers = np.ceil(np.arange(start, start + count + 1) * min(1.0, share))
     chosen: NDArray[np.bool_] = numbers[1:] > numbers[:-1]
     return chosen

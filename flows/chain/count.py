@@ -20,7 +20,7 @@ class Count(RecordedStage[TrainedModel]):
     """Tokens → n-gram models of them, and of characters."""
 
     name = "count"
-    version = 2
+    version = 3
     result_type = TrainedModel
     folder = "baselines"
 

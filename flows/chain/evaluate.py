@@ -21,7 +21,7 @@ class Evaluate(RecordedStage[TestScores]):
     """Checkpoint, n-grams and test split → scores."""
 
     name = "evaluate"
-    version = 5
+    version = 6
     result_type = TestScores
     folder = "scores"
 

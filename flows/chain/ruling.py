@@ -256,7 +256,7 @@ def _scores_on(
         ingredients["without"] = documents.others
     step = Step(
         name="compare",
-        version=3,
+        version=4,
         ingredients=ingredients,
         result_type=TestScores,
         siblings=home.data / "scores" / version.name,

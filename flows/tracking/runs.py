@@ -2,11 +2,13 @@
 
 import getpass
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 
@@ -17,6 +19,7 @@ from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.devices import choose_device, device_name
+from rnnlm.errors import ServerError
 from rnnlm.evaluation import TestScores
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
@@ -159,13 +162,18 @@ def create_run(
 def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
     """Write what came of each stage of the chain into the run, as tags `stage.NAME`.
 
+    They only inform: where the store does not answer any more, the run ends well without them.
+
     Args:
         home: Where MLflow is.
         run_id: Of the model.
         summaries: A line for each stage, by name.
     """
     tags = [RunTag(f"stage.{name}", summary) for name, summary in summaries.items()]
-    connect(home).log_batch(run_id, tags=tags)
+    try:
+        connect(home).log_batch(run_id, tags=tags)
+    except (MlflowException, ServerError) as error:
+        logging.getLogger(__name__).warning("stages are not in MLflow: %s", error)
 
 
 def _code_tags(experiment: Experiment) -> dict[str, str]:

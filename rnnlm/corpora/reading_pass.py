@@ -107,7 +107,9 @@ def _reading_table(
     texts = [document.text for document in batch]
     hashes = keys = content_hashes(text.encode() for text in texts)
     if splits.key:
-        keys = content_hashes(_key(document, splits.key).encode() for document in batch)
+        keys = content_hashes(
+            _key(document, splits.key).encode("utf-8", "surrogatepass") for document in batch
+        )
     column = pa.array(texts, pa.large_string())
     columns: dict[str, Any] = {
         "text": column,
