@@ -10,25 +10,33 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows import tracking
-from flows.chain.request import Wanted, prepare, run_job
-from flows.runtime import home, reporting
+from flows.chain.request import Wanted, prepare
+from flows.runtime import home, reporting, workers
 from flows.runtime.flow_defaults import OURS
+from rnnlm.generation import job
 from rnnlm.generation.manifest import TextDataSet
-from rnnlm.progress import Progress
 
 
 @task(name="generate", persist_result=False)
 def _generate(wanted: Wanted) -> Any:
     reporter = reporting.current() or reporting.LogReporter()
-    artifact = reporting.ProgressArtifact("generate")
-
-    def tell(progress: Progress) -> None:
-        artifact.update(progress)
-        reporter.progressed("generate", progress)
-
-    reporter.started("generate")
-    data_set = run_job(wanted, tell)
-    artifact.close()
+    with (
+        reporting.watching(reporter),
+        reporting.progress("generate") as tell,
+        workers.generating(wanted.config) as executor,
+    ):
+        reporter.started("generate")
+        data_set = job.generate(
+            wanted.checkpoint,
+            wanted.config,
+            wanted.out,
+            wanted.form,
+            source=wanted.source,
+            prefixes=wanted.prefixes,
+            about=wanted.about,
+            on_progress=tell,
+            executor=executor,
+        )
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
 

@@ -1,12 +1,15 @@
 """The chain: a corpus goes in, a registered model and a data set come out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from prefect import flow
+from prefect import flow, task
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from pydantic import BaseModel
 
 from flows import registry, tracking
 from flows.chain import records
@@ -14,7 +17,7 @@ from flows.chain.evaluate import Evaluate
 from flows.chain.gate import Gate
 from flows.chain.ingest import Ingest
 from flows.chain.sample import Sample
-from flows.chain.stage import Run
+from flows.chain.stage import Run, Stage
 from flows.chain.stages import CHAIN
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
@@ -30,6 +33,7 @@ from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport, read_report
 
 Trigger = Literal["manual", "schedule", "data change"]
+R = TypeVar("R", bound=BaseModel)
 
 
 def run_name() -> str:
@@ -83,12 +87,60 @@ def retrain(
 def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
     """Take all stages from corpus to page; return the run in figures."""
     run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
-    run.take(*CHAIN)
+    take(run, CHAIN)
     outcomes = reporter.outcomes
     if not all(outcome.cached for outcome in outcomes.values()):
         said = {name: outcome.summary for name, outcome in outcomes.items()}
         tracking.log_stages(run.home, run[Gate].run_id, said)
     return summary(run, reporter)
+
+
+def take(run: Run, stages: Sequence[Stage[Any]]) -> None:
+    """Take some stages, one after the other, each as a Prefect task; the run keeps their results.
+
+    Args:
+        run: Its `results` are added to.
+        stages: In the order of the chain.
+    """
+    for stage in stages:
+
+        def work(stage: Stage[Any] = stage) -> tuple[Any, bool, str]:
+            result, cached = stage.make(run)
+            return result, cached, stage.describe(run, result)
+
+        run.results[stage.name] = run_as_task(stage.name, work)
+
+
+def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
+    """Do some work as a Prefect task, or directly where no flow is running.
+
+    The task run's state is named Cached or Completed and carries the summary. Prefect keeps no
+    result of its own: the record in the step's folder is the one truth.
+
+    Args:
+        name: Of the task.
+        work: Returns the result, whether it was recalled, and a summary in a few words.
+    """
+
+    def reported() -> tuple[R, bool, str]:
+        reporter = reporting.current() or reporting.Reporter()
+        reporter.started(name)
+        began = time.monotonic()
+        result, cached, summary = work()
+        reporter.finished(name, reporting.Outcome(time.monotonic() - began, cached, summary))
+        return result, cached, summary
+
+    if FlowRunContext.get() is None:
+        return reported()[0]
+
+    @task(name=name, persist_result=False, **retrying.options())
+    def body() -> Any:
+        result, cached, summary = reported()
+        return Completed(name="Cached" if cached else "Completed", message=summary, data=result)
+
+    state: Any = body()
+    result: R = state.data.result
+    return result
 
 
 def _of_these_files(experiment: Experiment) -> Version | None:
@@ -108,7 +160,7 @@ def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
     reporter = reporting.current() or reporting.LogReporter()
     run = Run(home.current(), experiment)
     with reporting.watching(reporter):
-        run.take(Ingest(), Tokenize())
+        take(run, [Ingest(), Tokenize()])
     return run[Ingest], run[Tokenize], read_report(run[Tokenize].uri)
 
 

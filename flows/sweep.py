@@ -20,12 +20,11 @@ from flows.chain.gate import Gate
 from flows.chain.records import Step
 from flows.chain.stage import Run
 from flows.chain.stages import CHAIN
-from flows.chain.task import run_as_task
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import train_from, training_step
 from flows.chain.warm_start import start_of_trials, way_of_training
 from flows.registry import bases
-from flows.retrain import Trigger, run_name, summary
+from flows.retrain import Trigger, run_as_task, run_name, summary, take
 from flows.runtime import home, locks, reporting, retrying
 from flows.runtime.flow_defaults import OURS
 from flows.sweeping import picture
@@ -95,7 +94,7 @@ def _sweep(
     here, base = home.current(), space.base
     tags = {tracking.TRIGGER_TAG: trigger}
     common = Run(here, base, tags)
-    common.take(*CHAIN[:COMMON])
+    take(common, CHAIN[:COMMON])
     key = sweep_key(space, common[Tokenize])
     folder = here.data / "sweeps" / base.name / key
     with (
@@ -119,7 +118,7 @@ def _sweep(
                 f"{tried[-1].why}); sweep over lower learning rates or smaller networks"
             )
         of_best = _run_with(common, space.experiment(best.values), run.tags_of(best))
-        of_best.take(*CHAIN[COMMON:])
+        take(of_best, CHAIN[COMMON:])
         version = of_best[Gate]
         run.show(tried, total, f"{version.name}/{version.version}: {version.reason}")
         if len(tried) > before:

@@ -37,7 +37,7 @@ _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 def run_all(
     executor: Executor | None, work: Callable[[T], R], tasks: Iterable[T]
 ) -> Iterator[tuple[int, R]]:
-    """Yield (number, result) of every task as it ends, in any order.
+    """Return an iterator over (number, result) of every task as it ends, in any order.
 
     The first task that fails raises its error and cancels tasks that have not started; so does
     stopping the iteration early. Tasks are consumed lazily. Tasks whose worker was killed run
@@ -47,8 +47,13 @@ def run_all(
         RnnlmError: Workers are killed again and again.
     """
     if executor is None:
-        yield from ((number, work(task)) for number, task in enumerate(tasks))
-        return
+        return enumerate(map(work, tasks))
+    return _run_on(executor, work, tasks)
+
+
+def _run_on(
+    executor: Executor, work: Callable[[T], R], tasks: Iterable[T]
+) -> Iterator[tuple[int, R]]:
     numbered = enumerate(tasks)
     pending: dict[Future[R], tuple[int, T]] = {}
     losses = 0

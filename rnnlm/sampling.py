@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.kernels.slots import FORBIDDEN, LOG2_E, ONE
+from rnnlm.kernels.slots import FORBIDDEN, LOG2_E, ONE, DrawSettings
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -138,17 +138,27 @@ def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "
     return weights.masked_fill(weights < least, 0)
 
 
+def draw_settings(config: SamplingConfig) -> DrawSettings:
+    """Return a configuration's numbers as `sample` takes them; the penalty is not among them."""
+    return DrawSettings(
+        log2_inverse_temperature=log2_inverse_temperature(config.temperature),
+        top_k=config.top_k,
+        top_p=config.top_p,
+        least=least(config.min_p),
+    )
+
+
 def filter_weights(
-    logits: Float[Tensor, "batch vocab"], config: SamplingConfig
+    logits: Float[Tensor, "batch vocab"], how: DrawSettings
 ) -> Int[Tensor, "batch vocab"]:
     """Return what each token weighs after temperature, top-k, top-p and min-p, in this order.
 
     Args:
         logits: In single precision; not modified.
-        config: Temperature must be above 0.
+        how: The temperature must be above 0.
     """
-    weights = keep_count(weigh(logits, log2_inverse_temperature(config.temperature)), config.top_k)
-    return keep_least(keep_share(weights, config.top_p), least(config.min_p))
+    weights = keep_count(weigh(logits, how.log2_inverse_temperature), how.top_k)
+    return keep_least(keep_share(weights, how.top_p), how.least)
 
 
 def choose(
@@ -163,15 +173,20 @@ def choose(
 def sample(
     logits: Float[Tensor, "batch vocab"],
     uniform: Float[Tensor, " batch"],
-    config: SamplingConfig,
+    how: DrawSettings,
 ) -> Int[Tensor, " batch"]:
     """Draw a token per row.
 
-    Temperature 0 takes the most likely token, the lowest id among equals.
+    Temperature 0 takes the likeliest token, the one with the lowest id among equals.
+
+    Args:
+        logits: In single precision; not modified.
+        uniform: In (0, 1), in double precision; see `uniforms`.
+        how: See `draw_settings`.
     """
-    if config.temperature == 0.0:
+    if how.log2_inverse_temperature == 0.0:
         return (logits == logits.amax(dim=-1, keepdim=True)).to(torch.int8).argmax(dim=-1)
-    return choose(filter_weights(logits, config), uniform)
+    return choose(filter_weights(logits, how), uniform)
 
 
 def allowed_only(

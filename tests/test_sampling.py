@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from rnnlm.config import SamplingConfig
-from rnnlm.kernels.slots import ONE
+from rnnlm.kernels.slots import ONE, DrawSettings
 from rnnlm.sampling import (
     choose,
+    draw_settings,
     filter_weights,
     log2_inverse_temperature,
     penalise,
@@ -23,10 +24,14 @@ logit_rows = st.lists(
 )
 
 
+def settings_of(**settings: float) -> DrawSettings:
+    return draw_settings(SamplingConfig.model_validate(settings))
+
+
 def kept(logits: list[float], **settings: float) -> set[int]:
     """Return the ids that the filters leave."""
-    config = SamplingConfig.model_validate({"temperature": 1.0, **settings})
-    filtered = filter_weights(torch.tensor([logits]), config)[0]
+    how = settings_of(temperature=1.0, **settings)
+    filtered = filter_weights(torch.tensor([logits]), how)[0]
     return {*filtered.nonzero()[:, 0].tolist()}
 
 
@@ -56,7 +61,7 @@ def test_one_token_alone_is_the_nucleus_when_it_exceeds_p():
 @given(logit_rows, st.floats(0, 1, exclude_min=True, exclude_max=True))
 def test_temperature_zero_is_argmax(logits: list[float], uniform: float):
     row = torch.tensor([logits])
-    drawn = sample(row, torch.tensor([uniform]).double(), SamplingConfig(temperature=0.0))
+    drawn = sample(row, torch.tensor([uniform]).double(), settings_of(temperature=0.0))
     assert drawn.item() == int(np.argmax(logits))
 
 
@@ -72,7 +77,7 @@ def test_min_p_keeps_what_is_likely_enough(logits: list[float], p: float):
 def test_filtering_leaves_its_input_alone():
     logits = torch.randn(4, 9)
     before = logits.clone()
-    filter_weights(logits, SamplingConfig(temperature=0.5, top_k=3, top_p=0.8, min_p=0.1))
+    filter_weights(logits, settings_of(temperature=0.5, top_k=3, top_p=0.8, min_p=0.1))
     assert torch.equal(logits, before)
 
 
@@ -113,15 +118,15 @@ def test_a_token_is_chosen_where_the_cumulative_sum_passes(weights: list[int], s
     ],
 )
 def test_samples_follow_the_distribution(settings: dict[str, float]):
-    config = SamplingConfig.model_validate(settings)
+    how = settings_of(**settings)
     logits = torch.tensor([[0.3, -1.0, 2.0, 0.0, 1.1, -1e30, 0.9]])
-    weights = filter_weights(logits, config)[0].double()
+    weights = filter_weights(logits, how)[0].double()
     expected = (weights / weights.sum()).numpy()
     count = 40_000
     draws = sample(
         logits.expand(count, -1),
         uniforms(7, torch.arange(count), torch.zeros(count, dtype=torch.int64)),
-        config,
+        how,
     )
     observed = np.bincount(draws.numpy(), minlength=7)
     possible = expected > 0
@@ -132,7 +137,7 @@ def test_samples_follow_the_distribution(settings: dict[str, float]):
 def test_the_ends_of_the_unit_interval_draw_possible_tokens():
     logits = torch.tensor([[-1e30, 0.0, 0.0, -1e30]]).expand(2, -1)
     ends = torch.tensor([0.5 / 2.0**50, 1.0 - 0.5 / 2.0**50], dtype=torch.float64)
-    assert sample(logits, ends, SamplingConfig(temperature=1.0)).tolist() == [1, 2]
+    assert sample(logits, ends, settings_of(temperature=1.0)).tolist() == [1, 2]
 
 
 def splitmix_in_numpy(seed: int, text: int, position: int) -> float:

@@ -8,10 +8,9 @@ from flows.chain.register import Register
 from flows.chain.ruling import Candidate, Ruling
 from flows.chain.sample import Sample
 from flows.chain.stage import Run, Stage
-from flows.chain.task import teller
 from flows.chain.train import Train
 from flows.registry import Version
-from flows.runtime import notifying
+from flows.runtime import notifying, reporting
 
 
 class Gate(Stage[Version]):
@@ -33,7 +32,7 @@ class Gate(Stage[Version]):
             run.experiment, run[Ingest], run[Train], run[Evaluate], run[Sample], version
         )
         while True:
-            ruled = ruling.rule(home, candidate, teller(self.name))
+            ruled = ruling.rule(home, candidate, reporting.teller(self.name))
             place = registry.CHAMPION if ruled.verdict.wins else registry.CHALLENGER
             named = f"{version.name}/{version.version}"
             tracking.log_verdict(home, named, version.run_id, place, ruled.verdict)

@@ -9,7 +9,7 @@ no record.
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from flows.runtime import locks
-from rnnlm.progress import OnProgress
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.run import LAST_FILE
 
@@ -110,30 +109,51 @@ class Step(Generic[R]):
         return ", ".join(changes[:2]) + more
 
 
-def perform(
-    step: Step[R], work: Callable[[Path, OnProgress], R], on_progress: OnProgress
-) -> tuple[R, bool]:
-    """Return a step's recorded result and True, or do the work, record it, and False.
+class Attempt(Generic[R]):
+    """A step whose turn has come: its recorded result, or a place for a new one.
 
-    Another process that is at the same step is waited for.
+    Attributes:
+        folder: Where the step writes.
+        is_recalled: Whether there was a recorded result.
+    """
+
+    def __init__(self, folder: Path, recalled: R | None) -> None:
+        """Begin with the recorded result, if there is one."""
+        self.folder, self.is_recalled, self._result = folder, recalled is not None, recalled
+
+    @property
+    def result(self) -> R:
+        """The recorded result, or the one that was set."""
+        assert self._result is not None, "no result was set"
+        return self._result
+
+    @result.setter
+    def result(self, result: R) -> None:
+        self._result = result
+
+
+@contextmanager
+def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
+    """Yield a step's attempt, which has its recorded result, or is given one in this context.
+
+    A result that is set is recorded when the context ends without an error. Another process at
+    the same step is waited for.
 
     Args:
         step: What is to be done.
-        work: Writes into the folder it is given and returns the result.
-        on_progress: Told how it goes.
     """
     step.siblings.mkdir(parents=True, exist_ok=True)
     lock = locks.step(step.folder)
     with FileLock(lock):
         lock.touch()  # when it was last asked for
-        recalled = step.recall()
-        if recalled is not None:
-            return recalled, True
+        attempt = Attempt(step.folder, step.recall())
+        if attempt.is_recalled:
+            yield attempt
+            return
         step.forget_if_forced()
         began = time.monotonic()
-        result = work(step.folder, on_progress)
-        step.remember(result, time.monotonic() - began)
-        return result, False
+        yield attempt
+        step.remember(attempt.result, time.monotonic() - began)
 
 
 @contextmanager

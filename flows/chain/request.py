@@ -1,22 +1,20 @@
-"""What a `generate` command means: which version, which settings, which folder; and its job."""
+"""What a request for texts means: which version, which settings, which folder."""
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows import registry
 from flows.registry import Version, bases
-from flows.runtime import workers
 from flows.runtime.home import Home
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import job
-from rnnlm.generation.manifest import About, Source, TextDataSet
+from rnnlm.generation.manifest import About, Source
 from rnnlm.generation.shard_sampling import prefixes_of
-from rnnlm.progress import OnProgress
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}
@@ -79,18 +77,6 @@ def _command(named: str, changes: Mapping[str, Any], prefixes: Path | None) -> l
     return [*words, "--prefixes", str(prefixes)] if prefixes else words
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """Return `KEY=VALUE` texts as a mapping.
-
-    Raises:
-        ConfigError: One of them is no such text.
-    """
-    for text in texts:
-        if not text.partition("=")[0] or "=" not in text:
-            raise ConfigError(f"--given {text!r} (expected KEY=VALUE, such as brand=behr)")
-    return dict(text.split("=", 1) for text in texts)
-
-
 def prepare(
     home: Home,
     reference: str,
@@ -147,35 +133,3 @@ def prepare(
     about = About(name=version.name, version=str(version.version), command=command_line)
     form = experiment.corpus.form
     return Wanted(version, path, config, folder, form, source, prefixes, about)
-
-
-def run_job(wanted: Wanted, on_progress: OnProgress) -> TextDataSet:
-    """Generate a data set with as many workers as are configured, or as its size asks for."""
-    with workers.executor(2 * wanted.config.count * wanted.config.max_length) as executor:
-        if executor is not None:  # workers may stand in other folders
-            wanted = replace(
-                wanted,
-                checkpoint=wanted.checkpoint.resolve(),
-                out=wanted.out.resolve(),
-                prefixes=wanted.prefixes.resolve() if wanted.prefixes else None,
-                source=_resolved(wanted.source) if wanted.source else None,
-            )
-        return job.generate(
-            wanted.checkpoint,
-            wanted.config,
-            wanted.out,
-            wanted.form,
-            source=wanted.source,
-            prefixes=wanted.prefixes,
-            about=wanted.about,
-            on_progress=on_progress,
-            executor=executor,
-        )
-
-
-def _resolved(source: Source) -> Source:
-    paths = {
-        name: path.resolve() if path else None
-        for name, path in (("baseline", source.baseline), ("base", source.base))
-    }
-    return source.model_copy(update={"uri": str(Path(source.uri).resolve()), **paths})

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows import registry
-from flows.chain.records import Step, perform
+from flows.chain import records
+from flows.chain.records import Step
 from flows.registry import CHAMPION, Version, bases
 from flows.registry.bases import Base
 from flows.registry.versions import shorten_error
@@ -262,11 +263,13 @@ def _scores_on(
         siblings=home.data / "scores" / version.name,
     )
 
-    def work(out: Path, tell: OnProgress) -> TestScores:
-        path, known = registry.checkpoint_path(home, version), base.windows if base else None
-        return score_corpus(path, documents.uri, out, tell, known, documents.trained)
-
-    return perform(step, work, on_progress)[0]
+    with records.attempt(step) as attempt:
+        if not attempt.is_recalled:
+            path, known = registry.checkpoint_path(home, version), base.windows if base else None
+            attempt.result = score_corpus(
+                path, documents.uri, attempt.folder, on_progress, known, documents.trained
+            )
+    return attempt.result
 
 
 def _nats(scores: TestScores) -> TextNats:

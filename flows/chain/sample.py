@@ -8,10 +8,11 @@ from flows import tracking
 from flows.chain.count import Count
 from flows.chain.ingest import Ingest
 from flows.chain.register import Register
-from flows.chain.request import Wanted, run_job
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.train import Train
 from flows.registry import bases
+from flows.runtime import workers
+from rnnlm.generation import job
 from rnnlm.generation.manifest import About, Source, TextDataSet
 from rnnlm.progress import OnProgress
 
@@ -55,8 +56,17 @@ class Sample(RecordedStage[TextDataSet]):
             version=str(version.version),
             command=f"rnnlm generate {version.name}/{version.version} --count {config.count}",
         )
-        path, form = Path(run[Train].checkpoint), run.experiment.corpus.form
-        return run_job(Wanted(version, path, config, out, form, source, None, about), tell)
+        with workers.generating(config) as executor:
+            return job.generate(
+                Path(run[Train].checkpoint),
+                config,
+                out,
+                run.experiment.corpus.form,
+                source=source,
+                about=about,
+                on_progress=tell,
+                executor=executor,
+            )
 
     def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it
         """Say how many texts there are, and how good."""

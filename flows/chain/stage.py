@@ -8,17 +8,18 @@ their classes: `run[Tokenize]`.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from flows.chain import records
 from flows.chain.records import Step
-from flows.chain.task import perform, run_as_task, teller
 from flows.chain.warm_start import Start
 from flows.registry import bases
 from flows.registry.bases import Base
+from flows.runtime import reporting
 from flows.runtime.home import Home
 from rnnlm.config import Experiment
 from rnnlm.corpora.files import SourceFile, locate
@@ -79,12 +80,7 @@ class Run:
     @cached_property
     def files(self) -> Sequence[SourceFile]:
         """The corpus's files, fetched if need be."""
-        return locate(self.experiment.corpus, self.home.sources, teller("ingest"))
-
-    def take(self, *stages: "Stage[Any]") -> None:
-        """Take some stages, one after the other, each as a task; their results are kept."""
-        for stage in stages:
-            self.results[stage.name] = run_as_task(stage.name, partial(stage.take, self))
+        return locate(self.experiment.corpus, self.home.sources, reporting.teller("ingest"))
 
 
 class Stage(ABC, Generic[R]):
@@ -115,11 +111,6 @@ class Stage(ABC, Generic[R]):
     def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - stages differ in what they need
         """Say in a few words what `recall` found."""
         return "done"
-
-    def take(self, run: Run) -> tuple[R, bool, str]:
-        """Return the result, whether it was recalled, and what came out."""
-        result, cached = self.make(run)
-        return result, cached, self.describe(run, result)
 
 
 class RecordedStage(Stage[R]):
@@ -160,7 +151,11 @@ class RecordedStage(Stage[R]):
 
     def make(self, run: Run) -> tuple[R, bool]:
         """Return the recorded result, or do the work and record it."""
-        return perform(self.step(run), lambda out, tell: self.work(run, out, tell))
+        with records.attempt(self.step(run)) as attempt:
+            if not attempt.is_recalled:
+                with reporting.progress(self.name) as tell:
+                    attempt.result = self.work(run, attempt.folder, tell)
+        return attempt.result, attempt.is_recalled
 
     def why(self, run: Run) -> str:
         """Say what has changed since the last record."""

@@ -1,16 +1,16 @@
 """The stage `train`: tokens become a checkpoint, from a champion's weights, a base's, or none."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from flows import tracking
+from flows.chain import records
 from flows.chain.ingest import Ingest
 from flows.chain.records import Step
 from flows.chain.stage import Run, Stage
-from flows.chain.task import perform
 from flows.chain.tokenize import Tokenize
 from flows.chain.warm_start import Start, choose_start, way_of_training, weights_of
-from rnnlm.progress import OnProgress, Progress
+from flows.runtime import reporting
+from rnnlm.progress import Progress
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.api import train as train_model
 
@@ -97,20 +97,25 @@ def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
     step = training_step(run, start)
     tags: Mapping[str, str] = {**run.tags, "rnnlm.start": start.why}
 
-    def work(out: Path, tell: OnProgress) -> TrainedModel:
-        weights = weights_of(home, experiment, start.digest) if start.digest else None
-        with tracking.live_run(home, experiment, run[Ingest], tokens, step.key, out, tags) as live:
+    with records.attempt(step) as attempt:
+        if not attempt.is_recalled:
+            weights = weights_of(home, experiment, start.digest) if start.digest else None
+            with (
+                reporting.progress(step.name) as tell,
+                tracking.live_run(
+                    home, experiment, run[Ingest], tokens, step.key, attempt.folder, tags
+                ) as live,
+            ):
 
-            def tell_both(progress: Progress) -> None:
-                live.log_row(progress.metrics)
-                live.log_sample(progress.step, progress.sample)
-                tell(progress)
+                def tell_both(progress: Progress) -> None:
+                    live.log_row(progress.metrics)
+                    live.log_sample(progress.step, progress.sample)
+                    tell(progress)
 
-            model = train_model(tokens.uri, experiment, out, tell_both, weights)
-            live.finish(model)
-            return model
-
-    return perform(step, work)
+                model = train_model(tokens.uri, experiment, attempt.folder, tell_both, weights)
+                live.finish(model)
+            attempt.result = model
+    return attempt.result, attempt.is_recalled
 
 
 def _better(first: TrainedModel, second: TrainedModel) -> TrainedModel:

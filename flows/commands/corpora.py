@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands import running
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
-from flows.commands.running import run_flow
 from flows.console.endings import print_json
 
 
@@ -51,7 +51,8 @@ def inspect(
     advice, experiment = read_experiment(source, tuple(settings or ()))
     if advice:
         screens.show_advice(advice)
-    corpus, tokens, report = run_flow("flows.retrain:inspect", experiment)
+    with running.flow("flows.retrain:inspect") as read:
+        corpus, tokens, report = read(experiment)
     if as_json:
         parts = {"corpus": corpus, "tokens": tokens, "report": report}
         print_json({name: part.model_dump() for name, part in parts.items()})

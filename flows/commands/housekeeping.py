@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands import running
 from flows.commands.options import Json
-from flows.commands.running import run_flow
 from flows.console.endings import print_json
 
 
@@ -22,7 +22,8 @@ def housekeeping(
     from flows.cleanup.rules import Rules  # noqa: PLC0415
 
     Rules(keep_days, keep_versions, time.time())  # refused before a server starts
-    result = run_flow("flows.housekeeping:housekeeping", apply, keep_days, keep_versions)
+    with running.flow("flows.housekeeping:housekeeping") as tidy:
+        result = tidy(apply, keep_days, keep_versions)
     if as_json:
         print_json(result)
     else:

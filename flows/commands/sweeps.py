@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands import running
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
-from flows.commands.running import run_flow
 from flows.console.endings import print_json
 
 
@@ -37,7 +37,8 @@ def sweep(
     read_space(experiment, over or ())
     if advice:
         screens.show_advice(advice)
-    result: Any = run_flow("flows.sweep:sweep", experiment, over or (), trials)
+    with running.flow("flows.sweep:sweep") as sweep_flow:
+        result: Any = sweep_flow(experiment, over or (), trials)
     if as_json:
         print_json(result)
     else:

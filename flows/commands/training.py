@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.commands import running
 from flows.commands.options import Json, Settings, Workers, read_experiment, set_workers
-from flows.commands.running import run_flow
 from flows.console.endings import print_json
 from flows.console.interrupts import reporting
 
@@ -39,7 +39,8 @@ def train(
 
             result: Any = make(experiment, "manual", reporter)
     else:
-        result = run_flow("flows.retrain:retrain", experiment, force=force)
+        with running.flow("flows.retrain:retrain") as retrain:
+            result = retrain(experiment, force=force)
     if as_json:
         print_json(result)
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from rnnlm.progress import Progress
+from rnnlm.progress import OnProgress, Progress
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,25 @@ def watching(reporter: Reporter) -> Iterator[Reporter]:
         yield reporter
     finally:
         _current.reset(token)
+
+
+def teller(step: str) -> OnProgress:
+    """Return a function that reports a step's progress to the current reporter."""
+    reporter = current() or Reporter()
+    return lambda progress: reporter.progressed(step, progress)
+
+
+@contextmanager
+def progress(step: str) -> Iterator[OnProgress]:
+    """Yield a function that reports a step's progress, with a bar on the Prefect run's page."""
+    artifact, report = ProgressArtifact(step), teller(step)
+
+    def tell(progress: Progress) -> None:
+        artifact.update(progress)
+        report(progress)
+
+    yield tell
+    artifact.close()
 
 
 class ProgressArtifact:

@@ -7,10 +7,10 @@ Dask's own settings say how to connect to a scheduler: for `tls://` addresses th
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from flows.runtime.addresses import redact
-from rnnlm.config import shorten
+from rnnlm.config import GenerationConfig, shorten
 from rnnlm.errors import ConfigError
 from rnnlm.parallel import ProcessPool
 
@@ -52,6 +52,11 @@ def executor(size: int) -> Iterator[Executor | None]:
         ) from error
     with client:
         yield client.get_executor()
+
+
+def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:
+    """Return `executor` for the texts that a configuration asks for."""
+    return executor(2 * config.count * config.max_length)
 
 
 def _workers(size: int) -> int:

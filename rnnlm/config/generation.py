@@ -14,64 +14,62 @@ class SamplingConfig(Config):
     """How the next token is drawn from the model's distribution."""
 
     temperature: float = Field(default=0.8, ge=0.0, le=100.0)
-    """Divides the logits; 0 takes the most likely token, 1 the model as it is."""
+    """Divide the logits by this; 0 takes the likeliest token, 1 the model as it is."""
     top_k: int = Field(default=0, ge=0)
-    """Keep exactly the k most likely tokens; 0 keeps all."""
+    """Draw among the k likeliest tokens only; 0 for all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Keep the smallest set of most likely tokens whose probabilities reach this; 1 keeps all."""
+    """Draw among the fewest likeliest tokens whose probabilities add up to this; 1 for all."""
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Keep tokens at least this many times as likely as the likeliest; 0 keeps all."""
+    """Draw among tokens at least this many times as likely as the likeliest; 0 for all."""
     repetition_penalty: float = Field(default=1.0, ge=0.01, le=100.0)
-    """Divides the logits of tokens that the text has already; 1 leaves them."""
+    """Divide the logits of tokens that the text already has by this; 1 for no penalty."""
 
 
 class GenerationConfig(SamplingConfig):
     """The data set to generate."""
 
     count: int = Field(default=100, ge=1, le=MAX_COUNT)
-    """Texts."""
+    """Number of texts, such as 1000, 20k or 1M."""
     seed: int = Field(default=1, ge=0, lt=2**63)
-    """Seed of the data set: text number n of a seed is the same whatever the count."""
+    """Seed of the data set. Text n of a seed is the same, however many texts there are."""
     prefix: str = ""
-    """Text that every generated text begins with."""
+    """Begin every text with this."""
     given: dict[str, str] = Field(default={})
-    """Attributes that every text is given, such as `brand`, where the model was trained on them
-    (`corpus.condition`); or, of a model of colours both ways, `color`, as `#b39a7c`."""
+    """Attribute that the texts are to have, such as `brand=behr`. The model must have been trained
+    with it (`corpus.condition`). Models of colours in both directions take `color=#b39a7c`."""
     max_length: int = Field(default=200, ge=1, le=10_000_000)
-    """Most tokens of a text after its prefix, its closing boundary included; a longer one is cut
-    there."""
+    """Cut a text after so many tokens. The prefix is not counted, the closing boundary is."""
     min_length: int = Field(default=0, ge=0, le=10_000_000)
-    """Fewest tokens of a text after its prefix, before its closing boundary."""
+    """Let a text end after so many tokens at the earliest, the prefix not counted."""
     grammar: str = ""
-    """What every text must be: `color`, `color-hsv`, `color-lab`, `recipe`, or a regular expression
-    for the whole of it."""
+    """Form that every text must have: `color`, `color-hsv`, `color-lab`, `recipe`, or a regular
+    expression for the whole text."""
     banned: tuple[str, ...] = ()
-    """Strings that no text may hold."""
+    """String that no text may contain."""
     required: tuple[str, ...] = ()
-    """Strings that every text must hold; texts without are refused, others take their place."""
+    """String that every text must contain. Other texts are dropped and replaced."""
     stop: tuple[str, ...] = ()
-    """A text is over where one of these strings would stand; it is not part of the text."""
+    """End a text before this string."""
     unique: bool = False
-    """Refuse texts that are the same as one with a lower number; others take their place."""
+    """Drop repeated texts, and draw others in their place."""
     novel_only: bool = False
-    """Refuse texts that stand in the training text; others take their place."""
+    """Drop texts that occur in the training text, and draw others in their place."""
     valid_only: bool = False
-    """Refuse texts that are not what the corpus's form says; others take their place."""
+    """Drop texts that do not match the corpus's form, and draw others in their place."""
     known_words_only: bool = False
-    """Refuse texts with a word that stands neither in the training text nor in a dictionary of its
-    language; others take their place."""
+    """Drop texts with words that are neither in the training text nor in a dictionary of its
+    language, and draw others in their place."""
     best_of: int = Field(default=1, ge=1, le=100)
-    """Draw so many texts for each one that is kept: the one that the model finds likeliest per
-    character, of those that no rule refuses."""
+    """Draw this many texts for each one wanted, and keep the one that the model finds likeliest per
+    character."""
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
-    """Of weights and states while generating; `auto` is the lowest that was found to cost nothing
-    when the model was trained."""
+    """Numbers to compute with; `auto` takes the fastest that training found to cost nothing."""
     format: Literal["parquet", "jsonl", "txt"] = "parquet"
     """File format of the shards."""
     shard_size: int = Field(default=10_000, ge=1, le=10_000_000)
-    """Texts per shard."""
+    """Texts per file."""
     batch_size: int = Field(default=0, ge=0, le=65_536)
-    """Texts that step together; 0 leaves it to the engine."""
+    """Texts drawn at the same time; 0 lets the engine choose."""
 
     @property
     def compares(self) -> bool:

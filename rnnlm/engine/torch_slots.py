@@ -175,15 +175,8 @@ class TorchSlots:
             is_nothing_left = shorter.amax(dim=-1, keepdim=True) <= FORBIDDEN
             changed = torch.where(is_nothing_left, changed, shorter)
         is_stuck = changed.amax(dim=-1) <= FORBIDDEN
-        if how.log2_inverse_temperature == 0.0:
-            top = changed.amax(dim=-1, keepdim=True)
-            return (changed == top).to(torch.int8).argmax(dim=-1), is_stuck
-        weights = sampling.keep_count(
-            sampling.weigh(changed, how.log2_inverse_temperature), how.top_k
-        )
-        weights = sampling.keep_least(sampling.keep_share(weights, how.top_p), how.least)
         uniform = sampling.uniforms(self._seed, self._numbers, self._lengths)
-        return sampling.choose(weights, uniform), is_stuck
+        return sampling.sample(changed, uniform, how), is_stuck
 
     def _note(self, logits: Tensor, tokens: Tensor, counts: Tensor) -> None:
         """Add the tokens' log-probabilities, as `note` in slots.c does."""

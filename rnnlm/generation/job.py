@@ -94,6 +94,9 @@ def generate(
         GenerationError: `out` holds another job or other files; or hardly a text is kept.
         StorageError: A file cannot be written, or `out` not be looked into; finished shards stay.
     """
+    if executor is not None:  # its workers may run in other folders
+        checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
+        prefixes, source = prefixes and prefixes.resolve(), source and source.resolved()
     loaded = checkpoint.load(checkpoint_path, choose_device())
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     config = override(config, {"precision": how.precision})

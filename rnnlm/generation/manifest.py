@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,16 @@ class Source(BaseModel):
     digest: str
     baseline: Path | None = None
     base: Path | None = None
+
+    def resolved(self) -> Self:
+        """Return the same with absolute paths."""
+        return self.model_copy(
+            update={
+                "uri": str(Path(self.uri).resolve()),
+                "baseline": self.baseline and self.baseline.resolve(),
+                "base": self.base and self.base.resolve(),
+            }
+        )
 
 
 class About(BaseModel):

@@ -84,16 +84,29 @@ class Network:
         return replace(_moved(self, device), layers=(*layers,))
 
 
-@dataclass(frozen=True)
-class SlotSettings:
-    """How tokens are drawn; see `rnnlm.sampling`.
+@dataclass(frozen=True, kw_only=True)
+class DrawSettings:
+    """How a token is drawn from logits; see `rnnlm.sampling`.
 
     Attributes:
         log2_inverse_temperature: log₂ e / temperature; 0 takes the likeliest token.
-        penalty: Repetition penalty; 1 for none.
-        top_k: Keep so many; 0 for all.
-        top_p: Keep this share; 1 for all.
+        top_k: Number of tokens to keep; 0 for all.
+        top_p: Share of the probability to keep; 1 for all.
         least: Least weight to keep, of `ONE`.
+    """
+
+    log2_inverse_temperature: float
+    top_k: int
+    top_p: float
+    least: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotSettings(DrawSettings):
+    """How the tokens of a text are drawn, and what the text may be.
+
+    Attributes:
+        penalty: Repetition penalty; 1 for none.
         min_length: Tokens before the boundary is allowed.
         max_length: Most tokens of a text, the boundary included.
         successors: (states, vocab), int32, of an automaton; None for none.
@@ -101,11 +114,7 @@ class SlotSettings:
         starts: (prefixes,), int32: the automaton's state after each prefix.
     """
 
-    log2_inverse_temperature: float
     penalty: float
-    top_k: int
-    top_p: float
-    least: int
     min_length: int
     max_length: int
     successors: NDArray[np.int32] | None = None

@@ -13,7 +13,7 @@ starts at 1 as in Jozefowicz et al. 2015.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from rnnlm.config import ModelConfig
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM layer remembers.
+
+    Attributes:
+        hidden: h, (batch, size), which is also the layer's output.
+        cell: c, (batch, size).
+    """
+
+    hidden: Tensor
+    cell: Tensor
 
 
 class LSTMLayer(RecurrentLayer):
@@ -51,10 +63,13 @@ class LSTMLayer(RecurrentLayer):
 
     def recur(
         self, projected: Float[Tensor, "time batch gates"], state: State
-    ) -> tuple[Float[Tensor, "time batch size"], State]:
+    ) -> tuple[Float[Tensor, "time batch size"], LSTMState]:
         """Return h⁽¹⁾ … h⁽ᵀ⁾, and h and c after the last step."""
-        outputs, hidden, cell = lstm_layer(projected, self._recurrent_weight(), *state)
-        return outputs, (hidden, cell)
+        before = LSTMState(*state)
+        outputs, hidden, cell = lstm_layer(
+            projected, self._recurrent_weight(), before.hidden, before.cell
+        )
+        return outputs, LSTMState(hidden, cell)
 
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State

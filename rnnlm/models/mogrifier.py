@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from rnnlm.models.contract import State
 from rnnlm.models.layer import StepWeights
-from rnnlm.models.lstm import LSTMLayer
+from rnnlm.models.lstm import LSTMLayer, LSTMState
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -52,9 +52,9 @@ class MogrifierLayer(LSTMLayer):
 
     def recur(
         self, projected: Float[Tensor, "time batch input"], state: State
-    ) -> tuple[Float[Tensor, "time batch size"], State]:
+    ) -> tuple[Float[Tensor, "time batch size"], LSTMState]:
         """Return h⁽¹⁾ … h⁽ᵀ⁾, and h and c after the last step."""
-        hidden, cell = state
+        hidden, cell = LSTMState(*state)
         recurrent = self._recurrent_weight()
         outputs = []
         for inputs in projected.unbind(0):
@@ -71,7 +71,7 @@ class MogrifierLayer(LSTMLayer):
             cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
             hidden = torch.sigmoid(o) * torch.tanh(cell)
             outputs.append(hidden)
-        return torch.stack(outputs), (hidden, cell)
+        return torch.stack(outputs), LSTMState(hidden, cell)
 
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State

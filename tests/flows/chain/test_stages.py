@@ -11,6 +11,7 @@ from flows.chain.plan import plan
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.stages import CHAIN
 from flows.chain.tokenize import Tokenize
+from flows.retrain import take
 from flows.runtime import reporting
 from flows.runtime.home import Home
 from rnnlm.progress import OnProgress
@@ -25,7 +26,7 @@ def run_of(text: Path, home: Home, **corpus: Any) -> Run:
 
 def ingested(text: Path, home: Home, **corpus: Any) -> Run:
     run = run_of(text, home, **corpus)
-    run.take(Ingest())
+    take(run, [Ingest()])
     return run
 
 
@@ -99,7 +100,7 @@ def test_a_toy_stage_is_planned_taken_described_and_cached(tmp_path: Path):
     ]
     with reporting.watching(reporting.Reporter()) as reporter:
         run = run_of(tmp_path / "text", home)
-        run.take(*stages)
+        take(run, stages)
     outcome = reporter.outcomes["longest"]
     assert outcome.summary == f"{run[FindLongest].characters:,} characters"
     assert not outcome.cached

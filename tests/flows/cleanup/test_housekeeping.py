@@ -27,6 +27,7 @@ from flows.cleanup.leftovers import Found, leftovers, look
 from flows.cleanup.mlflow_store import Store
 from flows.cleanup.removing import remove
 from flows.cleanup.rules import DAY_SECONDS, Leftover, Rules
+from flows.retrain import take
 from flows.runtime import home as homes
 from flows.runtime import reporting
 from flows.runtime.home import Home
@@ -68,7 +69,7 @@ def _train(chosen: Experiment) -> None:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
         patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
-        Run(homes.current(), chosen, start=Start(None, "from nothing")).take(*CHAIN)
+        take(Run(homes.current(), chosen, start=Start(None, "from nothing")), CHAIN)
 
 
 @pytest.fixture
