@@ -190,8 +190,8 @@ def colors() -> dict[str, list[str]]:
         return {}
     names = [name.removeprefix("xkcd:") for name in XKCD_COLORS]
     values = [[str(round(255 * part)) for part in to_rgb(value)] for value in XKCD_COLORS.values()]
-    told = [" ".join([name, *value]) for name, value in zip(names, values, strict=True)]
-    return {"colours": told, "names of colours": names}
+    lines = [" ".join([name, *value]) for name, value in zip(names, values, strict=True)]
+    return {"colours": lines, "names of colours": names}
 
 
 def trained(texts: list[str], seconds: float) -> LanguageModel:

@@ -71,13 +71,13 @@ def main() -> None:
     asked = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = asked.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        told: list[dict[str, Any]] = []
-        address = stack.enter_context(webhook(told))
+        messages: list[dict[str, Any]] = []
+        address = stack.enter_context(webhook(messages))
         os.environ |= {"RNNLM_HOME": str(folder.resolve()), "RNNLM_NOTIFY": address}
         result = live(folder, range(asked.first, asked.last + 1), asked.budget)
-    result["told"] = told
-    for message in told:
-        print(f"  told: {message['title']} ({message['message']})")
+    result["messages"] = messages
+    for message in messages:
+        print(f"  message: {message['title']} ({message['message']})")
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=2))
 
@@ -191,12 +191,12 @@ def survey() -> list[str]:
 
 
 @contextlib.contextmanager
-def webhook(told: list[dict[str, Any]]) -> Iterator[str]:
+def webhook(messages: list[dict[str, Any]]) -> Iterator[str]:
     """Receive what is posted; yield the address, as Apprise writes it."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 

@@ -46,8 +46,8 @@ def parse(text: str) -> Color | None:
     """
     if named := _NAMED.fullmatch(text):
         return Color(named[4], *(int(digits, 16) for digits in named.groups()[:3]))
-    if told := _IN_SPACE.fullmatch(text):
-        name, space, *digits = told.groups()
+    if matched := _IN_SPACE.fullmatch(text):
+        name, space, *digits = matched.groups()
         values = [int(number) for number in digits]
         if all(low <= v <= high for v, (low, high) in zip(values, _RANGES[space], strict=True)):
             return Color(name, *_channels(space, *values))

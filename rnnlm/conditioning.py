@@ -21,7 +21,7 @@ MARK = "\t"
 """Stands behind each value; no squeezed value holds it."""
 
 
-def told(values: Mapping[str, str], condition: Sequence[str]) -> str:
+def header(values: Mapping[str, str], condition: Sequence[str]) -> str:
     """Return what stands before a text; nothing if the condition is empty.
 
     Args:
@@ -32,8 +32,8 @@ def told(values: Mapping[str, str], condition: Sequence[str]) -> str:
     return "".join(_marked(values.get(name, "")) for name in condition)
 
 
-def split_told(text: str, condition: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return what a model's text was told, and the text itself: the inverse of `told(…) + text`.
+def split_header(text: str, condition: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return what a model's text was told, and the text itself: the inverse of `header(…) + text`.
 
     Values are read from the front, each up to its tab. Where no tab is left, as in a text that was
     cut short, what remains is text, and the attributes not reached are empty.
@@ -43,7 +43,7 @@ def split_told(text: str, condition: Sequence[str]) -> tuple[dict[str, str], str
     return values, parts[-1]
 
 
-def told_column(values: Mapping[str, pa.Array], condition: Sequence[str]) -> pa.Array:
+def header_column(values: Mapping[str, pa.Array], condition: Sequence[str]) -> pa.Array:
     """Return what stands before each of many texts, as `told` does for one.
 
     Args:
@@ -60,7 +60,7 @@ def told_column(values: Mapping[str, pa.Array], condition: Sequence[str]) -> pa.
 
 
 def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, pa.Array], pa.Array]:
-    """Return what each of many texts was told, and the texts, as `split_told` does for one.
+    """Return what each of many texts was told, and the texts, as `split_header` does for one.
 
     Args:
         texts: Strings or large strings without nulls; the results are of the same type.
@@ -79,7 +79,7 @@ def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, p
     return values, flat.take(pa.array(ends - 1))
 
 
-def iter_told(
+def iter_with_headers(
     uri: str, split: Split, condition: Sequence[str], most: int | None = None
 ) -> Iterator[str]:
     """Yield the texts of a split as a model sees them: attributes first, then the document.
@@ -100,11 +100,11 @@ def iter_told(
     for shard in found:
         for _, batch in iter_batches(shard, (split,), attributes=bool(condition)):
             if every(share, number, 1)[0]:
-                yield from with_told(batch, condition)["text"].to_pylist()
+                yield from with_headers(batch, condition)["text"].to_pylist()
             number += 1
 
 
-def with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
+def with_headers(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
     """Return documents with their attributes in front, counted in their size too.
 
     Raises:
@@ -121,7 +121,7 @@ def with_told(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch
                 "name it in corpus.attributes too, and run `rnnlm train` again"
             )
     empty = pa.scalar("", pa.large_string())
-    texts = pc.binary_join_element_wise(told_column(values, condition), batch["text"], empty)
+    texts = pc.binary_join_element_wise(header_column(values, condition), batch["text"], empty)
     columns = {
         "document_id": batch["document_id"],
         "text": texts,

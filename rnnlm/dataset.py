@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
-from rnnlm.conditioning import iter_told, with_told
+from rnnlm.conditioning import iter_with_headers, with_headers
 from rnnlm.config import TokenizerConfig
 from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
@@ -118,12 +118,12 @@ def tokenize(
     paths = shards(corpus_uri)
     if not (out / TOKENIZER_FILE).is_file():
         most = tokenizers.LEARNT_FROM.get(config.kind)
-        texts = iter_told(corpus_uri, "train", condition, most)
+        texts = iter_with_headers(corpus_uri, "train", condition, most)
         tokenizer = tokenizer or tokenizers.learn(config, texts)
         write_json(out / TOKENIZER_FILE, tokenizer.to_json())
     tokenizer = load_tokenizer(str(out))
-    told = tuple(condition)
-    tasks = [_Task(path, corpus_digest, out, number, told) for number, path in enumerate(paths)]
+    named = tuple(condition)
+    tasks = [_Task(path, corpus_digest, out, number, named) for number, path in enumerate(paths)]
     results: dict[int, dict[str, Any]] = {}
     for number, result in run_all(executor, _tokenize_shard, tasks):
         results[number] = result
@@ -286,7 +286,7 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
     with ExitStack() as stack:
         writers: dict[Split, pq.ParquetWriter] = {}
         for split, documents in iter_batches(task.documents, SPLITS, bool(task.condition)):
-            batch = with_told(documents, task.condition)
+            batch = with_headers(documents, task.condition)
             if split not in writers:
                 number = f"{task.number:05d}"
                 path = task.out / SHARD_PATTERN.format(split=split).replace("*", number)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.conditioning import split_column, split_told, told, told_column
+from rnnlm.conditioning import header, header_column, split_column, split_header
 
 NAMES = ("brand", "season", "year")
 CONDITIONS = st.lists(st.sampled_from(NAMES), unique=True)
@@ -13,10 +13,10 @@ TYPES = st.sampled_from([pa.string(), pa.large_string()])
 
 @given(st.dictionaries(st.sampled_from(NAMES), STRINGS), CONDITIONS, STRINGS)
 def test_splitting_undoes_telling(values: dict[str, str], condition: list[str], text: str):
-    found, rest = split_told(told(values, condition) + text, condition)
+    found, rest = split_header(header(values, condition) + text, condition)
     assert rest == text
     assert found == {name: " ".join(values.get(name, "").split()) for name in condition}
-    assert told(found, condition) + rest == told(values, condition) + text
+    assert header(found, condition) + rest == header(values, condition) + text
 
 
 @given(st.lists(STRINGS), CONDITIONS, TYPES, st.integers(0, 3))
@@ -24,7 +24,7 @@ def test_columns_are_split_as_single_texts_are(
     texts: list[str], condition: list[str], kind: pa.DataType, start: int
 ):
     values, rest = split_column(pa.array(texts, kind)[start:], condition)
-    each = [split_told(text, condition) for text in texts[start:]]
+    each = [split_header(text, condition) for text in texts[start:]]
     assert rest.type == kind
     assert rest.to_pylist() == [text for _, text in each]
     assert [*values] == condition
@@ -39,16 +39,16 @@ def test_columns_are_told_as_single_texts_are(
 ):
     if condition:
         columns = {name: pa.array([row[name] for row in rows], kind) for name in NAMES}
-        expected = [told(row, condition) for row in rows]
-        assert told_column(columns, condition).to_pylist() == expected
+        expected = [header(row, condition) for row in rows]
+        assert header_column(columns, condition).to_pylist() == expected
 
 
 def test_what_is_told_is_each_value_and_a_tab():
     values = {"brand": " Benjamin\t Moore\n", "season": "June"}
-    assert told(values, ("brand",)) == "Benjamin Moore\t"
-    assert told(values, ("season", "brand")) == "June\tBenjamin Moore\t"
-    assert told({}, ("brand", "season")) == "\t\t"
-    assert told_column({"brand": pa.array(["Behr", None])}, ("brand",)).to_pylist() == [
+    assert header(values, ("brand",)) == "Benjamin Moore\t"
+    assert header(values, ("season", "brand")) == "June\tBenjamin Moore\t"
+    assert header({}, ("brand", "season")) == "\t\t"
+    assert header_column({"brand": pa.array(["Behr", None])}, ("brand",)).to_pylist() == [
         "Behr\t",
         "\t",
     ]
@@ -56,8 +56,8 @@ def test_what_is_told_is_each_value_and_a_tab():
 
 def test_an_empty_condition_changes_nothing():
     texts = pa.array(["a\tb", ""])
-    assert told({"brand": "Behr"}, ()) == ""
-    assert split_told("a\tb", ()) == ({}, "a\tb")
+    assert header({"brand": "Behr"}, ()) == ""
+    assert split_header("a\tb", ()) == ({}, "a\tb")
     assert split_column(texts, ()) == ({}, texts)
     assert split_column(texts, ())[1] is texts
 
@@ -74,4 +74,4 @@ def test_an_empty_condition_changes_nothing():
 )
 def test_where_tabs_are_missing_what_is_there_is_text(text: str, values: list[str], rest: str):
     condition = ("category", "season")
-    assert split_told(text, condition) == (dict(zip(condition, values, strict=True)), rest)
+    assert split_header(text, condition) == (dict(zip(condition, values, strict=True)), rest)

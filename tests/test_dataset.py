@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.conditioning import iter_told, told
+from rnnlm.conditioning import header, iter_with_headers
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
@@ -159,18 +159,20 @@ def test_shards_hold_what_each_text_is_told_and_the_text(
     rows = pq.read_table(seasonal.uri).to_pylist()
     for split in SPLITS:
         expected = [
-            told(dict(row["attributes"]), CONDITION) + row["text"]
+            header(dict(row["attributes"]), CONDITION) + row["text"]
             for row in rows
             if row["split"] == split
         ]
         assert all(text.startswith("Maison ") and text.count("\t") == 2 for text in expected)
-        assert [*iter_told(seasonal.uri, split, CONDITION)] == expected
+        assert [*iter_with_headers(seasonal.uri, split, CONDITION)] == expected
         arrays = load_split(tokens.uri, split)
         pieces = np.split(arrays.tokens, arrays.offsets[1:-1])
         assert [tokenizer.decode(piece.tolist()) for piece in pieces] == expected
         assert arrays.characters.tolist() == [len(text) for text in expected]
         assert arrays.bytes.tolist() == [len(text.encode()) for text in expected]
-    assert "\t\t" in "".join(iter_told(seasonal.uri, "train", CONDITION))  # unknown is empty
+    assert "\t\t" in "".join(
+        iter_with_headers(seasonal.uri, "train", CONDITION)
+    )  # unknown is empty
     assert tokens.unknown["train"] == 0
 
 
@@ -180,7 +182,7 @@ def test_what_texts_are_told_scores_as_its_shards_do(seasonal: Corpus, tmp_path:
     )
     model = NGramLanguageModel(ModelConfig(architecture="ngram"), tokens.vocab_size)
     model.fit(load_split(tokens.uri, "train"))
-    texts = [*iter_told(seasonal.uri, "test", CONDITION)]
+    texts = [*iter_with_headers(seasonal.uri, "test", CONDITION)]
     of_texts = evaluate(model, from_texts(load_tokenizer(tokens.uri), texts)).score
     assert of_texts == evaluate(model, load_split(tokens.uri, "test")).score
     assert of_texts.characters == sum(map(len, texts)) > seasonal.characters["test"]
@@ -188,7 +190,7 @@ def test_what_texts_are_told_scores_as_its_shards_do(seasonal: Corpus, tmp_path:
 
 def test_without_a_condition_attributes_make_no_difference(seasonal: Corpus, tmp_path: Path):
     plain = tokenize(seasonal.uri, seasonal.digest, TokenizerConfig(), tmp_path / "plain")
-    assert [*iter_told(seasonal.uri, "train", ())] == [*iter_texts(seasonal.uri, "train")]
+    assert [*iter_with_headers(seasonal.uri, "train", ())] == [*iter_texts(seasonal.uri, "train")]
     assert load_split(plain.uri, "train").characters.sum() == seasonal.characters["train"]
     digests = {plain.digest}
     for condition in (CONDITION, CONDITION[:1], CONDITION[::-1]):
@@ -222,14 +224,14 @@ def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
 def test_a_vocabulary_is_learnt_from_all_over_a_long_text(tmp_path: Path):
     (tmp_path / "text").write_text(lines(4000))
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", shard_bytes=2000)
-    texts = [*iter_told(corpus.uri, "train", ())]
-    some = [*iter_told(corpus.uri, "train", (), most=sum(map(len, texts)) // 4)]
+    texts = [*iter_with_headers(corpus.uri, "train", ())]
+    some = [*iter_with_headers(corpus.uri, "train", (), most=sum(map(len, texts)) // 4)]
     places = {text: number for number, text in enumerate(texts)}
     found = [places[text] for text in some]
     assert found == sorted(found)
     assert 0.1 < len(some) / len(texts) < 0.45
     assert max(np.diff(found, prepend=0, append=len(texts))) < len(texts)
-    assert [*iter_told(corpus.uri, "train", (), most=10**9)] == texts
+    assert [*iter_with_headers(corpus.uri, "train", (), most=10**9)] == texts
 
 
 def test_documents_spread_over_a_split_are_read(tokens: Tokens):

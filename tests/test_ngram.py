@@ -155,7 +155,7 @@ def test_held_out_text_is_predicted_better_by_longer_contexts_up_to_a_point():
 
 
 def test_progress_ends_with_all_orders_done():
-    told: list[Progress] = []
-    count(arrays_of([[1, 2]]), VOCAB_SIZE, 3, told.append)
-    assert [progress.done for progress in told] == [1, 2, 3]
-    assert {progress.total for progress in told} == {3}
+    reports: list[Progress] = []
+    count(arrays_of([[1, 2]]), VOCAB_SIZE, 3, reports.append)
+    assert [progress.done for progress in reports] == [1, 2, 3]
+    assert {progress.total for progress in reports} == {3}

@@ -112,8 +112,8 @@ def _beside_champion(
 ) -> dict[str, Any]:
     """Return what is weighed against the champion, or why nothing is."""
     if champion.condition != candidate.experiment.corpus.condition:
-        told = ", ".join(champion.condition) or "nothing"
-        return {"obstacle": f"not comparable: champion {champion.version} is told {told}"}
+        given = ", ".join(champion.condition) or "nothing"
+        return {"obstacle": f"not comparable: champion {champion.version} is told {given}"}
     if not registry.is_whole(home, champion):
         return {"excuse": f"the files of champion {champion.version} are gone"}
     level = candidate.experiment.gate.level

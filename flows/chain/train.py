@@ -45,7 +45,7 @@ class Train(Stage[TrainedModel]):
     def describe(self, run: Run, result: TrainedModel) -> str:
         """Say what it began with where that is news, and what it scores."""
         start = self._start(run)
-        what = start.why if start.is_told else f"{result.parameters:,} parameters"
+        what = start.why if start.is_notable else f"{result.parameters:,} parameters"
         if self._is_compared(run, result) and not result.started_from:
             what = f"from nothing, which is better than {start.why}"
         bits = result.validation_bits_per_character

@@ -24,13 +24,13 @@ class Start:
         why: In a few words.
         is_settled: Whether nothing else is tried: a version of this recipe began so, or there is a
             base.
-        is_told: Whether to say so wherever the training is told of.
+        is_notable: Whether to say so wherever the training is told of.
     """
 
     digest: str | None
     why: str
     is_settled: bool = False
-    is_told: bool = False
+    is_notable: bool = False
 
 
 def way_of_training(experiment: Experiment) -> dict[str, Any]:
@@ -63,10 +63,12 @@ def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tok
     hindrance = _hindrance(home, champion, experiment, corpus, tokens)
     if champion is not None and hindrance is None:
         why = f"from champion {champion.version}'s weights"
-        return Start(champion.checkpoint, why, is_told=True)
+        return Start(champion.checkpoint, why, is_notable=True)
     if base is None:
         return Start(None, f"from nothing: {hindrance}")
-    return Start(base.digest, f"from base {base.name}: {hindrance}", is_settled=True, is_told=True)
+    return Start(
+        base.digest, f"from base {base.name}: {hindrance}", is_settled=True, is_notable=True
+    )
 
 
 def start_of_trials(home: Home, experiment: Experiment) -> Start:

@@ -12,7 +12,7 @@ from flows.registry import Version, bases, checkpoint_path
 from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.conditioning import iter_told, told
+from rnnlm.conditioning import header, iter_with_headers
 from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig, TokenizerConfig
 from rnnlm.corpora import preview
 from rnnlm.corpora.catalog import catalog
@@ -110,7 +110,7 @@ def score(
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     config = loaded.experiment.corpus
     if text is None:
-        documents = [*iter_told(version.corpus_uri, "test", config.condition)]
+        documents = [*iter_with_headers(version.corpus_uri, "test", config.condition)]
     else:
         documents = [*read_text(text, config, home.sources)]
     what = "its test split" if text is None else str(text)
@@ -158,7 +158,7 @@ def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
     if config.source in catalog():
         of_the_corpus |= {*ReadingConfig.model_fields}
     kept = config.model_dump(exclude=of_the_corpus, exclude_defaults=True)
-    before = told({}, config.condition)
+    before = header({}, config.condition)
     for document in preview.documents(CorpusConfig(source=str(text), **kept), cache):
         yield before + document
 
@@ -209,7 +209,7 @@ def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
         return []
     texts, characters = [], 0
     condition = loaded.experiment.corpus.condition
-    for text in iter_told(version.corpus_uri, "train", condition):
+    for text in iter_with_headers(version.corpus_uri, "train", condition):
         texts.append(text)
         characters += len(text)
         if characters > MOST_CHARACTERS:

@@ -50,7 +50,7 @@ def _show(result: dict[str, Any]) -> None:
 
     best, counts, test = result["best"], result["counts"], result["test"]
     alias = f" @{result['alias']}" if result["alias"] else ""
-    told = [f"{count} {state}" for state, count in counts.items() if count]
+    parts = [f"{count} {state}" for state, count in counts.items() if count]
     nothing = "; they were there already, nothing was done" if result["unchanged"] else ""
     printing.out.print()
     printing.facts(
@@ -61,7 +61,7 @@ def _show(result: dict[str, Any]) -> None:
                 f"trial {best['number']} of {sum(counts.values())}",
             ),
             ("settings", " ".join(f"--set {shlex.quote(word)}" for word in best["settings"])),
-            ("trials", ", ".join(told) + nothing),
+            ("trials", ", ".join(parts) + nothing),
             ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
             (
                 "test",

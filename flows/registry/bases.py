@@ -9,7 +9,7 @@ from flows import registry
 from flows.registry import Version
 from flows.runtime.home import Home
 from rnnlm import base, checkpoint
-from rnnlm.conditioning import iter_told
+from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import Experiment
 from rnnlm.corpora.catalog import catalog
 from rnnlm.errors import ConfigError, RegistryError
@@ -113,7 +113,7 @@ def export(home: Home, version: Version, to: Path) -> Path:
     """
     path = registry.checkpoint_path(home, version)
     condition = checkpoint.load_description(path)[0].corpus.condition
-    splits = (iter_told(version.corpus_uri, s, condition) for s in ("train", "validation"))
+    splits = (iter_with_headers(version.corpus_uri, s, condition) for s in ("train", "validation"))
     facts = {"test_bits_per_character": version.test_bits_per_character}
     base.export(path, chain.from_iterable(splits), to, facts)
     card = to.with_suffix(".md")

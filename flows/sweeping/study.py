@@ -98,19 +98,19 @@ class Study:
 
     def finish(self, trial: Trial, model: TrainedModel) -> Trial:
         """Write down that a trial was trained to its end."""
-        told = {_SPENT: [model.step, round(model.seconds, 3)], _CHECKPOINT: model.digest}
-        return self._end(trial, TrialState.COMPLETE, told, model.validation_bits_per_character)
+        facts = {_SPENT: [model.step, round(model.seconds, 3)], _CHECKPOINT: model.digest}
+        return self._end(trial, TrialState.COMPLETE, facts, model.validation_bits_per_character)
 
     def give_up(self, trial: Trial, why: str, *, failed: bool) -> Trial:
         """Write down that a trial will not be trained to its end."""
-        told = {_WHY: why, _FAILED: failed}
-        return self._end(trial, TrialState.PRUNED, told, None)
+        facts = {_WHY: why, _FAILED: failed}
+        return self._end(trial, TrialState.PRUNED, facts, None)
 
     def _end(
-        self, trial: Trial, state: TrialState, told: Mapping[str, Any], value: float | None
+        self, trial: Trial, state: TrialState, facts: Mapping[str, Any], value: float | None
     ) -> Trial:
         live = self._live(trial)
-        for name, said in told.items():
+        for name, said in facts.items():
             live.set_user_attr(name, said)
         self._study.tell(live, value, state)
         return self._read(self._frozen(trial))
@@ -150,11 +150,11 @@ class Study:
 
     def _read(self, frozen: FrozenTrial) -> Trial:
         values = {d.key: frozen.params[d.key] for d in self.space.dimensions}
-        told = frozen.user_attrs
+        facts = frozen.user_attrs
         states: dict[TrialState, State] = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}
-        state = "failed" if told.get(_FAILED) else states.get(frozen.state, "running")
+        state = "failed" if facts.get(_FAILED) else states.get(frozen.state, "running")
         validations = frozen.intermediate_values
-        step, seconds = told.get(_SPENT, (0, 0.0))
+        step, seconds = facts.get(_SPENT, (0, 0.0))
         bits = frozen.value if state == "done" else validations.get(max(validations, default=0))
         return Trial(
             number=frozen.number + 1,
@@ -164,10 +164,10 @@ class Study:
             state=state,
             validations=validations,
             bits_per_character=bits,
-            why=told.get(_WHY, ""),
+            why=facts.get(_WHY, ""),
             step=step,
             seconds=seconds,
-            checkpoint=told.get(_CHECKPOINT, ""),
+            checkpoint=facts.get(_CHECKPOINT, ""),
         )
 
 

@@ -128,8 +128,10 @@ class SweepRun:
     def _note(self, over: list[Trial], total: int, version: str) -> str:
         best = best_of(over)
         counts = {state: sum(t.state == state for t in over) for state in _STATUS}
-        told = [f"{count} {state}" for state, count in counts.items() if count]
-        progress = f"{len(over)} of {total} trials: {', '.join(told)}." if over else "No trial yet."
+        parts = [f"{count} {state}" for state, count in counts.items() if count]
+        progress = (
+            f"{len(over)} of {total} trials: {', '.join(parts)}." if over else "No trial yet."
+        )
         if best is None:
             return f"**No trial has been trained to its end.** {progress}"
         ranked = sorted(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
-from rnnlm.conditioning import iter_told
+from rnnlm.conditioning import iter_with_headers
 from rnnlm.devices import choose_device
 from rnnlm.errors import DatasetError
 from rnnlm.evaluation.comparison import TextNats
@@ -187,14 +187,14 @@ def score_corpus(
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
     condition = loaded.experiment.corpus.condition
-    sizes = [*map(len, iter_told(corpus_uri, "test", condition))]
+    sizes = [*map(len, iter_with_headers(corpus_uri, "test", condition))]
     kept = spread(np.array(sizes, dtype=np.int64), MOST_SCORED)
     if without is not None:
         kept &= ~without
-    told = [*compress(iter_told(corpus_uri, "test", condition), kept)]
+    texts = [*compress(iter_with_headers(corpus_uri, "test", condition), kept)]
     if known is not None:
-        told = [*compress(told, unread(told, known, "the base"))]
-    arrays = dataset.from_texts(loaded.tokenizer, told)
+        texts = [*compress(texts, unread(texts, known, "the base"))]
+    arrays = dataset.from_texts(loaded.tokenizer, texts)
     evaluation = evaluate(loaded.model, arrays, loaded.tokenizer.lost_id, on_progress)
     TextNats.of(evaluation).save(out / NATS_FILE)
     return TestScores(uri=str(out), figures=figures_beside(evaluation, None, None))

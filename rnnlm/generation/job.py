@@ -175,7 +175,7 @@ def check(
     given = prefixes_of(config, prefixes)
     for prefix in given:
         check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
-    check_known(loaded.tokenizer, opening.told, f"what the texts are given, {opening.told!r},")
+    check_known(loaded.tokenizer, opening.header, f"what the texts are given, {opening.header!r},")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
         rule = "novel_only" if config.novel_only else "known_words_only"

@@ -177,8 +177,8 @@ def summarise(
 
 def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
     """Return what each column of a shard is; plain text has none."""
-    told = dict.fromkeys(condition, "what the text was told, or told itself, before it began")
-    return COLUMNS | told if kind != "txt" else {}
+    headers = dict.fromkeys(condition, "what the text was told, or told itself, before it began")
+    return COLUMNS | headers if kind != "txt" else {}
 
 
 def describe(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnlm.conditioning import told
+from rnnlm.conditioning import header
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.constraints.acceptors import bare_pattern
 from rnnlm.constraints.grammars import GRAMMARS
@@ -28,13 +28,13 @@ class Opening:
 
     Attributes:
         condition: Attributes that stand before every text.
-        told: What stands before the prefix: leading values of the condition, or a colour.
+        header: What stands before the prefix: leading values of the condition, or a colour.
         grammar: A regular expression for all that the model writes, or none.
         missing: Attributes of the condition that are not given, but written by the model.
     """
 
     condition: tuple[str, ...]
-    told: str
+    header: str
     grammar: str
     missing: tuple[str, ...] = ()
 
@@ -51,7 +51,7 @@ class Opening:
                 f"the model writes before the text (expected all of {', '.join(self.condition)} to "
                 f"be given); add {options}, or leave the prefix out"
             )
-        return [self.told + prefix for prefix in prefixes]
+        return [self.header + prefix for prefix in prefixes]
 
 
 def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
@@ -92,7 +92,7 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
     if grammar and condition:
         pattern = bare_pattern(GRAMMARS.get(grammar, grammar))
         grammar = f"(?:[^\\t]*\\t){{{len(condition)}}}(?:{pattern})"
-    return Opening(condition, told(given, known), grammar, condition[len(known) :])
+    return Opening(condition, header(given, known), grammar, condition[len(known) :])
 
 
 def _color(experiment: Experiment, given: dict[str, str]) -> str:

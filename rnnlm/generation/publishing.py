@@ -156,8 +156,8 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
 
 def _published(table: pa.Table) -> pa.Table:
     """Return the columns that a data set has: `COLUMNS`, then the attributes that were told."""
-    told = [name for name in table.schema.names if name not in {*COLUMNS, *DRAWN_SCHEMA.names}]
-    schema = pa.schema([*TEXTS_SCHEMA, *(pa.field(name, pa.string()) for name in told)])
+    headers = [name for name in table.schema.names if name not in {*COLUMNS, *DRAWN_SCHEMA.names}]
+    schema = pa.schema([*TEXTS_SCHEMA, *(pa.field(name, pa.string()) for name in headers)])
     return table.select(schema.names).cast(schema)
 
 

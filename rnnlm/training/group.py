@@ -102,9 +102,9 @@ class Group:
         """Return the leader's values, in every process."""
         if self.size == 1:
             return values
-        told = torch.tensor(values, dtype=torch.float64, device=device)
-        distributed.broadcast(told, src=0)
-        return (*told.tolist(),)
+        agreed = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.broadcast(agreed, src=0)
+        return (*agreed.tolist(),)
 
     def _lanes(self, count: int) -> slice:
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)

@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import engine, sampling
-from rnnlm.conditioning import MARK, split_told
+from rnnlm.conditioning import MARK, split_header
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules
 from rnnlm.engine import Engine
@@ -203,17 +203,17 @@ def growth_prefixes(
     stops = {BOUNDARY_ID, tokenizer.unknown_id}
     end = next((place for place, index in enumerate(ids) if index in stops), len(ids))
     text = tokenizer.decode(ids[:end]).rstrip("\ufffd")
-    told, words = "", text
+    header, words = "", text
     if condition:
-        words = split_told(text, condition)[1]
-        told = text[: len(text) - len(words)]
-        if told.count(MARK) < len(condition):  # cut before all was told
-            told, words = text, ""
+        words = split_header(text, condition)[1]
+        header = text[: len(text) - len(words)]
+        if header.count(MARK) < len(condition):  # cut before all was told
+            header, words = text, ""
     length = min(PREFIX_CHARACTERS, max(1, len(words) // 3))
     beginning = words[:length]
     if beginning != words and not words[length : length + 1].isspace():
         beginning = beginning[: max(beginning.rfind(" "), beginning.rfind("\n")) + 1] or beginning
-    return [*dict.fromkeys((told + beginning.rstrip(), ""))]
+    return [*dict.fromkeys((header + beginning.rstrip(), ""))]
 
 
 def read_growth(uri: str) -> list[GrowthText]:

@@ -155,8 +155,8 @@ class TrainingRun:
             self._step(window)
             position.window += 1
             now = time.monotonic()
-            told = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
-            position.seconds, stop, save = self.group.agree(*told, device=self.device)
+            facts = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
+            position.seconds, stop, save = self.group.agree(*facts, device=self.device)
             self._grow()  # before any save of this position, or a resumed run would do it later
             self._report(self._row(), bool(save))
             if stop:

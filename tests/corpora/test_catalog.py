@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm import colors
 from rnnlm import config as configs
-from rnnlm.conditioning import iter_told
+from rnnlm.conditioning import iter_with_headers
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.documents import iter_texts, shards
 from rnnlm.corpora.files import locate
@@ -148,12 +148,12 @@ def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
 def test_brands_and_categories_are_told(tmp_path: Path):
     corpus, experiment = made("colors-brand", tmp_path / "colors")
     assert sum(corpus.documents.values()) == 21_047
-    texts = [*iter_told(corpus.uri, "train", experiment.corpus.condition)]
+    texts = [*iter_with_headers(corpus.uri, "train", experiment.corpus.condition)]
     brands = {text.partition("\t")[0] for text in texts}
     assert len(brands) == 11
     assert {"behr", "benjamin-moore", "hl"} <= brands
     corpus, experiment = made("recipes-category", tmp_path / "recipes")
-    texts = [*iter_told(corpus.uri, "train", experiment.corpus.condition)]
+    texts = [*iter_with_headers(corpus.uri, "train", experiment.corpus.condition)]
     categories = [text.partition("\t")[0] for text in texts]
     for category, text in zip(categories, texts, strict=True):
         header = text.split("\n\n")[0]

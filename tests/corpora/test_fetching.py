@@ -76,11 +76,11 @@ def entry_at(
 
 
 def test_a_file_is_fetched_once_with_progress(tmp_path: Path, entry: Entry, server: Server):
-    told: list[Progress] = []
-    (source,) = fetch(entry, tmp_path, told.append)
+    reports: list[Progress] = []
+    (source,) = fetch(entry, tmp_path, reports.append)
     assert Path(source.path).read_bytes() == CONTENT
-    assert [p.done for p in told] == sorted(p.done for p in told)
-    assert told[-1].done == told[-1].total == len(CONTENT)
+    assert [p.done for p in reports] == sorted(p.done for p in reports)
+    assert reports[-1].done == reports[-1].total == len(CONTENT)
     assert is_here(entry, tmp_path)
     fetch(entry, tmp_path)
     assert len(server.ranges) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rnnlm import dataset
-from rnnlm.conditioning import iter_told
+from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.errors import DatasetError, EmptySplitError
 from rnnlm.evaluation import (
@@ -49,7 +49,7 @@ class Made:
         beside = folder / "ngrams" / CHARACTERS
         dataset.tokenize(self.corpus.uri, self.corpus.digest, TokenizerConfig(), beside)
         train(str(beside), counted, beside)
-        self.texts = [*iter_told(self.corpus.uri, "test", ())]
+        self.texts = [*iter_with_headers(self.corpus.uri, "test", ())]
 
     def score(self, out: Path, **settings: Any) -> held_out.TestScores:
         return score_test_split(self.model, self.ngrams, self.tokens, out, **settings)

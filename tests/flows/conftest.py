@@ -91,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
+def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
     """What a webhook receives."""
     received: list[dict] = []
 

@@ -83,7 +83,7 @@ def test_the_journal_tells_how_the_champion_came_to_be_it(month: dict[str, Any])
 
 
 def test_people_are_told_what_they_asked_for(month: dict[str, Any]):
-    titles = [message["title"] for message in month["told"]]
+    titles = [message["title"] for message in month["messages"]]
     assert sum("new champion" in title for title in titles) == len(month["moves"])
     assert sum("the run failed" in title for title in titles) == 1
     assert any("has got worse on fresh text" in title for title in titles)

@@ -137,10 +137,10 @@ def test_two_processes_at_one_job_make_one_data_set(model: Path, tmp_path: Path)
 
 def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
     first = run(model, tmp_path / "out")
-    told: list[Progress] = []
-    again = generate(model, CONFIG, tmp_path / "out", "text", on_progress=told.append)
+    reports: list[Progress] = []
+    again = generate(model, CONFIG, tmp_path / "out", "text", on_progress=reports.append)
     assert again == first.model_copy(update={"was_finished": True})
-    assert not told
+    assert not reports
 
 
 def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):

@@ -20,7 +20,7 @@ from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ingest_text, tiny_experiment
 
 
-def told_experiment() -> Experiment:
+def conditioned_experiment() -> Experiment:
     return tiny_experiment(
         corpus={"attributes": ["brand", "year"], "condition": ["brand", "year"], "render": "{text}"}
     )
@@ -35,7 +35,7 @@ def both_ways() -> Experiment:
     [({}, ""), ({"brand": "behr  &\tco"}, "behr & co\t"), ({"brand": "b", "year": "7"}, "b\t7\t")],
 )
 def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], before: str):
-    opening = open_texts(told_experiment(), GenerationConfig(given=given))
+    opening = open_texts(conditioned_experiment(), GenerationConfig(given=given))
     assert opening.before([""]) == [before]
 
 
@@ -44,7 +44,7 @@ def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], befor
     [({"brand": "b", "year": "7"}, "b\t7\t"), ({"brand": "", "year": ""}, "\t\t")],
 )
 def test_a_prefix_follows_all_attributes(given: dict[str, str], before: str):
-    opening = open_texts(told_experiment(), GenerationConfig(given=given))
+    opening = open_texts(conditioned_experiment(), GenerationConfig(given=given))
     assert opening.before(["x", ""]) == [before + "x", before]
 
 
@@ -58,7 +58,7 @@ def test_a_prefix_follows_all_attributes(given: dict[str, str], before: str):
 def test_a_prefix_that_would_begin_an_attribute_is_refused_before_anything_is_written(
     given: dict[str, str], message: str, tmp_path: Path
 ):
-    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
     config = GenerationConfig(count=5, max_length=9, given=given)
     (tmp_path / "lines.txt").write_text("a\nb\n")
     for changes, prefixes in (({"prefix": "a"}, None), ({}, tmp_path / "lines.txt")):
@@ -77,7 +77,7 @@ def test_a_prefix_that_would_begin_an_attribute_is_refused_before_anything_is_wr
 )
 def test_what_cannot_be_given_is_said(given: dict[str, str], message: str):
     with pytest.raises(GenerationError, match=message):
-        open_texts(told_experiment(), GenerationConfig(given=given))
+        open_texts(conditioned_experiment(), GenerationConfig(given=given))
     with pytest.raises(GenerationError, match="it can be given: nothing"):
         open_texts(tiny_experiment(), GenerationConfig(given={"brand": "b"}))
 
@@ -105,16 +105,16 @@ def saved(path: Path, experiment: Experiment, letters: str) -> Path:
 
 
 def test_a_grammar_is_of_what_follows_the_attributes():
-    grammar = open_texts(told_experiment(), GenerationConfig(grammar="^a|b$")).grammar
+    grammar = open_texts(conditioned_experiment(), GenerationConfig(grammar="^a|b$")).grammar
     assert [bool(re.fullmatch(grammar, f"behr\t7\t{text}")) for text in ("a", "b", "ab")] == [
         True, True, False
     ]  # fmt: skip
     with pytest.raises(ConstraintError, match="no regular expression"):
-        open_texts(told_experiment(), GenerationConfig(grammar="a)|(?:b"))
+        open_texts(conditioned_experiment(), GenerationConfig(grammar="a)|(?:b"))
 
 
 def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
-    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
     config = GenerationConfig(
         count=40, max_length=30, temperature=1.0, given={"brand": "ab"}, grammar="[ab]{3}"
     )
@@ -141,7 +141,7 @@ def test_a_value_that_no_training_text_was_told_is_refused(tmp_path: Path):
         tmp_path / "t.jsonl", tmp_path / "corpus", reader="jsonl", attributes=["brand", "year"]
     )
     source = Source(uri=corpus.uri, digest=corpus.digest)
-    model = saved(tmp_path / "m", told_experiment(), "ab\t7")
+    model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
     config = GenerationConfig(count=5, max_length=9, given={"brand": "acme"})
     with pytest.raises(GenerationError, match=r"brand = 'acme' \(there are: 7, ab\)"):
         generate(model, config, tmp_path / "out", "text", source=source)

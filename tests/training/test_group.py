@@ -63,8 +63,8 @@ def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tm
     one = tiny_experiment(training=settings)
     two = tiny_experiment(training={**settings, "processes": 2})
     train(tokens_uri, one, tmp_path / "one")
-    told: list[Progress] = []
-    train(tokens_uri, two, tmp_path / "two", told.append)
+    reports: list[Progress] = []
+    train(tokens_uri, two, tmp_path / "two", reports.append)
     mine, theirs = (read_history(str(tmp_path / name)) for name in ("one", "two"))
     assert [row["step"] for row in mine] == [row["step"] for row in theirs]
     for row, other in zip(mine, theirs, strict=True):
@@ -72,7 +72,7 @@ def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tm
             assert (name in row) == (name in other)
             if name in row:
                 assert row[name] == pytest.approx(other[name], rel=1e-4), (name, row["step"])
-    assert told[-1].step == mine[-1]["step"]
+    assert reports[-1].step == mine[-1]["step"]
 
 
 @pytest.mark.slow

@@ -118,9 +118,9 @@ def test_resuming_equals_never_having_stopped(
 
         with pytest.raises(Stop):
             train(tokens_uri, experiment, tmp_path / "parts", interrupt)
-    told: list[Progress] = []
-    parts = train(tokens_uri, experiment, tmp_path / "parts", told.append)
-    assert told[0].step == stops[-1] + 1
+    reports: list[Progress] = []
+    parts = train(tokens_uri, experiment, tmp_path / "parts", reports.append)
+    assert reports[0].step == stops[-1] + 1
     assert parts.digest == whole.digest
     assert_same_future(tmp_path / "whole" / LAST_FILE, tmp_path / "parts" / LAST_FILE)
     timing = {"seconds", "train/tokens_per_second"}
@@ -170,9 +170,9 @@ api.train(sys.argv[1], experiment, Path(sys.argv[3]), tell)
 
 def test_a_finished_training_is_not_run_again(tokens_uri: str, tmp_path: Path):
     first = train(tokens_uri, tiny_experiment(), tmp_path)
-    told: list[Progress] = []
-    assert train(tokens_uri, tiny_experiment(), tmp_path, told.append) == first
-    assert not told
+    reports: list[Progress] = []
+    assert train(tokens_uri, tiny_experiment(), tmp_path, reports.append) == first
+    assert not reports
 
 
 def test_training_stops_early_when_validation_gets_no_better(tokens_uri: str, tmp_path: Path):
@@ -188,9 +188,9 @@ def test_a_training_that_diverges_goes_on_at_a_lower_rate(tokens_uri: str, tmp_p
     experiment = tiny_experiment(
         training={"learning_rate": 100.0, "optimizer": "sgd", "recoveries": 20, "warmup": 0.0}
     )
-    told: list[Progress] = []
-    model = train(tokens_uri, experiment, tmp_path / "one", told.append)
-    notes = [progress.note for progress in told if "diverged at step" in progress.note]
+    reports: list[Progress] = []
+    model = train(tokens_uri, experiment, tmp_path / "one", reports.append)
+    notes = [progress.note for progress in reports if "diverged at step" in progress.note]
     assert notes
     assert "on from step" in notes[0]
     rows = read_history(str(tmp_path / "one"))
@@ -253,9 +253,9 @@ def test_a_best_checkpoint_newer_than_the_position_is_written_again(
     train(tokens_uri, experiment, parts, keep)
     for step, position in [*positions.items()][:-1]:  # as if killed after the next best
         (parts / LAST_FILE).write_bytes(position)
-        told: list[Progress] = []
-        assert train(tokens_uri, experiment, parts, told.append).digest == whole.digest
-        assert told[0].step == step + 1
+        reports: list[Progress] = []
+        assert train(tokens_uri, experiment, parts, reports.append).digest == whole.digest
+        assert reports[0].step == step + 1
 
 
 def test_a_run_may_go_on_with_other_processors(tokens_uri: str, tmp_path: Path):
@@ -265,9 +265,9 @@ def test_a_run_may_go_on_with_other_processors(tokens_uri: str, tmp_path: Path):
 
     with pytest.raises(Stop):
         train(tokens_uri, tiny_experiment(), tmp_path, interrupt)
-    told: list[Progress] = []
-    train(tokens_uri, tiny_experiment(training={"device": "auto"}), tmp_path, told.append)
-    assert told[0].step == 21
+    reports: list[Progress] = []
+    train(tokens_uri, tiny_experiment(training={"device": "auto"}), tmp_path, reports.append)
+    assert reports[0].step == 21
 
 
 @pytest.mark.parametrize("better_later", [True, False])
@@ -296,9 +296,9 @@ def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
     assert model.best_step == facts["step"]
     assert model.validation_bits_per_character == facts["bits_per_character"]
     assert better_later == (model.best_step > 35)
-    told: list[Progress] = []
-    assert train(tokens_uri, experiment, tmp_path, told.append) == model
-    assert not told
+    reports: list[Progress] = []
+    assert train(tokens_uri, experiment, tmp_path, reports.append) == model
+    assert not reports
 
 
 def test_a_run_that_diverged_as_its_time_ended_still_leaves_a_checkpoint(
@@ -323,10 +323,10 @@ def test_a_torn_position_is_refused(tokens_uri: str, tmp_path: Path):
 
 @pytest.mark.parametrize("budget", ["0.3 s", "500 tokens", "2 epochs"])
 def test_every_kind_of_budget_ends_training(budget: str, tokens_uri: str, tmp_path: Path):
-    told: list[Progress] = []
-    train(tokens_uri, tiny_experiment(training={"budget": budget}), tmp_path, told.append)
-    assert told[-1].done == pytest.approx(told[-1].total)
-    assert "validation/nll_nats_per_token" in told[-1].metrics
+    reports: list[Progress] = []
+    train(tokens_uri, tiny_experiment(training={"budget": budget}), tmp_path, reports.append)
+    assert reports[-1].done == pytest.approx(reports[-1].total)
+    assert "validation/nll_nats_per_token" in reports[-1].metrics
 
 
 @pytest.mark.parametrize(
@@ -337,12 +337,12 @@ def test_the_note_says_how_it_goes_in_the_unit_of_the_tokens(kind: str, unit: st
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
     experiment = tiny_experiment(tokenizer={"kind": kind})
     uri = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, tmp_path / "tokens").uri
-    told: list[Progress] = []
-    train(uri, experiment, tmp_path / "model", told.append)
+    reports: list[Progress] = []
+    train(uri, experiment, tmp_path / "model", reports.append)
     rows = read_history(str(tmp_path / "model"))
     for progress, start in (
-        (told[0], r"\d+\.\d+"),
-        (told[-1], r"(\d+\.\d+), validation (\d+\.\d+)"),
+        (reports[0], r"\d+\.\d+"),
+        (reports[-1], r"(\d+\.\d+), validation (\d+\.\d+)"),
     ):
         found = re.match(rf"{start} {unit}  [\d,]+ tokens/s$", progress.note)
         assert found, progress.note
@@ -368,17 +368,17 @@ def test_a_gpu_trains_and_resumes(tokens_uri: str, tmp_path: Path):
     base: Experiment = tiny_experiment(model={"dropout": 0.3})
     training = base.training.model_copy(update={"device": "cuda"})
     experiment = base.model_copy(update={"training": training})
-    told: list[Progress] = []
+    reports: list[Progress] = []
 
     def interrupt(progress: Progress) -> None:
-        told.append(replace(progress))
+        reports.append(replace(progress))
         if progress.step == 5:
             raise Stop
 
     with pytest.raises(Stop):
         train(tokens_uri, experiment, tmp_path, interrupt)
-    model = train(tokens_uri, experiment, tmp_path, told.append)
-    assert told[-1].step == model.step
+    model = train(tokens_uri, experiment, tmp_path, reports.append)
+    assert reports[-1].step == model.step
     assert Path(model.checkpoint).is_file()
 
 

@@ -34,10 +34,10 @@ def test_a_condition_makes_other_tokens_of_the_same_documents(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     home = Home(tmp_path)
     plain = ingested(tmp_path / "text", home)
-    told = ingested(tmp_path / "text", home, condition=["file"])
-    assert Ingest().step(plain).key == Ingest().step(told).key
-    assert plain[Ingest] == told[Ingest]
-    assert Tokenize().step(plain).key != Tokenize().step(told).key
+    conditioned = ingested(tmp_path / "text", home, condition=["file"])
+    assert Ingest().step(plain).key == Ingest().step(conditioned).key
+    assert plain[Ingest] == conditioned[Ingest]
+    assert Tokenize().step(plain).key != Tokenize().step(conditioned).key
 
 
 def test_another_value_of_an_attribute_makes_other_tokens(tmp_path: Path):

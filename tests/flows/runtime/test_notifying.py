@@ -21,25 +21,27 @@ def run_of(deployment: str | None = None, **parameters: object) -> SimpleNamespa
 FAILED = SimpleNamespace(name="Failed", message="CorpusError: no file tiny.txt")
 
 
-def test_a_webhook_is_told_what_the_config_asks_for(told: list[dict]):
+def test_a_webhook_is_told_what_the_config_asks_for(messages: list[dict]):
     config = RetrainingConfig(notify=("champion",))
     assert notifying.tell(config, "champion", "tiny: version 2", "0.1 bits better")
     assert not notifying.tell(config, "worse", "tiny", "worse")
-    assert [(m["title"], m["message"]) for m in told] == [("tiny: version 2", "0.1 bits better")]
+    assert [(m["title"], m["message"]) for m in messages] == [
+        ("tiny: version 2", "0.1 bits better")
+    ]
 
 
-def test_a_failed_run_is_told_of_unless_somebody_watches_it(told: list[dict]):
+def test_a_failed_run_is_told_of_unless_somebody_watches_it(messages: list[dict]):
     notifying.of_failure(None, run_of(config="gone.toml", trigger="schedule"), FAILED)
     notifying.of_failure(None, run_of(config="gone.toml", trigger="manual"), FAILED)
-    assert [m["title"] for m in told] == ["tiny: the run failed"]
-    assert "no file tiny.txt" in told[0]["message"]
+    assert [m["title"] for m in messages] == ["tiny: the run failed"]
+    assert "no file tiny.txt" in messages[0]["message"]
 
 
-def test_a_flow_without_a_trigger_is_watched_unless_a_deployment_runs_it(told: list[dict]):
+def test_a_flow_without_a_trigger_is_watched_unless_a_deployment_runs_it(messages: list[dict]):
     notifying.of_failure(None, run_of(model="tiny"), FAILED)
-    assert not told
+    assert not messages
     notifying.of_failure(None, run_of(deployment="nightly", model="tiny"), FAILED)
-    assert [m["title"] for m in told] == ["tiny: the run failed"]
+    assert [m["title"] for m in messages] == ["tiny: the run failed"]
 
 
 def test_nobody_to_tell_is_no_error(monkeypatch: pytest.MonkeyPatch):

@@ -94,10 +94,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenServers]:
     write_project(home)
     serving = Running(home, "serve", "--json", *free_ports(), PREFECT_WORKER_QUERY_SECONDS="2")
     with serving.ending():
-        told = serving.addresses()
-        with SyncPrefectClient(told["prefect_api_url"]) as client:
+        addresses = serving.addresses()
+        with SyncPrefectClient(addresses["prefect_api_url"]) as client:
             deployment = client.read_deployment_by_name("flow/one")
-            yield OpenServers(home, told["prefect"], told["mlflow"], str(deployment.id), client)
+            yield OpenServers(
+                home, addresses["prefect"], addresses["mlflow"], str(deployment.id), client
+            )
 
 
 @dataclass(frozen=True)
@@ -360,8 +362,10 @@ def test_the_password_opens_the_pages_under_the_allowed_name_alone(protected: Pr
 
 
 def test_commands_that_call_the_servers_work_with_the_password(protected: ProtectedServers):
-    told = {name: protected.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)}
-    told["RNNLM_PASSWORD_FILE"] = str(protected.home / "password")
+    environment = {
+        name: protected.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)
+    }
+    environment["RNNLM_PASSWORD_FILE"] = str(protected.home / "password")
     commands = (
         ("train", "tiny.toml", "--set", "name=mine"),
         ("generate", "mine", "--count", "20"),
@@ -371,7 +375,7 @@ def test_commands_that_call_the_servers_work_with_the_password(protected: Protec
         ("housekeeping",),
     )
     for command in commands:
-        finished = run_cli(protected.home, *command, "--json", **told)
+        finished = run_cli(protected.home, *command, "--json", **environment)
         assert finished.status == 0, (command, finished.err)
         assert PASSWORD not in finished.out + finished.err
     for name, wrong, why in (
@@ -380,6 +384,6 @@ def test_commands_that_call_the_servers_work_with_the_password(protected: Protec
         ("PREFECT_API_URL", {}, "asks for a password: set RNNLM_PASSWORD_FILE=FILE"),
     ):
         command = ("models",) if name == TRACKING else ("housekeeping",)
-        refused = run_cli(protected.home, *command, "--json", **{name: told[name]}, **wrong)
+        refused = run_cli(protected.home, *command, "--json", **{name: environment[name]}, **wrong)
         assert refused.status == 1 and refused.err.count("\n") == 1
         assert f"{name}=http://127.0.0.1" in refused.err and why in refused.err

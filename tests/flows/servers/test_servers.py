@@ -338,7 +338,7 @@ def test_a_server_that_dies_is_started_again(served: Served):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_the_same_failure_is_told_once(served: Served, told: list[dict]):
+def test_the_same_failure_is_told_once(served: Served, messages: list[dict]):
     deployment = served.client.read_deployment_by_name("retrain/slow")
 
     def fail(message: str) -> None:
@@ -351,7 +351,7 @@ def test_the_same_failure_is_told_once(served: Served, told: list[dict]):
 
     for message in ("no file", "no file", "an empty file", "no file"):
         fail(message)
-    assert [one["message"] for one in told] == ["no file", "an empty file", "no file"]
+    assert [one["message"] for one in messages] == ["no file", "an empty file", "no file"]
 
 
 @pytest.mark.service
