@@ -1,6 +1,6 @@
-"""How a file is read, decided from its name and its beginning, each file for itself.
+"""Decide how a file is read, from its name and its beginning, for each file separately.
 
-What the configuration sets is kept; what it leaves open is decided here, and why is kept beside it.
+Choices that the configuration makes are kept. All others are made here, with a reason.
 """
 
 import json
@@ -33,25 +33,25 @@ READERS: dict[str, Reader] = {
     ".parquet": "parquet",
     ".mmf": "mealmaster",
 }
-"""What `reader = "auto"` makes of a file's name; everything else is plain text."""
+"""Reader that `reader = "auto"` chooses by a file's suffix; all other files are plain text."""
 RECIPE_READERS = ("mealmaster", "markdown")
 """Readers whose records are recipes."""
 SAMPLE = 1 << 20
-"""Bytes of a file's beginning that decide how it is read."""
+"""Bytes at the beginning of a file that decide how it is read."""
 RECORDS = 200
-"""Records that decide which field is the text."""
+"""Number of records that decide which field is the text."""
 MOST_JSON = 64_000_000
-"""Bytes of a JSON file that is parsed to see its records; it is read whole later anyway."""
+"""Most bytes of a JSON file that are parsed to see its records; it is read whole later anyway."""
 
 
 class Recognized(NamedTuple):
     """How a file is read.
 
     Attributes:
-        source: Its part of the configuration, with nothing left open.
-        encoding: What its text is in; None for Parquet and empty files.
-        form: What a document is to a person, as in `corpus.form`.
-        reason: Why its documents are what they are.
+        source: Configuration of how the file is read, with all choices made.
+        encoding: Encoding of its text; None for Parquet and empty files.
+        form: Form of its documents, as in `corpus.form`.
+        reason: Why its documents are read this way, in a few words.
     """
 
     source: SourceConfig
@@ -61,15 +61,15 @@ class Recognized(NamedTuple):
 
 
 def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
-    """Decide how a plain file is read.
+    """Decide how an unpacked file is read.
 
     Args:
-        path: Where it lies.
-        name: What it is called, which gives its format.
-        source: What the configuration says of it.
+        path: Local path.
+        name: Name of the file, whose suffix suggests the format.
+        source: Configuration of the file's source.
 
     Raises:
-        CorpusError: It is no text, or no Parquet.
+        CorpusError: The file is not text, not Parquet, or none of its fields is clearly the text.
     """
     reader = source.reader
     if reader == "auto":
@@ -94,6 +94,8 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
     if reader in ("json", "jsonl"):
         if reader == "json" and path.stat().st_size > SAMPLE:
             sample = _sample(path, encoding, MOST_JSON)
+        return _of_records(source, reader, encoding, [*_first(FORMATS[reader].parse(sample))])
+    if reader not in ("text", "colors"):
         return _of_records(source, reader, encoding, [*_first(FORMATS[reader].parse(sample))])
     return _plain_text(source, sample, encoding)
 
@@ -129,7 +131,7 @@ def _plain_text(source: SourceConfig, sample: str, encoding: Encoding) -> Recogn
 
 
 def _colors(sample: str) -> str:
-    """Return `text` for lines `name R G B`, `colors` for other lines with a colour, or nothing."""
+    """Return `text` for lines `name R G B`, `colors` for other colours, or an empty string."""
     lines = [line.strip() for line in sample.split("\n")[:2000] if line.strip()]
     if sum(bool(_PLAIN_COLOR.fullmatch(line)) for line in lines) >= 0.95 * len(lines) > 4:
         return "text"
@@ -145,7 +147,7 @@ _PLAIN_COLOR = re.compile(rf".*[^\W\d].* {_CHANNEL} {_CHANNEL} {_CHANNEL}")
 
 
 def _reader_of(sample: str, reader: Reader) -> Reader:
-    """Correct by content what a name said of a file's format."""
+    """Return the reader that fits the content, if it is not the one that the name suggests."""
     start = sample.lstrip()
     if reader == "text" and BEFORE_RECIPE.search(("\n" + sample[:100_000]).encode()):
         return "mealmaster"
@@ -157,7 +159,7 @@ def _reader_of(sample: str, reader: Reader) -> Reader:
 
 
 def _reader_of_script(content: str) -> Reader:
-    """Return `json` for a script that does nothing but assign a list or an object."""
+    """Return `json` for a script that only assigns a list or an object, else `text`."""
     match = ASSIGNMENT.match(content)
     return "json" if match and _parses(content[match.end() :]) else "text"
 
@@ -171,7 +173,7 @@ def _parses(text: str) -> bool:
 
 
 def _are_objects(text: str) -> bool:
-    """Return whether the first lines are a JSON value each, more than one of them."""
+    """Return whether each of the first lines is a JSON value, and there are at least two."""
     lines = [line for line in text.split("\n", 4)[:3] if line.strip()]
     return len(lines) > 1 and all(line.strip()[-1:] in '}]"' and _parses(line) for line in lines)
 
@@ -182,7 +184,7 @@ def _table(source: SourceConfig, sample: str, encoding: Encoding) -> Recognized:
     names_no_text = "render" not in source.model_fields_set and not table.has_header
     if names_no_text and table.delimiter != NO_DELIMITER and not source.delimiter:
         colored = recognize_colors(records)
-        if colored is None and _prose_columns(records) != 1:  # parts of a line, not a column
+        if colored is None and _prose_columns(records) != 1:  # the text is the line, not a column
             table = table._replace(delimiter=NO_DELIMITER)
             records = [*_first(rows_of(sample, table))]
     found = _of_records(source, "csv", encoding, records)
@@ -219,7 +221,7 @@ def _of_records(
         found = [path for path in text_paths(records) if path]
         have = ", ".join(f"{{{path}}}" for path in found[:8]) or "none with text"
         raise CorpusError(
-            f"{source.path}: no field is clearly the text (there are: {have}); say which with "
+            f"{source.path}: no field is clearly the text (there are: {have}); name one with "
             f"--set corpus.render='{{{found[0] if found else 'text'}}}'"
         )
     changes = {"render": f"{{{path}}}"}
@@ -227,7 +229,7 @@ def _of_records(
 
 
 def _recipe_fields(records: Sequence[Fields]) -> dict[str, str]:
-    """Return what a recipe's parts are called in the records; empty where they are no recipes."""
+    """Return the names of a recipe's parts in the records; empty if they are not recipes."""
     found = {}
     for part, names in _RECIPE_FIELDS.items():
         for name in names:
@@ -261,7 +263,7 @@ def _parquet_records(path: Path, name: str) -> list[Fields]:
 
 
 def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:
-    """Return the beginning of a file as text, whole lines."""
+    """Return the beginning of a file as text; whole lines, if the encoding allows it."""
     with path.open("rb") as file:
         head = file.read(size)
         is_all = not file.read(1)
@@ -272,5 +274,5 @@ def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:
         try:
             return decode(head[:end], encoding, str(path)).text
         except CorpusError:
-            pass  # it does not fit further on
+            pass  # a byte does not fit the encoding
     return head.decode(encoding.codec, "ignore")
