@@ -1,11 +1,11 @@
-"""How often the encoding of a text is found, beside charset-normalizer.
+"""How often the encoding of a text is detected, compared with charset-normalizer.
 
     pip install django
     RNNLM_CORPORA=FOLDER python benchmarks/encodings.py
 
-The texts are Django's translations into 33 languages; books and speeches for English, which has
-few characters that are not ASCII. A guess is right where it decodes to the text. Below, how many of
-the wrong guesses were not called unsure.
+The texts are Django's translations into 33 languages, and for English, which has few characters
+that are not ASCII, books and speeches. A guess is right if the bytes decode to the text. The last
+column counts the wrong guesses that were not reported as unsure.
 """
 
 import ast
@@ -95,7 +95,7 @@ def english(corpora: Path) -> list[str]:
 
 
 def sample(texts: list[str], encoding: str, length: int, seed: int) -> tuple[bytes, str]:
-    """Return the bytes of some of the texts in an encoding, and what they stand for."""
+    """Return the bytes of some of the texts in an encoding, and the text they decode to."""
     order, data = texts.copy(), b""
     random.Random(f"{encoding}{length}{seed}").shuffle(order)
     for text in order:
@@ -114,7 +114,7 @@ def is_right(data: bytes, text: str, codec: str | None) -> bool:
 
 
 def ours(data: bytes) -> tuple[str | None, bool]:
-    """Return the codec found, and whether it is said to be unsure."""
+    """Return the codec that this library finds, and whether it reports it as unsure."""
     try:
         found = detect_bytes(data)
     except CorpusError:
@@ -131,7 +131,7 @@ def theirs(data: bytes) -> tuple[str | None, bool]:
 
 
 def main() -> None:
-    """Print a row for each length, and what was wrong from 2,000 bytes on."""
+    """Print a row for each length, and the wrong guesses for texts of 2,000 bytes or more."""
     corpora = Path(os.environ["RNNLM_CORPORA"])
     texts = {name: english(corpora) if name == "en" else translations(name) for name in PAIRS}
     sides: dict[str, Callable[[bytes], tuple[str | None, bool]]] = {

@@ -1,19 +1,21 @@
-"""How fast text becomes documents, step by step, and beside two other pipelines; one core.
+"""How fast text becomes documents: each step, and two other pipelines for comparison; one core.
 
     python benchmarks/ingest.py FILE [--repeat N]
 
 The first rows are the steps of ingestion on the same text, in megabytes of UTF-8 per CPU-second,
-the best of N; the last of them is the whole of it, from the file to Parquet, with all cleaning on
-and near copies sought. Repetitions in FILE make the last steps cheaper: take a text without any.
+the best of N. The last of them is the whole ingestion, from the file to Parquet, with all cleaning
+and the search for near copies. Repetitions in FILE make the last steps cheaper, so use a text
+without any.
 
-Below, the same passages go from Parquet to Parquet with mojibake mended, composed to NFC, and near
-copies dropped by MinHash of 128 hashes in 32 bands, once by each side:
+The rows after these take the same passages from Parquet to Parquet: mojibake is repaired, text is
+composed to NFC, and near copies are dropped by MinHash of 128 hashes in 32 bands. Each side runs
+once:
 - this library: `ingest`, which reads each passage as a document;
 - datatrove: FTFYFormatter and its four MinHash steps, words split at white space (its own word
   tokenizer, spaCy, is slower);
 - datasets.map: ftfy, then datasketch's MinHash and LSH over sequences of five words.
-The other two get the first 2 MB, or a run would take an hour; every twentieth passage comes again
-at the end with one word more. `pip install '.[bench]'` installs them.
+The other two get only the first 2 MB, because a run would otherwise take an hour. Every twentieth
+passage is repeated at the end with one more word. `pip install '.[bench]'` installs both.
 """
 
 import sys
@@ -49,7 +51,7 @@ from rnnlm.corpora.shingling import shingle_hashes
 SPLITS = SplitConfig(validation=0.1, test=0.1)
 PASSAGE = 2000
 OTHERS_GET = 2_000_000
-"""Characters that the slow sides get."""
+"""Characters that the slow pipelines get."""
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
-"""How much memory a long text takes, step by step, each in a process of its own.
+"""How much memory a long text takes, step by step, each step in a separate process.
 
     python benchmarks/memory.py [--size 1GB] [--folder FOLDER] [--tokens character]
 
-A text of so many bytes is made: sentences of 200,000 words as frequent as Zipf's law has them, in
-lines wrapped by hand. Then the steps of `rnnlm train` go over it one after the other, and the last
-row reads the windows that a training would: a pass over a twentieth of them. Memory is the peak of
-what a process needs (RssAnon); beside it, the peak with pages of mapped files, which the system
-takes back when it wants them. Seconds are of one process without helpers.
+The script writes a text of this size: sentences from 200,000 words whose frequencies follow Zipf's
+law, in hard-wrapped lines. Then it runs the steps of `rnnlm train` on the text, one after another.
+The last row reads a twentieth of the windows that training reads. Memory is the peak of the memory
+that a process needs (RssAnon); the column after it includes pages of mapped files, which the system
+can reclaim at any time. Each step runs in one process without workers.
 """
 
 import sys
@@ -43,24 +43,24 @@ UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 WORDS = 200_000
 BLOCK = 20_000_000
 PARAGRAPH = 120
-"""Words of a paragraph."""
+"""Words in a paragraph."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Where everything is written, and what a token is."""
+    """Folder for all files, and kind of token."""
 
     folder: Path
     kind: str
 
     @property
     def text(self) -> Path:
-        """The text."""
+        """Path of the text."""
         return self.folder / "text.txt"
 
     @property
     def corpus(self) -> Corpus:
-        """What `ingest` made."""
+        """The result of `ingest`."""
         return Corpus.model_validate_json((self.folder / "corpus.json").read_text())
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="1GB")
-    parser.add_argument("--folder", type=Path, help="for the text and all that is made of it")
+    parser.add_argument("--folder", type=Path, help="folder for the text and the steps' output")
     parser.add_argument("--tokens", default="character", choices=("character", "bpe", "word"))
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
@@ -83,8 +83,8 @@ def measure(size: int, kind: str, folder: Path) -> dict[str, int]:
 
     Args:
         size: Bytes of text.
-        kind: What a token is.
-        folder: Where everything is written.
+        kind: Kind of token.
+        folder: Folder for all files.
     """
     text = folder / "text.txt"
     write_text(text, size)
@@ -103,7 +103,7 @@ def measure(size: int, kind: str, folder: Path) -> dict[str, int]:
 
 
 def bytes_of(size: str) -> int:
-    """Return the bytes that a size such as `10GB` names."""
+    """Return the number of bytes of a size such as `10GB`."""
     unit = next((unit for unit in UNITS if size.endswith(unit)), None)
     if unit is None:
         sys.exit(f"--size {size}: expected a number with kB, MB or GB, such as 10GB")
@@ -111,8 +111,10 @@ def bytes_of(size: str) -> int:
 
 
 def write_text(path: Path, size: int) -> None:
-    """Write about so many bytes of made-up prose, always the same: a block in one cipher after
-    another, so that no passage comes twice.
+    """Write about `size` bytes of made-up prose, always the same.
+
+    One block is repeated with its letters substituted differently each time, so that no passage
+    occurs twice.
     """
     block = _prose(min(size, BLOCK))
     consonants, vowels = "bcdfghklmnprstvw", "aeiou"
@@ -172,7 +174,7 @@ def inspect(case: Case) -> None:
 
 
 def ingest(case: Case) -> None:
-    """Text to documents."""
+    """Turn the text into documents."""
     config = CorpusConfig.model_validate(
         {
             "source": str(case.text),
@@ -187,7 +189,7 @@ def ingest(case: Case) -> None:
 
 
 def tokenize(case: Case) -> None:
-    """Documents to tokens."""
+    """Turn the documents into tokens."""
     corpus = case.corpus
     config = TokenizerConfig.model_validate({"kind": case.kind})
     tokens = tokenize_corpus(corpus.uri, corpus.digest, config, case.folder / "tokens")
@@ -195,7 +197,7 @@ def tokenize(case: Case) -> None:
 
 
 def count(case: Case) -> None:
-    """Tokens to n-grams."""
+    """Count n-grams of the tokens."""
     experiment = from_values(
         {
             "name": "n-grams",
@@ -209,13 +211,13 @@ def count(case: Case) -> None:
 
 
 def report(case: Case) -> None:
-    """The page about a corpus."""
+    """Write the report on the corpus."""
     tokens = Tokens.model_validate_json((case.folder / "tokens.json").read_text())
     write_report("text", case.corpus, tokens, case.folder / "report")
 
 
 def feed(case: Case) -> None:
-    """Tokens to the windows that a training reads."""
+    """Read some of the windows that training reads."""
     arrays = load_split(str(case.folder / "tokens"), "train")
     most = len(arrays.tokens) // 20
     for window in windows(arrays, "stream", 32, 64, np.random.default_rng(1)):

@@ -3,8 +3,8 @@
     python benchmarks/models.py [--set KEY=VALUE] [--threads 1] [--json FILE]
 
 Trains `configs/shakespeare*.toml`, each with its own settings and budget, and scores the checkpoint
-that was best on validation. With `--set training.budget='10 epochs'` all of them get another one.
-Seconds are those of the processor, validation included.
+that was best on validation. `--set` changes a setting of all of them, for example
+`--set training.budget='10 epochs'`. Seconds are CPU time, validation included.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def measure(path: Path, settings: list[str], folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train all and print a row each as it ends."""
+    """Train all models and print the row of each when it is done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--threads", type=int, default=1)

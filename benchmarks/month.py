@@ -1,12 +1,12 @@
-"""A month of scheduled retrainings: what becomes of a corpus that grows, changes and breaks once.
+"""A month of scheduled retraining on a corpus that grows, changes and breaks once.
 
     python benchmarks/month.py [--first 1] [--last 30] [--folder FOLDER] [--json FILE]
 
-Each day the corpus (the colour names of the xkcd survey) is what the day brought, the flow
-`retrain` runs as its schedule would run it, and `housekeeping` after it, a day later by the clock
-of the files, which keeps the aliases' and the newest three versions. Prints a line a day: what
-happened, what the flow made of it, who is champion, megabytes on disk, seconds. Webhook messages
-are received by a real server on the loopback interface.
+On each day the script writes that day's corpus (colour names of the xkcd survey) and runs the flow
+`retrain` as its schedule would. Then it makes all files a day older and runs `housekeeping`, which
+keeps the versions with an alias and the newest three. It prints a line per day: what happened to
+the corpus, the result of the flow, the champion, megabytes on disk, seconds. A real server on the
+loopback interface receives the webhook messages.
 """
 
 import sys
@@ -54,14 +54,14 @@ valid_share = 0.3
 compare_minutes = {compare}
 """
 FIRST_DAY, DAILY = 560, 13
-"""Colours of the first day, and those that each working day adds."""
+"""Number of colours on the first day, and number that each working day adds."""
 GARBAGE_DAY, EDITED_DAY, BROKEN_DAY = 17, 11, 23
 KEPT_VERSIONS = 3
 DAY_SECONDS = 86_400
 
 
 def main() -> None:
-    """Live through the month and print it."""
+    """Run the month and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--last", type=int, default=30)
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
-    """Live through days in a folder; return each in figures, and how it ended."""
+    """Run some days in a folder; return the figures of each, and the registry's final state."""
     from flows import registry
     from flows.runtime import home
     from flows.servers import embedded
@@ -109,7 +109,7 @@ def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
                 retrain(str(config), trigger="schedule")
                 made = len(registry.versions(here)) > before
                 flow = "version" if made else "unchanged"
-            except Exception as error:  # noqa: BLE001 - a day goes wrong, the month goes on
+            except Exception as error:  # noqa: BLE001 - a day fails, the month continues
                 flow = "failed"
                 reason = str(error)
             seconds = time.monotonic() - began
@@ -147,7 +147,7 @@ def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
 
 
 def write_corpus(path: Path, day: int) -> str:
-    """Write the corpus as it is on a day; return what happened."""
+    """Write the corpus of a day; return what happened to it."""
     colors = survey()
     if day % 7 in (6, 0) and path.exists():
         return "weekend: nothing new"
@@ -179,7 +179,7 @@ def let_a_day_pass(folder: Path) -> None:
 
 
 def survey() -> list[str]:
-    """Return the survey's colours in an order that is always the same."""
+    """Return the survey's colours, shuffled in an order that is always the same."""
     from matplotlib.colors import XKCD_COLORS, to_rgb
 
     lines = []
@@ -192,7 +192,7 @@ def survey() -> list[str]:
 
 @contextlib.contextmanager
 def webhook(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Receive what is posted; yield the address, as Apprise writes it."""
+    """Collect posted messages; yield the server's address in Apprise's format."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,19 +1,20 @@
-"""What orchestration and tracking cost: the whole flow beside the same library calls alone.
+"""What orchestration and tracking cost: the whole flow compared with the library calls alone.
 
     python benchmarks/overhead.py [--minutes 10] [--logging-minutes 10] [--json FILE]
 
-1. A job of about so many minutes (character LSTM 2×256 on random words): `rnnlm train` with its
-   embedded Prefect server and MLflow store, both made anew, beside plain Python that makes the same
-   library calls in the same order, into the same kinds of folders. Each is a process of its own,
-   and its whole life counts; in the order plain, flow, flow, plain, so that a machine that becomes
-   slower or faster counts for both. The loop of training is told apart: what is around it costs
-   once, what slows it down costs by the minute. So are the seconds of processor that the command
-   and all that it starts take, the server too: they hardly feel what else a machine does.
-2. The same command again, when all of it is cached.
-3. Logging: training while 1,000 points a minute go to MLflow, and while none do, in turns of a few
-   seconds; each turn with logging is compared with those around it. On a shared machine that
-   leaves a percent or two of noise, so what logging takes is also counted: the time that training
-   spends handing points over, and the time that the sending thread computes.
+1. A job of about this many minutes (character LSTM 2×256 on random words): `rnnlm train` with its
+   embedded Prefect server and MLflow store, both newly created, compared with plain Python that
+   makes the same library calls in the same order, into the same kinds of folders. Each run is a
+   separate process, timed from start to exit. The order is plain, flow, flow, plain, so that a
+   machine that becomes slower or faster affects both sides. The training loop is also timed
+   separately: overhead outside it occurs once, overhead inside it grows with every minute. CPU
+   seconds of the command and all its children, the server included, are reported too, as other work
+   on the machine hardly affects them.
+2. The same command again, when everything is cached.
+3. Logging: training alternates, every few seconds, between sending 1,000 points a minute to MLflow
+   and sending none; each turn with logging is compared with the turns around it. On a shared
+   machine this leaves a percent or two of noise, so the cost of logging is also measured directly:
+   the time that training spends handing points over, and the CPU time of the sending thread.
 """
 
 import sys
@@ -111,7 +112,7 @@ def main() -> None:
 
 
 def show_job(result: dict[str, Any]) -> None:
-    """Print both sides of the job."""
+    """Print the figures of both sides of the job."""
     plain, flow = fmean(result["plain_seconds"]), fmean(result["flow_seconds"])
     loops = fmean(result["plain_training_seconds"]), fmean(result["flow_training_seconds"])
     processor = fmean(result["plain_processor_seconds"]), fmean(result["flow_processor_seconds"])
@@ -139,7 +140,7 @@ def show_job(result: dict[str, Any]) -> None:
 
 
 def show_logging(logged: dict[str, float]) -> None:
-    """Print what logging costs."""
+    """Print the cost of logging."""
     change = f"{logged['change']:+.1%}"
     print_row("training, nothing logged", f"{logged['tokens_per_second_silent']:,.0f} tokens/s", "")
     rate = f"{logged['tokens_per_second_logged']:,.0f} tokens/s"
@@ -150,7 +151,7 @@ def show_logging(logged: dict[str, float]) -> None:
 
 
 def seconds_of(values: list[float]) -> str:
-    """Return a mean, and what it is the mean of."""
+    """Return the mean of some seconds, and the seconds, as text."""
     return f"{fmean(values):.1f} s ({', '.join(f'{value:.1f}' for value in values)})"
 
 
@@ -160,7 +161,7 @@ def print_row(what: str, amount: str, change: str) -> None:
 
 
 def job(minutes: float) -> dict[str, Any]:
-    """Return the seconds of a job of about so many minutes, alone and as a flow."""
+    """Return the seconds of a job of about `minutes`, with library calls alone and as a flow."""
     write_config(PROBE_TOKENS)
     rate = PROBE_TOKENS / plain().training_seconds
     write_config(int(rate * minutes * 60))
@@ -175,7 +176,7 @@ def job(minutes: float) -> dict[str, Any]:
 
 
 class Took(NamedTuple):
-    """Seconds of one side: of the whole command, of its loop of training, of processor."""
+    """Seconds of one side: of the whole command, of its training loop, and CPU time."""
 
     seconds: float
     training_seconds: float
@@ -183,14 +184,14 @@ class Took(NamedTuple):
 
 
 def plain() -> Took:
-    """Return what the library's calls alone take."""
+    """Return the time that the library calls alone take."""
     shutil.rmtree("plain", ignore_errors=True)
     whole, processor = timed([sys.executable, "-c", PLAIN, str(ROOT)])
     return Took(whole, trained_seconds(Path("plain")), processor)
 
 
 def flow() -> Took:
-    """Return what `rnnlm train` takes in an empty home."""
+    """Return the time that `rnnlm train` takes in an empty home."""
     for made in ("data", "mlruns"):
         shutil.rmtree(made, ignore_errors=True)
     whole, processor = timed(FLOW)
@@ -198,13 +199,13 @@ def flow() -> Took:
 
 
 def trained_seconds(folder: Path) -> float:
-    """Return the longest training's seconds: the other one only counts n-grams."""
+    """Return the seconds of the longest training; the other one only counts n-grams."""
     histories = [path.read_text().splitlines() for path in folder.rglob("history.jsonl")]
     return max(float(json.loads(rows[-1])["seconds"]) for rows in histories)
 
 
 def timed(command: list[str]) -> tuple[float, float]:
-    """Return the seconds of a whole process, and those of processor that its tree took."""
+    """Return the wall seconds of a command, and the CPU seconds of its process tree."""
     began, used = time.monotonic(), processor_seconds()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -213,23 +214,23 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 
 def processor_seconds() -> float:
-    """Return what all children that have ended took, theirs included."""
+    """Return the CPU seconds of all ended child processes, including their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class Turns:
-    """Turns without and with logging, and what each of them trained on."""
+    """Alternating turns without and with logging, and the training rate of each."""
 
     def __init__(self, log_row: Callable[[dict[str, float]], None], ends: float) -> None:
-        """Begin with a turn without."""
+        """Begin with a turn without logging."""
         self.rates: list[float] = []
         self.points, self.handing_over = 0, 0.0
         self._log_row, self._ends = log_row, ends
         self._begun, self._first, self._sent = time.monotonic(), 0.0, 0
 
     def __call__(self, progress: Any) -> None:
-        """Hear of a step of training; log what is due."""
+        """Log the points that are due after a training step."""
         now = time.monotonic()
         if len(self.rates) % 2:
             self._log(progress, now)
@@ -251,7 +252,7 @@ class Turns:
 
 
 def logging_cost(seconds: float) -> dict[str, float]:
-    """Return tokens of training a second with and without points going to MLflow."""
+    """Return training tokens per second with and without logging to MLflow, and what it costs."""
     from flows import tracking
     from flows.runtime import home
     from flows.tracking import live
@@ -294,7 +295,7 @@ def logging_cost(seconds: float) -> dict[str, float]:
 
 
 def recorded(kind: str) -> dict[str, Any]:
-    """Return what a step of the flow wrote down."""
+    """Return the stored result of a step of the flow."""
     record = next(Path("data", kind).rglob(".step.json"))
     result: dict[str, Any] = json.loads(record.read_text())["result"]
     return result
@@ -311,7 +312,7 @@ def write_words(path: Path) -> None:
 
 
 def write_config(tokens: int) -> None:
-    """Write the experiment with a budget."""
+    """Write the experiment's config with a budget of this many tokens."""
     Path("words.toml").write_text(CONFIG.format(tokens=tokens))
 
 

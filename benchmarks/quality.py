@@ -1,4 +1,4 @@
-"""Quality per second: tiny Shakespeare, a 2×256 character LSTM, one thread, so many CPU-seconds.
+"""Quality for a fixed CPU time: tiny Shakespeare, a 2×256 character LSTM, one thread.
 
     python benchmarks/quality.py [--seconds 170] [--seeds 1,2,3] [--set KEY=VALUE] [--json FILE]
 
@@ -6,10 +6,10 @@ Both sides learn from the first 90% and are scored on the last 10%, every charac
 
 - this project, through `rnnlm.training.train`, with `configs/shakespeare.toml` at that size;
 - the recipe of PyTorch's word-language-model example: `nn.LSTM`, plain SGD at 20, divided by 4 when
-  validation gets no better, clipped at 0.25, batch 20, bptt 35, dropout 0.2.
+  validation does not improve, clipped at 0.25, batch 20, bptt 35, dropout 0.2.
 
-Seconds are those of the processor, in all threads, validation, saving and imports included; the
-budget leaves ten of 180 for these.
+Seconds are CPU time of all threads, including validation, saving and imports; of 180 seconds, the
+budget leaves ten for these.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def prepare(experiment: config.Experiment, folder: Path) -> str:
 
 
 def ours(uri: str, experiment: config.Experiment, out: Path) -> tuple[float, float, int]:
-    """Train; return nats per character on the last 10%, CPU-seconds and tokens."""
+    """Train this project's way; return nats per character on the last 10%, CPU-seconds, tokens."""
     began = time.process_time()
     model = train(uri, experiment, out)
     seconds = time.process_time() - began
@@ -83,7 +83,7 @@ class Peer(nn.Module):
 
 
 def peer(uri: str, budget: float) -> tuple[float, float, int]:
-    """Train the example's way; return nats per character on the last 10%, seconds and tokens."""
+    """Train the example's way; return nats per character on the last 10%, CPU-seconds, tokens."""
     torch.manual_seed(1)
     model = Peer(dataset.load_tokenizer(uri).vocab_size)
     text = {
@@ -140,7 +140,7 @@ def _score(model: Peer, lanes: torch.Tensor) -> float:
 
 
 def main() -> None:
-    """Train every seed and the peer; print a row each as it ends."""
+    """Train every seed and the peer; print the row of each when it is done."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=170.0)
     parser.add_argument("--seeds", default="1,2,3")

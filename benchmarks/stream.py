@@ -1,11 +1,12 @@
-"""A corpus larger than memory is allowed to be: peak memory, shards, restart, any workers.
+"""A corpus larger than a memory limit: peak memory, and the same shards for any workers or restart.
 
     python benchmarks/stream.py [--gigabytes 2] [--workers 2] [--json FILE]
 
-Writes a text file of random prose, ingests and tokenizes it to Parquet in processes of its own, and
-prints seconds and the peak of the resident memory of all of them together, sampled ten times a
-second. Then it kills a run of one process in the middle, lets it go on, and compares the bytes.
-The file and everything made of it lie in a temporary folder (--folder) and are removed.
+Writes a text file of random prose, ingests and tokenizes it to Parquet in separate processes, and
+prints seconds and the peak of the resident memory of all these processes together, sampled ten
+times a second. Then it kills a run with one worker in the middle, resumes it, and compares the
+bytes. The file and all output are in a temporary folder (--folder names its parent), which is
+removed.
 """
 
 import sys
@@ -54,7 +55,7 @@ if __name__ == "__main__":
 
 
 def run(text: Path, out: Path, workers: int, kill_at: int | None = None) -> dict[str, Any]:
-    """Ingest and tokenize in a process; return figures, or nothing if it was killed on the way."""
+    """Ingest and tokenize in a process; return its figures, or nothing if it was killed."""
     environment = {
         "RNNLM_WORKERS": str(workers),
         "PATH": os.environ["PATH"],
@@ -89,14 +90,14 @@ def run(text: Path, out: Path, workers: int, kill_at: int | None = None) -> dict
 
 
 def show(name: str, row: dict[str, Any], gigabytes: float) -> None:
-    """Print a line of the table."""
+    """Print a row of the table."""
     speed, tokens = gigabytes * 1e3 / row["seconds"], sum(row["tokens"].values())
     figures = f"{row['seconds']:>8.0f} {speed:>6.1f} {row['peak_gb']:>8.2f}  {tokens:,}"
     print(f"{name:<40} {figures}", flush=True)
 
 
 def watch(process: psutil.Popen, peak: list[int]) -> None:
-    """Keep the largest sum of the resident memory of a process and its children."""
+    """Record the largest total of the resident memory of a process and its children."""
     while process.poll() is None:
         total = 0
         try:
@@ -113,9 +114,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--kill-at", type=int, default=20, help="shards after which to kill")
-    parser.add_argument("--folder", type=Path, help="where there is room; default: a temporary one")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--kill-at", type=int, default=20, help="kill after this many shards")
+    parser.add_argument("--folder", type=Path, help="folder with enough space for temporary files")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -137,7 +138,7 @@ def main() -> None:
             for path in shards
         )
         peak = max(together["peak_gb"], resumed["peak_gb"])
-        print(f"\n{len(shards)} shards, all the same bytes: {'yes' if same else 'NO'}")
+        print(f"\n{len(shards)} shards, all byte-identical: {'yes' if same else 'NO'}")
         print(f"peak below {LIMIT_GB} GB: {'yes' if peak < LIMIT_GB else 'NO'}")
     if options.json:
         figures = {"gigabytes": gigabytes, "together": together, "resumed": resumed, "same": same}

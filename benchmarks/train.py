@@ -1,27 +1,28 @@
-"""Training: tokens and characters per second, beside the usual ways to train an LSTM.
+"""Training: tokens and characters per second, compared with the usual ways to train an LSTM.
 
     python benchmarks/train.py [--threads 1,2] [--device cuda] [--only CASE,CASE] [--quick]
         [--json FILE]
 
-Two layers of 256 and of 512 units, embeddings as wide; 65 characters, and vocabularies of word
-pieces and words; 64 lanes, bptt 128. `tuning` is a training from a base as `rnnlm train FILE`
-configures it: 4,096 word pieces, 16 lanes, bptt 64, dropout, Muon. Every side takes the same whole
-steps, from token ids to updated weights, each in a process of its own, the sides in turn within
-each repeat:
+Two layers of 256 and of 512 units, with embeddings of the same width; 65 characters, and
+vocabularies of word pieces and words; 64 lanes, bptt 128. `tuning` is a training from a base as
+`rnnlm train FILE` configures it: 4,096 word pieces, 16 lanes, bptt 64, dropout, Muon. Every side
+takes the same complete steps, from token ids to updated weights, in a separate process; the sides
+run in turn within each repeat:
 - `nn.LSTM`: as PyTorch's examples/word_language_model trains, in 32-bit floats;
 - `nn.LSTM autocast`: the same under autocast to bfloat16;
 - `rnnlm`: this project's step; `rnnlm autocast`: the same under autocast to bfloat16. On a CPU
-  without bfloat16 instructions the last only emulates them, and is left out. Threads wait without
-  spinning, as the command line has them do; the other sides are slower so.
+  without bfloat16 instructions, `rnnlm autocast` would only emulate them and is left out. The
+  threads of these two wait without spinning, as in the command line; the other sides would be
+  slower that way.
 
-GFLOP/s count the work of the dense model, alike for all sides: a multiplication and an addition per
-weight and token, forward once and backward twice. This project looks the first layer's input
-product up in a table where that is smaller, so it does less work than is counted; Muon's products
-are not counted. The peaks are torch's own square products, measured in the same run.
+GFLOP/s count the work of the dense model, the same for all sides: a multiplication and an addition
+per weight and token, forward once and backward twice. This project looks up the first layer's input
+product in a table where that is less work, so it does less than is counted; Muon's products are not
+counted. The peaks are torch's own square products, measured in the same run.
 
-Needs torch, numpy, pydantic and this folder's parent only, so that it runs on a bare machine. Where
-RNNLM_CORPORA names a folder with `books`, characters per token are those of word pieces learnt from
-some of them.
+Needs torch, numpy, pydantic and this folder's parent only, so that it runs on a bare machine. If
+RNNLM_CORPORA names a folder with `books`, characters per token are measured with word pieces learnt
+from some of these books.
 """
 
 import os
@@ -55,7 +56,7 @@ LAYERS = 2
 
 
 class Case(NamedTuple):
-    """What is trained."""
+    """A model to train, and the size of a step."""
 
     size: int
     vocabulary: int
@@ -65,7 +66,7 @@ class Case(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Tokens of a step."""
+        """Tokens in a step."""
         return self.lanes * self.bptt
 
     @property
@@ -85,7 +86,7 @@ CASES = {
     "tuning": Case(512, 4096, 16, 64, tunes=True),
 }
 LEARNT_FROM = 3_000_000
-"""Characters that word pieces are learnt from."""
+"""Characters of books that word pieces are learnt from."""
 CLIP = 0.25
 """The example's --clip."""
 SIDES = ("nn.LSTM", "nn.LSTM autocast", "rnnlm", "rnnlm autocast")
@@ -182,7 +183,7 @@ def our_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
 
 
 def copy_weights(theirs: Model, model: NeuralLanguageModel) -> None:
-    """Give our model the example's weights, so that both compute the same loss."""
+    """Give this project's model the example's weights, so that both compute the same loss."""
     weights = {"embedding.weight": theirs.embedding.weight, "U": theirs.output.weight}
     weights["b_2"] = theirs.output.bias
     for layer, (inputs, recurrent, bias, other_bias) in enumerate(theirs.lstm.all_weights):
@@ -192,7 +193,7 @@ def copy_weights(theirs: Model, model: NeuralLanguageModel) -> None:
 
 
 def model_and_window(case: Case, device: str) -> tuple[Model, Tensor, Tensor]:
-    """Return the weights and the tokens that every side begins with."""
+    """Return the initial weights and the tokens, the same for every side."""
     torch.manual_seed(1)
     model = Model(case.size, case.vocabulary).to(device)
     tokens = torch.randint(case.vocabulary, (case.bptt + 1, case.lanes), device=device)
@@ -200,7 +201,7 @@ def model_and_window(case: Case, device: str) -> tuple[Model, Tensor, Tensor]:
 
 
 def square_product(device: str, dtype: torch.dtype) -> Callable[[], float]:
-    """Return a large product, whose speed is the most that a step could reach."""
+    """Return a large matrix product, whose speed is an upper bound for a step."""
     rows = SQUARE[device]
     left, right = (torch.randn(rows, rows, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
@@ -213,7 +214,7 @@ def square_product(device: str, dtype: torch.dtype) -> Callable[[], float]:
 
 
 def characters_per_token(case: Case) -> float | None:
-    """Return how many characters a token of books has, where there are books; else None."""
+    """Return the characters per token of books, or None if there are no books."""
     if case.vocabulary == CASES["256"].vocabulary:
         return 1.0
     books = Path(os.environ.get("RNNLM_CORPORA", ""), "books")
@@ -232,7 +233,7 @@ def characters_per_token(case: Case) -> float | None:
 
 
 def work(side: str, case: Case, device: str, threads: int, pipe: Connection) -> None:
-    """Measure one side, in its own process, as often as the other end asks; answer seconds."""
+    """Measure one side in its own process, once per request through the pipe; send seconds back."""
     torch.set_num_threads(threads)
     if side in PEAKS:
         step = square_product(device, torch.float32 if side == PEAKS[0] else torch.bfloat16)
@@ -249,7 +250,7 @@ def work(side: str, case: Case, device: str, threads: int, pipe: Connection) -> 
 def measure(
     sides: list[str], case: Case, device: str, threads: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Return the seconds per step of each side, the sides in turn."""
+    """Return the seconds per step of each side; the sides run in turn."""
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for side in sides:
@@ -321,12 +322,12 @@ def table(name: str, device: str, threads: int, repeats: int) -> list[dict[str, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas between")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--repeats", type=int, default=5, help="measurements; the median counts")
-    parser.add_argument("--only", help=f"cases, with commas between: {', '.join(CASES)}")
+    parser.add_argument("--only", help=f"cases, separated by commas: {', '.join(CASES)}")
     parser.add_argument("--quick", action="store_true", help="one case, one thread, three repeats")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     threads = [int(number) for number in options.threads.split(",")]
     if options.device == "cuda":

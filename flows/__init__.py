@@ -1,12 +1,12 @@
-"""Wiring: Prefect runs the library's stages, MLflow remembers what came of them.
+"""The application: Prefect runs the library's stages, and MLflow records their results.
 
-cli, commands, console     the command line: what there is, what it does, how it looks
-retrain, generation        flows: the chain; a data set
-sweep, housekeeping        flows: better settings; what nothing needs any more
-chain                      the stages from corpus to page, a file each; records on disk; the plan
-registry                   versions of models, their aliases, bases; a version that loads anywhere
+cli, commands, console     the command line: its list of commands, their work, their output
+retrain, generation        flows: the chain that trains a model; the generation of a data set
+sweep, housekeeping        flows: the search for better settings; the removal of unneeded data
+chain                      the stages from corpus to review page, one per file; records; the plan
+registry                   versions of models, their aliases, bases; portable packaged models
 tracking                   MLflow runs: curves, figures, pictures, texts
 sweeping, cleanup          the parts of sweep and of housekeeping
-servers                    Prefect for one command; pages; those that stay up, their deployments
-runtime                    the home, workers, reporting, retries, notices
+servers                    Prefect for one command; web pages; long-running servers, deployments
+runtime                    the home, workers, reporting, retries, notifications
 """

@@ -1,4 +1,4 @@
-"""The command line: a thin face over the flows."""
+"""The command line: a thin layer over the flows."""
 
 import sys
 from typing import NoReturn
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Turn any text into a trained, versioned RNN language model, and that into data sets.",
+    help="Turn any text into a trained, versioned RNN language model; generate data sets with it.",
 )
 for command in (
     corpora.corpora,
@@ -40,7 +40,7 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Run the command line; every fault of the user's is one line and a non-zero exit."""
+    """Run the command line; every user error prints one line and exits with a non-zero status."""
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
@@ -52,15 +52,15 @@ def main() -> NoReturn:
     except RnnlmError as error:
         fail(str(error), 1, wants_json)
     except Exception as error:
-        message = getattr(error, "format_message", None)  # click's usage errors have one
+        message = getattr(error, "format_message", None)  # click's usage errors have this method
         if message is not None:
             fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
         store = type(error).__module__.partition(".")[0]
         if store not in ("mlflow", "sqlalchemy", "prefect"):
             raise
         fail(store_failure(store, error), 1, wants_json)
-    if status == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
-        fail("stopped; run the same command again to go on from here", INTERRUPTED, wants_json)
+    if status == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
+        fail("stopped; run the same command again to resume from here", INTERRUPTED, wants_json)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -41,7 +41,7 @@ def _generate(wanted: Wanted) -> Any:
 
 
 def run_name() -> str:
-    """Return what a flow run is called: the model, and how many texts if that was said."""
+    """Return the name of a flow run: the model and, if it was given, the number of texts."""
     model, changes = flow_run.parameters["model"], flow_run.parameters["changes"]
     return f"{model} · {changes['count']:,} texts" if "count" in changes else str(model)
 
@@ -55,15 +55,16 @@ def generate(
     command: Sequence[str] = (),
     anew_each_day: bool = False,
 ) -> TextDataSet:
-    """Generate a data set, or finish the one begun in its folder; see `rnnlm.generation.job`.
+    """Generate a data set, or finish an interrupted one; see `rnnlm.generation.job`.
 
     Args:
-        model: name (its champion), name@alias or name/version.
-        changes: Settings of generation that differ from the model's own.
+        model: A name (meaning its champion), name@alias or name/version.
+        changes: Generation settings that differ from the model's own.
         prefixes: Path of a file whose lines the texts continue; optional.
-        out: Folder of this data set alone; by default one named after version and settings.
-        command: The command line that asks for it, for the card.
-        anew_each_day: Take the date for a seed, so that a nightly run writes other texts.
+        out: Folder for this data set only; by default, one named after version and settings.
+        command: Command line of the request, for the card.
+        anew_each_day: Whether to use today's date as the seed, so that each nightly run writes
+            different texts.
     """
     here = home.current()
     if anew_each_day:

@@ -1,4 +1,4 @@
-"""The flow that keeps the disk flat: it lists what nothing needs and, asked to, removes it."""
+"""The flow that limits disk use: it lists what is no longer needed and, on request, removes it."""
 
 import contextlib
 import time
@@ -29,20 +29,21 @@ MOST_ROWS = 200
 def housekeeping(
     apply: bool = False, keep_days: float = 30, keep_versions: int = 5
 ) -> dict[str, Any]:
-    """List what nothing needs any more; with `apply`, remove it.
+    """List what is no longer needed; with `apply`, remove it.
 
-    What stays: versions with an alias, the newest `keep_versions` of each model, versions that a
-    data set names, whatever is younger than `keep_days`, whatever is in use, all that belongs to
-    these, data sets that people made, and fetched corpora.
+    Always kept: versions with an alias, the newest `keep_versions` versions of each model, versions
+    that a data set names, anything younger than `keep_days`, anything in use, everything that
+    belongs to these, data sets that the user made, and fetched corpora.
 
     Args:
-        apply: Remove; otherwise nothing changes.
-        keep_days: Nothing younger goes.
-        keep_versions: Newest versions of each model that stay, aliases or not.
+        apply: Whether to remove the leftovers; otherwise nothing changes.
+        keep_days: Age in days below which nothing is removed.
+        keep_versions: Number of newest versions to keep of each model, with or without an alias.
 
     Returns:
-        Count and bytes by kind and in all, the leftovers (the first 200), the names that were in
-        use and so left alone, databases before and after, and whether it was done.
+        Counts and bytes by kind and in total, the leftovers (the first 200), the names that were
+        skipped because they are in use, database sizes before and after, and whether anything was
+        applied.
 
     Raises:
         ConfigError: A number is out of range.
@@ -60,22 +61,22 @@ def housekeeping(
                 gone, left = _remove_all(found, runs, listed)
         compacted = _compact(here, listed, gone) if apply else []
     result = _result(found, gone, left, compacted, applied=apply)
-    create_markdown_artifact(_page(result), key="housekeeping", description="what nothing needs")
+    create_markdown_artifact(_page(result), key="housekeeping", description="unneeded data")
     get_run_logger().info("%s", sentence(result))
     return result
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """Say in one line what came of it."""
+    """Return a one-line summary of the result."""
     count = sum(kind["count"] for kind in result["kinds"].values())
-    size = f"{count:,} things, {readable(result['bytes'])}"
+    size = f"{count:,} items, {readable(result['bytes'])}"
     if result["applied"]:
-        return f"removed {size}" if count else "nothing was left over"
-    return f"{size}; nothing was removed; add --apply" if count else "nothing is left over"
+        return f"removed {size}" if count else "nothing to remove"
+    return f"{size}; nothing was removed; add --apply" if count else "nothing to remove"
 
 
 def readable(size: int) -> str:
-    """Return bytes as people say them."""
+    """Return a number of bytes in readable form, such as `1.5 GB`."""
     for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
@@ -84,7 +85,7 @@ def readable(size: int) -> str:
 
 @contextlib.contextmanager
 def _registry(here: Home) -> Iterator[None]:
-    """Keep aliases where they are, and other housekeeping out, while things are removed."""
+    """Lock the registry: no alias moves and no other housekeeping runs during removal."""
     here.mlruns.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.aliases(here)):
         yield
@@ -93,7 +94,7 @@ def _registry(here: Home) -> Iterator[None]:
 def _remove_all(
     found: Found, runs: FlowRuns, listed: list[Leftover]
 ) -> tuple[list[Leftover], list[Leftover]]:
-    """Remove what was listed; return what went, and what has come into use since."""
+    """Remove the listed leftovers; return those removed, and those in use by now."""
     gone, left = list[Leftover](), list[Leftover]()
     for leftover in listed:
         if leftover.kind == "database":
@@ -110,7 +111,7 @@ def _remove_all(
 
 
 def _compact(here: Home, listed: list[Leftover], gone: list[Leftover]) -> list[databases.Compacted]:
-    """Compact the databases in which much is free by now; add them to what went."""
+    """Compact the databases that now have much free space; add them to `gone`."""
     known = {leftover.what: leftover for leftover in listed}
     done = []
     for leftover in databases.slack(here):
@@ -137,12 +138,12 @@ def _result(
     for leftover in gone:
         counts[leftover.kind] += 1
         sizes[leftover.kind] += leftover.bytes
-    notes = [f"{one.what} stays: it has come into use" for one in left]
-    notes += [
-        f"{one.path.name} stays as large as it is: {one.note}" for one in compacted if one.note
-    ]
+    notes = [f"{one.what} was kept: it is now in use" for one in left]
+    notes += [f"{one.path.name} was not compacted: {one.note}" for one in compacted if one.note]
     if counts["run"] + counts["version"] and not found.store.removes_for_good:
-        notes.append("the bytes of runs and models go when `mlflow gc` is run on the MLflow server")
+        notes.append(
+            "run `mlflow gc` on the MLflow server to free the bytes of its runs and models"
+        )
     return {
         "applied": applied,
         "keep_days": found.rules.keep_days,

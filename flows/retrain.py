@@ -1,4 +1,4 @@
-"""The chain: a corpus goes in, a registered model and a data set come out."""
+"""The chain: it turns a corpus into a registered model and a data set."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def run_name() -> str:
-    """Return what a flow run is called: the model it makes."""
+    """Return the name of a flow run: that of the model it makes."""
     config = flow_run.parameters["config"]
     if isinstance(config, str):
         return Path(config).stem
@@ -53,24 +53,25 @@ def retrain(
 ) -> Any:
     """Ingest, tokenize, count, train, evaluate, register, sample, judge, review.
 
-    The run ends as Unchanged where there was nothing to do, else as Completed, and says what came
-    of it. A run that nobody watches tries again what may pass, such as a locked database.
+    The run ends as Unchanged if there was nothing to do, else as Completed; its message states the
+    result. A run that was not started by hand retries after transient faults, such as a locked
+    database.
 
     Args:
-        config: What to make: an experiment, or the path of its TOML file, read when the flow runs.
-        settings: `key=value` changes to the file's.
-        trigger: What started this run. After a `data change` nothing is done unless the corpus's
-            files differ from those that the newest version was made of.
-        force: Run every step anew, whatever is cached.
+        config: The experiment, or the path of its TOML file, which is read when the flow runs.
+        settings: `key=value` changes to the settings in the file.
+        trigger: What started this run. After a `data change`, nothing is done unless the corpus's
+            files differ from those that the newest version was made from.
+        force: Whether to run every step from scratch, even if its result is cached.
 
     Returns:
-        A final state whose data are the run in figures; see `summary`.
+        A final state whose data are the figures of the run; see `summary`.
     """
     given = config if isinstance(config, Experiment) else load(Path(config), settings)
     experiment = bases.fit(home.current(), given)
     if trigger == "data change" and not force and (version := _of_these_files(experiment)):
         data = {"model": version.name, "version": version.version, "unchanged": True}
-        message = f"the corpus is that of {version.name}/{version.version}"
+        message = f"the corpus is unchanged since {version.name}/{version.version}"
         return Completed(name="Unchanged", message=message, data=data)
     reporter = reporting.current() or reporting.LogReporter()
     with (
@@ -85,7 +86,7 @@ def retrain(
 
 
 def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
-    """Take all stages from corpus to page; return the run in figures."""
+    """Run all stages, from corpus to review page; return the figures of the run."""
     run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
     take(run, CHAIN)
     outcomes = reporter.outcomes
@@ -96,11 +97,11 @@ def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter)
 
 
 def take(run: Run, stages: Sequence[Stage[Any]]) -> None:
-    """Take some stages, one after the other, each as a Prefect task; the run keeps their results.
+    """Run some stages one after the other, each as a Prefect task, and keep their results.
 
     Args:
-        run: Its `results` are added to.
-        stages: In the order of the chain.
+        run: The run; each result is added to its `results`.
+        stages: The stages, in the order of the chain.
     """
     for stage in stages:
 
@@ -112,14 +113,14 @@ def take(run: Run, stages: Sequence[Stage[Any]]) -> None:
 
 
 def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
-    """Do some work as a Prefect task, or directly where no flow is running.
+    """Do some work as a Prefect task, or directly if no flow is running.
 
-    The task run's state is named Cached or Completed and carries the summary. Prefect keeps no
-    result of its own: the record in the step's folder is the one truth.
+    The task run's state is named Cached or Completed and carries the summary. Prefect stores no
+    result: the record in the step's folder is the only one.
 
     Args:
-        name: Of the task.
-        work: Returns the result, whether it was recalled, and a summary in a few words.
+        name: Name of the task.
+        work: Function that returns the result, whether it was recalled, and a short summary.
     """
 
     def reported() -> tuple[R, bool, str]:
@@ -144,7 +145,7 @@ def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
 
 
 def _of_these_files(experiment: Experiment) -> Version | None:
-    """Return the newest version if it was made of the corpus's files as they are now."""
+    """Return the newest version if it was made from the corpus's current files, else None."""
     here = home.current()
     entry = catalog().get(experiment.corpus.source)
     version = registry.newest(here, experiment.name)
@@ -156,7 +157,7 @@ def _of_these_files(experiment: Experiment) -> Version | None:
 
 @flow(name="inspect", flow_run_name="{experiment.name}", **OURS)
 def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
-    """Ingest and tokenize; return what came out, and a report of it."""
+    """Ingest and tokenize; return the corpus, the tokens, and the report of the corpus."""
     reporter = reporting.current() or reporting.LogReporter()
     run = Run(home.current(), experiment)
     with reporting.watching(reporter):
@@ -165,7 +166,7 @@ def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
 
 
 def summary(run: Run, reporter: reporting.Reporter) -> dict[str, Any]:
-    """Return the figures of a run that took the whole chain as JSON-able values."""
+    """Return the figures of a run of the whole chain as JSON-serializable values."""
     experiment, outcomes = run.experiment, reporter.outcomes
     corpus, model, version, texts = run[Ingest], run[Train], run[Gate], run[Sample]
     return {

@@ -1,8 +1,8 @@
-"""The flow that looks for better settings: trials one after the other, the best one to the gate.
+"""The flow that searches for better settings: it runs trials and sends the best one to the gate.
 
-A trial is a training step like any other, in the folder that `rnnlm train` with its settings would
-use, so the best is cached from then on. What was tried is in the study on disk: the same sweep
-again goes on where it stopped, in the middle of a trial too.
+A trial is an ordinary training step, in the folder that `rnnlm train` would use with the same
+settings, so the best trial is cached from then on. The study on disk records the trials: running
+the same sweep again resumes where it stopped, even in the middle of a trial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,17 +42,17 @@ from rnnlm.training.history import HISTORY_FILE, read_history
 from rnnlm.training.run import BEST_FILE, GOOD_FILE, LAST_FILE
 
 COMMON = 3
-"""Stages of the chain that all trials share: those before training."""
+"""Number of stages that all trials share: those of the chain before training."""
 VERSION = 1
-"""Raised when trials of before cannot be compared with those of now."""
+"""Version of the sweep's code; raised when older trials cannot be compared with new ones."""
 PRUNED_HISTORY_FILE = "pruned-history.jsonl"
-"""What is left of a trial that was given up: a training that begins anew keeps one of its own."""
+"""History of a trial that was given up; a training that starts over writes its own history."""
 _VALIDATION = "validation/bits_per_character"
 _WHY_WIDTH, _ENDED_WIDTH = 30, len("pruned at 33%")
 
 
 class HopelessError(Exception):
-    """A trial that others have left behind."""
+    """A trial is much worse than the others and is ended early."""
 
 
 @flow(name="sweep", flow_run_name=run_name, **OURS)
@@ -63,19 +63,19 @@ def sweep(
     settings: Sequence[str] = (),
     trigger: Trigger = "manual",
 ) -> Any:
-    """Try settings one after the other, and offer what validates best to the gate.
+    """Try settings one after the other, and send the model that validates best to the gate.
 
-    The run ends as Unchanged where all of it had been done, else as Completed.
+    The run ends as Unchanged if everything had been done before, else as Completed.
 
     Args:
-        config: What to start from: an experiment, or the path of its TOML file.
-        over: What to vary, as `--over` takes it: `KEY=A,B,C` or `KEY=A..B`.
-        trials: How many in all, those of earlier runs of this sweep included.
-        settings: `key=value` changes to the file's.
+        config: The experiment to start from, or the path of its TOML file.
+        over: Settings to vary, in the format of `--over`: `KEY=A,B,C` or `KEY=A..B`.
+        trials: Total number of trials, including those of earlier runs of this sweep.
+        settings: `key=value` changes to the settings in the file.
         trigger: What started this run.
 
     Returns:
-        A final state whose data are the sweep in figures; see `_summary`.
+        A final state whose data are the figures of the sweep; see `_summary`.
     """
     given = config if isinstance(config, Experiment) else load(Path(config), settings)
     experiment = bases.fit(home.current(), given)
@@ -114,7 +114,7 @@ def _sweep(
         best = best_of(tried)
         if best is None:
             raise DivergenceError(
-                f"none of {len(tried)} trials could be trained to its end (last: "
+                f"none of {len(tried)} trials could be trained to completion (last: "
                 f"{tried[-1].why}); sweep over lower learning rates or smaller networks"
             )
         of_best = _run_with(common, space.experiment(best.values), run.tags_of(best))
@@ -129,7 +129,7 @@ def _sweep(
 
 
 def _run_with(common: Run, experiment: Experiment, tags: Mapping[str, str]) -> Run:
-    """Return a run that goes on from what all trials share."""
+    """Return a run of an experiment that continues from the stages that all trials share."""
     return replace(
         common,
         experiment=experiment,
@@ -140,20 +140,20 @@ def _run_with(common: Run, experiment: Experiment, tags: Mapping[str, str]) -> R
 
 
 def sweep_key(space: Space, tokens: Tokens) -> str:
-    """Return sixteen hexadecimal digits that stand for what is tried on what."""
+    """Return the key of a sweep: sixteen hexadecimal digits, from its settings and tokens."""
     base = space.base
     made_of = [VERSION, tokens.digest, base.model.model_dump(), way_of_training(base)]
     return value_digest([*made_of, list(space.words)])[:16]
 
 
 def trial(study: Study, chosen: Trial, run: Run, total: int) -> tuple[Trial, bool, str]:
-    """Train a point of the space to the end of its budget, or give up on the way.
+    """Train a point of the space to the end of its budget, or give it up early.
 
     Args:
-        study: Mutated: what came of the trial.
-        chosen: The point.
-        run: Of its experiment, the stages before training taken.
-        total: Trials in all.
+        study: The study; the trial's outcome is written to it.
+        chosen: The trial, a point of the space.
+        run: A run of the point's experiment that has the results of the stages before training.
+        total: Total number of trials.
 
     Returns:
         The trial, whether it had been trained before, and a line about it.
@@ -175,16 +175,16 @@ def trial(study: Study, chosen: Trial, run: Run, total: int) -> tuple[Trial, boo
         over = _give_up(study, chosen, experiment, step, why, "KILLED")
     except (DivergenceError, ConfigError) as error:
         if before is None and isinstance(error, ConfigError):
-            raise  # a fault of all trials maybe, such as a device that is not there
+            raise  # may affect all trials, such as a missing device
         over = _give_up(study, chosen, experiment, step, str(error), "FAILED")
     else:
-        watch.report_all(read_history(model.uri))  # of what had been trained before
+        watch.report_all(read_history(model.uri))  # a recalled training reported none
         over = study.finish(chosen, model)
     return over, cached, _describe(study.space, over, total, before)
 
 
 class _Watch(reporting.Reporter):
-    """Hears of a trial's training: writes its validations down, ends it where it is hopeless."""
+    """Reporter for a trial's training: records its validations, and ends it once it is hopeless."""
 
     def __init__(
         self, study: Study, chosen: Trial, experiment: Experiment, tokens: Tokens, total: int
@@ -200,29 +200,29 @@ class _Watch(reporting.Reporter):
         self._where = f"{chosen.number}/{total}{said} · "
 
     def progressed(self, step: str, progress: Progress) -> None:  # noqa: ARG002 - it is `train`
-        """Take in a validation, if there is one; pass on how it goes."""
+        """Record a validation, if there is one; pass the progress on."""
         if self._report(progress.metrics) and self._study.is_hopeless(self._trial):
             raise HopelessError
         note = self._where + progress.note
         self._told.progressed("trial", replace(progress, note=note, sample=""))
 
     def take_up(self, history: list[dict[str, float]]) -> None:
-        """Take in what an earlier process trained of this trial.
+        """Record the validations of this trial that an earlier process made.
 
         Raises:
-            HopelessError: It was about to end the trial when it was killed.
+            HopelessError: The trial is hopeless; the earlier process was killed before ending it.
         """
         self.report_all(history)
         if self._study.is_hopeless(self._trial):
             raise HopelessError
 
     def report_all(self, history: list[dict[str, float]]) -> None:
-        """Write down all validations of a history."""
+        """Record all validations of a history."""
         for row in history:
             self._report(row)
 
     def _report(self, row: Mapping[str, float]) -> bool:
-        """Write down a row's validation, if it has one; return whether it has."""
+        """Record a row's validation, if it has one; return whether it has one."""
         if _VALIDATION not in row:
             return False
         spent = row["seconds"] if self._budget.unit == "seconds" else row["tokens"]
@@ -242,9 +242,9 @@ def _give_up(
     why: str,
     status: str,
 ) -> Trial:
-    """End a trial that will not be trained to its end; each part can be done twice.
+    """End a trial before the end of its budget; repeating any part of this does no harm.
 
-    The study is told last: a trial that it calls over is never touched again.
+    The study is updated last, because a trial that it lists as ended is never touched again.
     """
     here = home.current()
     tracking.end_pruned(here, experiment, step.key, why, status)
@@ -252,21 +252,21 @@ def _give_up(
         with FileLock(locks.step(step.folder), timeout=0):
             if step.recall() is None:
                 _clear(step.folder)
-    except Timeout:  # somebody else trains with these settings now
+    except Timeout:  # another process is training with these settings
         pass
     return study.give_up(chosen, why, failed=status == "FAILED")
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a training would go on from, and put its history aside."""
-    for name in (LAST_FILE, GOOD_FILE, BEST_FILE):  # without the first, the others are nothing
+    """Remove the files that a training would resume from, and set its history aside."""
+    for name in (LAST_FILE, GOOD_FILE, BEST_FILE):  # without the first, the others are unused
         (folder / name).unlink(missing_ok=True)
     if (folder / HISTORY_FILE).is_file():
         (folder / HISTORY_FILE).replace(folder / PRUNED_HISTORY_FILE)
 
 
 def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> str:
-    """Say in one line what came of a trial: its columns stand below those of the last."""
+    """Return a line about a trial's result, in columns that align with the other trials' lines."""
     number = f"{over.number:>{len(str(total))}}/{total}"
     bits = over.bits_per_character
     shown = "    –" if bits is None else f"{bits:.3f}"
@@ -282,7 +282,7 @@ def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> st
 
 
 def _summary(folder: Path, run: SweepRun, best: Trial, tried: list[Trial]) -> dict[str, Any]:
-    """Return what a sweep came to as JSON-able values, units in the names."""
+    """Return the results of a sweep as JSON-serializable values, with units in the key names."""
     counts = {state: sum(t.state == state for t in tried) for state in ("done", "pruned", "failed")}
     bits = best.bits_per_character
     return {

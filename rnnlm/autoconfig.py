@@ -1,6 +1,6 @@
-"""A sensible experiment for any text, by rules that are said aloud.
+"""Choose a sensible experiment for any text, by rules that are shown to the user.
 
-Each choice comes with the observation behind it, so that a reader can disagree and say
+Each choice comes with the observation behind it, so that a user who disagrees can override it with
 `--set model.hidden_size=512`.
 """
 
@@ -20,25 +20,26 @@ from rnnlm.recipe import BPTT, Seen, choose_recipe
 from rnnlm.storage import value_digest
 
 FEWEST_DOCUMENTS = 100
-"""Passages are made short enough that a text yields about this many, where it can."""
+"""Passages are made short enough that a text yields about this many, if possible."""
 FEWEST_TO_LEARN_FROM = 20
-"""Lines or records without which no model is trained."""
+"""Fewest lines or records on which a model is trained."""
 FEWEST_CHARACTERS = 20_000
-"""Of prose, from which on a model learns more than some of its words."""
+"""Characters of prose below which a model learns no more than some of its words."""
 MOST_REPEATED = 0.3
-"""Share of documents that may be repetitions without a word about it."""
+"""Share of documents that may be repetitions before a warning is shown."""
 FEWEST_TO_WRITE_NEW_ONES = 200
-"""Lines or records from which on a model does more than repeat them."""
+"""Lines or records below which a model mostly repeats them."""
 HELD_OUT = 0.1
-"""Of the text, for validation and again for testing. It does not depend on the text's size, or what
-was held out would be trained on when the text grows."""
+"""Share of the text held out for validation, and again for testing. It does not depend on the
+text's size; otherwise text held out now would be trained on once the text has grown."""
 LONGEST_WHOLE = 1000
-"""Characters of a line up to which gradients flow through all of it; memory grows with it."""
+"""Longest line in characters for which gradients flow through the whole line; memory grows with the
+length."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision: what was set, to what, and why."""
+    """One decision: the setting, its value and the reason."""
 
     setting: str
     value: str
@@ -50,10 +51,10 @@ class Advice:
     """An experiment and the choices that led to it.
 
     Attributes:
-        experiment: What would run.
-        choices: In the order in which they are shown.
-        vocab_size: Distinct tokens, about.
-        document_tokens: Of a typical document, about.
+        experiment: The experiment to run.
+        choices: The choices, in the order in which they are shown.
+        vocab_size: Approximate number of distinct tokens.
+        document_tokens: Approximate number of tokens of a typical document.
     """
 
     experiment: Experiment
@@ -66,12 +67,13 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     """Look at a corpus and choose documents, cleaning, tokenizer, network and budget for it.
 
     Args:
-        source: A path, or what else `corpus.source` may be.
-        cache: Folder for what has to be fetched.
-        overrides: `key=value` settings that win over the choices.
+        source: A path, or any other value of `corpus.source`.
+        cache: Folder for downloaded files.
+        overrides: `key=value` settings that take precedence over the choices.
 
     Raises:
-        CorpusError: It cannot be read; see `rnnlm.corpora.preview.look`.
+        CorpusError: The corpus has too few documents or cannot be read; see
+            `rnnlm.corpora.preview.look`.
         ConfigError: An override is wrong.
     """
     given = from_values({"name": "text", "corpus": {"source": source}}, overrides, origin=source)
@@ -92,7 +94,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     if len(first) < FEWEST_TO_LEARN_FROM and not is_text:
         raise CorpusError(
             f"{source} holds {len(first)} documents (expected at least {FEWEST_TO_LEARN_FROM}, "
-            "to learn from some and hold others out; with 1,000 a model writes new ones); add more"
+            "to train on some and hold out others; from 1,000 a model writes new ones); add more"
         )
     recipe = choose_recipe(
         Seen(characters, seen.bytes, seen.distinct, first, fits), _wanted_base(given)
@@ -125,7 +127,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     choices = (
         *_how_it_is_read(seen),
         *_warnings(first, is_text, characters),
-        Choice("held out", "by file", "train, validation and test are files of their own")
+        Choice("held out", "by file", "train, validation and test are separate files")
         if published
         else Choice("held out", f"{HELD_OUT:.0%} + {HELD_OUT:.0%}", "for validation and testing"),
         Choice("starts from", *recipe.start),
@@ -138,7 +140,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             f"{'lines' if kind == 'lines' else 'records'} of up to {longest}"
             if fits
             else f"{BPTT} tokens",
-            "gradients flow back that far, the state further",
+            "gradients flow back this far, the state is carried further",
         ),
         Choice(
             "budget",
@@ -154,8 +156,8 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
 
 def _said_of_readings(readings: float) -> str:
     if readings >= 0.95:
-        return f"{readings:.1f} readings of the text"
-    return f"reads {readings:.0%} of the text; training.budget sets more"
+        return f"{readings:.1f} passes over the text"
+    return f"reads {readings:.0%} of the text; raise training.budget for more"
 
 
 SETTINGS = {
@@ -172,11 +174,11 @@ SETTINGS = {
     "sequences": ("training.feed", "training.bptt"),
     "budget": ("training.budget",),
 }  # fmt: skip
-"""What sets a choice."""
+"""The settings that override each choice."""
 
 
 def _as_set(choice: Choice, given: Experiment, experiment: Experiment) -> Choice:
-    """Return a choice as the settings have it, where they do."""
+    """Return a choice with the value that the user set, or unchanged if the user set none."""
     names = [name for name in SETTINGS.get(choice.setting, ()) if _is_set(given, name)]
     if not names:
         return choice
@@ -199,7 +201,7 @@ def _is_set(given: Experiment, name: str) -> bool:
 
 
 def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
-    """Yield what was decided about the files, together where they are alike."""
+    """Yield the choices about the files, one for each group of files that are read alike."""
     read = [file for file in seen.files if file.size]
     groups: dict[tuple[str, str], list[SourceFile]] = {}
     for file in read:
@@ -215,7 +217,7 @@ def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
     for codec, files in codecs.items():
         where = "as detected" if len(codecs) == 1 else _count(files)
         sure = files[0].encoding is None or files[0].encoding.is_sure
-        why = where if sure else f"{where}, a guess; if wrong, --set corpus.encoding=NAME"
+        why = where if sure else f"{where}, a guess; if it is wrong, --set corpus.encoding=NAME"
         yield Choice("encoding", codec, why)
     if seen.most(lambda file: file.source.documents) == "passages":
         why = f"{seen.joins:,} line ends within wrapped paragraphs"
@@ -229,11 +231,11 @@ SPLIT_NAMES = {
     "valid": "validation", "validation": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
-"""What files of a published split are called."""
+"""The split for each name that files of published splits have."""
 
 
 def _published_splits(files: Sequence[SourceFile], given: Experiment) -> list[dict[str, str]]:
-    """Return files called train, valid and test as sources of these splits; else nothing."""
+    """Return files named train, valid and test as sources of these splits; otherwise nothing."""
     if given.splits.model_fields_set or len(files) < len({*SPLIT_NAMES.values()}):
         return []
     splits = [SPLIT_NAMES.get(re.split(r"[.-]", Path(file.name).name.lower())[0]) for file in files]
@@ -246,13 +248,13 @@ def _published_splits(files: Sequence[SourceFile], given: Experiment) -> list[di
 
 
 def _warnings(documents: Sequence[str], is_text: bool, characters: int) -> Iterator[Choice]:
-    """Yield what to expect of a text that is short or repeats itself."""
+    """Yield warnings about a text that is short or repeats itself."""
     different = len({*documents})
     if not is_text and different < FEWEST_TO_WRITE_NEW_ONES:
-        why = f"most texts will repeat them; {FEWEST_TO_WRITE_NEW_ONES:,} are few, 1,000 are good"
+        why = f"most texts will repeat these; {FEWEST_TO_WRITE_NEW_ONES:,} is few, 1,000 is good"
         yield Choice("warning", f"{different:,} documents", why)
     elif is_text and characters < FEWEST_CHARACTERS:
-        why = f"little to learn from; {FEWEST_CHARACTERS:,} are few, a book is good"
+        why = f"little to learn from; even {FEWEST_CHARACTERS:,} is few, a book is good"
         yield Choice("warning", f"{characters:,} characters", why)
     repeated = 1.0 - different / max(1, len(documents))
     if repeated > MOST_REPEATED:
@@ -264,7 +266,7 @@ def _count(files: Sequence[Any]) -> str:
 
 
 def _wanted_base(given: Experiment) -> tuple[str, str] | None:
-    """Return the base that settings ask for, or rule out, and why; None where they do neither."""
+    """Return the base that settings require (`none` if they rule it out) and why, or None."""
     if "base" in given.training.model_fields_set:
         return given.training.base, "as set"
     own = [name for name in NETWORK if name in given.model.model_fields_set]
@@ -281,4 +283,4 @@ def model_name(source: str) -> str:
     name = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:90]
     if path.stem.isascii() and name:
         return name
-    return f"{name or 'text'}-{value_digest(path.stem)[:6]}"  # letters that a name cannot hold
+    return f"{name or 'text'}-{value_digest(path.stem)[:6]}"  # a name cannot hold all its letters

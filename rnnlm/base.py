@@ -1,9 +1,9 @@
 """A base: a trained model whose network, tokens and weights another training starts from.
 
-A model that has read millions of words knows how words are spelled and sentences built; a short
-text then only has to teach it what is its own.
+A model trained on millions of words knows how words are spelled and how sentences are built; a
+short text then only has to teach it what is special about that text.
 
-Source: pretraining once and fine-tuning anywhere, Howard and Ruder 2018 (ULMFiT).
+Source: pretraining once and fine-tuning for any task, Howard and Ruder 2018 (ULMFiT).
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ from rnnlm.tokens import BOUNDARY_ID
 
 NO_BASE = "none"
 SHIPPED = ("english",)
-"""Bases that come with the package; `make base` writes them there."""
+"""Bases that come with the package; `make base` writes them."""
 NETWORK = (
     "architecture",
     "embedding_size",
@@ -41,33 +41,34 @@ NETWORK = (
 )
 """Settings of `model` that decide the shapes of the weights."""
 WINDOWS = "base.windows"
-"""Tensor of a base's file: the sampled hashes of its text, as 64-bit integers."""
+"""Name of the tensor in a base's file that holds the sampled hashes of the base's training text, as
+64-bit integers."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
 
 
 def shipped(name: str) -> Path:
-    """Return where a base of the package lies, if it was made."""
+    """Return the path of a base that comes with the package; the file may be missing."""
     return Path(str(resources.files("rnnlm.bases").joinpath(f"base-{name}.safetensors")))
 
 
 def fit(experiment: Experiment, path: Path) -> Experiment:
-    """Return the experiment with what it leaves open taken from its base.
+    """Return the experiment with unset settings taken from its base.
 
-    Whatever decides the network's shapes and is not set is the base's; so are the tokens where no
-    tokenizer is set.
+    Settings that decide the network's shapes are taken from the base if they are not set. So are
+    the tokens if no tokenizer is set.
 
     Args:
-        experiment: Names a base.
+        experiment: An experiment that names a base.
         path: The base's checkpoint.
 
     Raises:
         CheckpointError: The base cannot be read or has no weights to start from, or the experiment
-            sets another network.
+            sets a different network.
     """
     base, _ = checkpoint.load_description(path)
     if base.model.architecture == "ngram":
-        raise CheckpointError(f"{path} holds n-grams; expected weights that a training starts from")
+        raise CheckpointError(f"{path} holds n-grams; expected a network to start training from")
     model, given = experiment.model, experiment.model.model_fields_set
     own = {name: getattr(base.model, name) for name in NETWORK if name not in given}
     fitted = model.model_copy(update=own)
@@ -84,13 +85,13 @@ def fit(experiment: Experiment, path: Path) -> Experiment:
 
 
 def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint as a base: in 8 bits, with a sample of the text that it has read.
+    """Write a checkpoint as a base: in 8 bits, with a sample of its training text.
 
     Args:
         path: The checkpoint.
-        texts: All that it has read.
+        texts: All texts that the checkpoint was trained on.
         to: The base's file.
-        facts: JSON-able; added to those in the header.
+        facts: JSON-able facts to add to those in the header.
 
     Raises:
         CheckpointError: `path` cannot be read.
@@ -103,11 +104,12 @@ def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any])
 def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Copy a checkpoint's weights into `model`, which is mutated.
 
-    Where the tokenizer is another, a token that both have keeps its row. Any other starts from the
-    rows of the tokens that spell it: their mean in the embedding, the first one in the output.
+    If the checkpoint has a different tokenizer, a token that both have keeps its row. Any other
+    token starts from the rows of the old tokens that spell it: their mean in the embedding, the
+    first of them in the output.
 
     Raises:
-        CheckpointError: The checkpoint is of another network.
+        CheckpointError: The checkpoint belongs to a different network.
     """
     _, other = checkpoint.load_description(path)
     tensors, _ = checkpoint.load_tensors(path)
@@ -119,7 +121,7 @@ def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
 def _with_rows_for(
     tokenizer: Tokenizer, other: Tokenizer, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return tensors whose rows are `tokenizer`'s tokens instead of `other`'s."""
+    """Return tensors whose rows are for `tokenizer`'s tokens instead of `other`'s."""
     spelled = [_spelled(token, other) for token in _spellings(tokenizer)]
     spelled[BOUNDARY_ID] = [BOUNDARY_ID]
     firsts = torch.tensor([ids[0] for ids in spelled])
@@ -137,7 +139,7 @@ def _with_rows_for(
 
 
 def _spellings(tokenizer: Tokenizer) -> list[bytes]:
-    """Return the UTF-8 of each token; of a word between spaces with the space before it."""
+    """Return each token's UTF-8; for a tokenizer that splits at spaces, with a space before it."""
     try:
         return tokenizer.token_bytes()
     except TokenizerError:
@@ -145,7 +147,7 @@ def _spellings(tokenizer: Tokenizer) -> list[bytes]:
 
 
 def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
-    """Return the tokens of a tokenizer that spell some bytes; the boundary where none do."""
+    """Return the ids of the tokens that spell some bytes, or the boundary if none do."""
     try:
         text = token.decode("utf-8")
     except UnicodeDecodeError:
@@ -159,6 +161,6 @@ def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
 
 
 def windows_of(path: Path) -> Hashes:
-    """Return the sample of windows of the text that a base has read; empty if it carries none."""
+    """Return the sampled windows of a base's training text; empty if the file has none."""
     found = checkpoint.load_tensors(path)[0].get(WINDOWS)
     return np.zeros(0, np.uint64) if found is None else found.numpy().view(np.uint64)

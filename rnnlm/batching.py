@@ -1,4 +1,4 @@
-"""Documents to windows of inputs and targets: the one place that says what teacher forcing is.
+"""Documents to windows of inputs and targets: the one place that defines teacher forcing.
 
 The input at time t is the true token before the target at time t, never the model's own guess; the
 first input of a document is the boundary. A row of a window (a lane) belongs to one document.
@@ -17,12 +17,12 @@ from torch import Tensor
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 POOL_BATCHES = 32
-"""Batches' worth of shuffled documents that are sorted by length together, to save padding."""
+"""Number of batches whose shuffled documents are sorted by length together, to save padding."""
 BLOCK_TOKENS = 8192
 """Tokens of a lane that are prepared at a time."""
 
 _TENSOR_TYPES = {1: np.uint8, 2: np.int32, 4: np.int64}
-"""What torch has for the types of ids, by bytes."""
+"""The type that tensors of ids have, by the bytes of an id in the shards."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Window:
     """A step's worth of tokens.
 
     Attributes:
-        inputs: Token ids, shape (batch, time); of a type as narrow as the shards', until `to`.
+        inputs: Token ids, shape (batch, time); of a narrow type, until `to` widens them.
         targets: The tokens that follow, shape (batch, time).
         mask: True where a target counts; padding is False; shape (batch, time).
-        fresh: True where a lane begins a document, or a span of a long one, and its state must be
-            the initial one; shape (batch,).
+        fresh: True where a lane begins a document, or a span of a long one, so that its state must
+            be reset to the initial one; shape (batch,).
         documents: Index of each lane's document, -1 for an idle lane; shape (batch,).
-        tokens: Targets that count.
+        tokens: Number of targets that count.
     """
 
     inputs: Tensor
@@ -47,9 +47,9 @@ class Window:
     tokens: int
 
     def to(self, device: torch.device) -> "Window":
-        """Return the window on a device, its ids as 64-bit integers; a GPU is not waited for.
+        """Return the window on a device, its ids as 64-bit integers, without waiting for a GPU.
 
-        `documents` stays where it is: it is for bookkeeping.
+        `documents` stays on the CPU; it is for bookkeeping only.
         """
 
         def there(tensor: Tensor) -> Tensor:
@@ -79,10 +79,10 @@ def windows(
     Args:
         arrays: A split.
         feed: `documents`: a window holds whole documents of similar length. `stream`: each lane
-            takes `bptt` tokens of its document at a time and the next document when that ends.
-        batch_size: Lanes.
-        bptt: Tokens per window of the `stream` feed; fewer where no lane has so many left.
-        order: Shuffles the documents; None takes the longest first.
+            takes `bptt` tokens of its document at a time, and the next document when that ends.
+        batch_size: Number of lanes.
+        bptt: Tokens per window of the `stream` feed; fewer if no lane has this many left.
+        order: Generator that shuffles the documents; None takes the longest first.
     """
     if feed == "documents":
         return _document_windows(arrays, batch_size, order)
@@ -114,12 +114,12 @@ def _document_windows(
 def _stream_windows(
     arrays: TokenArrays, batch_size: int, bptt: int, order: np.random.Generator | None
 ) -> Iterator[Window]:
-    """Yield windows block by block, so that a document's tokens are copied in one piece."""
+    """Yield windows, prepared in blocks so that a document's tokens are copied in one piece."""
     queue = _spans(arrays, batch_size, order)
     lanes = min(batch_size, len(queue))
     count = max(1, BLOCK_TOKENS // bptt)
     waiting = iter(queue)
-    free = [(0, lane) for lane in range(lanes)]  # when each lane is free, in windows: a heap
+    free = [(0, lane) for lane in range(lanes)]  # heap: (window from which the lane is free, lane)
     carried: list[_Span] = []
     for first in itertools.count(0, count):
         active = carried
@@ -140,10 +140,10 @@ def _stream_windows(
 def _spans(
     arrays: TokenArrays, batch_size: int, order: np.random.Generator | None
 ) -> list[tuple[int, int, int]]:
-    """Return (document, first token, one past its last) of what a lane takes at a time.
+    """Return (document, first token, one past the last token) of each span that a lane takes.
 
-    That is a document; for training, one that is longer than a lane's share of all tokens is cut
-    into spans of that length, so that a single long text fills all lanes.
+    A span is a whole document. For training, a document longer than a lane's share of all tokens is
+    cut into spans of that length, so that a single long text fills all lanes.
     """
     lengths = arrays.lengths
     if order is None:
@@ -159,7 +159,7 @@ def _spans(
 
 
 class _Span(NamedTuple):
-    """Tokens `start` to `end` of a document, which a lane takes from a window on."""
+    """Tokens `start` to `end` of a document, which `lane` takes from `window` on."""
 
     document: int
     start: int
@@ -182,10 +182,10 @@ class _Block:
         self._fresh = np.zeros((count, lanes), dtype=np.bool_)
 
     def put(self, span: _Span, first: int) -> bool:
-        """Copy the part of a span that falls into this block; return whether it ends in it.
+        """Copy the part of a span that falls into this block; return whether the span ends in it.
 
         Args:
-            span: What to copy.
+            span: The span to copy from.
             first: Number of the block's first window.
         """
         time, count = self._time, len(self._lengths)
@@ -207,7 +207,7 @@ class _Block:
         return start + taken == span.end
 
     def windows(self) -> Iterator[Window]:
-        """Yield the windows that hold anything, each no longer than its longest lane."""
+        """Yield the windows that are not empty, each no longer than its longest lane."""
         inputs, targets = torch.from_numpy(self._inputs), torch.from_numpy(self._targets)
         mask = torch.from_numpy(np.arange(self._time) < self._lengths[:, :, None])
         fresh, documents = torch.from_numpy(self._fresh), torch.from_numpy(self._documents)

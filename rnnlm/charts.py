@@ -1,4 +1,4 @@
-"""What the pictures of a review have in common: colours for light and dark paper, axes, PNG."""
+"""Shared parts of a review's pictures: light and dark colours, axes, PNG output."""
 
 import io
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 WIDTH = 8.6
-"""Inches of a picture, which is as wide as the page."""
+"""Width of a picture in inches: the width of the page."""
 DPI = 170
 
 
@@ -14,14 +14,14 @@ class Palette(NamedTuple):
     """Colours of a picture.
 
     Attributes:
-        paper: Behind all.
-        ink: Of words.
-        faint: Of axes.
-        line: Of grids.
-        model: Of the model on held-out text.
-        train: Of the model on its training text.
-        ngrams: Of the n-gram model.
-        kinds: Of kinds of tokens.
+        paper: Background.
+        ink: Text.
+        faint: Axes.
+        line: Grid lines.
+        model: The model on held-out text.
+        train: The model on its training text.
+        ngrams: The n-gram model.
+        kinds: Kinds of tokens.
     """
 
     paper: str
@@ -56,15 +56,15 @@ DARK = Palette(
 )
 
 Draw = Callable[[Palette], Any]
-"""Draws a figure in the colours of a palette."""
+"""A function that draws a figure in the colours of a palette."""
 
 
 class Picture(NamedTuple):
-    """A picture on light and on dark paper.
+    """A picture on a light and on a dark background.
 
     Attributes:
-        light: PNG.
-        dark: PNG.
+        light: PNG with the light palette.
+        dark: PNG with the dark palette.
     """
 
     light: bytes
@@ -72,14 +72,14 @@ class Picture(NamedTuple):
 
 
 def in_both(draw: Draw) -> Picture:
-    """Return what a function draws, on light and on dark paper."""
-    with warnings.catch_warnings():  # a script that the font lacks is shown as boxes
+    """Draw a picture in the light and in the dark palette."""
+    with warnings.catch_warnings():  # characters that the font lacks are shown as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         return Picture(_png(draw(LIGHT)), _png(draw(DARK)))
 
 
 def new_figure(palette: Palette, height: float) -> Any:
-    """Return an empty figure as wide as the page, its height in inches."""
+    """Return an empty figure of the page's width; `height` is in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -90,7 +90,7 @@ def new_figure(palette: Palette, height: float) -> Any:
 
 
 def dress(axes: Any, palette: Palette, across: str = "", up: str = "", title: str = "") -> None:
-    """Give axes the palette's colours, a grid and names."""
+    """Give axes the palette's colours, a grid, labels and a title."""
     axes.set_facecolor(palette.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(palette.faint)
@@ -109,7 +109,7 @@ def legend(axes: Any, palette: Palette, **where: Any) -> None:
 
 
 def outlined(palette: Palette) -> list[Any]:
-    """Return the effect that keeps words readable on top of lines."""
+    """Return the outline effect that keeps text readable on top of lines."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=3, foreground=palette.paper)]

@@ -1,7 +1,7 @@
 """Models on disk: one safetensors file with weights, config and tokenizer. No pickled objects.
 
-The file's JSON header carries the experiment, the tokenizer and a few facts, so that one file is
-all it takes to generate. A training position adds optimizer, averaged weights and carried state.
+The file's JSON header holds the experiment, the tokenizer and a few facts, so that this one file is
+enough to generate. A training position adds optimizer, averaged weights and carried state.
 """
 
 import json
@@ -25,7 +25,7 @@ from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-1"
 WEIGHTS = "model."
-"""What the names of a model's weights begin with."""
+"""Prefix of the names of a model's weights."""
 _HEADER = "rnnlm"
 _SCALES = "scale."
 _MOST = 127
@@ -36,9 +36,9 @@ class LoadedModel:
     """A model ready to use.
 
     Attributes:
-        model: In eval mode.
-        tokenizer: The one it was trained with.
-        experiment: The resolved configuration it was trained by.
+        model: The model, in eval mode.
+        tokenizer: The tokenizer that the model was trained with.
+        experiment: The resolved configuration that the model was trained with.
         facts: What training recorded: step, tokens, validation score.
     """
 
@@ -60,14 +60,14 @@ def save(
 
     Args:
         path: The file.
-        model: Its weights are written from whichever device they are on.
-        tokenizer: Goes into the header.
-        experiment: Goes into the header.
-        facts: JSON-able; goes into the header.
+        model: The model; its weights may be on any device.
+        tokenizer: Tokenizer to store in the header.
+        experiment: Experiment to store in the header.
+        facts: JSON-able facts to store in the header.
         extra: Further tensors; names must not start with `model.`.
 
     Raises:
-        StorageError: The file cannot be written; what was there before is intact.
+        StorageError: The file cannot be written; any previous content is intact.
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in model.state_dict().items()}
     tensors.update(extra or {})
@@ -84,7 +84,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
     """Read a model from a checkpoint.
 
     Raises:
-        CheckpointError: The file is missing, cut short, of another format, or its weights do not
+        CheckpointError: The file is missing, cut short or of another format, or its weights do not
             fit the model that its header describes.
     """
     tensors, header = _read(path)
@@ -99,18 +99,18 @@ def save_small(
 ) -> None:
     """Write a copy of a checkpoint with its matrices in 8 bits, whole or not at all.
 
-    A row of a matrix is rounded to multiples of its largest number / 127. Whoever reads the copy
-    finds numbers in 32 bits again.
+    Each row of a matrix is rounded to multiples of its largest absolute value / 127. Reading the
+    copy gives 32-bit numbers again.
 
     Args:
         path: A checkpoint.
-        to: The copy.
-        facts: JSON-able; added to those in the header.
+        to: Path of the copy.
+        facts: JSON-able facts to add to those in the header.
         extra: Further tensors; names must not start with `model.`.
 
     Raises:
         CheckpointError: `path` is missing, cut short or of another format.
-        StorageError: `to` cannot be written; what was there before is intact.
+        StorageError: `to` cannot be written; any previous content is intact.
     """
     tensors, header = _read(path)
     small = dict(extra or {})
@@ -128,7 +128,7 @@ def save_small(
 
 
 def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
-    """Return what a checkpoint was trained by and with; its tensors are not read.
+    """Return the experiment and the tokenizer of a checkpoint; its tensors are not read.
 
     Raises:
         CheckpointError: The file is missing, cut short or of another format.
@@ -175,7 +175,7 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    # One entry only: safetensors writes several in random order, and equal models must be equal
+    # One entry only: safetensors writes several in random order, but equal models must give equal
     # bytes.
     metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
     with atomic_path(path) as temporary:
@@ -192,7 +192,7 @@ def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Token
         return experiment, tokenizers.from_json(header["tokenizer"])
     except (KeyError, ValueError, ValidationError) as error:
         raise CheckpointError(
-            f"{path} does not say what model it holds ({error}); train again"
+            f"{path} does not describe the model it holds ({error}); train again"
         ) from error
 
 
@@ -206,7 +206,7 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is cut short or no checkpoint ({error}); delete it and train again"
+            f"{path} is cut short or not a checkpoint ({error}); delete it and train again"
         ) from error
     for name in [name for name in tensors if name.startswith(_SCALES)]:
         scale, whole = tensors.pop(name), name.removeprefix(_SCALES)

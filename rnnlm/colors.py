@@ -3,7 +3,7 @@
 Barely Pink 249 236 252        red, green, blue, 0 to 255
 Barely Pink hsv 289 6 99       hue in degrees, saturation and value in percent
 Barely Pink lab 95 7 -6        CIELAB under D65: lightness 0 to 100, a and b from -128 to 127
-#f9ecfc Barely Pink            the other way round: a colour, then its name
+#f9ecfc Barely Pink            the opposite direction: a colour, then its name
 """
 
 import re
@@ -40,9 +40,10 @@ def write(color: Color, space: str = "rgb") -> str:
 
 
 def parse(text: str) -> Color | None:
-    """Read a line in whatever space; return None where the text is no such line.
+    """Read a line in any of the colour spaces; return None if the text is not such a line.
 
-    A colour of CIELAB that no screen can show becomes the nearest that one can, channel by channel.
+    A CIELAB colour that no screen can show becomes the nearest one that a screen can show, channel
+    by channel.
     """
     if named := _NAMED.fullmatch(text):
         return Color(named[4], *(int(digits, 16) for digits in named.groups()[:3]))
@@ -60,7 +61,7 @@ def parse(text: str) -> Color | None:
 
 @lru_cache(maxsize=1 << 16)
 def numbers(channels: Numbers, space: str) -> Numbers:
-    """Return red, green and blue as whole numbers of another space."""
+    """Return a colour, given as red, green and blue, as whole numbers in another space."""
     from coloraide import Color as Converter
 
     first, second, third = Converter("srgb", [c / 255 for c in channels]).convert(
@@ -83,4 +84,4 @@ def _channels(space: str, first: int, second: int, third: int) -> Numbers:
 
 
 _ID = {"hsv": "hsv", "lab": "lab-d65"}
-"""What coloraide calls a space."""
+"""Name of each space in coloraide."""

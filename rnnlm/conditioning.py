@@ -1,9 +1,9 @@
-"""Conditioning by attribute: what a text is told before it begins.
+"""Conditioning on attributes: a text's header, which holds its attribute values.
 
-A document's model text is what it is told, then its text: the value of each attribute in
-`corpus.condition`, white space squeezed, a tab behind each. With the condition (brand) a colour is
-`behr⇥Warm Sand 179 154 124`, with (category, season) a recipe begins with `Soups⇥June⇥`. An empty
-value means unknown.
+A model reads a document as its header, followed by its text. The header is the value of each
+attribute in `corpus.condition`, with white space squeezed and a tab after each value. With the
+condition (brand) a colour is `behr⇥Warm Sand 179 154 124`; with (category, season) a recipe begins
+with `Soups⇥June⇥`. An empty value means unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,25 +18,25 @@ from rnnlm.errors import CorpusError
 from rnnlm.tokens import every
 
 MARK = "\t"
-"""Stands behind each value; no squeezed value holds it."""
+"""Follows each value; a squeezed value does not contain it."""
 
 
 def header(values: Mapping[str, str], condition: Sequence[str]) -> str:
-    """Return what stands before a text; nothing if the condition is empty.
+    """Return the header of a text; an empty string if the condition is empty.
 
     Args:
-        values: Attributes by name; others than those of the condition make no difference, one that
-            is missing is empty.
-        condition: Names of attributes, in the order that they are told.
+        values: Attribute values by name; a missing one is empty, and attributes that are not in the
+            condition are ignored.
+        condition: Names of the attributes, in the order in which they appear in the header.
     """
     return "".join(_marked(values.get(name, "")) for name in condition)
 
 
 def split_header(text: str, condition: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return what a model's text was told, and the text itself: the inverse of `header(…) + text`.
+    """Split a model's text into attribute values and text: the inverse of `header(…) + text`.
 
-    Values are read from the front, each up to its tab. Where no tab is left, as in a text that was
-    cut short, what remains is text, and the attributes not reached are empty.
+    Values are read from the front, each up to its tab. If no tab is left, as in a text that was cut
+    short, the rest is text, and the remaining attributes are empty.
     """
     parts = text.split(MARK, len(condition))
     values = dict.fromkeys(condition, "") | dict(zip(condition, parts[:-1], strict=False))
@@ -44,12 +44,12 @@ def split_header(text: str, condition: Sequence[str]) -> tuple[dict[str, str], s
 
 
 def header_column(values: Mapping[str, pa.Array], condition: Sequence[str]) -> pa.Array:
-    """Return what stands before each of many texts, as `told` does for one.
+    """Return the headers of many texts, as `header` does for one.
 
     Args:
-        values: A column of strings for each attribute of a condition that is not empty; a null is
-            an empty value.
-        condition: Names of attributes, in the order that they are told.
+        values: A column of strings for each attribute of the condition; a null is an empty value.
+        condition: Names of the attributes, in the order in which they appear in the header; at
+            least one.
     """
     columns = []
     for name in condition:
@@ -60,11 +60,11 @@ def header_column(values: Mapping[str, pa.Array], condition: Sequence[str]) -> p
 
 
 def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, pa.Array], pa.Array]:
-    """Return what each of many texts was told, and the texts, as `split_header` does for one.
+    """Split many texts into attribute values and texts, as `split_header` does for one.
 
     Args:
         texts: Strings or large strings without nulls; the results are of the same type.
-        condition: Names of attributes, in the order that they are told.
+        condition: Names of the attributes, in the order in which they appear in the header.
     """
     if not condition:
         return {}, texts
@@ -82,14 +82,14 @@ def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, p
 def iter_with_headers(
     uri: str, split: Split, condition: Sequence[str], most: int | None = None
 ) -> Iterator[str]:
-    """Yield the texts of a split as a model sees them: attributes first, then the document.
+    """Yield the texts of a split as a model sees them: the header first, then the document.
 
     Args:
         uri: Folder that `ingest` wrote.
-        split: Which part.
-        condition: Attributes that precede a text; without any, these are the documents.
-        most: Bytes of text from which on about so many are yielded: runs of documents, spread
-            evenly over the split.
+        split: The split to read.
+        condition: Attributes in the header; if there are none, the texts are the documents alone.
+        most: Bytes of text, about, to yield at most. From a larger split, runs of documents spread
+            evenly over it are taken.
 
     Raises:
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
@@ -105,7 +105,7 @@ def iter_with_headers(
 
 
 def with_headers(batch: pa.RecordBatch, condition: Sequence[str]) -> pa.RecordBatch:
-    """Return documents with their attributes in front, counted in their size too.
+    """Return documents with their headers in front; characters and bytes include the header.
 
     Raises:
         CorpusError: A document lacks an attribute of the condition.

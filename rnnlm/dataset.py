@@ -1,8 +1,8 @@
 """Documents to Parquet token shards, and shards to arrays.
 
-A shard holds documents of one split. Their tokens are a binary column, little-endian unsigned
-integers of the type that the metadata names: a list column would be stored at four bytes a token
-and read a tenth as fast (docs/decisions/0004).
+A shard holds documents of one split. Their tokens are in a binary column, as little-endian unsigned
+integers of the type that the metadata names. A list column would take four bytes a token and be
+read at a tenth of the speed (docs/decisions/0004).
 """
 
 import json
@@ -42,23 +42,23 @@ IN_MEMORY = 400_000_000
 """Bytes of tokens up to which a split is read into memory; a larger one is mapped from disk."""
 MOST_FREQUENT = 20
 COUNTED = 1_000_000
-"""Tokens named as most frequent, and how many of a shard are counted for it."""
+"""How many most frequent tokens to report, and how many tokens of a shard to count for this."""
 
 _RECORDS = "records"
 _FLAT = "flat"
 
 
 class Tokens(BaseModel):
-    """What tokenization made.
+    """The result of tokenization.
 
     Attributes:
         uri: Folder that holds the shards and `tokenizer.json`.
-        digest: sha256 over what decides the tokens: the corpus's digest, the tokenizer, the
-            condition, the schema.
-        corpus_digest: Digest of the corpus the tokens are of.
+        digest: sha256 over everything that decides the tokens: the corpus's digest, the tokenizer,
+            the condition, the schema.
+        corpus_digest: Digest of the tokenized corpus.
         vocab_size: Distinct ids, specials included.
         tokens: Tokens per split, the boundary that ends each document included.
-        unknown: Tokens per split that the vocabulary has no entry for.
+        unknown: Tokens per split for which the vocabulary has no entry.
         most_frequent: The most frequent tokens and their shares, counted over the first
             `COUNTED` training tokens of each shard.
     """
@@ -96,20 +96,21 @@ def tokenize(
 ) -> Tokens:
     """Learn a vocabulary from the training split and write every document as tokens.
 
-    Words and byte pairs of a long text are learnt from a sample of it: `tokenizer.LEARNT_FROM`.
+    Words and byte pairs of a long text are learnt from a sample of it; see `tokenizer.LEARNT_FROM`.
 
-    Characters and bytes are those of what a document is told and of its text, as the tokens are.
+    Tokens, characters and bytes include a document's header; see `rnnlm.conditioning`.
 
     Args:
         corpus_uri: Folder that `ingest` wrote.
-        corpus_digest: Its digest; goes into the shards' metadata.
+        corpus_digest: The corpus's digest, to store in the shards' metadata.
         config: What a token is.
-        out: Folder for `tokens-*.parquet` and `tokenizer.json`; made if need be. Shards found
-            there are kept.
-        on_progress: Told the shards done.
-        executor: Runs the shards; one after the other if None. The result does not depend on it.
-        condition: Attributes that a text is told before it begins; see `rnnlm.conditioning`.
-        tokenizer: Used instead of one that is learnt; that of a base.
+        out: Folder for `tokens-*.parquet` and `tokenizer.json`, created if needed. Shards that
+            exist there are kept.
+        on_progress: Called with the number of shards done.
+        executor: Runs the shards; if None, they run one after another. The result does not depend
+            on it.
+        condition: Attributes in the header of each text; see `rnnlm.conditioning`.
+        tokenizer: Tokenizer to use instead of learning one, such as a base's.
 
     Raises:
         CorpusError: `corpus_uri` holds no documents, or one lacks an attribute of the condition.
@@ -151,17 +152,17 @@ def tokenize(
 
 
 def token_name(tokenizer: Tokenizer, index: int) -> str:
-    """Return how a token is shown to people: its text, or the name of a special one."""
+    """Return how a token is shown to users: as its text, or by name if it is a special token."""
     if index == BOUNDARY_ID:
         return tokenizers.BOUNDARY
     return tokenizers.UNKNOWN if index == tokenizer.unknown_id else tokenizer.decode([index])
 
 
 def load_tokenizer(uri: str) -> Tokenizer:
-    """Return the tokenizer that the shards in `uri` were made with.
+    """Return the tokenizer that made the shards in `uri`.
 
     Raises:
-        DatasetError: There is none.
+        DatasetError: The folder has no readable tokenizer.
     """
     path = Path(uri) / TOKENIZER_FILE
     try:
@@ -175,12 +176,12 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
 
     Args:
         uri: Folder that `tokenize` wrote.
-        split: Which part.
-        in_memory: Bytes of tokens above which they are unpacked to `uri/flat/`, once, and mapped
-            from there instead of being held in memory.
+        split: The split to read.
+        in_memory: Bytes of tokens above which the split is unpacked to `uri/flat/`, once, and
+            mapped from there instead of being held in memory.
 
     Raises:
-        DatasetError: There are no shards, or they are torn or of another schema.
+        DatasetError: There are no shards, or they are damaged or of another schema.
         EmptySplitError: No document is in the split.
     """
     found = _shards_of(uri, split)
@@ -194,10 +195,12 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
 
 
 def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
-    """Read documents spread evenly over a split, of about `most` tokens in all; all if it has less.
+    """Read documents spread evenly over a split, about `most` tokens in all.
+
+    If the split has fewer tokens, all documents are read.
 
     Raises:
-        DatasetError: There are no shards, or they are torn or of another schema.
+        DatasetError: There are no shards, or they are damaged or of another schema.
         EmptySplitError: No document is in the split.
     """
     found = _shards_of(uri, split)
@@ -216,10 +219,10 @@ def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
 
 
 def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
-    """Yield a split's documents in order, a row group at a time; only one is held.
+    """Yield a split's documents in order, a row group at a time; only one group is in memory.
 
     Raises:
-        DatasetError: There are no shards, or they are torn or of another schema.
+        DatasetError: There are no shards, or they are damaged or of another schema.
         EmptySplitError: No document is in the split.
     """
     found = _shards_of(uri, split)
@@ -242,7 +245,7 @@ def _shards_of(uri: str, split: Split) -> list[Path]:
 
 
 def _token_bytes(paths: Sequence[Path]) -> int:
-    """Return the bytes of all tokens in some shards."""
+    """Return the number of bytes of all tokens in some shards."""
     groups = (
         metadata.row_group(number)
         for metadata in map(pq.read_metadata, paths)
@@ -252,7 +255,7 @@ def _token_bytes(paths: Sequence[Path]) -> int:
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
-    """Tokenize texts in memory, one document each, for scoring what is in no shard."""
+    """Tokenize texts in memory, one document each, to score texts that are in no shard."""
     column = pa.array([*texts], pa.large_string())
     encoded = tokenizer.encode_batch(column)
     return TokenArrays(
@@ -273,7 +276,7 @@ class _Task:
 
 
 def _tokenize_shard(task: _Task) -> dict[str, Any]:
-    """Write one shard's documents as tokens, a file for each split; return counts."""
+    """Write one shard's documents as tokens, one file per split; return counts."""
     record = task.out / _RECORDS / f"{task.number:05d}.json"
     return once(record, lambda: _write_tokens(task))
 
@@ -335,7 +338,7 @@ def _described(task: _Task, tokenizer: Tokenizer) -> pa.Schema:
 
 @lru_cache(maxsize=2)
 def _tokenizer_of(uri: str, _modified: int) -> Tokenizer:
-    """Return a folder's tokenizer; a worker reads it once."""
+    """Return a folder's tokenizer, cached so that a worker reads it only once."""
     return load_tokenizer(uri)
 
 
@@ -353,7 +356,7 @@ def _token_type(path: Path, uri: str) -> np.dtype[Any]:
 
 
 def _parts(paths: Sequence[Path], ids: np.dtype[Any]) -> Iterator[TokenArrays]:
-    """Yield the shards' row groups as arrays, one at a time; one file is open at a time."""
+    """Yield the shards' row groups as arrays; only one file is open at a time."""
     for path in paths:
         with pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.metadata.num_row_groups):
@@ -387,7 +390,7 @@ def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
 
 
 def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack the shards into flat files, unless they are there, and map these."""
+    """Unpack the shards into flat files, unless these exist, and map the files."""
     types = {"tokens": ids, "offsets": np.dtype(np.int64)}
     types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
     if not folder.is_dir():

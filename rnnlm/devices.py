@@ -1,4 +1,4 @@
-"""Where training and scoring compute, in which numbers, and on how many threads."""
+"""The device, number format and threads that training and scoring use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
     """Return the device that `auto`, `cpu` or `cuda` names for a process on this machine.
 
     Args:
-        name: `training.device`.
-        rank: Number of the process among those of this machine; each takes a GPU of its own.
+        name: The value of `training.device`.
+        rank: Number of the process among those of this machine; each takes a separate GPU.
 
     Raises:
-        ConfigError: That GPU is not there.
+        ConfigError: The GPU does not exist.
     """
     if name == "auto" and not torch.cuda.is_available():
         return torch.device("cpu")
@@ -28,18 +28,18 @@ def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
     if index >= torch.cuda.device_count():
         raise ConfigError(
             f"training.device = {name!r}, but torch sees {torch.cuda.device_count()} GPUs here "
-            f"and process {rank} needs one; say training.device=auto, or fewer training.processes"
+            f"and process {rank} needs one; set training.device=auto, or fewer training.processes"
         )
     return torch.device("cuda", index)
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a person calls a device: `cpu`, or the GPU's name."""
+    """Return a device's name for users: `cpu`, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:
-    """Return the numbers that products are computed in: float32, or bfloat16 where it is native."""
+    """Return the type of matrix products: float32, or bfloat16 where the device supports it."""
     if config.precision == "auto":
         return torch.bfloat16 if _computes_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
@@ -53,7 +53,7 @@ def _computes_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def one_thread(wanted: bool) -> Iterator[None]:
-    """Compute on one thread within this context, if wanted; torch's number is restored after."""
+    """Compute on one thread within this context, if wanted; then restore torch's thread count."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if wanted else threads)
     try:

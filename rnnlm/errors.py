@@ -1,12 +1,12 @@
 """Every error a user can cause, as one tree.
 
     RnnlmError
-    ├── ConfigError          a key nobody knows, a value out of range, a file that is no TOML
+    ├── ConfigError          an unknown key, a value out of range, a file that is not TOML
     ├── CorpusError          a source that is missing, empty, not text, or has nothing to learn
     │   ├── EmptySplitError  no document fell into a split
     │   └── FetchError       a file that cannot be fetched, or whose checksum is wrong
     ├── TokenizerError       text that a vocabulary cannot express
-    ├── DatasetError         token shards that are missing, torn or of another schema
+    ├── DatasetError         token shards that are missing, damaged or of another schema
     ├── CheckpointError      a checkpoint that is missing, cut short, or of another model
     ├── DivergenceError      training whose loss explodes or rises
     ├── GenerationError      a request for texts that cannot be met
@@ -21,7 +21,7 @@ and the flows print that line and exit with a non-zero status; no traceback.
 
 
 class RnnlmError(Exception):
-    """Root of the errors that say what the user can do about them."""
+    """Base of all errors whose message tells the user what to do."""
 
 
 class ConfigError(RnnlmError):
@@ -45,7 +45,7 @@ class TokenizerError(RnnlmError):
 
 
 class DatasetError(RnnlmError):
-    """Token shards that are missing, torn or of another schema."""
+    """Token shards that are missing, damaged or of another schema."""
 
 
 class CheckpointError(RnnlmError):
@@ -53,7 +53,7 @@ class CheckpointError(RnnlmError):
 
 
 class DivergenceError(RnnlmError):
-    """Training whose loss explodes or rises, at lower rates too."""
+    """Training whose loss explodes or rises, even at lower learning rates."""
 
 
 class GenerationError(RnnlmError):

@@ -1,6 +1,6 @@
 """The gate: whether a version may take the champion's place, and why.
 
-Pure: figures go in, a verdict with its reasons comes out. Every check must pass.
+Pure functions: they take figures and return a verdict with its reasons. Every check must pass.
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -9,15 +9,15 @@ from rnnlm.config import GateConfig
 from rnnlm.evaluation import Comparison
 
 JUST_AS_GOOD_BITS = 0.0005
-"""Per character; a smaller difference is none."""
+"""Bits per character; a smaller difference counts as none."""
 
 
 class Check(BaseModel):
-    """One question and its answer.
+    """One condition and its result.
 
     Attributes:
-        passed: Whether the version may go on.
-        said: What was found, in a few words, beside what was expected.
+        passed: Whether the version meets the condition.
+        said: What was found and what was expected, in a few words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,7 +27,7 @@ class Check(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What the gate says: all checks, in the order of their weight."""
+    """The gate's verdict: all checks, the most important first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,30 +40,35 @@ class Verdict(BaseModel):
 
     @property
     def reason(self) -> str:
-        """Say in one line why: what failed; where nothing did, what it was compared with."""
+        """The reason in one line: the checks that failed, or the comparison with the champion."""
         failed = [check.said for check in self.checks if not check.passed]
         return "; ".join(failed) if failed else self.checks[0].said
 
 
 class Weighed(BaseModel):
-    """What is known of a version when it comes to the gate.
+    """The figures on which the gate judges a version.
 
     Attributes:
-        against_champion: On the same test documents; None where there is no champion.
-        champion: Its version number.
-        champion_bits: What it needs on the same test documents, per character; None where it could
-            not be scored.
-        fresh_bits: By how many bits per character the champion predicts them worse than its own
-            test documents; None where they are the same. For people, and in place of
-            `forgotten_bits` where that is not to be had.
-        where: Words that say which documents those are, such as ` on the changed corpus`.
-        obstacle: Why it cannot be compared with the champion; empty where it can.
-        excuse: Why it need not be, such as a champion whose files are gone; empty otherwise.
-        against_ngrams: On the same test documents; None for n-grams themselves.
-        valid_share: Of its texts.
-        copied_share: Of its texts; None where there is nothing to compare with.
-        forgotten_bits: Bits per character above the champion's on the champion's own test
-            documents; None where the corpus is the same, or where those are gone.
+        against_champion: Comparison with the champion on the same test documents; None if there is
+            no champion.
+        champion: The champion's version number.
+        champion_bits: Bits per character that the champion needs on the same test documents; None
+            if it could not be scored.
+        fresh_bits: Bits per character by which the champion predicts these documents worse than its
+            own test documents; None if they are the same. Shown to the user, and used in place of
+            `forgotten_bits` where that is None.
+        where: Words that name the test documents, such as ` on the changed corpus`.
+        obstacle: Why the version cannot be compared with the champion; empty if it can.
+        excuse: Why the comparison is not needed, such as a champion whose files are missing; empty
+            otherwise.
+        against_ngrams: Comparison with the n-gram model on the same test documents; None if the
+            version is an n-gram model itself.
+        valid_share: Share of the version's texts that are valid.
+        copied_share: Share of the version's texts that are copies; None if there is nothing to
+            compare them with.
+        forgotten_bits: Bits per character that the version needs above the champion on the
+            champion's own test documents; None if the corpus is the same, or if these documents are
+            missing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,14 +104,16 @@ def judge(config: GateConfig, weighed: Weighed) -> Verdict:
 
 
 def _remembers(config: GateConfig, weighed: Weighed) -> list[Check]:
-    """Ask for what the champion knew, or ask the champion where its own documents are gone."""
+    """Check that the version has not forgotten what the champion knew.
+
+    If the champion's own test documents are missing, check instead how much worse the champion
+    predicts the new ones.
+    """
     champion = f"champion {weighed.champion}"
     bits, said = weighed.forgotten_bits, f"than {champion} on the champion's own test documents"
     if bits is None:
         bits = weighed.fresh_bits
-        said = (
-            f"than its own, whose test documents are gone, does {champion} predict the new corpus"
-        )
+        said = f"for {champion} on the new corpus than on its own, whose test documents are missing"
     if bits is None:
         return []
     worse = f"{abs(bits):.3f} bits {'worse' if bits > 0 else 'better'}"

@@ -1,4 +1,4 @@
-"""From nats to the figures that people compare: perplexity, bits per character and per byte."""
+"""Perplexity, bits per character and bits per byte, computed from nats."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ NATS_PER_BIT = math.log(2.0)
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text: sums, so that scores of parts add up to the whole's.
+    """How well a model predicts a text, as sums: the scores of parts add up to that of the whole.
 
     Attributes:
         nll_nats: Negative log-likelihood of all predicted tokens, in nats, the boundary that ends
@@ -16,7 +16,7 @@ class Score:
         tokens: Tokens predicted, each once, boundaries included.
         characters: Characters of the text itself; boundaries are not characters.
         bytes: Bytes of the text in UTF-8.
-        unknown: Tokens that the vocabulary has no entry for.
+        unknown: Tokens for which the vocabulary has no entry.
     """
 
     nll_nats: float
@@ -46,16 +46,16 @@ class Score:
 
     @property
     def bits_per_character(self) -> float:
-        """All bits, those that end the documents too, over the characters of the text."""
+        """All bits, including those of the boundaries, divided by the characters of the text."""
         return self.nll_nats / NATS_PER_BIT / self.characters
 
     @property
     def bits_per_byte(self) -> float:
-        """All bits over the UTF-8 bytes of the text: comparable across tokenizers and scripts."""
+        """All bits divided by the text's UTF-8 bytes; comparable across tokenizers and scripts."""
         return self.nll_nats / NATS_PER_BIT / self.bytes
 
     def metrics(self, split: str) -> dict[str, float]:
-        """Return the figures that curves are drawn of, named after the split."""
+        """Return the figures to plot as curves, named after the split."""
         return {
             f"{split}/nll_nats_per_token": self.nll_nats_per_token,
             f"{split}/bits_per_character": self.bits_per_character,

@@ -1,26 +1,27 @@
 """The count-based baseline: interpolated modified Kneser–Ney n-grams.
 
-With w a token, h the n−1 tokens before it, h′ the same without its first, and c the adjusted count
-of an n-gram, the probability of order n rests on that of order n−1:
+Let w be a token, h the n−1 tokens before it, h′ the same without the first of them, and c the
+adjusted count of an n-gram. The probability of order n builds on that of order n−1:
 
     p_n(w | h) = (c(hw) − D_n(c(hw))) / Σ_v c(hv)  +  γ_n(h) p_{n−1}(w | h′)
     γ_n(h) = Σ_v D_n(c(hv)) / Σ_v c(hv)             p_0(w) = 1 / |V|
 
-where the first term is 0 for an n-gram that was not seen, and γ_n(h) = 1 after an h that was not.
-The discounts of an order follow from n_k, the number of its n-grams that count k:
+where the first term is 0 if the n-gram hw was not seen, and γ_n(h) = 1 if h was not seen.
+The discounts of an order follow from n_k, the number of its n-grams with adjusted count k:
 
     Y = n_1 / (n_1 + 2 n_2)     D(k) = k − (k+1) Y n_{k+1} / n_k  for k = 1, 2;  D(3) for k ≥ 3
 
 The adjusted count is the number of occurrences for the highest order, and for n-grams that begin a
-document, which nothing precedes; for all others, the number of distinct tokens that precede them.
+document, which nothing precedes. For all other n-grams it is the number of distinct tokens that
+precede them.
 
-A document is read as one boundary, its tokens, and the boundary that ends it: the first boundary is
-only ever a context, the last only ever a target, and an n-gram reaches across neither. The first
+A document is read as one boundary, its tokens, and the boundary that ends it. The first boundary is
+only ever a context, the last only ever a target, and no n-gram reaches across either. The first
 tokens of a document therefore have shorter contexts, rather than several boundaries before them.
 
-An n-gram's id is its place in its order's table, sorted by key = (id of its first n−1 tokens)·|V| +
-(its last token): keys fit into 64 bits whatever the vocabulary, and the n-grams that go on from a
-context stand next to each other.
+An n-gram's id is its index in its order's table, which is sorted by key = (id of its first n−1
+tokens)·|V| + (its last token). Keys thus fit into 64 bits for any vocabulary, and all n-grams with
+the same context are next to each other.
 
 Sources: Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling",
 section 3 and equation 26; adjusted counts as in Heafield et al. 2013, "Scalable modified Kneser-Ney
@@ -40,9 +41,9 @@ from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 NEVER = -1
-"""Id of an n-gram that was never seen, or for which a document has not had enough tokens yet."""
+"""Id of an n-gram that was never seen, or that would begin before its document does."""
 FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
-"""Where counts of counts are too few to estimate any; KenLM's `--discount_fallback`."""
+"""Discounts where counts of counts are too few to estimate them; KenLM's `--discount_fallback`."""
 
 _CHUNK = 1 << 18
 """Tokens that are looked up at a time."""
@@ -53,13 +54,13 @@ Ids = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class NGramOrder:
-    """The n-grams of one order above 1, and what follows from their counts.
+    """The n-grams of one order above 1, and the values derived from their counts.
 
     Attributes:
-        keys: Ascending; see the module. Shape (ngrams,).
+        keys: Keys of the n-grams, ascending, shape (ngrams,); see the module.
         counts: Adjusted counts, shape (ngrams,).
-        contexts: How many n-grams the order below has.
-        vocab_size: Distinct tokens.
+        contexts: Number of n-grams of the order below.
+        vocab_size: Number of distinct tokens.
     """
 
     keys: Ids
@@ -69,34 +70,34 @@ class NGramOrder:
 
     @cached_property
     def discounts(self) -> NDArray[np.float64]:
-        """What is taken from a count of 0, 1, 2 and of 3 or more; shape (4,)."""
+        """Discount of a count of 0, 1, 2, and 3 or more; shape (4,)."""
         return discounts(self.counts)
 
     @cached_property
     def totals(self) -> NDArray[np.float64]:
-        """Σ_v c(hv) by the id of h, and 1 where that is 0; shape (contexts + 1,).
+        """Σ_v c(hv) by the id of h, or 1 where that is 0; shape (contexts + 1,).
 
-        The last entry is where the id `NEVER` points to.
+        The last entry is for the id `NEVER`.
         """
         return np.maximum(self._sums(self.counts), 1.0)
 
     @cached_property
     def backoffs(self) -> NDArray[np.float64]:
-        """γ(h) by the id of h, 1 where nothing follows; shape (contexts + 1,), as `totals`."""
+        """γ(h) by the id of h, or 1 where nothing follows h; shape (contexts + 1,), as `totals`."""
         taken = self._sums(self.discounts[np.minimum(self.counts, 3)])
         return np.where(taken > 0.0, taken / self.totals, 1.0)
 
     def _sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sums over each context's n-grams, shape (contexts + 1,)."""
         sums = np.bincount(self.keys // self.vocab_size, values, minlength=self.contexts + 1)
-        return sums.astype(np.float64)  # of no n-grams at all, numpy returns integers
+        return sums.astype(np.float64)  # if there are no n-grams at all, numpy returns integers
 
     def find(self, contexts: Ids, tokens: Ids) -> NDArray[np.int64]:
-        """Return the id of each context with its next token, `NEVER` if there is none.
+        """Return the id of each n-gram, given as context and last token; `NEVER` if it is unknown.
 
         Args:
-            contexts: Ids in the order below, `NEVER` allowed; shape (n,).
-            tokens: Shape (n,).
+            contexts: Ids of the contexts in the order below, `NEVER` allowed; shape (n,).
+            tokens: Last tokens, shape (n,).
         """
         if not len(self.keys):
             return np.full(len(tokens), NEVER, dtype=np.int64)
@@ -110,7 +111,7 @@ class NGramOrder:
     def interpolate(
         self, shorter: NDArray[np.float64], contexts: Ids, ids: Ids
     ) -> NDArray[np.float64]:
-        """Return p_n of tokens from p_{n−1}.
+        """Compute p_n of tokens from p_{n−1}.
 
         Args:
             shorter: p_{n−1}, shape (n,).
@@ -149,11 +150,11 @@ class NGramTables:
 
 
 def tables_of(unigram_counts: Ids, keys: Sequence[Ids], counts: Sequence[Ids]) -> NGramTables:
-    """Return the tables with these n-grams.
+    """Return the tables of a model with these n-grams.
 
     Args:
         unigram_counts: Adjusted counts, shape (vocab_size,).
-        keys: Of orders 2, 3, …, each ascending, shape (ngrams,).
+        keys: Keys of orders 2, 3, …, each ascending, shape (ngrams,).
         counts: Adjusted counts of the same n-grams.
     """
     contexts = [len(unigram_counts), *map(len, keys)]
@@ -171,9 +172,9 @@ def count(
 
     Args:
         arrays: The training split.
-        vocab_size: Distinct tokens.
-        order: Longest n-gram, in tokens, at least 1.
-        on_progress: Told the orders done.
+        vocab_size: Number of distinct tokens.
+        order: Length of the longest n-gram in tokens, at least 1.
+        on_progress: Called with the number of orders done.
 
     Raises:
         EmptySplitError: There is nothing to count.
@@ -182,7 +183,7 @@ def count(
         raise EmptySplitError("no n-grams to count: the training split is empty; give more text")
     occurrences: list[Ids] = [np.bincount(arrays.tokens, minlength=vocab_size)]
     keys: list[Ids] = []
-    ids: Ids = arrays.tokens  # of the n-gram that ends at each token
+    ids: Ids = arrays.tokens  # id of the (n−1)-gram that ends at each token
     for n in range(2, order + 1):
         on_progress(Progress(n - 1, order, "orders"))
         kind = _narrowest(len(occurrences[-1]) * vocab_size)
@@ -207,11 +208,11 @@ def count(
 def score(tables: NGramTables, arrays: TokenArrays) -> NDArray[np.float64]:
     """Return the negative log-likelihood of every token in nats, shape (tokens,).
 
-    `np.add.reduceat(nats, arrays.offsets[:-1])` are the documents' sums.
+    `np.add.reduceat(nats, arrays.offsets[:-1])` gives the sum of each document.
 
     Args:
         tables: The model.
-        arrays: What to score; each document from its beginning, with its closing boundary.
+        arrays: Documents to score, each from its beginning, with its closing boundary.
     """
     nats = np.empty(len(arrays.tokens))
     ended = [NEVER] * len(tables.orders)  # ids of the n-grams that the last chunk ended with
@@ -232,8 +233,8 @@ def score(tables: NGramTables, arrays: TokenArrays) -> NDArray[np.float64]:
 def discounts(counts: Ids) -> NDArray[np.float64]:
     """Return D(0), D(1), D(2), D(3) of an order with these adjusted counts; see the module.
 
-    Where they are not all defined and above 0, which takes n-grams that count 1, 2, 3 and 4, all
-    of them are `FALLBACK_DISCOUNTS`.
+    They are defined only if there are n-grams with counts 1, 2, 3 and 4. If they are not all
+    defined and above 0, `FALLBACK_DISCOUNTS` are returned.
     """
     _, *of = np.bincount(counts[counts <= 4], minlength=5).tolist()
     if all(of):
@@ -245,10 +246,10 @@ def discounts(counts: Ids) -> NDArray[np.float64]:
 
 
 def _adjusted(keys: Sequence[Ids], occurrences: Sequence[Ids], vocab_size: int) -> list[Ids]:
-    """Return the adjusted counts of every order from how often its n-grams occur.
+    """Return the adjusted counts of every order from the occurrences of its n-grams.
 
-    Every n-gram either begins a document or has something before it, so that a number of preceding
-    tokens of 0 tells the first kind.
+    Every n-gram either begins a document or has a token before it, so an n-gram with 0 preceding
+    tokens is one that begins a document.
     """
     counts: list[Ids] = []
     suffixes: Ids = np.zeros(vocab_size, dtype=np.int64)  # ids of n-grams without their first token
@@ -264,9 +265,9 @@ def _adjusted(keys: Sequence[Ids], occurrences: Sequence[Ids], vocab_size: int) 
 
 
 def _distinct(keys: Ids) -> tuple[Ids, Ids]:
-    """Return the distinct keys from 0 on, ascending, and how often each occurs; sorts `keys`.
+    """Return the distinct keys of 0 and above, ascending, and how often each occurs; sort `keys`.
 
-    `np.unique` does the same several times slower: it hashes, or sorts with an index.
+    `np.unique` does the same but is several times slower: it hashes, or sorts with an index.
     """
     keys.sort()
     keys = keys[np.searchsorted(keys, 0) :]
@@ -277,7 +278,7 @@ def _distinct(keys: Ids) -> tuple[Ids, Ids]:
 def _contexts(
     arrays: TokenArrays, ids: Ids, n: int
 ) -> Iterator[tuple[slice, Ids, NDArray[np.unsignedinteger[Any]]]]:
-    """Yield, chunk by chunk, the place, the ids of the n−1 tokens before, and the tokens."""
+    """Yield each chunk's slice, the ids of the n−1 tokens before each token, and the tokens."""
     for start in range(0, len(ids), _CHUNK):
         place = slice(start, min(start + _CHUNK, len(ids)))
         firsts = _first_tokens(arrays, place.start, place.stop)
@@ -289,10 +290,10 @@ def _delayed(ids: Ids, before: int, firsts: Ids, n: int) -> NDArray[np.int64]:
     """Return, for each token, the id of the n−1 tokens before it.
 
     Args:
-        ids: Of the n−1 tokens that end with each token, shape (tokens,).
-        before: Of those that end before the first.
-        firsts: Places of the tokens that begin a document; only a boundary stands before these.
-        n: Order of the n-grams to be.
+        ids: Ids of the n−1 tokens that end with each token, shape (tokens,).
+        before: Id of the n−1 tokens that end just before the first token.
+        firsts: Indices of the tokens that begin a document; only a boundary comes before these.
+        n: Order of the n-grams to form.
     """
     contexts = np.empty(len(ids), dtype=np.int64)
     contexts[0], contexts[1:] = before, ids[:-1]
@@ -301,11 +302,11 @@ def _delayed(ids: Ids, before: int, firsts: Ids, n: int) -> NDArray[np.int64]:
 
 
 def _first_tokens(arrays: TokenArrays, start: int, end: int) -> NDArray[np.int64]:
-    """Return the places, counted from `start`, of the tokens before `end` that begin a document."""
+    """Return the indices, from `start`, of the tokens before `end` that begin a document."""
     first, last = np.searchsorted(arrays.offsets[:-1], [start, end])
     return np.asarray(arrays.offsets[first:last] - start)
 
 
 def _narrowest(largest: int) -> np.dtype[Any]:
-    """Return the narrower of the signed types that torch and numpy look numbers up in."""
+    """Return the narrowest type that holds a number: of 32 or 64 bits, as lookups need."""
     return np.dtype(np.int32 if largest < 2**31 else np.int64)

@@ -1,10 +1,10 @@
-"""Whether a text has been seen before, by hashes of a sample of its windows of 13 words.
+"""Detection of text that was seen before, by hashes of a sample of its windows of 13 words.
 
-A base model carries the sample of its own training text. What a corpus holds out and the base has
-read would make scores false, and what a model writes may be copied from the base's text.
+A base model contains the sample of its own training text. Held-out documents that the base has read
+would make scores too good, and texts that a model writes may be copies of the base's text.
 
-Source: 13-word windows, Brown et al. 2020 (GPT-3), appendix C; which windows are sampled depends
-on their hash alone, as in Broder 1997.
+Source: 13-word windows, Brown et al. 2020 (GPT-3), appendix C; whether a window is sampled depends
+on its hash alone, as in Broder 1997.
 """
 
 import re
@@ -19,9 +19,9 @@ from rnnlm.errors import EmptySplitError
 
 WORDS = 13
 SAMPLED = 32
-"""One of so many windows is in the sample."""
+"""One in this many windows is in the sample."""
 SEEN_SHARE = 0.2
-"""Share of a text's sampled windows from which on it counts as seen."""
+"""Share of a text's sampled windows that must be known for the text to count as seen."""
 
 _WORD = re.compile(r"[^\W_]+")
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
@@ -32,7 +32,7 @@ Hashes = NDArray[np.uint64]
 def windows(text: str) -> Hashes:
     """Return the hash of each window of `WORDS` words of a text, in order.
 
-    Case, punctuation and line ends do not count.
+    Case, punctuation and line ends make no difference.
     """
     words = np.array([_word_hash(word) for word in _WORD.findall(text.lower())], dtype=np.uint64)
     count = len(words) - WORDS + 1
@@ -57,11 +57,11 @@ def sample(texts: Iterable[str]) -> Hashes:
 
 
 def seen_windows(text: str, known: Hashes) -> tuple[int, int]:
-    """Return how many sampled windows of a text are known, and how many it has.
+    """Return how many sampled windows of a text are known, and how many sampled windows it has.
 
     Args:
         text: Any text.
-        known: Sorted, as `sample` returns it.
+        known: Sorted hashes of known windows, as returned by `sample`.
     """
     hashes = windows(text)
     sampled = hashes[is_sampled(hashes)]
@@ -72,7 +72,7 @@ def seen_windows(text: str, known: Hashes) -> tuple[int, int]:
 
 
 def is_seen(text: str, known: Hashes) -> bool:
-    """Return whether a text stands, at least in good part, in what `known` is a sample of."""
+    """Return whether at least `SEEN_SHARE` of a text's sampled windows is among `known`."""
     found, sampled = seen_windows(text, known)
     return found > 0 and found >= SEEN_SHARE * sampled
 
@@ -83,16 +83,16 @@ def unread(texts: Sequence[str], known: Hashes, whose: str) -> NDArray[np.bool_]
     Args:
         texts: The documents.
         known: Sample of the text that has been seen; see `sample`.
-        whose: Who has seen it, in a few words.
+        whose: Name of the model that has seen it, for the error message.
 
     Raises:
-        EmptySplitError: All have been seen.
+        EmptySplitError: All texts have been seen.
     """
     kept = np.array([not is_seen(text, known) for text in texts], dtype=np.bool_)
     if len(kept) and not kept.any():
         raise EmptySplitError(
-            f"all {len(kept):,} test documents stand in what {whose} has read, so that a score "
-            "would say nothing; set training.base = 'none', or hold out other text"
+            f"all {len(kept):,} test documents occur in the text that {whose} has read, so a score "
+            "would mean nothing; set training.base = 'none', or hold out other text"
         )
     return kept
 
@@ -104,7 +104,7 @@ def _word_hash(word: str) -> int:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """Spread the bits, so that each is as good as any other (splitmix64)."""
+    """Mix the bits, so that every bit is equally random (splitmix64)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

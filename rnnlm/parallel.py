@@ -1,7 +1,7 @@
-"""Many independent pieces of work through one executor, serial by default.
+"""Run many independent tasks on one executor, serially by default.
 
 An executor is any object with the interface of `concurrent.futures.Executor`: `ProcessPool` here,
-or a Dask client's `get_executor()`. What a task returns must not depend on where it ran.
+or a Dask client's `get_executor()`. A task's result must not depend on where it ran.
 """
 
 import multiprocessing
@@ -28,23 +28,23 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 AHEAD = 256
-"""Tasks in flight at a time: enough for as many workers, without listing all tasks."""
+"""Most tasks in flight at a time: enough for this many workers, without listing all tasks."""
 MOST_LOSSES = 3
-"""Consecutive losses of workers that are tolerated while no task finishes."""
+"""Most losses of workers in a row, with no task finished in between, before an error is raised."""
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def run_all(
     executor: Executor | None, work: Callable[[T], R], tasks: Iterable[T]
 ) -> Iterator[tuple[int, R]]:
-    """Return an iterator over (number, result) of every task as it ends, in any order.
+    """Return an iterator over (number, result) of every task, in the order in which tasks end.
 
-    The first task that fails raises its error and cancels tasks that have not started; so does
-    stopping the iteration early. Tasks are consumed lazily. Tasks whose worker was killed run
+    The first task that fails raises its error and cancels tasks that have not started; stopping the
+    iteration early cancels them too. Tasks are consumed lazily. Tasks whose worker was killed run
     again.
 
     Raises:
-        RnnlmError: Workers are killed again and again.
+        RnnlmError: Workers are killed repeatedly.
     """
     if executor is None:
         return enumerate(map(work, tasks))
@@ -88,7 +88,7 @@ def _is_lost(future: "Future[Any]") -> bool:
 
 
 class ProcessPool(Executor):
-    """Worker processes on this machine, one thread each, replaced when one is killed.
+    """Worker processes on this machine, one thread each; if one is killed, they are replaced.
 
     Work and results go through pipes; nothing listens on a port. Workers exit with this process,
     however it ends.

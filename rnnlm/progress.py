@@ -1,4 +1,4 @@
-"""How a long computation tells its caller where it stands: one frozen value, one callable."""
+"""Progress reports of long computations: one frozen value, passed to one callable."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a long computation stands.
+    """How far a long computation is.
 
     Attributes:
         done: Units finished so far, of `total`.
         total: Units in all.
         unit: What is counted: tokens, texts, documents, seconds.
-        note: A few words for a person, such as `2.31 bits/character`.
+        note: A few words for the user, such as `2.31 bits/character`.
         step: Optimizer steps taken, for training; 0 elsewhere.
         metrics: Figures by name, unit in the name; empty when there is nothing new.
-        sample: A text that the model wrote just now, for training; empty most times.
+        sample: A text that the model just wrote, for training; usually empty.
     """
 
     done: float
@@ -28,8 +28,9 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""Called at a safe point; an exception raised from it ends the computation there, cleanly."""
+"""Called at points where it is safe to stop; an exception it raises ends the computation cleanly.
+"""
 
 
 def silent(progress: Progress) -> None:
-    """Tell nobody: the default `on_progress`."""
+    """Do nothing; the default `on_progress`."""

@@ -1,7 +1,7 @@
-"""Which network to train on a text, on which tokens, from what, and for how long.
+"""Choose the network, tokens, initial weights and length of training for a text.
 
-The numbers are first values, chosen by validation on a few texts and never by a test split;
-docs/experiments.md has what was tried, and `benchmarks/texts.py --split validation` judges others.
+The numbers are initial choices, made by validation on a few texts and never by a test split.
+docs/experiments.md lists what was tried; `benchmarks/texts.py --split validation` scores others.
 """
 
 import re
@@ -19,21 +19,21 @@ from rnnlm.evaluation import evaluate
 from rnnlm.overlap import Hashes, is_seen
 
 MOST_CHARACTERS = 256
-"""Distinct characters above which bytes make the smaller and better-trained vocabulary."""
+"""Distinct characters above which bytes give a smaller and better-trained vocabulary."""
 LOOKED_AT, PIECE = 20_000, 1000
-"""Characters of a text that a base reads before the choice, and of a piece of these."""
+"""Characters that a base scores before the choice is made, and characters in each piece of them."""
 LEAST_ENGLISH = 0.7
-"""Share of a text's words that are in an English dictionary, for the base to help. English prose,
-lists and recipes have 90% and more, other languages and first names up to 51%."""
+"""Share of a text's words that must be in an English dictionary for the base to help. English
+prose, lists and recipes have 90% and more, other languages and first names up to 51%."""
 MOST_BITS = 5.0
-"""Bits per character of a text that a base can help with. English prose takes it 1.7 to 2.3, lists
-of names and recipes 3.7 to 4.6; code takes 5.4."""
+"""Bits per character at which a base predicts a text, above which it cannot help. English prose
+takes 1.7 to 2.3, lists of names and recipes 3.7 to 4.6; code takes 5.4."""
 MOST_SEEN = 0.5
-"""Share of a text that a base may have read."""
+"""Share of a text that a base may have seen in its own training."""
 _TRIPLE = re.compile(r"(?:\D\d{1,3}){3}\s*$|#[0-9a-fA-F]{6}\b")
-"""A line that ends in three small numbers, or has a colour in hexadecimal digits."""
+"""Matches a line that ends with three small numbers, or contains a hexadecimal colour."""
 TOKENS_AT_ONCE = 1024
-"""Tokens of short documents that step together in a training from nothing."""
+"""Tokens of short documents in a batch, in a training from random weights."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Seen:
     """What is known of a text when a recipe is chosen.
 
     Attributes:
-        characters: In all.
-        bytes: Of UTF-8, in all.
-        distinct: Distinct characters.
-        pieces: Its first documents.
+        characters: Number of characters.
+        bytes: Number of UTF-8 bytes.
+        distinct: Number of distinct characters.
+        pieces: The first documents.
         is_short: Whether each document is short enough for gradients to flow through all of it.
     """
 
@@ -57,17 +57,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was chosen.
+    """The settings chosen for a text, and the reasons.
 
     Attributes:
         values: Sections `tokenizer`, `model` and `training` of an experiment.
-        network: In a few words.
-        tokens: In a few words.
+        network: The network, in a few words.
+        tokens: The tokens, in a few words.
         start: What training starts from, in a few words, and why.
-        why_rate: Why this learning rate.
-        readings: Of the training text.
-        vocab_size: Distinct tokens, about.
-        characters_per_token: About.
+        why_rate: Reason for the learning rate.
+        readings: Passes over the training text.
+        vocab_size: Approximate number of distinct tokens.
+        characters_per_token: Approximate number of characters per token.
     """
 
     values: dict[str, dict[str, Any]]
@@ -81,7 +81,15 @@ class Recipe:
 
 
 class Scratch(NamedTuple):
-    """How to train from nothing on a text of up to so many characters."""
+    """How to train from random weights on a text of up to `characters` characters.
+
+    Attributes:
+        characters: Largest size of the text.
+        dropout: The setting `model.dropout`.
+        learning_rate: The setting `training.learning_rate`.
+        passages: Batch size for long documents.
+        readings: Passes over the training text.
+    """
 
     characters: float
     dropout: float
@@ -91,7 +99,14 @@ class Scratch(NamedTuple):
 
 
 class Tuning(NamedTuple):
-    """How to train from a base on a text of up to so many characters."""
+    """How to train from a base on a text of up to `characters` characters.
+
+    Attributes:
+        characters: Largest size of the text.
+        dropout: The setting `model.dropout`.
+        embedding_dropout: The setting `model.embedding_dropout`.
+        readings: Passes over the training text.
+    """
 
     characters: float
     dropout: float
@@ -113,49 +128,51 @@ FROM_BASE = (
     Tuning(float("inf"), 0.1, 0.0, 3),
 )
 FEWEST_TOKENS, MOST_TOKENS, MOST_READ = 500_000, 6_000_000, 40_000_000
-"""To train on from nothing: of any text, of one read several times, of one read once."""
+"""Tokens to train on from random weights: the fewest for any text, the most for a text read several
+times, and the most for a text read once."""
 SHORT_RATE = 0.004
-"""Learning rate from a base for texts that are short and fed whole."""
+"""Learning rate from a base for short texts, which are fed whole."""
 NEAR_BITS, NEAR_RATE, RATE_PER_BIT = 2.5, 0.003, 0.0016
-"""Learning rate for passages that the base reads at so many bits per character or fewer, and what
-each further bit adds: the less a base knows of a text, the farther its weights have to go."""
+"""Learning rate for passages: `NEAR_RATE` if the base predicts them at `NEAR_BITS` per character or
+fewer, plus `RATE_PER_BIT` for each further bit. The less a base knows about a text, the farther its
+weights have to move."""
 MOST_TUNED_TOKENS, MOST_TUNED_READ = 2_400_000, 5_000_000
-"""To train on from a base: of a text read several times, of one read once."""
+"""Most tokens to train on from a base: for a text read several times, and for a text read once."""
 SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 32, 16, 64
-"""Documents that step together in a training from a base, and tokens of each."""
+"""Batch size in a training from a base, for short texts and for passages; tokens of each lane."""
 
 
 def choose_recipe(seen: Seen, wanted: tuple[str, str] | None = None) -> Recipe:
     """Return how to train on a text.
 
     Args:
-        seen: The text.
-        wanted: Base to start from, or `none`, and why; None to choose.
+        seen: What is known of the text.
+        wanted: The base to start from, or `none`, and the reason; None to choose one here.
     """
     name, why = wanted or choose_base(seen)
     return _from_nothing(seen, why) if name == base.NO_BASE else _from_base(seen, name, why)
 
 
 def choose_base(seen: Seen) -> tuple[str, str]:
-    """Return the name of the base that helps with a text, or `none`, and why."""
+    """Return the name of the base that helps with a text, or `none`, and the reason."""
     name = base.SHIPPED[0]
     path = base.shipped(name)
     if not path.is_file():
         return base.NO_BASE, "no base comes with this installation"
     triples = sum(bool(_TRIPLE.search(piece)) for piece in seen.pieces[:1000])
     if triples > 0.5 * len(seen.pieces[:1000]):
-        return base.NO_BASE, "colours in numbers, which a base of prose does not know"
+        return base.NO_BASE, "colours as numbers, which a base trained on prose does not know"
     read = _read_first(seen.pieces)
     known = sum(is_seen(piece, _windows(path)) for piece in read)
     if known > MOST_SEEN * len(read):
         return base.NO_BASE, f"base {name} has read this text before"
     english = share_in("en", read)
     if english < LEAST_ENGLISH:
-        return base.NO_BASE, f"{english:.0%} of its words are English, which base {name} reads"
+        return base.NO_BASE, f"only {english:.0%} of its words are English, too few for base {name}"
     bits = _bits(path, read)
     if bits > MOST_BITS:
-        return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character unread"
-    return name, f"it reads the text at {bits:.1f} bits/character before training"
+        return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character before training"
+    return name, f"it predicts the text at {bits:.1f} bits/character before training"
 
 
 def _from_nothing(seen: Seen, why: str) -> Recipe:
@@ -217,7 +234,7 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         network=network,
         tokens=tokens_name,
         start=(start, why),
-        why_rate="for short texts" if seen.is_short else "higher, the less the base knows",
+        why_rate="for short texts" if seen.is_short else "higher the less the base knows the text",
         readings=tokens / whole,
         vocab_size=vocab_size,
         characters_per_token=per_token,
@@ -236,13 +253,13 @@ def _training(seen: Seen, learning_rate: float, tokens: float) -> dict[str, Any]
 
 
 def _texts_at_once(texts: Sequence[str]) -> int:
-    """Return how many texts make about a thousand tokens, enough to keep a processor busy."""
+    """Return how many texts have about a thousand tokens, enough to keep a processor busy."""
     typical = median(len(text) for text in texts if text.strip())
     return int(max(16, min(256, TOKENS_AT_ONCE // max(1, typical))))
 
 
 def _read_first(pieces: Sequence[str]) -> tuple[str, ...]:
-    """Return the beginning of a text as a base reads it."""
+    """Return the beginning of a text, in the pieces that a base scores."""
     read: list[str] = []
     left = LOOKED_AT
     for piece in pieces:
@@ -255,13 +272,13 @@ def _read_first(pieces: Sequence[str]) -> tuple[str, ...]:
 
 
 def _rate(bits: float) -> float:
-    """Return the learning rate for a text that its base reads at so many bits per character."""
+    """Return the learning rate for a text that its base predicts at `bits` per character."""
     return round(NEAR_RATE + RATE_PER_BIT * max(0.0, bits - NEAR_BITS), 4)
 
 
 @lru_cache(maxsize=1)
 def _bits(path: Path, pieces: tuple[str, ...]) -> float:
-    """Return the bits per character at which a base reads some texts."""
+    """Return the bits per character at which a base predicts some texts."""
     loaded = _load(path)
     tokens = dataset.from_texts(loaded.tokenizer, pieces)
     return evaluate(loaded.model, tokens).score.bits_per_character

@@ -1,4 +1,4 @@
-"""What a corpus is like once it is tokens: figures, a plot, documents as the model sees them."""
+"""Report on a tokenized corpus: figures, a plot, documents as the model sees them."""
 
 import base64
 import html
@@ -22,7 +22,7 @@ LENGTHS_FILE = "lengths.png"
 FIGURES_FILE = "report.json"
 SAMPLES = 10
 SHOWN_TOKENS = 400
-"""Documents shown, and the most tokens of each."""
+"""Number of documents to show, and the most tokens to show of each."""
 BINS = 24
 SEED = 1
 
@@ -31,11 +31,12 @@ class CorpusReport(BaseModel):
     """A corpus in figures.
 
     Attributes:
-        path: The HTML page that shows them.
+        path: The HTML page that shows the figures.
         plot: A PNG of the lengths.
-        characters_per_token: In the training split; the boundary counts as a token.
-        bytes_per_token: Likewise.
-        length_quantiles: Characters of a training document: shortest, quarters, longest.
+        characters_per_token: Characters per token in the training split; the boundary counts as a
+            token.
+        bytes_per_token: Bytes per token, likewise.
+        length_quantiles: Characters of a training document: minimum, quartiles, maximum.
         length_counts: Training documents in each of `BINS` bins of length.
         length_edges: Edges of those bins, in characters.
         samples: Random training documents as the model sees them.
@@ -57,10 +58,10 @@ def write_report(name: str, corpus: Corpus, tokens: Tokens, out: Path) -> Corpus
     """Write `out/report.html`, `lengths.png` and `report.json`, and return what they show.
 
     Args:
-        name: What the corpus is called.
-        corpus: What ingestion made.
-        tokens: What tokenization made of it.
-        out: Folder to write to; made if need be.
+        name: Name of the corpus.
+        corpus: The result of ingestion.
+        tokens: The result of tokenization.
+        out: Folder to write to, created if needed.
 
     Raises:
         DatasetError: The shards cannot be read.
@@ -94,7 +95,7 @@ def read_report(folder: str) -> CorpusReport:
     """Return the report that was written into a folder.
 
     Raises:
-        DatasetError: There is none.
+        DatasetError: The folder has no readable report.
     """
     path = Path(folder) / FIGURES_FILE
     try:
@@ -104,7 +105,7 @@ def read_report(folder: str) -> CorpusReport:
 
 
 def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
-    """Return tokens as text with what text does not show: boundaries, and where words are cut."""
+    """Return tokens as text in which boundaries and the cuts within words are visible."""
     shown = ids[:SHOWN_TOKENS].tolist()
     more = [] if len(ids) <= SHOWN_TOKENS else ["…"]
     names = [token_name(tokenizer, index) for index in shown] + more
@@ -117,7 +118,7 @@ def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
 def _read_training_split(
     uri: str, count: int, tokenizer: Tokenizer
 ) -> tuple[NDArray[np.int64], int, tuple[str, ...]]:
-    """Return each document's characters, all documents' bytes, and some documents as seen."""
+    """Return the characters of each document, the bytes of all, and sample documents."""
     chosen = np.random.default_rng(SEED).choice(count, min(SAMPLES, count), replace=False)
     wanted = np.sort(chosen)
     lengths, samples, size, start = [], [], 0, 0
@@ -133,7 +134,7 @@ def _read_training_split(
 
 
 def _edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return edges of bins: equal steps, or equal ratios where lengths span more than 30 times."""
+    """Return bin edges: in equal steps, or equal ratios if max/min exceeds 30."""
     low, high = max(1, int(lengths.min())), int(lengths.max()) + 1
     if high > 30 * low:
         return np.geomspace(low, high, BINS + 1)

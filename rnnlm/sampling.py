@@ -1,11 +1,11 @@
 """From logits to the next token: pure functions, no generator state.
 
 Randomness is counter-based: the uniform number that decides a token is a function of (seed, text
-number, position) alone, so a text is the same whichever batch, shard or process it is drawn in.
+number, position) alone, so a text is the same in whichever batch, shard or process it is drawn.
 
-Probabilities are integers here: the likeliest token weighs `ONE`, another 2^((logit − top) · rate)
-of that, rounded down. Sums of integers do not depend on their order, so that native code and torch
-draw the same token; what falls below 2⁻³⁰ of the likeliest is never drawn.
+Probabilities are integers here: the likeliest token weighs `ONE`, any other 2^((logit − top) ·
+rate) of that, rounded down. Sums of integers do not depend on their order, so native code and torch
+draw the same token. A token less than 2⁻³⁰ times as likely as the likeliest is never drawn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _UNIFORM_BITS = 50
 _LARGEST_RATE = 1e30
 _ROUNDS = 12582912.0
-"""3 · 2²²: a float of at most 2²² that has this added is rounded to an integer."""
+"""3 · 2²²: adding this to a float of at most 2²² rounds it to an integer."""
 _POWER = (
     0.001326467259787023,
     0.009671499952673912,
@@ -56,9 +56,9 @@ def uniforms(
 
 
 def power_of_two(t: Float[Tensor, "*any"], top: float) -> Float[Tensor, "*any"]:
-    """Return 2^t to 2e-7, t cut to −126 and `top`: the bits that native code computes.
+    """Return 2^t to within 2e-7, t clamped to −126 and `top`, with the same bits as native code.
 
-    Every operation is rounded by itself, as IEEE 754 has it; 2⁰ is exactly 1.
+    Every operation is rounded separately, as in IEEE 754; 2⁰ is exactly 1.
     """
     t = t.clamp(-126.0, top)
     shifted = t + _ROUNDS
@@ -81,7 +81,7 @@ def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "bat
 
     Args:
         logits: In single precision; not modified.
-        rate: Above 0; see `log2_inverse_temperature`.
+        rate: Log₂ e / temperature, above 0; see `log2_inverse_temperature`.
     """
     top = logits.amax(dim=-1, keepdim=True)
     return (power_of_two((logits - top) * rate, 0.0) * float(ONE)).to(torch.int64)
@@ -90,7 +90,7 @@ def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "bat
 def penalise(
     logits: Float[Tensor, "batch vocab"], seen: Bool[Tensor, "batch vocab"], penalty: float
 ) -> Float[Tensor, "batch vocab"]:
-    """Return logits of tokens that were seen divided by `penalty`, negative ones multiplied.
+    """Return logits, those of seen tokens divided by `penalty`, or multiplied if negative.
 
     Source: Keskar et al. 2019 (CTRL), section 4.1.
     """
@@ -99,8 +99,9 @@ def penalise(
 
 
 def keep_count(weights: Int[Tensor, "batch vocab"], k: int) -> Int[Tensor, "batch vocab"]:
-    """Return the weights of exactly the k heaviest tokens, the lower id among equals; 0 keeps all.
+    """Keep the weights of exactly the k heaviest tokens and set the others to 0; k = 0 keeps all.
 
+    Among equal weights, the lower id is kept.
     Source: top-k, Fan et al. 2018.
     """
     if not 0 < k < weights.shape[-1]:
@@ -111,9 +112,9 @@ def keep_count(weights: Int[Tensor, "batch vocab"], k: int) -> Int[Tensor, "batc
 
 
 def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor, "batch vocab"]:
-    """Return the weights of the fewest heaviest tokens that make `share` of the sum.
+    """Keep the fewest heaviest tokens whose weights make up `share` of the sum; set others to 0.
 
-    That is one token where it alone suffices; the lower id goes first among equals.
+    If a single token suffices, only that token is kept. Among equal weights, the lower id is first.
     Source: top-p, Holtzman et al. 2020.
     """
     if share >= 1.0:
@@ -126,12 +127,12 @@ def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor,
 
 
 def least(min_p: float) -> int:
-    """Return the least weight of a token that is `min_p` times as likely as the likeliest."""
+    """Return the least weight to keep: that of a token `min_p` times as likely as the likeliest."""
     return max(1, int(np.ceil(min_p * ONE)))
 
 
 def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "batch vocab"]:
-    """Return the weights that are not under `least`.
+    """Set weights under `least` to 0.
 
     Source: min-p, Nguyen et al. 2024.
     """
@@ -139,7 +140,7 @@ def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "
 
 
 def draw_settings(config: SamplingConfig) -> DrawSettings:
-    """Return a configuration's numbers as `sample` takes them; the penalty is not among them."""
+    """Return a configuration's settings in the form that `sample` takes, without the penalty."""
     return DrawSettings(
         log2_inverse_temperature=log2_inverse_temperature(config.temperature),
         top_k=config.top_k,
@@ -151,11 +152,11 @@ def draw_settings(config: SamplingConfig) -> DrawSettings:
 def filter_weights(
     logits: Float[Tensor, "batch vocab"], how: DrawSettings
 ) -> Int[Tensor, "batch vocab"]:
-    """Return what each token weighs after temperature, top-k, top-p and min-p, in this order.
+    """Return each token's weight after temperature, top-k, top-p and min-p, in this order.
 
     Args:
         logits: In single precision; not modified.
-        how: The temperature must be above 0.
+        how: Settings; the temperature must be above 0.
     """
     weights = keep_count(weigh(logits, how.log2_inverse_temperature), how.top_k)
     return keep_least(keep_share(weights, how.top_p), how.least)
@@ -164,7 +165,7 @@ def filter_weights(
 def choose(
     weights: Int[Tensor, "batch vocab"], uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """Draw a token per row: the first whose cumulative sum exceeds `uniform` of the whole."""
+    """Draw a token per row: the first whose cumulative weight exceeds `uniform` times the sum."""
     cumulative = weights.cumsum(dim=-1)
     target = (uniform * cumulative[:, -1].double()).long()
     return (cumulative <= target[:, None]).sum(dim=-1)
@@ -177,7 +178,7 @@ def sample(
 ) -> Int[Tensor, " batch"]:
     """Draw a token per row.
 
-    Temperature 0 takes the likeliest token, the one with the lowest id among equals.
+    Temperature 0 takes the likeliest token; among equals, the one with the lowest id.
 
     Args:
         logits: In single precision; not modified.
@@ -208,5 +209,5 @@ def _shift_right(value: Tensor, bits: int) -> Tensor:
 
 
 def _signed(value: int) -> int:
-    """Return the 64-bit integer with the bits of `value`, as torch's int64 wants it."""
+    """Return the signed 64-bit integer with the bits of `value`, for torch's int64."""
     return (value & (2**64 - 1)) - (2**64 if value & 2**63 else 0)

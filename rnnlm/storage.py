@@ -14,13 +14,13 @@ from rnnlm.errors import StorageError
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success make it `path`, on failure remove it.
+    """Yield a temporary path next to `path`; rename it to `path` on success, remove it on failure.
 
-    The file is flushed to disk before it takes its name, so that a reader, also one after a power
-    cut, sees the old content or the new, never a part. Parent folders are made.
+    The file is flushed to disk before it is renamed, so that a reader sees the old content or the
+    new, never a part, even after a power cut. Parent folders are created.
 
     Raises:
-        StorageError: The disk is full or the folder cannot be written; `path` is as it was.
+        StorageError: The disk is full or the folder cannot be written; `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -48,7 +48,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what `record` says was done; if it says nothing, do the work and write it down."""
+    """Return the result stored in `record`; if there is none, do the work and store its result."""
     if record.is_file():
         known: dict[str, Any] = json.loads(record.read_text("utf-8"))
         return known
@@ -58,7 +58,7 @@ def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, made with its folders if need be.
+    """Append a line to a text file; create the file and its folders if needed.
 
     Raises:
         StorageError: The disk is full or the folder cannot be written.
@@ -78,7 +78,7 @@ def file_digest(path: Path) -> str:
 
 
 def is_intact(path: Path, digest: str) -> bool:
-    """Return whether a file is there and has this sha256."""
+    """Return whether a file exists and has this sha256."""
     return path.is_file() and file_digest(path) == digest
 
 
@@ -90,7 +90,7 @@ def value_digest(value: Any) -> str:
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"cannot write {path}: {error.strerror or error} (what was there before is intact); "
+        f"cannot write {path}: {error.strerror or error} (any previous content is intact); "
         "free some space or choose another folder, then run the same command again"
     )
 

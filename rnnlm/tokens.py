@@ -1,4 +1,4 @@
-"""Documents as arrays of token ids: what models, batches and scores are made of."""
+"""Documents as arrays of token ids, the input of models, batches and scores."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +35,7 @@ class TokenArrays:
         """Return some of the documents, in order.
 
         Args:
-            kept: Which, shape (documents,).
+            kept: True for each document to keep, shape (documents,).
         """
         if kept.all():
             return self
@@ -50,9 +50,10 @@ class TokenArrays:
         )
 
     def first(self, tokens: int) -> "TokenArrays":
-        """Return the first documents, of at most so many tokens in all.
+        """Return the first documents, at most `tokens` tokens in all.
 
-        If the first one alone is longer, its beginning; characters and bytes in proportion.
+        If the first document alone is longer, return its beginning, with characters and bytes in
+        proportion.
         """
         count = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
         if count == 0:
@@ -72,11 +73,11 @@ class TokenArrays:
 
 
 def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
-    """Choose documents spread evenly over all of them: of about `most` in all, and at least one.
+    """Choose documents spread evenly over all of them, at least one.
 
     Args:
         sizes: Size of each document, shape (documents,).
-        most: What the sizes of the chosen ones sum up to, about; all are chosen if they have less.
+        most: Approximate total size of the chosen documents; all are chosen if their total is less.
 
     Returns:
         True for each chosen document, shape (documents,).
@@ -85,15 +86,17 @@ def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
 
 
 def every(share: float, start: int, count: int) -> NDArray[np.bool_]:
-    """Choose an even share of a row of things, a part of the row at a time; the first one always.
+    """Choose an evenly spaced share of a sequence of items, one part of the sequence at a time.
+
+    The first item of the sequence is always chosen.
 
     Args:
-        share: Of all things; all from 1 on.
-        start: Number of the first thing of this part.
-        count: Things in this part.
+        share: Share of items to choose; 1 or more chooses all.
+        start: Number of this part's first item in the sequence.
+        count: Number of items in this part.
 
     Returns:
-        True for each chosen one, shape (count,).
+        True for each chosen item, shape (count,).
     """
     numbers = np.ceil(np.arange(start, start + count + 1) * min(1.0, share))
     chosen: NDArray[np.bool_] = numbers[1:] > numbers[:-1]

@@ -1,4 +1,4 @@
-"""Lists of words that come with the package, and texts that contain a word of a list."""
+"""Word lists that come with the package, and patterns that find their words in texts."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,19 +11,19 @@ SHIPPED = ("slurs",)
 
 @cache
 def shipped(name: str) -> tuple[str, ...]:
-    """Return the words of a list of the package."""
+    """Return the words of one of the package's lists."""
     lines = resources.files("rnnlm").joinpath(f"{name}.txt").read_text("utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def spelled_out(words: Iterable[str]) -> Iterator[str]:
-    """Yield words, those of a list in place of its name."""
+    """Yield words, replacing the name of a list by the words in it."""
     for word in words:
         yield from shipped(word) if word in SHIPPED else (word,)
 
 
 @cache
 def pattern_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what finds any of some words, or of the lists that are named, as whole words."""
+    """Return a pattern that finds any of some words, or of the lists named, as whole words."""
     either = "|".join(map(re.escape, spelled_out(words)))
     return re.compile(rf"\b(?:{either})\b", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, and one real run of the chain."""
+"""Shared fixtures: a separate home for each test, and one real run of the whole chain."""
 
 import io
 import json
@@ -39,7 +39,7 @@ WORDS = ["red", "blue", "green", "warm grey", "pale pink", "dark teal", "old ros
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended."""
+    """Result of a finished command."""
 
     status: int
     out: str
@@ -54,7 +54,7 @@ Cli = Callable[..., Finished]
 
 
 def lines(count: int) -> str:
-    """Return so many distinct colour-like lines."""
+    """Return `count` distinct colour-like lines."""
     names = [f"{WORDS[n % 8]} {WORDS[n // 8 % 8]}" for n in range(count)]
     return "".join(f"{name} {n % 256} {n * 7 % 256} 7\n" for n, name in enumerate(names))
 
@@ -68,14 +68,14 @@ def tiny_experiment(**sections: dict[str, Any]) -> Experiment:
 
 
 def ingest_text(path: Path, out: Path, **corpus: Any) -> Corpus:
-    """Ingest a text with fifths held out."""
+    """Ingest a text; hold out a fifth for validation and a fifth for testing."""
     config = CorpusConfig.model_validate({"source": str(path), **corpus})
     files = locate(config, out.parent / "cache")
     return ingest(files, config, SplitConfig(validation=0.2, test=0.2), out)
 
 
 def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Finished:
-    """Run the command line in a process of its own, its state under `home`."""
+    """Run the command line in a separate process, with its state under `home`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     finished = subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments],
@@ -90,7 +90,7 @@ def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment:
 
 
 def call_cli(home: Path, *arguments: str) -> Finished:
-    """Run the command line in this process: for commands that start no flow, many times faster."""
+    """Run the command line in this process, which is much faster for commands without a flow."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNLM_HOME", str(home))
@@ -102,7 +102,7 @@ def call_cli(home: Path, *arguments: str) -> Finished:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that look at a real run of the chain, which takes its time."""
+    """Mark the tests that use a real run of the chain as slow."""
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
@@ -110,30 +110,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_store_of_another_module() -> None:
-    """Forget the store that MLflow was pointed at: it writes that into the environment."""
+    """Unset MLflow's store, which an earlier module may have left in the environment."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(autouse=True)
 def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test's state apart from the project's and from other tests'."""
+    """Isolate each test's state from the project's and from that of other tests."""
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
     for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # tiny models gain nothing from more, and tests may share the cores
+    torch.set_num_threads(1)  # more threads do not speed up tiny models, and tests may share cores
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_making_of_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the empty stores where all processes of this run of tests find them."""
+    """Keep the empty stores in a folder that all processes of this test run share."""
     own = tmp_path_factory.getbasetemp()
     stores.share((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "stores")
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which the whole chain has run once on a tiny corpus; read it, do not change it."""
+    """A home in which the whole chain has run once on a tiny corpus; treat it as read-only."""
     home = tmp_path_factory.mktemp("trained")
     write_tiny(home)
     stores.give_empty_stores(home)

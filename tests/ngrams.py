@@ -1,4 +1,4 @@
-"""What tests of n-grams share: tiny splits, and the equations once more, by dictionary."""
+"""Shared code of the n-gram tests: tiny splits, and a reference implementation on dictionaries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DOCUMENTS = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_
 
 
 def arrays_of(documents: Sequence[Document]) -> TokenArrays:
-    """Return documents, given without boundaries, as a split."""
+    """Return a split of documents that are given without boundaries."""
     ended = [[*document, BOUNDARY_ID] for document in documents]
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     return TokenArrays(

@@ -1,4 +1,4 @@
-"""Empty stores of MLflow and Prefect, made once for all tests: their tables take ten seconds."""
+"""Empty MLflow and Prefect stores, made once for all tests: creating tables takes ten seconds."""
 
 import os
 import shutil
@@ -24,12 +24,12 @@ _shared: list[Path] = []
 
 
 def share(folder: Path) -> None:
-    """Name the folder in which the processes of this run of tests keep the empty stores."""
+    """Set the folder in which all processes of this test run keep the empty stores."""
     _shared[:] = [folder]
 
 
 def give_empty_stores(root: Path) -> None:
-    """Put into a new home what its first command would make there."""
+    """Copy the empty stores into a new home, so that its first command need not create them."""
     made = Home(_shared[0])
     with FileLock(made.root.with_suffix(".lock")):
         if not made.root.exists():
@@ -41,7 +41,7 @@ def give_empty_stores(root: Path) -> None:
 
 
 def _make(made: Home) -> None:
-    """Let a process make the stores, and keep them when both are whole."""
+    """Create the stores in a subprocess; put them in place only once both are complete."""
     new = Home(made.root.with_suffix(".new"))
     new.root.mkdir()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}

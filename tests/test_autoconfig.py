@@ -24,11 +24,11 @@ def look_at(path: Path, settings: tuple[str, ...] = ()) -> Advice:
 
 
 def kind(advice: Advice) -> str:
-    """Return what a document is said to be."""
+    """Return the kind of documents that was chosen."""
     return next(choice.value for choice in advice.choices if choice.setting == "documents")
 
 
-def test_lines_are_documents_when_each_stands_for_itself(tmp_path: Path):
+def test_independent_lines_are_documents(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(500)))
     assert kind(advice) == "lines"
     assert advice.experiment.training.feed == "documents"
@@ -69,7 +69,7 @@ def test_a_script_with_many_characters_is_read_as_bytes(tmp_path: Path):
     assert look_at(write(tmp_path, lines(500))).experiment.tokenizer.kind == "character"
 
 
-def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
+def test_settings_of_the_corpus_affect_the_inspection(tmp_path: Path):
     path = tmp_path / "wide.txt"
     path.write_bytes(lines(500).encode("utf-16-le"))
     assert kind(look_at(path)) == "lines"
@@ -78,7 +78,7 @@ def test_settings_of_the_corpus_decide_what_is_looked_at(tmp_path: Path):
     assert named.experiment.training.feed == "stream"
 
 
-def test_one_endless_line_among_many_does_not_ask_for_all_memory(tmp_path: Path):
+def test_one_very_long_line_among_many_does_not_take_all_memory(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(2000) + "x y" * 50_000 + "\n"))
     assert kind(advice) == "lines"
     assert advice.experiment.training.feed == "stream"
@@ -93,7 +93,7 @@ def test_records_of_even_length_are_lines(tmp_path: Path):
     assert kind(advice) == "lines"
 
 
-def test_names_that_are_not_ascii_stay_apart(tmp_path: Path):
+def test_names_that_are_not_ascii_stay_distinct(tmp_path: Path):
     names = set()
     for stem in ("война", "мир", "Krieg & Frieden"):
         (tmp_path / f"{stem}.txt").write_text(lines(200))
@@ -101,7 +101,7 @@ def test_names_that_are_not_ascii_stay_apart(tmp_path: Path):
     assert len(names) == 3
 
 
-def test_choices_are_said_with_reasons_and_yield_to_settings(tmp_path: Path):
+def test_choices_have_reasons_and_are_overridden_by_settings(tmp_path: Path):
     advice = look_at(write(tmp_path, lines(500)), ("model.hidden_size=77",))
     assert advice.experiment.model.hidden_size == 77
     assert advice.experiment.name == "my-book"
@@ -114,13 +114,13 @@ def test_choices_are_said_with_reasons_and_yield_to_settings(tmp_path: Path):
     assert all(choice.value and choice.reason for choice in advice.choices)
 
 
-def test_wrapped_prose_is_unwrapped_and_that_is_said(tmp_path: Path):
+def test_wrapped_prose_is_unwrapped_and_that_is_reported(tmp_path: Path):
     advice = look_at(write(tmp_path, f"{PROSE}\n\n" * 100))
     assert advice.experiment.corpus.clean.unwrap
     assert any(choice.setting == "unwrap" and choice.value == "yes" for choice in advice.choices)
 
 
-def test_packed_and_structured_texts_are_looked_at_too(tmp_path: Path):
+def test_packed_and_structured_texts_are_inspected_too(tmp_path: Path):
     path = tmp_path / "songs.jsonl.gz"
     rows = "".join(json.dumps({"text": f"la la {n}", "id": n}) + "\n" for n in range(300))
     path.write_bytes(gzip.compress(rows.encode()))
@@ -130,7 +130,7 @@ def test_packed_and_structured_texts_are_looked_at_too(tmp_path: Path):
     path.write_bytes(gzip.compress(rows.replace("text", "body").encode()))
     assert "`body`" in next(c.reason for c in look_at(path).choices if c.setting == "documents")
     path.write_bytes(gzip.compress(rows.replace('"la la ', '"').encode()))
-    look_at(path)  # a field that is called text is the text, whatever it holds
+    look_at(path)  # a field named `text` is the text, whatever it holds
     path.write_bytes(gzip.compress(b'{"a": "x", "b": "y"}\n{"a": "x", "b": "z"}\n' * 20))
     with pytest.raises(CorpusError, match=r"\{a\}, \{b\}.*corpus.render='\{a\}'"):
         look_at(path)
@@ -142,12 +142,10 @@ def test_packed_and_structured_texts_are_looked_at_too(tmp_path: Path):
         (b"", r"is empty \(0 bytes"),
         (b"\n \n\t\n", "is blank"),
         (b"aaaaaaaaaa\naaaa", "one character only, 'a'"),
-        (b"\x00\x01\x02", "is no text: tried utf-8"),
+        (b"\x00\x01\x02", "is not text: tried utf-8"),
     ],
 )
-def test_a_bad_source_is_one_line_that_says_what_it_is(
-    tmp_path: Path, content: bytes, message: str
-):
+def test_a_bad_source_is_a_clear_one_line_error(tmp_path: Path, content: bytes, message: str):
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
     with pytest.raises(CorpusError, match=message) as caught:
@@ -175,7 +173,7 @@ def test_files_of_a_published_split_keep_it(tmp_path: Path):
     assert (mixed.splits.by, len(mixed.corpus.sources)) == ("hash", 0)
 
 
-def test_short_and_repetitive_texts_come_with_a_warning(tmp_path: Path):
+def test_short_and_repetitive_texts_get_a_warning(tmp_path: Path):
     said = [c.value for c in look_at(write(tmp_path, lines(50))).choices if c.setting == "warning"]
     assert said == ["50 documents"]
     text = lines(300) + "the same line\n" * 3000
@@ -185,7 +183,7 @@ def test_short_and_repetitive_texts_come_with_a_warning(tmp_path: Path):
         look_at(write(tmp_path, "a\nb\nc\n"))
 
 
-def test_a_choice_that_is_set_is_shown_as_set(tmp_path: Path):
+def test_a_choice_made_by_a_setting_is_shown_as_set(tmp_path: Path):
     settings = ("training.budget=0.3M tokens", "model.hidden_size=77", "model.num_layers=1")
     choices = {c.setting: c for c in look_at(write(tmp_path, lines(500)), settings).choices}
     assert (choices["budget"].value, choices["budget"].reason) == ("0.3M tokens", "as set")

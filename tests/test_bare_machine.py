@@ -1,4 +1,4 @@
-"""The library trains where only torch, numpy, pyarrow, pydantic and safetensors are installed."""
+"""The library trains with only torch, numpy, pyarrow, pydantic and safetensors installed."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ print(evaluate(model, dataset.load_split(str(out / "t"), "test")).score.bits_per
 
 @pytest.fixture
 def bare_packages(tmp_path: Path) -> Path:
-    """Return a folder of packages that holds the five, and what they require."""
+    """Return a folder of packages that holds these five and their requirements."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for name in _with_requirements(INSTALLED):
@@ -68,7 +68,7 @@ def _with_requirements(names: tuple[str, ...]) -> set[str]:
         try:
             requirements = distribution(name).requires or ()
         except PackageNotFoundError:
-            continue  # of another platform
+            continue  # required on another platform only
         found.add(name)
         wanted = map(Requirement, requirements)
         left += [r.name for r in wanted if not r.marker or r.marker.evaluate({"extra": ""})]

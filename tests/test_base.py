@@ -28,7 +28,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_what_an_experiment_leaves_open_is_the_bases(saved: Path):
+def test_settings_that_an_experiment_leaves_open_come_from_the_base(saved: Path):
     chosen = experiment(training={"base": str(saved)}, model={"dropout": 0.3})
     fitted = base.fit(chosen, saved)
     assert {name: getattr(fitted.model, name) for name in NETWORK} == NETWORK
@@ -37,18 +37,18 @@ def test_what_an_experiment_leaves_open_is_the_bases(saved: Path):
     assert base.fit(fitted, saved) == fitted
 
 
-def test_a_tokenizer_that_is_set_stays(saved: Path):
+def test_a_tokenizer_that_is_set_is_kept(saved: Path):
     chosen = experiment(training={"base": str(saved)}, tokenizer={"kind": "character"})
     assert base.fit(chosen, saved).tokenizer.kind == "character"
 
 
-def test_another_network_than_the_bases_is_refused(saved: Path):
+def test_a_network_that_differs_from_the_base_is_refused(saved: Path):
     chosen = experiment(training={"base": str(saved)}, model={"hidden_size": 24})
     with pytest.raises(CheckpointError, match=r"hidden_size = 24, but the base .* has 12; leave"):
         base.fit(chosen, saved)
 
 
-def test_tokens_of_a_base_need_a_base():
+def test_the_tokenizer_of_a_base_needs_a_base():
     with pytest.raises(ConfigError, match=r"needs training.base, such as 'english'"):
         experiment(tokenizer={"kind": "base"})
 
@@ -79,7 +79,7 @@ def test_another_vocabulary_is_mapped_token_by_token(saved: Path, kind: str):
     assert all(ours[name].equal(theirs[name]) for name in ours if name.startswith("layers."))
 
 
-def test_a_token_that_the_base_lacks_starts_from_those_that_spell_it(saved: Path):
+def test_a_token_that_the_base_lacks_starts_from_the_tokens_that_spell_it(saved: Path):
     loaded = checkpoint.load(saved)
     word = tokenizer.learn(TokenizerConfig(kind="word"), ["zq zq"])
     index = word.token_bytes().index(b"zq")
@@ -92,7 +92,7 @@ def test_a_token_that_the_base_lacks_starts_from_those_that_spell_it(saved: Path
     assert model.state_dict()["U"][index].equal(theirs["U"][z])
 
 
-def test_a_small_copy_reads_as_nearly_the_same_model(saved: Path, tmp_path: Path):
+def test_a_small_copy_loads_as_nearly_the_same_model(saved: Path, tmp_path: Path):
     small = tmp_path / "small.safetensors"
     checkpoint.save_small(saved, small, {"note": "hello"}, {"base.windows": torch.arange(3)})
     one, other = checkpoint.load(saved), checkpoint.load(small)
@@ -104,7 +104,7 @@ def test_a_small_copy_reads_as_nearly_the_same_model(saved: Path, tmp_path: Path
     assert small.stat().st_size < saved.stat().st_size
 
 
-def test_a_word_between_spaces_starts_from_the_pieces_that_spell_it_with_its_space(saved: Path):
+def test_a_whitespace_word_starts_from_the_pieces_that_spell_it_with_its_space(saved: Path):
     loaded = checkpoint.load(saved)
     words = tokenizer.learn(TokenizerConfig(kind="word", words="whitespace"), TEXTS)
     model = build(experiment(model=NETWORK).model, words.vocab_size)

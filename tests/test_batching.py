@@ -11,7 +11,7 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 
 def arrays_of(lengths: list[int]) -> TokenArrays:
-    """Return documents whose every token but the last is unique."""
+    """Return documents in which every token except the boundary is unique."""
     offsets = np.cumsum([0, *lengths])
     tokens = np.arange(1, offsets[-1] + 1, dtype=np.uint32)
     tokens[offsets[1:] - 1] = BOUNDARY_ID
@@ -55,7 +55,7 @@ def test_the_input_is_the_true_token_before_the_target(feed, lengths, batch_size
 
 
 @given(lengths=documents, batch_size=st.integers(1, 8), bptt=st.integers(1, 50))
-def test_lanes_carry_on_their_document_until_fresh(lengths, batch_size, bptt):
+def test_lanes_continue_their_document_until_fresh(lengths, batch_size, bptt):
     arrays = arrays_of(lengths)
     open_documents: dict[int, int] = {}
     for window in windows(arrays, "stream", batch_size, bptt, np.random.default_rng(1)):
@@ -67,7 +67,7 @@ def test_lanes_carry_on_their_document_until_fresh(lengths, batch_size, bptt):
                 open_documents[lane] = document
 
 
-def test_whole_documents_are_always_fresh_and_padded_little():
+def test_windows_of_whole_documents_are_fresh_and_have_little_padding():
     arrays = arrays_of([n % 37 + 1 for n in range(2000)])
     total = padded = 0
     for window in windows(arrays, "documents", 16, 1, np.random.default_rng(0)):
@@ -77,7 +77,7 @@ def test_whole_documents_are_always_fresh_and_padded_little():
     assert padded / total < 0.1
 
 
-def test_the_order_is_the_generators():
+def test_the_order_depends_on_the_generator():
     arrays = arrays_of([5] * 50)
 
     def order(seed: int) -> torch.Tensor:
@@ -88,7 +88,7 @@ def test_the_order_is_the_generators():
     assert (order(1) != order(2)).any()
 
 
-def test_one_long_document_fills_every_lane_for_training_and_one_for_scoring():
+def test_one_long_document_fills_all_lanes_in_training_and_one_in_scoring():
     arrays = arrays_of([1000])
     training = next(windows(arrays, "stream", 8, 50, np.random.default_rng(0)))
     assert training.inputs.shape == (8, 50)

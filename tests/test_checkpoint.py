@@ -18,7 +18,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-def test_what_is_loaded_is_what_was_saved(saved: Path):
+def test_a_checkpoint_survives_saving_and_loading(saved: Path):
     loaded = checkpoint.load(saved)
     assert loaded.experiment == tiny_experiment()
     assert loaded.facts == {"step": 7}
@@ -37,13 +37,13 @@ def test_the_same_model_makes_the_same_bytes(saved: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, -1])
-def test_a_checkpoint_cut_short_says_so(saved: Path, size: int):
+def test_a_truncated_checkpoint_is_a_clear_error(saved: Path, size: int):
     saved.write_bytes(saved.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="cut short or no checkpoint"):
+    with pytest.raises(CheckpointError, match="cut short or not a checkpoint"):
         checkpoint.load(saved)
 
 
-def test_a_missing_checkpoint_says_so(tmp_path: Path):
+def test_a_missing_checkpoint_is_a_clear_error(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         checkpoint.load(tmp_path / "none")
 

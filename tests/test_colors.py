@@ -9,14 +9,14 @@ CHANNELS = st.tuples(*[st.integers(0, 255)] * 3)
 
 
 @given(CHANNELS)
-def test_rgb_comes_back_exactly(channels: tuple[int, int, int]):
+def test_rgb_survives_writing_and_parsing_exactly(channels: tuple[int, int, int]):
     color = Color("7 up", *channels)
     assert colors.parse(colors.write(color)) == color
 
 
 @pytest.mark.parametrize(("space", "error"), [("hsv", 4), ("lab", 30)])
 @given(channels=CHANNELS)
-def test_other_spaces_come_back_nearly(space: str, error: int, channels: tuple[int, int, int]):
+def test_other_spaces_survive_approximately(space: str, error: int, channels: tuple[int, int, int]):
     back = colors.parse(colors.write(Color("dusk", *channels), space))
     assert back is not None
     assert back.name == "dusk"
@@ -39,11 +39,11 @@ def test_other_spaces_come_back_nearly(space: str, error: int, channels: tuple[i
         ("red xyz 1 2 3", Color("red xyz", 1, 2, 3)),
     ],
 )
-def test_lines_in_other_spaces_parse_or_do_not(line: str, color: Color | None):
+def test_only_valid_lines_in_other_spaces_parse(line: str, color: Color | None):
     assert colors.parse(line) == color
 
 
-def test_what_css_says_of_a_colour_is_what_is_written():
+def test_written_colours_match_the_css_specification():
     # https://www.w3.org/TR/css-color-4/: hsv of rebeccapurple (102 51 153); Lab of pure green
     assert (
         colors.write(Color("rebeccapurple", 102, 51, 153), "hsv") == "rebeccapurple hsv 270 67 60"

@@ -12,7 +12,9 @@ TYPES = st.sampled_from([pa.string(), pa.large_string()])
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), STRINGS), CONDITIONS, STRINGS)
-def test_splitting_undoes_telling(values: dict[str, str], condition: list[str], text: str):
+def test_splitting_a_header_reverses_writing_it(
+    values: dict[str, str], condition: list[str], text: str
+):
     found, rest = split_header(header(values, condition) + text, condition)
     assert rest == text
     assert found == {name: " ".join(values.get(name, "").split()) for name in condition}
@@ -20,7 +22,7 @@ def test_splitting_undoes_telling(values: dict[str, str], condition: list[str], 
 
 
 @given(st.lists(STRINGS), CONDITIONS, TYPES, st.integers(0, 3))
-def test_columns_are_split_as_single_texts_are(
+def test_columns_are_split_like_single_texts(
     texts: list[str], condition: list[str], kind: pa.DataType, start: int
 ):
     values, rest = split_column(pa.array(texts, kind)[start:], condition)
@@ -34,7 +36,7 @@ def test_columns_are_split_as_single_texts_are(
 
 
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(NAMES, STRINGS))), CONDITIONS, TYPES)
-def test_columns_are_told_as_single_texts_are(
+def test_headers_of_columns_match_those_of_single_texts(
     rows: list[dict[str, str]], condition: list[str], kind: pa.DataType
 ):
     if condition:
@@ -43,7 +45,7 @@ def test_columns_are_told_as_single_texts_are(
         assert header_column(columns, condition).to_pylist() == expected
 
 
-def test_what_is_told_is_each_value_and_a_tab():
+def test_a_header_is_each_value_followed_by_a_tab():
     values = {"brand": " Benjamin\t Moore\n", "season": "June"}
     assert header(values, ("brand",)) == "Benjamin Moore\t"
     assert header(values, ("season", "brand")) == "June\tBenjamin Moore\t"
@@ -72,6 +74,8 @@ def test_an_empty_condition_changes_nothing():
         ("", ["", ""], ""),
     ],
 )
-def test_where_tabs_are_missing_what_is_there_is_text(text: str, values: list[str], rest: str):
+def test_missing_tabs_leave_values_empty_and_the_rest_as_text(
+    text: str, values: list[str], rest: str
+):
     condition = ("category", "season")
     assert split_header(text, condition) == (dict(zip(condition, values, strict=True)), rest)

@@ -29,10 +29,10 @@ def test_settings_that_contradict_each_other_are_refused(training: dict[str, Any
             "'brand', which is not among corpus.sources.attributes of y",
         ),
         ({"source": "x", "condition": ["brand", "brand"]}, "each attribute once"),
-        ({"source": "x", "condition": ["brand", "hash"]}, "another name than 'hash'"),
+        ({"source": "x", "condition": ["brand", "hash"]}, "a name other than 'hash'"),
     ],
 )
-def test_a_condition_that_its_sources_lack_is_refused(corpus: dict[str, Any], message: str):
+def test_an_invalid_condition_is_refused(corpus: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         from_values({"name": "x", "corpus": {"condition": ["brand"], **corpus}}, origin="test")
 
@@ -55,17 +55,17 @@ def test_a_misspelt_key_and_a_bad_number_are_reported_together(tmp_path: Path):
     assert "\n" not in message
 
 
-def test_overrides_win_and_are_checked():
+def test_overrides_take_precedence_and_are_checked():
     changed = from_values(TINY, ["model.hidden_size=7", "training.budget=9 s"], origin="test")
     assert changed.model.hidden_size == 7
     assert changed.training.budget == "9 s"
     with pytest.raises(ConfigError, match=r"training\.budget = 'soon'"):
         from_values(TINY, ["training.budget=soon"], origin="test")
-    with pytest.raises(ConfigError, match="no assignment"):
+    with pytest.raises(ConfigError, match="not an assignment"):
         from_values(TINY, ["training.budget"], origin="test")
 
 
-def test_an_override_leaves_what_it_overrides_alone():
+def test_an_override_does_not_change_the_original_values():
     before = repr(TINY)
     from_values(TINY, ["model.hidden_size=7"], origin="test")
     assert repr(TINY) == before
@@ -98,17 +98,17 @@ def test_a_generation_override_out_of_range_names_the_setting():
         ("1 epoch", 1, "epochs"),
     ],
 )
-def test_budgets_are_read(text: str, amount: float, unit: str):
+def test_budgets_are_parsed(text: str, amount: float, unit: str):
     assert parse_budget(text) == (amount, unit)
 
 
 @pytest.mark.parametrize("text", ["", "fast", "-3 s", "0 epochs", "3", "3 parsecs", "1e99 s"])
-def test_what_is_no_budget_is_refused(text: str):
-    with pytest.raises(ValueError, match="no budget"):
+def test_an_invalid_budget_is_refused(text: str):
+    with pytest.raises(ValueError, match="a budget such as"):
         parse_budget(text)
 
 
-def test_every_setting_says_what_it_is():
+def test_every_setting_has_a_docstring():
     def check(model: type[Config]) -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name} has no docstring"

@@ -53,7 +53,7 @@ def test_shards_decode_to_the_documents(corpus: Corpus, tokens: Tokens):
         assert arrays.characters.sum() == corpus.characters[split]
 
 
-def test_the_schema_is_what_the_documentation_says(tokens: Tokens):
+def test_the_schema_matches_the_documentation(tokens: Tokens):
     shard = pq.read_schema(next(Path(tokens.uri).glob("tokens-*.parquet")))
     assert shard.equals(TOKENS_SCHEMA)
     assert shard.metadata[b"rnnlm.corpus_digest"].decode() == tokens.corpus_digest
@@ -62,7 +62,7 @@ def test_the_schema_is_what_the_documentation_says(tokens: Tokens):
 
 
 @pytest.mark.parametrize("kind", ["character", "byte", "word", "bpe"])
-def test_every_tokenizer_goes_to_parquet_and_back(corpus: Corpus, tmp_path: Path, kind: Any):
+def test_every_tokenizer_survives_parquet(corpus: Corpus, tmp_path: Path, kind: Any):
     config = TokenizerConfig(kind=kind, vocab_size=300)
     tokens = tokenize(corpus.uri, corpus.digest, config, tmp_path / kind)
     tokenizer = load_tokenizer(tokens.uri)
@@ -76,16 +76,16 @@ def test_every_tokenizer_goes_to_parquet_and_back(corpus: Corpus, tmp_path: Path
     assert abs(sum(tokens.most_frequent.values()) - 1) < 0.01 or len(tokens.most_frequent) == 20
 
 
-def test_a_split_too_large_for_memory_is_mapped_and_equal(tokens: Tokens):
+def test_a_split_too_large_for_memory_is_mapped_with_equal_contents(tokens: Tokens):
     held = load_split(tokens.uri, "train")
-    for _ in range(2):  # unpacked once, then found
+    for _ in range(2):  # unpacked the first time, reused the second
         mapped = load_split(tokens.uri, "train", in_memory=0)
         assert isinstance(mapped.tokens, np.memmap)
         for name in ("tokens", "offsets", "characters", "bytes"):
             assert (getattr(mapped, name) == getattr(held, name)).all()
 
 
-def test_the_first_documents_are_about_as_many_tokens_as_asked_for(tokens: Tokens):
+def test_the_first_documents_have_at_most_the_requested_tokens(tokens: Tokens):
     arrays = load_split(tokens.uri, "train")
     for asked in (1, 100, 10**9):
         first = arrays.first(asked)
@@ -117,7 +117,7 @@ def test_the_vocabulary_comes_from_the_training_split_alone(corpus: Corpus, toke
 @pytest.mark.parametrize(
     ("size", "expected"), [(2, "uint8"), (256, "uint8"), (257, "uint16"), (70_000, "uint32")]
 )
-def test_ids_take_the_smallest_type_that_holds_them(size: int, expected: str):
+def test_ids_have_the_smallest_type_that_fits(size: int, expected: str):
     assert token_type(size) == expected
 
 
@@ -128,7 +128,7 @@ def test_tokenizing_again_gives_the_same_digest(corpus: Corpus, tokens: Tokens, 
     assert as_bytes.digest != tokens.digest
 
 
-def test_texts_in_memory_make_the_arrays_that_shards_make(corpus: Corpus, tokens: Tokens):
+def test_texts_in_memory_give_the_same_arrays_as_shards(corpus: Corpus, tokens: Tokens):
     arrays = load_split(tokens.uri, "test")
     again = from_texts(load_tokenizer(tokens.uri), [*iter_texts(corpus.uri, "test")])
     assert (again.tokens == arrays.tokens).all()
@@ -149,9 +149,7 @@ def seasonal(tmp_path: Path) -> Corpus:
 
 
 @pytest.mark.parametrize("kind", ["character", "byte", "bpe"])
-def test_shards_hold_what_each_text_is_told_and_the_text(
-    seasonal: Corpus, tmp_path: Path, kind: Any
-):
+def test_shards_hold_each_header_and_its_text(seasonal: Corpus, tmp_path: Path, kind: Any):
     config = TokenizerConfig(kind=kind, vocab_size=300)
     out = tmp_path / "told"
     tokens = tokenize(seasonal.uri, seasonal.digest, config, out, condition=CONDITION)
@@ -172,11 +170,11 @@ def test_shards_hold_what_each_text_is_told_and_the_text(
         assert arrays.bytes.tolist() == [len(text.encode()) for text in expected]
     assert "\t\t" in "".join(
         iter_with_headers(seasonal.uri, "train", CONDITION)
-    )  # unknown is empty
+    )  # an unknown value is empty
     assert tokens.unknown["train"] == 0
 
 
-def test_what_texts_are_told_scores_as_its_shards_do(seasonal: Corpus, tmp_path: Path):
+def test_texts_with_headers_score_like_their_shards(seasonal: Corpus, tmp_path: Path):
     tokens = tokenize(
         seasonal.uri, seasonal.digest, TokenizerConfig(), tmp_path / "told", condition=CONDITION
     )
@@ -201,7 +199,7 @@ def test_without_a_condition_attributes_make_no_difference(seasonal: Corpus, tmp
     assert len(digests) == 4
 
 
-def test_a_document_without_an_attribute_of_the_condition_is_named(
+def test_a_document_without_an_attribute_of_the_condition_is_an_error(
     seasonal: Corpus, tmp_path: Path
 ):
     with pytest.raises(CorpusError, match=r"the document \w{16} has no attribute 'year'"):
@@ -210,7 +208,7 @@ def test_a_document_without_an_attribute_of_the_condition_is_named(
         )
 
 
-def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
+def test_missing_and_truncated_shards_are_clear_errors(tokens: Tokens, tmp_path: Path):
     with pytest.raises(
         DatasetError, match=r"no Parquet shards in .*tokens-\*-\*\.parquet.*rnnlm train"
     ):
@@ -221,7 +219,7 @@ def test_missing_and_torn_shards_say_what_to_do(tokens: Tokens, tmp_path: Path):
         load_split(tokens.uri, "train")
 
 
-def test_a_vocabulary_is_learnt_from_all_over_a_long_text(tmp_path: Path):
+def test_a_limited_reading_is_spread_over_a_long_text(tmp_path: Path):
     (tmp_path / "text").write_text(lines(4000))
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", shard_bytes=2000)
     texts = [*iter_with_headers(corpus.uri, "train", ())]
@@ -234,7 +232,7 @@ def test_a_vocabulary_is_learnt_from_all_over_a_long_text(tmp_path: Path):
     assert [*iter_with_headers(corpus.uri, "train", (), most=10**9)] == texts
 
 
-def test_documents_spread_over_a_split_are_read(tokens: Tokens):
+def test_a_limited_load_holds_documents_of_the_split(tokens: Tokens):
     whole = load_split(tokens.uri, "train")
     some = load_spread(tokens.uri, "train", len(whole.tokens) // 3)
     assert 0.25 < len(some.tokens) / len(whole.tokens) < 0.4

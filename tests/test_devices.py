@@ -17,12 +17,12 @@ def test_the_number_of_threads_is_restored(wanted: bool, threads: int):
     assert torch.get_num_threads() == 3
 
 
-def test_a_gpu_that_is_not_there_is_refused():
+def test_a_missing_gpu_is_refused():
     there = torch.cuda.device_count()
     with pytest.raises(ConfigError, match=f"torch sees {there} GPUs"):
         choose_device(f"cuda:{there}")
 
 
-def test_precision_is_what_was_asked_for():
+def test_precision_is_as_requested():
     assert choose_precision(TrainingConfig(precision="fp32"), CPU) == torch.float32
     assert choose_precision(TrainingConfig(precision="bf16"), CPU) == torch.bfloat16

@@ -1,4 +1,4 @@
-"""What the pages of docs/ point at is there."""
+"""Files and names that the pages in docs/ refer to exist."""
 
 import re
 
@@ -15,9 +15,9 @@ def test_every_file_that_a_page_links_to_exists(page):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 
-def test_every_name_in_the_lectures_table_is_in_the_file_beside_it():
+def test_every_name_in_the_table_of_the_lecture_is_in_its_file():
     page = ROOT / "docs" / "simple-rnn.md"
-    table = page.read_text().partition("## Where it stands in the code")[2]
+    table = page.read_text().partition("## Where to find it in the code")[2]
     rows = re.findall(r"^\|[^|]*\|([^|]*)\|([^|]*)\|$", table, flags=re.MULTILINE)[2:]
     assert len(rows) > 10
     for files, names in rows:

@@ -29,7 +29,7 @@ GOOD = Weighed(
 )
 
 
-def test_what_passes_every_check_wins_and_says_over_whom():
+def test_a_version_that_passes_every_check_wins_and_names_the_loser():
     verdict = judge(CONFIG, GOOD)
     assert verdict.wins
     assert verdict.reason == "0.100 bits better than champion 3"
@@ -49,20 +49,20 @@ def test_what_passes_every_check_wins_and_says_over_whom():
         ({"obstacle": "not comparable: told brand"}, "not comparable: told brand"),
     ],
 )
-def test_each_check_alone_keeps_a_version_out(change: dict, said: str):
+def test_each_check_alone_rejects_a_version(change: dict, said: str):
     verdict = judge(CONFIG, GOOD.model_copy(update=change))
     assert not verdict.wins
     assert said in verdict.reason
     assert sum(not check.passed for check in verdict.checks) == 1
 
 
-def test_all_that_failed_is_named():
+def test_all_failed_checks_are_named():
     verdict = judge(CONFIG, GOOD.model_copy(update={"valid_share": 0.1, "copied_share": 0.9}))
     assert "valid" in verdict.reason
     assert "copies" in verdict.reason
 
 
-def test_the_first_version_has_nobody_to_beat_but_must_be_good():
+def test_the_first_version_has_no_champion_to_beat_but_must_be_good():
     first = GOOD.model_copy(
         update={"against_champion": None, "champion": None, "forgotten_bits": None}
     )
@@ -70,23 +70,23 @@ def test_the_first_version_has_nobody_to_beat_but_must_be_good():
     assert not judge(CONFIG, first.model_copy(update={"valid_share": 0.2})).wins
 
 
-def test_a_champion_that_cannot_be_read_is_no_obstacle():
+def test_an_unreadable_champion_does_not_block_a_version():
     lost = GOOD.model_copy(update={"against_champion": None, "excuse": "champion 3 is gone"})
     verdict = judge(CONFIG, lost)
     assert verdict.wins
     assert verdict.reason == "champion 3 is gone"
 
 
-def test_without_the_champions_own_documents_the_new_ones_must_not_be_strange_to_it():
+def test_without_the_champions_documents_it_must_still_score_well_on_new_ones():
     unasked = GOOD.model_copy(update={"forgotten_bits": None, "fresh_bits": 5.1})
     verdict = judge(CONFIG, unasked)
     assert not verdict.wins
-    assert "5.100 bits worse than its own, whose test documents are gone" in verdict.reason
+    assert "5.100 bits worse for champion 3 on the new corpus than on its own" in verdict.reason
     assert judge(CONFIG, unasked.model_copy(update={"fresh_bits": 0.1})).wins
 
 
 @given(st.floats(0.5, 0.999), st.floats(0.0, 1.0))
-def test_a_version_wins_exactly_when_it_is_as_sure_as_was_asked(level: float, confidence: float):
+def test_a_version_wins_exactly_if_confidence_reaches_the_level(level: float, confidence: float):
     config = GateConfig(level=level)
     weighed = Weighed(against_champion=comparison(0.05, confidence), champion=1)
     assert judge(config, weighed).wins == (confidence >= level)

@@ -26,7 +26,7 @@ values = {
     "tokenizer": {"kind": "lower"},
     "splits": {"validation": 0.2, "test": 0.2},
     "model": {"architecture": "leaky", "hidden_size": 16, "embedding_size": 8},
-    "training": {"budget": "20 epochs", "batch_size": 8, "validations": 3, "device": "cpu", "learning_rate": 0.01},
+    "training": {"budget": "20 epochs", "batch_size": 8, "device": "cpu", "learning_rate": 0.01},
     "generation": {"count": 10, "max_length": 20},
 }
 experiment = from_values(values, origin="test")

@@ -28,7 +28,7 @@ def test_importing_the_package_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
-def test_importing_makes_no_folder(tmp_path: Path):
+def test_importing_creates_no_folder(tmp_path: Path):
     script = "import flows.cli, flows.retrain, flows.servers.pages, flows.generation"
     subprocess.run(
         [sys.executable, "-c", script], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
@@ -43,7 +43,7 @@ def test_importing_makes_no_folder(tmp_path: Path):
         "rnnlm.engine, rnnlm.models",
     ],
 )
-def test_what_benchmarks_import_needs_no_more_than_a_bare_machine_has(modules: str):
+def test_imports_of_benchmarks_need_only_a_bare_machine(modules: str):
     script = f"""
 import sys, numpy.random, pydantic, torch, torch.distributed, torch.optim
 known = {{name.split(".")[0] for name in sys.modules}}
@@ -55,7 +55,7 @@ assert more == {{"rnnlm"}}, more
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
-def test_what_a_command_needs_before_its_server_runs_does_not_import_prefect():
+def test_code_that_runs_before_the_server_does_not_import_prefect():
     script = """
 import sys
 import flows.cli, flows.chain.plan, flows.chain.stages, flows.commands.naming, flows.console.screens

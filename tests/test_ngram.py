@@ -15,7 +15,7 @@ from tests.ngrams import DOCUMENTS, VOCAB_SIZE, SlowNGrams, arrays_of
 
 ORDERS = st.integers(1, 5)
 RICH = [[*np.random.default_rng(seed).geometric(0.5, 40).clip(1, 4)] for seed in range(20)]
-"""Enough counts of 1, 2, 3 and 4 that discounts are estimated."""
+"""Documents with enough counts of 1, 2, 3 and 4 to estimate discounts."""
 
 
 def slow_nats(slow: SlowNGrams, documents: list[list[int]]) -> list[float]:
@@ -30,21 +30,21 @@ def slow_nats(slow: SlowNGrams, documents: list[list[int]]) -> list[float]:
 
 
 def next_probabilities(tables: ngram.NGramTables, before: list[int]) -> np.ndarray:
-    """Return the probability of every token after the document's beginning `before`."""
+    """Return the probability of every token after a document that begins with `before`."""
     arrays = arrays_of([[*before, token] for token in range(VOCAB_SIZE)])
     return np.exp(-score(tables, arrays)).reshape(VOCAB_SIZE, -1)[:, len(before)]
 
 
 @settings(deadline=None)
 @given(train=DOCUMENTS, test=DOCUMENTS, order=ORDERS)
-def test_scores_are_those_of_the_definition(train, test, order):
+def test_scores_match_the_definition(train, test, order):
     fast = score(count(arrays_of(train), VOCAB_SIZE, order), arrays_of(test))
     slow = slow_nats(SlowNGrams(train, VOCAB_SIZE, order), test)
     np.testing.assert_allclose(fast, slow, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", range(1, 7))
-def test_scores_are_those_of_the_definition_with_estimated_discounts(order: int):
+def test_scores_match_the_definition_with_estimated_discounts(order: int):
     tables = count(arrays_of(RICH), VOCAB_SIZE, order)
     slow = SlowNGrams(RICH, VOCAB_SIZE, order)
     if order > 2:
@@ -61,15 +61,15 @@ def test_probabilities_sum_to_one_after_any_context(train, before, order):
     assert probabilities.sum() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_a_unigram_model_is_the_discounted_frequency_and_a_share_of_the_uniform():
+def test_a_unigram_model_is_discounted_frequencies_plus_a_share_of_uniform():
     tables = count(arrays_of([[1, 1, 1, 2], [1]]), VOCAB_SIZE, order=1)
     counts, taken = np.array([2, 4, 1, 0, 0]), np.array([1.0, 1.5, 0.5, 0.0, 0.0])
     np.testing.assert_allclose(tables.unigrams, (counts - taken + 3.0 / VOCAB_SIZE) / 7)
 
 
-def test_lower_orders_count_what_precedes_and_not_how_often():
+def test_lower_orders_count_distinct_preceding_tokens():
     tables = count(arrays_of([[1, 2], [1, 2], [1, 2], [3]]), VOCAB_SIZE, order=2)
-    # 0 ends after 2 and 3; 1 comes after the first boundary only, three times; 3 after it once.
+    # 0 follows 2 and 3; 1 follows only the boundary, three times; 3 follows it once.
     assert tables.unigram_counts.tolist() == [2, 1, 1, 1, 0]
     assert tables.orders[0].counts.sum() == 3 + 3 + 3 + 1 + 1
 
@@ -81,13 +81,13 @@ def test_ngrams_that_begin_a_document_keep_their_occurrences():
     assert bigrams[1 * VOCAB_SIZE + 2] == 1
 
 
-def test_no_ngram_reaches_from_one_document_into_the_next():
+def test_no_ngram_spans_two_documents():
     together = count(arrays_of([[1, 2], [3, 4]]), VOCAB_SIZE, order=4)
     pairs = {divmod(int(key), VOCAB_SIZE) for key in together.orders[0].keys}
     assert pairs == {(0, 1), (1, 2), (2, 0), (0, 3), (3, 4), (4, 0)}
 
 
-def test_discounts_are_those_of_chen_and_goodman():
+def test_discounts_match_chen_and_goodman():
     counts = np.repeat([1, 2, 3, 4, 9], [40, 20, 10, 6, 5])
     share = 40 / (40 + 2 * 20)
     expected = [0, 1 - 2 * share * 20 / 40, 2 - 3 * share * 10 / 20, 3 - 4 * share * 6 / 10]
@@ -97,12 +97,12 @@ def test_discounts_are_those_of_chen_and_goodman():
 @pytest.mark.parametrize(
     "counts", [[], [1, 1, 1], [5, 6, 7], [1, 2, 3], [1, 2, 3, *[4] * 50]], ids=str
 )
-def test_discounts_that_cannot_be_estimated_fall_back(counts: list[int]):
+def test_discounts_fall_back_if_they_cannot_be_estimated(counts: list[int]):
     assert tuple(discounts(np.array(counts, dtype=np.int64))) == FALLBACK_DISCOUNTS
 
 
 @pytest.mark.parametrize("documents", [[[]], [[1]], [[], [], []], [[1, 2, 3]]], ids=str)
-def test_the_smallest_splits_give_distributions(documents: list[list[int]]):
+def test_the_smallest_splits_give_valid_distributions(documents: list[list[int]]):
     for order in range(1, 7):
         tables = count(arrays_of(documents), VOCAB_SIZE, order)
         for before in ([], [1], [1, 2, 3], [4, 4, 4, 4, 4, 4]):
@@ -139,7 +139,7 @@ def test_keys_do_not_overflow_with_a_large_vocabulary():
     assert tables.orders[0].keys.dtype == np.int64
     assert all((table.keys >= 0).all() for table in tables.orders)
     assert len(slow.counts) == 4
-    # What was seen is far likelier than a token in fifty thousand.
+    # Tokens that were seen are far likelier than one in fifty thousand.
     assert score(tables, arrays).mean() < 3.0
 
 

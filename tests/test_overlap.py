@@ -1,4 +1,4 @@
-"""What was seen before is found, whatever its case and line ends."""
+"""Text that was seen before is found, whatever its case and line ends."""
 
 import random
 
@@ -23,13 +23,13 @@ def test_there_is_a_hash_for_each_window():
 
 
 @given(st.integers(0, 10_000))
-def test_case_punctuation_and_line_ends_do_not_count(seed: int):
+def test_case_punctuation_and_line_ends_are_ignored(seed: int):
     text = page(40, seed)
     changed = text.upper().replace(" ", ",\n", 5)
     assert np.array_equal(windows(text), windows(changed))
 
 
-def test_the_sample_is_about_one_in_so_many():
+def test_the_sample_has_about_the_expected_size():
     taken = sample([page(100_000, 2)])
     assert 0.8 < len(taken) * SAMPLED / 100_000 < 1.2
     assert np.array_equal(taken, np.unique(taken))

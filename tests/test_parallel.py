@@ -19,13 +19,13 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def test_every_task_comes_back_under_its_number():
+def test_every_result_is_returned_with_its_number():
     with ThreadPoolExecutor(4) as pool:
         for executor in (None, pool):
             assert dict(run_all(executor, double, [3, 1, 2])) == {0: 6, 1: 2, 2: 4}
 
 
-def test_a_task_that_fails_ends_it_all():
+def test_a_failing_task_ends_the_whole_run():
     with ThreadPoolExecutor(1) as pool:
         for executor in (None, pool):
             with pytest.raises(ValueError, match="negative"):
@@ -33,7 +33,7 @@ def test_a_task_that_fails_ends_it_all():
 
 
 def die_once(path: str) -> str:
-    """Kill this process the first time it is asked to look at a path."""
+    """Kill this process on the first call with a path; return its name on later calls."""
     marker = Path(path)
     if not marker.exists():
         marker.touch()
@@ -48,12 +48,12 @@ def die(_: int) -> None:
 def test_work_of_a_killed_process_is_done_by_another(tmp_path: Path):
     paths = [str(tmp_path / str(number)) for number in range(6)]
     for number in (0, 1, 2, 4):
-        Path(paths[number]).touch()  # 3 and 5 kill theirs
+        Path(paths[number]).touch()  # tasks 3 and 5 kill their process
     with ProcessPool(2) as pool:
         assert dict(run_all(pool, die_once, paths)) == {n: str(n) for n in range(6)}
 
 
-def test_work_that_kills_every_process_ends_in_one_line():
+def test_work_that_kills_every_process_is_a_one_line_error():
     with (
         ProcessPool(2) as pool,
         pytest.raises(RnnlmError, match="worker processes were killed 4 times in a row"),

@@ -1,4 +1,4 @@
-"""Which network is trained on a text, and what it starts from."""
+"""The choice of network for a text, and what its training starts from."""
 
 import itertools
 import random
@@ -48,7 +48,7 @@ def seen(pieces: list[str], characters: int = 200_000, is_short: bool = False) -
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A base with fresh weights that has read `READ`, and that every text is near enough to."""
+    """A base with random weights that has "read" `READ`; every text counts as near enough to it."""
     torch.manual_seed(1)
     pieces = tokenizer.learn(TokenizerConfig(kind="bpe", vocab_size=300), READ)
     experiment: Experiment = from_values(
@@ -69,12 +69,12 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_text_that_the_base_can_read_starts_from_it():
     chosen = choose_recipe(seen([prose(1000)]))
     assert chosen.values["training"]["base"] == "english"
-    assert "tokenizer" not in chosen.values  # it is the base's
+    assert "tokenizer" not in chosen.values  # the base's tokenizer is used
     assert chosen.vocab_size == 300
     assert "bits/character before training" in chosen.start[1]
 
 
-def test_a_text_that_is_far_from_the_base_starts_from_nothing(
+def test_a_text_that_is_far_from_the_base_starts_from_random_weights(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(recipe, "MOST_BITS", 1.0)
@@ -83,7 +83,7 @@ def test_a_text_that_is_far_from_the_base_starts_from_nothing(
 
 
 @pytest.mark.usefixtures("shipped")
-def test_another_language_starts_from_nothing():
+def test_another_language_starts_from_random_weights():
     text = "au commencement dieu créa les cieux et la terre or la terre était informe et vide " * 20
     name, why = choose_base(seen([text]))
     assert name == "none"
@@ -91,25 +91,27 @@ def test_another_language_starts_from_nothing():
 
 
 @pytest.mark.usefixtures("shipped")
-def test_colours_in_numbers_start_from_nothing():
+def test_colours_with_numbers_start_from_random_weights():
     lines = [f"warm sun {n % 256} {n * 7 % 256} 12" for n in range(100)]
     assert choose_base(seen(lines))[0] == "none"
     assert choose_base(seen([f"warm sun #{n:06x}" for n in range(100)]))[0] == "none"
 
 
 @pytest.mark.usefixtures("shipped")
-def test_a_text_that_the_base_has_read_starts_from_nothing():
+def test_a_text_that_the_base_has_read_starts_from_random_weights():
     assert choose_base(seen(READ[:5]))[1] == "base english has read this text before"
 
 
-def test_without_a_base_all_start_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_base_all_texts_start_from_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(base, "shipped", lambda _: tmp_path / "gone")
     chosen = choose_recipe(seen([prose(1)]))
     assert chosen.start == ("random weights", "no base comes with this installation")
     assert chosen.values["tokenizer"]["kind"] == "character"
 
 
-def test_what_is_asked_for_is_not_questioned():
+def test_a_base_that_is_set_is_not_questioned():
     chosen = choose_recipe(seen([prose(1)]), ("mybook", "as set"))
     assert chosen.values["training"]["base"] == "mybook"
     assert choose_recipe(seen([prose(1)]), ("none", "as set")).start[1] == "as set"

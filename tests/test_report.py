@@ -11,7 +11,7 @@ from tests.conftest import ingest_text, lines
 
 
 @pytest.mark.parametrize("kind", ["character", "byte", "word", "bpe"])
-def test_the_report_shows_what_the_corpus_is(tmp_path: Path, kind: str):
+def test_the_report_describes_the_corpus(tmp_path: Path, kind: str):
     (tmp_path / "text").write_text(lines(200) + "twice <b>&\n" * 2)
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
     config = TokenizerConfig.model_validate({"kind": kind, "vocab_size": 300})
@@ -30,7 +30,7 @@ def test_the_report_shows_what_the_corpus_is(tmp_path: Path, kind: str):
     assert all(sample.endswith("<eos>") for sample in report.samples)
 
 
-def test_a_missing_report_says_what_to_run(tmp_path: Path):
+def test_the_error_for_a_missing_report_says_what_to_run(tmp_path: Path):
     with pytest.raises(DatasetError, match="rnnlm inspect"):
         read_report(str(tmp_path))
     (tmp_path / "report.json").write_text(json.dumps({"path": 1}))

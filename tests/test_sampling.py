@@ -29,14 +29,14 @@ def settings_of(**settings: float) -> DrawSettings:
 
 
 def kept(logits: list[float], **settings: float) -> set[int]:
-    """Return the ids that the filters leave."""
+    """Return the ids that remain after filtering."""
     how = settings_of(temperature=1.0, **settings)
     filtered = filter_weights(torch.tensor([logits]), how)[0]
     return {*filtered.nonzero()[:, 0].tolist()}
 
 
 @given(logit_rows, st.integers(1, 20))
-def test_top_k_keeps_exactly_k_also_under_ties(logits: list[float], k: int):
+def test_top_k_keeps_exactly_k_even_with_ties(logits: list[float], k: int):
     left, possible = kept(logits, top_k=k), kept(logits)
     assert len(left) == min(k, len(possible))
     weights = weigh(torch.tensor([logits]), log2_inverse_temperature(1.0))[0].tolist()
@@ -54,7 +54,7 @@ def test_the_nucleus_reaches_p_and_is_minimal(logits: list[float], p: float):
     assert mass - smallest < p + 1e-6
 
 
-def test_one_token_alone_is_the_nucleus_when_it_exceeds_p():
+def test_a_token_that_exceeds_p_is_the_whole_nucleus():
     assert kept([10.0, 0.0, 0.0], top_p=0.5) == {0}
 
 
@@ -66,7 +66,7 @@ def test_temperature_zero_is_argmax(logits: list[float], uniform: float):
 
 
 @given(logit_rows, st.floats(0.01, 1.0))
-def test_min_p_keeps_what_is_likely_enough(logits: list[float], p: float):
+def test_min_p_keeps_tokens_that_are_likely_enough(logits: list[float], p: float):
     probabilities = torch.softmax(torch.tensor(logits).double(), 0)
     relative = (probabilities / probabilities.max()).tolist()
     left = kept(logits, min_p=p)
@@ -74,7 +74,7 @@ def test_min_p_keeps_what_is_likely_enough(logits: list[float], p: float):
     assert left <= {i for i, share in enumerate(relative) if share > p * (1 - 1e-5)}
 
 
-def test_filtering_leaves_its_input_alone():
+def test_filtering_does_not_change_its_input():
     logits = torch.randn(4, 9)
     before = logits.clone()
     filter_weights(logits, settings_of(temperature=0.5, top_k=3, top_p=0.8, min_p=0.1))
@@ -82,7 +82,7 @@ def test_filtering_leaves_its_input_alone():
 
 
 @given(logit_rows, st.floats(0.05, 20))
-def test_weights_are_the_softmax(logits: list[float], temperature: float):
+def test_weights_match_the_softmax(logits: list[float], temperature: float):
     weights = weigh(torch.tensor([logits]), log2_inverse_temperature(temperature))[0].double()
     expected = torch.softmax(torch.tensor(logits).double() / temperature, 0)
     assert weights.max() == ONE
@@ -97,7 +97,7 @@ def test_powers_of_two_are_exact_at_whole_numbers_and_close_between():
     assert relative.abs().max() < 2e-7
 
 
-def test_a_penalty_makes_seen_tokens_less_likely_and_no_others():
+def test_a_penalty_makes_only_seen_tokens_less_likely():
     logits = torch.tensor([[2.0, -1.0, 2.0, -1.0]])
     seen = torch.tensor([[True, True, False, False]])
     assert penalise(logits, seen, 2.0).tolist() == [[1.0, -2.0, 2.0, -1.0]]
@@ -141,7 +141,7 @@ def test_the_ends_of_the_unit_interval_draw_possible_tokens():
 
 
 def splitmix_in_numpy(seed: int, text: int, position: int) -> float:
-    """An independent writing of the counter-based generator, in NumPy's unsigned integers."""
+    """Return the uniform of an independent implementation, in NumPy's unsigned integers."""
 
     def mix(value: np.uint64) -> np.uint64:
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -157,7 +157,7 @@ def splitmix_in_numpy(seed: int, text: int, position: int) -> float:
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.integers(0, 10**7))
-def test_uniforms_are_splitmix(seed: int, text: int, position: int):
+def test_uniforms_match_splitmix(seed: int, text: int, position: int):
     drawn = uniforms(seed, torch.tensor([text]), torch.tensor([position])).item()
     assert drawn == splitmix_in_numpy(seed, text, position)
 

@@ -10,7 +10,7 @@ from rnnlm.errors import StorageError
 from rnnlm.storage import atomic_path, file_digest, once, value_digest, write_bytes, write_json
 
 
-def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path):
+def test_a_failed_write_keeps_the_old_content_and_leaves_no_other_files(tmp_path: Path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
     with pytest.raises(KeyError), atomic_path(path) as temporary:
@@ -20,7 +20,7 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path):
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_a_write_past_the_space_there_is_leaves_the_old_content(tmp_path: Path):
+def test_a_write_beyond_the_available_space_keeps_the_old_content(tmp_path: Path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
     script = """
@@ -70,7 +70,7 @@ def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path: Path):
         write_json(tmp_path / "file" / "inside.json", {})
 
 
-def test_digests_follow_content_and_not_key_order(tmp_path: Path):
+def test_digests_depend_on_content_and_not_on_key_order(tmp_path: Path):
     assert value_digest({"a": 1, "b": [2]}) == value_digest({"b": [2], "a": 1})
     assert value_digest({"a": 1}) != value_digest({"a": 2})
     write_bytes(tmp_path / "one", b"same")

@@ -7,19 +7,19 @@ from rnnlm.tokens import TokenArrays, spread
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=200), st.integers(1, 3000))
-def test_a_choice_is_about_as_large_as_asked_and_spread_evenly(sizes: list[int], most: int):
+def test_a_choice_has_about_the_requested_size_and_is_spread_evenly(sizes: list[int], most: int):
     chosen = spread(np.array(sizes), most)
     assert chosen.any()
     if sum(sizes) <= most:
         assert chosen.all()
         return
     share = most / sum(sizes)
-    for end in range(len(sizes) + 1):  # of the first documents, that share is chosen
+    for end in range(len(sizes) + 1):  # the same share of the first documents is chosen
         assert abs(int(chosen[:end].sum()) - share * end) <= 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
-def test_some_documents_are_those_documents(documents: list[tuple[int, bool]]):
+def test_only_keeps_the_chosen_documents(documents: list[tuple[int, bool]]):
     lengths = np.array([length for length, _ in documents])
     kept = np.array([is_kept for _, is_kept in documents])
     tokens = np.arange(lengths.sum(), dtype=np.uint16)
@@ -32,7 +32,7 @@ def test_some_documents_are_those_documents(documents: list[tuple[int, bool]]):
     assert some.lengths.tolist() == lengths[kept].tolist()
 
 
-def test_nothing_can_be_chosen_from_nothing():
+def test_nothing_is_chosen_from_no_documents():
     assert spread(np.zeros(0, np.int64), 5).shape == (0,)
 
 

@@ -154,7 +154,7 @@ def prose(config: str, labels: dict[str, str], *options: str) -> Iterator[str]:
         yield ""
         yield from written(name, *options)
     yield ""
-    yield f"What choosing does, {JUDGED} texts of `{config}`:"
+    yield f"The effect of selection on {JUDGED} texts of `{config}`:"
     yield ""
     yield from selection(config, *options)
 

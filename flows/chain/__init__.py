@@ -1,7 +1,7 @@
-"""The chain, stage by stage: from source files to a page about the model that was made of them.
+"""The chain, stage by stage: from source files to a review page about the trained model.
 
-A stage is one class in one file; `stages` lists them. `records` keeps results on disk by key,
-`stage` says what a stage is, `task` makes it a Prefect task, `plan` says what a run would do,
-`warm_start` chooses the weights that training begins with, `ruling` weighs a version against the
-champion, `request` says what a data set is asked for.
+Each stage is one class in one file; `stages` lists them. `records` keeps results on disk by key,
+`stage` defines what a stage is, `plan` lists what a run would do, `warm_start` chooses the initial
+weights of a training, `ruling` compares a version with the champion, and `request` interprets a
+request for a data set. `flows.retrain` runs the stages as Prefect tasks.
 """

@@ -1,4 +1,4 @@
-"""The stage `count`: n-gram models, which the trained model is compared with."""
+"""The stage `count`: n-gram models, as baselines for the trained model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from rnnlm.training.api import train as train_model
 
 
 class Count(RecordedStage[TrainedModel]):
-    """Tokens → n-gram models of them, and of characters."""
+    """Tokens → n-gram models of tokens and of characters."""
 
     name = "count"
     version = 3
@@ -25,14 +25,14 @@ class Count(RecordedStage[TrainedModel]):
     folder = "baselines"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the tokens, and how many of the validation split are scored."""
+        """Return the digest of the tokens, and the number of validation tokens to score."""
         return {
             "tokens": run[Tokenize].digest,
             "validation_tokens": run.experiment.training.validation_tokens,
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TrainedModel:
-        """Count n-grams of the tokens; where these are no characters, of characters as well."""
+        """Count n-grams of tokens and, unless each token is a character, of characters as well."""
         corpus, experiment = run[Ingest], run.experiment
         counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
         own = train_model(run[Tokenize].uri, counted, out, tell)
@@ -46,6 +46,6 @@ class Count(RecordedStage[TrainedModel]):
         return own.model_copy(update={"validation_bits_per_character": bits})
 
     def describe(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002
-        """Say how many n-grams there are, and what they score."""
+        """Return the number of n-grams and their score."""
         bits = result.validation_bits_per_character
         return f"{result.parameters:,} n-grams, validation {bits:.3f} bits/character"

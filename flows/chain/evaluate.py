@@ -1,4 +1,4 @@
-"""The stage `evaluate`: scores on the test split, and figures of samples at three temperatures."""
+"""The stage `evaluate`: test-split scores, and figures of samples at three temperatures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ class Evaluate(RecordedStage[TestScores]):
     folder = "scores"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digests of both models and of the tokens, and the base that is left out."""
+        """Return the digests of both models and of the tokens, and of the base to exclude."""
         return {
             "checkpoint": run[Train].digest,
             "baseline": run[Count].digest,
@@ -35,7 +35,7 @@ class Evaluate(RecordedStage[TestScores]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TestScores:
-        """Score the test split; measure samples."""
+        """Score the test split, and measure samples at several temperatures."""
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)
         known = base.windows if base else None
@@ -54,12 +54,12 @@ class Evaluate(RecordedStage[TestScores]):
         return scores.model_copy(update={"figures": scores.figures | as_figures(rows)})
 
     def describe(self, run: Run, result: TestScores) -> str:
-        """Say both scores."""
+        """Return the scores of both models, and how many documents the model's base has seen."""
         figures, base = result.figures, run.base
         said = (
             f"test {figures['bits_per_character']:.3f} bits/character, "
             f"n-grams {figures['ngram_bits_per_character']:.3f}"
         )
         if base and (overlap := figures["overlap_documents"]):
-            said += f", without {overlap:,} documents that base {base.name} has read"
+            said += f", excluding {overlap:,} documents that base {base.name} has seen"
         return said

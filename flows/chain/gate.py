@@ -1,4 +1,4 @@
-"""The stage `gate`: a version becomes champion, or challenger."""
+"""The stage `gate`: it makes a version champion or challenger."""
 
 from flows import registry, tracking
 from flows.chain import ruling
@@ -14,17 +14,17 @@ from flows.runtime import notifying, reporting
 
 
 class Gate(Stage[Version]):
-    """A version with its scores and texts → its place among the versions."""
+    """A version with its scores and texts → the same version as champion or challenger."""
 
     name = "gate"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version if it has its place."""
+        """Return the version if it has been made champion or challenger."""
         version = run[Register]
         return version if registry.is_placed(run.home, version) else None
 
     def make(self, run: Run) -> tuple[Version, bool]:
-        """Judge the version and move the aliases; again if another champion came meanwhile."""
+        """Judge the version and move the aliases; repeat if the champion changed meanwhile."""
         if (known := self.recall(run)) is not None:
             return known, True
         home, version = run.home, run[Register]
@@ -50,26 +50,26 @@ class Gate(Stage[Version]):
         return placed, False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
-        """Say the place and the reason."""
+        """Return the version's alias and the reason for it."""
         return result.described
 
     def why(self, run: Run) -> str:  # noqa: ARG002 - there is one reason
-        """Say that there was no decision."""
+        """Return a note that there is no decision yet."""
         return "has not decided"
 
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
-        """Say what was decided."""
+        """Return what was decided."""
         return f"has decided: {result.reason}"
 
 
 def _announce(candidate: Candidate, placed: Version, ruled: Ruling) -> None:
-    """Tell who wants to know of a new champion, or of one that fresh text has left behind."""
+    """Send notifications of a new champion, and of a champion that is worse on fresh text."""
     config, name = candidate.experiment.retraining, placed.name
     if placed.alias == registry.CHAMPION:
         title = f"{name}: version {placed.version} is the new champion"
         notifying.tell(config, "champion", title, placed.reason)
     champion, fresh = ruled.champion, ruled.weighed.fresh_bits
     if champion is not None and fresh is not None and fresh > config.worse_bits:
-        title = f"{name}: champion {champion.version} has got worse on fresh text"
+        title = f"{name}: champion {champion.version} is worse on fresh text"
         body = f"{fresh:.3f} bits per character worse than on its own test documents"
         notifying.tell(config, "worse", title, body)

@@ -1,4 +1,4 @@
-"""The stage `ingest`: source files become documents in splits."""
+"""The stage `ingest`: it turns source files into documents, divided into splits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from rnnlm.progress import OnProgress
 
 
 class Ingest(RecordedStage[Corpus]):
-    """Source → documents in splits."""
+    """Source files → documents in splits."""
 
     name = "ingest"
     version = 4
@@ -24,7 +24,7 @@ class Ingest(RecordedStage[Corpus]):
     folder = "corpora"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digest of the files, and how they are read and split."""
+        """Return the digest of the files, and the settings for reading and splitting them."""
         return {
             "source": digest(run.files, run.home.sources),
             "corpus": run.experiment.corpus.model_dump(exclude={"form", "condition"}),
@@ -32,17 +32,17 @@ class Ingest(RecordedStage[Corpus]):
         }
 
     def recall(self, run: Run) -> Corpus | None:
-        """Return the corpus; None also where its files would have to be fetched."""
+        """Return the recorded corpus; None also if its files would have to be fetched."""
         return None if _bytes_to_fetch(run) else super().recall(run)
 
     def why(self, run: Run) -> str:
-        """Say what has changed, or what has to be fetched."""
+        """Return what has changed, or how much has to be fetched."""
         if size := _bytes_to_fetch(run):
-            return f"its files are not here yet ({size / 1e6:.1f} MB to fetch)"
+            return f"its files are not fetched yet ({size / 1e6:.1f} MB)"
         return super().why(run)
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Corpus:
-        """Read, clean, split."""
+        """Read, clean and split the documents."""
         experiment = run.experiment
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
@@ -50,7 +50,7 @@ class Ingest(RecordedStage[Corpus]):
             )
 
     def describe(self, run: Run, result: Corpus) -> str:  # noqa: ARG002
-        """Say how much text there is."""
+        """Return the amount of text, and how many documents were dropped."""
         documents, characters = sum(result.documents.values()), sum(result.characters.values())
         dropped = sum(result.dropped.values())
         said = f"{documents:,} documents, {characters:,} characters"
@@ -58,12 +58,12 @@ class Ingest(RecordedStage[Corpus]):
 
 
 def source_digest(corpus: Corpus) -> str:
-    """Return the digest of the files that a corpus was read from, as they were then."""
+    """Return the digest that a corpus's source files had when the corpus was read from them."""
     record = read_record(Path(corpus.uri) / RECORD_FILE) or {"ingredients": {}}
     return str(record["ingredients"].get("source", ""))
 
 
 def _bytes_to_fetch(run: Run) -> int:
-    """Return the size of a catalog entry's files if they are not here."""
+    """Return the bytes of a catalog entry's files if they are not fetched yet, else 0."""
     entry = catalog().get(run.experiment.corpus.source)
     return entry.bytes if entry and not is_here(entry, run.home.sources) else 0

@@ -1,4 +1,4 @@
-"""What a run would do, without running anything: which stages are cached, why the rest is not."""
+"""The plan of a run, made without running it: which stages are cached, and why others are not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from flows.chain.stage import MissingError, Run, Stage
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """What a run would do with a stage: take it from the cache or run it, and why."""
+    """Whether a run would recall a stage from the cache or run it, and why."""
 
     name: str
     cached: bool
@@ -17,11 +17,11 @@ class PlannedStage:
 
 
 def plan(run: Run, stages: Sequence[Stage[Any]]) -> list[PlannedStage]:
-    """Say what a run would do, without running anything.
+    """Return what a run would do with each stage, without running anything.
 
     Args:
-        run: What would be made; its `results` are filled with what is recalled, and `missing`.
-        stages: The chain.
+        run: The run. Recalled results are added to its `results`, other stages to its `missing`.
+        stages: The stages of the chain, in order.
 
     Raises:
         CorpusError: The source is missing.

@@ -1,9 +1,9 @@
-"""Results on disk: each step has a key, a folder and a record, and the record is the truth.
+"""Results on disk: each step has a key, a folder, and a record, which decides whether it is done.
 
-A step's key is a digest of its ingredients: the configuration that matters to it, the digests of
-its inputs, and the version of its code. Its folder is `data/<kind>/<name>/<key>/`; the record in
-it is written last and lists every file with its digest. A record whose files no longer match is
-no record.
+A step's key is a digest of its ingredients: the configuration that affects it, the digests of its
+inputs, and the version of its code. Its folder is `data/<kind>/<name>/<key>/`. The record in that
+folder is written last and lists every file with its digest. A record whose files no longer match
+does not count.
 """
 
 import json
@@ -32,14 +32,14 @@ _forced: ContextVar[bool] = ContextVar("forced", default=False)
 
 @dataclass(frozen=True)
 class Step(Generic[R]):
-    """A piece of work with everything that decides its result.
+    """A piece of work with everything that determines its result.
 
     Attributes:
-        name: The verb it is known by.
-        version: Raised when the step's code changes what it writes.
-        ingredients: What the result depends on; JSON-able.
-        result_type: What the step returns.
-        siblings: Folder of all results of this kind and name.
+        name: Name of the step, a verb.
+        version: Version of the step's code; raised when the step writes different results.
+        ingredients: Everything that the result depends on; JSON-serializable.
+        result_type: Type of the result.
+        siblings: Folder that holds all results of this kind and name.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Step(Generic[R]):
 
     @property
     def key(self) -> str:
-        """Return sixteen hexadecimal digits that stand for the ingredients."""
+        """Key of the step: sixteen hexadecimal digits, from its name, version and ingredients."""
         return value_digest([self.name, self.version, self.ingredients])[:16]
 
     @property
     def folder(self) -> Path:
-        """Where the step writes."""
+        """Folder that the step writes to."""
         return self.siblings / self.key
 
     def recall(self) -> R | None:
-        """Return the recorded result if its files are all there, unchanged; else None."""
+        """Return the recorded result if all its files exist unchanged, else None."""
         record = read_record(self.folder / RECORD_FILE)
         if record is None or _fault(self.folder, record) or _forced.get():
             return None
@@ -83,19 +83,19 @@ class Step(Generic[R]):
         write_json(self.folder / RECORD_FILE, record)
 
     def forget_if_forced(self) -> None:
-        """Under `forced`, remove what an earlier run left, so that the step starts from nothing."""
+        """Under `forced`, remove earlier runs' files, so that the step starts from scratch."""
         if _forced.get():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def why(self) -> str:
-        """Say in a few words why `recall` finds nothing."""
+        """Return in a few words why `recall` returns None."""
         if _forced.get():
             return "forced"
         record = read_record(self.folder / RECORD_FILE)
         if record is not None:
             return _fault(self.folder, record) or "done"
         if (self.folder / LAST_FILE).is_file():
-            return "was interrupted; goes on where it stopped"
+            return "was interrupted; will resume where it stopped"
         records = [(path, read_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
         known = [(path.stat().st_mtime, record) for path, record in records if record]
         if not known:
@@ -103,22 +103,22 @@ class Step(Generic[R]):
         latest = max(known, key=lambda pair: pair[0])[1]
         if latest["version"] != self.version:
             return f"step version {latest['version']} → {self.version}"
-        ingredients = json.loads(json.dumps(self.ingredients))  # as the record has them
+        ingredients = json.loads(json.dumps(self.ingredients))  # in the form that the record has
         changes = [*_changes(latest["ingredients"], ingredients)]
         more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
         return ", ".join(changes[:2]) + more
 
 
 class Attempt(Generic[R]):
-    """A step whose turn has come: its recorded result, or a place for a new one.
+    """An attempt at a step: it holds the recorded result, or takes a new one.
 
     Attributes:
-        folder: Where the step writes.
+        folder: Folder that the step writes to.
         is_recalled: Whether there was a recorded result.
     """
 
     def __init__(self, folder: Path, recalled: R | None) -> None:
-        """Begin with the recorded result, if there is one."""
+        """Start with the recorded result, if there is one."""
         self.folder, self.is_recalled, self._result = folder, recalled is not None, recalled
 
     @property
@@ -134,18 +134,18 @@ class Attempt(Generic[R]):
 
 @contextmanager
 def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
-    """Yield a step's attempt, which has its recorded result, or is given one in this context.
+    """Yield an attempt at a step; if it has no recorded result, set one within this context.
 
-    A result that is set is recorded when the context ends without an error. Another process at
-    the same step is waited for.
+    A result that is set is recorded when the context ends without an error. If another process is
+    working on the same step, this waits for it.
 
     Args:
-        step: What is to be done.
+        step: The step to do.
     """
     step.siblings.mkdir(parents=True, exist_ok=True)
     lock = locks.step(step.folder)
     with FileLock(lock):
-        lock.touch()  # when it was last asked for
+        lock.touch()  # records when the step was last requested
         attempt = Attempt(step.folder, step.recall())
         if attempt.is_recalled:
             yield attempt
@@ -167,7 +167,7 @@ def forced(force: bool) -> Iterator[None]:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Return a record as it was written, or None where there is none that can be read."""
+    """Return a record, or None if it is missing or cannot be read."""
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -176,12 +176,12 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 class _Seen(NamedTuple):
-    """A file as it was recorded.
+    """The state of a file when it was recorded.
 
     Attributes:
-        size: Bytes.
-        modified: Time of last change, in nanoseconds.
-        sha256: Digest of its content.
+        size: Size in bytes.
+        modified: Time of the last change, in nanoseconds.
+        sha256: Digest of the content.
     """
 
     size: int
@@ -194,7 +194,7 @@ class _Seen(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, file_digest(path))
 
     def holds(self, path: Path) -> bool:
-        """Return whether the file is still the same; its content is read only if it was touched."""
+        """Return whether the file is unchanged; its content is read only if it was touched."""
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (self.size, self.modified):
             return True
@@ -206,7 +206,7 @@ def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
     for name, seen in record["files"].items():
         path = folder / name
         if not path.is_file():
-            return f"{name} is gone"
+            return f"{name} is missing"
         if not _Seen(**seen).holds(path):
             return f"{name} was changed"
     return None

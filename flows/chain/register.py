@@ -1,4 +1,4 @@
-"""The stage `register`: a checkpoint with its scores becomes a version in the registry."""
+"""The stage `register`: it adds a checkpoint with its scores to the registry as a version."""
 
 from filelock import FileLock
 
@@ -17,18 +17,18 @@ from flows.runtime import locks
 class Register(Stage[Version]):
     """Checkpoint and scores → a version, without an alias yet.
 
-    A version whose files are gone from the store is registered again.
+    A version whose files are missing from the store is registered again.
     """
 
     name = "register"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version that holds the checkpoint, if its files are all there."""
+        """Return the version that holds the checkpoint, if its files are in the artifact store."""
         version = self._holder(run)
         return version if version and registry.is_whole(run.home, version) else None
 
     def make(self, run: Run) -> tuple[Version, bool]:
-        """Register the model, unless another run has."""
+        """Register the model, unless another run has already done so."""
         home, experiment = run.home, run.experiment
         corpus, tokens, model, scores = run[Ingest], run[Tokenize], run[Train], run[Evaluate]
         home.mlruns.mkdir(parents=True, exist_ok=True)
@@ -55,18 +55,18 @@ class Register(Stage[Version]):
             return registry.register(home, experiment, model, made), False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
-        """Say the version."""
+        """Return the version's name and number."""
         return f"{result.name}/{result.version}"
 
     def why(self, run: Run) -> str:
-        """Say whether there is a version whose files are gone."""
+        """Return why to register: no version holds the checkpoint, or its files are missing."""
         version = self._holder(run)
         if version is None:
             return "no version holds this checkpoint"
-        return f"the files of {version.name}/{version.version} are gone"
+        return f"the files of {version.name}/{version.version} are missing"
 
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
-        """Say the version."""
+        """Return the version's name and number."""
         return f"held by {result.name}/{result.version}"
 
     def _holder(self, run: Run) -> Version | None:

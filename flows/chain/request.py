@@ -1,4 +1,4 @@
-"""What a request for texts means: which version, which settings, which folder."""
+"""Interpret a request for texts: find its version, its settings and its folder."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,17 @@ _FLAGS = {"--unique", "--novel-only", "--valid-only", *_NOT_REPEATED}
 
 @dataclass(frozen=True)
 class Wanted:
-    """A data set that is asked for.
+    """A requested data set.
 
     Attributes:
-        version: The version that is to write it.
-        checkpoint: That version's file.
-        config: How many texts, how sampled.
-        out: Folder of this job alone.
-        form: What a text should be.
-        source: The training corpus, to compare with; None where it is gone.
-        prefixes: A file whose lines the texts continue; optional.
-        about: What the card says of the model and the command.
+        version: The version that generates it.
+        checkpoint: Checkpoint file of that version.
+        config: Number of texts and sampling settings.
+        out: Folder for this job only.
+        form: Form that each text should have.
+        source: Training corpus, to compare the texts with; None if it is missing.
+        prefixes: File whose lines the texts continue; optional.
+        about: Description of the model and the command, for the card.
     """
 
     version: Version
@@ -48,7 +48,7 @@ class Wanted:
 
 
 def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
-    """Return a command's words with the model named by its version; options stay as they are."""
+    """Return a command's words with the model's reference replaced by `named`."""
     found = [
         place
         for place, word in enumerate(words)
@@ -62,7 +62,7 @@ def _takes_value(word: str) -> bool:
 
 
 def _command(named: str, changes: Mapping[str, Any], prefixes: Path | None) -> list[str]:
-    """Return the words of the command that asks for these changes."""
+    """Return the words of the command that requests these changes."""
     words = ["rnnlm", "generate", named]
     for key, value in changes.items():
         option = f"--{key.replace('_', '-')}"
@@ -85,21 +85,21 @@ def prepare(
     out: Path | None,
     command: Sequence[str],
 ) -> Wanted:
-    """Return what to generate, checked; nothing is written.
+    """Check a request and return it in full; write nothing.
 
     Args:
-        home: Where models and data sets are.
-        reference: Of a model: name, name@alias or name/version.
-        changes: To the settings that the model was trained with; None changes nothing.
-        prefixes: A file whose lines the texts continue.
+        home: Home that holds the models and data sets.
+        reference: Reference to a model: name, name@alias or name/version.
+        changes: Changes to the model's own generation settings; a value of None changes nothing.
+        prefixes: File whose lines the texts continue.
         out: Folder of the data set; None for one named after version and settings.
-        command: The command line, for the card.
+        command: Command line, for the card.
 
     Raises:
-        RegistryError: There is no such version, or its files are gone.
+        RegistryError: There is no such version, or its files are missing.
         ConfigError: A setting is out of range, or neither count nor prefixes are given.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: The model was not trained to be given what is given.
+        GenerationError: The model was not trained with the given attributes.
         TokenizerError: A prefix has characters that the vocabulary lacks.
     """
     version = registry.resolve(home, reference)
@@ -107,10 +107,12 @@ def prepare(
     loaded = checkpoint.load(path)
     experiment = loaded.experiment
     if prefixes is not None and not prefixes.is_file():
-        raise ConfigError(f"--prefixes {prefixes}: no such file; give a text file, a prefix a line")
+        raise ConfigError(
+            f"--prefixes {prefixes}: no such file; give a text file, one prefix per line"
+        )
     given = prefixes_of(experiment.generation, prefixes) if prefixes else []
     if changes.get("count") is None and not given:
-        raise ConfigError("how many texts? say --count, such as --count 1000, 20k or 1M")
+        raise ConfigError("number of texts not given; set --count, such as --count 1000, 20k or 1M")
     count = {"count": changes.get("count") or len(given)}
     config = override(experiment.generation, {**changes, **count})
     identity = config.model_dump(exclude={"batch_size"})

@@ -1,4 +1,4 @@
-"""What the gate weighs, gathered; and what it said, written down for people."""
+"""Collect the figures that the gate judges by, and describe its verdict in Markdown."""
 
 import math
 from dataclasses import dataclass, replace
@@ -35,20 +35,20 @@ from rnnlm.training.api import TrainedModel
 
 SHOWN_SAMPLES = 5
 SHOWN_CHARACTERS = 400
-"""Of a sample, in a version's description."""
+"""Characters of each sample shown in a version's description."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that comes to the gate, with all that is known of it.
+    """A version to be judged by the gate, with everything known about it.
 
     Attributes:
-        experiment: How it was made.
-        corpus: What it was trained on.
-        model: Its files.
-        scores: On its corpus's test split, the n-grams' beside it.
-        texts: What it writes.
-        version: As registered, without an alias.
+        experiment: Configuration that it was made with.
+        corpus: Corpus that it was trained on.
+        model: Its trained model, with paths and figures.
+        scores: Its scores on its corpus's test split, and those of the n-grams.
+        texts: Texts that it generated.
+        version: The registered version, without an alias.
     """
 
     experiment: Experiment
@@ -60,18 +60,18 @@ class Candidate:
 
     @property
     def nats(self) -> TextNats:
-        """What it scores on its corpus's test documents."""
+        """Its scores in nats on the test documents of its corpus."""
         return _nats(self.scores)
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the gate said of a candidate.
+    """The gate's ruling on a candidate.
 
     Attributes:
-        weighed: What it was said for.
-        verdict: The checks.
-        champion: The version it was compared with; None for none.
+        weighed: Figures that the verdict is based on.
+        verdict: Checks with their results.
+        champion: Champion at the time of the ruling; None if there was none.
     """
 
     weighed: Weighed
@@ -80,10 +80,10 @@ class Ruling:
 
 
 def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
-    """Compare a candidate with the champion of this moment, and judge it.
+    """Compare a candidate with the current champion, and judge it.
 
-    Both are scored on the test documents of the candidate's corpus. Where that is not the
-    champion's corpus, the candidate is also scored on the champion's own test documents.
+    Both are scored on the test documents of the candidate's corpus. If the champion was trained on
+    a different corpus, both are also scored on the champion's own test documents.
     """
     champion = registry.by_alias(home, candidate.version.name, CHAMPION)
     known = _by_itself(candidate)
@@ -95,7 +95,7 @@ def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
 
 
 def _by_itself(candidate: Candidate) -> dict[str, Any]:
-    """Return what is weighed without the champion."""
+    """Return the figures that do not depend on the champion."""
     known: dict[str, Any] = {
         "valid_share": candidate.texts.valid_share,
         "copied_share": candidate.texts.copied_share,
@@ -110,12 +110,14 @@ def _by_itself(candidate: Candidate) -> dict[str, Any]:
 def _beside_champion(
     home: Home, champion: Version, candidate: Candidate, on_progress: OnProgress
 ) -> dict[str, Any]:
-    """Return what is weighed against the champion, or why nothing is."""
+    """Return the figures of the comparison with the champion, or why there is no comparison."""
     if champion.condition != candidate.experiment.corpus.condition:
-        given = ", ".join(champion.condition) or "nothing"
-        return {"obstacle": f"not comparable: champion {champion.version} is told {given}"}
+        given = ", ".join(champion.condition) or "no attributes"
+        return {
+            "obstacle": f"not comparable: champion {champion.version} is conditioned on {given}"
+        }
     if not registry.is_whole(home, champion):
-        return {"excuse": f"the files of champion {champion.version} are gone"}
+        return {"excuse": f"the files of champion {champion.version} are missing"}
     level = candidate.experiment.gate.level
     base = bases.find(home, candidate.experiment)
     mine = _Documents(candidate.corpus.uri, candidate.corpus.digest, base)
@@ -124,11 +126,13 @@ def _beside_champion(
     if own is not None and not is_same:
         mine = mine.without_trained(str(own), champion.corpus_digest)
     if mine.is_empty:
-        return {"obstacle": f"not comparable: champion {champion.version} has read {mine.said}"}
+        return {
+            "obstacle": f"not comparable: champion {champion.version} was trained on {mine.said}"
+        }
     try:
         scores = _scores_on(home, champion, mine, on_progress)
         ours = _nats(_scores_on(home, candidate.version, mine, on_progress)) if mine.said else None
-    except (RegistryError, CheckpointError) as error:  # torn; what may pass is raised
+    except (RegistryError, CheckpointError) as error:  # a damaged file; transient errors are raised
         why = shorten_error(error)
         return {"excuse": f"champion {champion.version} cannot be scored: {why}"}
     theirs = _nats(scores)
@@ -140,7 +144,7 @@ def _beside_champion(
         return known
     known["where"] = " on the changed corpus"
     if mine.said:
-        known["where"] += f", without {mine.said} that champion {champion.version} has read"
+        known["where"] += f", excluding {mine.said} that champion {champion.version} was trained on"
     known["fresh_bits"] = theirs.bits_per_character - champion.test_bits_per_character
     if own is None:
         return known
@@ -151,7 +155,7 @@ def _beside_champion(
             return known
         knew = _nats(_scores_on(home, champion, before, on_progress))
         knows = _nats(_scores_on(home, candidate.version, before, on_progress))
-    except (CorpusError, DatasetError):  # they are torn
+    except (CorpusError, DatasetError):  # damaged files
         return known
     return known | {
         "fresh_bits": theirs.bits_per_character - knew.bits_per_character,
@@ -161,14 +165,14 @@ def _beside_champion(
 
 @dataclass(frozen=True)
 class _Documents:
-    """Test documents that two models are compared on.
+    """Test documents on which two models are compared.
 
     Attributes:
         uri: Folder of the corpus.
-        digest: Of the corpus.
-        base: Whose text is left out.
-        others: Digest of the corpus whose training text is left out; empty for none.
-        trained: True for each of the documents that stands in it; None for none.
+        digest: Digest of the corpus.
+        base: Base whose text is excluded; None for none.
+        others: Digest of the corpus whose training text is excluded; empty for none.
+        trained: For each document, whether it occurs in that training text; None if none does.
     """
 
     uri: str
@@ -179,24 +183,24 @@ class _Documents:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all were trained on."""
+        """Whether no document remains because all occur in the other training text."""
         return self.trained is not None and bool(self.trained.all())
 
     @property
     def said(self) -> str:
-        """Say how many were trained on; empty for none."""
+        """How many documents occur in the other training text, in words; empty for none."""
         if self.trained is None:
             return ""
         return f"{np.count_nonzero(self.trained):,} of {len(self.trained):,} test documents"
 
     def without_trained(self, uri: str, digest: str) -> "_Documents":
-        """Return these without those that the other model was trained on."""
+        """Return the documents without those in the training split of another corpus."""
         trained = trained_on(self.uri, uri)
         return replace(self, others=digest, trained=trained) if trained.any() else self
 
 
 def describe(candidate: Candidate, ruling: Ruling) -> str:
-    """Return a version's description, in Markdown: the result first."""
+    """Return a version's description in Markdown, starting with the result."""
     figures, verdict, weighed = candidate.scores.figures, ruling.verdict, ruling.weighed
     place = "champion" if verdict.wins else "challenger"
     low, high = figures["bits_per_character_low"], figures["bits_per_character_high"]
@@ -224,16 +228,16 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
 
 
 def _interval(comparison: Comparison | None) -> str:
-    """Return a difference with its interval."""
+    """Return a difference in bits with its confidence interval; empty without a comparison."""
     if comparison is None:
         return ""
     if not math.isfinite(comparison.low):
-        return f"{comparison.better_by:+.3f} (of a single document)"
+        return f"{comparison.better_by:+.3f} (from a single document)"
     return f"{comparison.better_by:+.3f} ({comparison.low:+.3f} to {comparison.high:+.3f})"
 
 
 def _sample(texts: TextDataSet) -> str:
-    """Return some texts as a code block, which shows them as they are."""
+    """Return some texts in a code block, so that Markdown shows them unchanged."""
     one_line = not any("\n" in text for text in texts.examples)
     count = SHOWN_SAMPLES if one_line else 1
     shown = "\n".join(text[:SHOWN_CHARACTERS] for text in texts.examples[:count])
@@ -243,9 +247,9 @@ def _sample(texts: TextDataSet) -> str:
 def _scores_on(
     home: Home, version: Version, documents: _Documents, on_progress: OnProgress
 ) -> TestScores:
-    """Return what a version scores on test documents; scored once, then kept.
+    """Return a version's scores on test documents, computed once and then cached.
 
-    Documents that the candidate's base has read are left out, as they are from its own score.
+    Documents that the candidate's base has seen are excluded, as in the candidate's own score.
     """
     base = documents.base
     ingredients = {
@@ -277,9 +281,9 @@ def _nats(scores: TestScores) -> TextNats:
 
 
 def _own_documents(home: Home, champion: Version) -> Path | None:
-    """Return the folder of the corpus that a champion was trained on, or None where it is gone.
+    """Return the folder of the corpus that a champion was trained on, or None if it is missing.
 
-    It is looked for where it was, and at its place under this home, which may have moved.
+    Both the recorded folder and its place in this home are tried, as the home may have moved.
     """
     was = Path(champion.corpus_uri)
     here = home.data / "corpora" / champion.name / was.name

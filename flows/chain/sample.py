@@ -1,4 +1,4 @@
-"""The stage `sample`: the version writes a data set of texts, shown in its MLflow run."""
+"""The stage `sample`: the version generates a data set of texts, shown in its MLflow run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ class Sample(RecordedStage[TextDataSet]):
     folder = "generated"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the models, the corpus that texts are compared with, and how they are drawn."""
+        """Return the digests of models and corpus, the form, and the generation settings."""
         return {
             "checkpoint": run[Train].digest,
             "baseline": run[Count].digest,
@@ -36,7 +36,7 @@ class Sample(RecordedStage[TextDataSet]):
         }
 
     def make(self, run: Run) -> tuple[TextDataSet, bool]:
-        """Generate the texts, or recall them; show them in MLflow either way."""
+        """Generate the texts, or recall them; log them to MLflow in either case."""
         data_set, is_recalled = super().make(run)
         path, version = Path(run[Train].checkpoint), run[Register]
         tracking.log_texts(run.home, version.run_id, run.experiment, path, data_set)
@@ -69,7 +69,7 @@ class Sample(RecordedStage[TextDataSet]):
             )
 
     def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it
-        """Say how many texts there are, and how good."""
+        """Return the number of texts, and the shares of valid and of copied texts."""
         parts = [f"{result.count:,} texts"]
         if result.form != "text":
             parts.append(f"{result.valid_share:.1%} valid")

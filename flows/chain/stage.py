@@ -1,8 +1,8 @@
-"""What a stage of the chain is, and the run that stages share.
+"""The base classes of the chain's stages, and the run that stages share.
 
-A stage says everything about itself in one class: its name, what its result depends on, how the
-result is made, and how it is described. It finds the results of earlier stages in the run, by
-their classes: `run[Tokenize]`.
+A stage is defined in one class: its name, what its result depends on, how the result is made, and
+how it is described. It looks up the results of earlier stages in the run by their classes:
+`run[Tokenize]`.
 """
 
 from abc import ABC, abstractmethod
@@ -29,28 +29,28 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class MissingError(Exception):
-    """A stage asks for a result that is not there.
+    """A stage needs a result that does not exist.
 
     Attributes:
         stage: Name of the first stage that would have to run.
     """
 
     def __init__(self, stage: str) -> None:
-        """Name the stage."""
+        """Store the name of the stage."""
         super().__init__(stage)
         self.stage = stage
 
 
 @dataclass
 class Run:
-    """One way through the chain.
+    """One run through the chain.
 
     Attributes:
-        home: Where everything is.
-        experiment: What is made.
-        tags: For the MLflow run of the model.
-        start: The weights that training begins with; None until they are chosen.
-        results: Of the stages so far, by name.
+        home: Home that holds all data.
+        experiment: Configuration of the model to make.
+        tags: Tags for the MLflow run of the model.
+        start: Initial weights of the training; None until they are chosen.
+        results: Results of the stages so far, by name.
         missing: Stages without a result, by name, each with the first stage that has to run for it.
     """
 
@@ -65,7 +65,7 @@ class Run:
         """Return the result of an earlier stage.
 
         Raises:
-            MissingError: It has none, as when a run is only planned.
+            MissingError: The stage has no result, as may happen while a run is only planned.
         """
         if stage.name not in self.results:
             raise MissingError(self.missing.get(stage.name, stage.name))
@@ -74,12 +74,12 @@ class Run:
 
     @cached_property
     def base(self) -> Base | None:
-        """The base that the experiment names, if it names one."""
+        """The base that the experiment starts from; None for none."""
         return bases.find(self.home, self.experiment)
 
     @cached_property
     def files(self) -> Sequence[SourceFile]:
-        """The corpus's files, fetched if need be."""
+        """The corpus's files, fetched if needed."""
         return locate(self.experiment.corpus, self.home.sources, reporting.teller("ingest"))
 
 
@@ -90,7 +90,7 @@ class Stage(ABC, Generic[R]):
 
     @abstractmethod
     def recall(self, run: Run) -> R | None:
-        """Return what an earlier run made, if it is whole and nothing has changed since.
+        """Return the result of an earlier run if it is complete and still valid, else None.
 
         Raises:
             MissingError: An earlier stage has no result.
@@ -98,28 +98,28 @@ class Stage(ABC, Generic[R]):
 
     @abstractmethod
     def make(self, run: Run) -> tuple[R, bool]:
-        """Return the result, and whether it was recalled."""
+        """Recall or make the result; return it, and whether it was recalled."""
 
     @abstractmethod
     def describe(self, run: Run, result: R) -> str:
-        """Say in a few words what came out."""
+        """Return a short description of the result."""
 
     @abstractmethod
     def why(self, run: Run) -> str:
-        """Say in a few words why `recall` finds nothing."""
+        """Return in a few words why `recall` returns None."""
 
     def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - stages differ in what they need
-        """Say in a few words what `recall` found."""
+        """Return in a few words what `recall` found."""
         return "done"
 
 
 class RecordedStage(Stage[R]):
-    """A stage whose result lies in a folder under a key, with a record.
+    """A stage whose result is stored with a record, in a folder named by a key.
 
     Attributes:
-        version: Raised when the code changes what it writes.
-        result_type: What `work` returns.
-        folder: Under `data/`; holds all results of this kind.
+        version: Version of the stage's code; raised when the stage writes different results.
+        result_type: Type of the result of `work`.
+        folder: Folder under `data/` that holds all results of this kind.
     """
 
     version: ClassVar[int]
@@ -128,11 +128,11 @@ class RecordedStage(Stage[R]):
 
     @abstractmethod
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return what the result depends on, JSON-able; the key is its digest."""
+        """Return everything the result depends on, JSON-serializable; the key is its digest."""
 
     @abstractmethod
     def work(self, run: Run, out: Path, tell: OnProgress) -> R:
-        """Write into the folder `out`, and return the result."""
+        """Make the result, write its files to the folder `out`, and return it."""
 
     def step(self, run: Run) -> Step[R]:
         """Return the step with its key and folder."""
@@ -146,7 +146,7 @@ class RecordedStage(Stage[R]):
         )
 
     def recall(self, run: Run) -> R | None:
-        """Return the recorded result if its files are all there, unchanged."""
+        """Return the recorded result if all its files exist unchanged, else None."""
         return self.step(run).recall()
 
     def make(self, run: Run) -> tuple[R, bool]:
@@ -158,9 +158,9 @@ class RecordedStage(Stage[R]):
         return attempt.result, attempt.is_recalled
 
     def why(self, run: Run) -> str:
-        """Say what has changed since the last record."""
+        """Return what has changed since the last record."""
         return self.step(run).why()
 
     def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - the key says it
-        """Say the key."""
+        """Return the key of the result."""
         return f"key {self.step(run).key}, files verified"

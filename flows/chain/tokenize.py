@@ -1,4 +1,4 @@
-"""The stage `tokenize`: documents become Parquet tokens, with a report of the corpus."""
+"""The stage `tokenize`: it turns documents into Parquet files of tokens, and reports on them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from rnnlm.report import write_report
 
 
 class Tokenize(RecordedStage[Tokens]):
-    """Documents → Parquet tokens."""
+    """Documents → tokens in Parquet files."""
 
     name = "tokenize"
     version = 3
@@ -22,7 +22,7 @@ class Tokenize(RecordedStage[Tokens]):
     folder = "tokens"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the corpus, and what a token is: the base's digest where they are the base's."""
+        """Return the corpus's digest, the tokenizer with its base's digest, and the attributes."""
         tokenizer = run.experiment.tokenizer.model_dump()
         if run.experiment.tokenizer.kind == "base":
             tokenizer["base"] = run.base.digest if run.base else None
@@ -33,7 +33,7 @@ class Tokenize(RecordedStage[Tokens]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Tokens:
-        """Learn a vocabulary, write the tokens, write the report."""
+        """Learn a vocabulary or take the base's; write the tokens and the report."""
         corpus, experiment, base = run[Ingest], run.experiment, run.base
         config, condition = experiment.tokenizer, experiment.corpus.condition
         given = base.tokenizer if base and config.kind == "base" else None
@@ -45,5 +45,5 @@ class Tokenize(RecordedStage[Tokens]):
         return tokens
 
     def describe(self, run: Run, result: Tokens) -> str:  # noqa: ARG002
-        """Say how many tokens there are."""
+        """Return the number of tokens and the size of the vocabulary."""
         return f"{sum(result.tokens.values()):,} tokens, vocabulary {result.vocab_size:,}"

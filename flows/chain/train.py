@@ -1,4 +1,4 @@
-"""The stage `train`: tokens become a checkpoint, from a champion's weights, a base's, or none."""
+"""The stage `train`: it trains from a champion's weights, a base's, or random ones."""
 
 from collections.abc import Mapping
 
@@ -20,14 +20,14 @@ FROM_NOTHING = Start(None, "from nothing, to compare")
 class Train(Stage[TrainedModel]):
     """Tokens → checkpoint.
 
-    A short training that began with a champion's weights is compared with one from random weights,
-    and the better of the two models goes on.
+    If a training that started from a champion's weights was short, another one starts from random
+    weights, and the better of the two models is kept.
     """
 
     name = "train"
 
     def recall(self, run: Run) -> TrainedModel | None:
-        """Return the recorded model; the better one where two are compared."""
+        """Return the recorded model; the better one if two are compared."""
         model = training_step(run, self._start(run)).recall()
         if model is None or not self._is_compared(run, model):
             return model
@@ -35,7 +35,7 @@ class Train(Stage[TrainedModel]):
         return other and _better(model, other)
 
     def make(self, run: Run) -> tuple[TrainedModel, bool]:
-        """Train, or recall; the same again from random weights where the two are compared."""
+        """Train, or recall; if two models are compared, do the same from random weights."""
         model, is_recalled = train_from(run, self._start(run))
         if self._is_compared(run, model):
             other, is_other_recalled = train_from(run, FROM_NOTHING)
@@ -43,7 +43,7 @@ class Train(Stage[TrainedModel]):
         return model, is_recalled
 
     def describe(self, run: Run, result: TrainedModel) -> str:
-        """Say what it began with where that is news, and what it scores."""
+        """Return the initial weights if notable, else the size; and steps and score."""
         start = self._start(run)
         what = start.why if start.is_notable else f"{result.parameters:,} parameters"
         if self._is_compared(run, result) and not result.started_from:
@@ -52,28 +52,28 @@ class Train(Stage[TrainedModel]):
         return f"{what}, {result.step:,} steps, validation {bits:.3f} bits/character"
 
     def why(self, run: Run) -> str:
-        """Say what has changed since the last record."""
+        """Return what has changed since the last record."""
         step = training_step(run, self._start(run))
         return step.why() if step.recall() is None else training_step(run, FROM_NOTHING).why()
 
     def where(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002 - the key says it
-        """Say the key."""
+        """Return the key of the result."""
         return f"key {training_step(run, self._start(run)).key}, files verified"
 
     def _start(self, run: Run) -> Start:
-        """Return what the training begins with; chosen once in a run."""
+        """Return the initial weights of the training; they are chosen once per run."""
         if run.start is None:
             run.start = choose_start(run.home, run.experiment, run[Ingest], run[Tokenize])
         return run.start
 
     def _is_compared(self, run: Run, model: TrainedModel) -> bool:
-        """Return whether a champion's weights are compared with random ones: if there is time."""
+        """Return whether to compare with random weights: if training was short enough."""
         start, minutes = self._start(run), run.experiment.retraining.compare_minutes
         return bool(start.digest) and not start.is_settled and model.seconds <= 60.0 * minutes
 
 
 def training_step(run: Run, start: Start) -> Step[TrainedModel]:
-    """Return the step that trains a run's experiment on its tokens, with a start."""
+    """Return the step that trains a run's experiment on its tokens from a given start."""
     return Step(
         name="train",
         version=4,
@@ -89,9 +89,9 @@ def training_step(run: Run, start: Start) -> Step[TrainedModel]:
 
 
 def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
-    """Train, or recall what was trained; return the model and whether it was recalled.
+    """Train a model, or recall it; return the model and whether it was recalled.
 
-    The curves go to an MLflow run as they grow.
+    During training, the curves are logged to an MLflow run.
     """
     home, experiment, tokens = run.home, run.experiment, run[Tokenize]
     step = training_step(run, start)

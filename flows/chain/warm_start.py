@@ -1,4 +1,4 @@
-"""Which weights a training begins with: the champion's where the corpus has changed alone."""
+"""The initial weights of a training: the champion's if only the corpus has changed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from rnnlm.storage import value_digest
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with.
+    """The initial weights of a training.
 
     Attributes:
-        digest: sha256 of the checkpoint whose weights it takes; None for random ones.
-        why: In a few words.
-        is_settled: Whether nothing else is tried: a version of this recipe began so, or there is a
-            base.
-        is_notable: Whether to say so wherever the training is told of.
+        digest: sha256 of the checkpoint that holds the weights; None for random ones.
+        why: Where the weights come from and why, in a few words.
+        is_settled: Whether no other start is tried, because a version of this recipe started the
+            same way, or there is a base.
+        is_notable: Whether descriptions of the training mention this start.
     """
 
     digest: str | None
@@ -34,16 +34,16 @@ class Start:
 
 
 def way_of_training(experiment: Experiment) -> dict[str, Any]:
-    """Return how a model is trained; its base is named by a digest elsewhere."""
+    """Return the training settings without the base, whose digest is a separate part of keys."""
     return experiment.training.model_dump(exclude={"base"})
 
 
 def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
-    """Return a digest of what a model is made of, but for a champion's weights to begin with.
+    """Return a digest of everything that determines a model, except a champion's initial weights.
 
     Args:
-        experiment: How it is trained.
-        tokens: On what.
+        experiment: Configuration that it is trained with.
+        tokens: Tokens that it is trained on.
         base: sha256 of its base; None for none.
     """
     made_of = [tokens.digest, experiment.model.model_dump(), way_of_training(experiment)]
@@ -51,7 +51,7 @@ def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
 
 
 def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens) -> Start:
-    """Return what a training of this corpus begins with."""
+    """Return the initial weights for a training on this corpus."""
     if experiment.model.architecture == "ngram":
         return Start(None, "from nothing: n-grams are counted")
     base = bases.find(home, experiment)
@@ -72,7 +72,7 @@ def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tok
 
 
 def start_of_trials(home: Home, experiment: Experiment) -> Start:
-    """Return what all trials of a sweep begin with: the base, or random weights."""
+    """Return the initial weights of all trials of a sweep: the base's, or random ones."""
     base = bases.find(home, experiment)
     if base is None:
         return Start(None, "from nothing, as all trials of a sweep")
@@ -80,15 +80,15 @@ def start_of_trials(home: Home, experiment: Experiment) -> Start:
 
 
 def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
-    """Return the path of the checkpoint that a training begins with.
+    """Return the path of the checkpoint with the initial weights of a training.
 
     Args:
-        home: Where models are.
-        experiment: What is trained.
+        home: Home that holds the models.
+        experiment: Configuration of the training.
         digest: sha256 of the checkpoint: its base's, or that of a version of the model.
 
     Raises:
-        RegistryError: No version holds it, or its files are gone.
+        RegistryError: No version holds the checkpoint, or its files are missing.
     """
     base = bases.find(home, experiment)
     if base is not None and base.digest == digest:
@@ -97,7 +97,7 @@ def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
     if version is None:
         raise RegistryError(
             f"no version of {experiment.name} holds the checkpoint {digest[:12]} that this "
-            "training began with; set retraining.start = 'nothing'"
+            "training started from; set retraining.start = 'nothing'"
         )
     return registry.checkpoint_path(home, version)
 
@@ -105,7 +105,7 @@ def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
 def _hindrance(
     home: Home, champion: Version | None, experiment: Experiment, corpus: Corpus, tokens: Tokens
 ) -> str | None:
-    """Say why no training can begin with the champion's weights, or None."""
+    """Return why a training cannot start from the champion's weights, or None if it can."""
     if experiment.retraining.start == "nothing":
         return "as configured"
     if champion is None:
@@ -117,9 +117,9 @@ def _hindrance(
     except RnnlmError as error:
         return f"champion {champion.version} cannot be read ({error})"
     if before.model != experiment.model:
-        return "another network than the champion's"
+        return "the network differs from the champion's"
     if before.corpus.condition != experiment.corpus.condition:
-        return "told other attributes than the champion"
+        return "the attributes differ from the champion's"
     if vocabulary.to_json() != dataset.load_tokenizer(tokens.uri).to_json():
-        return "another vocabulary than the champion's"
+        return "the vocabulary differs from the champion's"
     return None

@@ -1,7 +1,6 @@
-"""Keeping the disk flat: what must stay, what could go and why, and how it goes.
+"""Housekeeping: what must stay, what can be removed and why, and how it is removed.
 
-`referenced` reads what is there and decides what must stay; `leftovers` lists the rest, each with
-its size, its age and the reason; `removing` takes it away, so that a kill at any moment leaves a
-thing whole or gone. What lies in Prefect's database is `prefect_runs`' matter, free space within
-SQLite files `databases`'.
+`referenced` decides what must stay. `leftovers` lists the rest, each with its size, its age and the
+reason. `removing` removes it; a kill at any moment leaves each thing either whole or removed.
+`prefect_runs` handles Prefect's database, and `databases` free space within SQLite files.
 """

@@ -1,4 +1,4 @@
-"""Free space within SQLite files: given back to the disk while nobody else is at them."""
+"""Free space within SQLite files: returned to the disk while no other process uses them."""
 
 import contextlib
 import shutil
@@ -15,7 +15,7 @@ from flows.runtime.home import Home
 
 FEWEST_FREE_BYTES = 1_000_000
 FEWEST_FREE_SHARE = 0.2
-"""Of a file, below which compacting it is not worth the writing."""
+"""Free bytes and share of a file below which compacting it is not worth the writing."""
 PATIENCE_SECONDS = 2.0
 
 
@@ -25,9 +25,9 @@ class Compacted:
 
     Attributes:
         path: The file.
-        before: Bytes.
-        after: Bytes; as before where it was left alone.
-        note: Why it was left alone; empty where it was not.
+        before: Bytes before.
+        after: Bytes after; the same as before if it was left alone.
+        note: Why it was left alone; empty if it was not.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Compacted:
 
 
 def slack(home: Home) -> Iterator[Leftover]:
-    """Yield the databases of the home in which much is free."""
+    """Yield the databases of the home that have much free space."""
     for path in _databases(home):
         free = _free_bytes(path)
         size = path.stat().st_size
@@ -48,13 +48,13 @@ def slack(home: Home) -> Iterator[Leftover]:
 
 
 def compact(home: Home, path: Path) -> Compacted:
-    """Write a database anew without its free space, unless somebody is at it.
+    """Rewrite a database without its free space, unless another process is using it.
 
-    While it runs, no server of a command starts and nobody makes tables.
+    Meanwhile, no embedded server starts and no process creates tables.
     """
     before = _size(path)
     if shutil.disk_usage(path.parent).free < 2 * before:
-        return Compacted(path, before, before, "the disk is too full to write it anew")
+        return Compacted(path, before, before, "the disk is too full to rewrite it")
     is_prefect = path.parent == home.prefect
     lock = locks.prefect_start(home) if is_prefect else locks.mlflow_tables(home.mlruns)
     try:
@@ -64,7 +64,7 @@ def compact(home: Home, path: Path) -> Compacted:
                 connection.execute("vacuum")
                 connection.execute("pragma wal_checkpoint(truncate)")
     except (Timeout, sqlite3.OperationalError) as error:
-        why = "somebody is at it" if isinstance(error, Timeout) else str(error)
+        why = "another process is using it" if isinstance(error, Timeout) else str(error)
         return Compacted(path, before, _size(path), why)
     return Compacted(path, before, _size(path))
 

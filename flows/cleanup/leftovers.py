@@ -1,4 +1,4 @@
-"""What could go: everything that nothing kept names, each with its size, its age and the reason."""
+"""Leftovers: everything that nothing kept refers to, each with its size, age and reason."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from rnnlm.training.run import GOOD_FILE, LAST_FILE
 
 GOING_SUFFIX = ".going"
 LOG_BYTES = 10_000_000
-"""Of a log, above which it is cut."""
+"""Size of a log above which it is cut."""
 LOG_KEPT_BYTES = 1_000_000
 _GOING = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(GOING_SUFFIX)}")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_path`
@@ -28,19 +28,19 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_
 
 @dataclass(frozen=True)
 class Found:
-    """What there is, read once.
+    """Contents of a home and its MLflow store, read once.
 
     Attributes:
-        home: Where.
+        home: The home.
         rules: What to keep.
-        store: MLflow's.
-        busy: Names that somebody works on, of which all stays.
-        folders: Of steps.
-        experiments: MLflow's names by id.
-        runs: MLflow's.
-        versions: All, newest first within a model.
-        kept: Those that stay.
-        staying: Folders of steps that stay.
+        store: The MLflow store.
+        busy: Names that are being worked on; everything of these names stays.
+        folders: Step folders.
+        experiments: Names of MLflow's experiments, by id.
+        runs: MLflow's runs.
+        versions: All versions, newest first within a model.
+        kept: Versions that stay.
+        staying: Step folders that stay.
     """
 
     home: Home
@@ -56,12 +56,12 @@ class Found:
 
 
 def look(home: Home, rules: Rules, also_busy: set[str]) -> Found:
-    """Read what there is and decide what stays.
+    """Read a home and its MLflow store, and decide what stays.
 
     Args:
-        home: Where.
+        home: The home.
         rules: What to keep.
-        also_busy: Names that flow runs work on.
+        also_busy: Names that flow runs are working on.
     """
     store = Store(home)
     folders = step_folders.read(home)
@@ -80,7 +80,7 @@ def look(home: Home, rules: Rules, also_busy: set[str]) -> Found:
 
 
 def leftovers(found: Found) -> Iterator[Leftover]:
-    """Yield what could go of files and of what MLflow holds."""
+    """Yield the files and the contents of MLflow that can be removed."""
     yield from _versions(found)
     yield from _models(found)
     yield from _runs(found)
@@ -104,12 +104,12 @@ def _versions(found: Found) -> Iterator[Leftover]:
             what=f"{version.name}/{version.version}",
             bytes=size_of(folder) if folder and goes_too else 0,
             days=found.rules.days(registered.created),
-            why=f"no alias, not of the newest {found.rules.keep_versions}, no data set names it",
+            why=f"no alias, not among the newest {found.rules.keep_versions}, no data set names it",
         )
 
 
 def _models(found: Found) -> Iterator[Leftover]:
-    """Yield packaged models of our runs that no version names: a removal or a run was cut off."""
+    """Yield our runs' packaged models that no version names: a removal or run was interrupted."""
     named = {v.model_id for v in found.versions}
     ours = {run.info.run_id for run in found.runs if _is_training(run)}
     for model in found.store.models([*found.experiments]):
@@ -155,12 +155,12 @@ def _runs(found: Found) -> Iterator[Leftover]:
         if not belongs and rules.is_old(ended):
             folder = found.store.folder_of(info.artifact_uri)
             size = size_of(folder) if folder else 0
-            why = "no version that stays holds its checkpoint"
+            why = "no kept version has its checkpoint"
             if _is_generation(run):
-                why = "the version that wrote it goes, and its data set is gone"
+                why = "the version that wrote it is not kept, and its data set is missing"
             yield Leftover("run", name, info.run_id, size, rules.days(ended), why)
         elif is_running:
-            why = "its process is gone: set to KILLED"
+            why = "its process has ended: set to KILLED"
             yield Leftover("stale run", name, info.run_id, 0, rules.days(ended), why)
     if not found.store.removes_for_good:
         return
@@ -169,14 +169,15 @@ def _runs(found: Found) -> Iterator[Leftover]:
             name, ended = found.experiments[run.info.experiment_id], run.info.start_time / 1000
             folder = found.store.folder_of(run.info.artifact_uri)
             size = size_of(folder) if folder else 0
-            why = "its removal was cut off"
+            why = "its removal was interrupted"
             yield Leftover("run", name, run.info.run_id, size, rules.days(ended), why)
 
 
 def _is_dead(found: Found, run: Run, name: str) -> bool:
-    """Return whether a run that MLflow calls running is not: nobody holds its step, it is silent.
+    """Return whether a RUNNING run is dead: no process holds its step, and the run is silent.
 
-    With a server that several machines share, it may be another machine's, of which no lock tells.
+    On a server that several machines share, a run may be another machine's, whose locks we cannot
+    see.
     """
     key = run.data.tags.get(TRAIN_KEY_TAG, "")
     lock = locks.step(found.home.data / "models" / name / key) if key else None
@@ -203,34 +204,34 @@ def _steps(found: Found) -> Iterator[Leftover]:
     )
     for folder in late_first:
         if folder.path not in found.staying:
-            why = "no version that stays needs it" if folder.step else "was cut off"
+            why = "no kept version needs it" if folder.step else "was interrupted"
             yield _of_files(found, "step", folder.path, folder.used, why)
 
 
 def _rests(found: Found) -> Iterator[Leftover]:
-    """Yield what was left of steps: half removed, positions, temporary files, locks."""
+    """Yield remains of steps: half-removed folders, locks, positions, fetched, temporary files."""
     rules = found.rules
     for names in step_folders.name_folders(found.home):
         for path in sorted(names.iterdir()):
             if _GOING.fullmatch(path.name):
                 since = step_folders.newest_change(path)
-                yield _of_files(found, "half-removed", path, since, "its removal was cut off")
+                yield _of_files(found, "half-removed", path, since, "its removal was interrupted")
         for lock in step_folders.lock_files(names):
             since = lock.stat().st_mtime
             is_alone = not (names / lock.name[1:-5]).exists()
             if is_alone and rules.is_old(since) and names.name not in found.busy:
-                yield _of_files(found, "lock", lock, since, "its step is gone")
+                yield _of_files(found, "lock", lock, since, "its step was removed")
     for folder in found.folders:
         for name in (LAST_FILE, GOOD_FILE) if folder.path in found.staying else ():
             path = folder.path / name
             is_finished = folder.step == "train" and folder.name not in found.busy
             if is_finished and path.is_file() and rules.now - path.stat().st_mtime > DAY_SECONDS:
-                why = "where its training stood, which is finished"
+                why = "position of a training that has finished"
                 yield _of_files(found, "position", path, path.stat().st_mtime, why)
     needed = {v.version.checkpoint for v in found.kept}
     for path in sorted(found.home.fetched.glob("*.safetensors")):
         if path.stem not in needed and rules.is_old(path.stat().st_mtime):
-            why = "no version that stays holds it"
+            why = "no kept version has it"
             yield _of_files(found, "fetched", path, path.stat().st_mtime, why)
     going = {folder.path for folder in found.folders if folder.path not in found.staying}
     for top in (found.home.data, found.home.mlruns):
@@ -241,7 +242,9 @@ def _rests(found: Found) -> Iterator[Leftover]:
                 continue
             is_ours = _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
             if is_ours and rules.now - path.stat().st_mtime > DAY_SECONDS:
-                yield _of_files(found, "temporary", path, path.stat().st_mtime, "a torn write")
+                yield _of_files(
+                    found, "temporary", path, path.stat().st_mtime, "an unfinished write"
+                )
 
 
 def _logs(found: Found) -> Iterator[Leftover]:
@@ -249,7 +252,7 @@ def _logs(found: Found) -> Iterator[Leftover]:
     for path in sorted(path for path in logs if path.is_file()):
         since, size = path.stat().st_mtime, path.stat().st_size
         if path.parent == found.home.data / "logs" and found.rules.is_old(since):
-            yield _of_files(found, "log", path, since, "nothing was written to it since")
+            yield _of_files(found, "log", path, since, "nothing has been written to it since")
         elif size > LOG_BYTES:
             what, days = str(path.relative_to(found.home.root)), found.rules.days(since)
             why = f"is cut to its last {LOG_KEPT_BYTES / 1e6:g} MB"

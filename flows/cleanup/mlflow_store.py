@@ -1,4 +1,4 @@
-"""What MLflow holds, as housekeeping sees it, and the store's own ways of removing for good."""
+"""MLflow's contents as housekeeping sees them, and the store's ways to remove permanently."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,20 +17,20 @@ from flows.runtime.home import Home
 from flows.tracking import connect
 
 MARK_TAG = "rnnlm.housekeeping"
-"""On what housekeeping has begun to remove, so that a run that was killed is gone on with."""
+"""Tag on what housekeeping has begun to remove, so that an interrupted removal is completed."""
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A version with what of it only the store knows.
+    """A version, with details that only the store knows.
 
     Attributes:
-        version: As the registry reads it.
-        aliases: All of them, also those that people have made.
-        model_id: Of the packaged model; empty if the version names none.
-        created: In seconds since 1970.
+        version: The version as the registry reads it.
+        aliases: All its aliases, including those that users have made.
+        model_id: Id of the packaged model; empty if the version names none.
+        created: Creation time in seconds since 1970.
     """
 
     version: Version
@@ -43,7 +43,7 @@ class Store:
     """A home's MLflow store."""
 
     def __init__(self, home: Home) -> None:
-        """Connect."""
+        """Connect to the store."""
         self.home = home
         self.client: MlflowClient = connect(home)
         self._backend: Any = self.client._tracking_client.store
@@ -52,9 +52,9 @@ class Store:
         self.removes_for_good = hasattr(self._backend, "_hard_delete_run")
 
     def versions(self) -> list[Registered]:
-        """Return all versions of ours, newest first within a model: those that name a checkpoint.
+        """Return our versions (those that name a checkpoint), newest first within a model.
 
-        Others may share the server.
+        Other projects may share the server.
         """
         found = []
         aliases = {m.name: m.aliases for m in _pages(self.client.search_registered_models)}
@@ -62,7 +62,7 @@ class Store:
         for version in filter(lambda version: version.checkpoint, registry.versions(self.home)):
             held = aliases.get(version.name, {})
             row = raw.get((version.name, version.version))
-            if row is None:  # registered between the two questions
+            if row is None:  # registered between the two requests
                 continue
             model = _MODEL_ID.search(row.source or "")
             found.append(
@@ -88,7 +88,7 @@ class Store:
         return [*_pages(self.client.search_runs, **asked)]
 
     def models(self, experiment_ids: list[str]) -> list[LoggedModel]:
-        """Return all packaged models of some experiments, and those half removed."""
+        """Return all packaged models of some experiments, including half-removed ones."""
         if not experiment_ids:
             return []
         found = [*_pages(self.client.search_logged_models, experiment_ids=experiment_ids)]
@@ -99,15 +99,15 @@ class Store:
         return found
 
     def last_word(self, run: Run) -> float:
-        """Return when something was last logged to a run, in seconds since 1970."""
+        """Return the time of the last point logged to a run, in seconds since 1970."""
         points = self.client.get_metric_history(run.info.run_id, "train/tokens")
         return float(max([run.info.start_time, *(point.timestamp for point in points)]) / 1000)
 
     def folder_of(self, uri: str) -> Path | None:
-        """Return the folder of artifacts that are ours to remove; None if there is none here.
+        """Return the folder of artifacts that this home may remove, or None.
 
-        Behind a server they are the server's. The database of a home that was copied names the
-        folders of the one it was copied from: those are not this home's.
+        Behind a server, artifacts belong to the server. The database of a copied home names the
+        folders of the original home, which do not belong to the copy.
         """
         parts = urlsplit(uri)
         if parts.scheme not in ("", "file") or not self.removes_for_good:
@@ -118,7 +118,7 @@ class Store:
         return path if path.is_dir() else None
 
     def remove_version(self, name: str, version: int) -> bool:
-        """Delete a version unless an alias names it at this moment; return whether it went."""
+        """Delete a version unless an alias names it now; return whether it was deleted."""
         held = self.client.get_registered_model(name).aliases.values()
         if str(version) in map(str, held):
             return False
@@ -126,10 +126,10 @@ class Store:
         return True
 
     def remove_model(self, model_id: str) -> None:
-        """Delete a packaged model, its files first, for good where the store can.
+        """Delete a packaged model, files first; permanently if the store can.
 
-        Like `mlflow gc` with its id alone, which would also remove every experiment and model
-        that people have put into the trash.
+        It does what `mlflow gc` does with only this id, except that `mlflow gc` would also remove
+        every experiment and model that users have moved to the trash.
         """
         uri = self._model(model_id).artifact_location
         if MARK_TAG not in self._model(model_id).tags:
@@ -140,7 +140,7 @@ class Store:
             self._backend._hard_delete_logged_model(model_id)
 
     def remove_run(self, run_id: str) -> None:
-        """Delete a run, its files first, for good where the store can."""
+        """Delete a run, files first; permanently if the store can."""
         run = self.client.get_run(run_id)
         if run.info.lifecycle_stage == "active":
             self.client.set_tag(run_id, MARK_TAG, "removed")
@@ -161,11 +161,11 @@ class Store:
             return
         get_artifact_repository(uri).delete_artifacts()
         if folder is not None and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()  # of the run or model, which held `artifacts` alone
+            folder.parent.rmdir()  # the run's or model's, which held only `artifacts`
 
 
 def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """Yield everything that a search of MLflow's finds, page by page."""
+    """Yield all results of an MLflow search, page by page."""
     token = None
     while True:
         page = search(**asked, page_token=token)

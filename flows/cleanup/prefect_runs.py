@@ -1,4 +1,4 @@
-"""Flow runs in Prefect's database: those that died without a word, those that ended long ago."""
+"""Flow runs in Prefect's database: those that died silently, and those that ended long ago."""
 
 import itertools
 import time
@@ -23,15 +23,15 @@ _LOGS_SECONDS = 10.0
 
 
 class FlowRuns:
-    """The flow runs of this project, by work pool or tag: a server may hold other people's too."""
+    """The flow runs of this project, found by work pool or tag, as others may share the server."""
 
     def __init__(self, client: SyncPrefectClient, rules: Rules, own: UUID | None) -> None:
-        """Read those under way.
+        """Read the runs that are under way.
 
         Args:
-            client: Of the server.
+            client: Client of the server.
             rules: What to keep.
-            own: The run that asks, which stays as it is.
+            own: The run that does the housekeeping, which is left alone.
         """
         self._client, self._rules, self._own = client, rules, own
         self._names: dict[UUID, str] = {}
@@ -40,19 +40,19 @@ class FlowRuns:
         self._silent = [(run, word) for run, word in heard if run not in self._alive]
 
     def busy_names(self) -> set[str]:
-        """Return the models that flow runs under way work on, as far as their names say."""
+        """Return the models that flow runs under way work on, taken from the names of the runs."""
         return {run.name.split(" · ")[0].split("@")[0].split("/")[0] for run in self._alive}
 
     def leftovers(self, busy: set[str]) -> Iterator[Leftover]:
         """Yield runs that died and runs that ended long ago.
 
         Args:
-            busy: Names of models whose steps are locked: a run of theirs lives, however silent.
+            busy: Names of models with locked steps; their runs count as alive, however silent.
         """
         for run, word in self._silent:
             if run.name not in busy:
                 state, days = run.state_name or "under way", self._rules.days(word)
-                why = f"{state}, but without a sign of life: set to Crashed"
+                why = f"{state}, but no sign of life: set to Crashed"
                 yield Leftover("stale flow run", self._name(run), str(run.id), 0, days, why)
         for run in self._read(_ENDED):
             ended = (run.end_time or run.created or datetime.now(UTC)).timestamp()
@@ -62,13 +62,15 @@ class FlowRuns:
                 yield Leftover("flow run", self._name(run), str(run.id), 0, days, why)
 
     def crash(self, run_id: str) -> bool:
-        """Set a run to Crashed unless it has spoken since; return whether it was done."""
+        """Set a run to Crashed unless it has been active since; return whether it was set."""
         run = self._client.read_flow_run(UUID(run_id))
         heard = next(word for silent, word in self._silent if silent.id == run.id)
         is_under_way = run.state is not None and run.state.type in _UNDER_WAY
         if not is_under_way or self._last_word(run) > heard:
             return False
-        message = "no sign of life for an hour: its process is gone; the next run goes on from here"
+        message = (
+            "no sign of life for an hour: its process has ended; the next run resumes from here"
+        )
         self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
         return True
 
@@ -85,7 +87,7 @@ class FlowRuns:
         return True
 
     def wait_for_logs(self, run_ids: list[str]) -> None:
-        """Return when the server has deleted the logs of deleted runs, which it does afterwards."""
+        """Wait until the server has deleted the logs of deleted runs, which it does afterwards."""
         deadline = time.monotonic() + _LOGS_SECONDS
         for start in range(0, len(run_ids), _PAGE):
             ids = [UUID(run_id) for run_id in run_ids[start : start + _PAGE]]
@@ -94,7 +96,7 @@ class FlowRuns:
                 time.sleep(0.1)
 
     def _read(self, states: list[StateType]) -> list[FlowRun]:
-        """Return our runs in some states, those that started first before the others."""
+        """Return our runs in some states, ordered by start time."""
         kind = filters.FlowRunFilterStateType(any_=states)
         state = filters.FlowRunFilterState(type=kind)
         tagged = filters.FlowRunFilter(state=state, tags=filters.FlowRunFilterTags(all_=[OWN]))
@@ -119,7 +121,7 @@ class FlowRuns:
                 return
 
     def _last_word(self, run: FlowRun) -> float:
-        """Return when a run was last heard of: state, tasks, artifacts, log lines, events."""
+        """Return a run's last activity: of its state, tasks, artifacts, log lines and events."""
         times: list[Any] = [run.updated, run.created, run.state and run.state.timestamp]
         chosen = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run.id]))
         for task in self._client.read_task_runs(flow_run_filter=chosen, limit=_PAGE):

@@ -21,11 +21,11 @@ _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
 
 @dataclass
 class Claims:
-    """What data sets of people's own lay claim to.
+    """The models that users' data sets refer to.
 
     Attributes:
-        checkpoints: sha256 of the models that wrote them, or are about to.
-        versions: Names and numbers of those that their cards name.
+        checkpoints: sha256 of the models that wrote the data sets, or are about to.
+        versions: Names and numbers of the versions that their manifests name.
     """
 
     checkpoints: set[str] = field(default_factory=set)
@@ -33,19 +33,19 @@ class Claims:
 
 
 def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
-    """Return what the data sets under the home claim, and some elsewhere.
+    """Return the models that data sets under the home, and some elsewhere, refer to.
 
-    Also an unfinished one claims its model: the same command goes on with it.
+    An unfinished data set counts too, because the same command resumes it.
 
     Args:
         home: Where `data/generated` is.
-        others: Folders of data sets that lie elsewhere, as MLflow knows them.
+        others: Folders of data sets elsewhere, as recorded in MLflow.
     """
     found = Claims()
     named = [f for f in name_folders(home) if f.parent.name == "generated"]
     inside = [path for folder in named for path in folder.glob("[!.]*/")]
     for folder in {*inside, *others}:
-        if (folder / RECORD_FILE).is_file():  # a training run's samples, which are a step
+        if (folder / RECORD_FILE).is_file():  # samples of a training run are a step
             continue
         found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
         model = _read(folder / MANIFEST_FILE).get("model") or {}
@@ -60,11 +60,11 @@ def kept_versions(
     """Return the versions that stay.
 
     Args:
-        home: Whose registry they are in.
-        versions: All, newest first within a model.
+        home: Home whose registry they are in.
+        versions: All versions, newest first within a model.
         rules: How many stay without an alias, and for how long.
-        claimed: What data sets claim.
-        used: When the training of a checkpoint was last asked for, by its sha256.
+        claimed: Models that data sets refer to.
+        used: When the training of a checkpoint was last requested, by the checkpoint's sha256.
     """
     moved = _moved(home, versions)
     begun = {v.version.started_from for v in versions if v.aliases} - {""}
@@ -88,11 +88,11 @@ def kept_versions(
 def kept_steps(
     folders: list[StepFolder], kept: list[Registered], rules: Rules, busy: set[str]
 ) -> set[Path]:
-    """Return the folders of steps that stay: of kept versions, young ones, busy names.
+    """Return the step folders that stay: those of kept versions, young ones, those of busy names.
 
-    With a step stays what it was made of, back to the corpus. With a version's model stays what
-    was made of it alone and of other kept things: its scores and its samples. A comparison with
-    another version's corpus goes when that corpus does.
+    If a step stays, so do the steps that it was made from, back to the corpus. If a version's model
+    stays, so do steps made only from it and other kept things: its scores and its samples. A
+    comparison on another version's corpus is removed with that corpus.
     """
     checkpoints = {v.version.checkpoint for v in kept} - {""}
     places = {place for v in kept for place in _places(v)}
@@ -126,7 +126,7 @@ def kept_steps(
 
 
 def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> None:
-    """Add what the staying ones were made of; not the model whose weights a training began with."""
+    """Add the origins of staying steps, except a model whose weights a training started from."""
     waiting = [*staying.values()]
     while waiting:
         made = waiting.pop()
@@ -138,14 +138,14 @@ def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> 
 
 
 def _places(kept: Registered) -> list[tuple[str, str, str]]:
-    """Return the steps that a version's tags name by path, wherever the home lies now."""
+    """Return the steps that a version's tags name by path, even if the home has moved."""
     version = kept.version
     folders = [Path(version.corpus_uri), Path(version.baseline).parent]
     return [(f.parts[-3], f.parts[-2], f.parts[-1]) for f in folders if len(f.parts) > 2]
 
 
 def _moved(home: Home, versions: list[Registered]) -> set[tuple[str, int]]:
-    """Return the versions of each model's last move, which may have been cut off."""
+    """Return the versions in each model's last move of aliases, which may be incomplete."""
     found = set()
     for name in {v.version.name for v in versions}:
         with contextlib.suppress(RegistryError):  # nothing in use, so nothing was moved

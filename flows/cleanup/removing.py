@@ -1,4 +1,4 @@
-"""How leftovers go: whole or not at all, and never what somebody has just begun to use."""
+"""Removal of leftovers: completely or not at all, and never what has just come into use."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ from flows.runtime import locks
 
 
 def remove(found: Found, leftover: Leftover) -> bool:
-    """Remove a leftover of files or of MLflow's; return whether it went.
+    """Remove a leftover, on disk or in MLflow; return whether it was removed.
 
-    It stays if somebody has begun to use it, or an alias names it, since it was listed.
+    It stays if it has come into use since it was listed, or if an alias names it by now.
     """
     return _WAYS[leftover.kind](found, leftover)
 
@@ -67,10 +67,10 @@ def _end_run(found: Found, leftover: Leftover) -> bool:
 
 
 def _remove_step(found: Found, leftover: Leftover) -> bool:
-    """Rename a step's folder away, under its lock, and empty it.
+    """Rename a step's folder under its lock, then delete it.
 
-    From the renaming on it is no step. Were its record removed first instead, a kill in between
-    would leave samples with a manifest, which look like a person's own data set.
+    Once renamed, the folder is no longer a step. If its record were removed first instead, a kill
+    in between would leave samples with a manifest, which look like a user's own data set.
     """
     path = _path(leftover)
     lock = locks.step(path)
@@ -82,7 +82,7 @@ def _remove_step(found: Found, leftover: Leftover) -> bool:
             if going.exists():
                 _empty(going)
             path.rename(going)
-            lock.unlink()  # who waits for it notices, and makes a new one
+            lock.unlink()  # a process that waits for it creates a new one
     except (Timeout, FileNotFoundError):
         return False
     _empty(going)
@@ -110,7 +110,7 @@ def _remove_position(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 
     path = _path(leftover)
     try:
         with FileLock(locks.step(path.parent), timeout=0):
-            if not (path.parent / RECORD_FILE).is_file():  # it is trained again since
+            if not (path.parent / RECORD_FILE).is_file():  # it is being trained again
                 return False
             path.unlink()
     except (Timeout, FileNotFoundError):
@@ -132,7 +132,7 @@ def _remove_log(found: Found, leftover: Leftover) -> bool:
 
 
 def _is_busy(found: Found, name: str) -> bool:
-    """Ask again whether somebody works on a name: since it was listed, a run may have begun."""
+    """Return whether a name is in use by now: a run may have begun since it was listed."""
     kinds = (folder for folder in step_folders.name_folders(found.home) if folder.name == name)
     return any(
         step_folders.is_held(lock) for folder in kinds for lock in step_folders.lock_files(folder)

@@ -1,4 +1,4 @@
-"""The rules of housekeeping, and what it finds."""
+"""The rules of housekeeping, and the leftovers that it finds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,9 @@ from rnnlm.errors import ConfigError
 
 DAY_SECONDS = 86_400.0
 BUSY_SECONDS = 600.0
-"""After a sign of work on a name, during which all of that name stays: steps follow each other."""
+"""Time after work on a name during which all of that name stays, as another step may follow."""
 SILENT_SECONDS = 3600.0
-"""Without any sign of life after which a run counts as dead."""
+"""Time without any sign of life after which a run counts as dead."""
 MOST_DAYS = 36_500
 
 
@@ -18,9 +18,9 @@ class Rules:
     """How much to keep.
 
     Attributes:
-        keep_days: Nothing younger goes.
-        keep_versions: Newest versions of each model that stay, aliases or not.
-        now: Seconds since 1970 at which ages are taken.
+        keep_days: Days for which everything stays.
+        keep_versions: Number of newest versions of each model that stay, aliased or not.
+        now: Current time in seconds since 1970, from which ages are counted.
     """
 
     keep_days: float
@@ -28,7 +28,7 @@ class Rules:
     now: float
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Refuse numbers that are out of range.
 
         Raises:
             ConfigError: A number is out of range.
@@ -45,26 +45,26 @@ class Rules:
             )
 
     def is_old(self, since: float) -> bool:
-        """Return whether a time lies longer back than what is kept."""
+        """Return whether a time is more than `keep_days` ago."""
         return self.now - since > self.keep_days * DAY_SECONDS
 
     def days(self, since: float) -> float:
-        """Return a time's distance from now in days."""
+        """Return how many days ago a time was."""
         return round(max(0.0, self.now - since) / DAY_SECONDS, 2)
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that could go.
+    """One thing that can be removed.
 
     Attributes:
-        kind: What it is, in a word or two; see `KINDS`.
-        name: Of the model or flow that it belongs to; may be empty.
+        kind: Kind of thing; see `KINDS`.
+        name: Name of the model or flow that it belongs to; may be empty.
         what: A path under the home, or an id.
-        bytes: On disk; 0 for what lies in a database.
-        days: Its age.
-        why: In a few words.
-        path: Of files; None for what has none here.
+        bytes: Bytes on disk; 0 for a row of a database.
+        days: Age in days.
+        why: Short reason for the removal.
+        path: Path of its files; None if it has none here.
     """
 
     kind: str
@@ -92,7 +92,7 @@ KINDS = (
     "flow run",
     "database",
 )
-"""Kinds of leftovers, in the order in which they go: what names others before what it names."""
+"""Kinds of leftovers in order of removal: what refers to other things goes before them."""
 
 
 def size_of(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The folders of steps as they lie on disk: `data/KIND/NAME/KEY`, their records and their locks."""
+"""Step folders on disk, `data/KIND/NAME/KEY`, with their records and locks."""
 
 import contextlib
 import fcntl
@@ -25,17 +25,17 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class StepFolder:
-    """A step's folder.
+    """The folder of a step.
 
     Attributes:
         kind: corpora, tokens, models, …
-        name: The model's.
-        key: The step's.
+        name: Name of the model.
+        key: Key of the step.
         path: The folder.
-        step: The verb that the record says; empty without a record.
-        digest: Of its result; empty without one.
-        inputs: Digests among its ingredients: of other steps' results, of files.
-        used: When it was last written or asked for, in seconds since 1970.
+        step: Verb of the step, from its record; empty without a record.
+        digest: Digest of its result; empty without a result.
+        inputs: Digests among its ingredients, of other steps' results and of files.
+        used: When it was last written or requested, in seconds since 1970.
     """
 
     kind: str
@@ -49,17 +49,17 @@ class StepFolder:
 
     @property
     def lock(self) -> Path:
-        """Where those who work on it lock."""
+        """Lock file of the processes that work on the step."""
         return locks.step(self.path)
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Say which step it is, wherever the home lies."""
+        """Kind, name and key: the step's identity, wherever the home is."""
         return self.kind, self.name, self.key
 
 
 def read(home: Home) -> list[StepFolder]:
-    """Return all folders of steps. What people made, or what nobody knows, is not among them."""
+    """Return all step folders, without those that users made or that are unknown."""
     found = []
     for names in name_folders(home):
         for path in sorted(names.iterdir()):
@@ -83,7 +83,7 @@ def lock_files(folder: Path) -> list[Path]:
 
 
 def is_held(lock: Path) -> bool:
-    """Return whether a process holds a lock file. The file is left as it is."""
+    """Return whether a process holds a lock file, without changing the file."""
     try:
         descriptor = os.open(lock, os.O_RDONLY)
     except OSError:
@@ -98,9 +98,9 @@ def is_held(lock: Path) -> bool:
 
 
 def busy_names(home: Home, now: float) -> set[str]:
-    """Return the names that somebody works on: a step is locked, or was written just now.
+    """Return the names in use: those with a step that is locked or was written recently.
 
-    A running chain reads the folders of earlier steps without a lock; so a name stays as a whole.
+    A running chain reads folders of earlier steps without a lock, so all of a busy name stays.
     """
     busy = set()
     for folder in name_folders(home):
@@ -110,7 +110,7 @@ def busy_names(home: Home, now: float) -> set[str]:
 
 
 def is_busy(folder: Path, now: float) -> bool:
-    """Return whether somebody works on a step of a folder `data/KIND/NAME`."""
+    """Return whether a step in a folder `data/KIND/NAME` is locked or was written recently."""
     for path in lock_files(folder):
         key = path.name[1:-5]
         signs = (path, folder / key / RECORD_FILE, folder / key / LAST_FILE)
@@ -131,7 +131,7 @@ def digests_of(value: Any) -> Iterator[str]:
 
 
 def newest_change(folder: Path) -> float:
-    """Return when a folder or anything in it was last changed."""
+    """Return when a folder or anything in it last changed."""
     return max(map(_modified, [folder, *folder.rglob("*")]))
 
 
@@ -151,7 +151,7 @@ def _folder(path: Path, record: Mapping[str, Any]) -> StepFolder:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Tell a step that was cut off, which has a lock, from a folder that a person named so."""
+    """Return whether a folder is an interrupted step, which has a lock, not a user's folder."""
     return locks.step(path).is_file() and not (path / MANIFEST_FILE).is_file()
 
 

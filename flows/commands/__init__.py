@@ -1,1 +1,1 @@
-"""The commands of `rnnlm`, by what they are about. Heavy imports happen inside them."""
+"""Commands of `rnnlm`, grouped by subject. Heavy imports happen inside the commands."""

@@ -1,4 +1,4 @@
-"""Commands about corpora: what there is, and what one is like."""
+"""Commands about corpora: list the catalog, inspect one corpus."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from flows.console.endings import print_json
 
 
 def corpora(as_json: Json = False) -> None:
-    """List what the catalog knows."""
+    """List the corpora in the catalog."""
     from flows.runtime import home  # noqa: PLC0415
     from rnnlm.corpora.catalog import catalog  # noqa: PLC0415
     from rnnlm.corpora.fetching import is_here  # noqa: PLC0415
@@ -39,12 +39,14 @@ def corpora(as_json: Json = False) -> None:
 
 
 def inspect(
-    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="As for train.")],
+    source: Annotated[
+        str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml config, or any text.")
+    ],
     settings: Settings = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Read, clean and tokenize a corpus, and show what it is like; train nothing."""
+    """Read, clean and tokenize a corpus and show a report on it, without training."""
     from flows.console import screens  # noqa: PLC0415
 
     set_workers(workers)

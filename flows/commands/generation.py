@@ -22,17 +22,18 @@ def generate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Text n continues line n of this file, starting over at its end.",
+            help="Begin text n with line n of this file, starting over after its last line.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for this data set alone; default: one named after version and settings."
+            help="Folder for this data set only; default: named after version and settings."
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that draw texts; default: chosen by size.")
+        int | None,
+        typer.Option(help="Processes that draw texts; default: one per core for large jobs."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -43,7 +44,7 @@ def generate(
 ) -> None:
     """Generate a data set of texts from a registered model.
 
-    Options that are not given are as the model's configuration says.
+    Options that are not given default to the model's configuration.
     """
     from flows.chain import request  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415

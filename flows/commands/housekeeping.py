@@ -1,4 +1,4 @@
-"""The command that keeps the disk flat."""
+"""The command that lists and removes what is no longer needed."""
 
 import time
 from typing import Annotated, Any
@@ -11,17 +11,19 @@ from flows.console.endings import print_json
 
 
 def housekeeping(
-    apply: Annotated[bool, typer.Option("--apply", help="Remove; else only list.")] = False,
-    keep_days: Annotated[float, typer.Option(help="Nothing younger goes.")] = 30.0,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove what is listed.")] = False,
+    keep_days: Annotated[
+        float, typer.Option(help="Keep anything younger than this many days.")
+    ] = 30.0,
     keep_versions: Annotated[
-        int, typer.Option(help="Newest versions of each model that stay, aliases or not.")
+        int, typer.Option(help="Newest versions of each model to keep, aliased or not.")
     ] = 5,
     as_json: Json = False,
 ) -> None:
-    """List what nothing needs any more and, with --apply, remove it."""
+    """List what is no longer needed and, with --apply, remove it."""
     from flows.cleanup.rules import Rules  # noqa: PLC0415
 
-    Rules(keep_days, keep_versions, time.time())  # refused before a server starts
+    Rules(keep_days, keep_versions, time.time())  # refuse bad values before a server starts
     with running.flow("flows.housekeeping:housekeeping") as tidy:
         result = tidy(apply, keep_days, keep_versions)
     if as_json:

@@ -1,4 +1,4 @@
-"""Commands about registered models: their scores, their versions, who is champion."""
+"""Commands about registered models: scores, export, versions, and which is champion."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,29 +12,28 @@ from flows.console.interrupts import reporting
 if TYPE_CHECKING:
     from flows.registry import Version
 
-Why = Annotated[str | None, typer.Option(help="For the journal.")]
+Why = Annotated[str | None, typer.Option(help="Reason to record in the history.")]
 
 
 def evaluate(
     model: ModelReference,
-    text: Annotated[Path | None, typer.Option(help="Score this file instead.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Score this file, not the test split.")] = None,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Let it learn from what it has read.")
+        bool, typer.Option("--dynamic", help="Let the model learn as it reads.")
     ] = False,
-    rate: Annotated[
-        float | None, typer.Option(min=0.0, help="How fast it learns, with --dynamic.")
-    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.0, help="Learning rate of --dynamic.")] = None,
     decay: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="How fast it forgets, with --dynamic.")
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Pull back to the trained weights, with --dynamic."),
     ] = None,
     cache: Annotated[
-        int, typer.Option(min=0, metavar="STEPS", help="Let it remember so many past steps.")
+        int, typer.Option(min=0, metavar="STEPS", help="Use a cache of this many past steps.")
     ] = 0,
     weight: Annotated[
-        float | None, typer.Option(min=0.0, max=0.99, help="The memory's share, with --cache.")
+        float | None, typer.Option(min=0.0, max=0.99, help="Share of --cache in predictions.")
     ] = None,
     flatness: Annotated[
-        float | None, typer.Option(min=0.0, help="What likenesses are multiplied by, with --cache.")
+        float | None, typer.Option(min=0.0, help="Factor on similarities, with --cache.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -65,9 +64,9 @@ def evaluate(
 
 def export(
     model: ModelReference,
-    out: Annotated[Path, typer.Option(help="The file to write, ending in .safetensors.")],
+    out: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
 ) -> None:
-    """Write a model as one small file for others to start from, with a card beside it."""
+    """Write a model as one small file to start other trainings from, and a model card."""
     from flows import registry  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
     from flows.registry import bases  # noqa: PLC0415
@@ -98,7 +97,7 @@ def models(as_json: Json = False) -> None:
         print_json({"models": [version.model_dump() for version in found]})
         return
     if not found:
-        printing.out.print(f"  no models yet; `{printing.program()} train FILE` makes one")
+        printing.out.print(f"  no models yet; train one with `{printing.program()} train FILE`")
         return
     printing.table(
         ["model", "version", "alias", "test bits/character", "corpus", "why"],
@@ -123,7 +122,7 @@ def promote(
     why: Why = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion, whatever the gate said."""
+    """Make a version the champion, whatever the gate decided."""
     from flows import registry  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
 
@@ -132,7 +131,7 @@ def promote(
 
 
 def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
-    """Make the champion before this one champion again."""
+    """Make the previous champion the champion again."""
     from flows import registry  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
 
@@ -141,7 +140,7 @@ def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
 
 
 def history(model: ModelName, as_json: Json = False) -> None:
-    """Show who was champion when, and why."""
+    """Show which version was champion when, and why."""
     from flows import registry  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415

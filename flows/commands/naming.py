@@ -1,4 +1,4 @@
-"""The name of a model that is trained on a path: two sources never become one model unasked."""
+"""Names of models trained on a path: two sources never become one model unless asked to."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def distinct(home: Home, advice: Advice, source: str) -> Advice:
 
     Args:
         home: Where earlier corpora are.
-        advice: Made for `source`, its name that of the file.
+        advice: Advice for `source`, named after its file.
         source: A path.
     """
     name, place = advice.experiment.name, _place(source)
@@ -26,7 +26,7 @@ def distinct(home: Home, advice: Advice, source: str) -> Advice:
     new = model_name(str(Path(place).parent.name)) + f"-{name}"
     if _sources_of(home, new) - {place}:
         new = f"{name}-{value_digest(place)[:6]}"
-    why = f"{name} is a model of {sorted(others)[0]}; to train that one on, --set name={name}"
+    why = f"{name} is a model of {sorted(others)[0]}; to train a version of it, --set name={name}"
     experiment = advice.experiment.model_copy(update={"name": new})
     return replace(
         advice, experiment=experiment, choices=(Choice("name", new, why), *advice.choices)
@@ -34,13 +34,13 @@ def distinct(home: Home, advice: Advice, source: str) -> Advice:
 
 
 def _sources_of(home: Home, name: str) -> set[str]:
-    """Return what the corpora of a model were read from, as absolute paths."""
+    """Return the sources that a model's corpora were read from; paths are absolute."""
     found = set()
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
         try:
             corpus = json.loads(path.read_text("utf-8"))["ingredients"]["corpus"]
         except (OSError, ValueError, KeyError):
-            continue  # a record that is torn says nothing
+            continue  # skip a damaged record
         if corpus.get("source"):
             found.add(_place(corpus["source"]))
         elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and the functions that interpret them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting (repeatable)."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes that read and tokenize; default: by the size.")
+    int | None,
+    typer.Option(help="Processes that read and tokenize; default: one per core for large texts."),
 ]
 ModelReference = Annotated[
     str, typer.Argument(metavar="MODEL", help="name, name@alias or name/version.")
@@ -23,9 +25,9 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's nam
 
 
 def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
-    """Return the experiment that a config file says, or that a text suggests.
+    """Return the experiment of a config file, or the advice and experiment for a text.
 
-    A text that cannot be read is refused here, before anything starts.
+    If the text cannot be read, this fails here, before anything starts.
     """
     from flows.registry import bases  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
@@ -54,7 +56,7 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
 
 
 def set_workers(workers: int | None, scheduler: str | None = None) -> None:
-    """Hand the number of processes to the tasks, which take it from the environment."""
+    """Set the number of processes and the scheduler in the environment, where tasks find them."""
     import os  # noqa: PLC0415
 
     from flows.runtime.workers import SCHEDULER, WORKERS  # noqa: PLC0415

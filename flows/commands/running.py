@@ -1,4 +1,4 @@
-"""Running a flow from the command line: Prefect around it, a reporter on the console, Ctrl-C."""
+"""Run a flow from the command line, with Prefect, a console reporter and Ctrl-C handling."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -13,11 +13,11 @@ from flows.runtime import startup_gc
 def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
     """Yield a flow that is ready to be called: the server answers, MLflow's store is open.
 
-    The embedded server comes up while the flow's module is imported and MLflow's store is opened,
-    which take as long; in a new home both make their tables.
+    The embedded server starts while the flow's module is imported and MLflow's store is opened,
+    which takes as long. In a new home, Prefect and MLflow also create their tables.
 
     Args:
-        entrypoint: module:name.
+        entrypoint: The flow, as `module:name`.
     """
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415

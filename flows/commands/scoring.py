@@ -1,4 +1,4 @@
-"""Scoring a registered model on its test split or on any text, the n-gram model beside it."""
+"""Scoring a registered model, next to n-gram models, on its test split or any text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
 
 MOST_CHARACTERS = 50_000_000
-"""Of the training text, for the n-grams and for dynamic evaluation."""
+"""Characters of the training text that n-gram models and dynamic evaluation use."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a text scores.
+    """Scores of a text.
 
     Attributes:
-        what: The text, in a few words.
-        documents: Documents in it.
-        evaluation: The model's.
-        own: Of n-grams of the model's own tokens; None where its training text is gone.
-        characters: Of n-grams of characters; likewise.
+        what: Short description of the text.
+        documents: Number of documents in the text.
+        evaluation: Score of the model.
+        own: Score of n-grams of the model's own tokens; None if its training text is missing.
+        characters: Score of n-grams of characters; None if its training text is missing.
     """
 
     what: str
@@ -56,7 +56,7 @@ class Scored:
     characters: Evaluation | None
 
     def figures(self) -> dict[str, int | float]:
-        """Return the score, its interval and the n-gram models' scores, units in the names."""
+        """Return the score, its interval and the n-gram models' scores, with units in the names."""
         return figures_beside(self.evaluation, self.own, self.characters)
 
 
@@ -68,10 +68,10 @@ def choose_adaptation(
     weight: float | None,
     flatness: float | None,
 ) -> Dynamic | Cache | None:
-    """Return how a model is to adapt to what it reads; what is None is as usual.
+    """Return how a model adapts to the text that it reads; settings of None keep their defaults.
 
     Raises:
-        ConfigError: Both ways are asked for, or a setting of one that is not.
+        ConfigError: Both ways are requested, or a setting of a way that is not requested.
     """
     if dynamic and cache:
         raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
@@ -79,7 +79,7 @@ def choose_adaptation(
     for settings, way, is_asked in ((of_dynamic, "dynamic", dynamic), (of_cache, "cache", cache)):
         for name, value in settings.items():
             if value is not None and not is_asked:
-                raise ConfigError(f"--{name} is a setting of --{way}, which is not given")
+                raise ConfigError(f"--{name} needs --{way}, which is not given")
     if dynamic:
         return Dynamic(**{k: v for k, v in of_dynamic.items() if v is not None})
     if cache:
@@ -94,17 +94,17 @@ def score(
     adaptation: Dynamic | Cache | None,
     on_progress: OnProgress,
 ) -> Scored:
-    """Score a version.
+    """Score a version of a model.
 
     Args:
         home: Where corpora are.
-        version: The model.
-        text: A file to score instead of the test split; what its texts are told is empty.
-        adaptation: Let the model learn from what it has read, or remember it.
-        on_progress: Told the tokens scored.
+        version: Version to score.
+        text: A file to score instead of the test split; all attribute values are empty.
+        adaptation: How the model adapts to the text that it reads; None for not at all.
+        on_progress: Called with the number of tokens scored.
 
     Raises:
-        ConfigError: The model's training text, which dynamic evaluation needs, is gone.
+        ConfigError: The model's training text, which dynamic evaluation needs, is missing.
         CorpusError: The text cannot be read.
     """
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
@@ -127,8 +127,8 @@ def score(
     if isinstance(adaptation, Dynamic):
         if train is None:
             raise ConfigError(
-                f"--dynamic needs the training text of {version.name}, and {version.corpus_uri} "
-                f"is gone; run `rnnlm train` again"
+                f"--dynamic needs the training text of {version.name}, but {version.corpus_uri} "
+                f"is missing; run `rnnlm train` again"
             )
         result = evaluate_dynamically(loaded.model, arrays, train, adaptation, unknown, on_progress)
     elif adaptation:
@@ -145,11 +145,11 @@ def score(
 
 
 def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
-    """Yield the documents of a file as a model of the corpus has them; no attribute is known.
+    """Yield the documents of a file as a model of the corpus sees them, with empty attributes.
 
-    The file is cleaned and cut as the corpus is, and its records become text as the corpus's do;
-    but where that is of the catalog, whose records have fields of their own, as the file's format
-    says.
+    The file is cleaned, cut into documents and rendered with the settings of the corpus. If the
+    corpus comes from the catalog, whose records have other fields, the settings for reading and
+    rendering follow the file's format instead.
 
     Raises:
         CorpusError: The file cannot be read.
@@ -164,7 +164,7 @@ def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
 
 
 def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
-    """Return the lines that tell a person the score."""
+    """Return the score as rows of names and values to print."""
     figures = scored.figures()
     rows = [
         ("model", f"{version.name}/{version.version}"),
@@ -174,19 +174,21 @@ def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
         ),
         (
             "characters",
-            f"{figures['bits_per_character']:.3f} bits per character, 95% within "
+            f"{figures['bits_per_character']:.3f} bits per character, 95% interval "
             f"{figures['bits_per_character_low']:.3f} to {figures['bits_per_character_high']:.3f}",
         ),
         ("bytes", f"{figures['bits_per_byte']:.3f} bits per byte"),
-        ("tokens", f"{figures['perplexity']:.2f} perplexity of {figures['tokens']:,} tokens"),
-        ("unknown", f"{figures['unknown']:,} tokens that the vocabulary lacks"),
+        ("tokens", f"{figures['perplexity']:.2f} perplexity over {figures['tokens']:,} tokens"),
+        ("unknown", f"{figures['unknown']:,} tokens that are not in the vocabulary"),
     ]
     if scored.characters is not None:
         rows.append(
             (
                 "n-grams",
-                f"{figures['ngram_bits_per_character']:.3f} bits per character, of characters; "
-                f"perplexity {figures['ngram_perplexity']:.2f}, of the model's tokens",
+                f"{figures['ngram_bits_per_character']:.3f} bits per character "
+                "with n-grams of characters; "
+                f"perplexity {figures['ngram_perplexity']:.2f} "
+                "with n-grams of the model's tokens",
             )
         )
     return rows
@@ -204,7 +206,7 @@ def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, 
 
 
 def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
-    """Return the first documents of the training split; none where it is gone."""
+    """Return the first documents of the training split, or none if it is missing."""
     if not Path(version.corpus_uri).is_dir():
         return []
     texts, characters = [], 0
@@ -218,7 +220,7 @@ def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
 
 
 def _ngrams(words: Tokenizer, train: TokenArrays, arrays: TokenArrays) -> Evaluation:
-    """Count the training text, and score a text, both as a tokenizer's tokens."""
+    """Fit an n-gram model to the tokens of the training text, and score a text with it."""
     model = NGramLanguageModel(ModelConfig(architecture="ngram"), words.vocab_size)
     model.fit(train)
     return evaluate(model, arrays, words.lost_id)

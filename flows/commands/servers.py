@@ -1,4 +1,4 @@
-"""Commands that serve pages and run what is scheduled."""
+"""Commands that serve the web pages and run the schedules."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def serve(
     hosts.allow(allow_host or ())
     address = hosts.check_host(host)
     here = home.current()
-    home.make_private(here.prefect)  # or Prefect warns when it is imported
+    home.make_private(here.prefect)  # otherwise Prefect warns on import
     from flows.servers import standing  # noqa: PLC0415
 
     with (
@@ -104,7 +104,7 @@ def _show(served: "Standing", as_json: bool) -> None:
             line = f"  {name:<{widths[0]}}   {words:<{widths[1]}}   {at}"
             printing.out.print(line.rstrip(), soft_wrap=True)
     if served.forgotten:
-        printing.out.print("\n  not in prefect.yaml, and still on the server; to end one:")
+        printing.out.print("\n  still on the server but not in prefect.yaml; to delete one:")
         for name in served.forgotten:
             printing.out.print(f"  prefect deployment delete {name}", soft_wrap=True)
     printing.out.print("\n  to use these servers from other commands:", style="dim")

@@ -17,14 +17,14 @@ PAIR = "KEY=VALUE"
 def options_of(
     config: type[BaseModel], parsers: Mapping[str, Parser] | None = None
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each field of a configuration class.
+    """Add an option to a command for each field of a configuration class.
 
     The command takes them as `**settings`; an option that is not given is None. The docstring of a
     field is the help of its option. Lists and mappings become options that can be repeated.
 
     Args:
-        config: Its fields become options, in their order, after the command's first parameter.
-        parsers: How to read the options of some fields, by name; by default by their type.
+        config: The class. Its fields become options, in order, after the command's first parameter.
+        parsers: Parsers of options, by field name. Other options are parsed by their type.
     """
 
     def decorate(command: Command) -> Command:
@@ -50,7 +50,7 @@ def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
     """Return `KEY=VALUE` texts as a mapping.
 
     Raises:
-        ConfigError: One of them is no such text.
+        ConfigError: A text does not have this form.
     """
     for text in texts or ():
         if not text.partition("=")[0] or "=" not in text:
@@ -59,7 +59,7 @@ def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
 
 
 def _option(name: str, kind: Any, description: str, parser: Parser | None) -> inspect.Parameter:
-    """Return the parameter of a command that sets a field."""
+    """Return the command parameter that sets a field."""
     flag = f"--{name.replace('_', '-')}"
     option: dict[str, Any] = {"help": " ".join(description.split()), "parser": parser}
     origin = get_origin(kind)

@@ -1,4 +1,4 @@
-"""The command that looks for better settings."""
+"""The command that searches for better settings."""
 
 import shlex
 from typing import Annotated, Any
@@ -11,29 +11,31 @@ from flows.console.endings import print_json
 
 
 def sweep(
-    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="As for train.")],
+    source: Annotated[
+        str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml config, or any text.")
+    ],
     over: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=A,B|KEY=A..B",
-            help="Vary a setting of model or training: choices, or a range with its ends, by the "
-            "logarithm where B is 10 times A or more; repeatable.",
+            help="Vary a setting of model or training: choices, or a range with both ends, on a "
+            "logarithmic scale if B is at least 10 times A (repeatable).",
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(help="In all, those of earlier runs of the same sweep included.")
+        int, typer.Option(help="Total number, including earlier runs of the same sweep.")
     ] = 20,
     settings: Settings = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Try settings, stop early what lags behind, and register the best; goes on where it was."""
+    """Try settings, stop poor trials early, and register the best; rerun to resume."""
     from flows.console import screens  # noqa: PLC0415
     from flows.sweeping.space import check_trials, read_space  # noqa: PLC0415
 
     set_workers(workers)
     advice, experiment = read_experiment(source, tuple(settings or ()))
-    check_trials(trials)  # refused before a server starts
+    check_trials(trials)  # refuse bad values before a server starts
     read_space(experiment, over or ())
     if advice:
         screens.show_advice(advice)
@@ -51,7 +53,7 @@ def _show(result: dict[str, Any]) -> None:
     best, counts, test = result["best"], result["counts"], result["test"]
     alias = f" @{result['alias']}" if result["alias"] else ""
     parts = [f"{count} {state}" for state, count in counts.items() if count]
-    nothing = "; they were there already, nothing was done" if result["unchanged"] else ""
+    nothing = "; all were finished already, nothing was done" if result["unchanged"] else ""
     printing.out.print()
     printing.facts(
         [
@@ -69,6 +71,9 @@ def _show(result: dict[str, Any]) -> None:
                 f"({test['bits_per_character_low']:.3f} to {test['bits_per_character_high']:.3f})",
             ),
             ("study", result["study"]),
-            ("review", f"{printing.program()} ui   (the sweep's run in MLflow, its trials nested)"),
+            (
+                "review",
+                f"{printing.program()} ui   (the sweep's run in MLflow, with its trials nested)",
+            ),
         ]
     )

@@ -1,4 +1,4 @@
-"""Commands that train."""
+"""The command that trains a model."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: Annotated[str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml file, or a text.")],
+    source: Annotated[
+        str, typer.Argument(metavar="CONFIG|TEXT", help="A .toml config, or any text.")
+    ],
     settings: Settings = None,
     workers: Workers = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would run; run nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Run every step anew.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would run, without running it.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run all steps, even cached ones.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a configured corpus or on any text, register it, and show samples."""

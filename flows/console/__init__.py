@@ -1,1 +1,1 @@
-"""What people see: lines, tables, swatches and bars; how a command ends."""
+"""Console output: lines, tables, swatches and bars; how a command ends."""

@@ -1,4 +1,4 @@
-"""Amounts as people write them on the command line."""
+"""Amounts as written on the command line."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -6,11 +6,11 @@ from rnnlm.errors import ConfigError, GenerationError
 
 
 def amount(text: str) -> int:
-    """Read a number of texts: digits, `20k`, `1M`, `1e6`.
+    """Parse a number of texts: digits, `20k`, `1M`, `1e6`.
 
     Raises:
-        ConfigError: It is no number.
-        GenerationError: It is out of range.
+        ConfigError: The text is not a number.
+        GenerationError: The number is out of range.
     """
     from rnnlm.config import MAX_COUNT, shorten  # noqa: PLC0415 - pydantic is slow to import
 
@@ -19,7 +19,9 @@ def amount(text: str) -> int:
     try:
         amount = Decimal(digits.replace("_", "").replace(",", "")) * scale
     except InvalidOperation:
-        raise ConfigError(f"--count {shorten(text)} is no number (expected such as 1000)") from None
+        raise ConfigError(
+            f"--count {shorten(text)} is not a number (expected, for example, 1000)"
+        ) from None
     if not amount.is_finite() or not 1 <= amount <= MAX_COUNT or amount != int(amount):
         raise GenerationError(
             f"--count {shorten(text)} is out of range (expected a whole number from 1 to "

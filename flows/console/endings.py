@@ -1,4 +1,4 @@
-"""How a command ends: its JSON object, or its one line of error."""
+"""How a command ends: with a JSON object, or with a one-line error."""
 
 import json
 import os
@@ -11,7 +11,7 @@ FULL_DISK_BYTES = 1_000_000
 
 
 def store_failure(store: str, error: Exception) -> str:
-    """Say what kept Prefect or MLflow from writing, first of all a full disk."""
+    """Return the reason why Prefect or MLflow could not write; a full disk is checked first."""
     import shutil  # noqa: PLC0415
 
     from flows.runtime import home  # noqa: PLC0415
@@ -27,13 +27,13 @@ def store_failure(store: str, error: Exception) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output, in one line."""
+    """Print one JSON object on one line of standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def fail(message: str, status: int, wants_json: bool) -> NoReturn:
-    """End the process with one line of error and, if asked for, one object that holds it."""
+    """End the process with a one-line error and, if requested, the same error as JSON."""
     one_line = without_passwords(" ".join(message.split()))
     if wants_json:
         print_json({"error": one_line})

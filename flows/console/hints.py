@@ -1,4 +1,4 @@
-"""What to try where a network predicts its text worse than n-grams do."""
+"""Hints on what to try if a network predicts a text worse than n-grams do."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from rnnlm.base import NO_BASE, shipped
 
 OVERFIT_SHARE = 0.7
-"""Of a training: where the best checkpoint came before, the rest made it worse."""
+"""Share of training; if the best checkpoint came before it, the network overfitted afterwards."""
 SHORT_CHARACTERS = 100_000
-"""Of a training text that is too short to learn spelling from."""
+"""Characters below which a training text is too short to learn spelling from."""
 MOST_BYTES = 1.1
-"""Per character of an English text; other scripts have more."""
+"""Upper limit on bytes per character of an English text; other scripts have more."""
 
 
 def what_to_try(result: Mapping[str, Any]) -> list[str]:
-    """Return hints, the most promising first; none where the network is better.
+    """Return hints, the most promising first; none if the network is better.
 
     Args:
-        result: What a run came to; see `flows.retrain.summary`.
+        result: Summary of a run; see `flows.retrain.summary`.
     """
     test = result["test"]
     if test["bits_per_character"] < test["ngram_bits_per_character"]:
@@ -35,7 +35,7 @@ def _hints(training: Mapping[str, Any], characters: int, may_be_english: bool) -
         yield f"train longer than {training['budget']}: --set training.budget=…"
     else:
         yield (
-            f"it was best at {share:.0%} of its training and learned by heart from then on: "
+            f"it was best at {share:.0%} of its training and overfitted afterwards: "
             f"--set model.dropout={min(0.6, training['dropout'] + 0.1):.1f}"
         )
     if characters < SHORT_CHARACTERS:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from flows.console.printing import ConsoleReporter
 
 _TERMINATED = "TerminationSignal"
-"""What Prefect raises in a flow run at SIGTERM, in the place of our own handler."""
+"""Name of the exception that Prefect's handler, which replaces ours, raises on SIGTERM."""
 SECOND_SIGNAL_AFTER = 2.0
-"""Seconds of silence after which a signal ends the run at once."""
+"""Seconds without progress after which a signal ends the run at once."""
 
 
 @contextmanager
 def reporting() -> "Iterator[ConsoleReporter]":
-    """Report to the console, and turn Ctrl-C and SIGTERM into an end at the next safe point."""
+    """Report to the console, and stop at the next safe point on Ctrl-C or SIGTERM."""
     from flows.console.printing import ConsoleReporter  # noqa: PLC0415
     from flows.runtime.reporting import watching  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ def reporting() -> "Iterator[ConsoleReporter]":
             signal.signal(number, stop)
 
     arm()
-    reporter.on_step = arm  # Prefect puts a handler of its own in place when a flow begins
+    reporter.on_step = arm  # Prefect installs its own handler when a flow begins
     try:
         with watching(reporter):
             yield reporter

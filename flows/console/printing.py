@@ -1,4 +1,4 @@
-"""How the command line looks: steps and bars on standard error, results on standard output."""
+"""Printing: steps and progress bars on standard error, results on standard output."""
 
 import os
 import re
@@ -31,13 +31,13 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleReporter(Reporter):
-    """A line per finished step and a bar for the one under way, on standard error.
+    """A line per finished step and a bar for the current one, on standard error.
 
-    Away from a terminal the bar is a plain line every few seconds.
+    If standard error is not a terminal, the bar is a plain line every `LINE_EVERY_SECONDS`.
     """
 
     def __init__(self) -> None:
-        """Draw nothing yet."""
+        """Start without a bar."""
         super().__init__()
         self.interrupted = False
         self.on_step: Callable[[], None] | None = None
@@ -49,14 +49,14 @@ class ConsoleReporter(Reporter):
         self._unit = ""
 
     def started(self, step: str) -> None:  # noqa: ARG002 - the same for every step
-        """Note the time; `on_step` is called, where there is one."""
+        """Call `on_step`, if it is set, and note the time."""
         if self.on_step is not None:
             self.on_step()
         self._line_at = time.monotonic()
         self._first = None
 
     def progressed(self, step: str, progress: Standing) -> None:
-        """Move the bar; end the step here if the user asked to stop."""
+        """Move the bar; end the step if the user asked to stop."""
         self.heard_at = time.monotonic()
         if self.interrupted:
             raise KeyboardInterrupt
@@ -73,7 +73,7 @@ class ConsoleReporter(Reporter):
             err.print(f"  {step:<{STEP_WIDTH}} {share:4.0%}  {self._rate(progress)}")
 
     def finished(self, step: str, outcome: Outcome) -> None:
-        """Replace the bar by a line."""
+        """Replace the bar with a line."""
         super().finished(step, outcome)
         self.close()
         took = "cached" if outcome.cached else duration(outcome.seconds)
@@ -83,7 +83,7 @@ class ConsoleReporter(Reporter):
         err.print(line)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
@@ -118,7 +118,7 @@ class ConsoleReporter(Reporter):
 
 
 def program() -> str:
-    """Return how to call this command line again from here: by name if it is on the path."""
+    """Return the command that runs this program from here: its name if that is on the path."""
     name = Path(sys.argv[0]).name
     if name != "rnnlm" or shutil.which(name):
         return "rnnlm"
@@ -126,7 +126,7 @@ def program() -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
+    """Return a duration as text, with minutes from 60 seconds on."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -134,7 +134,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(amount: float) -> str:
-    """Return an amount in three digits with k or M."""
+    """Return an amount as text; from 1,000 on, three digits with k or M."""
     for scale, letter in ((1e6, "M"), (1e3, "k")):
         if amount >= scale:
             return f"{amount / scale:.3g}{letter}"
@@ -164,7 +164,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()
 ) -> None:
-    """Print a table on standard output, columns aligned, no frame."""
+    """Print a table with aligned columns and no frame on standard output."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for index, heading in enumerate(headings):
         drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
@@ -174,24 +174,24 @@ def table(
 
 
 def sparkline(counts: Sequence[int]) -> str:
-    """Draw counts as a line of little bars; what is not nothing shows."""
+    """Return counts as a line of small bars; every count above 0 has a visible bar."""
     top = max([1, *counts])
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top)] for count in counts)
 
 
 def visible(line: str) -> str:
-    """Return a line of somebody's text that leaves the terminal and what stands beside it alone.
+    """Return a line of text that cannot affect the terminal or the text around it.
 
-    Control characters and overrides of direction become dots. Text that runs from right to left is
-    isolated on a terminal (U+2068 and U+2069, which take no room), or it would carry away the marks
-    and numbers around it.
+    Control characters and direction overrides become dots. On a terminal, right-to-left text is
+    isolated (U+2068 and U+2069, which take no space); otherwise it would move the punctuation and
+    numbers around it.
     """
     safe = _UNSAFE.sub("·", line)
     return f"\u2068{safe}\u2069" if out.is_terminal and _RIGHT_TO_LEFT.search(safe) else safe
 
 
 def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> None:
-    """Print sampled texts on standard output, set apart where they span lines."""
+    """Print sampled texts on standard output; long or multi-line ones are set apart."""
     if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
         for text in texts:
             out.print(Text(f"  {visible(text)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the commands print when they are done."""
+"""What the commands print, other than progress."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 SHOWN_FILES = 12
 SHOWN_NAME = 28
-"""Files that are listed, and characters of their names."""
+"""Most files listed, and most characters shown of a file name."""
 
 FORMS = {
     "color": "parse as a colour",
     "recipe": "parse as a MealMaster recipe",
     "prose": "end a sentence",
 }
-"""What validity is, by form, for people; free text need only hold something."""
+"""What valid texts do, by form, for display. Free text is valid unless it is empty."""
 
 
 def show_advice(advice: Advice, seconds: float | None = None) -> None:
@@ -31,7 +31,9 @@ def show_advice(advice: Advice, seconds: float | None = None) -> None:
         printing.err.print(f"  {choice.setting:<11} {choice.value:<18} {choice.reason}")
     if seconds is not None:
         took = printing.duration(seconds)
-        printing.err.print(f"  {'training':<11} {took:<18} about, on this machine as it is now")
+        printing.err.print(
+            f"  {'training':<11} {took:<18} estimated, at this machine's current speed"
+        )
     printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
@@ -44,7 +46,7 @@ def show_plan(planned: "Sequence[PlannedStage]") -> None:
 
 
 def show_result(result: dict[str, Any]) -> None:
-    """Print what a training run came to."""
+    """Print the result of a training run."""
     generated, test = result["generated"], result["test"]
     alias = f" @{result['alias']}" if result["alias"] else ""
     show_texts(generated["form"], generated["examples"])
@@ -70,15 +72,15 @@ def show_result(result: dict[str, Any]) -> None:
 
 
 def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the catalog."""
+    """Print the corpora of the catalog."""
 
     def status(row: Mapping[str, Any]) -> str:
         if row["here"]:
-            return "here"
-        return "to install" if row["package"] else "to fetch"
+            return "available"
+        return "to install" if row["package"] else "to download"
 
     printing.table(
-        ["corpus", "files", "MB", "status", "what"],
+        ["corpus", "files", "MB", "status", "description"],
         [
             [
                 row["name"],
@@ -91,12 +93,12 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         right=[1, 2],
     )
-    printing.out.print("\n  one of these: rnnlm train configs/NAME.toml", style="dim")
-    printing.out.print("  your own text: rnnlm train FILE", style="dim")
+    printing.out.print("\n  to train on one: rnnlm train configs/NAME.toml", style="dim")
+    printing.out.print("  to train on your own text: rnnlm train FILE", style="dim")
 
 
 def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
-    """Print what a corpus is like, and some of its documents as the model sees them."""
+    """Print a report on a corpus, and some of its documents as the model sees them."""
     printing.table(
         ["split", "documents", "characters", "tokens", "unknown"],
         [
@@ -119,12 +121,12 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
             (
                 "lengths",
                 f"{shortest:,} {printing.sparkline(report.length_counts)} {longest:,} characters, "
-                f"half of them {quarter:,} to {three_quarters:,}, median {median:,}",
+                f"half of them from {quarter:,} to {three_quarters:,}, median {median:,}",
             ),
             (
                 "tokens",
                 f"vocabulary {tokens.vocab_size:,}, {report.characters_per_token:.2f} characters "
-                f"and {report.bytes_per_token:.2f} bytes a token",
+                f"and {report.bytes_per_token:.2f} bytes per token",
             ),
             ("frequent", frequent),
             ("cleaned", _counted(corpus.cleaned) or "nothing"),
@@ -141,7 +143,7 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
 
 
 def shown(token: str) -> str:
-    """Return a token so that spaces and line ends can be seen."""
+    """Return a token with visible spaces and line ends."""
     return repr(token)[1:-1].replace(" ", "␣")
 
 
@@ -150,7 +152,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _show_files(corpus: Corpus) -> None:
-    """Print how each file was read, so that a wrong guess is seen before hours of training."""
+    """Print how each file was read, so that a wrong guess is noticed before hours of training."""
     printing.out.print()
     shown = corpus.files[:SHOWN_FILES]
     printing.table(
@@ -182,7 +184,7 @@ def _end_of(name: str) -> str:
 
 
 def _document_of(file: FileRead) -> str:
-    """Say what a document of a file is, in a few words."""
+    """Return a short description of what a document of a file is."""
     one = {"lines": "a line", "passages": "a passage", "paragraphs": "a paragraph"}
     said = one | {"chapters": "a chapter", "records": "a record", "whole": "a record"}
     if file.reader == "text" and file.documents == "whole":
@@ -192,7 +194,7 @@ def _document_of(file: FileRead) -> str:
 
 
 def show_texts(form: str, examples: Sequence[str]) -> None:
-    """Print generated texts, colours as swatches."""
+    """Print generated texts; colours are printed as swatches."""
     printing.out.print()
     if form == "color":
         printing.swatches(examples)
@@ -202,21 +204,21 @@ def show_texts(form: str, examples: Sequence[str]) -> None:
 
 
 def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the lines about a generated data set."""
+    """Return rows of names and values about a generated data set."""
     figures, form = generated["audit"]["generated"], generated["form"]
     drawn = generated["drawn"] - generated["count"]
-    more = f" ({drawn:,} others were refused)" if drawn else ""
+    more = f" ({drawn:,} others were rejected)" if drawn else ""
     if generated["was_finished"]:
-        more += "; they were there already, nothing was done"
+        more += "; they were finished already, nothing was done"
     rows = [("texts", f"{generated['count']:,} in {generated['path']}{more}")]
     if form in FORMS:
         rows.append(("valid", f"{generated['valid_share']:.1%} {FORMS[form]}"))
     elif empty := round((1.0 - generated["valid_share"]) * generated["count"]):
         rows.append(("empty", f"{empty:,} of the texts; --min-length 1 leaves them out"))
     if generated["copied_share"] is not None:
-        what = "names stand" if form == "color" else "texts stand whole"
+        what = "names occur" if form == "color" else "texts occur in full"
         near = figures["near_copied_share"]
-        nearly = "" if near is None else f", {near:.1%} nearly"
+        nearly = "" if near is None else f", {near:.1%} are near copies"
         rows.append(
             (
                 "copied",

@@ -1,7 +1,7 @@
-"""Versions of models, and the aliases that say which one to use.
+"""Versions of models, and the aliases that state which one to use.
 
-`champion` is the version in use, `previous` the one before it, `challenger` the newest that did
-not make it. Every move of `champion` is written into the model's journal.
+`champion` is the version in use, `previous` the champion before it, and `challenger` the newest
+version that did not become champion. Every move of `champion` is recorded in the model's journal.
 """
 
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback

@@ -1,10 +1,10 @@
-"""Moves of the aliases: one at a time, written down before they are made, reversible.
+"""Moves of the aliases: one at a time, recorded before they are made, reversible.
 
-The journal is kept as tags of the registered model, `move.0001` and on, so that it shows on the
-model's page and is where the registry is. A move is written as begun, made, and written as done:
-one that a kill cut off is completed by whoever looks next, so that there is always one champion,
-and `previous` is always the one before it. An alias that was moved by hand, on MLflow's own pages,
-is left as it is, and written down.
+The journal is stored as tags of the registered model, `move.0001` and on, so that it is kept in the
+registry and appears on the model's page. A move is recorded as begun, then made, then recorded as
+done. If a process is killed in between, the next one that locks the aliases completes the move, so
+that there is always one champion, and `previous` is always the champion before it. An alias that
+was moved by hand, on MLflow's own pages, is left as it is, and the move is recorded.
 """
 
 import getpass
@@ -36,19 +36,19 @@ from rnnlm.errors import RegistryError
 
 _MOVE = "move."
 SHOWN_MOVES = 20
-"""Of the journal, in a model's description."""
+"""Number of moves shown in a model's description."""
 
 
 class Move(BaseModel):
     """A move of the alias `champion`.
 
     Attributes:
-        number: Counted from 1.
-        when: UTC, ISO 8601, to the second.
-        who: User and machine, or the flow run.
-        why: In a few words.
-        before: Version that was champion; None for the first.
-        after: Version that became it.
+        number: Number of the move, counted from 1.
+        when: Time of the move in UTC, ISO 8601, to the second.
+        who: The user and machine, or the flow run.
+        why: Reason in a few words.
+        before: Version that was champion; None for the first move.
+        after: Version that became champion.
         done: Whether the aliases have been set.
     """
 
@@ -66,19 +66,19 @@ class Move(BaseModel):
 def place(
     home: Home, version: Version, over: int | None, *, wins: bool, reason: str, description: str
 ) -> Version | None:
-    """Give a new version its place: champion if it wins, else challenger.
+    """Make a new version champion if it wins, else challenger.
 
     Args:
-        home: Where the registry is.
-        version: Without an alias so far.
-        over: The champion that it was compared with; None for none.
-        wins: What the gate says.
-        reason: Why, in one line.
-        description: Of the version, in Markdown.
+        home: Home that holds the registry.
+        version: A version without an alias.
+        over: Champion that it was compared with; None for none.
+        wins: Whether the gate lets the version become champion.
+        reason: Reason in one line.
+        description: Description of the version, in Markdown.
 
     Returns:
-        The version with its alias, also where it was given its place before and nothing was done;
-        None where another has become champion meanwhile, and nothing was done.
+        The version with its alias; if it had been given its place before, nothing is changed. None
+        if the champion is no longer `over`; nothing is changed then either.
     """
     client, number = connect(home), str(version.version)
     with moving(home, version.name):
@@ -98,13 +98,13 @@ def place(
 
 
 def is_placed(home: Home, version: Version) -> bool:
-    """Return whether the gate, or a person, has given a version its place."""
+    """Return whether the gate or a user has made a version champion or challenger."""
     with moving(home, version.name):
         return _is_placed(connect(home), version)
 
 
 def promote(home: Home, name: str, version: str, why: str = "promoted by hand") -> Version:
-    """Make a version champion; the champion before becomes `previous`.
+    """Make a version champion; the former champion becomes `previous`.
 
     Raises:
         RegistryError: There is no such version.
@@ -116,24 +116,24 @@ def promote(home: Home, name: str, version: str, why: str = "promoted by hand") 
 
 
 def rollback(home: Home, name: str, why: str = "rolled back by hand") -> Version:
-    """Make the previous champion champion again, and the present one `previous`.
+    """Make the previous champion champion again; the current champion becomes `previous`.
 
     Raises:
-        RegistryError: There is no such model, or it has had one champion only.
+        RegistryError: There is no such model, or it has had only one champion.
     """
     with moving(home, name):
         champion, previous = resolve(home, name), by_alias(home, name, PREVIOUS)
         if previous is None:
             raise RegistryError(
-                f"{name} has no champion before version {champion.version} to go back to; "
-                f"`rnnlm promote {name} VERSION` chooses one"
+                f"{name} has no champion before version {champion.version} to roll back to; "
+                f"choose a version with `rnnlm promote {name} VERSION`"
             )
         _crown(home, name, previous.version, why)
     return resolve(home, name)
 
 
 def history(home: Home, name: str) -> list[Move]:
-    """Return all moves of a model's champion, the newest first.
+    """Return all moves of a model's champion, newest first.
 
     Raises:
         RegistryError: There is no such model.
@@ -144,7 +144,7 @@ def history(home: Home, name: str) -> list[Move]:
 
 @contextmanager
 def moving(home: Home, name: str) -> Iterator[None]:
-    """Keep others from moving aliases, and complete a move that was cut off."""
+    """Lock the aliases against other processes; first complete a move that was interrupted."""
     home.mlruns.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.aliases(home)):
         _settle(home, name)
@@ -152,7 +152,7 @@ def moving(home: Home, name: str) -> Iterator[None]:
 
 
 def _crown(home: Home, name: str, after: int, why: str) -> None:
-    """Write a move into the journal and make it; nothing to do for the champion itself."""
+    """Record a move in the journal and make it; do nothing if the version is already champion."""
     client = connect(home)
     champion = by_alias(home, name, CHAMPION)
     before = champion.version if champion else None
@@ -170,9 +170,10 @@ def _is_placed(client: MlflowClient, version: Version) -> bool:
 
 
 def _make(client: MlflowClient, name: str, move: Move) -> None:
-    """Set the aliases that a move asks for; to do so twice does no harm.
+    """Set the aliases for a move; doing so twice does no harm.
 
-    Versions that somebody has deleted meanwhile are left out; a move to one of them is over.
+    Versions that were deleted meanwhile are skipped; a move to a deleted version is recorded as
+    done, and not made.
     """
     there = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
     if move.after not in there:
@@ -206,7 +207,7 @@ def _settle(home: Home, name: str) -> None:
             number=last.number + 1,
             when=_now(),
             who="MLflow's own pages",
-            why="moved there; noticed now",
+            why="alias moved by hand; recorded later",
             before=last.after,
             after=champion.version,
         )
@@ -226,7 +227,7 @@ def _write(client: MlflowClient, name: str, move: Move) -> None:
 
 
 def _described(name: str, moves: list[Move]) -> str:
-    """Return a model's description: who is champion, and how it came to that."""
+    """Return a model's description in Markdown: its champion, and a table of the latest moves."""
     rows = [
         f"| {move.when.replace('T', ' ')[:16]} | {move.before or '–'} → **{move.after}** "
         f"| {_cell(move.why)} | {_cell(move.who)} |"
@@ -245,7 +246,7 @@ def _now() -> str:
 
 
 def _who() -> str:
-    """Name the flow run around us, or the user at this machine."""
+    """Return the name of the current flow run, or the user and machine outside a flow."""
     from prefect.runtime import flow_run  # noqa: PLC0415 - heavy, and absent outside flows
 
     if flow_run.id is not None:

@@ -1,4 +1,4 @@
-"""Which model a training's base is: one of the package's, a registered one, or a file."""
+"""The base of a training: one from the package, a registered model, or a checkpoint file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from rnnlm.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Base:
-    """A base as it was found.
+    """A base and its checkpoint.
 
     Attributes:
-        name: As the experiment calls it.
-        path: Its checkpoint.
-        digest: sha256 of that file.
+        name: Name in the experiment's settings.
+        path: Path of its checkpoint.
+        digest: sha256 of its checkpoint.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Base:
 
     @property
     def windows(self) -> Hashes:
-        """A sample of the text that the base has read."""
+        """Hashes of a sample of the 13-word windows of the text that the base has seen."""
         return base.windows_of(self.path)
 
 
 def find(home: Home, experiment: Experiment) -> Base | None:
-    """Return the base that an experiment names, or None where it names none.
+    """Return the base that an experiment names, or None if it names none.
 
     Raises:
         ConfigError: There is no such base.
@@ -57,7 +57,7 @@ def find(home: Home, experiment: Experiment) -> Base | None:
 
 
 def path_if_there(home: Home, experiment: Experiment) -> Path | None:
-    """Return the checkpoint of an experiment's base; None without one, or where it is gone."""
+    """Return the checkpoint of an experiment's base; None without a base, or if it is missing."""
     try:
         found = find(home, experiment)
     except ConfigError:
@@ -66,11 +66,11 @@ def path_if_there(home: Home, experiment: Experiment) -> Path | None:
 
 
 def fit(home: Home, experiment: Experiment) -> Experiment:
-    """Return the experiment with what it leaves open taken from its base, if it has one.
+    """Return the experiment with its unset settings taken from its base, if it has one.
 
     Raises:
         ConfigError: There is no such base.
-        CheckpointError: The base cannot be read, or the experiment sets another network.
+        CheckpointError: The base cannot be read, or the experiment sets a different network.
     """
     found = find(home, experiment)
     return base.fit(experiment, found.path) if found else experiment
@@ -81,8 +81,8 @@ def _path(home: Home, name: str) -> Path:
         path = base.shipped(name)
         if not path.is_file():
             raise ConfigError(
-                f"training.base = {name}: this installation does not hold it (expected {path}); "
-                "`make base` trains it, or set training.base=none"
+                f"training.base = {name}: this installation does not contain it (expected {path}); "
+                "train it with `make base`, or set training.base=none"
             )
         return path
     path = Path(name)
@@ -100,15 +100,15 @@ def _path(home: Home, name: str) -> Path:
 
 
 def export(home: Home, version: Version, to: Path) -> Path:
-    """Write a registered model as a base, and a card beside it; return the card's path.
+    """Write a registered model as a base, with a card next to it; return the card's path.
 
     Args:
-        home: Where its corpus is.
-        version: The model.
-        to: The base's file.
+        home: Home that holds the model and its corpus.
+        version: Version to export.
+        to: File of the base.
 
     Raises:
-        CorpusError: The text that it was trained on is gone.
+        CorpusError: The text that the model was trained on is missing.
         StorageError: A file cannot be written.
     """
     path = registry.checkpoint_path(home, version)
@@ -148,11 +148,11 @@ def _card(version: Version, path: Path) -> Iterator[str]:
     yield f"- **Digest** sha256 `{file_digest(path)}`"
     yield (
         "- **What it may repeat**: passages of the texts below, mostly names and set phrases. "
-        "Trainings that start from it leave out of their scores what it has read, and audits of "
-        "generated texts say how much of it they find (`of the base`)."
+        "Trainings that start from it exclude from their scores the text that it has seen, and "
+        "audits of generated texts report how much of that text they find (`of the base`)."
     )
     if without := ", ".join(experiment.corpus.clean.without):
-        yield f"- **Left out**: passages with a word of `{without}`"
+        yield f"- **Left out**: passages that contain a word of `{without}`"
     if entry is not None:
         yield f"- **Licence of the text**: {entry.licence}"
         yield ""

@@ -1,6 +1,6 @@
-"""The packaged model: what `mlflow.pyfunc.load_model("models:/NAME@champion")` gives.
+"""The packaged model: what `mlflow.pyfunc.load_model("models:/NAME@champion")` returns.
 
-MLflow copies this file beside the checkpoint and runs it to load a model ("models from code"), so
+MLflow copies this file next to the checkpoint and runs it to load a model ("models from code"), so
 nothing is pickled. `predict` has no type hints on purpose: they would replace the signature and
 drop its `params`.
 """
@@ -23,7 +23,7 @@ CHECKPOINT_ARTIFACT = "checkpoint"
 
 
 def signature(defaults: dict[str, Any]) -> ModelSignature:
-    """Return the model's signature: prompts in, texts out, sampling by `params`."""
+    """Return the model's signature: prompts in, texts out, sampling settings in `params`."""
     types = {
         "temperature": DataType.double,
         "top_k": DataType.long,
@@ -41,23 +41,23 @@ def signature(defaults: dict[str, Any]) -> ModelSignature:
     )
 
 
-with warnings.catch_warnings(record=True):  # MLflow asks for the type hints that drop `params`
+with warnings.catch_warnings(record=True):  # MLflow warns that type hints are missing
 
     class TextGenerator(PythonModel):  # type: ignore[misc]  # untyped
         """Continues prompts with sampled text."""
 
         def load_context(self, context: PythonModelContext) -> None:
-            """Read the checkpoint that was packaged."""
+            """Load the packaged checkpoint."""
             self.loaded = checkpoint.load(Path(context.artifacts[CHECKPOINT_ARTIFACT]))
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
             """Return `count` texts for each prompt, as a frame with columns prompt and text.
 
             Args:
-                context: MLflow's; not used.
+                context: MLflow's context; not used.
                 model_input: A frame with a column `prompt`; an empty prompt starts a new text.
-                params: temperature, top_k, top_p, min_p, repetition_penalty, seed, max_length,
-                    count.
+                params: Sampling settings: temperature, top_k, top_p, min_p, repetition_penalty,
+                    seed, max_length, count.
             """
             prompts = [str(prompt) for prompt in model_input["prompt"]]
             rows: list[dict[str, str]] = []

@@ -1,4 +1,4 @@
-"""From a checkpoint to a version: packaged with the code that reads it, without an alias yet."""
+"""Register a checkpoint as a version: packaged with the code that reads it, without an alias."""
 
 import logging
 import shutil
@@ -20,16 +20,16 @@ from rnnlm.training.api import TrainedModel
 
 
 def register(home: Home, experiment: Experiment, model: TrainedModel, version: Version) -> Version:
-    """Package a checkpoint and register it; the gate gives it its place.
+    """Package a checkpoint and register it; the gate sets its alias later.
 
     Args:
-        home: Where MLflow is.
-        experiment: Its configuration.
-        model: Its files.
-        version: What is known of it; number and alias do not count.
+        home: Home that names the MLflow store.
+        experiment: Configuration of the model.
+        model: The trained model.
+        version: Facts about the version; its number and alias are ignored.
 
     Returns:
-        The version as it is in the registry.
+        The version as registered.
     """
     client = connect(home)
     uri = _package(home, experiment, model, version.run_id)
@@ -52,7 +52,7 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
     defaults = experiment.generation.model_dump() | {"count": 1}
     with (
         _library_code() as code,
-        warnings.catch_warnings(record=True),  # MLflow would have an example; `params` say enough
+        warnings.catch_warnings(record=True),  # MLflow asks for an example; `params` suffice
         mlflow.start_run(run_id=run_id, log_system_metrics=False),
     ):
         info = mlflow.pyfunc.log_model(
@@ -68,7 +68,7 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
 
 @contextmanager
 def _library_code() -> Iterator[str]:
-    """Provide a copy of the library's sources, without compiled Python and without the bases."""
+    """Yield a copy of the library's sources, without compiled Python and without the bases."""
     with TemporaryDirectory() as folder:
         source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "base-*"))

@@ -1,4 +1,4 @@
-"""What is in the registry: versions, found by name, number, alias or content."""
+"""The versions in the registry, found by name, number, alias or content."""
 
 import json
 import shutil
@@ -22,28 +22,28 @@ from rnnlm.storage import atomic_path, file_digest
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 PLACED_TAG = "placed"
-"""Set when the gate has decided: a version without it was left half registered."""
+"""Tag that is set once a version is champion or challenger; without it, one is half registered."""
 
 
 class Version(BaseModel):
-    """A version of a model in the registry. All but the first three are its tags there.
+    """A version of a model in the registry. All but the first four attributes are tags there.
 
     Attributes:
-        name: The model's.
-        version: Counted from 1.
+        name: Name of the model.
+        version: Number of the version, counted from 1.
         alias: champion, challenger, previous, or None.
         run_id: The MLflow run that trained it.
-        reason: Why it has its place.
-        test_bits_per_character: Its score on the test split it was registered with.
-        checkpoint: sha256 of its file.
+        reason: Why it is champion or challenger.
+        test_bits_per_character: Score on the test split when it was registered.
+        checkpoint: sha256 of its checkpoint.
         corpus_digest: Digest of the corpus it was trained on.
         corpus_uri: Folder of that corpus's documents.
-        source_digest: Digest of the files that corpus was read from.
-        recipe: Digest of tokens, network and way of training; two versions of one recipe differ by
-            what they began from.
-        started_from: sha256 of the checkpoint whose weights it began with; empty for none.
+        source_digest: Digest of the files that the corpus was read from.
+        recipe: Digest of tokens, network and training settings; two versions of one recipe differ
+            in their initial weights.
+        started_from: sha256 of the checkpoint with its initial weights; empty for random weights.
         baseline: Path of the checkpoint of its n-gram model.
-        condition: Attributes that its texts are told.
+        condition: Attributes that its texts are conditioned on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,17 +65,17 @@ class Version(BaseModel):
 
     @property
     def described(self) -> str:
-        """Say which version this is."""
+        """Name, number, alias and reason, in one line."""
         alias = f" @{self.alias}" if self.alias else ""
         return f"{self.name}/{self.version}{alias}, {self.reason}"
 
     @property
     def verdict(self) -> str:
-        """Say what the gate said of it; unlike its alias, that stays."""
+        """The gate's verdict in one line; unlike the alias, it does not change."""
         return f"{self.name}/{self.version}: {self.reason}"
 
     def tags(self) -> dict[str, str]:
-        """Return what the registry keeps of it; `read` takes it back."""
+        """Return the tags to store in the registry; `read` restores the version from them."""
         kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})
         checkpoint = kept.pop("checkpoint")
         written = {
@@ -91,7 +91,7 @@ def find(home: Home, name: str, digest: str) -> Version | None:
 
 
 def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
-    """Return the newest version that was given its place, of one recipe or of any; or None."""
+    """Return the newest version that has been champion or challenger, of one recipe or of any."""
     condition = f"tags.`{PLACED_TAG}` = 'yes'"
     return _newest_where(
         home, name, condition + (f" and tags.recipe = '{recipe}'" if recipe else "")
@@ -101,16 +101,16 @@ def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
 def resolve(home: Home, reference: str) -> Version:
     """Return the version that `name`, `name@alias` or `name/version` means.
 
-    A name alone means its champion; where no version has made it yet, its newest challenger.
+    A name alone means its champion or, if there is no champion yet, its newest challenger.
 
     Raises:
-        RegistryError: There is none; the message names what there is.
+        RegistryError: There is no such version; the message lists those that exist.
     """
     name, at, alias = reference.partition("@")
     name, slash, number = name.partition("/")
     names = _names(home)
     if name not in names:
-        known = ", ".join(names) or "none yet; `rnnlm train` makes one"
+        known = ", ".join(names) or "none yet; make one with `rnnlm train`"
         raise RegistryError(f"no model {name!r} (there are: {known})")
     if slash:
         found = [version for version in versions(home, name) if str(version.version) == number]
@@ -132,12 +132,12 @@ def resolve(home: Home, reference: str) -> Version:
 def checkpoint_path(home: Home, version: Version) -> Path:
     """Return the path of a version's checkpoint, fetched from the store if it is not local.
 
-    What was fetched is kept, so that it is fetched once.
+    A fetched checkpoint is kept, so that it is fetched only once.
 
     Raises:
-        RegistryError: The artifact is gone, or is not what was registered.
-        ServerError: The store cannot be reached at this moment.
-        StorageError: There is no room for it.
+        RegistryError: The artifact is missing, or is not the one that was registered.
+        ServerError: The store cannot be reached at the moment.
+        StorageError: There is not enough disk space.
     """
     if is_local(home):
         return _download(home, version, None)
@@ -159,7 +159,7 @@ def is_whole(home: Home, version: Version) -> bool:
     """Return whether a version's checkpoint is in the artifact store; nothing is fetched.
 
     Raises:
-        ServerError: The store cannot be reached at this moment.
+        ServerError: The store cannot be reached at the moment.
     """
     connect(home)
     mlflow.set_tracking_uri(home.tracking_uri)
@@ -174,7 +174,7 @@ def is_whole(home: Home, version: Version) -> bool:
 
 
 def _download(home: Home, version: Version, folder: str | None) -> Path:
-    """Return where a version's checkpoint is, or was downloaded to."""
+    """Return the path of a version's checkpoint, downloaded if it is not local."""
     connect(home)
     mlflow.set_tracking_uri(home.tracking_uri)
     place = f"models:/{version.name}/{version.version}"
@@ -183,12 +183,12 @@ def _download(home: Home, version: Version, folder: str | None) -> Path:
     except (MlflowException, OSError) as error:
         if "No space left" in str(error):
             raise StorageError(
-                f"no room for {version.name}/{version.version} ({shorten_error(error)}); make some"
+                f"no space for {version.name}/{version.version} ({shorten_error(error)}); free some"
             ) from error
         if _passes(error):
             raise _unreachable(version, error) from error
         raise RegistryError(
-            f"the files of {version.name}/{version.version} are gone from the artifact store "
+            f"the files of {version.name}/{version.version} are missing from the artifact store "
             f"({shorten_error(error)}); train again or choose another version"
         ) from error
     found = sorted(Path(downloaded).glob("artifacts/*.safetensors"))
@@ -200,13 +200,13 @@ def _download(home: Home, version: Version, folder: str | None) -> Path:
 
 
 def _passes(error: Exception) -> bool:
-    """Return whether the store is out of reach rather than the artifact gone."""
+    """Return whether the store cannot be reached, as opposed to a missing artifact."""
     return not isinstance(error, FileNotFoundError) and can_help(error)
 
 
 def _unreachable(version: Version, error: Exception) -> ServerError:
     return ServerError(
-        f"the artifact store does not give {version.name}/{version.version} "
+        f"the artifact store does not return {version.name}/{version.version} "
         f"({without_passwords(shorten_error(error))}); try again when it answers"
     )
 
@@ -222,7 +222,7 @@ def by_alias(home: Home, name: str, alias: str) -> Version | None:
 
 
 def versions(home: Home, name: str | None = None) -> list[Version]:
-    """Return all versions, of one model or of all, newest first within a model."""
+    """Return all versions of one model or of all models, the newest of each model first."""
     client, condition = connect(home), f"name = '{name}'" if name else None
     models = {model.name: model for model in client.search_registered_models(condition, 1000)}
     found = client.search_model_versions(condition)
@@ -231,7 +231,7 @@ def versions(home: Home, name: str | None = None) -> list[Version]:
 
 
 def read(home: Home, version: ModelVersion) -> Version:
-    """Return a version as MLflow has it, with the foremost of its aliases."""
+    """Return a version from MLflow's entry, with the first of its aliases in order of `ALIASES`."""
     return _described(version, connect(home).get_registered_model(version.name).aliases)
 
 

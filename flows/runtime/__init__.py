@@ -1,1 +1,1 @@
-"""What every flow needs around it: the home, workers, reporting, retries, notices."""
+"""The environment of every flow: the home, workers, reporting, retries, notifications."""

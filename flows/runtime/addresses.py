@@ -1,4 +1,4 @@
-"""Addresses of servers and databases as they are printed: without passwords."""
+"""Addresses of servers and databases in printable form: without passwords."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,26 +7,26 @@ _IN_QUERY = re.compile(r"((?:password|passwd|token|secret)=)[^&\s'\"]+", re.IGNO
 
 
 def is_http(address: str) -> bool:
-    """Return whether an address is a server's rather than a database's."""
+    """Return whether an address is that of a server (HTTP or HTTPS), not of a database."""
     return urlsplit(address).scheme in ("http", "https")
 
 
 def redact(address: str) -> str:
-    """Return an address without user and password, whatever characters they have."""
+    """Return an address without user and password, whatever characters they contain."""
     return re.sub(r"//.*@", "//…@", _IN_QUERY.sub(r"\1…", address), flags=re.DOTALL)
 
 
 def without_passwords(text: str) -> str:
-    """Return a text in which no address has a user or password."""
+    """Return a text with the users and passwords removed from its addresses."""
     return re.sub(r"//\S*@", "//…@", _IN_QUERY.sub(r"\1…", text))
 
 
 def reason(error: Exception) -> str:
-    """Return why a request to an address failed, without its password."""
+    """Return why a request to an address failed, without the address's password."""
     import httpx  # noqa: PLC0415 - takes a tenth of a second
 
     if isinstance(error, ValueError | httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return "not a valid address"  # the error quotes parts of it
+        return "not a valid address"  # the error quotes parts of the address
     return without_passwords(" ".join(str(error).split()))
 
 

@@ -1,4 +1,4 @@
-"""What all flows of the project have in common: how each is told of, and marked as ours."""
+"""Options shared by all flows of the project: failure notices, and a tag that marks our runs."""
 
 from typing import Any
 
@@ -9,10 +9,11 @@ from flows.runtime.home import OWN
 
 
 def mark(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
-    """Give a flow run the tag by which housekeeping knows it on a server that others share.
+    """Give a flow run the tag by which housekeeping recognizes it on a shared server.
 
-    It gets it as it begins: a tag in the context would be its tasks' too, each of which then asks
-    the server for a place, and waits half a second for the answer.
+    The tag is set when the run begins. A tag set through Prefect's context would apply to its tasks
+    as well; each tagged task asks the server for a concurrency slot, and waits half a second for
+    the answer.
     """
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, OWN})

@@ -1,4 +1,4 @@
-"""Where state lives: everything that a run writes is under one folder."""
+"""The home: the one folder that holds everything a run writes."""
 
 import contextlib
 import json
@@ -11,10 +11,10 @@ from rnnlm.errors import StorageError
 from rnnlm.storage import write_json
 
 OWN = "rnnlm"
-"""What is ours on a Prefect server that others share: the work pool, and a tag of flow runs."""
+"""Name of our work pool, and tag of our flow runs, on a Prefect server shared with others."""
 FORMAT = 1
-"""Format of a home. Homes without a format file are of format 0, which this version reads too:
-steps whose version has changed are run again, everything else is the same."""
+"""Format of a home. Homes without a format file have format 0, which this version reads as well:
+steps whose version has changed run again, everything else is the same."""
 FORMAT_FILE = "format.json"
 
 
@@ -40,12 +40,12 @@ class Home:
 
     @property
     def sources(self) -> Path:
-        """Files of catalog corpora, as they were fetched."""
+        """Source files of catalog corpora, unchanged since they were fetched."""
         return self.data / "sources"
 
     @property
     def fetched(self) -> Path:
-        """Checkpoints of versions that another machine holds, as they were fetched."""
+        """Checkpoints fetched from an artifact store on another machine."""
         return self.data / "fetched"
 
     @property
@@ -55,24 +55,24 @@ class Home:
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow keeps runs and versions: `MLFLOW_TRACKING_URI`, or SQLite here."""
+        """Where MLflow stores runs and versions: `MLFLOW_TRACKING_URI`, or SQLite in this home."""
         local = f"sqlite:///{(self.mlruns / 'mlflow.db').resolve()}"
         return os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that only its owner can enter; make the databases in it owner-only, too."""
+    """Create a folder that only its owner can enter, and make its databases owner-only as well."""
     folder.mkdir(parents=True, exist_ok=True)
     for path, mode in [(folder, 0o700), *((file, 0o600) for file in folder.glob("*.db*"))]:
-        with contextlib.suppress(OSError):  # another user's, or a journal that is gone again
+        with contextlib.suppress(OSError):  # not our file, or a journal just deleted
             path.chmod(mode)
 
 
 def current() -> Home:
-    """Return the home that the environment names, or the current directory, as `.`.
+    """Return the home that the environment names; by default the current directory, as `.`.
 
     Raises:
-        StorageError: A later version of the program wrote it.
+        StorageError: A later version of the program wrote the home, or its format is unreadable.
     """
     named = os.environ.get("RNNLM_HOME")
     home = Home(Path(named).resolve() if named else Path())
@@ -82,24 +82,24 @@ def current() -> Home:
 
 @lru_cache(maxsize=16)
 def _check_format(home: Home, _place: Path) -> None:
-    """Read a home's format, once per process and place; note it where it is not noted yet."""
+    """Check a home's format, once per process and place; write the format file if it is missing."""
     path = home.data / FORMAT_FILE
     try:
         found = json.loads(path.read_text("utf-8"))["format"]
     except FileNotFoundError:
         if home.data.is_dir() and home.mlruns.is_dir():  # it has been used
-            with contextlib.suppress(StorageError):  # a home that may only be read
+            with contextlib.suppress(StorageError):  # a read-only home
                 write_json(path, {"format": FORMAT})
         return
     except (OSError, ValueError, KeyError, TypeError):
         found = None
     if not isinstance(found, int) or found < 0:
         raise StorageError(
-            f"{path} does not say the format of this home (expected "
+            f"{path} does not state the format of this home (expected "
             f'{{"format": {FORMAT}}}); restore it from a backup, or remove it if the home is yours'
         )
     if found > FORMAT:
         raise StorageError(
-            f"the home {home.root} is of format {found}, which a later version wrote (expected "
-            f"{FORMAT} or lower); update rnnlm, or name another home with RNNLM_HOME"
+            f"the home {home.root} has format {found}, which a later version wrote (expected "
+            f"{FORMAT} or lower); update rnnlm, or point RNNLM_HOME at another home"
         )

@@ -1,4 +1,4 @@
-"""Every lock file, by what it protects."""
+"""Paths of all lock files, by what each one protects."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from flows.runtime.home import Home
 
 
 def registering(home: Home) -> Path:
-    """Return the lock for adding a version: two runs may have made the same checkpoint."""
+    """Return the lock for adding a version, as two runs may make the same checkpoint."""
     return home.mlruns / ".register.lock"
 
 
@@ -16,7 +16,7 @@ def aliases(home: Home) -> Path:
 
 
 def mlflow_tables(mlruns: Path) -> Path:
-    """Return the lock for MLflow's tables: two processes that create them spoil them."""
+    """Return the lock for MLflow's tables, which two processes creating them at once corrupt."""
     return mlruns / ".mlflow.lock"
 
 

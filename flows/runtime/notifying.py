@@ -1,8 +1,9 @@
-"""Telling people: a failed run, a new champion, a champion that fresh text has left behind.
+"""Notifications: a failed run, a new champion, a champion that is worse on fresh text.
 
-Addresses are secrets and stand in no file: `RNNLM_NOTIFY`, or Prefect's secret block
-`rnnlm-notify`, holds one or several of Apprise's addresses, separated by spaces, such as
-`jsons://example.org/hook` for a webhook, or `slack://…`. What is told is `retraining.notify`.
+Addresses are secrets and are kept out of files: `RNNLM_NOTIFY`, or Prefect's secret block
+`rnnlm-notify`, holds one or more Apprise addresses, separated by spaces, such as
+`jsons://example.org/hook` for a webhook, or `slack://…`. `retraining.notify` lists the events to
+report.
 """
 
 import logging
@@ -19,31 +20,32 @@ SECRET = "rnnlm-notify"  # noqa: S105 - the name of a secret
 
 
 def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
-    """Tell everybody who asked for it; return whether all of it arrived.
+    """Notify all addresses, if the event is configured; return whether every message arrived.
 
-    What cannot be delivered is a line in the log and no error: a run does not fail for it.
+    A failed delivery is logged and raises nothing, so that it does not fail the run.
     """
     addresses = _addresses() if event in config.notify else []
     if not addresses:
         return False
-    from apprise import Apprise  # noqa: PLC0415 - takes a while
+    from apprise import Apprise  # noqa: PLC0415 - slow to import
 
-    logging.getLogger("apprise").disabled = True  # it prints addresses that it does not understand
+    logging.getLogger("apprise").disabled = True  # it logs addresses it cannot parse
     teller = Apprise()
     known = all(teller.add(address) for address in addresses)
     arrived = bool(teller.notify(body=body, title=title)) and known
     if not arrived:
         logging.getLogger(__name__).warning(
-            "not every address in %s could be told: %s", ADDRESSES, title
+            "could not notify every address in %s: %s", ADDRESSES, title
         )
     return arrived
 
 
 def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
-    """Tell of a flow run that failed or crashed.
+    """Send a notification of a flow run that failed or crashed.
 
-    Nobody needs telling of one that he watches, nor again of what failed the deployment's run
-    before: a corpus that is broken is told of once, not every quarter of an hour.
+    Runs started by hand are skipped, as the user is watching them. A run that failed like the
+    previous run of the same deployment is skipped too: a broken corpus is reported once, not every
+    quarter of an hour.
     """
     parameters = flow_run.parameters
     by_itself = "manual" if flow_run.deployment_id is None else "schedule"
@@ -57,7 +59,7 @@ def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - 
 
 
 def _is_known(flow_run: Any, state: Any) -> bool:
-    """Return whether the run before of the same deployment ended in the same way."""
+    """Return whether the previous run of the same deployment ended in the same way."""
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - heavy, and absent outside flows
 
     if flow_run.deployment_id is None or not PREFECT_API_URL.value():
@@ -80,8 +82,8 @@ def _is_known(flow_run: Any, state: Any) -> bool:
                 sort=sorting.FlowRunSort.END_TIME_DESC,
                 limit=1,
             )
-    except Exception as error:  # noqa: BLE001 - rather told twice than not at all
-        logging.getLogger(__name__).warning("the run before could not be asked: %s", error)
+    except Exception as error:  # noqa: BLE001 - better to notify twice than never
+        logging.getLogger(__name__).warning("could not read the previous run's state: %s", error)
         return False
     before = runs[0].state if runs else None
     return before is not None and (before.name, before.message) == (state.name, state.message)
@@ -98,19 +100,19 @@ def _secret() -> str:
     from prefect.blocks.system import Secret  # noqa: PLC0415 - heavy, and absent outside flows
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
-    if not PREFECT_API_URL.value():  # nobody to ask
+    if not PREFECT_API_URL.value():  # no server to ask
         return ""
     try:
         return str(Secret.load(SECRET).get())  # type: ignore[union-attr]
     except ValueError:  # there is none
         return ""
-    except Exception as error:  # noqa: BLE001 - whatever it is, no run fails for it
-        logging.getLogger(__name__).warning("%s could not be read: %s", SECRET, error)
+    except Exception as error:  # noqa: BLE001 - a notification never fails a run
+        logging.getLogger(__name__).warning("could not read %s: %s", SECRET, error)
         return ""
 
 
 def _config(config: Any) -> RetrainingConfig:
-    """Return what a flow run's parameter says; the defaults where it cannot be read."""
+    """Return the retraining settings in a flow run's parameter; defaults if it cannot be read."""
     try:
         if isinstance(config, str):
             return load(Path(config)).retraining

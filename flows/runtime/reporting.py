@@ -1,7 +1,7 @@
-"""Who is told how a run goes: the console, Prefect's log, or nobody.
+"""Reporters: where a run's progress goes (the console, Prefect's log, or nowhere).
 
-The flow does not know who watches it. `watching` puts a reporter in place for a context; a task
-takes the current one and speaks to it.
+A flow does not know its reporter. `watching` sets the reporter of a context; a task looks up the
+current one and reports to it.
 """
 
 import time
@@ -17,7 +17,7 @@ from rnnlm.progress import OnProgress, Progress
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended: its seconds, whether it came from the cache, its result in a few words."""
+    """How a step ended: its seconds, whether it was cached, and a summary of its result."""
 
     seconds: float
     cached: bool
@@ -26,27 +26,27 @@ class Outcome:
 
 @dataclass
 class Reporter:
-    """Hears of every step; this one keeps the outcomes and says nothing. Subclasses speak."""
+    """Receives the progress of every step; keeps outcomes, shows nothing. Subclasses show them."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def started(self, step: str) -> None:
-        """A step begins."""
+        """Handle the start of a step."""
 
     def progressed(self, step: str, progress: Progress) -> None:
-        """A step is under way. An exception raised here ends it at a safe point."""
+        """Handle a step's progress. An exception raised here ends the step at a safe point."""
 
     def finished(self, step: str, outcome: Outcome) -> None:
-        """A step ended well."""
+        """Handle the end of a step that succeeded."""
         self.outcomes[step] = outcome
 
 
 class LogReporter(Reporter):
-    """Speaks to the log of the Prefect run it is in."""
+    """Reports to the log of the current Prefect run."""
 
     def finished(self, step: str, outcome: Outcome) -> None:
         """Log one line."""
-        from prefect import get_run_logger  # noqa: PLC0415 - needs a run around it
+        from prefect import get_run_logger  # noqa: PLC0415 - needs a current run
 
         super().finished(step, outcome)
         how = "cached" if outcome.cached else f"{outcome.seconds:.1f} s"
@@ -91,9 +91,9 @@ def progress(step: str) -> Iterator[OnProgress]:
 
 
 class ProgressArtifact:
-    """A progress bar on the Prefect run's page, for steps that last; updated every few seconds.
+    """A progress bar on the Prefect run's page, for long steps; updated every few seconds.
 
-    Drawing asks the server and waits for it, so it is done less often where it takes long.
+    Each update is a request to the server, so updates are less frequent if requests take long.
     """
 
     FIRST_SECONDS = 2.0
@@ -101,7 +101,7 @@ class ProgressArtifact:
     MOST_COST = 0.003
 
     def __init__(self, step: str) -> None:
-        """Draw nothing yet."""
+        """Prepare the bar; nothing is drawn yet."""
         self._step = step
         self._due = time.monotonic() + self.FIRST_SECONDS
         self._id: UUID | None = None

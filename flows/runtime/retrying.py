@@ -1,4 +1,4 @@
-"""When to try a failed step again: where that can help, and never where it cannot."""
+"""When to retry a failed step: only after faults that may be transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,18 @@ from typing import Any
 from rnnlm.errors import RnnlmError
 
 DELAYS_SECONDS = (5.0, 30.0, 120.0)
-"""Before the second, third and fourth try of a run that nobody watches."""
+"""Delays before the second, third and fourth try in a run that was not started by hand."""
 _PASSING = ("database is locked", "connection", "timed out", "timeout", "temporarily", "503", "502")
-"""What a store says of trouble that passes."""
+"""Parts of the messages with which a store reports a transient fault."""
 _patient: ContextVar[bool] = ContextVar("patient", default=False)
 
 
 @contextmanager
 def patiently(is_patient: bool) -> Iterator[None]:
-    """Within this context, wait and try again where that can help; a person would rather know."""
+    """Set whether tasks in this context retry after transient faults.
+
+    Runs that were started by hand do not retry: the user would rather see the error at once.
+    """
     token = _patient.set(is_patient)
     try:
         yield
@@ -25,7 +28,7 @@ def patiently(is_patient: bool) -> Iterator[None]:
 
 
 def options() -> dict[str, Any]:
-    """Return a task's options for its retries."""
+    """Return the retry options of a Prefect task."""
     if not _patient.get():
         return {"retries": 0}
     delays = [*DELAYS_SECONDS]
@@ -37,10 +40,10 @@ def options() -> dict[str, Any]:
 
 
 def can_help(error: BaseException | None) -> bool:
-    """Return whether trying again may help: the network or a database was busy for a moment.
+    """Return whether a retry may help: the network or a database was unavailable for a moment.
 
-    A fault of the user's, such as bad input, stays what it is; but one that was caused by the
-    network, such as a file that could not be fetched, may pass.
+    A user error, such as bad input, is permanent; but an error caused by the network, such as a
+    file that could not be fetched, may be transient.
     """
     while error is not None:
         module = type(error).__module__.partition(".")[0]

@@ -1,7 +1,7 @@
-"""Python's garbage collector, which rests while modules load.
+"""Fewer runs of Python's garbage collector while modules load.
 
-Imports make a million objects and no garbage; looking for it at the usual pace takes more than a
-second of a command.
+Imports create a million objects and no garbage; collecting at the usual rate adds more than a
+second to a command.
 """
 
 import gc
@@ -11,11 +11,11 @@ _STARTING = (50_000, 10, 100)
 
 
 def rest() -> None:
-    """Look for garbage seldom, from the start of a process on."""
+    """Collect garbage rarely; called at the start of a process."""
     gc.set_threshold(*_STARTING)
 
 
 def resume() -> None:
-    """Look at the usual pace again, and no more at what was made so far."""
+    """Collect at the usual rate again, but ignore all objects created so far."""
     gc.freeze()
     gc.set_threshold(*_USUAL)

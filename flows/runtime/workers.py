@@ -1,7 +1,8 @@
 """Where the shards of a step run: in this process, in a pool of processes, or on Dask workers.
 
-Dask's own settings say how to connect to a scheduler: for `tls://` addresses the environment holds
-`DASK_DISTRIBUTED__COMM__TLS__CA_FILE`, `…__TLS__CLIENT__CERT` and `…__TLS__CLIENT__KEY`.
+Dask's own settings control the connection to a scheduler: for `tls://` addresses, set
+`DASK_DISTRIBUTED__COMM__TLS__CA_FILE`, `…__TLS__CLIENT__CERT` and `…__TLS__CLIENT__KEY`
+in the environment.
 """
 
 import os
@@ -22,10 +23,11 @@ WORTH_WORKERS = 100_000_000
 
 @contextmanager
 def executor(size: int) -> Iterator[Executor | None]:
-    """Yield what runs the shards of a step, or None: this process, sequentially.
+    """Yield the executor for a step's shards, or None to run them in this process, one by one.
 
-    `RNNLM_SCHEDULER` names a Dask scheduler's address; `RNNLM_WORKERS` says how many processes to
-    start here instead; 1 runs in this process. With neither, large work gets a process per core.
+    `RNNLM_SCHEDULER` is the address of a Dask scheduler. Without it, `RNNLM_WORKERS` is the number
+    of processes to start here; 1 runs in this process. With neither, large work gets a process per
+    core.
 
     Args:
         size: Approximate bytes of work.
@@ -55,7 +57,7 @@ def executor(size: int) -> Iterator[Executor | None]:
 
 
 def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:
-    """Return `executor` for the texts that a configuration asks for."""
+    """Return the `executor` for generating the texts of a configuration."""
     return executor(2 * config.count * config.max_length)
 
 

@@ -1,1 +1,1 @@
-"""Servers: the embedded one of a command, the pages of `rnnlm ui`, and those that stay up."""
+"""Servers: embedded in a command, for the pages of `rnnlm ui`, and long-running."""

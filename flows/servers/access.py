@@ -90,7 +90,7 @@ class AccessControl:
         return None
 
     def _accepts(self, name: str) -> bool:
-        """Return whether a host is accepted; a loopback address cannot be anyone else's."""
+        """Return whether a host is accepted; loopback addresses always mean this machine."""
         return name in self._names or is_loopback_address(name)
 
     def _is_signed_in(self, scope: Scope, headers: Headers) -> bool:
@@ -110,7 +110,7 @@ class AccessControl:
 
 
 def _is_cross_origin(scope: Scope, headers: Headers) -> bool:
-    """Return whether a browser says that a page of another origin sent this.
+    """Return whether the browser reports that a page of another origin sent the request.
 
     Following a link is allowed; frames, forms and scripts are not.
     """
@@ -148,7 +148,7 @@ def _forbid(scope: Scope, reason: str) -> Response:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """Return whether an origin is that of a Host header; proxies may add the scheme's port."""
+    """Return whether an origin matches a Host header, to which proxies may add the usual port."""
     scheme, _, netloc = origin.lower().partition("://")
     return netloc == host.lower().removesuffix(_USUAL_PORTS.get(scheme, ""))
 

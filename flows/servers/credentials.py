@@ -24,7 +24,7 @@ def setting() -> str | None:
 
 
 def read() -> str | None:
-    """Return `rnnlm:PASSWORD`, or None where no password is set.
+    """Return `rnnlm:PASSWORD`, or None if no password is set.
 
     Raises:
         ConfigError: It is too short or has unsupported characters, or its file cannot be read. The
@@ -53,7 +53,7 @@ def read() -> str | None:
 
 
 def refusal() -> str:
-    """Return what to say when a server answers 401: no password set, or not the right one."""
+    """Return the message for a server that answers 401: no password is set, or a wrong one."""
     name = setting()
     if name:
         return f"rejects the password in {name}"
@@ -66,7 +66,7 @@ def hand_to_clients() -> None:
     Existing settings of the tools take precedence.
 
     Raises:
-        ConfigError: As `read`.
+        ConfigError: The password cannot be used; see `read`.
     """
     credentials = read()
     if credentials is None:

@@ -1,4 +1,4 @@
-"""Deployments: what `prefect.yaml` says, checked before a server hears of it; their lost runs."""
+"""Deployments: read and check `prefect.yaml`, apply it to a server, find lost runs."""
 
 import ast
 import asyncio
@@ -44,9 +44,9 @@ class Deployment:
     """One entry of `prefect.yaml`.
 
     Attributes:
-        name: Its name, once in the file.
+        name: Name, unique in the file.
         entrypoint: `path.py:function` of its flow.
-        schedules: When it runs by itself.
+        schedules: Active schedules; if all are switched off, all of them.
         is_off: Whether it has schedules and all are switched off.
     """
 
@@ -57,11 +57,11 @@ class Deployment:
 
     @property
     def words(self) -> str:
-        """Say when it runs."""
+        """When it runs, in words."""
         return " and ".join(map(in_words, self.schedules)) or "by hand"
 
     def next_run(self, now: datetime) -> datetime | None:
-        """Return when it is due next, or None."""
+        """Return when it runs next, or None."""
         if self.is_off:
             return None
         due = [found for schedule in self.schedules if (found := _next(schedule, now))]
@@ -69,10 +69,10 @@ class Deployment:
 
 
 def read(path: Path) -> list[Deployment]:
-    """Return the deployments of a file, every one checked as far as it can be without a server.
+    """Return the deployments of a file, checked as far as possible without a server.
 
     Raises:
-        ServerError: Something in it cannot be used; the message says what and where.
+        ServerError: Something in the file cannot be used; the message says what and where.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
@@ -83,11 +83,13 @@ def read(path: Path) -> list[Deployment]:
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ServerError(
-            f"{path}{where} is no YAML: {problem}; mend it, or move it away"
+            f"{path}{where} is not YAML: {problem}; correct it, or move it away"
         ) from None
     entries = content.get("deployments") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise ServerError(f"{path}: no list `deployments` (expected one, of name, entrypoint, …)")
+        raise ServerError(
+            f"{path}: no list `deployments` (expected entries with name, entrypoint, …)"
+        )
     found = [_deployment(path, number, entry) for number, entry in enumerate(entries, start=1)]
     names = [deployment.name for deployment in found]
     for name in names:
@@ -97,7 +99,7 @@ def read(path: Path) -> list[Deployment]:
 
 
 def in_words(schedule: Schedule) -> str:
-    """Say a schedule as people do: `daily at 02:00 UTC`, `every 15 minutes`."""
+    """Return a schedule in words: `daily at 02:00 UTC`, `every 15 minutes`."""
     if isinstance(schedule, IntervalSchedule):
         return f"every {_span(schedule.interval)}"
     if isinstance(schedule, RRuleSchedule):
@@ -126,16 +128,16 @@ def in_words(schedule: Schedule) -> str:
 
 
 def make_pool(api: str) -> None:
-    """Make the work pool that the deployments go to, if it is not there."""
+    """Create the work pool of the deployments if it does not exist."""
     with _client(api) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=OWN, type="process"))
 
 
 def apply(api: str, path: Path) -> None:
-    """Make the server's deployments what the file says.
+    """Create or update the server's deployments from the file.
 
     Raises:
-        ServerError: Prefect refuses one.
+        ServerError: Prefect rejects a deployment.
     """
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
@@ -149,11 +151,11 @@ def apply(api: str, path: Path) -> None:
     if done.returncode:
         said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         why = next((line for line in reversed(said) if "rror" in line), said[-1] if said else "")
-        raise ServerError(f"Prefect does not take {path}: {why[:300]}")
+        raise ServerError(f"Prefect rejects {path}: {why[:300]}")
 
 
 def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
-    """Return the deployments that go to our pool and are not among those that are wanted."""
+    """Return the names of deployments in our work pool that are not among the wanted ones."""
     pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
     with _client(api) as client:
         found = client.read_deployments(work_pool_filter=pool, limit=200)
@@ -163,22 +165,22 @@ def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
 
 
 def worker_name() -> str:
-    """Return what this machine's worker is called; the same after a restart."""
+    """Return the name of this machine's worker, which is the same after a restart."""
     return f"{OWN}-{socket.gethostname()}"
 
 
 def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
-    """Set runs whose process is gone to Crashed, so that they hold no place; return their names.
+    """Set runs whose process has ended to Crashed, which frees their slots; return their names.
 
-    Prefect's own account of a run stays Running for ever where worker and run were killed
-    together. Whether a run is under way is asked of the processes of this machine; while a worker
-    on another one is up, a run without a process here may be its, and is left alone.
+    If a worker and its run were killed together, Prefect keeps the run in Running for ever. A run
+    is alive if this machine has a process for it. While a worker on another machine is up, all
+    runs are left alone: a run without a process here may belong to that worker.
 
-    Who wants to know of failed runs is told of them.
+    Notifications are sent as for any failed run.
 
     Args:
-        api: Of the Prefect server.
-        older_than: Runs whose state is younger may be about to start, and are left alone.
+        api: Address of the Prefect server's API.
+        older_than: Leave runs alone whose state is younger; they may be about to start.
     """
     with _client(api) as client:
         runs = _runs_under_way(client)
@@ -188,7 +190,7 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
             return []
         alive = {*_runs_of_processes()}
         lost = [run for run in runs if run.id not in alive]
-        message = "its process is gone; the next run goes on where it was"
+        message = "its process has ended; the next run resumes where it stopped"
         for run in lost:
             crashed: State[Any] = Crashed(message=message)
             client.set_flow_run_state(run.id, crashed)
@@ -198,7 +200,7 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
 
 @contextlib.contextmanager
 def _client(api: str) -> Iterator[SyncPrefectClient]:
-    """Provide a client of a server that the settings do not name yet, with their password."""
+    """Yield a client of a server that Prefect's settings do not name yet, using their password."""
     with (
         temporary_settings(updates={PREFECT_API_URL: api}),
         get_client(sync_client=True) as client,
@@ -238,7 +240,7 @@ def _deployment(path: Path, number: int, entry: Any) -> Deployment:
     _check_flow(where, path.parent, entrypoint, parameters)
     written = entry.get("schedules") or ([entry["schedule"]] if entry.get("schedule") else [])
     if not isinstance(written, list):
-        raise ServerError(f"{where}: `schedules` is no list")
+        raise ServerError(f"{where}: `schedules` is not a list")
     schedules = [(_schedule(where, given), given.get("active", True)) for given in written]
     on = tuple(schedule for schedule, active in schedules if active and not entry.get("paused"))
     off = tuple(schedule for schedule, _ in schedules)
@@ -251,7 +253,7 @@ def _check_flow(where: str, folder: Path, entrypoint: str, parameters: Mapping[s
         tree = ast.parse((folder / file).read_text("utf-8"))
     except (OSError, SyntaxError, ValueError):
         raise ServerError(
-            f"{where}: entrypoint {entrypoint!r} (expected path.py:flow of a file that is there)"
+            f"{where}: entrypoint {entrypoint!r} (expected path.py:flow of an existing file)"
         ) from None
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     found = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
@@ -269,7 +271,9 @@ def _check_flow(where: str, folder: Path, entrypoint: str, parameters: Mapping[s
 def _schedule(where: str, given: Any) -> Schedule:
     kinds = [kind for kind in _KINDS if isinstance(given, dict) and given.get(kind) is not None]
     if len(kinds) != 1:
-        raise ServerError(f"{where}: a schedule is one of cron, interval or rrule, not {given!r}")
+        raise ServerError(
+            f"{where}: a schedule needs one of cron, interval or rrule, not {given!r}"
+        )
     (kind,) = kinds
     wanted = (kind, "timezone", "day_or" if kind == "cron" else "anchor_date")
     values = {key: given[key] for key in wanted if given.get(key) is not None}
@@ -284,12 +288,15 @@ def _fault(kind: str, values: Mapping[str, Any], error: Exception) -> str:
     examples = {"cron": '"0 2 * * *"', "interval": "900, in seconds", "rrule": '"FREQ=DAILY"'}
     said = str(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error)
     if "timezone" in said.lower():
-        return f"timezone {values.get('timezone')!r} is none (expected such as Europe/Berlin)"
+        return (
+            f"timezone {values.get('timezone')!r} is unknown (expected, for example, Europe/Berlin)"
+        )
     if isinstance(error, ValidationError) and "anchor_date" in error.errors()[0]["loc"]:
         return (
-            f"anchor_date {values['anchor_date']!r} is none (expected such as 2026-01-01T00:00:00Z)"
+            f"anchor_date {values['anchor_date']!r} is not a date (expected, for example, "
+            "2026-01-01T00:00:00Z)"
         )
-    return f"{kind} {values[kind]!r} is no schedule (expected such as {examples[kind]})"
+    return f"{kind} {values[kind]!r} is not a schedule (expected, for example, {examples[kind]})"
 
 
 def _next(schedule: Schedule, now: datetime) -> datetime | None:

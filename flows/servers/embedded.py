@@ -1,7 +1,7 @@
-"""Prefect with nothing to start: settings, and a server that lives as long as the command.
+"""Embedded Prefect: settings, and a server that runs as long as the command.
 
-With `PREFECT_API_URL` set, that server is used and none is started. Call `serve` before Prefect
-and torch are imported; they read their settings once.
+If `PREFECT_API_URL` is set, that server is used and none is started. Call `serve` before Prefect
+and torch are imported: they read their settings once.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ _CLIENTS_SECRET = "PREFECT_API_AUTH_STRING"  # noqa: S105 - the name of a variab
 def configure(home: Home) -> None:
     """Set what Prefect and MLflow read from the environment: folder, password, no telemetry.
 
-    And what OpenMP reads: threads that wait without spinning. With a server on the second core,
-    spinning ones make training several times slower (docs/experiments.md, 2026-11-22).
+    Also make OpenMP's threads wait without spinning: with a server on the second core, spinning
+    threads make training several times slower (docs/experiments.md, 2026-11-22).
 
     Raises:
         ConfigError: The password cannot be used.
@@ -56,17 +56,17 @@ def configure(home: Home) -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_CLI_COLORS", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # DO_NOT_TRACK is not enough
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json is ours alone
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # keeps --json clean
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     credentials.hand_to_clients()
 
 
 @contextlib.contextmanager
 def serve(home: Home) -> Iterator["PrefectServer | None"]:
-    """Provide a Prefect API within this context: the configured one, or a server of our own.
+    """Provide a Prefect API within this context: the configured one, or an embedded server.
 
-    Returns at once; the server comes up while the caller imports what it needs. Call `wait` on it
-    before the first flow run.
+    The context is entered at once; the server starts while the caller imports what it needs. Call
+    the server's `wait` before the first flow run.
     """
     configure(home)
     if address := os.environ.get("PREFECT_API_URL"):
@@ -90,7 +90,7 @@ def _check(address: str) -> None:
     """Check that the configured server is up and accepts our password.
 
     Raises:
-        ServerError: It does not answer, or not to us.
+        ServerError: It does not answer, or it rejects our password.
     """
     import httpx  # noqa: PLC0415 - takes a tenth of a second
 
@@ -113,9 +113,9 @@ class PrefectServer:
     """A Prefect server process that ends with this one.
 
     Attributes:
-        url: Of its API.
-        credentials: `user:password`, random: only processes with this one's environment can call
-            the server.
+        url: Address of its API.
+        credentials: Random `user:password`, so that only processes that inherit this one's
+            environment can call the server.
     """
 
     def __init__(self, home: Home) -> None:
@@ -124,7 +124,7 @@ class PrefectServer:
         self.credentials = f"{credentials.USER}:{secrets.token_urlsafe(32)}"
         make_private(home.prefect)
         self._starting = FileLock(locks.prefect_start(home))
-        self._starting.acquire()  # two servers that create the tables at once spoil them
+        self._starting.acquire()  # two servers must not create the tables at once
         with socket.socket() as listener, self._log.open("ab") as log:
             listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
@@ -135,14 +135,14 @@ class PrefectServer:
                 stderr=log,
                 env=_server_environment(self.credentials),
                 pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C is for the command; the server ends after it
+                start_new_session=True,  # Ctrl-C reaches only the command; the server ends last
             )
 
     def wait(self) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
-            ServerError: It ended or did not answer in time.
+            ServerError: The server ended or did not answer in time.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         try:
@@ -182,7 +182,7 @@ class PrefectServer:
 
 
 def _send_what_is_left() -> None:
-    """Let Prefect's threads deliver logs and events while there is someone to take them."""
+    """Let Prefect's threads deliver logs and events while the server still runs."""
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only if Prefect was used
         from prefect.logging.handlers import APILogWorker  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Hosts of the servers: which addresses they may listen on, which names they accept."""
+"""Hosts of the servers: the addresses they may listen on, and the host names they accept."""
 
 import ipaddress
 import os
@@ -27,7 +27,7 @@ def allowed_names() -> frozenset[str]:
 
 
 def allow(names: Iterable[str]) -> None:
-    """Add host names for the servers that this process starts.
+    """Add accepted host names for the servers that this process starts.
 
     Raises:
         ServerError: A name is invalid.
@@ -42,8 +42,8 @@ def check_host(host: str = "127.0.0.1") -> str:
     A host that other machines can reach is added to the allowed names.
 
     Raises:
-        ServerError: Other machines are let in, by the host or by an allowed name, without a
-            password or without a name; or a name is invalid.
+        ServerError: The host or an allowed name exposes the servers to other machines, but a
+            password or a host name is missing; or a name is invalid.
         ConfigError: The password is invalid.
     """
     if _is_address(host):
@@ -60,7 +60,7 @@ def check_host(host: str = "127.0.0.1") -> str:
             )
     if not is_local and host not in _WILDCARDS:
         allow([host])
-    # This machine's own name is not among the accepted ones; its address always is.
+    # This machine's own name is not an accepted host name, but its loopback address always is.
     return _addresses(host)[0] if is_local and host != LOCALHOST else host
 
 

@@ -1,4 +1,4 @@
-"""MLflow's server behind `AccessControl`: how it is started, and the application that it serves.
+"""MLflow's server behind `AccessControl`: the command that starts it, and its application.
 
 `mlflow server --app-name rnnlm` finds `create_app` by the entry point in pyproject.toml.
 """
@@ -18,8 +18,8 @@ APP = "rnnlm"
 def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command:
     """Return the command that starts the server.
 
-    Clients reach artifacts through the server, except with a local SQLite database and no
-    destination: then they know them by path, and so can read them while the server is down.
+    Clients reach artifacts through the server. The exception is a local SQLite database without an
+    artifact destination: then clients get file paths, and can read while the server is down.
 
     Args:
         home: Home whose artifacts it serves.

@@ -18,10 +18,10 @@ HOST = "127.0.0.1"
 
 @contextlib.contextmanager
 def serve(home: Home) -> Iterator[dict[str, str]]:
-    """Serve both pages on the loopback interface; yield addresses that lead to what matters.
+    """Serve both pages on the loopback interface; yield the addresses of the main pages by name.
 
-    The usual ports are taken where they are free, others where they are not. A server that
-    `MLFLOW_TRACKING_URI` or `PREFECT_API_URL` names has its own page, and none is started.
+    The usual ports are used if they are free, otherwise others. If `MLFLOW_TRACKING_URI` or
+    `PREFECT_API_URL` names a server, that server's page is used and none is started.
 
     Raises:
         ServerError: A server did not start.

@@ -59,7 +59,7 @@ def main() -> None:
     from prefect.server.api import collections  # noqa: PLC0415 - reads settings on import
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
-    # Without their addresses on the internet, Prefect reads these tables from its own package.
+    # With their internet addresses removed, Prefect reads these tables from its own package.
     views = vars(collections).get("KNOWN_VIEWS", {})
     views.update(dict.fromkeys(views, ""))
     app = AccessControl(create_app(webserver_only=asked.no_services), names)
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _open(host: str) -> frozenset[str]:
-    """Set what only a long-running server needs; return the names that it accepts."""
+    """Set what only a long-running server needs; return the host names that it accepts."""
     hosts.check_host(host)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # commands set a quieter one
     os.environ["PREFECT_UI_API_URL"] = "/api"  # relative: works under any host name

@@ -1,9 +1,9 @@
-"""Server processes: ports, starting one, waiting until it answers, ending it and all it started.
+"""Server processes: choose a port, start one, wait for it, end it and everything it started.
 
-Everything that a command starts carries the command's mark in its environment, also what its
-servers start in groups and sessions of their own. `guarding` provides the mark and a guard: a
-small process whose standard input is held by the command alone. It closes when the command ends,
-however it ends, and then the guard ends everything that is marked.
+Every process that a command starts has the command's mark in its environment, including processes
+that its servers start in other process groups and sessions. `guarding` provides the mark and a
+guard: a small process whose standard input only the command holds open. When the command ends,
+however it ends, that input closes, and the guard ends every marked process.
 """
 
 import contextlib
@@ -33,14 +33,14 @@ _LOG_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Command:
-    """What a server process is.
+    """Description of a server process.
 
     Attributes:
-        name: How it is spoken of.
+        name: Name for messages.
         words: The program and its arguments.
-        log: Where its output goes, appended; a large one is put aside as `.log.1` first.
-        environment: What it gets beside the command's own environment.
-        health: An address that answers when it is up; None for a process that serves nothing.
+        log: File that its output is appended to; a large one is renamed to `.log.1` first.
+        environment: Variables that are added to this process's environment.
+        health: Address that answers once it is up; None for a process that serves nothing.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Command:
 
 
 class Process:
-    """A running server in a process group of its own."""
+    """A running server in its own process group."""
 
     def __init__(self, command: Command) -> None:
         """Start it."""
@@ -68,21 +68,21 @@ class Process:
                 stdout=file,
                 stderr=file,
                 env={**os.environ, **command.environment},
-                start_new_session=True,  # Ctrl-C is for the command; its servers end after it
+                start_new_session=True,  # Ctrl-C reaches only the command; servers end last
             )
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is running."""
         return self._popen.poll() is None
 
     @property
     def answers(self) -> bool:
-        """Whether it is up."""
+        """Whether the process is running and its server answers."""
         return self.is_running and (self.command.health is None or responds(self.command.health))
 
     def ending(self) -> str:
-        """Say how it ended and what it said last."""
+        """Return how it ended and the last line of its log."""
         status = self._popen.poll()
         if status is not None and status < 0:
             return f"killed by signal {-status}"
@@ -90,10 +90,10 @@ class Process:
         return f"exit status {status}{f', {words}' if words else ''} (see {self.command.log})"
 
     def wait_until_it_answers(self) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
-            ServerError: It ended or did not answer in time.
+            ServerError: The server ended or did not answer in time.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         while time.monotonic() < deadline:
@@ -125,9 +125,9 @@ class Process:
 
 @contextlib.contextmanager
 def guarding() -> Iterator[str]:
-    """Provide a mark for all that is started, and end whatever bears it afterwards.
+    """Yield a mark for all processes started in this context; end the marked ones afterwards.
 
-    Also when this process is killed: then the guard does it.
+    If this process is killed, the guard ends them.
     """
     mark = secrets.token_hex(8)
     environment = {**os.environ, "PYTHONPATH": _path_to_here()}
@@ -150,9 +150,10 @@ def guarding() -> Iterator[str]:
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP end this context quietly, once what is in it has ended.
+    """End this context without an error on Ctrl-C, SIGTERM or SIGHUP, after its clean-up.
 
-    Also where a shell started us with Ctrl-C ignored. A second signal does not disturb the end.
+    This works even if a shell started us with Ctrl-C ignored. Later signals do not interrupt the
+    clean-up.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -172,7 +173,7 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def find(wanted: Callable[[Mapping[str, str]], bool]) -> list[psutil.Process]:
-    """Return the processes of ours whose environment is wanted."""
+    """Return the other processes that we may inspect and whose environment is wanted."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -182,9 +183,9 @@ def find(wanted: Callable[[Mapping[str, str]], bool]) -> list[psutil.Process]:
 
 
 def end_all(wanted: Callable[[Mapping[str, str]], bool], grace: float = GRACE_SECONDS) -> None:
-    """Ask the processes whose environment is wanted to end; after the grace, kill them.
+    """Ask the processes whose environment is wanted to end; kill them after `grace` seconds.
 
-    Killing goes on until none is left, for a process may start another while it is killed.
+    Killing repeats until none is left, because a process may start another while it is killed.
     """
     found = find(wanted)
     for process in found:
@@ -200,7 +201,7 @@ def end_all(wanted: Callable[[Mapping[str, str]], bool], grace: float = GRACE_SE
 
 
 def responds(url: str) -> bool:
-    """Return whether a server answers at an address, well or not found."""
+    """Return whether a server answers at an address without an error."""
     try:
         with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of a server
             return True
@@ -209,10 +210,10 @@ def responds(url: str) -> bool:
 
 
 def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
-    """Return the port that was asked for, or the usual one, or a free one if that is taken.
+    """Return the requested port; without one, the usual port, or a free one if that is taken.
 
     Raises:
-        ServerError: The port that was asked for is taken, or nothing can listen on the host.
+        ServerError: The requested port is taken, or nothing can listen on the host.
     """
     if asked is not None:
         fault = _fault_of_port(host, asked)
@@ -227,12 +228,12 @@ def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
             return int(probe.getsockname()[1])
     except OSError as error:
         raise ServerError(
-            f"no port is free on {host} ({error.strerror}); name an address of this machine"
+            f"no port is free on {host} ({error.strerror}); use an address of this machine"
         ) from error
 
 
 def address_of(host: str, port: int) -> str:
-    """Return where a server that listens there is called from this machine."""
+    """Return the address at which this machine reaches a server on a host and port."""
     called = WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{called}:{port}"
 
@@ -259,7 +260,7 @@ def _fault_of_port(host: str, port: int) -> str | None:
 
 def _socket(host: str) -> socket.socket:
     probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just left is free
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just released is free
     return probe
 
 

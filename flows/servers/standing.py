@@ -1,8 +1,8 @@
-"""Servers that stay up: Prefect with its scheduler, MLflow, and a worker that runs what is due.
+"""Long-running servers: Prefect with its scheduler, MLflow, and a worker that runs what is due.
 
-One command starts them, starts again what dies, and ends them all. Databases are embedded unless
-the tools' own settings name others; a server that `PREFECT_API_URL` or `MLFLOW_TRACKING_URI` names
-is used, and none is started in its place.
+One command starts them, restarts those that die, and ends them all. Databases are embedded unless
+the tools' own settings name others. If `PREFECT_API_URL` or `MLFLOW_TRACKING_URI` names a server,
+it is used and none is started in its place.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 STEADY_SECONDS = 60.0
-"""A server that ends after so long starts again with the shortest pause."""
+"""A server that ran at least this long restarts after the shortest pause."""
 LONGEST_PAUSE = 60.0
 DEATHS = 6
-"""So many early deaths in a row, and the command gives up."""
+"""Early deaths of a server in a row after which the command gives up."""
 LOOK_SECONDS = 0.5
 SWEEP_SECONDS = 60.0
 
@@ -39,14 +39,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Standing:
-    """What is served.
+    """The running servers and their deployments.
 
     Attributes:
-        addresses: By name: the pages, and what to set so that other commands use these servers.
-        further: The pages of the servers that were started, under each further name.
-        deployments: Of `prefect.yaml`.
-        forgotten: Deployments on the server that are no longer in `prefect.yaml`, and still run.
-        logs: Folder of what the servers say.
+        addresses: By name: the pages, and the settings that make other commands use these servers.
+        further: Pages of the started servers, under each additional host name.
+        deployments: Deployments in `prefect.yaml`.
+        forgotten: Deployments on the server that are no longer in `prefect.yaml` but still run.
+        logs: Folder of the servers' logs.
     """
 
     addresses: dict[str, str]
@@ -57,10 +57,10 @@ class Standing:
     _supervisor: "_Supervisor" = field(repr=False)
 
     def supervise(self, tell: Tell) -> None:
-        """Start again what ends, for ever.
+        """Restart what ends, for ever.
 
         Raises:
-            ServerError: A server ends again and again.
+            ServerError: A server keeps ending.
         """
         self._supervisor.run(tell)
 
@@ -75,8 +75,8 @@ def serve(
 ) -> Iterator[Standing]:
     """Serve Prefect and MLflow and run what `file` schedules, as long as this context lasts.
 
-    What can be checked is checked before anything is started; whether servers may listen on `host`
-    is for `hosts.check_host` to say.
+    What can be checked is checked before anything starts. Exception: call `hosts.check_host` first
+    to check whether servers may listen on `host`.
 
     Raises:
         ServerError: A port, a database, a server or a deployment cannot be used.
@@ -91,7 +91,7 @@ def serve(
         stack.enter_context(processes.guarding())
         supervisor = _Supervisor(plan)
         stack.callback(supervisor.end)
-        # Two servers that create the tables at once spoil them; `rnnlm train` may be starting one.
+        # Two servers must not create the tables at once; `rnnlm train` may be starting one.
         with FileLock(locks.prefect_start(home)):
             supervisor.start([*plan.servers])
         deployments.make_pool(plan.prefect_api)
@@ -105,7 +105,7 @@ def serve(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which servers are started, and where they and those that are used answer."""
+    """The servers to start, and the addresses of these and of existing servers."""
 
     prefect_api: str
     mlflow: str
@@ -160,7 +160,7 @@ class _Plan:
 
 
 class _Supervisor:
-    """Starts processes, starts again those that end, ends all."""
+    """Starts processes, restarts those that end, and ends them all."""
 
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
@@ -169,14 +169,14 @@ class _Supervisor:
         self._due: dict[str, tuple[float, Command]] = {}
 
     def start(self, commands: list[Command]) -> None:
-        """Start them side by side; return when all answer."""
+        """Start processes in parallel; return when all answer."""
         begun = [Process(command) for command in commands]
         self._running.extend(begun)
         for process in begun:
             process.wait_until_it_answers()
 
     def run(self, tell: Tell) -> None:
-        """Look after them, for ever."""
+        """Restart processes that end and mark lost runs, for ever."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while True:
             time.sleep(LOOK_SECONDS)
@@ -192,7 +192,7 @@ class _Supervisor:
                 sweep_at = time.monotonic() + SWEEP_SECONDS
 
     def end(self) -> None:
-        """End the worker and its runs first, so that the servers hear how that went."""
+        """End the worker and its runs first, so that the servers record how the runs ended."""
         for process in self._running[::-1]:
             if process.command is self._plan.worker:
                 process.ask_to_end()
@@ -226,11 +226,11 @@ class _Supervisor:
     def _sweep(self, tell: Tell, older_than: timedelta = deployments.LOST_AFTER) -> None:
         try:
             lost = deployments.crash_lost_runs(self._plan.prefect_api, older_than)
-        except Exception as error:  # noqa: BLE001 - a server that is away comes back
-            tell(f"could not look for lost runs: {' '.join(str(error).split())[:200]}")
+        except Exception as error:  # noqa: BLE001 - the server may come back
+            tell(f"could not check for lost runs: {' '.join(str(error).split())[:200]}")
             return
         for name in lost:
-            tell(f"the run {name!r} was lost: its process is gone; marked Crashed")
+            tell(f"the run {name!r} was lost: its process has ended; marked Crashed")
 
 
 def _is_run_of_ours(environment: Mapping[str, str]) -> bool:
@@ -239,7 +239,7 @@ def _is_run_of_ours(environment: Mapping[str, str]) -> bool:
 
 
 def _check_stores(home: Home, plan: _Plan) -> None:
-    """Refuse databases and servers that do not answer; make MLflow's tables."""
+    """Refuse databases and servers that do not answer; create MLflow's tables."""
     if plan.starts("prefect"):
         from prefect.settings import get_current_settings  # noqa: PLC0415 - heavy
 
@@ -249,27 +249,27 @@ def _check_stores(home: Home, plan: _Plan) -> None:
     elif not processes.responds(f"{plan.prefect_api}/health"):
         raise ServerError(
             f"PREFECT_API_URL={redact(plan.prefect_api)}: no Prefect server answers there; start "
-            "it, or unset it and this command starts one"
+            "it, or unset the variable to let this command start one"
         )
     if plan.starts("mlflow"):
         stores.prepare_mlflow(home, stores.mlflow_store(home))
     elif not processes.responds(f"{plan.mlflow}/health"):
         raise ServerError(
             f"MLFLOW_TRACKING_URI={redact(plan.mlflow)}: no MLflow server answers there; start it, "
-            "or unset it and this command starts one"
+            "or unset the variable to let this command start one"
         )
 
 
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
-    """Hold the home, for two schedulers on its databases would double every run."""
+    """Lock the home: two schedulers on its databases would start every run twice."""
     lock = FileLock(locks.serving(home))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         where = home.root.resolve()
         raise ServerError(
-            f"another `rnnlm serve` serves {where}; end that one, or name another RNNLM_HOME"
+            f"another `rnnlm serve` serves {where}; stop that one, or set another RNNLM_HOME"
         ) from None
     try:
         yield
@@ -288,7 +288,7 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
             "MLFLOW_TRACKING_URI": mlflow,
             "RNNLM_HOME": str(home.root.resolve()),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
-            "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",  # this environment is the one
+            "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",  # use this environment
         },
     )
 
@@ -296,12 +296,12 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
 def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
     if port is not None:
         raise ServerError(
-            f"{option} {port} while {setting}={redact(address)} names a server; give one"
+            f"{option} {port} while {setting}={redact(address)} names a server; use one of the two"
         )
 
 
 def due(deployment: Deployment, now: datetime | None = None) -> str:
-    """Say when a deployment runs next, in local time."""
+    """Return in words when a deployment runs next, in local time."""
     if deployment.is_off:
         return "switched off"
     now = now or datetime.now(UTC)

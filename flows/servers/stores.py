@@ -1,7 +1,8 @@
-"""The databases behind the servers: whether they answer, and MLflow's tables.
+"""The databases of the servers: check that they answer, and create MLflow's tables.
 
-`python -m flows.servers.stores URI` makes the tables of an MLflow store or says in one line why it
-cannot: in a process of its own, so that a command that stands for months does not hold MLflow.
+`python -m flows.servers.stores` reads the address of an MLflow store from standard input and
+creates its tables, or prints in one line why it cannot. It is a separate process so that a command
+that runs for months does not keep MLflow loaded.
 """
 
 import asyncio
@@ -23,7 +24,11 @@ ANSWER_SECONDS = 10.0
 
 
 def mlflow_store(home: Home) -> str:
-    """Return the database of an MLflow server: `MLFLOW_BACKEND_STORE_URI`, or SQLite here."""
+    """Return the address of an MLflow server's database.
+
+    It is `MLFLOW_BACKEND_STORE_URI`, or else a `MLFLOW_TRACKING_URI` that names a database, or else
+    SQLite in the home.
+    """
     named = os.environ.get(MLFLOW_SETTING) or os.environ.get("MLFLOW_TRACKING_URI")
     if named and not is_http(named):
         return named
@@ -31,14 +36,14 @@ def mlflow_store(home: Home) -> str:
 
 
 def check_database(url: str, setting: str) -> None:
-    """Return if a PostgreSQL database answers; other kinds are their tools' matter.
+    """Check that a PostgreSQL database answers; other kinds are left to their tools.
 
     Raises:
-        ServerError: It does not.
+        ServerError: The database does not answer.
     """
     if not url.startswith(("postgresql", "postgres:")):
         return
-    import asyncpg  # noqa: PLC0415 - only where there is such a database
+    import asyncpg  # noqa: PLC0415 - needed only for PostgreSQL
 
     scheme, _, rest = url.partition("://")
 
@@ -59,10 +64,10 @@ def check_database(url: str, setting: str) -> None:
 
 
 def prepare_mlflow(home: Home, store: str) -> None:
-    """Make the tables of an MLflow store if they are not there.
+    """Create the tables of an MLflow store if they are missing.
 
     Raises:
-        ServerError: They are of an older MLflow, or the store cannot be opened.
+        ServerError: The tables belong to another version of MLflow, or the store cannot be opened.
     """
     if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
         check_database(store, MLFLOW_SETTING)
@@ -79,12 +84,12 @@ def prepare_mlflow(home: Home, store: str) -> None:
             text=True,
         )
     if done.returncode:
-        why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no word"]
+        why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no message"]
         raise ServerError(f"{MLFLOW_SETTING}={redact(store)}: {without_passwords(why[-1])}")
 
 
 def _prepare(store: str) -> str | None:
-    """Make the tables; return what is wrong, or None."""
+    """Create the tables; return an error message, or None."""
     import logging  # noqa: PLC0415
 
     from flows.tracking.connecting import open_store  # noqa: PLC0415 - heavy
@@ -94,9 +99,10 @@ def _prepare(store: str) -> str | None:
         open_store(store)
     except ModuleNotFoundError as error:
         return (
-            f"it takes the package {error.name}; pip install '.[postgres]' in the project's folder"
+            f"package {error.name} is missing; run pip install '.[postgres]' in the project's "
+            "folder"
         )
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is said in one line
+    except Exception as error:  # noqa: BLE001 - any error becomes one line
         return " ".join(str(error).split())[:300]
     return None
 

@@ -1,1 +1,1 @@
-"""What a sweep is made of: the space it varies, its trials, the study that remembers them."""
+"""The parts of a sweep: the space it searches, its trials, and the study that records them."""

@@ -1,4 +1,4 @@
-"""The picture of a sweep: what each trial came to, over each setting."""
+"""The picture of a sweep: the score of each trial, plotted over each setting."""
 
 import io
 import math
@@ -13,14 +13,14 @@ COLUMNS = 3
 PANEL_INCHES = (3.4, 2.9)
 DPI = 150
 _SPREAD = 4.0
-"""How many times the distance of the median from the best is shown; what is worse lies on the
-upper edge."""
+"""Height of the plot above the best trial, in multiples of the median's distance from the best;
+worse trials are drawn on the upper edge."""
 
 
 def draw(space: Space, trials: list[Trial]) -> bytes:
-    """Return a PNG: bits per character over each swept setting, a point for each trial.
+    """Return a PNG: bits per character over each swept setting, with a point for each trial.
 
-    Those that were trained to their end are filled, others hollow, the best is a star.
+    Trials that were trained to completion are filled points, others hollow; the best is a star.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -38,7 +38,7 @@ def draw(space: Space, trials: list[Trial]) -> bytes:
     for axes in panels[count:]:
         axes.set_visible(False)
     figure.suptitle(
-        f"{space.base.name}: each trial's validation; hollow: not trained to the end",
+        f"{space.base.name}: validation score of each trial; hollow: not trained to completion",
         fontsize=9.5,
         color=LIGHT.ink,
     )
@@ -73,7 +73,7 @@ def _draw_panel(axes: Any, dimension: Dimension, trials: list[Trial]) -> None:
 
 
 def _top(trials: list[Trial]) -> float:
-    """Return the value above which points are drawn at the edge, so that the rest is seen."""
+    """Return the value above which points are drawn at the edge, to keep the rest readable."""
     values = [t.bits_per_character for t in trials if t.bits_per_character is not None]
     best = best_of(trials)
     if best is None or best.bits_per_character is None:

@@ -1,8 +1,8 @@
-"""What a sweep varies: words such as `model.hidden_size=128,256`, checked before anything starts.
+"""The space of a sweep: words such as `model.hidden_size=128,256`, checked before it starts.
 
 KEY=A,B,C   choices
-KEY=A..B    a range, ends included: whole numbers where the setting is one; by its logarithm
-            where A > 0 and B is ten times A or more
+KEY=A..B    a range, ends included: whole numbers if the setting is a whole number; on a log scale
+            if A > 0 and B is ten times A or more
 """
 
 import difflib
@@ -25,9 +25,9 @@ Values = Mapping[str, Value]
 
 MOST_TRIALS = 10_000
 MOST_CORNERS = 4096
-"""Corners of a space that are checked; a larger one is checked in part."""
+"""Largest number of corners that are checked; of a larger space, only the first ones are."""
 LOG_RATIO = 10.0
-"""A range whose ends are so many times apart is swept by its logarithm."""
+"""A range is swept on a log scale if its upper end is at least this multiple of its lower end."""
 _SECTIONS: dict[str, type[Config]] = {"model": ModelConfig, "training": TrainingConfig}
 _REFUSED = (
     "training.device",
@@ -46,12 +46,12 @@ _SHORT_NAMES = {
     "num_layers": "layers",
     "batch_size": "batch",
 }
-"""Of settings, where a line has little room."""
+"""Short names of settings, for lines with little room."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Values of a setting to choose from, in the order they were given."""
+    """The values of a setting to choose from, in the order in which they were given."""
 
     key: str
     values: tuple[Value, ...]
@@ -67,13 +67,13 @@ class Choices:
         return self.values
 
     def holds(self, value: Any) -> bool:
-        """Return whether a value is one of them."""
+        """Return whether a value is one of the choices."""
         return value in self.values
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers of a setting from `low` to `high`, both included."""
+    """The numbers of a setting from `low` to `high`, both included."""
 
     key: str
     low: int | float
@@ -91,20 +91,20 @@ class Range:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds whole numbers only."""
+        """Whether the range holds whole numbers only."""
         return isinstance(self.low, int)
 
     @property
     def is_log(self) -> bool:
-        """Whether it is swept by the logarithm."""
+        """Whether the range is swept on a log scale."""
         return self.low > 0 and self.high >= LOG_RATIO * self.low
 
     def holds(self, value: Any) -> bool:
-        """Return whether a value lies between the ends."""
+        """Return whether a value lies in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def rounded(self, value: float) -> int | float:
-        """Return a number with few digits: a thousandth of the range, three on a log scale."""
+        """Round a number to a thousandth of the range, or to three digits on a log scale."""
         if self.is_whole:
             return int(value)
         if self.is_log:
@@ -119,11 +119,11 @@ Dimension = Choices | Range
 
 @dataclass(frozen=True)
 class Space:
-    """All that a sweep may try.
+    """All points that a sweep may try.
 
     Attributes:
-        base: The experiment whose settings are varied.
-        dimensions: What is varied, by key; each key once.
+        base: Experiment whose settings are varied.
+        dimensions: The varied settings; each key occurs once.
     """
 
     base: Experiment
@@ -131,12 +131,12 @@ class Space:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """As it is written on the command line, in an order of its own."""
+        """The dimensions as written on the command line, in the order of `dimensions`."""
         return tuple(dimension.word for dimension in self.dimensions)
 
     @property
     def size(self) -> int | None:
-        """How many points it has; None where a number may be any between two."""
+        """Number of points; None if a range holds real numbers."""
         size = 1
         for dimension in self.dimensions:
             if isinstance(dimension, Choices):
@@ -149,12 +149,12 @@ class Space:
 
     @property
     def own_values(self) -> Values | None:
-        """What the experiment says itself, if that is in the space."""
+        """The experiment's own values, or None if they lie outside the space."""
         values = {d.key: _value_of(self.base, d.key) for d in self.dimensions}
         return values if all(d.holds(values[d.key]) for d in self.dimensions) else None
 
     def points(self) -> Iterator[Values]:
-        """Yield all points of a space that has a size."""
+        """Yield all points; the space must have a size."""
         axes = [
             d.values if isinstance(d, Choices) else range(int(d.low), int(d.high) + 1)
             for d in self.dimensions
@@ -163,28 +163,28 @@ class Space:
             yield dict(zip((d.key for d in self.dimensions), point, strict=True))
 
     def corners(self) -> Iterator[Values]:
-        """Yield the points whose values are all ends of ranges, or choices."""
+        """Yield the points whose values are all choices or ends of ranges."""
         for point in product(*(d.corners for d in self.dimensions)):
             yield dict(zip((d.key for d in self.dimensions), point, strict=True))
 
     def rounded(self, values: Values) -> Values:
-        """Return a point with numbers of few digits, in the space too."""
+        """Round the numbers of a point to few digits; the result stays in the space."""
         return {
             d.key: d.rounded(float(values[d.key])) if isinstance(d, Range) else values[d.key]
             for d in self.dimensions
         }
 
     def settings(self, values: Values) -> tuple[str, ...]:
-        """Return a point as `--set` takes it."""
+        """Return a point in the format of `--set`."""
         return tuple(f"{d.key}={written(values[d.key])}" for d in self.dimensions)
 
     def title(self, values: Values) -> str:
-        """Return a point in a few characters, such as `hidden 256 · lr 0.003`."""
+        """Return a point in short form, such as `hidden 256 · lr 0.003`."""
         return " · ".join(f"{short_name(d.key)} {_shown(values[d.key])}" for d in self.dimensions)
 
     @property
     def title_width(self) -> int:
-        """Characters of the longest title, about."""
+        """Approximate length of the longest title, in characters."""
         widths = [
             len(short_name(d.key)) + 1 + max(len(_shown(value)) for value in d.corners)
             if isinstance(d, Choices) or d.is_whole
@@ -194,33 +194,33 @@ class Space:
         return sum(widths) + 3 * (len(widths) - 1)
 
     def experiment(self, values: Values) -> Experiment:
-        """Return the experiment that a point stands for.
+        """Return the experiment with the settings of a point.
 
         Raises:
-            ConfigError: There can be none such.
+            ConfigError: The settings are invalid together.
         """
         settings = self.settings(values)
         return from_values(self._base_values, settings, origin=f"--over, at {', '.join(settings)}")
 
     @cached_property
     def _base_values(self) -> dict[str, Any]:
-        return self.base.model_dump(exclude_unset=True)  # what is set counts, for a catalog's entry
+        return self.base.model_dump(exclude_unset=True)  # a catalog entry depends on what is set
 
 
 def read_space(experiment: Experiment, over: Sequence[str]) -> Space:
-    """Read what a sweep varies, and build an experiment at every corner of it.
+    """Read the space of a sweep, and check it by building an experiment at its corners.
 
     Args:
-        experiment: Whose settings are varied.
-        over: Words as in this module's docstring, each about another key.
+        experiment: Experiment whose settings are varied.
+        over: Words as in this module's docstring, each for a different key.
 
     Raises:
-        ConfigError: A word cannot be read; its key is unknown, or decides no more than where and
-            what is trained on; or a corner is no experiment.
+        ConfigError: A word cannot be read; its key is unknown, or decides only where training runs
+            or on what data; or the settings at a corner are invalid.
     """
     if not over:
         raise ConfigError(
-            "nothing to sweep over; give such as --over training.learning_rate=0.001..0.03"
+            "nothing to sweep over; give one, such as --over training.learning_rate=0.001..0.03"
         )
     dimensions = sorted((_read(experiment, word) for word in over), key=lambda d: d.key)
     for one, other in pairwise(dimensions):
@@ -233,23 +233,23 @@ def read_space(experiment: Experiment, over: Sequence[str]) -> Space:
 
 
 def check_trials(trials: int) -> None:
-    """Refuse a number of trials that cannot be meant.
+    """Check the number of trials.
 
     Raises:
-        ConfigError: It is out of range.
+        ConfigError: The number is out of range.
     """
     if not 1 <= trials <= MOST_TRIALS:
         raise ConfigError(f"trials = {trials} (expected 1 to {MOST_TRIALS:,}); 20 is the default")
 
 
 def short_name(key: str) -> str:
-    """Return what a setting is called where a line has little room."""
+    """Return the short name of a setting, for lines with little room."""
     last = key.rpartition(".")[2]
     return _SHORT_NAMES.get(last, last)
 
 
 def written(value: Value) -> str:
-    """Return a value as TOML has it, strings bare: `--set` reads it back as it was."""
+    """Return a value as in TOML, but strings without quotes; `--set` reads it back unchanged."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -260,7 +260,7 @@ def _shown(value: Value) -> str:
 def _read(experiment: Experiment, word: str) -> Dimension:
     key, _, text = (part.strip() for part in word.partition("="))
     if not key or not text:
-        raise ConfigError(f"--over {shorten(word)} says nothing (expected KEY=A,B,C or KEY=A..B)")
+        raise ConfigError(f"--over {shorten(word)} is incomplete (expected KEY=A,B,C or KEY=A..B)")
     _check_key(key)
     if ".." in text:
         return _read_range(experiment, key, text)
@@ -269,10 +269,10 @@ def _read(experiment: Experiment, word: str) -> Dimension:
         raise ConfigError(f"--over {shorten(word)} has an empty choice (expected KEY=A,B,C)")
     values = tuple(_checked(experiment, key, part) for part in parts)
     if len({*values}) < len(values):
-        raise ConfigError(f"--over {shorten(word)} has a choice twice; give each once")
+        raise ConfigError(f"--over {shorten(word)} repeats a choice; give each once")
     if len(values) == 1:
         raise ConfigError(
-            f"--over {shorten(word)} leaves no choice; give several, or --set {key}={parts[0]}"
+            f"--over {shorten(word)} has only one choice; give several, or --set {key}={parts[0]}"
         )
     return Choices(key, values)
 
@@ -280,12 +280,16 @@ def _read(experiment: Experiment, word: str) -> Dimension:
 def _read_range(experiment: Experiment, key: str, text: str) -> Range:
     match = _RANGE.fullmatch(text)
     if match is None or max(len(end) for end in match.groups()) > 40:
-        raise ConfigError(f"--over {key}={shorten(text)} is no range (expected numbers, as 1..4)")
+        raise ConfigError(
+            f"--over {key}={shorten(text)} is not a range (expected numbers, such as 1..4)"
+        )
     low, high = (_checked(experiment, key, end) for end in match.groups())
     if isinstance(low, bool | str) or isinstance(high, bool | str):
-        raise ConfigError(f"--over {key}={text}: {key} is no number; give choices, as A,B")
+        raise ConfigError(f"--over {key}={text}: {key} is not a number; give choices, such as A,B")
     if isinstance(low, int) and not all(re.fullmatch(r"[+-]?\d+", end) for end in match.groups()):
-        raise ConfigError(f"--over {key}={text}: {key} is a whole number (expected such as 1..4)")
+        raise ConfigError(
+            f"--over {key}={text}: {key} is a whole number (expected whole ends, such as 1..4)"
+        )
     if not all(abs(end) < _LARGEST for end in (low, high)):
         raise ConfigError(f"--over {key}={text} is too wide (expected ends below 2^53)")
     if low >= high:
@@ -315,10 +319,10 @@ def _check_key(key: str) -> None:
 
 
 def _checked(experiment: Experiment, key: str, text: str) -> Value:
-    """Return a value of a setting, which must be in its range; how it goes with others is not seen.
+    """Return a setting's value, checked against its type and range, not against other settings.
 
     Raises:
-        ConfigError: It is of another type or out of range.
+        ConfigError: The value has the wrong type or is out of range.
     """
     section, _, name = key.partition(".")
     info = _SECTIONS[section].model_fields[name]
@@ -334,7 +338,7 @@ def _checked(experiment: Experiment, key: str, text: str) -> Value:
 
 
 def _read_value(text: str) -> Value:
-    """Return a value as `--set` reads it."""
+    """Parse a value as `--set` does."""
     for read in (int, float):
         try:
             return read(text)

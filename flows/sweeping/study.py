@@ -1,9 +1,9 @@
-"""A study remembers a sweep's trials on disk, proposes the next one and says which are hopeless.
+"""A study records a sweep's trials on disk, proposes the next one, and detects hopeless ones.
 
-Optuna proposes (TPE) and prunes; its tables are a SQLite file. A trial is proposed in memory and
-then written down whole, so that one that was cut off at any moment is there as it was, or not at
-all. What is proposed depends on the seed and the trials before alone, not on how often the sweep
-was stopped.
+Optuna proposes trials (TPE) and prunes them; its tables are in a SQLite file. A trial is proposed
+in memory and then stored as a whole, so that after an interruption at any moment it is either
+complete in the file or absent. A proposal depends only on the seed and the trials before it, not on
+how often the sweep was stopped.
 """
 
 import math
@@ -30,35 +30,35 @@ from rnnlm.training.api import TrainedModel
 
 STUDY_FILE = "study.db"
 RANDOM_TRIALS = 6
-"""Trials that are drawn at random before TPE has enough to go by."""
+"""Number of trials drawn at random before TPE has enough data."""
 UNPRUNED_TRIALS = 3
-"""First trials that are trained to their end, so that there is something to compare with."""
+"""Number of trials to train to completion before any is pruned, as pruning compares trials."""
 WARMUP = 0.2
-"""Share of a budget during which a trial is not pruned."""
+"""Share of the budget before which no trial is pruned."""
 _ATTEMPTS = 30
 _WHY, _SPENT, _CHECKPOINT, _FAILED = "why", "spent", "checkpoint", "failed"
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Study:
-    """The trials of one sweep. One process at a time; see `open_study`."""
+    """The trials of one sweep. Only one process may use it at a time; see `open_study`."""
 
     def __init__(self, space: Space, study: optuna.Study) -> None:
-        """Take Optuna's study."""
+        """Wrap Optuna's study."""
         self.space = space
         self._study = study
         self._distributions = {d.key: _distribution(d) for d in space.dimensions}
 
     def trials(self) -> list[Trial]:
-        """Return all trials in the order they were begun; one at most is running, the last."""
+        """Return all trials in the order of their start; only the last one may still be running."""
         return [self._read(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def count_over(self) -> int:
-        """Return how many trials will not be trained any more."""
+        """Return the number of trials that have ended."""
         return sum(trial.is_over for trial in self.trials())
 
     def next(self) -> Trial | None:
-        """Return the trial that was running, or a new one; None if all points have been tried."""
+        """Return the running trial or a new one; None if all points have been tried."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             values = self._propose()
@@ -74,22 +74,22 @@ class Study:
         return self._read(running[0])
 
     def get(self, number: int) -> Trial:
-        """Return a trial as it is now."""
+        """Return a trial in its current state."""
         return self._read(self._study.get_trials(deepcopy=False)[number - 1])
 
     def report(
         self, trial: Trial, validation: int, bits_per_character: float, step: int, seconds: float
     ) -> None:
-        """Write down what a trial's validation found, and when; nothing if it is known."""
+        """Record a trial's validation score, step and time, unless that validation is known."""
         if validation not in self._frozen(trial).intermediate_values:
             live = self._live(trial)
             live.set_user_attr(_SPENT, [step, round(seconds, 3)])
             live.report(bits_per_character, validation)
 
     def is_hopeless(self, trial: Trial) -> bool:
-        """Return whether a trial's best so far is worse than what half of the others had by then.
+        """Return whether a trial's best score is worse than the median of the others at this point.
 
-        So it is not before `WARMUP`, or at the last validation, where nothing is left to save.
+        Never true before `WARMUP`, or at the last validation, when there is nothing left to save.
         """
         known = self._frozen(trial).intermediate_values
         if not known or max(known) >= self.space.experiment(trial.values).training.validations:
@@ -97,12 +97,12 @@ class Study:
         return bool(self._live(trial).should_prune())
 
     def finish(self, trial: Trial, model: TrainedModel) -> Trial:
-        """Write down that a trial was trained to its end."""
+        """Record that a trial was trained to completion."""
         facts = {_SPENT: [model.step, round(model.seconds, 3)], _CHECKPOINT: model.digest}
         return self._end(trial, TrialState.COMPLETE, facts, model.validation_bits_per_character)
 
     def give_up(self, trial: Trial, why: str, *, failed: bool) -> Trial:
-        """Write down that a trial will not be trained to its end."""
+        """Record that a trial was ended early."""
         facts = {_WHY: why, _FAILED: failed}
         return self._end(trial, TrialState.PRUNED, facts, None)
 
@@ -116,7 +116,7 @@ class Study:
         return self._read(self._frozen(trial))
 
     def _propose(self) -> Values | None:
-        """Return the next point: the experiment's own first, then none twice."""
+        """Return the next point: first the experiment's own, then points not tried if possible."""
         over = self._study.get_trials(deepcopy=False, states=_OVER)
         size = self.space.size
         if size is not None and len(over) >= size:
@@ -134,7 +134,7 @@ class Study:
         return next(v for v in self.space.points() if self.space.settings(v) not in known)
 
     def _sample(self, over: list[FrozenTrial], attempt: int) -> Values:
-        """Let TPE propose a point after these trials; the same ones, the same point."""
+        """Let TPE propose a point after the ended trials; equal trials lead to the same point."""
         entropy = [self.space.base.training.seed, len(over), attempt]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
@@ -173,7 +173,7 @@ class Study:
 
 @contextmanager
 def open_study(folder: Path, space: Space) -> Iterator[Study]:
-    """Open the study in a folder, made if it is not there; another process in it is waited for."""
+    """Open the study in a folder, creating it if needed; wait while another process uses it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.study(folder)):

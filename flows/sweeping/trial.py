@@ -1,4 +1,4 @@
-"""A trial of a sweep: a point of its space, and what came of it."""
+"""A trial of a sweep: a point of the space, and its outcome."""
 
 from typing import Literal
 
@@ -11,20 +11,20 @@ class Trial(BaseModel):
     """A point that was tried, or is being tried.
 
     Attributes:
-        number: Counted from 1.
-        values: Of the swept keys.
-        settings: The same, as `--set` takes them.
-        title: The same, in a few characters.
-        state: `done` to the end of its budget; `pruned` before, as there was better; or `failed`,
-            as it diverged or cannot be trained.
-        validations: Bits per character of the validation split, by how many of the validations of
-            the whole budget were due by then.
-        bits_per_character: Of the best validation of one that is done, the last of another; None
-            for none.
-        why: It did not get to the end, in a few words.
-        step: Optimizer steps taken, up to its last validation unless it is done.
-        seconds: Spent training, the same way.
-        checkpoint: sha256 of the file it made; empty for none.
+        number: Number of the trial, counted from 1.
+        values: Values of the swept keys.
+        settings: The values in the format of `--set`.
+        title: The values in short form.
+        state: `running`; `done`, trained to the end of its budget; `pruned`, ended early because
+            other trials were better; or `failed`, because it diverged or could not be trained.
+        validations: Bits per character of the validation split, by the number of validations that
+            were due by then, of those of the whole budget.
+        bits_per_character: Best validation if the trial is done, else the last one; None if there
+            was none.
+        why: Why the trial ended early, in a few words; empty otherwise.
+        step: Number of optimizer steps; if the trial is not done, up to its last validation.
+        seconds: Training time in seconds, counted in the same way.
+        checkpoint: sha256 of its checkpoint; empty if there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,11 +43,11 @@ class Trial(BaseModel):
 
     @property
     def is_over(self) -> bool:
-        """Whether it will not be trained any more."""
+        """Whether the trial has ended."""
         return self.state != "running"
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
-    """Return the best one that was trained to its end; the first of equals; None for none."""
+    """Return the best trial trained to completion, the first of equals; None if there is none."""
     done = [t for t in trials if t.state == "done" and t.bits_per_character is not None]
     return min(done, key=lambda t: (t.bits_per_character, t.number), default=None)

@@ -1,7 +1,7 @@
-"""MLflow runs: what was asked, how it went, what came out.
+"""MLflow runs: settings, progress and results.
 
-A run belongs to a checkpoint. Curves go to it while training runs; should the store be lost, the
-run is written again from the history on disk, so what MLflow shows can always be had back.
+A run belongs to a checkpoint. Training sends its curves to the run as it goes. If the store is
+lost, the run is written again from the history on disk, so what MLflow shows can be restored.
 """
 
 from flows.tracking.connecting import connect, is_local

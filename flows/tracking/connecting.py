@@ -1,4 +1,4 @@
-"""The MLflow store: connecting to it, its experiments, the forms of what it takes."""
+"""The MLflow store: connecting to it, its experiments, and conversion of values for it."""
 
 import logging
 import os
@@ -22,15 +22,15 @@ from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
-"""Curves that are also drawn over the tokens read, so that batches of any size compare. MLflow
-orders its charts by name: as `by_tokens/…` they are what a reviewer sees first."""
+"""Curves that are also logged over the tokens read, so that runs of any batch size can be compared.
+MLflow orders its charts by name, so a reviewer sees those named `by_tokens/…` first."""
 PROBE_SECONDS = 10.0
 MOST_RETRIES = "2"
-"""Of a request to a tracking server: whoever sends curves tries again later anyway."""
+"""Retries of a request to a tracking server; curves that fail to send are sent later anyway."""
 
 
 def connect(home: Home) -> MlflowClient:
-    """Return a client of the home's MLflow store, made if it is not there."""
+    """Return a client of the home's MLflow store, creating the store if it is missing."""
     return _connect(home.tracking_uri, home.mlruns)
 
 
@@ -47,15 +47,15 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
 
 
 def open_store(address: str) -> MlflowClient:
-    """Return a client of a store, whose tables are made if they are not there.
+    """Return a client of a store, creating its tables if they are missing.
 
     Raises:
-        ServerError: Its tables are of another version of MLflow, or it asks for a password.
+        ServerError: Its tables belong to another version of MLflow, or it asks for a password.
     """
     try:
         database = Path(address.removeprefix("sqlite:///"))
         if database.is_absolute() and database.parent.is_dir():
-            database.touch(mode=0o600)  # a new one is its owner's alone from the start
+            database.touch(mode=0o600)  # a new file is private from the start
         client = MlflowClient(address)
         client.search_experiments(max_results=1)
     except MlflowException as error:
@@ -66,8 +66,8 @@ def open_store(address: str) -> MlflowClient:
         if "out-of-date database schema" not in str(error):
             raise
         raise ServerError(
-            f"the tables of {redact(address)} are of another version of MLflow; keep a copy of the "
-            f"database, then run `mlflow db upgrade {redact(address)}`"
+            f"the tables of {redact(address)} belong to another version of MLflow; keep a copy of "
+            f"the database, then run `mlflow db upgrade {redact(address)}`"
         ) from error
     return client
 
@@ -78,10 +78,10 @@ def is_local(home: Home) -> bool:
 
 
 def _probe(address: str) -> None:
-    """Make sure that a tracking server is there.
+    """Check that a tracking server answers.
 
     Raises:
-        ServerError: Nobody answers, or it is no tracking server.
+        ServerError: No server answers, or it is not a tracking server.
     """
     try:
         httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS).raise_for_status()
@@ -94,7 +94,7 @@ def _probe(address: str) -> None:
 
 
 def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
-    """Return the id of the experiment, made if need be."""
+    """Return the id of an experiment, creating or restoring it if needed."""
     with FileLock(locks.mlflow_tables(home.mlruns)):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "active":
@@ -109,13 +109,13 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
-    """Send points, as many at once as MLflow takes."""
+    """Send metrics, in batches as large as MLflow accepts."""
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
 def metrics_of(row: Mapping[str, float]) -> list[Metric]:
-    """Return a row of history as MLflow takes it."""
+    """Return a row of history as MLflow metrics."""
     logged = now()
     values = [(k, v) for k, v in row.items() if k not in STEP_FIGURES]
     step = int(row.get("step", 0))
@@ -131,7 +131,7 @@ def metrics_of(row: Mapping[str, float]) -> list[Metric]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values by dotted key."""
+    """Yield nested values, each with its dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
@@ -140,5 +140,5 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def now() -> int:
-    """Return the time in MLflow's milliseconds."""
+    """Return the current time as MLflow counts it, in milliseconds."""
     return int(time.time() * 1000)

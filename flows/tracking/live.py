@@ -1,8 +1,8 @@
-"""A run that is being trained: its curves go to MLflow as they grow.
+"""The MLflow run of a training in progress: its curves go to MLflow as they grow.
 
-Training never waits for MLflow, and does not end because of it: what could not be sent is kept and
-sent later. What could not be sent by the end is on disk, in the training's history, and is sent by
-the run that goes on from there.
+Training neither waits for MLflow nor fails because of it: points that could not be sent are kept
+and sent later. Points still unsent at the end are on disk, in the training's history, and are sent
+when that training resumes.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ from rnnlm.training.history import read_history
 
 FLUSH_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
-"""What the end of a run waits for the sender."""
+"""Longest wait for the sender at the end of a run."""
 SYSTEM_SECONDS = 10.0
-"""Between two readings of processor, memory, disk and network."""
+"""Seconds between two readings of processor, memory, disk and network."""
 STORE_ERRORS = (MlflowException, OSError, sqlalchemy.exc.SQLAlchemyError)
 _UNFINISHED = "attributes.status != 'FINISHED'"
 
 
 class LiveRun:
-    """An MLflow run that is being trained. Rows are sent from a thread of their own."""
+    """The MLflow run of a training in progress. Rows are sent from a separate thread."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         """Start with an empty buffer."""
@@ -53,7 +53,7 @@ class LiveRun:
         self._last_step = max((point.step for point in logged), default=0)
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """Take a row of history; it is sent within a few seconds, unless the run has it already."""
+        """Buffer a row of history, to be sent within seconds, unless the run already has it."""
         if row.get("step", 0) > self._last_step:
             self._buffer.extend(metrics_of(row))
         is_free = self._sending is None or self._sending.done()
@@ -61,15 +61,15 @@ class LiveRun:
             self._flush()
 
     def log_sample(self, step: int, text: str) -> None:
-        """Take a line that the model wrote; all lines are one artifact at the end."""
+        """Keep a line that the model wrote; `finish` logs all lines as one artifact."""
         if text:
             self._written.append(f"{step:>8,}  {text}")
 
     def finish(self, model: TrainedModel) -> None:
-        """Send what is left and name the checkpoint.
+        """Send what is left, and log the checkpoint.
 
         Raises:
-            MlflowException: The store cannot be reached; all of it is in the training's history.
+            MlflowException: The store cannot be reached; all points are in the training's history.
         """
         self._send_the_rest()
         if self._written:
@@ -104,12 +104,12 @@ class LiveRun:
         self._sending = self._sender.submit(self._send, batch)
 
     def _send(self, batch: list[Metric]) -> list[Metric]:
-        """Send points; return them all where that failed: MLflow takes a point twice as one."""
+        """Send points; if that fails, return all of them: MLflow keeps a repeated point once."""
         try:
             log_metrics(self._client, self.run_id, batch)
         except STORE_ERRORS as error:
             said = str(error).strip().splitlines()[0][:200]
-            logging.getLogger(__name__).warning("MLflow does not answer (%s); kept for later", said)
+            logging.getLogger(__name__).warning("MLflow does not answer (%s); will retry", said)
             return batch
         return []
 
@@ -124,9 +124,9 @@ def live_run(
     out: Path,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[LiveRun]:
-    """Open the run that a training belongs to: a new one, or the one that `out` goes on from.
+    """Open the MLflow run of a training: a new one, or the one that the training in `out` resumes.
 
-    It ends as FINISHED, FAILED, or KILLED where the training was interrupted.
+    It ends as FINISHED, as FAILED, or as KILLED if the training was interrupted.
     """
     client = connect(home)
     history = read_history(str(out))
@@ -153,7 +153,7 @@ def live_run(
 
 @contextmanager
 def _system_metrics(home: Home, run_id: str) -> Iterator[None]:
-    """Log what the machine is busy with, while this context lasts."""
+    """Log system metrics while this context lasts."""
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
     monitor = SystemMetricsMonitor(
         run_id, SYSTEM_SECONDS, resume_logging=True, tracking_uri=home.tracking_uri

@@ -1,4 +1,4 @@
-"""Runs of training: what was asked, on what, and what came of it."""
+"""MLflow runs of trainings: their settings, data and results."""
 
 import getpass
 import json
@@ -32,7 +32,7 @@ CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
 VERSION_TAG = "rnnlm.version"
-REVIEW_TAG = "mlflow.rnnlm.review"  # what begins so is not shown on MLflow's pages
+REVIEW_TAG = "mlflow.rnnlm.review"  # MLflow's pages hide tags that begin with mlflow.
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
 
@@ -45,7 +45,7 @@ def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
 def ensure_run(
     home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens, model: TrainedModel
 ) -> str:
-    """Return the id of the run that made a checkpoint, writing it anew from disk if it is gone."""
+    """Return the id of the run that made a checkpoint; if it is missing, write it from disk."""
     found = find_run(home, experiment, model.digest)
     if found:
         return found
@@ -59,14 +59,14 @@ def ensure_run(
 
 
 def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verdict) -> None:
-    """Say in a run's tags and note what became of its version.
+    """Write the verdict on a version into the tags and the note of its run.
 
     Args:
         home: Where MLflow is.
-        version: name/number.
+        version: The version, as name/number.
         run_id: The run that trained it.
-        alias: What it has become.
-        verdict: Why.
+        alias: The alias that it was given.
+        verdict: The verdict, with its reason and checks.
     """
     client = connect(home)
     client.log_batch(
@@ -81,7 +81,7 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
 
 
 def log_review(home: Home, run_id: str, review: Review) -> None:
-    """Show a page and its pictures in a run; does nothing if the run has this page already."""
+    """Log a page and its pictures to a run, unless the run already has this page."""
     client = connect(home)
     if client.get_run(run_id).data.tags.get(REVIEW_TAG) == review.digest:
         return
@@ -91,7 +91,7 @@ def log_review(home: Home, run_id: str, review: Review) -> None:
 
 
 def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
-    """Log the test figures, and put the result into the first line of the run's note."""
+    """Log the test figures, and write the result into the first line of the run's note."""
     client = connect(home)
     metrics = [Metric(f"test/{k}", v, now(), 0) for k, v in scores.figures.items()]
     client.log_batch(run_id, metrics=metrics)
@@ -106,7 +106,7 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
 
 
 def title(experiment: Experiment) -> str:
-    """Return what a run is called: corpus, network, time."""
+    """Return the title of a run: corpus, network, time."""
     return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
 
 
@@ -118,9 +118,9 @@ def create_run(
     tokens: Tokens,
     tags: Mapping[str, str],
 ) -> str:
-    """Open a run with its parameters, its data and its tags; return its id.
+    """Create a run with its parameters, its data and its tags; return its id.
 
-    It is called what `NAME_TAG` among the tags says, else after corpus and network.
+    Its name is the value of `NAME_TAG` in `tags`, or else its title.
     """
     named = {
         "rnnlm.corpus": corpus.digest,
@@ -160,24 +160,24 @@ def create_run(
 
 
 def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
-    """Write what came of each stage of the chain into the run, as tags `stage.NAME`.
+    """Write the outcome of each stage of the chain into the run, as tags `stage.NAME`.
 
-    They only inform: where the store does not answer any more, the run ends well without them.
+    The tags are informational: if the store stops answering, the chain succeeds without them.
 
     Args:
         home: Where MLflow is.
-        run_id: Of the model.
-        summaries: A line for each stage, by name.
+        run_id: The run that trained the model.
+        summaries: One line per stage, by stage name.
     """
     tags = [RunTag(f"stage.{name}", summary) for name, summary in summaries.items()]
     try:
         connect(home).log_batch(run_id, tags=tags)
     except (MlflowException, ServerError) as error:
-        logging.getLogger(__name__).warning("stages are not in MLflow: %s", error)
+        logging.getLogger(__name__).warning("could not log the stages to MLflow: %s", error)
 
 
 def _code_tags(experiment: Experiment) -> dict[str, str]:
-    """Name the corpus's source and the commit of the code that runs, where it is a checkout."""
+    """Return tags with the corpus's source, the user, and the commit if the code is a checkout."""
     tags = {"mlflow.source.name": experiment.corpus.source, "mlflow.user": getpass.getuser()}
     commit = get_git_commit(str(Path(__file__).parent))
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
@@ -195,7 +195,7 @@ def find_latest(client: MlflowClient, experiment: Experiment, condition: str) ->
 
 
 def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:
-    """Log what the checkpoint is, and what generating in fewer bits costs it."""
+    """Log the checkpoint and its figures, with the cost in nats of generating in fewer bits."""
     figures: dict[str, float] = {"parameters": model.parameters, "best_step": model.best_step}
     if model.started_from:
         figures["trained_share"] = model.trained_share
@@ -209,14 +209,16 @@ def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> No
         f"{model.best_step:,} of {model.step:,} steps."
     )
     if model.trained_share < 1.0:
-        note += f" {1 - model.trained_share:.0%} of its weights are those it began with."
+        note += (
+            f" Its weights are mixed with {1 - model.trained_share:.0%} of those it started from."
+        )
     tags.append(RunTag(NOTE_TAG, note))
     metrics = [Metric(f"model/{name}", value, now(), 0) for name, value in figures.items()]
     client.log_batch(run_id, metrics=metrics, tags=tags)
 
 
 def prefect_tags() -> dict[str, str]:
-    """Name the Prefect run around us, if there is one."""
+    """Return tags that name the current Prefect run, or none outside of one."""
     from prefect.runtime import flow_run  # noqa: PLC0415 - heavy, and absent outside flows
 
     if flow_run.id is None:
@@ -225,7 +227,7 @@ def prefect_tags() -> dict[str, str]:
 
 
 def link_prefect_to(client: MlflowClient, run_id: str) -> None:
-    """Name the MLflow run on the Prefect run's page, if there is one."""
+    """Name the MLflow run on the page of the current Prefect run, if there is one."""
     from prefect.artifacts import create_markdown_artifact  # noqa: PLC0415
     from prefect.runtime import flow_run  # noqa: PLC0415
 

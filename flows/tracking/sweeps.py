@@ -1,4 +1,4 @@
-"""A sweep in MLflow: a run for all of it, and a nested one for each trial."""
+"""A sweep in MLflow: one run for the sweep, and a nested one for each trial."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -34,20 +34,20 @@ TRIAL_TAG = "rnnlm.trial"
 PRUNED_TAG = "rnnlm.pruned"
 PARENT_TAG = "mlflow.parentRunId"
 SHOWN_TRIALS = 5
-"""Of the best, in a sweep's note."""
+"""Number of best trials that a sweep's note lists."""
 _STATUS = {"done": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class SweepRun:
-    """The run of a sweep. What it shows can always be had back from the study on disk."""
+    """The MLflow run of a sweep. What it shows can be restored from the study on disk."""
 
     def __init__(self, client: MlflowClient, run_id: str, key: str, space: Space) -> None:
-        """Take a run that is there."""
+        """Wrap an existing run."""
         self.run_id = run_id
         self._client, self._key, self._space = client, key, space
 
     def tags_of(self, trial: Trial) -> dict[str, str]:
-        """Return what makes a run a trial's: nested in this one, named after its settings."""
+        """Return the tags of a trial's run: nested in this one, and named after its settings."""
         return {
             NAME_TAG: trial.title,
             PARENT_TAG: self.run_id,
@@ -56,12 +56,12 @@ class SweepRun:
         }
 
     def show(self, trials: list[Trial], total: int, version: str = "") -> None:
-        """Bring note, curves and nested runs up to the trials that are over.
+        """Update note, curves and nested runs with the trials that have ended.
 
         Args:
-            trials: All of them.
-            total: How many there will be.
-            version: What the best one became, with why; empty before.
+            trials: All trials.
+            total: Number of trials planned.
+            version: The version that the best trial became, with the reason; empty before.
         """
         over = [trial for trial in trials if trial.is_over]
         self._add_missing(over)
@@ -115,7 +115,7 @@ class SweepRun:
         self._client.set_terminated(run_id, _STATUS[trial.state])
 
     def _origin(self, place: str, trial: Trial) -> str:
-        """Say where a trial's training is, if it has a run elsewhere."""
+        """Return a note on a trial, with a link to its training if that has another run."""
         bits = f"{trial.bits_per_character:.3f}" if trial.bits_per_character else "–"
         said = f"**Validation: {bits} bits per character.**"
         if not trial.checkpoint:
@@ -133,7 +133,7 @@ class SweepRun:
             f"{len(over)} of {total} trials: {', '.join(parts)}." if over else "No trial yet."
         )
         if best is None:
-            return f"**No trial has been trained to its end.** {progress}"
+            return f"**No trial has finished training.** {progress}"
         ranked = sorted(
             (t for t in over if t.state == "done"),
             key=lambda t: (t.bits_per_character or 0.0, t.number),
@@ -161,16 +161,16 @@ class SweepRun:
 def sweep_run(
     home: Home, space: Space, key: str, trials: int, tags: Mapping[str, str]
 ) -> Iterator[SweepRun]:
-    """Open the run of a sweep: the one it had before, or a new one.
+    """Open the MLflow run of a sweep: its earlier run, or a new one.
 
-    It ends as FINISHED, FAILED, or KILLED where the sweep was interrupted.
+    It ends as FINISHED, as FAILED, or as KILLED if the sweep was interrupted.
 
     Args:
         home: Where MLflow is.
-        space: What is varied.
-        key: Of the sweep.
-        trials: How many there will be.
-        tags: More of them, for a new run.
+        space: The settings that are varied.
+        key: Key of the sweep.
+        trials: Number of trials planned.
+        tags: Additional tags for a new run.
     """
     client, experiment = connect(home), space.base
     condition = f"tags.`{SWEEP_TAG}` = '{key}' and tags.`{KIND_TAG}` = 'sweep'"
@@ -205,10 +205,9 @@ def sweep_run(
 
 
 def end_pruned(home: Home, experiment: Experiment, train_key: str, why: str, status: str) -> None:
-    """Say of a training's run that it will not be gone on with; nothing if that is said.
+    """Mark the run of a training as given up, unless that is done already.
 
-    It no longer answers to its key, so that a later training with these settings gets a run of
-    its own.
+    The run's key is changed, so that a later training with these settings gets a new run.
     """
     client = connect(home)
     condition = f"tags.`{TRAIN_KEY_TAG}` = '{train_key}' and attributes.status != 'FINISHED'"

@@ -1,4 +1,4 @@
-"""Generated texts in MLflow: samples in the run that trained, and a run for every data set."""
+"""Generated texts in MLflow: samples in the training's run, and a run for each data set."""
 
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from rnnlm.engine.texts import sample_texts
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.generation.manifest import TextDataSet
 
-TEXTS_TAG = "mlflow.rnnlm.texts"  # what begins so is not shown on MLflow's pages
+TEXTS_TAG = "mlflow.rnnlm.texts"  # MLflow's pages hide tags that begin with mlflow.
 KIND_TAG = "rnnlm.kind"
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
@@ -29,7 +29,7 @@ def log_texts(
 ) -> None:
     """Log a data set's figures, picture and first texts, and samples at three temperatures.
 
-    Does nothing if the run shows this data set already.
+    This does nothing if the run already shows this data set.
     """
     client = connect(home)
     if client.get_run(run_id).data.tags.get(TEXTS_TAG) == texts.digest:
@@ -56,15 +56,15 @@ def log_generation(
 ) -> str:
     """Log a data set as a run of its model's experiment, and return the run's id.
 
-    A data set has one run, however often its job is asked for.
+    A data set has one run, however often it is requested.
 
     Args:
         home: Where MLflow is.
-        name: The model's.
+        name: Name of the model.
         version: The version that wrote the texts.
         run_id: The run that trained it.
-        texts: What was generated.
-        config: How.
+        texts: The generated data set.
+        config: Settings of the generation.
     """
     client = connect(home)
     condition = f"tags.`{TEXTS_TAG}` = '{texts.digest}' and tags.`{KIND_TAG}` = 'generation'"

@@ -1,6 +1,6 @@
-"""How MLflow's pages show a list of runs: a view with the columns that answer a reviewer.
+"""A view of MLflow's list of runs, with the columns that a reviewer needs.
 
-MLflow keeps a view that is shared as a tag of the experiment; an address with its key opens it.
+MLflow stores a shared view as a tag of the experiment; an address with its key opens the view.
 """
 
 import json
@@ -8,7 +8,7 @@ import json
 from mlflow.tracking import MlflowClient
 
 MODEL_TRAINING = "workflowType=machine_learning"
-"""In an address: else MLflow opens in its GenAI view."""
+"""Part of an address; without it, MLflow opens its GenAI view."""
 _KEY = "rnnlm"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
 _COLUMNS = (
@@ -33,9 +33,9 @@ _VIEW = {
 
 
 def runs_page(client: MlflowClient, experiment_id: str) -> str:
-    """Return where an experiment's runs are shown, after the server's address.
+    """Return the page of an experiment's runs, relative to the server's address.
 
-    The experiment is given the view if it lacks it.
+    The view is added to the experiment if it is missing.
     """
     view = json.dumps(_VIEW)
     if client.get_experiment(experiment_id).tags.get(_TAG) != view:
@@ -44,11 +44,11 @@ def runs_page(client: MlflowClient, experiment_id: str) -> str:
 
 
 def run_page(experiment_id: str, run_id: str) -> str:
-    """Return where a run is shown, after the server's address."""
+    """Return the page of a run, relative to the server's address."""
     return f"/#/experiments/{experiment_id}/runs/{run_id}?{MODEL_TRAINING}"
 
 
 def model_page(name: str, version: int | None = None) -> str:
-    """Return where a model or one of its versions is shown, after the server's address."""
+    """Return the page of a model or of one of its versions, relative to the server's address."""
     place = f"{name}/versions/{version}" if version else name
     return f"/#/models/{place}?{MODEL_TRAINING}"

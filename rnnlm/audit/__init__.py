@@ -1,5 +1,5 @@
-"""Fit to publish: what a generated data set is like beside the real texts, its card and its pages.
+"""Audit a generated data set against real texts, and write its card and its HTML pages.
 
-Every figure is computed per shard, as sums, and stands beside the same figure of real texts that
-were held out. What is computed on all texts is cheap; the rest is computed on a stated sample.
+Every figure is computed from sums per shard, and is shown next to the same figure of held-out real
+texts. Cheap figures are computed on all texts, the others on a sample whose size is stated.
 """

@@ -1,4 +1,4 @@
-"""The data set's card: a README.md that people, the Hugging Face hub and `datasets` read.
+"""The data set card: a README.md for readers, the Hugging Face hub and the library `datasets`.
 
 Source of the layout: https://huggingface.co/docs/hub/datasets-cards
 """
@@ -20,30 +20,30 @@ from rnnlm.storage import write_bytes
 CARD_FILE = "README.md"
 EXAMPLES = 10
 EXAMPLE_CHARACTERS = 1200
-"""Texts that the card shows, and of each the beginning."""
+"""Number of example texts on the card, and the most characters shown of each."""
 
 UNESCAPE = """import re
 
 ends = {"n": "\\n", "r": "\\r"}
 text = re.sub(r"\\\\(.)", lambda found: ends.get(found[1], found[1]), line)"""
-"""Makes the text of a line of plain text; see `publishing.escaped`."""
+"""Code that turns a line of a plain text file back into a text; see `publishing.escaped`."""
 
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
     (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
 )  # fmt: skip
-"""The hub's size categories by the number of rows below which they lie."""
+"""The hub's size categories, each with the number of rows that it stays below."""
 
 
 class Origin(BaseModel):
     """A model or a corpus that a data set comes from.
 
     Attributes:
-        name: What it is called.
+        name: Name of the model or corpus.
         digest: sha256 of its file or documents.
-        version: In the registry; None if it is in none.
-        description: In a few words, such as `lstm 2×256`; may be empty.
+        version: Version in the model registry; None if it is not registered.
+        description: A few words, such as `lstm 2×256`; may be empty.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,10 +55,11 @@ class Origin(BaseModel):
 
 
 class Shard(BaseModel):
-    """What a card says of a shard; other keys are passed over.
+    """What a card needs to know about a shard; other keys are ignored.
 
     Attributes:
-        escaped: Texts in it that hold line ends or backslashes, where each text is one line.
+        escaped: Number of texts with escaped line ends or backslashes, in a format with one text
+            per line; else 0.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,27 +68,27 @@ class Shard(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a card is written from; other keys of a manifest are passed over.
+    """The parts of a manifest that a card is written from; other keys are ignored.
 
     Attributes:
-        name: Of the data set, for people.
+        name: Title of the data set.
         form: What a text should be; see `CorpusConfig.form`.
         files: Names of the shards, in order.
         columns: Name and one-line description of each column; empty for plain text.
-        generation: How many texts, how sampled, in which format.
-        model: What wrote the texts; digest of its checkpoint.
-        corpus: What it was trained on.
-        engine: Name of the engine that stepped the model.
-        precision: Of its numbers, such as `int8`.
-        versions: Of the software, by name.
-        command: Command line that makes the data set again.
+        generation: Number of texts, sampling, and format.
+        model: The model that generated the texts, with the digest of its checkpoint.
+        corpus: The corpus that the model was trained on.
+        engine: Name of the engine that ran the model.
+        precision: Precision of the engine's numbers, such as `int8`.
+        versions: Versions of the software, by name.
+        command: Command line that reproduces the data set.
         examples: Some texts.
-        audit: What is known of the texts; None if they were not audited.
-        license: An identifier of the hub.
+        audit: Audit of the texts; None if they were not audited.
+        license: A licence identifier of the hub.
         language: ISO 639-1 codes; empty if unknown.
-        pages: Files beside the card that people may look at, each with what it shows.
-        prefixes: Whether texts began with the lines of a file.
-        shards: In order; none if nothing is known of them.
+        pages: Pictures and HTML pages in the card's folder: caption by file name.
+        prefixes: Whether the texts begin with the lines of a file of prefixes.
+        shards: The shards in order; empty if nothing is known about them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,7 +118,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
 
     Args:
         out: The data set's folder.
-        manifest: With the keys of `Manifest`.
+        manifest: Must have the keys of `Manifest`.
 
     Raises:
         ValidationError: A key is missing or of the wrong type.
@@ -137,8 +138,8 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
         _audit(known),
         _examples(known),
         _limits(known),
-        f"## Make it again\n\n```sh\n{known.command}\n```\n\nText number n of a seed is the same "
-        "whatever the count, on the same processor and versions.",
+        f"## Reproduce\n\n```sh\n{known.command}\n```\n\nOn the same processor and with the same "
+        "versions, text number n of a seed is always the same, whatever the number of texts.",
     ]
     path = out / CARD_FILE
     write_bytes(path, ("\n\n".join(part for part in parts if part) + "\n").encode())
@@ -146,7 +147,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
 
 
 def front_matter(manifest: Manifest) -> dict[str, Any]:
-    """Return the card's metadata as the hub wants it."""
+    """Return the card's metadata in the hub's format."""
     count = manifest.generation.count
     size = next((name for bound, name in _SIZES if count < bound), "n>1T")
     return {
@@ -166,7 +167,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
 
 
 def _pattern(files: Sequence[str]) -> str | list[str]:
-    """Return the shards' names, or a pattern where they are many: `train-*.parquet`."""
+    """Return the shards' names, or a pattern if there are more than three: `train-*.parquet`."""
     if len(files) <= 3:
         return [*files]
     first, _, rest = files[0].rpartition("-")
@@ -175,7 +176,7 @@ def _pattern(files: Sequence[str]) -> str | list[str]:
 
 def _introduction(manifest: Manifest) -> str:
     what = {
-        "color": "invented colours, each a name and its red, green and blue",
+        "color": "invented colours, each with a name and its red, green and blue values",
         "recipe": "invented recipes in the MealMaster format",
         "prose": "invented passages of prose",
     }.get(manifest.form, "invented texts")
@@ -184,8 +185,9 @@ def _introduction(manifest: Manifest) -> str:
     shards = "one shard" if len(manifest.files) == 1 else f"{len(manifest.files):,} shards"
     return (
         f"{manifest.generation.count:,} {what}, sampled from the recurrent language model "
-        f"*{manifest.model.name}*, which was trained on *{manifest.corpus.name}*. No person wrote "
-        f"them and nothing in them is a fact. {shards[0].upper()}{shards[1:]} of {kind}.\n\n"
+        f"*{manifest.model.name}*, which was trained on *{manifest.corpus.name}*. The texts are "
+        "machine-generated; nothing in them should be taken as fact. "
+        f"{shards[0].upper()}{shards[1:]} of {kind}.\n\n"
         "```python\nfrom datasets import load_dataset\n\n"
         'texts = load_dataset("path/to/this/folder", split="train")\n'
         f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
@@ -222,39 +224,39 @@ def _origin(manifest: Manifest) -> str:
         ("corpus, sha256", f"`{manifest.corpus.digest}`"),
         ("sampling", ", ".join(cuts)),
         ("seed", str(config.seed)),
-        ("begin with", _begin(manifest)),
+        ("texts begin with", _begin(manifest)),
         ("length", f"{config.min_length:,} to {config.max_length:,} tokens"),
         *_rules(config),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
-    return f"## How it was made\n\n{_table(('', ''), rows)}"
+    return f"## How the texts were generated\n\n{_table(('', ''), rows)}"
 
 
 def _begin(manifest: Manifest) -> str:
     config = manifest.generation
     given = [f"{name} = `{value}`" for name, value in config.given.items()]
     if manifest.prefixes:
-        given.append("a line of a file of prefixes each")
+        given.append("one line each of a file of prefixes")
     elif config.prefix:
         given.append(f"`{config.prefix}`")
-    return ", ".join(given) or "nothing given"
+    return ", ".join(given) or "no prefix"
 
 
 def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
-    """Return what every text had to be, a row for each rule."""
+    """Return the constraints on texts and the filters, one row each."""
     rows = [("grammar", f"`{config.grammar}`")] if config.grammar else []
     rows += [
         (name, ", ".join(f"`{text}`" for text in strings))
         for name in ("banned", "required", "stop")
         if (strings := getattr(config, name))
     ]
-    kept = {"unique": "no text twice", "novel_only": "none of the training text"}
-    kept |= {"valid_only": "only valid ones", "known_words_only": "only words that exist"}
+    kept = {"unique": "no duplicates", "novel_only": "no copies of training texts"}
+    kept |= {"valid_only": "only valid texts", "known_words_only": "only texts of existing words"}
     rules = [what for name, what in kept.items() if getattr(config, name)]
     if config.best_of > 1:
         rows.append(("best of", f"{config.best_of}, by likelihood per character"))
-    return rows + ([("kept", ", ".join(rules))] if rules else [])
+    return rows + ([("filters", ", ".join(rules))] if rules else [])
 
 
 def _columns(manifest: Manifest) -> str:
@@ -265,14 +267,14 @@ def _columns(manifest: Manifest) -> str:
 
 
 def _lines(manifest: Manifest) -> str:
-    """Return how to read a text that is not written as it is."""
+    """Return instructions for reading escaped texts; empty if there are none."""
     count = sum(shard.escaped for shard in manifest.shards)
     if not count:
         return ""
     return (
         f"## Lines\n\nEach text is one line. In {count:,} of them a line end is written as `\\n` "
-        "(a carriage return as `\\r`) and a backslash as `\\\\`. The text of a line is\n\n"
-        f"```python\n{UNESCAPE}\n```"
+        "(a carriage return as `\\r`) and a backslash as `\\\\`. This code restores the text of a "
+        f"line:\n\n```python\n{UNESCAPE}\n```"
     )
 
 
@@ -287,17 +289,18 @@ def _audit(manifest: Manifest) -> str:
     ]
     if audit.duplicate_share is not None:
         rows.insert(1, ("duplicates", f"{audit.duplicate_share:.2%}", "", "all texts"))
-        lines.insert(1, "- **duplicates**: Texts that stand in the data set before.")
+        lines.insert(1, "- **duplicates**: Texts that equal an earlier text of the data set.")
     beside = (
-        f" Beside it the same figure of {real.texts:,} real texts that the model was not trained "
-        f"on: the nearer, the more alike. Training: {audit.training_texts:,} texts, of which the "
-        f"first {audit.searched_bytes:,} bytes were searched for runs."
+        f" The column *real* has the same figures for {real.texts:,} real texts that the model was "
+        "not trained on: the closer the two columns, the more alike the texts. The training split "
+        f"has {audit.training_texts:,} texts, of which the first {audit.searched_bytes:,} bytes "
+        "were searched for runs."
         if real
-        else " The training text was not at hand: nothing was compared with it."
+        else " The training text was not available, so nothing was compared with it."
     )
     return (
-        f"## Audit\n\nOf {audit.generated.texts:,} texts; what is of a sample, of "
-        f"{audit.generated.sampled_texts:,} of them.{beside}\n\n"
+        f"## Audit\n\nThe data set has {audit.generated.texts:,} texts; figures of a sample are "
+        f"computed on {audit.generated.sampled_texts:,} of them.{beside}\n\n"
         f"{_table(('', 'generated', 'real', 'of'), rows)}\n\n" + "\n".join(lines)
     )
 
@@ -319,25 +322,26 @@ def _shown_failures(audit: Audit | None) -> list[tuple[str, tuple[str, ...]]]:
     if audit is None:
         return []
     failures = [
-        ("The first that are not valid", audit.invalid_examples),
-        ("The first that are copies", audit.copied_examples),
+        ("The first texts that are not valid", audit.invalid_examples),
+        ("The first texts that are copies", audit.copied_examples),
     ]
     return [(what, texts) for what, texts in failures if texts]
 
 
 def _limits(manifest: Manifest) -> str:
     lines = [
-        "The texts look like the corpus and mean nothing: names, numbers and claims in them are "
-        "made up, and what is wrong or unkind in the corpus can come back.",
-        "Rights in the corpus may reach to texts that resemble it; see its licence.",
+        "The texts resemble the corpus but carry no information: names, numbers and claims in them "
+        "are made up, and false or offensive content of the corpus can reappear.",
+        "Rights in the corpus may extend to texts that resemble it; see its licence.",
     ]
     if manifest.audit is not None:
         lines += [
-            "Copies are found by exact comparison, near copies by estimate; a text that says the "
-            "same in other words is not found.",
-            f"Runs under {RUN} characters mean little; of each sampled text, the first "
-            f"{SAMPLE_CHARACTERS:,} characters were looked at.",
-            "Generated and real texts of different length differ in longest runs by that alone.",
+            "Copies are found by exact comparison and near copies by an estimate; paraphrases are "
+            "not found.",
+            f"Runs of fewer than {RUN} characters mean little; only the first "
+            f"{SAMPLE_CHARACTERS:,} characters of each sampled text were examined.",
+            "If generated and real texts differ in length, that alone makes their longest runs "
+            "differ.",
         ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
@@ -352,7 +356,7 @@ def _cell(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Return a text in a code block that no backticks in it can end."""
+    """Return a text in a code block whose fence is longer than any backticks in the text."""
     longest = max((len(run) for run in text.split("\n") if set(run.strip()) == {"`"}), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

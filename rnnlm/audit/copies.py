@@ -1,12 +1,13 @@
-"""Which texts stand in the training split, word for word or nearly.
+"""Find generated texts that are copies or near copies of training texts.
 
-Copies are found among all training texts by a 64-bit hash of what `forms.comparison_key` returns:
-of a million texts and a million training texts, a false one turns up once in twenty million audits.
+Copies are found among all training texts by a 64-bit hash of `forms.comparison_key`. With a million
+texts and a million training texts, one audit in twenty million reports a false copy.
 
-A near copy of a text of `duplicates.SHORTEST` characters or more shares the stated part of its word
-sequences with a training text (Jaccard similarity, estimated by MinHash: Broder 1997). Shorter ones
-have too few; a near copy of these has the same words in any order, once case, accents, punctuation,
-plural s and repetitions are left away: the key collision method "fingerprint" of OpenRefine.
+A text of `duplicates.SHORTEST` characters or more is a near copy if it shares at least the share
+`SIMILAR` of its word sequences with a training text (Jaccard similarity, estimated by MinHash:
+Broder 1997). Shorter texts have too few word sequences; they are near copies if they have the same
+words in any order, ignoring case, accents, punctuation, plural s and repetitions: the key collision
+method "fingerprint" of OpenRefine.
 """
 
 import unicodedata
@@ -31,9 +32,9 @@ from rnnlm.corpora.duplicates import (
 from rnnlm.corpora.forms import normalized
 
 SIMILAR = 0.8
-"""Least similarity of a near copy; the same as of a near duplicate in `CleaningConfig`."""
+"""Least similarity of a near copy; the same as for near duplicates in `CleaningConfig`."""
 MOST_CANDIDATES = 64
-"""Training texts of equal band that a text is compared with, per band."""
+"""Most training texts with an equal band that a text is compared with, per band."""
 
 _ESSENCES_FILE, _FINGERPRINTS_FILE = "essences.npy", "fingerprints.npy"
 _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE = "signatures.npy", "keys.npy", "order.npy"
@@ -43,14 +44,16 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Training:
-    """What copies are looked up in; arrays may be mapped from disk.
+    """Index of the training texts, to look copies up in; arrays may be mapped from disk.
+
+    "Long" are texts of `duplicates.SHORTEST` characters or more, "short" the others.
 
     Attributes:
-        essences: Hashes of the training texts' essences, ascending.
-        fingerprints: Hashes of the shorter ones' fingerprints, ascending.
-        signatures: Of the longer ones, shape (longer, SIGNATURE_SIZE).
-        keys: One hash per band of each signature, ascending, shape (BANDS, longer).
-        order: Which signature each is of, shape (BANDS, longer).
+        essences: Hashes of the training texts' comparison keys, ascending.
+        fingerprints: Hashes of the short texts' fingerprints, ascending.
+        signatures: MinHash signatures of the long texts, shape (long, SIGNATURE_SIZE).
+        keys: One hash per band of each signature, ascending, shape (BANDS, long).
+        order: Index of the signature of each key, shape (BANDS, long).
     """
 
     essences: Hashes
@@ -60,11 +63,11 @@ class Training:
     order: NDArray[np.uint32]
 
     def has(self, essences: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which essences stand in the training split, shape (texts,)."""
+        """Return whether each comparison key is one of the training split's, shape (texts,)."""
         return _are_in(hashes(essences), self.essences)
 
     def nearly_has(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts nearly or wholly stand in the training split, shape (texts,)."""
+        """Return whether each text is a copy or near copy of a training text, shape (texts,)."""
         is_long = np.array([len(subject) >= SHORTEST for subject in subjects], dtype=np.bool_)
         found = np.zeros(len(subjects), dtype=np.bool_)
         short = np.flatnonzero(~is_long).tolist()
@@ -90,7 +93,7 @@ class Training:
 
 
 class TrainingWriter:
-    """Takes training texts in batches and writes what `Training` needs."""
+    """Takes training texts in batches and writes the files of a `Training`."""
 
     def __init__(self) -> None:
         self._essences: list[Hashes] = []
@@ -98,7 +101,7 @@ class TrainingWriter:
         self._signatures: list[Signatures] = [signatures([])]
 
     def add(self, subjects: Sequence[str]) -> None:
-        """Take some texts' subjects."""
+        """Add the subjects of some texts; see `forms.read_subject`."""
         self._essences.append(hashes([normalized(subject) for subject in subjects]))
         short = [fingerprint(subject) for subject in subjects if len(subject) < SHORTEST]
         self._fingerprints.append(hashes(short))
@@ -106,7 +109,7 @@ class TrainingWriter:
         self._signatures.append(signatures(long))
 
     def write(self, folder: Path) -> None:
-        """Write all that was taken.
+        """Write the index of all texts that were added.
 
         Raises:
             StorageError: A file cannot be written.
@@ -122,13 +125,13 @@ class TrainingWriter:
 
 
 def open_training(folder: Path) -> Training:
-    """Map what `TrainingWriter` wrote."""
+    """Memory-map the files that `TrainingWriter` wrote."""
     names = (_ESSENCES_FILE, _FINGERPRINTS_FILE, _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE)
     return Training(*(np.load(folder / name, mmap_mode="r") for name in names))
 
 
 def hashes(texts: Sequence[str]) -> Hashes:
-    """Return a hash of each text, the same everywhere and always (SipHash-2-4); shape (texts,)."""
+    """Return a hash of each text, the same on every machine (SipHash-2-4); shape (texts,)."""
     if not texts:
         return np.zeros(0, dtype=np.uint64)
     cells = np.empty(len(texts), dtype=object)
@@ -139,7 +142,7 @@ def hashes(texts: Sequence[str]) -> Hashes:
 
 
 def fingerprint(subject: str) -> str:
-    """Return a text's distinct words in alphabetical order; see the module."""
+    """Return a text's distinct words in alphabetical order; see the module docstring."""
     plain = unicodedata.normalize("NFKD", subject.lower())
     if not plain.isascii():
         plain = "".join(c for c in plain if not unicodedata.combining(c))

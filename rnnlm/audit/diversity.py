@@ -1,4 +1,4 @@
-"""How much texts repeat one another: distinct n-grams, and BLEU against each other."""
+"""Diversity of texts: share of distinct n-grams, and BLEU of texts against each other."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -6,10 +6,10 @@ from itertools import chain, islice
 from rnnlm.audit.novelty import WORD, Unit
 
 DISTINCT_ORDERS = (1, 2, 3)
-"""Lengths n of the n-grams of words whose distinct share is given."""
+"""Lengths n of the word n-grams whose distinct share is reported."""
 SELF_BLEU_TEXTS = 100
 SELF_BLEU_CHARACTERS = 1000
-"""Texts that are compared with each other, the first ones, and the beginning of each that is."""
+"""For self-BLEU, the first texts are compared, and the first characters of each."""
 
 
 def words_in(text: str) -> list[str]:
@@ -18,15 +18,15 @@ def words_in(text: str) -> list[str]:
 
 
 def ngram_count(texts: Sequence[str], n: int) -> int:
-    """Return how many n-grams of words the texts have; none reaches from one to the next."""
+    """Return the number of word n-grams in the texts; none spans two texts."""
     return sum(max(0, len(words_in(text)) - n + 1) for text in texts)
 
 
 def distinct_share(texts: Sequence[str], n: int, most: int) -> float | None:
-    """Return the share of distinct ones among the first `most` n-grams of words of some texts.
+    """Return the share of distinct n-grams among the first `most` word n-grams of some texts.
 
-    The share falls with the size of the sample: compare samples of equally many n-grams. None where
-    there are none.
+    The share falls as the sample grows, so compare samples with the same number of n-grams. Returns
+    None if there are no n-grams.
 
     Source: distinct-n of Li et al. 2016, "A diversity-promoting objective function for neural
     conversation models", section 5.
@@ -36,12 +36,13 @@ def distinct_share(texts: Sequence[str], n: int, most: int) -> float | None:
 
 
 def self_bleu(texts: Sequence[str], unit: Unit) -> float | None:
-    """Return the mean BLEU of each of the first texts with all others as references, 0 to 1.
+    """Return the mean BLEU, 0 to 1, of each of the first texts with the others as references.
 
-    By n-grams of 1 to 4 words, or characters; 1 if all texts are the same. None of fewer than two.
+    It counts n-grams of 1 to 4 words or characters, and is 1 if all texts are the same. Returns
+    None for fewer than two texts.
 
     Source: Zhu et al. 2018, "Texygen", section 3; BLEU as sacrebleu computes it (Post 2018), with
-    exponential smoothing, and only as long n-grams as a text has.
+    exponential smoothing and the effective order (no n-grams longer than the text).
     """
     from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - heavy
 

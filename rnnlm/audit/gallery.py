@@ -10,22 +10,22 @@ from rnnlm.storage import atomic_path
 
 COLUMNS = 8
 GREY = 0.12
-"""Saturation (HLS) below which a colour counts as a grey."""
+"""Saturation (HLS) below which a colour counts as grey."""
 
 
 def by_hue(color: Color) -> tuple[bool, float, float]:
-    """Return a sort key: colours around the wheel, then greys from dark to light."""
+    """Return a sort key: colours around the colour wheel, then greys from dark to light."""
     channels = (color.red / 255, color.green / 255, color.blue / 255)
     hue, lightness, saturation = colorsys.rgb_to_hls(*channels)
     return (saturation < GREY, 0.0 if saturation < GREY else hue, lightness)
 
 
 def draw(panels: Sequence[tuple[str, Sequence[Color]]], path: Path) -> None:
-    """Write a PNG of colours' swatches, each with its name, one panel below the other.
+    """Write a PNG of colour swatches with their names, one panel below the other.
 
     Args:
-        panels: Title and colours of each.
-        path: The picture.
+        panels: Title and colours of each panel.
+        path: Path of the picture.
 
     Raises:
         StorageError: The picture cannot be written.

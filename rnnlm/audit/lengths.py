@@ -1,6 +1,7 @@
-"""Lengths as counts that add up: exact below 64 characters, at most 3% too low above.
+"""Histograms of lengths that can be added: exact below 64 characters, at most 3% too low above.
 
-Bins above are 32 to each doubling, as in an HDR histogram (Tene 2012).
+From 64 characters on, there are 32 bins to each doubling of the length, as in an HDR histogram
+(Tene 2012).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Shares of texts that quantiles are given of."""
+"""The quantiles that are reported, as shares of the texts."""
 
 _EXACT, _STEPS = 64, 32
 
 Counts = dict[int, int]
-"""Texts by the least length of their bin."""
+"""Number of texts in each bin, by the bin's smallest length."""
 
 
 def count_lengths(lengths: NDArray[np.int64]) -> Counts:
-    """Return how many lengths fall into each bin, by the bin's least length.
+    """Return how many lengths fall into each bin, by the bin's smallest length.
 
     Args:
-        lengths: Of texts in characters, shape (texts,).
+        lengths: Lengths of texts in characters, shape (texts,).
     """
     doublings = np.frexp(np.maximum(lengths, 1).astype(np.float64))[1] - 1  # ⌊log₂⌋
     step = np.where(lengths < _EXACT, 1, (1 << doublings.astype(np.int64)) // _STEPS)
@@ -30,7 +31,7 @@ def count_lengths(lengths: NDArray[np.int64]) -> Counts:
 
 
 def add_counts(several: Sequence[Mapping[int, int]]) -> Counts:
-    """Return the sum of some counts, shortest first."""
+    """Return the sum of several histograms, shortest lengths first."""
     total: Counts = {}
     for counts in several:
         for length, times in counts.items():
@@ -39,9 +40,10 @@ def add_counts(several: Sequence[Mapping[int, int]]) -> Counts:
 
 
 def quantiles(counts: Mapping[int, int], shares: Sequence[float] = SHARES) -> dict[str, int]:
-    """Return the lengths that a share of the texts reaches at most, by the share's name (`50%`).
+    """Return quantiles of the lengths, by name (`50%`).
 
-    The smallest length at or below which at least that share lies; empty if nothing was counted.
+    A quantile is the smallest length such that at least this share of the texts is no longer. The
+    result is empty if nothing was counted.
     """
     if not counts:
         return {}

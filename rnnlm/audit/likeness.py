@@ -1,7 +1,8 @@
-"""How likely texts are to an n-gram model of the training split: bits per character.
+"""Bits per character of texts under an n-gram model of the training split, the *judge*.
 
-A judge other than the model that wrote them. Far more bits than real text takes: the texts are not
-like the corpus. Far fewer: they are safer than it, as low temperatures make them.
+The judge is independent of the model that generated the texts. If they take far more bits than real
+text, they are unlike the corpus; if far fewer, they are more predictable than it, as texts sampled
+at low temperatures are.
 """
 
 import json
@@ -23,7 +24,7 @@ from rnnlm.tokenizer import Tokenizer, batches_of
 from rnnlm.tokens import TokenArrays
 
 MOST_TOKENS = 20_000_000
-"""Training tokens that are counted at most, the first ones."""
+"""Most training tokens that are counted: the first ones."""
 
 _TOKENIZER_FILE = "tokenizer.json"
 
@@ -35,7 +36,7 @@ class Judge:
         self._tables, self._tokenizer = tables, tokenizer
 
     def score(self, texts: Sequence[str]) -> Score:
-        """Return nats, tokens, characters and bytes of some texts, their ends included."""
+        """Return nats, tokens, characters and bytes of some texts, including their boundaries."""
         if not texts:
             return Score(0.0, 0, 0, 0)
         arrays = from_texts(self._tokenizer, texts)
@@ -53,22 +54,22 @@ def write_judge(
     """Write an n-gram model into `folder`.
 
     Args:
-        folder: Made if need be.
-        texts: Of the training split; not read if `fitted` is given.
-        words: Tokenizer that the training split is counted with.
-        fitted: Checkpoint of an n-gram model, to be used instead.
+        folder: Created if needed.
+        texts: Texts of the training split; not read if `fitted` is given.
+        words: Tokenizer for counting the training split.
+        fitted: Checkpoint of an n-gram model to use instead of counting.
 
     Raises:
-        CheckpointError: `fitted` cannot be read or holds another kind of model.
-        EmptySplitError: There is nothing to count.
+        CheckpointError: `fitted` cannot be read or contains another kind of model.
+        EmptySplitError: The training split is empty.
         StorageError: A file cannot be written.
     """
     if fitted is not None:
         loaded = checkpoint.load(fitted)
         if not isinstance(loaded.model, NGramLanguageModel):
             raise CheckpointError(
-                f"{fitted} holds {loaded.experiment.model.title} (expected an n-gram model); "
-                "choose another or none"
+                f"{fitted} is {loaded.experiment.model.title} (expected an n-gram model); "
+                "choose another checkpoint or none"
             )
         words, tables = loaded.tokenizer, loaded.model.tables
     else:
@@ -82,7 +83,7 @@ def write_judge(
 
 
 def open_judge(folder: Path) -> Judge:
-    """Map what `write_judge` wrote."""
+    """Open the n-gram model that `write_judge` wrote; its arrays are memory-mapped."""
     orders = range(2, 2 + len([*folder.glob("keys-*.npy")]))
     tables = tables_of(
         np.load(folder / "counts-1.npy"),
@@ -94,7 +95,7 @@ def open_judge(folder: Path) -> Judge:
 
 
 def _first_tokens(texts: Iterable[str], words: Tokenizer) -> TokenArrays:
-    """Return the beginning of the training split as tokens; documents' lengths are left at 0."""
+    """Return the first tokens of the training split; lengths in characters and bytes are 0."""
     tokens, lengths, total = [], [], 0
     for batch in batches_of(texts):
         encoded = words.encode_batch(batch)
@@ -104,7 +105,7 @@ def _first_tokens(texts: Iterable[str], words: Tokenizer) -> TokenArrays:
         if total >= MOST_TOKENS:
             break
     if not total:
-        raise EmptySplitError("no text in the training split to count; give more text")
+        raise EmptySplitError("the training split has no text to count; provide more text")
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     nothing = np.zeros(len(offsets) - 1, dtype=np.int64)
     arrays = TokenArrays(np.concatenate(tokens), offsets, nothing, nothing)

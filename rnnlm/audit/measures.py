@@ -1,4 +1,4 @@
-"""What every figure of an audit is and where it comes from: the one place that says so."""
+"""Name, definition and source of every figure of an audit, in one place."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Measure:
     """A figure of an audit.
 
     Attributes:
-        name: What people call it.
-        read: Returns it as text, of generated or real texts; empty if there is none.
-        of: `all texts` or `a sample`.
-        definition: What it is, in one line.
-        source: Where it comes from; empty for what needs none.
+        name: Display name.
+        read: Returns the figure of generated or real texts as a string; empty if there is none.
+        of: Which texts it is computed on, such as `all texts` or `a sample`.
+        definition: One-line definition.
+        source: Publication or tool that it comes from; empty if it needs none.
     """
 
     name: str
@@ -30,59 +30,60 @@ class Measure:
 
 
 def measures(audit: Audit) -> Iterator[Measure]:
-    """Yield the measures of an audit, in the order in which they are shown."""
+    """Yield the measures of an audit, in display order."""
     generated = audit.generated
     yield Measure("valid", lambda f: _percent(f.valid_share), "all texts", _VALID[audit.form])
     yield Measure(
         "complete",
         lambda f: _percent(f.complete_share),
         "all texts",
-        "Texts that ended by themselves, not at the longest length.",
+        "Texts that the model ended, rather than being cut at the maximum length.",
     )
     yield Measure(
         "existing words",
         lambda f: _percent(f.existing_word_share),
         "a sample",
-        "Words that stand in the training text or in a dictionary of its language.",
+        "Words that occur in the training text or in a dictionary of its language.",
         "the dictionaries of pyspellchecker",
     )
     yield Measure(
         "copies",
         lambda f: _percent(f.copied_share),
         "all texts",
-        f"Texts whose {_subject(audit)} is one of the training split, case and spacing aside, or, "
-        f"but for colours, stands within one as written, {RUN} characters or more.",
+        f"Texts whose {_subject(audit)} equals that of a training text, ignoring case and spacing; "
+        f"except for colours, also texts of {RUN} characters or more that occur verbatim within a "
+        "training text.",
     )
     yield Measure(
         "near copies",
         lambda f: _percent(f.near_copied_share),
         "a sample",
-        f"Texts, no copies, that share {SIMILAR:.0%} of their word sequences with a training text; "
-        "under 200 characters, that have the same words in any order, accents, punctuation, plural "
-        "s and repetitions aside.",
+        f"Texts, other than copies, that share {SIMILAR:.0%} of their word sequences with a "
+        "training text; texts under 200 characters, if they have the same words in any order, "
+        "ignoring accents, punctuation, plural s and repetitions.",
         "MinHash: Broder 1997; fingerprints: OpenRefine",
     )
     yield Measure(
         "longest run",
         lambda f: _quantiles(f.longest_run_characters),
         "a sample",
-        "Characters of a text's longest run that stands in the training text, as written: "
-        "half of the texts, 95%, all of them reach at most that.",
+        "Length in characters of a text's longest run that occurs verbatim in the training text: "
+        "median, 95th percentile and maximum.",
         "suffix array: Manber and Myers 1993",
     )
     yield Measure(
         "taken",
         lambda f: _percent(f.taken_share),
         "a sample",
-        f"Characters in runs of at least {RUN} that stand in the training text.",
+        f"Characters in runs of at least {RUN} characters that occur in the training text.",
     )
     if generated.base_share is not None:
         yield Measure(
             "of the base",
             lambda f: _percent(f.base_share),
             "a sample",
-            f"Windows of {WORDS} words that stand in the text that the model's base has read, "
-            f"judged by one window in {SAMPLED}.",
+            f"Windows of {WORDS} words that occur in the training text of the base model, "
+            f"estimated from one window in {SAMPLED}.",
             "windows: Brown et al. 2020; sampling: Broder 1997",
         )
     for n in generated.known_ngram_share:
@@ -90,7 +91,7 @@ def measures(audit: Audit) -> Iterator[Measure]:
             f"known {n}-grams",
             lambda f, n=n: _percent(f.known_ngram_share.get(n)),  # type: ignore[misc]
             "a sample",
-            f"Runs of {n} {audit.unit}s, as written, that stand in the training text.",
+            f"Runs of {n} {audit.unit}s that occur verbatim in the training text.",
             "McCoy et al. 2023, RAVEN",
         )
     for n in generated.distinct_ngram_share:
@@ -98,9 +99,9 @@ def measures(audit: Audit) -> Iterator[Measure]:
             f"distinct-{n}",
             lambda f, n=n: _percent(f.distinct_ngram_share.get(n)),  # type: ignore[misc]
             "a sample",
-            f"Distinct runs of {n} words among as many of either side."
+            f"Distinct runs of {n} words, among equally many of generated and of real text."
             if n > 1
-            else "Distinct words among as many of either side.",
+            else "Distinct words, among equally many of generated and of real text.",
             "Li et al. 2016",
         )
     yield Measure(
@@ -114,23 +115,23 @@ def measures(audit: Audit) -> Iterator[Measure]:
         "bits per character",
         lambda f: "" if f.bits_per_character is None else f"{f.bits_per_character:.3f}",
         "a sample",
-        "Surprise of an n-gram model of the training split; below real text's, texts are safer "
-        "than it.",
+        "Surprise of an n-gram model of the training split; if it is lower than for real text, the "
+        "texts are more predictable than real text.",
         "Chen and Goodman 1998",
     )
     yield Measure(
         "length",
         lambda f: _quantiles(f.length_characters),
         "all texts",
-        f"Characters of the {_subject(audit)}: half of them, 95%, all have at most that.",
+        f"Length of the {_subject(audit)} in characters: median, 95th percentile and maximum.",
     )
 
 
 _VALID = {
     "text": "Texts that are not empty.",
-    "prose": "Texts that end with a sentence; quotes and brackets may close after it.",
+    "prose": "Texts that end with the end of a sentence; closing quotes and brackets may follow.",
     "color": "Texts that are a name and three numbers from 0 to 255, or `#rrggbb` and a name.",
-    "recipe": "Texts that read as a MealMaster recipe with ingredients.",
+    "recipe": "Texts that can be parsed as a MealMaster recipe with ingredients.",
 }
 
 

@@ -1,4 +1,4 @@
-"""What of a text also stands in the training text: its longest run, and short runs of n units."""
+"""Overlap of a text with the training text: its longest run, and short runs of n units."""
 
 import re
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from rnnlm.audit.suffixes import Matches
 
 Unit = Literal["word", "character"]
 RUN = 20
-"""Characters from which on a run that stands in the training text counts as taken from there."""
+"""Least characters of a run in the training text that counts as taken from there."""
 ORDERS: dict[Unit, tuple[int, ...]] = {"word": (2, 4, 8), "character": (4, 8, 16)}
-"""Lengths n of the n-grams whose share is given."""
+"""Lengths n of the n-grams whose known share is reported, by unit."""
 
 WORD = re.compile(r"[^\W_]+")
 """A run of letters and digits."""
 
 
 def longest_around(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each character the longest run that it is part of, shape (characters,).
+    """Return for each character the length of the longest run around it, shape (characters,).
 
     Args:
-        lengths: Of one text, as in `Matches`; shape (characters,).
+        lengths: `Matches.lengths` of one text, shape (characters,).
     """
     around = np.zeros_like(lengths)
-    # A run that only goes on with the one before it adds nothing to it.
+    # A run that only continues the run from the character before adds nothing to that one.
     begins = np.flatnonzero(lengths >= np.append(1, lengths[:-1]))
     for start in begins[np.argsort(lengths[begins], kind="stable")]:
         around[start : start + lengths[start]] = lengths[start]
@@ -34,7 +34,7 @@ def longest_around(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def taken_characters(matches: Matches) -> int:
-    """Return how many characters of all texts are part of runs of at least `RUN` characters."""
+    """Return how many characters of all texts lie in matching runs of at least `RUN` characters."""
     starts = np.flatnonzero(matches.lengths >= RUN)
     change = np.zeros(len(matches.lengths) + 1, dtype=np.int64)
     np.add.at(change, starts, 1)
@@ -43,14 +43,15 @@ def taken_characters(matches: Matches) -> int:
 
 
 def known_ngrams(texts: Sequence[str], matches: Matches, unit: Unit) -> dict[int, tuple[int, int]]:
-    """Return, by n, how many n-grams of some texts stand in the training text, and how many are.
+    """Return, by n, how many n-grams of some texts occur in the training text, and how many exist.
 
-    An n-gram of words goes from the first letter of a word to the last of the n-th, as written.
+    An n-gram of words is the text from the first letter of a word to the last letter of the n-th,
+    including what is between the words.
 
     Args:
-        texts: Those that `matches` is of.
-        matches: Where they stand in the training text.
-        unit: What n counts.
+        texts: The texts that `matches` was made from.
+        matches: Their runs that occur in the training text.
+        unit: What n counts: words or characters.
     """
     known: dict[int, tuple[int, int]] = dict.fromkeys(ORDERS[unit], (0, 0))
     for number, text in enumerate(texts):
@@ -65,7 +66,7 @@ def known_ngrams(texts: Sequence[str], matches: Matches, unit: Unit) -> dict[int
 
 
 def _spans(text: str, unit: Unit) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the units of a text start and end."""
+    """Return the start and end offsets of the units of a text."""
     if unit == "character":
         return np.arange(len(text)), np.arange(1, len(text) + 1)
     spans = [word.span() for word in WORD.finditer(text)]

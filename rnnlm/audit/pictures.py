@@ -1,4 +1,4 @@
-"""Pictures of an audit: lengths, longest runs, and the gamut of colours, beside the real ones."""
+"""Pictures of an audit: lengths, longest runs, and the gamut of colours, next to real texts."""
 
 import colorsys
 import io
@@ -19,7 +19,7 @@ _BINS = 28
 
 
 def draw_lengths(audit: Audit, path: Path) -> None:
-    """Write a PNG of how long generated and training texts are.
+    """Write a PNG with histograms of the lengths of generated and training texts.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -44,7 +44,7 @@ def draw_lengths(audit: Audit, path: Path) -> None:
 
 
 def draw_longest_runs(audit: Audit, path: Path) -> None:
-    """Write a PNG of the share of texts whose longest run in training is at least so long.
+    """Write a PNG of the share of texts by the least length of their longest run in training.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -74,8 +74,8 @@ def draw_longest_runs(audit: Audit, path: Path) -> None:
         axes.set_xscale("symlog", linthresh=50)
     _finish(
         axes,
-        "characters in a row that stand in the training text",
-        "% with at least as many",
+        "length of a text's longest run that occurs in the training text, in characters",
+        "% with a run this long",
     )
     axes.set_xlim(0, end * 1.02)
     axes.set_ylim(0, 103)
@@ -83,14 +83,14 @@ def draw_longest_runs(audit: Audit, path: Path) -> None:
 
 
 def draw_gamut(colors: Sequence[Color], training: NDArray[np.uint8], path: Path) -> None:
-    """Write a PNG of where generated and training colours lie: hue by lightness, side by side.
+    """Write a PNG with generated and training colours side by side, by hue and lightness.
 
-    As many of each; greys, which have no hue, stand apart.
+    Both panels show equally many colours; greys, which have no hue, are in a column on the right.
 
     Args:
-        colors: Generated ones.
-        training: Red, green, blue of real ones, shape (colours, 3).
-        path: The picture.
+        colors: Generated colours.
+        training: Red, green, blue of training colours, shape (colours, 3).
+        path: Path of the picture.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -119,15 +119,15 @@ def draw_gamut(colors: Sequence[Color], training: NDArray[np.uint8], path: Path)
 
 
 def _place(red: float, green: float, blue: float) -> tuple[float, float]:
-    """Return hue in degrees, beyond 380 for greys, and lightness in percent."""
+    """Return the hue in degrees, or a number above 380 for greys, and the lightness in percent."""
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    # Greys are spread out by what little colour they have.
+    # Greys are spread out by the little colour they have.
     spread = 385 + 40 * ((red * 7 + blue * 13) % 1.0)
     return (spread if saturation < GREY else 360 * hue), 100 * lightness
 
 
 def _edges(several: Sequence[Mapping[int, int]]) -> tuple[NDArray[np.float64], bool]:
-    """Return edges of common bins, and whether they grow by ratio: where lengths span far."""
+    """Return edges of common bins, and whether they grow by a ratio, for a wide span of lengths."""
     ends = [length for counts in several for length in counts] or [1]
     low, high = min(ends), max(ends) + 1
     if high > 30 * max(1, low) and high > 8 * _BINS:

@@ -1,16 +1,16 @@
-"""What generated texts are compared with: built once from a corpus, then mapped by every worker.
+"""The reference that generated texts are compared with: built once per corpus, memory-mapped after.
 
     essences.npy …           hashes and signatures of the training split, for copies; see `copies`
-    text.npy places.npy …    its beginning, sorted, for runs and copies; see `suffixes`
+    text.npy places.npy …    its beginning as a suffix array, for runs and copies; see `suffixes`
     ngram/                   an n-gram model of it, for likeness; see `likeness`
-    colors.npy               its colours, where it has some
+    colors.npy               its colours, if it has any
     words.npy                words that exist; see `words`
-    base.npy                 sampled windows of what a base has read; see `rnnlm.overlap`
+    base.npy                 sampled windows of a base model's training text; see `rnnlm.overlap`
     held_out.json            real texts that were held out: a sample of the validation split
-    reference.json           last: what it was made of and the lengths of the training texts
-    held_out-audit.json      what an audit finds in the real texts; written by the first audit
+    reference.json           written last: origin of the reference, lengths of the training texts
+    held_out-audit.json      audit of the held-out texts; written by the first audit
 
-A folder without `reference.json` is unfinished; the same call makes it anew.
+A folder without `reference.json` is unfinished; the same call builds it again.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
 SAMPLE_CHARACTERS = 5000
-"""Characters of a sampled text that are looked at: its beginning. A held-out text that is longer
-comes as several."""
+"""Most characters of a sampled text that are examined: its beginning. A longer held-out text is cut
+into several."""
 MOST_COLORS = 100_000
 
 _HELD_OUT_FILE, _COLORS_FILE, _BASE_FILE = "held_out.json", "colors.npy", "base.npy"
@@ -55,15 +55,15 @@ _TEXTS_AT_ONCE = 5000
 
 
 class ReferenceFacts(BaseModel):
-    """What a reference was made of.
+    """What a reference was built from.
 
     Attributes:
-        digest: sha256 over what decides it: corpus, form, tokenizer or n-gram model, base, version.
+        digest: sha256 of its inputs: corpus, form, tokenizer or n-gram model, base, version.
         form: What a text should be; see `CorpusConfig.form`.
-        unit: What short runs are counted in: characters where half of the training texts are too
-            short for runs of words, else words.
-        documents: Training texts.
-        lengths: Training texts by their length in characters; see `lengths`.
+        unit: Unit of the n-grams: characters if half of the training texts are too short for
+            n-grams of words, else words.
+        documents: Number of training texts.
+        lengths: Histogram of the training texts' lengths in characters; see `lengths`.
         searched_bytes: Bytes of the training text that longest runs are looked up in.
     """
 
@@ -79,18 +79,19 @@ class ReferenceFacts(BaseModel):
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference, opened.
+    """An open reference.
 
     Attributes:
-        folder: Where it lies; what is computed of it alone may be kept there.
-        facts: What it was made of.
+        folder: Its folder; results that depend on the reference alone may be stored there.
+        facts: What it was built from.
         training: Finds copies of whole training texts.
-        suffixes: Finds longest runs, and texts that stand within training texts.
+        suffixes: Finds longest runs, and texts that occur within training texts.
         judge: The n-gram model.
-        words: Tells which words exist.
+        words: Knows which words exist.
         held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
-        colors: Red, green, blue of training texts, shape (colours, 3).
-        base: Sampled windows of the text that the model's base has read, sorted; empty without one.
+        colors: Red, green, blue of the training texts, shape (colours, 3).
+        base: Sorted hashes of sampled windows of the base model's training text; empty without a
+            base.
     """
 
     folder: Path
@@ -105,10 +106,10 @@ class Reference:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Map what `build_reference` wrote; nothing large is read.
+        """Open the reference that `build_reference` wrote; large arrays are memory-mapped.
 
         Raises:
-            GenerationError: There is none, or not all of it.
+            GenerationError: The reference is missing or incomplete.
         """
         try:
             return cls(
@@ -124,22 +125,22 @@ class Reference:
             )
         except (OSError, ValueError) as error:
             raise GenerationError(
-                f"no reference of training texts in {folder} ({error}); generate again"
+                f"no complete reference of training texts in {folder} ({error}); generate again"
             ) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts stand in the training split, shape (texts,); see `are_copies`."""
+        """Return whether each text is a copy of training text, shape (texts,); see `are_copies`."""
         return self.are_copies([read_subject(self.facts.form, text) for text in texts])
 
     def are_copies(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts stand in the training split, given what they are about.
+        """Return whether each text is a copy of training text, given the texts' subjects.
 
-        A copy is a whole training text, case and spacing aside; or it stands within one as written
-        and has at least `RUN` characters: names and words of fewer hold each other by chance, as
-        colours' names do.
+        A copy equals a whole training text, ignoring case and spacing; or it occurs verbatim within
+        one and has at least `RUN` characters. Shorter names and words contain each other by chance;
+        so do names of colours, for which only the first rule applies.
 
         Args:
-            subjects: Of each text; see `forms.read_subject`.
+            subjects: Subject of each text; see `forms.read_subject`.
 
         Returns:
             Shape (texts,).
@@ -162,21 +163,21 @@ def build_reference(
     ngram: Path | None = None,
     base: Hashes | None = None,
 ) -> Reference:
-    """Write the reference of a corpus into `out`, unless it is there, and open it.
+    """Write the reference of a corpus into `out`, unless it is already there, and open it.
 
     Args:
         corpus_uri: Folder that `ingest` wrote.
-        corpus_digest: Its digest.
+        corpus_digest: Digest of the corpus.
         form: What a text should be; see `CorpusConfig.form`.
-        words: Tokenizer that the n-gram model counts with.
-        out: Folder of this reference alone; made if need be.
-        ngram: Checkpoint of an n-gram model to be used instead of counting one.
-        base: Sampled windows of the text that the model's base has read; None without one.
+        words: Tokenizer of the n-gram model.
+        out: Folder for this reference only; created if needed.
+        ngram: Checkpoint of an n-gram model to use instead of counting one.
+        base: Hashes of sampled windows of the base model's training text; None without a base.
 
     Raises:
-        CorpusError: `corpus_uri` holds no documents.
-        EmptySplitError: A split of it is empty.
-        CheckpointError: `ngram` cannot be read or holds another kind of model.
+        CorpusError: `corpus_uri` contains no documents.
+        EmptySplitError: The training or the validation split is empty.
+        CheckpointError: `ngram` cannot be read or contains another kind of model.
         StorageError: A file cannot be written.
     """
     judge = file_digest(ngram) if ngram else words.to_json()
@@ -212,12 +213,12 @@ def _read_facts(folder: Path) -> ReferenceFacts:
 
 
 def unit_of(lengths: Counts) -> Unit:
-    """Return what short runs are counted in, for texts of these lengths."""
+    """Return the unit of n-grams for texts of these lengths; see `ReferenceFacts.unit`."""
     return "character" if quantiles(lengths).get("50%", 0) < SHORTEST else "word"
 
 
 def _write_training(corpus_uri: str, form: str, out: Path) -> tuple[int, Counts]:
-    """Write what finds copies, and the colours; return count and lengths of the training texts."""
+    """Write the index for copies, and the colours; return number and lengths of the texts."""
     writer, counts, documents = TrainingWriter(), [], 0
     colors: list[tuple[int, int, int]] = []
     for readings in _readings(corpus_uri, form):
@@ -227,7 +228,7 @@ def _write_training(corpus_uri: str, form: str, out: Path) -> tuple[int, Counts]
         documents += len(subjects)
         colors += [reading.color[1:] for reading in readings if reading.color]
     if not documents:
-        raise EmptySplitError(f"no document in the train split of {corpus_uri}; give more text")
+        raise EmptySplitError(f"the train split of {corpus_uri} is empty; provide more text")
     writer.write(out)
     write_array(out / _COLORS_FILE, np.array(colors[:MOST_COLORS], np.uint8).reshape(-1, 3))
     return documents, add_counts(counts)
@@ -240,12 +241,10 @@ def _readings(corpus_uri: str, form: str) -> Iterator[list[Reading]]:
 
 
 def _held_out(corpus_uri: str) -> list[str]:
-    """Return the validation texts of lowest hash: a random sample, whatever order they are in."""
+    """Return the validation texts with the lowest hashes: a random sample in random order."""
     chosen = heapq.nsmallest(HELD_OUT_TEXTS, _hashed_pieces(corpus_uri))
     if not chosen:
-        raise EmptySplitError(
-            f"no document in the validation split of {corpus_uri}; give more text"
-        )
+        raise EmptySplitError(f"the validation split of {corpus_uri} is empty; provide more text")
     return [text for _, text in chosen]
 
 

@@ -1,12 +1,12 @@
-"""The longest runs of characters that also stand in the training text, exactly.
+"""Find the longest runs of characters that also occur in the training text, exactly.
 
-A suffix array (Manber and Myers 1993) lists all places of the training text in the order of what
-follows them, so that all continuations that share a beginning are neighbours. What follows each
-place of a text is looked up by binary search, eight bytes at a time as one big-endian number, all
-places of many texts at once; the longest common beginning is that of one of the two neighbours.
+A suffix array (Manber and Myers 1993) lists all positions (here *places*) of the training text,
+sorted by the suffixes that begin there, so that suffixes with a common beginning are neighbours.
+Each suffix of a text is looked up by binary search: eight bytes at a time, as one big-endian
+number, for all places of many texts at once. The longest match is with one of the two neighbours.
 
-Documents end with the byte 0xFF and looked-up texts with 0xFE. UTF-8 uses neither, so that no run
-reaches across an end, and a run begins within no character.
+Documents end with the byte 0xFF and looked-up texts with 0xFE. UTF-8 uses neither byte, so no run
+crosses the end of a document. Runs begin only at the beginning of a character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from rnnlm.storage import atomic_path
 
 MOST_BYTES = 50_000_000
-"""Bytes of training text that are looked up in, the first ones; their array takes four times it."""
+"""Most bytes of training text that are searched: the first ones. The array is four times as big."""
 
 _TEXT_FILE, _PLACES_FILE, _PAIRS_FILE = "text.npy", "places.npy", "pairs.npy"
 _END, _QUERY_END = b"\xff", b"\xfe"
 _WORD = 8
 _AT_ONCE = 1 << 17
-"""Places that are looked up together."""
+"""Number of places that are looked up together."""
 _LIMITS = np.array([1 << 8 * power for power in range(_WORD)], dtype=np.uint64)
 
 Words = NDArray[np.uint64]
@@ -35,11 +35,12 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Matches:
-    """For every character of some texts, the longest run from it on that stands in training.
+    """For every character of some texts, the longest run from there that occurs in training text.
 
     Attributes:
-        lengths: Characters of the run, shape (characters of all texts,).
-        places: Byte of the training text where such a run begins, same shape; any where none is.
+        lengths: Length of the run in characters, shape (characters of all texts,).
+        places: Byte offset in the training text where such a run begins, same shape; arbitrary if
+            the run is empty.
         offsets: Text t has the characters `offsets[t]` to `offsets[t + 1]`; shape (texts + 1,).
     """
 
@@ -49,7 +50,7 @@ class Matches:
 
     @property
     def longest(self) -> Places:
-        """Characters of each text's longest run, shape (texts,)."""
+        """Length of each text's longest run in characters, shape (texts,)."""
         padded = np.append(self.lengths, 0)  # the last text may be empty
         longest = np.maximum.reduceat(padded, self.offsets[:-1])
         return np.where(np.diff(self.offsets) > 0, longest, 0)
@@ -61,12 +62,12 @@ class Matches:
 
 @dataclass(frozen=True)
 class SuffixArray:
-    """A text, sorted by what follows each of its places; may be mapped from disk.
+    """A text and its suffix array; may be mapped from disk.
 
     Attributes:
-        text: UTF-8 bytes and seven more, shape (bytes + 7,).
-        places: Ascending by what follows, shape (bytes,).
-        pairs: How many places come before each pair of bytes, shape (65537,).
+        text: UTF-8 bytes, padded with seven more, shape (bytes + 7,).
+        places: Byte offsets, sorted by the suffixes that begin there, shape (bytes,).
+        pairs: Number of suffixes that sort before each pair of bytes, shape (65537,).
     """
 
     text: NDArray[np.uint8]
@@ -74,7 +75,7 @@ class SuffixArray:
     pairs: Places
 
     def find(self, texts: Sequence[str]) -> Matches:
-        """Return the longest runs of some texts, from each of their characters on."""
+        """Return the longest run from each character of some texts."""
         query = np.frombuffer(_joined(texts, _QUERY_END) + _QUERY_END * _WORD, dtype=np.uint8)
         is_start = (query & 0xC0) != 0x80  # all but the later bytes of a character; ends too
         is_start[-_WORD:] = False
@@ -82,7 +83,7 @@ class SuffixArray:
         starts = np.flatnonzero(is_start & (query != _QUERY_END[0]))
         sizes, places = np.empty_like(starts), np.empty_like(starts)
         words = _words(query)
-        # What begins alike is looked up in the same parts of memory.
+        # Sorted, because suffixes with a common beginning are found in the same parts of memory.
         order = starts[np.argsort(words[starts])] if len(starts) else starts
         rank = np.cumsum(is_start & (query != _QUERY_END[0])) - 1
         for first in range(0, len(order), _AT_ONCE):
@@ -94,7 +95,7 @@ class SuffixArray:
         return Matches(lengths, places, offsets.astype(np.int64))
 
     def holds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which texts stand within a training document, as written; shape (texts,)."""
+        """Return whether each text occurs verbatim within a training document, shape (texts,)."""
         parts = [text.encode("utf-8", "replace") + _QUERY_END for text in texts]
         query = np.frombuffer(b"".join([*parts, _QUERY_END * _WORD]), dtype=np.uint8)
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))
@@ -106,7 +107,7 @@ class SuffixArray:
         return is_held
 
     def _find(self, query: NDArray[Any], starts: Places) -> tuple[Places, Places]:
-        """Return bytes and place of the longest run from each of some bytes of the query on."""
+        """Return length in bytes and place of the longest run from each of the query's `starts`."""
         sizes, places = np.zeros_like(starts), np.zeros_like(starts)
         text = _words(self.text)
         wanted = query[starts].astype(np.uint64)
@@ -141,9 +142,9 @@ class SuffixArray:
         *,
         equal: bool = False,
     ) -> Places:
-        """Return the first rank from `low` on, or `high`, whose word is not below the wanted one.
+        """Return the first rank in [`low`, `high`) whose word is >= the wanted one, else `high`.
 
-        With `equal`, the first whose word is above it.
+        With `equal`, return the first rank whose word is greater than the wanted one.
         """
         while (is_open := low < high).any():
             middle = np.minimum((low + high) >> 1, len(self.places) - 1)
@@ -154,14 +155,14 @@ class SuffixArray:
         return low
 
     def _follow(self, text: NDArray[Any], ranks: Places, depth: int) -> Words:
-        """Return the eight bytes that follow, `depth` on, the places of some ranks."""
+        """Return the eight bytes that begin `depth` bytes after the places of some ranks."""
         places = self.places[ranks].astype(np.int64) + depth
         found: Words = text[np.minimum(places, len(text) - 1)].astype(np.uint64)
         return found
 
 
 def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Sort the first bytes of some texts into `folder`; return how many.
+    """Write the suffix array of the first bytes of some texts; return the number of bytes.
 
     Raises:
         StorageError: The files cannot be written.
@@ -186,19 +187,19 @@ def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BY
 
 
 def open_suffixes(folder: Path) -> SuffixArray:
-    """Map what `write_suffixes` wrote."""
+    """Memory-map the files that `write_suffixes` wrote."""
     names = (_TEXT_FILE, _PLACES_FILE, _PAIRS_FILE)
     return SuffixArray(*(np.load(folder / name, mmap_mode="r") for name in names))
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Write an array as `.npy`, whole or not at all."""
+    """Write an array as `.npy`, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, values)
 
 
 def _pairs(padded: NDArray[np.uint8], count: int) -> Places:
-    """Return how many of the first places come before each pair of bytes, shape (65537,)."""
+    """Return how many of the first `count` suffixes sort before each byte pair, shape (65537,)."""
     times = np.zeros((1 << 16) + 1, dtype=np.int64)
     for start in range(0, count, 1 << 22):
         part = padded[start : min(start + (1 << 22), count) + 1].astype(np.int64)
@@ -211,10 +212,10 @@ def _joined(texts: Iterable[str], end: bytes) -> bytes:
 
 
 def _words(data: NDArray[np.uint8]) -> NDArray[Any]:
-    """View the eight bytes from every byte on as a big-endian number; shape (bytes - 7,)."""
+    """View the eight bytes from each offset as a big-endian number; shape (bytes - 7,)."""
     return np.ndarray((len(data) - _WORD + 1,), dtype=">u8", buffer=data.data, strides=(1,))
 
 
 def _shared(first: Words, second: Words) -> Places:
-    """Return how many bytes two words have in common from the beginning, 0 to 8."""
+    """Return the number of leading bytes that two words have in common, 0 to 8."""
     return _WORD - np.searchsorted(_LIMITS, first ^ second, side="right")

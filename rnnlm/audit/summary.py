@@ -1,7 +1,7 @@
-"""The audit itself: a record per shard, the records' sum, and the figures that follow from it.
+"""The audit itself: a record per shard, the sum of all records, and the figures computed from it.
 
-A record holds sums, so that it does not matter who made it, and a sample: the shard's first texts.
-The real texts that were held out go through the same functions as one more shard.
+A record has sums, so that shards can be audited by any processes, and a sample: the shard's first
+texts. The held-out real texts go through the same functions as one more shard.
 """
 
 import math
@@ -22,40 +22,41 @@ from rnnlm.overlap import Hashes, seen_windows
 from rnnlm.storage import once
 
 SAMPLE_TEXTS = 2000
-"""About how many texts of a data set are sampled."""
+"""Approximate number of texts of a data set that are sampled."""
 EXAMPLES = 5
-"""Invalid texts and copies that are shown, the first ones."""
+"""Number of invalid texts, and of copies, that are shown: the first ones."""
 
 _Share = float | None
 
 
 class ShardAudit(BaseModel):
-    """What was found in one shard, or the sum of several.
+    """The audit record of one shard, or the sum of several.
 
-    The first group is of all texts, the second of the sample. "Subject" is the part of a text that
-    is made up: a colour's name, else the whole text.
+    The first group of attributes is of all texts, the second of the sample. The *subject* of a text
+    is the part that is made up: the name of a colour, else the whole text. Without a reference, the
+    attributes that need the training text are None, 0 or empty.
 
     Attributes:
-        texts: How many.
-        valid: That are what their form says.
-        complete: That ended by themselves.
-        copied: Whose comparison key is in the training split; None where that was not at hand, when
-            what is compared in the sample is 0 or empty too.
-        lengths: Texts by the length of their subject in characters; see `lengths`.
+        texts: Number of texts.
+        valid: Number of texts that are valid in their form.
+        complete: Number of texts that the model ended, not cut at the maximum length.
+        copied: Number of copies of training text; None without a reference.
+        lengths: Histogram of the subjects' lengths in characters; see `lengths`.
         invalid_examples: The first texts that are not valid.
-        copied_examples: The first that are copies.
+        copied_examples: The first texts that are copies.
 
         sample: The first texts, each of at most `SAMPLE_CHARACTERS`.
-        colors: Those read in the sample.
-        near_copied: Texts that nearly, but not wholly, stand in the training split.
-        longest_runs: Texts by the length of their longest run that stands in the training text.
-        taken_characters: Characters in such runs of at least `novelty.RUN`.
+        colors: The colours parsed from the sample.
+        near_copied: Number of near copies of training texts, without the copies.
+        longest_runs: Histogram of the texts' longest runs that occur in the training text.
+        taken_characters: Characters in such runs of at least `novelty.RUN` characters.
         characters: Characters of the subjects.
-        ngrams: By n, how many n-grams stand in the training text, and how many there are.
+        ngrams: By n, how many n-grams occur in the training text, and how many there are.
         nll_nats: Negative log-likelihood under the n-gram model.
         judged_characters: Characters of the whole texts.
         words: How many words exist, and how many there are.
-        base_windows: Sampled windows of 13 words that the model's base has read, and all of them.
+        base_windows: Number of sampled windows of 13 words that occur in the base model's training
+            text, and number of all sampled windows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,10 +83,10 @@ class ShardAudit(BaseModel):
 
 
 class Figures(BaseModel):
-    """What texts are like; `measures` says what each figure is and where it comes from.
+    """Figures of some texts; `measures` has the definition and source of each.
 
-    Quantiles go by name (`50%`); they may be 3% too low above 64 characters. None: nothing to
-    compute it from.
+    Quantiles are keyed by name (`50%`); above 64 characters they may be up to 3% too low. A figure
+    is None if there is nothing to compute it from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -108,23 +109,24 @@ class Figures(BaseModel):
 
 
 class Audit(BaseModel):
-    """All that is known of a data set, beside the same of real texts.
+    """Figures of a data set, and the same figures of real texts.
 
     Attributes:
         form: What a text should be.
-        unit: What the n of `known_ngram_share` counts.
+        unit: Unit of n in `known_ngram_share`.
         generated: Figures of the data set.
-        held_out: Of real texts that the model was not trained on; None where there was nothing to
-            compare with, when all that is of the training split is 0 or empty too.
-        duplicate_share: Texts of the data set that stand in it before; None if not counted.
-        training_texts: Texts in the training split.
-        training_length_characters: Quantiles of their lengths.
-        searched_bytes: Bytes of training text that runs were looked up in, from the beginning.
-        length_counts: Generated texts by length in characters; see `lengths`.
-        training_length_counts: Likewise of the training texts.
-        longest_run_counts: Sampled texts by the length of their longest run in training.
-        held_out_longest_run_counts: Likewise of real texts.
-        invalid_examples: The first texts that are not what the form says.
+        held_out: Figures of real texts that the model was not trained on; None without a reference.
+            Then the figures of the training split are 0 or empty too.
+        duplicate_share: Share of texts that equal an earlier text of the data set; None if not
+            counted.
+        training_texts: Number of texts in the training split.
+        training_length_characters: Quantiles of the training texts' lengths.
+        searched_bytes: Bytes of training text, from its beginning, that runs were looked up in.
+        length_counts: Histogram of the generated texts' lengths in characters; see `lengths`.
+        training_length_counts: Histogram of the training texts' lengths.
+        longest_run_counts: Histogram of the sampled texts' longest runs in the training text.
+        held_out_longest_run_counts: Histogram of the real texts' longest runs.
+        invalid_examples: The first texts that are not valid in their form.
         copied_examples: The first copies.
     """
 
@@ -147,7 +149,7 @@ class Audit(BaseModel):
 
 
 def sample_size(texts: int, shards: int) -> int:
-    """Return how many texts of each shard to sample: about `SAMPLE_TEXTS` in all, one at least."""
+    """Return how many texts to sample per shard: about `SAMPLE_TEXTS` in all, at least one each."""
     return max(1, -(-min(SAMPLE_TEXTS, texts) // shards))
 
 
@@ -158,15 +160,15 @@ def audit_shard(
     reference: Reference | None,
     sample: int,
 ) -> ShardAudit:
-    """Return what is found in the texts of a shard.
+    """Return the audit record of a shard's texts.
 
     Args:
-        texts: In order.
-        complete: Which of them ended by themselves, shape (texts,).
+        texts: The texts, in order.
+        complete: Whether the model ended each text, shape (texts,).
         form: What a text should be; see `CorpusConfig.form`.
-        reference: Of the corpus that the model was trained on, and of the same form; None where
-            that is not at hand.
-        sample: Texts to look at closely, the first ones; see `sample_size`.
+        reference: Reference of the corpus that the model was trained on, with the same form; None
+            if it is not available.
+        sample: Number of texts to examine closely, the first ones; see `sample_size`.
     """
     readings = [read(form, text) for text in texts]
     subjects = [reading.subject for reading in readings]
@@ -207,7 +209,7 @@ def audit_shard(
 
 
 def merge(records: Sequence[ShardAudit]) -> ShardAudit:
-    """Return the sum of some shards' records, given in the shards' order."""
+    """Return the sum of some shards' records, which must be in the shards' order."""
     orders = sorted({n for record in records for n in record.ngrams})
     return ShardAudit(
         texts=sum(record.texts for record in records),
@@ -239,9 +241,9 @@ def conclude(
     Args:
         total: The sum of its shards' records.
         form: What a text should be; see `CorpusConfig.form`.
-        reference: What the records were made with. What follows from it alone is computed once and
-            kept in its folder.
-        duplicates: Texts that stand in the data set before, if counted.
+        reference: The reference that the records were made with. The audit of its held-out texts
+            is computed once and kept in its folder.
+        duplicates: Number of texts that equal an earlier text of the data set, if counted.
 
     Raises:
         StorageError: The reference's folder cannot be written to.

@@ -1,5 +1,6 @@
-"""What a model writes at three temperatures, measured beside real text: the trade between safe and
-varied, in figures that need no explanation.
+"""Measure what a model writes at three temperatures, compared with real text.
+
+The figures show the trade-off between safe and varied texts, and need no explanation.
 """
 
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from rnnlm.engine.texts import sample_texts
 TEMPERATURES = (0.5, 0.7, 1.0)
 FEWEST_TEXTS, MOST_TEXTS = 20, 400
 MOST_CHARACTERS = 40_000
-"""Drawn at each temperature, about."""
+"""Approximate number of characters sampled at each temperature."""
 SLOWER = 10
-"""Times fewer where native code cannot draw them."""
+"""Factor by which fewer characters are sampled if native code cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Row:
     """A row of the table.
 
     Attributes:
-        temperature: None for real text.
+        temperature: Temperature of the samples; None for real text.
         existing: Share of words that exist.
-        copied: Share of texts that stand in the training text.
-        near_copied: Share that nearly do.
-        repeated: Share that stand among the drawn ones before.
-        distinct: By n, the share of distinct n-grams of words.
+        copied: Share of texts that are copies of training text.
+        near_copied: Share of texts that are near copies.
+        repeated: Share of texts that equal an earlier sample.
+        distinct: By n, the share of distinct word n-grams.
     """
 
     temperature: float | None
@@ -46,12 +47,12 @@ class Row:
 def measure_temperatures(
     loaded: LoadedModel, reference: Reference, config: GenerationConfig
 ) -> list[Row]:
-    """Draw texts at each temperature and measure them; the last row is of real text.
+    """Sample texts at each temperature and measure them; the last row is for real text.
 
     Args:
         loaded: The model.
-        reference: Of the corpus that it was trained on.
-        config: The longest text, cuts and seed; rules and prefixes are left out.
+        reference: Reference of the corpus that the model was trained on.
+        config: Maximum length, top-k, top-p, min-p and seed; constraints and prefixes are ignored.
     """
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     characters = MOST_CHARACTERS if how.kind == "native" else MOST_CHARACTERS // SLOWER
@@ -82,9 +83,9 @@ def measure_temperatures(
 
 
 def as_figures(rows: list[Row]) -> dict[str, float]:
-    """Return the rows as figures, each named by what it is and of which text.
+    """Return the rows as named figures.
 
-    Such as `existing_words_at_0.7` and `existing_words_of_real_text`.
+    The names have the form `existing_words_at_0.7` and `existing_words_of_real_text`.
     """
     figures: dict[str, float] = {}
     for row in rows:

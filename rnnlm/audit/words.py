@@ -1,4 +1,4 @@
-"""Which words of a text exist: those of the training text, and of a dictionary of its language."""
+"""Find which words of a text exist: in the training text, or in a dictionary of its language."""
 
 import re
 from collections import Counter
@@ -15,20 +15,21 @@ from rnnlm.audit.suffixes import write_array
 
 WORDS_FILE = "words.npy"
 MOST_CHARACTERS = 100_000_000
-"""Of the training text that words are taken from: its first ones."""
+"""Most characters of the training text that words are taken from: the first ones."""
 TYPICAL_WORDS = 1000
-"""The most frequent words, by which the language is recognised."""
+"""Number of most frequent words, from which the language is recognised."""
 KNOWN_SHARE, ENOUGH = 0.5, 0.7
-"""Share of them that a dictionary must have, and from which on no other is tried."""
+"""Share of the frequent words that a dictionary must contain, and the share from which on no other
+dictionary is tried."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
 class ExistingWords:
-    """Words that exist, as hashes."""
+    """The set of words that exist, as hashes."""
 
     def __init__(self, known: NDArray[np.uint64]) -> None:
-        """Keep the hashes, sorted."""
+        """Keep the hashes, which must be sorted."""
         self._known = known
 
     def count(self, texts: Sequence[str]) -> tuple[int, int]:
@@ -37,7 +38,7 @@ class ExistingWords:
         return int(np.count_nonzero(self.exist(words))), len(words)
 
     def all_exist(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return of which texts every word exists, shape (texts,)."""
+        """Return whether every word of each text exists, shape (texts,)."""
         words = [words_in(text) for text in texts]
         ends = np.cumsum([0, *map(len, words)])
         unknown = np.cumsum([0, *(~self.exist([*chain.from_iterable(words)])).tolist()])
@@ -45,7 +46,7 @@ class ExistingWords:
         return found
 
     def exist(self, words: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which words exist, shape (words,); they are as `words_in` returns them."""
+        """Return whether each word exists, shape (words,); words are as `words_in` returns them."""
         if not words or not len(self._known):
             return np.zeros(len(words), dtype=np.bool_)
         found = self._has(words)
@@ -62,12 +63,12 @@ class ExistingWords:
 
 
 def words_in(text: str) -> list[str]:
-    """Return the words of a text, in lower case: runs of letters, apostrophes between them."""
+    """Return the words of a text in lower case: runs of letters, with apostrophes between them."""
     return _WORD.findall(text.lower().replace("’", "'"))
 
 
 def write_words(folder: Path, texts: Iterable[str]) -> None:
-    """Write the words that exist by a training split into `folder`.
+    """Write the existing words into `folder`: those of a training split and of its dictionary.
 
     Raises:
         StorageError: The file cannot be written.
@@ -80,14 +81,14 @@ def write_words(folder: Path, texts: Iterable[str]) -> None:
 
 
 def open_words(folder: Path) -> ExistingWords:
-    """Map what `write_words` wrote."""
+    """Memory-map the file that `write_words` wrote."""
     return ExistingWords(np.load(folder / WORDS_FILE, mmap_mode="r"))
 
 
 def dictionary(typical: Sequence[str]) -> frozenset[str]:
-    """Return the words of the language that knows most of some words; empty if none knows many.
+    """Return the dictionary that contains most of some words; empty if none contains enough.
 
-    The dictionaries are those of pyspellchecker.
+    The dictionaries are those of pyspellchecker; see `KNOWN_SHARE` and `ENOUGH`.
     """
     from spellchecker import SpellChecker
 
@@ -102,10 +103,10 @@ def dictionary(typical: Sequence[str]) -> frozenset[str]:
 
 
 def share_in(language: str, texts: Iterable[str]) -> float:
-    """Return the share of the words of some texts that a language's dictionary has; 0 of none.
+    """Return the share of the words of some texts that a dictionary contains; 0 without words.
 
     Args:
-        language: As pyspellchecker calls it, such as `en`.
+        language: pyspellchecker's code of the language, such as `en`.
         texts: The texts.
     """
     words = [word for text in texts for word in words_in(text)]

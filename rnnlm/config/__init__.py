@@ -1,7 +1,7 @@
 """The configuration of an experiment: frozen, checked as a whole, one TOML file each.
 
-A configuration says everything that decides a result, so its digest can stand for it. Wrong input
-is reported all at once, each fault by its dotted path: a misspelt key, a number out of range.
+A configuration contains everything that decides a result, so its digest identifies the result.
+Faults are reported all at once, each by its dotted path: a misspelt key, a number out of range.
 """
 
 from rnnlm.config.base import Config

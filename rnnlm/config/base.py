@@ -1,4 +1,4 @@
-"""What all configuration shares."""
+"""The base class of all configuration."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""Where the text comes from, what is held out, what a token is."""
+"""Settings of the corpus, the splits and the tokenizer."""
 
 import re
 import string
@@ -10,32 +10,33 @@ from rnnlm.config.base import Config
 
 
 class CleaningConfig(Config):
-    """What is done to the text before a model sees it; every removal is counted and shown."""
+    """How to clean the text before a model sees it; every removal is counted and shown."""
 
     nfc: bool = True
     """Compose characters (Unicode NFC), so that é is one character however it was typed."""
     mojibake: bool = True
-    """Mend text that was decoded wrongly once, such as `â€™` for an apostrophe (ftfy)."""
+    """Repair text that was decoded with the wrong codec, such as `â€™` for an apostrophe (ftfy)."""
     soft_hyphens: bool = True
     """Remove soft hyphens, zero-width spaces and byte-order marks from within the text."""
     unwrap: bool | Literal["auto"] = False
-    """Join the lines of hard-wrapped paragraphs; `auto` does so in files that become passages."""
+    """Join the lines of hard-wrapped paragraphs; `auto` does so in files split into passages."""
     boilerplate: tuple[Literal["gutenberg", "contents", "notes", "rules", "transcript"], ...] = ()
-    """Remove: Project Gutenberg's header and licence; tables of chapters; reference marks such as
-    `[i_1]` and illustrations' captions; lines of asterisks or dashes; a transcript's questions,
-    speakers' names and `(Laughter.)`."""
+    """Boilerplate to remove. `gutenberg`: Project Gutenberg's header and licence; `contents`:
+    tables of chapters; `notes`: reference marks such as `[i_1]` and captions of illustrations;
+    `rules`: lines of asterisks or dashes; `transcript`: questions, speakers' names and
+    `(Laughter.)`."""
     remove: tuple[str, ...] = ()
-    """Regular expressions; what they match is removed (`^` and `$` match at line ends)."""
+    """Remove whatever these regular expressions match (`^` and `$` match at line ends)."""
     repeated: Literal["drop", "keep"] = "drop"
-    """What to do with a document that stood before, word for word."""
+    """What to do with a document that repeats an earlier one word for word."""
     near_duplicates: float = Field(default=0.8, ge=0.0, le=1.0)
-    """Drop a document that shares at least this part of its word sequences (Jaccard, estimated by
-    MinHash) with one that stood before; 0 keeps all. Documents under 200 characters are kept."""
+    """Drop a document whose word sequences are at least this similar to an earlier one's (Jaccard,
+    estimated by MinHash); 0 keeps all. Documents under 200 characters are kept."""
     without: tuple[str, ...] = ()
-    """Drop documents that contain one of these words, whatever its case; `slurs` stands for the
-    package's list of slurs."""
+    """Drop documents that contain one of these words, in any case; `slurs` stands for the package's
+    list of slurs."""
     shortest: int = Field(default=1, ge=1)
-    """Drop documents of fewer characters."""
+    """Drop documents of fewer characters than this."""
 
     @field_validator("remove")
     @classmethod
@@ -58,32 +59,32 @@ class ReadingConfig(Config):
     """How files are read and how a record becomes text."""
 
     reader: Reader = "auto"
-    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines) and by what the file
-    begins with, else it is plain text. `colors` are lines with a name and a code each."""
+    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines) and the beginning of the
+    file, and falls back to plain text. `colors` are lines with a name and a code each."""
     documents: DocumentKind = "lines"
-    """A document is a whole record (or plain text file), a line of it, a paragraph, a passage of
-    whole paragraphs of about `passage_characters`, what stands between chapter headings, or what
-    stands between matches of `separator`. `auto` decides for each file, by its beginning."""
+    """What makes a document: a whole record (or plain text file), a line, a paragraph, a passage of
+    whole paragraphs of about `passage_characters`, the text between chapter headings, or the text
+    between matches of `separator` (`records`). `auto` decides for each file, by its beginning."""
     separator: str = ""
-    """For `records`: a regular expression for what parts them, such as `^%$` (`^` and `$` match at
-    line ends); if empty, blank lines do."""
+    """For `records`: a regular expression for the text between them, such as `^%$` (`^` and `$`
+    match at line ends); if empty, blank lines separate records."""
     delimiter: str = Field(default="", max_length=1)
-    """For `csv`: what parts the cells; if empty, it is found."""
+    """For `csv`: character between cells; if empty, it is detected."""
     header: Literal["auto", "yes", "no"] = "auto"
-    """For `csv`: whether the first row names the columns; where it does not, they are `column1`,
-    `column2`, and so on, or `text` where there is one."""
+    """For `csv`: whether the first row names the columns. If not, they are called `column1`,
+    `column2` and so on, or `text` if there is only one."""
     render: str = "{text}"
-    """How a record becomes text: a template of its fields such as `{title}: {body}`, of fields
-    within fields such as `{data.body}` and `{messages[].content}`; where it is not set and there
-    is no field `text`, the one with the longest prose. Or `color`
-    (`name R G B` from the fields `name` and `hex`), `color-hsv` or `color-lab` (`name hsv H S V`,
-    `name lab L a b`), `color-both` (that line, and one `#rrggbb name`
-    that leads back; for documents = "lines"), or `recipe` (clean MealMaster text)."""
+    """How a record becomes text: a template of its fields, such as `{title}: {body}`, or of nested
+    fields, such as `{data.body}` and `{messages[].content}`. If this is not set and there is no
+    field `text`, the field with the longest prose is used. Other values: `color` (`name R G B` from
+    the fields `name` and `hex`), `color-hsv` or `color-lab` (`name hsv H S V`, `name lab L a b`),
+    `color-both` (the line of `color`, and a line `#rrggbb name` for the opposite direction; for
+    documents = "lines"), or `recipe` (clean MealMaster text)."""
     fields: dict[str, str] = Field(default={})
-    """Other names for fields: `{"hex" = "rgb"}` reads `hex` from the record's `rgb`."""
+    """Rename fields: `{"hex" = "rgb"}` reads `hex` from the record's `rgb`."""
     attributes: tuple[str, ...] = ()
-    """Fields kept beside the text, to condition or to split on. `file` is the file's stem, a
-    recipe's `category` the first of its categories."""
+    """Fields to keep along with the text, for conditioning or splitting. `file` is the file's stem;
+    a recipe's `category` is the first of its categories."""
     encoding: str = "auto"
     """A Python codec name, or `auto`: byte-order mark, then UTF-8, then detection."""
 
@@ -109,46 +110,46 @@ class ReadingConfig(Config):
 
 
 class SourceConfig(ReadingConfig):
-    """A source: where its files lie and how they are read."""
+    """A source: where its files are, and how to read them."""
 
     path: str = Field(min_length=1)
     """A file, a directory, a glob, or an address that fsspec opens, such as `s3://bucket/*.gz`."""
     split: Literal["train", "validation", "test"] | None = None
-    """The published split that the whole source is, for `splits.by = "source"`."""
+    """Published split that the source belongs to as a whole, for `splits.by = "source"`."""
 
 
 COLUMNS_OF_TEXTS = (
     "accepted", "complete", "hash", "id", "log_prob_nats", "prefix", "seed", "text", "tokens",
 )  # fmt: skip
-"""Columns that a data set of generated texts has, finished or not; those of the attributes that a
-text is told stand beside them. A test compares them with `rnnlm.generation`."""
+"""Columns of a data set of generated texts, finished or not, except for those of the attributes
+that the texts are conditioned on. A test compares these names with `rnnlm.generation`."""
 
 
 class CorpusConfig(ReadingConfig):
     """Where the text comes from and what a document is."""
 
     source: str = ""
-    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`, read as said.
-    The catalog says how its corpora are read; settings that are not the default go before it."""
+    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`. The catalog
+    defines how its corpora are read; settings here that are not the default take precedence."""
     sources: tuple[SourceConfig, ...] = ()
     """Several sources, instead of `source`."""
     passage_characters: int = Field(default=2000, ge=50, le=1_000_000)
-    """Aimed-at length of a passage, in characters."""
+    """Target length of a passage, in characters."""
     form: Literal["text", "prose", "color", "recipe"] = "text"
-    """What a document is to a person: free text, prose that ends with a sentence, a colour
-    `name R G B`, a MealMaster recipe."""
+    """Form of a document: free text, prose that ends with a sentence, a colour `name R G B`, or a
+    MealMaster recipe."""
     condition: tuple[str, ...] = ()
-    """Attributes that a text is told before it begins, in this order; every source must have them.
-    An empty value means unknown."""
+    """Attributes that a text is conditioned on; they precede it, in this order. Every source must
+    have them. An empty value means unknown."""
     phrases: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the training documents that are also given as a list of their phrases, in varied
+    """Share of the training documents that are also added as a list of their phrases, in varied
     case; teaches a base how titles and names are written."""
     clean: CleaningConfig = CleaningConfig()
-    """What is mended and removed."""
+    """How to clean the text."""
     bad_records: Literal["error", "skip"] = "error"
-    """A record that cannot be read ends the run, or is dropped and counted."""
+    """What to do with a record that cannot be read: end the run, or drop and count the record."""
     longest: int = Field(default=64_000_000, ge=1000, le=1_000_000_000)
-    """Bytes above which a single document counts as one that cannot be read."""
+    """Most bytes of a document; a longer one counts as a record that cannot be read."""
     shard_bytes: int = Field(default=32_000_000, ge=1000, le=1_000_000_000)
     """Source bytes per shard of documents; decides memory and the unit of parallel work."""
 
@@ -165,7 +166,7 @@ class CorpusConfig(ReadingConfig):
             raise ValueError("each attribute once")
         if taken := next((name for name in value if name in COLUMNS_OF_TEXTS), ""):
             raise ValueError(
-                f"another name than {taken!r}, a column of every data set of texts; "
+                f"a name other than {taken!r}, which is a column of every data set of texts; "
                 f'corpus.fields = {{ my_{taken} = "{taken}" }} reads it as my_{taken}'
             )
         return value
@@ -183,7 +184,7 @@ class CorpusConfig(ReadingConfig):
 
     @property
     def all_sources(self) -> tuple[SourceConfig, ...]:
-        """The sources, also where only one was given."""
+        """All sources, as a tuple even if there is only one."""
         if self.sources:
             common = self.model_dump(include={"documents", "separator"})
             return tuple(
@@ -197,33 +198,33 @@ class CorpusConfig(ReadingConfig):
 
 
 class SplitConfig(Config):
-    """Shares of documents held out, and what decides where a document goes."""
+    """Shares of documents to hold out, and how documents are assigned to splits."""
 
     by: Literal["hash", "position", "shuffle", "source"] = "hash"
-    """`hash` of the document's text (an added document moves no other). Published benchmarks:
-    `position` cuts each file, training text first; `shuffle` shuffles the documents with Python's
-    generator; `source` goes by `sources.split`."""
+    """How to assign documents: by a `hash` of their text (adding a document moves no other). For
+    published benchmarks: `position` cuts each file, training text first; `shuffle` shuffles the
+    documents with Python's generator; `source` goes by `sources.split`."""
     key: str = ""
     """Hash this attribute instead of the text: documents that share it share a split."""
     seed: int = Field(default=42, ge=0, lt=2**63)
     """Seed of `shuffle`."""
     validation: float = Field(default=0.05, gt=0.0, lt=0.5)
-    """Share of documents that choose the best checkpoint."""
+    """Share of documents used to choose the best checkpoint."""
     test: float = Field(default=0.05, gt=0.0, lt=0.5)
-    """Share of documents that are only ever scored."""
+    """Share of documents used for nothing but the final score."""
 
 
 class TokenizerConfig(Config):
     """What a token is."""
 
     kind: Literal["character", "byte", "word", "bpe", "base"] = "character"
-    """A character, a byte of UTF-8, a word, a piece of one by byte-pair encoding, or what a token
-    of `training.base` is."""
+    """A token is a character, a byte of UTF-8, a word, a piece of a word (byte-pair encoding), or
+    a token of `training.base`."""
     words: Literal["pieces", "whitespace"] = "pieces"
-    """For `word`. `pieces`: words with the space before them, punctuation and line ends, so that
-    text comes back as it was. `whitespace`: what stands between spaces; a line end is `<eos>`,
-    as in the language modelling literature."""
+    """For `word`. `pieces`: words with the space before them, punctuation and line ends; decoding
+    restores the text exactly. `whitespace`: text between spaces; a line end is `<eos>`, as in the
+    language modelling literature."""
     vocab_size: int = Field(default=8000, ge=260, le=4_000_000)
-    """For `word` and `bpe`: most entries, specials included."""
+    """For `word` and `bpe`: most entries of the vocabulary, specials included."""
     min_count: int = Field(default=1, ge=1)
-    """For `word`: words that occur less often become `<unk>`."""
+    """For `word`: words that occur less often than this become `<unk>`."""

@@ -1,4 +1,4 @@
-"""Everything that decides what a run makes, in one value."""
+"""An experiment: everything that decides the result of a run, in one value."""
 
 from typing import Self
 
@@ -13,7 +13,7 @@ from rnnlm.config.training import TrainingConfig
 
 
 class Experiment(Config):
-    """Everything that decides what a run makes."""
+    """Everything that decides the result of a run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the model in the registry and of its folders under `data/`."""
@@ -26,13 +26,13 @@ class Experiment(Config):
     model: ModelConfig = ModelConfig()
     """The network."""
     training: TrainingConfig = TrainingConfig()
-    """How it learns."""
+    """How to train the network."""
     generation: GenerationConfig = GenerationConfig()
     """The data set sampled at the end."""
     gate: GateConfig = GateConfig()
-    """What a version must be to become the champion."""
+    """Conditions for a version to become the champion."""
     retraining: RetrainingConfig = RetrainingConfig()
-    """How the corpus is trained on again."""
+    """How to train on the corpus again."""
 
     @model_validator(mode="after")
     def _tokens_of_a_base_need_one(self) -> Self:

@@ -1,4 +1,4 @@
-"""How texts are drawn, and how many."""
+"""Settings of sampling, and of the data set to generate."""
 
 from typing import Literal, Self
 
@@ -7,14 +7,14 @@ from pydantic import Field, model_validator
 from rnnlm.config.base import Config
 
 MAX_COUNT = 10**12
-"""Most texts one data set may hold: a bound against typing errors, far above any disk."""
+"""Most texts in one data set: a limit that catches typing errors, far above what disks hold."""
 
 
 class SamplingConfig(Config):
     """How the next token is drawn from the model's distribution."""
 
     temperature: float = Field(default=0.8, ge=0.0, le=100.0)
-    """Divide the logits by this; 0 takes the likeliest token, 1 the model as it is."""
+    """Divide the logits by this; 0 takes the likeliest token, 1 leaves the model as it is."""
     top_k: int = Field(default=0, ge=0)
     """Draw among the k likeliest tokens only; 0 for all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -35,12 +35,12 @@ class GenerationConfig(SamplingConfig):
     prefix: str = ""
     """Begin every text with this."""
     given: dict[str, str] = Field(default={})
-    """Attribute that the texts are to have, such as `brand=behr`. The model must have been trained
-    with it (`corpus.condition`). Models of colours in both directions take `color=#b39a7c`."""
+    """Attribute of the texts, such as `brand=behr`. The model must have been trained with it
+    (`corpus.condition`). Models of colours in both directions take `color=#b39a7c`."""
     max_length: int = Field(default=200, ge=1, le=10_000_000)
-    """Cut a text after so many tokens. The prefix is not counted, the closing boundary is."""
+    """Cut a text after this many tokens. The prefix is not counted, the closing boundary is."""
     min_length: int = Field(default=0, ge=0, le=10_000_000)
-    """Let a text end after so many tokens at the earliest, the prefix not counted."""
+    """Let a text end after this many tokens at the earliest, the prefix not counted."""
     grammar: str = ""
     """Form that every text must have: `color`, `color-hsv`, `color-lab`, `recipe`, or a regular
     expression for the whole text."""
@@ -81,6 +81,6 @@ class GenerationConfig(SamplingConfig):
         if self.min_length > self.max_length:
             raise ValueError(
                 f"min_length = {self.min_length} is above max_length = {self.max_length}; "
-                "lower the one or raise the other"
+                "lower min_length or raise max_length"
             )
         return self

@@ -1,4 +1,4 @@
-"""From a TOML file and overrides to a checked experiment; all faults are named at once."""
+"""Loading an experiment from a TOML file and overrides; all faults are reported at once."""
 
 import difflib
 import tomllib
@@ -18,12 +18,13 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment from a TOML file and apply `key=value` overrides.
 
     Args:
-        path: The TOML file. A file without `name` takes its stem for a name.
-        overrides: Such as `training.budget=30 s`; a value is read as TOML, else as a string.
+        path: The TOML file. If it has no `name`, its stem is the name.
+        overrides: Settings such as `training.budget=30 s`. A value that is not valid TOML is taken
+            as a string.
 
     Raises:
-        ConfigError: The file is missing or no TOML, or some keys or values are wrong; all faults
-            are named at once.
+        ConfigError: The file is missing or not TOML, or some keys or values are wrong; all faults
+            are reported at once.
     """
     try:
         with path.open("rb") as file:
@@ -31,7 +32,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
     except ValueError as error:  # TOML faults, bad UTF-8 and numbers too long for an int
-        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     values.setdefault("name", path.stem)
     return from_values(values, overrides, origin=str(path))
 
@@ -42,7 +43,7 @@ def from_values(
     """Build an experiment from nested values and `key=value` overrides.
 
     Raises:
-        ConfigError: Some keys or values are wrong; all faults are named at once.
+        ConfigError: Some keys or values are wrong; all faults are reported at once.
     """
     merged = {**values}
     for override in overrides:
@@ -55,10 +56,10 @@ def from_values(
 
 
 def override(config: GenerationConfig, changes: Mapping[str, Any]) -> GenerationConfig:
-    """Return a copy of `config` with the changes that are not None, checked.
+    """Return a checked copy of `config` with the changes that are not None.
 
     Raises:
-        ConfigError: Some values are out of range; all faults are named at once.
+        ConfigError: Some values are out of range; all faults are reported at once.
     """
     given = {key: value for key, value in changes.items() if value is not None}
     try:
@@ -68,7 +69,7 @@ def override(config: GenerationConfig, changes: Mapping[str, Any]) -> Generation
 
 
 def shorten(value: object, limit: int = 40) -> str:
-    """Return a value as a person would want it quoted: one line, at most `limit` characters."""
+    """Return a value as text for a message: one line of at most `limit` characters."""
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # an int with too many digits to print
@@ -80,7 +81,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(
-            f"--set {shorten(override)} is no assignment (expected such as training.budget='30 s')"
+            f"--set {shorten(override)} is not an assignment (expected e.g. training.budget='30 s')"
         )
     *sections, last = key.strip().split(".")
     for section in sections:
@@ -117,7 +118,7 @@ def _describe(fault: Any) -> str:
 def _keys_at(path: Iterable[str]) -> list[str]:
     model: Any = Experiment
     for part in path:
-        if not part.isdigit():  # the number of an entry in a list
+        if not part.isdigit():  # digits: the number of an entry in a list
             model = model.model_fields[part].annotation
             model = next((m for m in get_args(model) if m is not ...), model)
     return list(model.model_fields)

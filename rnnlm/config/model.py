@@ -21,10 +21,10 @@ _ONLY_FOR: dict[str, tuple[str, ...]] = {
 
 
 class ModelConfig(Config):
-    """The shape of the network, and what is dropped from it while it trains."""
+    """The shape of the network, and its dropout during training."""
 
     architecture: Architecture = "lstm"
-    """Which model; see the table in `rnnlm.models`."""
+    """Kind of model; see the table in `rnnlm.models`."""
     embedding_size: int = Field(default=64, ge=1, le=16_384)
     """Features of a token's embedding."""
     hidden_size: int = Field(default=256, ge=1, le=16_384)
@@ -34,28 +34,28 @@ class ModelConfig(Config):
     last_size: int | None = Field(default=None, ge=1, le=16_384)
     """Features of the last layer; by default `hidden_size`."""
     tie_weights: bool = False
-    """Use the embedding as the output matrix too; its size must be the last layer's."""
+    """Use the embedding as the output matrix too; its size must equal the last layer's."""
     learned_start: bool = False
-    """Learn the initial state; else it is zero."""
+    """Learn the initial state; otherwise it is zero."""
     nonlinearity: Literal["sigmoid", "tanh"] = "sigmoid"
     """σ of the simple RNN."""
     mogrifier_rounds: int = Field(default=5, ge=1, le=10)
-    """Times that the Mogrifier LSTM's input and state gate each other."""
+    """Rounds in which the Mogrifier LSTM's input and state gate each other."""
     convolution: int = Field(default=4, ge=1, le=64)
-    """Tokens that minGRU's short convolution sees; 1 for none."""
+    """Tokens that minGRU's short convolution sees; 1 for no convolution."""
     mlp_ratio: float = Field(default=2.0, ge=0.0, le=8.0)
-    """Width of minGRU's feed-forward part over `hidden_size`; 0 for none."""
+    """Width of minGRU's feed-forward part, divided by `hidden_size`; 0 for no such part."""
     ngram_order: int = Field(default=6, ge=1, le=6)
-    """Tokens of the n-gram model, the predicted one included."""
+    """Tokens of an n-gram, the predicted one included."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a feature is dropped on inputs, between layers and on outputs, unless one of
-    the next three says otherwise."""
+    """Probability of dropping a feature of inputs, between layers and of outputs, unless one of the
+    next three settings overrides it."""
     input_dropout: float | None = _Share
-    """The same for the embeddings that enter the first layer."""
+    """Dropout of the embeddings that enter the first layer; by default `dropout`."""
     layer_dropout: float | None = _Share
-    """The same between layers."""
+    """Dropout between layers; by default `dropout`."""
     output_dropout: float | None = _Share
-    """The same for what leaves the last layer."""
+    """Dropout of the last layer's outputs; by default `dropout`."""
     locked_dropout: bool = True
     """Drop the same features at every time step of a sequence (variational dropout)."""
     embedding_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -65,7 +65,7 @@ class ModelConfig(Config):
 
     @property
     def title(self) -> str:
-        """What the model is called in a few characters, such as `lstm 2×256` or `6-grams`."""
+        """Short name of the model, such as `lstm 2×256` or `6-grams`."""
         if self.architecture == "ngram":
             return f"{self.ngram_order}-grams"
         return f"{self.architecture} {self.num_layers}×{self.hidden_size}"

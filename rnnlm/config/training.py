@@ -1,4 +1,4 @@
-"""How the network learns, and for how long."""
+"""Settings of training: how the network learns, and for how long."""
 
 import re
 from typing import Literal, NamedTuple, Self
@@ -19,17 +19,17 @@ class TrainingConfig(Config):
     """How the network learns."""
 
     base: str = Field(default="none", min_length=1)
-    """A trained model to start from: `english`, which comes with the package, a registered model,
-    or the path of a checkpoint; `none` for random weights. Whatever `model` and `tokenizer` leave
-    open is then the base's."""
+    """Trained model to start from: `english`, which comes with the package, a registered model, or
+    the path of a checkpoint; `none` for random weights. Settings that `model` and `tokenizer` leave
+    open are taken from the base."""
     blend: bool = True
-    """Mix the weights that training began with back into the trained ones, in the share that
-    validation likes best."""
+    """Mix the initial weights back into the trained ones, in the share that validates best."""
     feed: Literal["documents", "stream"] = "documents"
-    """Whole documents, gradients through each, state reset; or contiguous text in pieces of `bptt`
-    tokens, the state carried from one to the next, gradients cut between them."""
+    """`documents`: whole documents; gradients flow through each, and the state is reset between
+    them. `stream`: contiguous text in pieces of `bptt` tokens; the state is carried from piece to
+    piece, and gradients are cut between them."""
     batch_size: int = Field(default=32, ge=1, le=65_536)
-    """Documents, or lanes of the stream, that step together."""
+    """Documents, or lanes of the stream, in one step."""
     bptt: int = Field(default=128, ge=1, le=65_536)
     """Tokens through which gradients flow back, for the `stream` feed."""
     optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
@@ -44,55 +44,57 @@ class TrainingConfig(Config):
     gradient_clip: float = Field(default=1.0, gt=0.0)
     """Largest L2 norm of the whole gradient."""
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
-    """After the warm-up the learning rate falls as half a cosine, stays, or is multiplied by
-    `plateau_factor` after each validation without a new best."""
+    """Learning rate after the warm-up: it falls along half a cosine, stays constant, or is
+    multiplied by `plateau_factor` after each validation without a new best."""
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
-    """Share of the budget during which the learning rate climbs."""
+    """Share of the budget during which the learning rate rises to its peak."""
     plateau_factor: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """For the `plateau` schedule."""
+    """Factor of the `plateau` schedule."""
     averaging: Literal["none", "exponential", "triggered"] = "none"
-    """Score and keep an average of the weights: exponential; or, as in averaged SGD, of all steps
-    since validation first stopped getting better (NT-ASGD)."""
+    """Score and keep an average of the weights: exponential; or, as in averaged SGD, over all steps
+    since validation first stopped improving (NT-ASGD)."""
     average_decay: float = Field(default=0.999, gt=0.0, lt=1.0)
     """Decay per step of the exponential average."""
     trigger: int = Field(default=3, ge=1)
     """Validations without a new best that start the `triggered` average; fewer than `patience`."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the target's probability that is spread over the vocabulary while training."""
+    """Share of the target's probability that is spread over the vocabulary during training."""
     sampled_vocabulary: int = Field(default=0, ge=0)
-    """Entries of the vocabulary that a step's softmax is over, in expectation, drawn again each
-    step; 0 for all. For tens of thousands of words: most of their work is the softmax."""
+    """Expected number of vocabulary entries in a step's softmax, sampled again for each step; 0 for
+    all. For vocabularies of tens of thousands of words, where the softmax is most of the work."""
     activation_penalty: float = Field(default=0.0, ge=0.0)
-    """Weight of the mean square of the last layer's dropped outputs in the loss (α of AWD-LSTM)."""
+    """Weight in the loss of the mean square of the last layer's outputs after dropout (α of
+    AWD-LSTM)."""
     temporal_penalty: float = Field(default=0.0, ge=0.0)
-    """Weight of the mean square of their change from step to step (β of AWD-LSTM)."""
+    """Weight in the loss of the mean square of the outputs' change from one time step to the next
+    (β of AWD-LSTM)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Numbers that products are computed in; `auto`: bf16 where the processor or GPU has it."""
+    """Number format of matrix products; `auto` is bf16 if the processor or GPU supports it."""
     recoveries: int = Field(default=3, ge=0, le=100)
-    """Times that a training that diverges goes back to its last good position and on at half the
-    learning rate, before it ends with an error."""
+    """How often a training that diverges returns to its last good position and continues at half
+    the learning rate, before it ends with an error."""
     budget: str = "10 epochs"
-    """When to stop: `90 s`, `3 min`, `1 h`, `5M tokens`, `20 epochs`. Seconds are the one unit
-    that does not give the same result twice."""
+    """When to stop: `90 s`, `3 min`, `1 h`, `5M tokens`, `20 epochs`. With a time budget, two runs
+    do not give the same result."""
     validations: int = Field(default=20, ge=1, le=10_000)
-    """How often the validation split is scored over the budget."""
+    """How many times to score the validation split over the budget."""
     validation_tokens: int = Field(default=100_000, ge=1)
-    """Most tokens that are scored each time: the first documents of the split."""
+    """Most tokens to score each time, from the beginning of the split."""
     patience: int = Field(default=5, ge=1)
     """Validations in a row without a new best after which training stops early."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of initial weights, document order and dropout."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto`: a GPU where there is one, else the CPU."""
+    """`auto` takes a GPU if there is one, otherwise the CPU."""
     processes: int = Field(default=1, ge=1, le=1024)
-    """Processes that share each batch, a GPU each where there are GPUs."""
+    """Processes that share each batch; each takes a GPU if there are GPUs."""
 
     @model_validator(mode="after")
     def _the_average_is_triggered_before_patience_ends(self) -> Self:
         if self.averaging == "triggered" and self.trigger >= self.patience:
             raise ValueError(
                 f"training.averaging = 'triggered' needs training.trigger ({self.trigger}) below "
-                f"training.patience ({self.patience}), which ends the run; raise the latter"
+                f"training.patience ({self.patience}), which ends the run; raise training.patience"
             )
         return self
 
@@ -135,12 +137,12 @@ def parse_budget(text: str) -> Budget:
     """Read a training budget such as `90 s`, `5M tokens` or `20 epochs`.
 
     Raises:
-        ValueError: `text` is no positive amount with a known unit.
+        ValueError: `text` is not a positive amount with a known unit.
     """
     match = _BUDGET.match(text)
     factor, unit = _UNITS.get(match[3], (0.0, "seconds")) if match else (0.0, "seconds")
     scale = {"": 1.0, "k": 1e3, "M": 1e6}[match[2]] if match else 0.0
     amount = float(match[1]) * scale * factor if match else 0.0
     if not 0.0 < amount < 1e18:
-        raise ValueError("no budget (expected such as `90 s`, `5M tokens`, `20 epochs`)")
+        raise ValueError("a budget such as `90 s`, `5M tokens` or `20 epochs`")
     return Budget(amount, unit)

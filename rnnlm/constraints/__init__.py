@@ -1,4 +1,4 @@
-"""What texts must be: grammars and strings, compiled to one table that the sampling loop reads."""
+"""Constraints on texts (grammars, strings), compiled to one table that the sampling loop reads."""
 
 from rnnlm.constraints.automaton import Automaton
 from rnnlm.constraints.compiling import compile_constraints, stop_pattern

@@ -1,6 +1,6 @@
-"""Which bytes a text may be made of: tables over UTF-8 that know nothing of tokens.
+"""Automata over the UTF-8 bytes of a text; tokens play no part here.
 
-One table per requirement; `product` asks for two of them at once.
+Each requirement becomes one table; `product` combines two tables into one that requires both.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from numpy.typing import NDArray
 from rnnlm.errors import ConstraintError
 
 MOST_ENTRIES = 1 << 26
-"""Entries of the largest table: 256 MiB."""
+"""Most entries of a table: 256 MiB."""
 SETTLED = np.iinfo(np.int32).max
-"""The age of what was never missing."""
+"""The age in a state of an acceptor that requires nothing."""
 _BYTES = 256
 _BLOCK = 4096
 _END = 0
 """The byte that ends a text while its pattern is compiled."""
 _VOCABULARY = {bytes([byte]): [byte] for byte in range(_BYTES)}
 _MARKS = re.compile(r"\\.|\[\^?\]?|[\]^$]", re.DOTALL)
-"""What tells anchors from characters: escapes, where classes begin and end, and anchors."""
+"""The parts of a pattern needed to find its anchors: escapes, class brackets, and anchors."""
 _ANCHORS = frozenset({"^", "$", *(f"\\{letter}" for letter in "AzZbB<>")})
 
 
 @dataclass(frozen=True)
 class Acceptor:
-    """A deterministic automaton over bytes. Its first state is 0.
+    """A deterministic automaton over bytes. Its initial state is 0.
 
     Attributes:
-        successors: (states, 256), int32: the state after each byte, -1 where it is forbidden.
-        may_end: (states,), bool: whether the text may end there.
-        age: (states,), int32: bytes since nothing was missing any more; -1 while something is.
-        stop: (states,), int32: bytes of the stop string that was just completed, else 0.
+        successors: (states, 256), int32: the state after each byte, -1 if the byte is forbidden.
+        may_end: (states,), bool: whether the text may end in the state.
+        age: (states,), int32: bytes since the last required string was completed; -1 while one is
+            still missing.
+        stop: (states,), int32: length in bytes of the stop string just completed, 0 if none was.
     """
 
     successors: NDArray[np.int32]
@@ -52,16 +53,17 @@ def anything() -> Acceptor:
 
 
 def matching(pattern: str) -> Acceptor | None:
-    """Accept what a regular expression matches as a whole; None where nothing does.
+    """Accept texts that a regular expression matches as a whole; None if it matches no text.
 
     Args:
         pattern: See `bare_pattern`. It cannot match NUL.
 
     Raises:
-        ConstraintError: It is no regular expression, or asks for more than there is.
+        ConstraintError: The pattern is invalid, or uses an unsupported feature.
     """
-    # The library matches leftmost-first: `a|ab` would never become `ab`, and a state that may end
-    # loses ways on. So every match ends in NUL here, and a text may end where NUL completes one.
+    # The library matches leftmost-first: `a|ab` would never match `ab`, as a state that may end
+    # loses its continuations. So every match ends in NUL here: a text may end where NUL completes
+    # a match.
     index = _index(f"(?:{bare_pattern(pattern)})\\x00", pattern)
     if index is None:
         return None
@@ -79,39 +81,39 @@ def matching(pattern: str) -> Acceptor | None:
 
 
 def bare_pattern(pattern: str) -> str:
-    """Return a regular expression that means the same within a longer one.
+    """Return a regular expression that can be embedded in a longer one with the same meaning.
 
     Args:
         pattern: In the dialect of Rust's `regex`: Unicode classes, no look-around, no
-            back-references, no word boundaries; `^` and `$` only at its very ends, where they say
-            nothing new and are left away.
+            back-references, no word boundaries; `^` and `$` only at its very ends, where they are
+            redundant and are removed.
 
     Raises:
-        ConstraintError: It is no regular expression, or asks for more than there is.
+        ConstraintError: The pattern is invalid, or uses an unsupported feature.
     """
     bare = _without_anchors(pattern)
     if anchor := next(_anchors(bare), ""):
         raise ConstraintError(
-            f"the grammar {pattern!r} holds {anchor!r} inside (expected no word boundary, and "
-            "anchors only at its very ends: it is matched with the text as a whole); leave it out"
+            f"the grammar {pattern!r} has {anchor!r} inside (expected no word boundaries, and "
+            "anchors only at its ends, as it must match the whole text); remove it"
         )
-    _index(bare, pattern)  # by itself: within a group, `a)(b` would be `ab`
+    _index(bare, pattern)  # checked alone: within a group, `a)(b` would be valid, as `ab`
     return bare
 
 
 def without(strings: Iterable[bytes]) -> Acceptor:
-    """Accept what holds none of some strings, which are not empty."""
+    """Accept texts that contain none of some strings, which must not be empty."""
     successors, ending = _endings(strings)
     successors[ending[successors] > 0] = -1
     return _plain(successors)
 
 
 def holding(string: bytes, oldest: int = 0) -> Acceptor:
-    """Accept what holds a string, which is not empty.
+    """Accept texts that contain a string, which must not be empty.
 
     Args:
-        string: What is required.
-        oldest: Bytes up to which its age is counted: those of the longest stop string.
+        string: The required string.
+        oldest: Largest age to count, in bytes: the length of the longest stop string.
     """
     successors, _ = _endings([string])
     missing = len(string)
@@ -123,16 +125,16 @@ def holding(string: bytes, oldest: int = 0) -> Acceptor:
 
 
 def until(strings: Iterable[bytes]) -> Acceptor:
-    """Accept what holds none of some strings, or has just completed its first one."""
+    """Accept texts that contain none of some strings, or have just completed the first one."""
     successors, ending = _endings(strings)
     return Acceptor(successors, ending == 0, np.full_like(ending, SETTLED), ending)
 
 
 def product(first: Acceptor, second: Acceptor) -> Acceptor:
-    """Accept what both accept; only states that are reached.
+    """Accept texts that both acceptors accept; the result has only reachable states.
 
-    A stop string may be completed only where nothing was missing before it began; the text is over
-    then. So the acceptor with stop strings comes last.
+    A stop string ends the text. It may be completed only if no required string was still missing
+    when it began; therefore the acceptor with stop strings must be combined last.
 
     Raises:
         ConstraintError: The table would have more than `MOST_ENTRIES`.
@@ -162,10 +164,11 @@ def product(first: Acceptor, second: Acceptor) -> Acceptor:
 
 
 def smallest(acceptor: Acceptor) -> Acceptor:
-    """Return the acceptor of fewest states that accepts the same.
+    """Return the acceptor with the fewest states that accepts the same texts.
 
-    States are told apart by what may happen in them, then by where their bytes lead, until no more
-    are. Source: Moore 1956, "Gedanken-experiments on sequential machines".
+    States are split into classes by `may_end`, `age` and `stop`, then again and again by the
+    classes that their bytes lead to, until no class splits any more.
+    Source: Moore 1956, "Gedanken-experiments on sequential machines".
     """
     differing = np.unique(acceptor.successors, axis=1)
     marks = np.stack([acceptor.may_end, acceptor.age, acceptor.stop], axis=1)
@@ -174,12 +177,12 @@ def smallest(acceptor: Acceptor) -> Acceptor:
     while len(kinds) > count:
         count = len(kinds)
         after = np.where(differing < 0, -1, kind[differing])
-        hashes = (after * factors).sum(axis=1)  # modulo 2⁶⁴; rows themselves take long to sort
+        hashes = (after * factors).sum(axis=1)  # modulo 2⁶⁴; sorting the rows would be slow
         _, hashed = np.unique(hashes, return_inverse=True)
         kinds, kind = np.unique(kind * len(hashes) + hashed, return_inverse=True)
     _, chosen = np.unique(kind, return_index=True)
     assert (after == after[chosen[kind]]).all()  # no two hashes were equal by chance
-    chosen.sort()  # state 0 stays the first
+    chosen.sort()  # keeps state 0 first
     number = np.empty(count, dtype=np.int32)
     number[kind[chosen]] = np.arange(count)
     rows = acceptor.successors[chosen]
@@ -190,21 +193,21 @@ def smallest(acceptor: Acceptor) -> Acceptor:
 
 
 def check_size(states: int, columns: int) -> None:
-    """Make sure that a table is not too large.
+    """Check that a table is not too large.
 
     Raises:
-        ConstraintError: It has more than `MOST_ENTRIES`.
+        ConstraintError: The table would have more than `MOST_ENTRIES`.
     """
     if states * columns > MOST_ENTRIES:
         raise ConstraintError(
             f"the constraints need a table of over {states:,} states × {columns:,} tokens or bytes "
-            f"(at most {MOST_ENTRIES:,} entries); ask for fewer required strings, shorter ones, or "
-            "a grammar with smaller repetitions"
+            f"(expected at most {MOST_ENTRIES:,} entries); use fewer required strings, shorter "
+            "ones, or a grammar with smaller repetitions"
         )
 
 
 def _pairs(first: Acceptor, second: Acceptor, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the pairs after some pairs, (pairs, 256), -1 where a byte is forbidden."""
+    """Return the pair of states after each byte, (pairs, 256), -1 where a byte is forbidden."""
     width = len(second.successors)
     one, two = np.divmod(pairs, width)
     a, b = first.successors[one], second.successors[two]
@@ -217,7 +220,7 @@ def _pairs(first: Acceptor, second: Acceptor, pairs: NDArray[np.int64]) -> NDArr
 
 
 def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = None) -> Acceptor:
-    """Return an acceptor that has nothing to wait for and never stops a text."""
+    """Return an acceptor without required strings and stop strings."""
     states = len(successors)
     may_end = np.ones(states, dtype=np.bool_) if may_end is None else may_end
     age = np.full(states, SETTLED, dtype=np.int32)
@@ -225,11 +228,12 @@ def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = No
 
 
 def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return a table whose states are the strings' prefixes, by length, and what ends in each.
+    """Return an automaton that finds strings: successors, and the string that ends in each state.
 
-    The state of a text is its longest end that is such a prefix. The second array has the bytes of
-    the longest string that the prefix ends with, 0 for none.
-    Source: Aho and Corasick 1975, with the moves on failure worked into the table.
+    The states are the prefixes of the strings, shortest first; the state of a text is the longest
+    suffix of the text that is such a prefix. The second array has the length in bytes of the
+    longest string that the prefix ends with, 0 for none.
+    Source: Aho and Corasick 1975, with the failure links resolved into the table.
     """
     wanted = {*strings}
     prefixes = sorted({s[:n] for s in wanted for n in range(len(s) + 1)}, key=len)
@@ -252,10 +256,14 @@ def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.in
 
 
 def _index(whole: str, pattern: str) -> Any:
-    """Return the library's automaton for `whole`, which is made of `pattern`; None if it is empty.
+    """Return the library's automaton for `whole`, or None if it matches nothing.
+
+    Args:
+        whole: The expression to compile.
+        pattern: The user's expression that `whole` was built from, for the error message.
 
     Raises:
-        ConstraintError: The library refuses it.
+        ConstraintError: The library rejects the expression.
     """
     try:
         import outlines_core  # type: ignore[import-untyped]
@@ -268,7 +276,7 @@ def _index(whole: str, pattern: str) -> Any:
 
 
 def _anchors(pattern: str) -> Iterator[str]:
-    """Yield the anchors and word boundaries of a pattern, those in classes left out."""
+    """Yield the anchors and word boundaries of a pattern, except inside character classes."""
     depth = 0
     for mark in _MARKS.findall(pattern):
         if mark.startswith("["):
@@ -290,8 +298,8 @@ def _refusal(pattern: str, reason: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        return f"the grammar {pattern!r} is no regular expression: {error}; correct it"
+        return f"the grammar {pattern!r} is not a regular expression: {error}; correct it"
     return (
-        f"the grammar {pattern!r} cannot be compiled ({reason}); do without look-around, "
+        f"the grammar {pattern!r} cannot be compiled ({reason}); remove look-around, "
         "back-references and comments"
     )

@@ -1,7 +1,8 @@
-"""Which tokens a text may go on with: a table that the sampling loop reads.
+"""Which tokens may come next in a text: an automaton over tokens that the sampling loop reads.
 
-A text walks from `start`, its prefix included. In state s with n tokens left, token t is allowed
-where `successors[s, t] >= 0` and `distance[successors[s, t]] <= n - 1`: so every text ends in time.
+A text, including its prefix, walks from `start`. In state s with n tokens left, token t is allowed
+if `successors[s, t] >= 0` and `distance[successors[s, t]] <= n - 1`, so that every text ends in
+time.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _ENTRIES_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Automaton:
-    """A deterministic automaton over tokens, from each of whose states the text can end.
+    """A deterministic automaton over tokens; from every state, the text can still end.
 
     Attributes:
-        successors: (states, vocab), int32: the state after each token, -1 where it is forbidden.
-            The boundary's column is not where the text may end by itself.
-        distance: (states,), int32: fewest tokens until the text is over, a closing boundary
-            included; 0 exactly where it is over, from where nothing leads on.
+        successors: (states, vocab), int32: the state after each token, -1 if it is forbidden. The
+            boundary's column is -1 in states where the text may not end.
+        distance: (states,), int32: fewest tokens until the text ends, including a closing
+            boundary; 0 only in the final state, which has no successors.
         start: The state of the empty text.
     """
 
@@ -40,7 +41,7 @@ class Automaton:
     start: int
 
     def run(self, ids: Iterable[int]) -> int | None:
-        """Return the state after some tokens from the start, or None where one is forbidden."""
+        """Return the state that tokens lead to from the start, or None if one is forbidden."""
         state = self.start
         for token in ids:
             state = int(self.successors[state, token])
@@ -50,11 +51,11 @@ class Automaton:
 
 
 class Walks(NamedTuple):
-    """Where documents lead.
+    """The states that documents lead to.
 
     Attributes:
-        states: (documents,), the state after each; -1 where a token is forbidden.
-        lengths: (documents,), tokens before the first forbidden one, or all.
+        states: (documents,), the state after each document; -1 if one of its tokens is forbidden.
+        lengths: (documents,), number of tokens before the first forbidden one, or of all tokens.
     """
 
     states: NDArray[np.int64]
@@ -62,13 +63,13 @@ class Walks(NamedTuple):
 
 
 def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | None:
-    """Compile a table over bytes to one over tokens; None where no text can end.
+    """Compile an automaton over bytes to one over tokens; return None if no text can end.
 
-    A text is over with the token in which a stop string is completed, whatever of the token is
-    left. A token without bytes is forbidden, but for the boundary.
+    A text ends with the token that completes a stop string, even if the token has more bytes after
+    it. Tokens without bytes are forbidden, except the boundary.
 
     Args:
-        acceptor: What texts must be.
+        acceptor: The requirements on texts.
         pieces: The bytes of each token.
 
     Raises:
@@ -105,7 +106,7 @@ def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | No
 
 
 def walk(automaton: Automaton, documents: Encoded) -> Walks:
-    """Run many documents at once, without their closing boundaries."""
+    """Run the automaton over many documents at once, without their closing boundaries."""
     lengths = np.diff(documents.offsets) - 1
     states = np.full(len(lengths), automaton.start, dtype=np.int64)
     walked = np.zeros_like(lengths)
@@ -120,10 +121,10 @@ def walk(automaton: Automaton, documents: Encoded) -> Walks:
 
 
 def farthest(automaton: Automaton) -> NDArray[np.int64]:
-    """Return the most tokens until the text is over, a closing boundary included.
+    """Return the most tokens until the text ends, including a closing boundary.
 
     Returns:
-        Shape (states,); -1 where there is no most.
+        Shape (states,); -1 for states from which texts can be of any length.
     """
     graph = _graph(automaton.successors)
     before = graph.T.tocsr()
@@ -157,7 +158,7 @@ class _Tokens:
     def after(
         self, table: NDArray[np.int32], states: NDArray[np.int64], forbidden: int
     ) -> NDArray[np.int32]:
-        """Return the state after each token from some states, (states, vocab)."""
+        """Return the state that each token leads to from each of some states, (states, vocab)."""
         current = np.repeat(states[:, None], len(self._ids), axis=1)
         for place, count in enumerate(self._counts):
             current[:, :count] = table[current[:, :count], self._bytes[:count, place]]
@@ -167,11 +168,11 @@ class _Tokens:
 
 
 def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
-    """Return an automaton of the states from which the text can end.
+    """Return an automaton without the states from which no text can end; None if none can.
 
     Args:
-        successors: State 0 is the first.
-        over: The state of a text that is over; -1 where there is none.
+        successors: (states, vocab); the initial state is 0. Modified.
+        over: The state of texts that have ended; -1 if there is no such state.
     """
     if over < 0:
         return None
@@ -188,7 +189,7 @@ def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
 
 
 def _graph(successors: NDArray[np.int32]) -> csr_matrix:
-    """Return which states follow which, (states, states), each pair once."""
+    """Return the matrix of transitions, (states, states), each pair of states once."""
     states, vocab_size = successors.shape
     size = max(1, _ENTRIES_AT_ONCE // vocab_size)
     found = []

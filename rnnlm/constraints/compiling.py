@@ -1,4 +1,4 @@
-"""What a user asks of every text, compiled to one automaton over tokens."""
+"""Compile a user's constraints on texts to one automaton over tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rnnlm.errors import ConstraintError, TokenizerError
 from rnnlm.tokenizer import Tokenizer, check_known
 
 _SEARCHED_STATES = 1 << 13
-"""States of the largest table that is searched for what a vocabulary lacks."""
+"""Most states of a table that is searched for characters that the vocabulary lacks."""
 
 
 def compile_constraints(
@@ -32,24 +32,24 @@ def compile_constraints(
     min_length: int = 0,
     max_length: int,
 ) -> Automaton | None:
-    """Compile what is asked of every text, prefix included; None where nothing is.
+    """Compile constraints that every text, including its prefix, must satisfy.
 
-    Strings match anywhere, across tokens too.
+    Returns None if there are no constraints. Strings match anywhere, also across tokens.
 
     Args:
         tokenizer: The model's own.
         grammar: A name from `GRAMMARS`, or a regular expression for the whole text; see
-            `rnnlm.constraints.acceptors.matching` for its dialect.
-        banned: Strings that no text holds, nor do a text and the stop string that ends it.
-        required: Strings that every text holds, before the stop string that ends it.
-        stop: Strings of which the first that is completed ends the text; `stop_pattern` says what
-            to cut off then.
-        prefixes: What texts begin with.
-        min_length: Fewest tokens after the prefix, before the closing boundary.
-        max_length: Most tokens after the prefix, the closing boundary included.
+            `rnnlm.constraints.acceptors.bare_pattern` for its dialect.
+        banned: Strings that must not occur in a text or in the stop string that ends it.
+        required: Strings that must occur in every text, before the stop string that ends it.
+        stop: Stop strings: the first one completed ends the text; `stop_pattern` matches the part
+            to cut off.
+        prefixes: The prefixes that texts begin with.
+        min_length: Fewest tokens after the prefix and before the closing boundary.
+        max_length: Most tokens after the prefix, including the closing boundary.
 
     Raises:
-        ConstraintError: The requirements contradict each other, the prefixes, the vocabulary or
+        ConstraintError: The constraints contradict each other, the prefixes, the vocabulary or
             the lengths, or their table is too large.
         TokenizerError: A prefix has characters or words that the vocabulary lacks.
     """
@@ -66,17 +66,20 @@ def compile_constraints(
     if acceptor is None or automaton is None:
         lacking = _lacking(acceptor, pieces) if acceptor else ""
         reason = f"; the vocabulary lacks {lacking}" if lacking else ""
-        asked = f"be what is asked ({_described(grammar, banned, required, stop)})"
-        raise ConstraintError(f"no text of this model can {asked}{reason}; ask for less")
+        asked = f"satisfies the constraints ({_described(grammar, banned, required, stop)})"
+        raise ConstraintError(
+            f"this model cannot produce any text that {asked}{reason}; relax them"
+        )
     _check_prefixes(automaton, tokenizer, begins, min_length, max_length)
     return automaton
 
 
 def stop_pattern(stop: Sequence[str]) -> str:
-    """Return a regular expression for what is cut off a text that a stop string has ended.
+    """Return a regular expression for the part to cut off a text that ended with a stop string.
 
-    It matches from where the stop string begins that is completed first, and to the text's end; the
-    longest, if several are completed there. Search the whole text, prefix included.
+    It matches from the start of the stop string that is completed first to the end of the text; if
+    several are completed at the same place, from the start of the longest. Search the whole text,
+    including its prefix.
     """
     first = [text for text in stop if not any(other in text[:-1] for other in stop)]
     return f"(?s)(?:{'|'.join(map(re.escape, first))}).*"
@@ -85,7 +88,7 @@ def stop_pattern(stop: Sequence[str]) -> str:
 def _acceptor(
     grammar: str, banned: Sequence[str], required: Sequence[str], stop: Sequence[str]
 ) -> Acceptor | None:
-    """Return what all requirements accept; None where the grammar matches nothing."""
+    """Return an acceptor for all constraints together; None if the grammar matches nothing."""
     oldest = max((len(_bytes(text)) for text in stop), default=0)
     parts = [acceptors.holding(_bytes(text), oldest) for text in dict.fromkeys(required)]
     if banned:
@@ -95,7 +98,7 @@ def _acceptor(
         if accepted is None:
             return None
         parts.insert(0, accepted)
-    if stop:  # last: it looks at what the others still miss
+    if stop:  # last: it depends on which required strings are still missing
         parts.append(acceptors.until(map(_bytes, stop)))
     return reduce(acceptors.product, parts, acceptors.anything())
 
@@ -109,8 +112,8 @@ def _check_strings(
 ) -> None:
     if grammar and stop:
         raise ConstraintError(
-            f"a grammar and the stop string {stop[0]!r}: the grammar says where a text ends; "
-            "leave one of them out"
+            f"both a grammar and the stop string {stop[0]!r} are given (expected one of them: the "
+            "grammar already decides where a text ends); leave one of them out"
         )
     kinds = (("banned", banned), ("required", required), ("stop", stop))
     for kind, strings in kinds:
@@ -121,13 +124,13 @@ def _check_strings(
             for other in required:
                 if text in other:
                     raise ConstraintError(
-                        f"the {kind} string {text!r} stands in the required {other!r}, so that no "
-                        "text can hold it; leave one of them out"
+                        f"the {kind} string {text!r} is part of the required string {other!r}, so "
+                        "no text can contain it; leave one of them out"
                     )
             for prefix in prefixes:
                 if text in prefix:
                     raise ConstraintError(
-                        f"the {kind} string {text!r} stands in the prefix {prefix!r}; "
+                        f"the {kind} string {text!r} is part of the prefix {prefix!r}; "
                         "change one of them"
                     )
 
@@ -147,17 +150,17 @@ def _check_prefixes(
         ids = encoded.tokens[encoded.offsets[at] : encoded.offsets[at + 1] - 1].tolist()
         good, bad = ids[: lengths[at]], ids[lengths[at] : lengths[at] + 1]
         raise ConstraintError(
-            f"no text that begins with the prefix {prefixes[at]!r} can be what is asked: "
-            f"{tokenizer.decode(bad)!r} may not follow {tokenizer.decode(good)!r}; change the "
+            f"no text that begins with the prefix {prefixes[at]!r} can satisfy the constraints: "
+            f"{tokenizer.decode(bad)!r} must not follow {tokenizer.decode(good)!r}; change the "
             "prefix or the constraints"
         )
     fewest = automaton.distance[states]
     if (fewest > max_length).any():
         at = int(np.argmax(fewest))
         raise ConstraintError(
-            f"the shortest text that is what is asked{_after(prefixes[at])} takes {fewest[at]} "
-            f"tokens, the closing boundary included (at most max_length = {max_length}); raise "
-            "max_length"
+            f"the shortest text that satisfies the constraints{_after(prefixes[at])} takes "
+            f"{fewest[at]} tokens, including the closing boundary (expected at most max_length = "
+            f"{max_length}); raise max_length"
         )
     if min_length == 0:
         return
@@ -166,15 +169,17 @@ def _check_prefixes(
     if is_short.any():
         at = int(np.argmax(is_short))
         raise ConstraintError(
-            f"the longest text that is what is asked{_after(prefixes[at])} takes {most[at]} tokens "
-            f"before its closing boundary (at least min_length = {min_length}); lower min_length"
+            f"the longest text that satisfies the constraints{_after(prefixes[at])} takes "
+            f"{most[at]} tokens before its closing boundary (expected at least min_length = "
+            f"{min_length}); lower min_length"
         )
 
 
 def _lacking(acceptor: Acceptor, pieces: Sequence[bytes]) -> str:
-    """Return characters that no token holds, of an accepted text with fewest such bytes.
+    """Return the characters that the vocabulary lacks for an accepted text.
 
-    Empty if the table is too large to search, or if characters are not the cause.
+    Of all accepted texts, it looks at one with the fewest bytes that no token contains. The result
+    is empty if the table is too large to search, or if missing characters are not the cause.
     """
     if len(acceptor.successors) > _SEARCHED_STATES:
         return ""
@@ -198,7 +203,7 @@ def _lacking(acceptor: Acceptor, pieces: Sequence[bytes]) -> str:
 
 
 def _way(came: dict[int, tuple[int, int]], state: int) -> dict[str, None]:
-    """Return the characters that lead to a state, each once, from where each state was come to."""
+    """Return the distinct characters on the way to a state, given each state's predecessor."""
     way = bytearray()
     while came[state][0] >= 0:
         state, byte = came[state]
@@ -220,5 +225,5 @@ def _after(prefix: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Return the UTF-8 of a text; a lone surrogate becomes bytes that no text holds."""
+    """Return the UTF-8 of a text; a lone surrogate becomes bytes that occur in no valid text."""
     return text.encode("utf-8", "surrogatepass")

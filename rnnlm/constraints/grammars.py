@@ -1,7 +1,7 @@
-"""Regular expressions for whole texts that have a name: whatever matches one is valid in its form.
+"""Named grammars: regular expressions for whole texts. A text that matches is valid in its form.
 
-They are stricter than what reads them (`rnnlm.colors`, `rnnlm.corpora.recipes`): no control
-characters, and only the common space between words.
+They are stricter than the parsers (`rnnlm.colors`, `rnnlm.corpora.recipes`): no control characters,
+and only the ordinary space between words.
 """
 
 _VISIBLE = r"[^\s\x00-\x1F\x7F-\x9F]"
@@ -14,19 +14,19 @@ _NO_DIGIT = r"[^\s\x00-\x1F\x7F-\x9F0-9]"
 _COLOR_NAME = rf"[^#\s\x00-\x1F\x7F-\x9F]{_VISIBLE}*(?:\x20{_NO_DIGIT}{_VISIBLE}*)*"
 COLOR = rf"{_COLOR_NAME}(?:\x20{_CHANNEL}){{3}}"
 """`name R G B`; each channel from 0 to 255, without leading zeros. The name does not begin with
-`#`, as a colour that is to be named does; and of its words only the first may begin with a digit,
-so that what begins as a channel is one: else a model that writes 273 would have to go on with a
-name that holds it."""
+`#`, because a line of the form `#rrggbb name` does. Only the first word of the name may begin with
+a digit, so that a later word that begins with a digit is always a channel: otherwise a model that
+wrote 273 would have to continue as if it were part of the name."""
 
 _PERCENT = r"(?:100|[1-9]?[0-9])"
 _DEGREES = r"(?:3[0-5][0-9]|[12][0-9][0-9]|[1-9]?[0-9])"
 _SIGNED = r"(?:0|-?(?:12[0-7]|1[01][0-9]|[1-9][0-9]?)|-128)"
 COLOR_HSV = rf"{_COLOR_NAME}\x20hsv\x20{_DEGREES}(?:\x20{_PERCENT}){{2}}"
 COLOR_LAB = rf"{_COLOR_NAME}\x20lab\x20{_PERCENT}(?:\x20{_SIGNED}){{2}}"
-"""The same in other spaces; see `rnnlm.colors`."""
+"""The same in other colour spaces; see `rnnlm.colors`."""
 
 _COUNT = "|".join(rf"\x20{{{6 - n}}}[0-9][0-9 /.,~+x-]{{{n}}}" for n in range(7))
-"""Seven columns that begin with a digit, after spaces."""
+"""A quantity, seven characters wide: spaces, then text that begins with a digit."""
 _UNIT = r"(?:[A-Za-z][A-Za-z ]|\x20\x20)"
 _NAME = rf"{_VISIBLE}(?:(?:{_INNER}){{0,26}}{_VISIBLE})?"
 """At most 28 characters, so that the line is not read as two columns."""
@@ -45,8 +45,9 @@ RECIPE = (
     rf"(?:\n\n{_HEADING}\n(?:{_COUNTED}|{_BARE}){_MORE})*"
     rf"\n\n{_STEP}(?:\n\n?{_STEP})*"
 )
-"""A recipe as `rnnlm.corpora.recipes.render` writes it, but that its first ingredient has a
-quantity (else it may read as a header field) and that directions keep to no width."""
+"""A recipe as `rnnlm.corpora.recipes.render` writes it, with two differences: its first ingredient
+must have a quantity (otherwise the line could be read as a header field), and its directions may
+have lines of any width."""
 
 GRAMMARS = {"color": COLOR, "color-hsv": COLOR_HSV, "color-lab": COLOR_LAB, "recipe": RECIPE}
-"""By the name of the form."""
+"""Grammars by the name of the form."""

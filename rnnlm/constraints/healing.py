@@ -1,10 +1,10 @@
-"""Prefixes that end inside a word piece.
+"""Token healing: prefixes that end inside a word piece.
 
 A model of word pieces has seen `" world"` as one token and hardly ever `" wor"` before `"ld"`. So
-the last piece of a prefix is not fed to it: the model is given what comes before, and may then draw
-only tokens that spell the rest of the prefix, begin with it, or are a beginning of it. Whatever it
-draws, the text begins with the prefix, and is cut into tokens as training text is. Where the
-longest text leaves no room for that, the whole prefix is fed.
+the last piece of a prefix is not fed to the model. The model is fed what comes before (the *head*),
+and may then draw only tokens that equal the rest of the prefix, begin with it, or are a beginning
+of it. Whatever it draws, the text begins with the prefix and is tokenized like training text. If
+`max_length` leaves no room for that, the whole prefix is fed.
 
 Source: "token healing" of the `guidance` library (Microsoft 2023).
 """
@@ -32,12 +32,12 @@ _NEVER = np.iinfo(np.int32).max // 2
 
 @dataclass(frozen=True)
 class Rules:
-    """How the texts of a job begin, and what they may be.
+    """How the texts of a job begin, and the constraints on them.
 
     Attributes:
-        heads: What the model is fed before text n, the n-th and round again.
-        automaton: What it may draw; None for anything.
-        starts: The automaton's state after each head, (heads,); None where there is no automaton.
+        heads: What the model is fed before it samples; `heads[n % len(heads)]` before text n.
+        automaton: What the model may draw; None for anything.
+        starts: The automaton's state after each head, (heads,); None without an automaton.
     """
 
     heads: tuple[str, ...]
@@ -51,16 +51,16 @@ def rules_of(
     automaton: Automaton | None,
     max_length: int,
 ) -> Rules:
-    """Return how texts with some prefixes begin.
+    """Return the rules for texts with some prefixes, with token healing for word pieces.
 
     Args:
         tokenizer: The model's own.
-        prefixes: What text n begins with, the n-th and round again.
-        automaton: What texts must be, prefix included; each prefix leads to a state of it.
-        max_length: Most tokens that are drawn, the closing boundary included.
+        prefixes: Text n begins with `prefixes[n % len(prefixes)]`.
+        automaton: Constraints on texts, including their prefixes; every prefix must be allowed.
+        max_length: Most tokens that are drawn, including the closing boundary.
 
     Raises:
-        ConstraintError: The table would be too large.
+        ConstraintError: The table would be too large, or no text can begin with a prefix.
     """
     if tokenizer.kind == "bpe" and any(prefixes):
         return _healed(tokenizer, prefixes, automaton, max_length)
@@ -86,8 +86,8 @@ def _healed(
                 break
         else:
             raise ConstraintError(
-                f"no text that begins with the prefix {prefix!r} can be what is asked; change the "
-                "prefix or the constraints, or raise max_length"
+                f"no text that begins with the prefix {prefix!r} can satisfy the constraints; "
+                "change the prefix or the constraints, or raise max_length"
             )
         found[prefix] = head, start
     heads = tuple(found[prefix][0] for prefix in prefixes)
@@ -96,17 +96,17 @@ def _healed(
 
 
 def _parted(prefix: str) -> tuple[str, bytes]:
-    """Return a prefix without its last piece, and that piece."""
+    """Split a prefix: return it without its last piece, and the last piece."""
     data = prefix.encode("utf-8", "surrogatepass")
     if not data:
         return prefix, b""
     found = pieces(pa.array([data], pa.large_binary()))
-    last: bytes = found.distinct[int(found.indices[-2])].as_py()  # the very last is the end
+    last: bytes = found.distinct[int(found.indices[-2])].as_py()  # the very last is the `END` byte
     return data[: len(data) - len(last)].decode("utf-8", "surrogatepass"), last
 
 
 class _Table:
-    """An automaton that grows by states in which the rest of a prefix is to be spelled first."""
+    """An automaton extended by states in which the rest of a prefix must be written first."""
 
     def __init__(self, automaton: Automaton, spelled: Sequence[bytes]) -> None:
         self._automaton, self._spelled = automaton, spelled
@@ -116,7 +116,7 @@ class _Table:
         self._fitting: dict[bytes, list[tuple[int, bytes]]] = {}
 
     def state(self, state: int, rest: bytes) -> int:
-        """Return the state where `rest` is still to be spelled, -1 where no text ends from it."""
+        """Return the state where `rest` must still be written; -1 if no text can end from it."""
         if not rest:
             return state
         key = (state, rest)
@@ -125,7 +125,7 @@ class _Table:
         return self._known[key]
 
     def automaton(self) -> Automaton:
-        """Return the whole automaton."""
+        """Return the extended automaton."""
         rows = [self._automaton.successors, *(row[None] for row in self._rows)]
         distance = [self._automaton.distance, np.array(self._distances, dtype=np.int32)]
         return Automaton(np.ascontiguousarray(np.concatenate(rows)), np.concatenate(distance), 0)
@@ -150,12 +150,12 @@ class _Table:
         return number
 
     def distance(self, state: int) -> int:
-        """Return the fewest tokens until the text is over."""
+        """Return the fewest tokens until the text ends."""
         own = len(self._automaton.distance)
         return int(self._automaton.distance[state]) if state < own else self._distances[state - own]
 
     def _tokens_for(self, rest: bytes) -> list[tuple[int, bytes]]:
-        """Return the tokens that may come next, and what is then still to be spelled."""
+        """Return the tokens that may come next, each with what must still be written after it."""
         if rest not in self._fitting:
             self._fitting[rest] = [
                 (token, rest[len(spelling) :])

@@ -1,1 +1,1 @@
-"""Corpora: where texts come from, how they are read, and how documents fall into splits."""
+"""Corpora: where texts come from, how they are read, and how documents are assigned to splits."""

@@ -1,7 +1,7 @@
-"""Pieces of files: what one shard is read from, and how it is read.
+"""Pieces of files: how files are cut into pieces for each shard, and how a piece is read.
 
-Where files are cut depends on their bytes and the shard size alone, never on who reads them, so
-that any number of workers reads the same documents into the same shards.
+The cuts depend only on the files' bytes and the shard size, never on the number of workers. Any
+number of workers therefore reads the same documents into the same shards.
 """
 
 import mmap
@@ -32,11 +32,12 @@ class Piece:
     """A part of a file.
 
     Attributes:
-        file: The file, plain.
-        encoding: What its text is in; None for Parquet.
-        start: First byte, or first row group of a Parquet file; moved on to the next place where
-            the file may be cut.
-        end: Likewise, one past the last.
+        file: The file, unpacked.
+        encoding: Encoding of its text; None for Parquet.
+        start: First byte, or first row group of a Parquet file. Reading starts at the next place
+            where the file may be cut.
+        end: One past the last byte or row group. Reading ends at the next place where the file may
+            be cut.
         is_whole: Whether the file is read as a whole.
     """
 
@@ -48,15 +49,15 @@ class Piece:
 
 
 def cut_files(files: Iterable[SourceFile], config: CorpusConfig, whole: bool) -> list[list[Piece]]:
-    """Return the pieces of each shard: parts of long files, short files gathered.
+    """Return the pieces of each shard: long files are cut, short files share a shard.
 
     Args:
-        files: Plain files.
-        config: Says the shard size and what a document is.
+        files: Unpacked files.
+        config: Sets the shard size.
         whole: Read every file as a whole.
 
     Raises:
-        CorpusError: A file is no text, or no Parquet.
+        CorpusError: A file changed since it was found, or a Parquet file cannot be read.
     """
     shards: list[list[Piece]] = [[]]
     gathered = 0
@@ -80,15 +81,17 @@ def read_records(
     config: CorpusConfig,
     on_mended: Callable[[Sequence[int]], None] = _ignore,
 ) -> Iterator[Fields | Fault]:
-    """Yield the records of a piece, and a fault for each that cannot be read.
+    """Yield the records of a piece, and a fault for each record that cannot be read.
 
     Args:
-        piece: What to read.
-        config: How.
-        on_mended: Told the lines, from 1, of bytes that were no UTF-8; see `line_of`.
+        piece: Piece to read.
+        config: Sets the shard size and the longest record.
+        on_mended: Called with the lines of the piece, from 1, that held bytes that are not UTF-8;
+            `line_of` turns them into lines of the file.
 
     Raises:
-        CorpusError: The bytes are not in the encoding found before, or the file is gone.
+        CorpusError: The bytes do not fit the encoding that was detected, or a Parquet file cannot
+            be read.
     """
     if piece.file.source.reader == "parquet":
         yield from _read_parquet(piece)
@@ -120,7 +123,7 @@ def read_records(
 
 
 def line_of(piece: Piece, line: int, config: CorpusConfig) -> int:
-    """Return which line of the file a line of a piece is, from 1; 0 where unknown."""
+    """Return the line number in the file, from 1, of a line of a piece; 0 if it is unknown."""
     if not line or piece.file.source.reader == "parquet":
         return 0
     with piece.file.path.open("rb") as file, _mapped(file) as content:
@@ -134,7 +137,7 @@ def _cut(file: SourceFile, config: CorpusConfig, whole: bool) -> Iterator[tuple[
         yield from _cut_parquet(file, config)
         return
     encoding = file.encoding
-    if encoding is None:  # it is empty
+    if encoding is None:  # the file is empty
         return
     is_whole = whole or not encoding.is_cuttable or not _is_cuttable(file, config)
     size = max(1, file.size) if is_whole else config.shard_bytes
@@ -159,7 +162,7 @@ def _cut_parquet(file: SourceFile, config: CorpusConfig) -> Iterator[tuple[Piece
     try:
         metadata = pq.ParquetFile(file.path).metadata
     except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{file.name} is no Parquet file: {error}") from error
+        raise CorpusError(f"{file.name} is not a Parquet file: {error}") from error
     sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
     start = gathered = 0
     for group, size in enumerate(sizes):
@@ -175,11 +178,11 @@ def _read_parquet(piece: Piece) -> Iterator[Fields | Fault]:
         for batch in opened.iter_batches(1000, row_groups=[*range(piece.start, piece.end)]):
             yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{piece.file.name} is no whole Parquet file: {error}") from error
+        raise CorpusError(f"{piece.file.name} is not a complete Parquet file: {error}") from error
 
 
 def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> tuple[int, int]:
-    """Return the piece's first byte and one past its last, both where the file may be cut."""
+    """Return a piece's first byte and one past its last, moved to where the file may be cut."""
     if piece.is_whole:
         return 0, len(content)
     patterns = _patterns(piece)
@@ -188,7 +191,7 @@ def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> t
 
 
 def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
-    """Return where the file may be cut, the best places first."""
+    """Return patterns for where the file may be cut, best first; the cut is after the match."""
     file_format = FORMATS[piece.file.source.reader]
     source = piece.file.source
     if source.reader == "text" and source.documents == "records" and source.separator:
@@ -203,7 +206,10 @@ def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
 def _cut_at(
     content: mmap.mmap | bytes, at: int, patterns: Sequence[re.Pattern[bytes]], within: int
 ) -> int:
-    """Return the first place from `at` on where the content may be cut."""
+    """Return the first position from `at` on where the content may be cut.
+
+    All patterns but the last are searched for within the next `within` bytes only.
+    """
     if at == 0 or at >= len(content):
         return min(at, len(content))
     for pattern in patterns[:-1]:
@@ -221,7 +227,7 @@ def _end_of(pattern: re.Pattern[bytes], content: mmap.mmap | bytes, at: int) -> 
 def _without_overlong(
     content: mmap.mmap | bytes, start: int, end: int, config: CorpusConfig
 ) -> Iterator[bytes | Fault]:
-    """Yield the bytes of a piece, with a fault in place of each line that is longer than allowed.
+    """Yield the bytes of a piece, with a fault in place of each line that exceeds the limit.
 
     Such a line is never read into memory.
     """
@@ -245,7 +251,7 @@ def _too_long(size: int, config: CorpusConfig) -> Fault:
 
 @contextmanager
 def _mapped(file: BinaryIO) -> Iterator[mmap.mmap | bytes]:
-    """Map a file into memory; an empty one, which cannot be mapped, is empty bytes."""
+    """Map a file into memory; yield empty bytes for an empty file, which cannot be mapped."""
     if not os.fstat(file.fileno()).st_size:
         yield b""
         return

@@ -1,7 +1,7 @@
-"""The corpora that come by name: what they are, under which licence, and where their files lie.
+"""The catalog of named corpora: their descriptions, their licences and where their files are.
 
-Files of public repositories stand in `catalog.toml`; here are their classes, and the two corpora
-that Python packages hold.
+`catalog.toml` lists the corpora whose files are in public repositories. This module defines the
+classes, and the two corpora that come from Python packages.
 """
 
 import tomllib
@@ -22,10 +22,10 @@ class RemoteFile(BaseModel):
     """A file with a public address and a checksum.
 
     Attributes:
-        path: Its path in the repository or package.
-        local: Its path in a folder that stands in for the address.
-        bytes: Its size.
-        sha256: Its checksum.
+        path: Path in the repository or package.
+        local: Path in the folder that `RNNLM_CORPORA` names; used instead of the public address.
+        bytes: Size.
+        sha256: Checksum.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,23 +37,23 @@ class RemoteFile(BaseModel):
 
 
 class CatalogSource(ReadingConfig):
-    """A source of a catalog corpus: files of one repository or package, read in one way."""
+    """A source of a catalog corpus: files of one repository or package, all read the same way."""
 
     repository: str = ""
     """GitHub repository, `owner/name`."""
     commit: str = ""
-    """The commit that the files are of."""
+    """Commit of the repository that the files are taken from."""
     package: str = ""
-    """Python package with its version, whose wheel holds the files."""
+    """Python package with its version; its wheel contains the files."""
     split: Literal["train", "validation", "test"] | None = None
-    """The published split that the source is."""
+    """Published split that the whole source belongs to."""
     files: tuple[RemoteFile, ...]
-    """What to fetch."""
+    """Files to fetch."""
 
     @model_validator(mode="before")
     @classmethod
     def _read_listing(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Make `files` of a folder with a listing of `sha256 bytes name` lines."""
+        """Expand `folder` into `files`, from a listing with lines of `sha256 bytes name`."""
         folder = values.get("folder")
         if folder is None:
             return values
@@ -69,23 +69,23 @@ class CatalogSource(ReadingConfig):
         return {**{k: v for k, v in values.items() if k != "folder"}, "files": files}
 
     def address(self, file: RemoteFile) -> str:
-        """Return where anyone can have a file of this source."""
+        """Return the public address of a file of this source."""
         if self.package:
             return f"{self.package} (Python package): {file.path}"
         return f"https://raw.githubusercontent.com/{self.repository}/{self.commit}/{file.path}"
 
 
 class Entry(BaseModel):
-    """A corpus that the catalog knows.
+    """A corpus in the catalog.
 
     Attributes:
-        name: What `corpus.source` calls it.
-        description: One line for people.
+        name: Name to use in `corpus.source`.
+        description: One line about the corpus, which `rnnlm corpora` shows.
         form: What a document is; see `CorpusConfig.form`.
         licence: Licence of the text.
         sources: Files to fetch.
-        records: Alternatively, a function that yields its records from an installed package.
-        package: The package that `records` needs.
+        records: Instead of `sources`: a function that yields records from an installed package.
+        package: Package that `records` needs.
         reading: How `records` become text.
     """
 
@@ -107,7 +107,7 @@ class Entry(BaseModel):
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package that `records` needs is here."""
+        """Whether the package that `records` needs is installed."""
         return bool(self.package) and find_spec(self.package) is not None
 
 
@@ -129,7 +129,7 @@ def state_of_the_union() -> Iterator[Record]:
 
 @cache
 def catalog() -> dict[str, Entry]:
-    """Return every corpus that comes by name."""
+    """Return every corpus of the catalog, by name."""
     files = tomllib.loads("\n".join(_text("catalog.toml")))
     entries = [
         Entry(

@@ -1,4 +1,4 @@
-"""Mending and removing: every rule is named in the configuration and counted in the result."""
+"""Cleaning rules: each is named in the configuration, and its effects are counted."""
 
 import re
 import unicodedata
@@ -25,7 +25,7 @@ _QUESTIONS = re.compile(r"^(?:Q|QUESTION|Question)(?:[:.]|\s).*$\n?", re.MULTILI
 _SPEAKERS = re.compile(r"^(?:(?:THE )?PRESIDENT[A-Z .]*|President \w+):[ \t]*", re.M)
 _STAGE = re.compile(r"[ \t]*[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]*[)\]]", re.IGNORECASE)
 _CONTENTS_LINES = 5
-"""Chapter headings in a row that make a table of contents."""
+"""Number of chapter headings in a row that count as a table of contents."""
 
 
 def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: bool = True) -> str:
@@ -33,9 +33,9 @@ def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: b
 
     Args:
         text: A record's text, before it is cut into documents.
-        config: What to do.
-        counts: Mutated: what was done how often is added under the name of each rule.
-        is_suspect: Whether it may hold mojibake; see `mojibake.suspects`.
+        config: Rules to apply.
+        counts: Mutated: how often each rule changed something is added under the rule's name.
+        is_suspect: Whether the text may contain mojibake; see `mojibake.suspects`.
     """
     if not text.isascii():
         if config.mojibake and is_suspect:
@@ -78,7 +78,7 @@ def _contents(text: str, counts: Counter[str]) -> str:
         headings = sum(bool(entry.strip()) for entry in run)
         if headings < _CONTENTS_LINES:
             kept += run
-        else:  # the last heading belongs to the text behind the table
+        else:  # the last heading belongs to the text after the table
             last = max(place for place, entry in enumerate(run) if entry.strip())
             kept += run[last:]
             counts["lines of contents removed"] += headings - 1
@@ -132,7 +132,7 @@ def _by_line(
     counts: Counter[str],
     choose: Callable[[list[str]], list[int]],
 ) -> str:
-    """Apply `mend` to the lines that `choose` names, and count those that change."""
+    """Apply `mend` to the lines whose indices `choose` returns, and count those that change."""
     lines = text.split("\n")
     changed = 0
     for place in choose(lines):

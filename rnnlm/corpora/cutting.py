@@ -1,4 +1,4 @@
-"""From texts to documents: lines, paragraphs, passages, chapters."""
+"""Cut texts into documents: lines, paragraphs, passages, chapters or records."""
 
 import hashlib
 import re
@@ -12,20 +12,20 @@ _NO_ABBREVIATION = "".join(
 )
 _SENTENCE_END = re.compile(rf"[.!?…؟۔।]{_NO_ABBREVIATION}[\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
 _BREAKS = (_PARAGRAPH_END, re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+"))
-"""Where a text may be cut, best places first; the cut is behind the match."""
+"""Where a text may be cut, best places first; the cut is after the match."""
 CHAPTER = re.compile(
     r"^[ \t]*(?:(?:chapter|book|part|act|canto|letter|volume)[ \t]+(?:[0-9]+|[ivxlcdm]+|one|two|"
     r"three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|first|second|third|last)"
     r"\b.{0,80}|[0-9]{1,3}\.[ \t]+\S.{0,70})$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A line that begins a chapter: `CHAPTER I. Down the Rabbit-Hole`, `1.  The Cyclone`."""
+"""A line that begins a chapter, such as `CHAPTER I. Down the Rabbit-Hole` or `1.  The Cyclone`."""
 
 
 def documents_of(text: str, config: ReadingConfig, passage_characters: int) -> Iterator[str]:
     """Yield the documents of a text as `config.documents` defines them.
 
-    A whole text is kept as it is, but for its last line end.
+    A whole text is kept unchanged, except that one newline at its end is removed.
     """
     match config.documents:
         case "whole":
@@ -45,18 +45,18 @@ def documents_of(text: str, config: ReadingConfig, passage_characters: int) -> I
 
 
 def lines(text: str) -> Iterator[str]:
-    """Yield the lines of `text` without their ends, leaving out blank ones."""
+    """Yield the lines of `text` without trailing white space, leaving out blank lines."""
     return (line.rstrip() for line in text.split("\n") if line.strip())
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Yield what stands between blank lines."""
+    """Yield the parts of a text that blank lines separate."""
     for paragraph in _PARAGRAPH_END.split(text):
         yield from _visible(paragraph)
 
 
 def records(text: str, separator: str) -> Iterator[str]:
-    """Yield what stands between matches of a regular expression, or between blank lines."""
+    """Yield the parts of a text that a regular expression separates; blank lines by default."""
     pattern = re.compile(separator, re.MULTILINE) if separator else _PARAGRAPH_END
     place = 0
     for match in pattern.finditer(text):
@@ -66,9 +66,10 @@ def records(text: str, separator: str) -> Iterator[str]:
 
 
 def chapters(text: str) -> Iterator[str]:
-    """Yield what stands between chapter headings, each chapter with its own.
+    """Yield the chapters of a text, each beginning with its heading.
 
-    Headings with nothing between them, as in a table of contents, are no chapters.
+    Text before the first heading counts as a chapter. Headings with little or no text after them,
+    as in a table of contents, are left out.
     """
     starts = [match.start() for match in CHAPTER.finditer(text)]
     for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
@@ -81,30 +82,30 @@ def passages(text: str, characters: int) -> Iterator[str]:
     """Yield passages of about `characters` characters that end where a paragraph ends.
 
     Passages are slices of the text: nothing between their first and last visible character is
-    changed. Where one ends depends on the hash of its last paragraph, not on a running count, so
-    that an edit changes the passages around it and leaves the rest cut as it was. A paragraph much
-    longer than a passage is cut at line ends, then sentence ends; only a sentence longer than two
-    passages is cut at a space.
+    changed. Where a passage ends depends on the hash of its last paragraph, not on a running count.
+    An edit therefore changes only the passages around it; the rest of the text is cut as before.
+    A paragraph longer than two passages is cut at line ends, then at sentence ends. Only a sentence
+    longer than two passages is cut at a space.
     """
     for passage in _gathered(text, _ends(text, 2 * characters, _BREAKS), characters):
         yield from _visible(passage)
 
 
 def sentences(line: str, characters: int) -> Iterator[str]:
-    """Cut a long line into groups of sentences of about `characters` characters, nothing left out.
+    """Yield groups of sentences of about `characters` characters that together are the line.
 
-    Where a group ends depends on its last sentence, as with `passages`.
+    Where a group ends depends on the hash of its last sentence, as in `passages`.
     """
     return _gathered(line, _ends(line, 2 * characters, _BREAKS[2:]), characters)
 
 
 def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
-    """Yield slices of about so many characters; the hash of the last part says where one ends.
+    """Yield slices of about `characters` characters; a part's hash decides if a slice ends there.
 
     Args:
-        text: What is cut.
-        ends: Where its parts end, the end of the text the last.
-        characters: About how long a slice is.
+        text: Text to cut.
+        ends: Where the parts of the text end; the last is the end of the text.
+        characters: Approximate length of a slice.
     """
     start = last = 0
     for end in ends:
@@ -120,7 +121,7 @@ def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
 
 
 def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[int]:
-    """Yield where a text's parts end: at the best breaks, in overlong parts at the next best."""
+    """Yield where parts of a text end: at the best breaks; in overlong parts, at the next best."""
     if not breaks:
         yield from range(longest, len(text), longest)
         yield len(text)
@@ -136,7 +137,7 @@ def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterato
 
 
 def _visible(passage: str) -> Iterator[str]:
-    """Yield the passage without blank ends, unless nothing is left."""
+    """Yield the passage without leading newlines and trailing white space, unless it is blank."""
     if passage.strip():
         yield passage.strip("\n").rstrip()
 

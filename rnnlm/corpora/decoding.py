@@ -1,4 +1,4 @@
-"""From bytes to text in an encoding that was found before."""
+"""Decoding: turn bytes into text, given the encoding that `encodings.detect` found."""
 
 import re
 from typing import NamedTuple
@@ -11,20 +11,21 @@ _GLYPHS = {
     for code, glyph in enumerate("☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼", start=1)
     if chr(code) not in "\t\n\r\x1a"
 }
-"""What DOS showed for control characters; those that end lines and files stay what they are."""
+"""Symbols that DOS displayed for control characters; tabs and the characters that end lines and
+files are kept as they are."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _BROKEN_OFF = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}")
-"""The beginning of a character of UTF-8, two bytes or more of it."""
+"""A UTF-8 character that is cut short: its first two or three bytes."""
 
 _PAGE_END = re.compile(r"\n?[ \t]*[\f\v][ \t\f\v]*\n?")
 
 
 class Decoded(NamedTuple):
-    """A text.
+    """A decoded text.
 
     Attributes:
-        text: With newline line ends, also where a page ended.
-        mended: Lines, from 1, of the bytes that did not fit and were read as Windows-1252.
+        text: The text; lines and pages end with a newline.
+        mended: Lines, from 1, that held bytes that are not UTF-8 and were read as Windows-1252.
     """
 
     text: str
@@ -35,9 +36,9 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
     """Turn bytes into text.
 
     Args:
-        data: Whole characters in `encoding`.
+        data: Bytes, which begin and end at character boundaries of `encoding`.
         encoding: What `encodings.detect` returned.
-        origin: What to call the source in errors.
+        origin: Name of the source, for error messages.
 
     Raises:
         CorpusError: A byte does not fit the encoding.
@@ -47,8 +48,8 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
     except UnicodeError as error:
         position = getattr(error, "start", 0)
         raise CorpusError(
-            f"{origin} is no {encoding.codec} at byte {position:,} (0x{data[position]:02x}); "
-            "name its encoding with --set corpus.encoding=NAME"
+            f"{origin} is not valid {encoding.codec} at byte {position:,} "
+            f"(0x{data[position]:02x}); set its encoding with --set corpus.encoding=NAME"
         ) from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -59,7 +60,7 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
 
 
 def _mend(data: bytes) -> Decoded:
-    """Read bytes that are no UTF-8 as Windows-1252; leave out characters that break off."""
+    """Decode UTF-8; read other bytes as Windows-1252, and drop characters that are cut short."""
     text = data.decode("utf-8", "surrogateescape")
     lines, line, seen = [], 1, 0
     for match in _ESCAPED.finditer(text):

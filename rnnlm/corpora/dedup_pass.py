@@ -1,4 +1,4 @@
-"""The second pass of ingestion: over all hashes, what is dropped and what is in which split."""
+"""The second pass of ingestion: decide from hashes which documents to drop, and their splits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,22 @@ from rnnlm.corpora.reading_pass import UNDECIDED
 from rnnlm.corpora.splitting import split_by_shuffle
 
 REPEATED, NEAR_COPY = "repeated", "near copy"
-"""Why a document is left out, as it is counted."""
+"""Reasons for leaving a document out, as they appear in the counts."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a shard's documents.
+    """Which documents of a shard are kept, and in which split.
 
     Attributes:
-        keep: Shape (documents,).
-        is_repeated: Which stood before, word for word, shape (documents,).
-        splits: Number of each document's split in `SPLITS`, or -1: its key decides; shape
+        keep: Whether each document is kept, shape (documents,).
+        is_repeated: Whether each document repeats an earlier one word for word, shape
             (documents,).
-        ordinals: For documents that are kept though they stood before: the how-maniest they are.
-        dropped: Documents left out, by reason.
+        splits: Index of each document's split in `SPLITS`, or -1 if the hash of its key decides;
+            shape (documents,).
+        ordinals: For repeated documents that are kept, by their number in the shard: 2 for the
+            second occurrence, 3 for the third, and so on.
+        dropped: Number of documents left out, by reason.
     """
 
     keep: NDArray[np.bool_]
@@ -43,13 +45,16 @@ class Decision:
 def decide(
     paths: Sequence[Path], rows: Sequence[int], config: CorpusConfig, splits: SplitConfig
 ) -> list[Decision]:
-    """Decide over the whole corpus what is dropped and what is in which split.
+    """Decide for the whole corpus which documents are dropped, and their splits if shuffled.
 
     Args:
         paths: Shards that the first pass wrote, in order.
-        rows: Documents in each.
-        config: Says what is dropped.
-        splits: Says whether all documents are shuffled.
+        rows: Number of documents in each shard.
+        config: Sets which documents are dropped.
+        splits: Sets whether all documents are shuffled.
+
+    Returns:
+        One decision for each shard, in order.
     """
     count = sum(rows)
     is_repeated, ordinals = duplicates.repeated(lambda: _column(paths, "hash"), count)

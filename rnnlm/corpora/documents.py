@@ -1,4 +1,4 @@
-"""The shards of documents: the third pass of ingestion writes them, everything else reads them."""
+"""Document shards: written by the third pass of ingestion, read by everything else."""
 
 import hashlib
 from collections import Counter
@@ -33,7 +33,7 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 BATCH_BYTES = 1 << 20
-"""About the text of a batch that is read back: small enough to stay in a processor's cache."""
+"""Approximate bytes of text in a batch that is read: few enough to stay in a processor's cache."""
 
 _SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
 
@@ -42,7 +42,7 @@ def shards(uri: str) -> list[Path]:
     """Return the shards of documents in a folder, in order.
 
     Raises:
-        CorpusError: There are none.
+        CorpusError: The folder has no shards of documents.
     """
     found = sorted(Path(uri).glob(SHARD_PATTERN))
     if not found:
@@ -51,7 +51,7 @@ def shards(uri: str) -> list[Path]:
 
 
 def text_bytes(paths: Iterable[Path], split: Split) -> int:
-    """Return about how many bytes the texts of a split have, from the shards' metadata."""
+    """Return the approximate size of a split's texts in bytes, from the shards' metadata."""
     groups = (
         metadata.row_group(number)
         for metadata in map(pq.read_metadata, paths)
@@ -67,10 +67,10 @@ def text_bytes(paths: Iterable[Path], split: Split) -> int:
 def iter_batches(
     shard: Path, splits: Collection[Split], attributes: bool = False
 ) -> Iterator[tuple[Split, pa.RecordBatch]]:
-    """Yield (split, documents of it) of a shard, about a megabyte of text at a time, in order.
+    """Yield (split, batch of its documents) from a shard in order, about a megabyte of text each.
 
-    A row group holds documents of one split, so what is not asked for is not read; nor are the
-    attributes unless they are asked for.
+    A row group holds documents of one split, so the row groups of other splits are not read. The
+    attributes are read only if `attributes` is true.
     """
     file = pq.ParquetFile(shard, memory_map=True)
     for group in range(file.metadata.num_row_groups):
@@ -86,7 +86,7 @@ def iter_batches(
 
 
 def iter_texts(uri: str, split: Split) -> Iterator[str]:
-    """Yield the texts of a split's documents, in corpus order, a few held at a time.
+    """Yield the texts of a split's documents in corpus order, with one batch in memory at a time.
 
     Raises:
         CorpusError: `uri` holds no documents.
@@ -97,7 +97,7 @@ def iter_texts(uri: str, split: Split) -> Iterator[str]:
 
 
 def attribute_values(uri: str, name: str) -> set[str]:
-    """Return what values an attribute has in the training split, white space squeezed.
+    """Return the values that an attribute has in the training split, with white space squeezed.
 
     Raises:
         CorpusError: `uri` holds no documents.
@@ -113,7 +113,15 @@ def attribute_values(uri: str, name: str) -> set[str]:
 
 @dataclass(frozen=True)
 class WriteTask:
-    """What the first pass read, what the second decided, and where it goes."""
+    """A shard to write: what the first pass read, what the second decided, and the output path.
+
+    Attributes:
+        reading: Shard that the first pass wrote.
+        decision: Decision of the second pass about its documents.
+        splits: How documents whose split is still open are split.
+        phrases: Share of the training documents for which lists of phrases are added.
+        out: Shard to write.
+    """
 
     reading: Path
     decision: Decision
@@ -123,9 +131,9 @@ class WriteTask:
 
 
 def write_shard(task: WriteTask) -> dict[str, Any]:
-    """Write the documents that stay, each with its split; return counts and digest.
+    """Write the documents that are kept, each with its split; return counts and a digest.
 
-    If it has been done, nothing is.
+    If the shard has been written before, return the recorded result.
 
     Raises:
         StorageError: The shard cannot be written.
@@ -161,7 +169,7 @@ def _write(task: WriteTask) -> dict[str, Any]:
 def _show_dropped(
     texts: pa.Array, decision: Decision, start: int, examples: dict[str, list[str]]
 ) -> None:
-    """Add the first documents that are left out to `examples`, by the reason."""
+    """Add the first documents that are left out to `examples`, under the reason."""
     stop = start + len(texts)
     for number in np.flatnonzero(~decision.keep[start:stop]).tolist():
         reason = REPEATED if decision.is_repeated[start + number] else NEAR_COPY
@@ -200,7 +208,7 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
 
 
 def _document_ids(hashes: NDArray[np.uint64], ordinals: Sequence[int | None]) -> pa.Array:
-    """Return 16 hexadecimal digits for each hash, with the ordinal behind them if it has one."""
+    """Return each hash as 16 hexadecimal digits, followed by its ordinal if it has one."""
     digits = hashes.astype(">u8").tobytes().hex()
     offsets = np.arange(0, len(digits) + 16, 16, dtype=np.int32)
     plain = pa.StringArray.from_buffers(
@@ -230,14 +238,14 @@ def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Has
 
 
 def _flat(attributes: Any) -> Iterator[pa.Array]:
-    """Yield the names and the values of all documents' attributes, unless there are none."""
+    """Yield the names and the values of all documents' attributes; nothing if there are none."""
     for chunk in attributes.chunks if isinstance(attributes, pa.ChunkedArray) else [attributes]:
         if len(chunk.items):
             yield from (chunk.keys, chunk.items)
 
 
 def _data(column: Any) -> Iterator[memoryview]:
-    """Yield the bytes of a binary column, end to end."""
+    """Yield the bytes of each chunk of a binary column, its values concatenated."""
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         if len(chunk):
             offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)

@@ -1,7 +1,7 @@
 """Repeated and nearly repeated documents, found over a whole corpus in bounded memory.
 
 Near duplicates are found by MinHash (Broder 1997) over shingles, with locality-sensitive hashing:
-documents that agree in a band of their signatures are compared, and the later one is dropped where
+documents that agree in a band of their signatures are compared, and the later one is dropped if
 the estimated Jaccard similarity reaches the threshold.
 """
 
@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from rnnlm.corpora.shingling import shingle_hashes
 
 SIGNATURE_SIZE = 128
-"""MinHashes per document: a standard error of at most 0.044 on the similarity."""
+"""MinHashes per document; the similarity then has a standard error of at most 0.044."""
 BANDS = 32
-"""Bands of four: a pair of similarity 0.8 meets with probability 1 - (1 - 0.8⁴)³² > 0.999."""
+"""Bands per signature, of four MinHashes each: a pair of similarity 0.8 agrees in at least one band
+with probability 1 - (1 - 0.8⁴)³² > 0.999."""
 BAND_WIDTH = SIGNATURE_SIZE // BANDS
 SHORTEST = 200
-"""Characters below which documents have too few shingles to compare."""
+"""Length in characters below which a document has too few shingles to compare."""
 TEXTS_AT_ONCE = 200
 """Texts that are signed together: few enough to stay in a processor's cache."""
 HASHES_AT_ONCE = 1 << 24
-"""Hashes that are held in memory together."""
+"""Approximate number of hashes in memory at a time."""
 SEED = 1
 
 Signatures = NDArray[np.uint32]
@@ -56,17 +57,17 @@ def signatures(texts: pa.LargeStringArray | Sequence[str]) -> Signatures:
 def repeated(
     read_hashes: Callable[[], Iterator[NDArray[np.uint64]]], count: int, *, counted: bool = True
 ) -> tuple[NDArray[np.bool_], dict[int, int]]:
-    """Find the documents whose hash stood before.
+    """Find the documents whose hash occurred earlier.
 
     Args:
         read_hashes: Yields the hashes of all documents in order, block by block; called several
-            times where they are more than `HASHES_AT_ONCE`.
-        count: Documents.
-        counted: Whether to say the ordinals, which takes memory for every repetition.
+            times if there are more than `HASHES_AT_ONCE`.
+        count: Number of documents.
+        counted: Whether to return ordinals, which take memory for every repetition.
 
     Returns:
-        True for each document that is a repetition, shape (count,), and for those, by number,
-        whether it is the second, third, … of its kind.
+        Whether each document is a repetition, shape (count,), and the ordinal of each repetition by
+        its number: 2 for the second occurrence, 3 for the third, and so on.
     """
     is_repeated = np.zeros(count, dtype=np.bool_)
     ordinals: dict[int, int] = {}
@@ -90,16 +91,16 @@ def repeated(
 def near_duplicates(
     read_band: Callable[[int], NDArray[np.uint32]], count: int, threshold: float
 ) -> NDArray[np.bool_]:
-    """Find the documents that nearly stood before.
+    """Find the documents that nearly repeat an earlier one.
 
     Args:
-        read_band: Given a band's number, returns that part of every signature, shape
+        read_band: Given a band's number, returns that band of every signature, shape
             (count, BAND_WIDTH), documents in order.
-        count: Documents that have a signature.
+        count: Number of documents that have a signature.
         threshold: Least estimated Jaccard similarity of a near duplicate.
 
     Returns:
-        True for each document that an earlier one is nearly equal to, shape (count,).
+        Whether each document is a near duplicate of an earlier one, shape (count,).
     """
     pairs = np.zeros((0, 2), dtype=np.int64)
     for band in range(BANDS):
@@ -115,10 +116,10 @@ def near_duplicates(
 
 
 def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """Return one hash of that part of each signature, shape (signatures,).
+    """Return one hash for a band of each signature, shape (signatures,).
 
     Args:
-        band: Shape (signatures, BAND_WIDTH).
+        band: One band of all signatures, shape (signatures, BAND_WIDTH).
     """
     return np.asarray(band.astype(np.uint64) @ _POWERS)
 
@@ -126,7 +127,7 @@ def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
 def _of_part(
     blocks: Iterator[NDArray[np.uint64]], part: int, parts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return numbers and values of the hashes that fall into one of so many parts."""
+    """Return the numbers and values of the hashes that fall into one of `parts` parts."""
     numbers, hashes, seen = [], [], 0
     for block in blocks:
         mine = np.flatnonzero(block % np.uint64(parts) == part)
@@ -138,7 +139,10 @@ def _of_part(
 
 
 def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return pairs (earlier, later) that agree in a band: with the first, with the one before."""
+    """Return pairs (earlier, later) that agree in a band.
+
+    Each document is paired with the first document of the same key and with the one before it.
+    """
     keys = band_keys(band)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

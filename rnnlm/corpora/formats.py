@@ -1,7 +1,7 @@
-"""File formats: how a file may be cut into pieces, and how a piece becomes records.
+"""File formats: where a file may be cut into pieces, and how a piece becomes records.
 
 A record is a mapping of named fields; plain text has the one field `text`. A record that cannot be
-read is yielded as a `Fault`, so that the caller may end the run or count it and go on.
+read is yielded as a `Fault`, so that the caller can end the run, or count it and continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Format:
 
     Attributes:
         parse: Yields the records of a piece.
-        cut: Where a file may be cut: before each match's end; None: it is read as a whole.
+        cut: Pattern after whose matches a file may be cut; None if files are read as a whole.
     """
 
     parse: Parse
@@ -36,7 +36,7 @@ class Format:
 
 
 SAMPLE = 1 << 20
-"""Characters of a table that tell how it is written."""
+"""Characters at the beginning of a table that are examined to find out how it is written."""
 LINE_END = re.compile(rb"\r?\n|\r")
 PARAGRAPH_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 BEFORE_RECIPE = re.compile(rb"\n(?=(?:MMMMM|-----)[^\n]*Meal-?Master)", re.IGNORECASE)
@@ -48,7 +48,7 @@ def text(content: str) -> Iterator[Fields | Fault]:
 
 
 def json_lines(content: str) -> Iterator[Fields | Fault]:
-    """Yield the JSON object on each line; blank lines are nothing."""
+    """Yield the JSON object or string on each line; blank lines are skipped."""
     for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
@@ -61,9 +61,9 @@ def json_lines(content: str) -> Iterator[Fields | Fault]:
 
 
 def json_values(content: str) -> Iterator[Fields | Fault]:
-    """Yield the objects of an array, the values of an object of objects, or the one object.
+    """Yield the items of an array, the values of an object of objects, or the one object.
 
-    The array may be wrapped: in an object beside other values, or in an assignment such as
+    The array may be wrapped: in an object with other values, or in an assignment such as
     `window.tweets = [...]`.
     """
     if match := ASSIGNMENT.match(content):
@@ -74,7 +74,7 @@ def json_values(content: str) -> Iterator[Fields | Fault]:
         yield Fault("no JSON", error.msg, error.lineno)
         return
     except (ValueError, RecursionError):
-        yield Fault("no JSON", "it is nested too deeply, or has a number of too many digits")
+        yield Fault("no JSON", "it is nested too deeply, or a number has too many digits")
         return
     if isinstance(value, dict) and value:
         value = _unwrapped(value)
@@ -86,11 +86,11 @@ ASSIGNMENT = re.compile(
     r"\s*(?:(?:var|let|const|export)\s+)?[A-Za-z_$][\w.$\[\]\"']*\s*=\s*(?=[\[{])"
 )
 FEWEST_WRAPPED = 2
-"""Items of a list in an object from which on the list is what the object is there for."""
+"""Least number of items for a list in an object to be taken as the records."""
 
 
 def _unwrapped(value: dict[str, Any]) -> Any:
-    """Return the records that an object holds, or the object where it is one itself."""
+    """Return the records that an object contains, or the object if it is itself a record."""
     if all(isinstance(inner, dict) for inner in value.values()):
         return [{"key": key, **inner} for key, inner in value.items()]
     is_flat = len(value) >= 5 and all(isinstance(inner, str) for inner in value.values())
@@ -109,12 +109,12 @@ def _unwrapped(value: dict[str, Any]) -> Any:
 
 
 def comma_separated(content: str) -> Iterator[Fields | Fault]:
-    """Yield the rows of a table of separated values, however it is written."""
+    """Yield the rows of a table of separated values, with the delimiter and header detected."""
     yield from rows_of(content, recognize_table(content[:SAMPLE]))
 
 
 def color_line(line: str) -> Fields | None:
-    """Return name and code of a line that is a name and a colour, in either order, or None."""
+    """Return the name and code of a line that has both, in either order; None for other lines."""
     for pattern in _COLORS:
         if (match := pattern.fullmatch(line)) and re.search(r"[^\W\d]", match["name"]):
             return {"name": match["name"].strip("\"' "), "hex": match["hex"]}
@@ -122,7 +122,7 @@ def color_line(line: str) -> Fields | None:
 
 
 def color_lines(content: str) -> Iterator[Fields | Fault]:
-    """Yield the name and the code of the colour on each line."""
+    """Yield the name and code of the colour on each line."""
     for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
             fault = Fault("no colour", f"{line[:60]} (expected a name and #rrggbb)", number)
@@ -143,7 +143,7 @@ def meal_master(content: str) -> Iterator[Fields | Fault]:
     """Yield the recipes of a MealMaster export as the field `recipe`."""
     exports = [*recipes.split_export(content)]
     if not exports and content.strip():
-        yield Fault("no recipe", "no line `Recipe via Meal-Master` (of version 7 or 8)", 1)
+        yield Fault("no recipe", "no line `Recipe via Meal-Master` (version 7 or 8)", 1)
     place = 0
     for export in exports:
         place = content.index(export, place)
@@ -155,16 +155,18 @@ def meal_master(content: str) -> Iterator[Fields | Fault]:
 
 
 def markdown_recipe(content: str) -> Iterator[Fields | Fault]:
-    """Yield a Markdown recipe's title, categories, servings, ingredients and directions.
+    """Yield one record with a Markdown recipe's title, categories, ingredients and directions.
 
-    Front matter gives title and tags; list items under headings that say ingredients or directions
-    (or something below these) are what their heading says. A missing yield stays missing.
+    The front matter's title and tags become the title and the categories; without a title there,
+    the first heading of level 1 is the title. List items below a heading that names ingredients or
+    directions, or below its subheadings, are the ingredients or directions. Paragraphs can be
+    directions, too. The field `servings` is present only if the recipe states a yield.
     """
     from markdown_it import MarkdownIt
 
     front, body = _front_matter(content)
     if front is None:
-        yield Fault("no front matter", "the lines between `---` are no YAML", 1)
+        yield Fault("no front matter", "the lines between `---` are not YAML", 1)
         return
     record: dict[str, Any] = {
         "title": front.get("title", ""),
@@ -206,7 +208,7 @@ FORMATS: dict[str, Format] = {
     "markdown": Format(markdown_recipe),
     "mealmaster": Format(meal_master, BEFORE_RECIPE),
 }
-"""Text formats by name. Parquet is no text and is read by its row groups; see `pieces`."""
+"""Text formats by name. Parquet is not text and is read by row groups; see `byte_ranges`."""
 
 
 def _as_record(value: Any, line: int) -> Fields | Fault:
@@ -231,7 +233,7 @@ def _front_matter(content: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _blocks(tokens: list[Token]) -> Iterator[tuple[str, int, str]]:
-    """Yield (kind, heading level, line) of headings, list items and paragraphs."""
+    """Yield (kind, heading level, line) for each heading, list item and paragraph."""
     kind, depth = "paragraph", 0
     open_items = 0
     for token in tokens:

@@ -1,4 +1,4 @@
-"""What a document is to a person: free text, prose, a colour, a MealMaster recipe."""
+"""Forms of documents (free text, prose, a colour, a MealMaster recipe) and their validation."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,12 +12,12 @@ _CLOSING = "\"'”’»›)]}」』）*_"
 
 
 class Reading(NamedTuple):
-    """A text as a person reads it.
+    """A text read according to its form.
 
     Attributes:
-        is_valid: Whether it is what its form says.
-        subject: The part that is made up: a colour's name, else the whole text.
-        color: What was read as a colour, if anything.
+        is_valid: Whether the text is valid for its form.
+        subject: The invented part: a colour's name, else the whole text.
+        color: The colour, if the form is `color` and the text is one.
     """
 
     is_valid: bool
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
 
 
 def read(form: str, text: str) -> Reading:
-    """Read a text as its form says; once, where several things about it are wanted."""
+    """Return the validity, subject and colour of a text, which is parsed only once."""
     if form == "color":
         color = colors.parse(text)
         return Reading(color is not None, color.name if color else text, color)
@@ -34,10 +34,11 @@ def read(form: str, text: str) -> Reading:
 
 
 def is_valid(form: str, text: str) -> bool:
-    """Return whether a text is what its form says; free text need only hold something.
+    """Return whether a text is valid for its form; free text only must not be blank.
 
     A recipe must be one that `rnnlm.corpora.recipes.parse` reads, with ingredients. Prose must end
-    a sentence: by `.`, `!`, `?` or the like, after which quotes and brackets may close.
+    with a complete sentence: with `.`, `!`, `?` or the like, and optional closing quotes and
+    brackets.
     """
     if form == "color":
         return colors.parse(text) is not None
@@ -53,24 +54,24 @@ def is_valid(form: str, text: str) -> bool:
 
 
 def comparison_key(form: str, text: str) -> str:
-    """Return the part that must not be a copy: a colour's name, else the whole text.
+    """Return what a text is compared by to find copies: a colour's name, else the whole text.
 
-    Case and spacing do not make a copy original.
+    It is normalized, so a text that differs only in case and spacing is still a copy.
     """
     return normalized(read_subject(form, text))
 
 
 def essences(form: str, texts: Iterable[str]) -> frozenset[str]:
-    """Return what each text is compared by, to look copies up in."""
+    """Return the set of the texts' comparison keys, for looking up copies."""
     return frozenset(comparison_key(form, text) for text in texts)
 
 
 def read_subject(form: str, text: str) -> str:
-    """Return the part that is made up; see `Reading.subject`."""
+    """Return the subject of a text; see `Reading.subject`."""
     color = colors.parse(text) if form == "color" else None
     return color.name if color else text
 
 
 def normalized(subject: str) -> str:
-    """Return a text in lower case, its spacing squeezed."""
+    """Return a text in lower case, with single spaces between its words."""
     return " ".join(subject.lower().split())

@@ -1,9 +1,9 @@
-"""The first step: a corpus becomes clean documents in splits, in Parquet shards.
+"""The first stage: turn a corpus into clean documents in splits, stored in Parquet shards.
 
-Three passes. Pieces of files are read, in parallel, into `reading/`; repetitions and near copies
-are found over all of them by their hashes alone; then, in parallel, what stays is written to
-`documents-*.parquet`, each document with its split. A shard that is there is never made again, so
-a run that was killed goes on where it stopped.
+There are three passes. The first reads pieces of files, in parallel, into `reading/`. The second
+finds repetitions and near copies over all documents, from their hashes alone. The third writes the
+documents that are kept, in parallel, to `documents-*.parquet`, each with its split. A shard that
+exists is never written again, so a run that was killed resumes where it stopped.
 """
 
 import hashlib
@@ -30,22 +30,22 @@ from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 
 MOST_FILES = 1000
-"""Files that a corpus remembers by name."""
+"""Most files that are listed in `Corpus.files`."""
 
 
 class FileRead(BaseModel):
     """How a file was read.
 
     Attributes:
-        name: What people call it.
-        bytes: Its size.
-        reader: Its format, as in `corpus.reader`.
-        encoding: What its text was in; empty for Parquet and empty files.
-        is_sure: Whether the encoding is more than a guess.
+        name: Name to show to the user.
+        bytes: Size of the file.
+        reader: Format, as in `corpus.reader`.
+        encoding: Encoding of its text; empty for Parquet and empty files.
+        is_sure: Whether the encoding is known, or guessed with enough confidence.
         documents: What a document is, as in `corpus.documents`.
         render: How a record became text, as in `corpus.render`.
-        reason: Why.
-        count: Documents, repetitions included.
+        reason: Why the documents were read this way.
+        count: Number of documents, repetitions included.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,19 +62,19 @@ class FileRead(BaseModel):
 
 
 class Corpus(BaseModel):
-    """What ingestion made.
+    """The result of ingestion.
 
     Attributes:
-        uri: Folder that holds the shards.
+        uri: Folder that contains the shards.
         digest: sha256 over every document, its split and its attributes, in order.
-        documents: Documents per split.
-        characters: Characters per split.
+        documents: Number of documents per split.
+        characters: Number of characters per split.
         bytes: UTF-8 bytes per split.
-        dropped: Records and documents left out, by reason.
-        cleaned: What was mended and removed, how often.
-        encodings: Files by the encoding they were in, with how sure that is.
-        examples: The first of what was dropped or mended, by the same names.
-        files: How each file was read, of the first ones.
+        dropped: Number of records and documents left out, by reason.
+        cleaned: Number of repairs and removals, by cleaning rule.
+        encodings: Number of files by encoding, with the confidence if it was guessed.
+        examples: The first examples of what was dropped or repaired, by the same names.
+        files: How each file was read, for the first `MOST_FILES` files.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,19 +99,21 @@ def ingest(
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
 ) -> Corpus:
-    """Read files, clean them, cut them into documents, split these, and write the shards.
+    """Read and clean files, cut them into documents, assign splits, and write the shards.
 
     Args:
-        files: What `files.locate` found.
-        config: How they are read and cleaned, and what a document is.
-        splits: What is held out.
-        out: Folder to write to; made if need be. Shards found there are kept.
-        on_progress: Told the bytes done; the second half is writing.
-        executor: Runs the shards; one after the other if None. The result does not depend on it.
+        files: What `files.locate` returned.
+        config: How the files are read and cleaned, and what a document is.
+        splits: Which documents are held out.
+        out: Folder to write to; created if needed. Shards found there are kept.
+        on_progress: Called with the bytes done: the first half counts reading, the second writing.
+        executor: Processes the shards; if None, they are processed one after the other. The result
+            does not depend on it.
 
     Raises:
-        CorpusError: A file or record cannot be used, or a file changed meanwhile.
-        EmptySplitError: A split got no document.
+        CorpusError: A file or record cannot be used, a file changed since it was found, or no
+            document is left.
+        EmptySplitError: A split has no document.
         StorageError: The result cannot be written.
     """
     plain = [*unpack(files, out / "unpacked")]
@@ -131,7 +133,7 @@ def ingest(
     try:
         for file in files:
             file.check_unchanged()
-    except CorpusError:  # what was read is not what the files were known to hold
+    except CorpusError:  # the shards may not match the files that were found
         shutil.rmtree(out / "reading")
         raise
     rows = [counts[number]["rows"] for number in range(len(reading))]
@@ -193,7 +195,7 @@ def _files_read(files: Sequence[SourceFile], documents: Counter[str]) -> Iterato
 
 
 class _Teller:
-    """Adds up bytes and reports them; half of all is reading, half is writing."""
+    """Adds up bytes and reports them; reading and writing each count for half of the total."""
 
     def __init__(self, on_progress: OnProgress, total: float) -> None:
         self._on_progress, self._total, self._done = on_progress, total, 0.0
@@ -211,7 +213,7 @@ def _summed(results: Any, name: str) -> Counter[str]:
 
 
 def _examples(results: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the first examples of each kind over all shards."""
+    """Return the first examples of each kind, over all shards."""
     found: dict[str, tuple[str, ...]] = {}
     for result in results:
         for what, shown in result["examples"].items():

@@ -1,6 +1,6 @@
-"""What is known of each line of a text, and the text with some of its lines joined.
+"""Observe each line of a text, and join lines.
 
-`text.c` does both, which setuptools builds; where there is no compiler, Python does.
+`text.c`, which setuptools builds, does both. Without a compiler, Python does the same.
 """
 
 import re
@@ -18,7 +18,7 @@ _RECORD = np.dtype(
         ("is_stopped", "?"), ("has_inner", "?"), ("has_columns", "?"), ("unused", "V6"),
     ]
 )  # fmt: skip
-"""`Line` of `text.c`."""
+"""The struct `Line` of `text.c`."""
 _COPIED = (
     "first_word", "is_small", "is_large", "is_item", "is_stopped", "has_inner", "has_columns",
 )  # fmt: skip
@@ -30,19 +30,19 @@ _INNER_STOP = re.compile(r"[,.;:!?][\"'”’)]? ")
 
 
 class Lines(NamedTuple):
-    """What is known of each line of a text, shape (lines,) each; lengths in characters.
+    """Observations about each line of a text, each of shape (lines,); lengths in characters.
 
     Attributes:
-        length: Without white space at the end; 0 for a blank line.
-        indent: White space before the first word.
+        length: Length without white space at the end; 0 for a blank line.
+        indent: Length of the white space before the first word.
         first_word: Length of the first word.
         is_small: Whether the first word begins with a small letter.
-        is_large: Whether it begins with a capital.
-        is_item: Whether the line begins as a list item, a heading, a quotation or a row does.
-        is_stopped: Whether it ends with a punctuation mark.
-        has_inner: Whether there is a punctuation mark before a space.
-        has_columns: Whether there are three spaces in a row.
-        record: For `join`.
+        is_large: Whether the first word begins with a capital.
+        is_item: Whether the line begins as a list item, a heading, a quotation or a table row does.
+        is_stopped: Whether the line ends with a punctuation mark.
+        has_inner: Whether the line has a punctuation mark before a space.
+        has_columns: Whether the line has three spaces in a row.
+        record: The same observations as bytes, for `join`.
     """
 
     length: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Lines(NamedTuple):
 
 
 def observe(text: str) -> Lines:
-    """Return what is known of each line of a text."""
+    """Return observations about each line of a text."""
     record = _native.observe(text) if _native else _observe(text)
     seen = np.frombuffer(record, _RECORD)
     fields: dict[str, Any] = {name: seen[name].copy() for name in _COPIED}
@@ -69,13 +69,13 @@ def observe(text: str) -> Lines:
 def join(text: str, lines: Lines, joins: NDArray[np.bool_]) -> str:
     """Return a text with some lines joined to the line above.
 
-    White space within joined lines is squeezed, and blank lines in a row become one; all other
-    lines stay as they are, but for white space at their ends.
+    White space within joined lines is squeezed, and consecutive blank lines become one. White space
+    at the end of all other lines is removed; apart from that they are unchanged.
 
     Args:
-        text: What `lines` are of.
+        text: The text that was given to `observe`.
         lines: What `observe` returned.
-        joins: Which lines are joined to the line above, shape (lines,).
+        joins: Whether each line is joined to the line above, shape (lines,).
     """
     if _native:
         joined: str = _native.join(text, lines.record, joins.tobytes())

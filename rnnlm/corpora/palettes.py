@@ -1,4 +1,4 @@
-"""Records with a colour each: which field is its name, and which hold its code."""
+"""Recognise records with one colour each, and find the fields with its name and its code."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rnnlm.corpora.fields import text_paths, value_at
 from rnnlm.corpora.records import Fields
 
 SHARE = 0.95
-"""Of the records that must have a field for it to be the colours'."""
+"""Least share of the records that must have a name or code in a field for it to be recognised."""
 
 _CODE = re.compile(r"#?[0-9a-f]{6}|#[0-9a-f]{3}|rgb\([\d\s,]+\)", re.IGNORECASE)
 _CHANNELS = (("r", "g", "b"), ("red", "green", "blue"))
@@ -16,9 +16,9 @@ _NAMES = ("name", "title", "label", "color", "colour", "color_name", "colorname"
 
 
 def recognize_colors(records: Sequence[Fields]) -> dict[str, str] | None:
-    """Return which fields are `name` and `hex`, or None where the records are no colours.
+    """Return which fields are `name` and `hex`, or None if the records are not colours.
 
-    Three fields, one a channel, are named together: `r,g,b`.
+    If the three channels are separate fields, `hex` is their names joined by commas: `r,g,b`.
     """
     if len(records) < 5:
         return None
@@ -39,7 +39,7 @@ def recognize_colors(records: Sequence[Fields]) -> dict[str, str] | None:
 
 
 def _channels(records: Sequence[Fields]) -> str:
-    """Return the fields of a colour's three channels, or the field that holds all three."""
+    """Return the fields of the three channels, the one field with all three, or an empty string."""
     keys = {str(key) for record in records[:20] for key in record}
     for prefix in ("", *(f"{key}." for key in sorted(keys))):
         for channels in _CHANNELS:
@@ -62,6 +62,6 @@ def _is_channel(value: Any) -> bool:
 
 
 def _all(found: Any) -> bool:
-    """Return whether nearly all of some values are true, and there are any."""
+    """Return whether at least `SHARE` of the values are true, and there are any."""
     values = [bool(value) for value in found]
     return bool(values) and sum(values) >= SHARE * len(values)

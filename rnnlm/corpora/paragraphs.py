@@ -1,7 +1,7 @@
 """The paragraphs of a text, each of which belongs to one split.
 
-Where one begins and ends depends on what stands near it, never on the size of the text. `text.c`
-finds them, which setuptools builds; where there is no compiler, Python does.
+Where a paragraph begins and ends depends only on the text near it, never on the size of the text.
+`text.c`, which setuptools builds, finds them. Without a compiler, Python does the same.
 """
 
 import re
@@ -14,11 +14,11 @@ from rnnlm.corpora.cutting import sentences
 from rnnlm.corpora.native import text as _native
 
 LONG_LINE = 200
-"""Characters from which on a line is a paragraph by itself."""
+"""Length in characters above which a line is a separate paragraph."""
 LONGEST = 2000
-"""Characters from which on a line is cut into groups of sentences."""
+"""Length in characters above which a line is cut into groups of sentences."""
 GROUP = 500
-"""Characters of such a group, about."""
+"""Approximate length of such a group in characters."""
 
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
@@ -28,8 +28,8 @@ Bounds = NDArray[np.int64]
 def paragraphs(text: str) -> Bounds:
     """Return start and end of each paragraph of a text, shape (paragraphs, 2).
 
-    A paragraph is what stands between blank lines, with the white space behind it; where lines are
-    long or blank lines rare, it is a line. Together they are the text.
+    A paragraph is the text between blank lines, with the white space after it. If lines are long or
+    blank lines rare, each line is a paragraph. Concatenated, the paragraphs are the text.
     """
     if _native:
         found = np.frombuffer(_native.paragraphs(text, LONG_LINE, LONGEST), np.int64)
@@ -47,7 +47,7 @@ def paragraphs(text: str) -> Bounds:
 
 
 def squeezed(text: str, bounds: Bounds) -> list[bytes]:
-    """Return parts of a text in UTF-8, with single spaces between their words.
+    """Return parts of a text in UTF-8, with single spaces between the words.
 
     Args:
         text: The text.
@@ -79,7 +79,7 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the lines of what stands between blank lines; the whole of it if they are short."""
+    """Yield the bounds of a block's lines, or of the whole block if it and its lines are short."""
     lines = text[start:end].splitlines(keepends=True)
     while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
         lines[-2:] = [lines[-2] + lines[-1]]

@@ -1,8 +1,7 @@
-"""Lists of phrases, made of the passages of a text.
+"""Lists of phrases, made from the passages of a text.
 
-A model that has read nothing but prose does not know how a title, a name or the first word of a
-line is written. A list of the phrases of a passage, each on a line of its own and in another case,
-teaches that.
+A model trained on nothing but prose does not know how a title, a name or the first word of a line
+is written. Lists of the phrases of a passage, one phrase per line and in varied case, teach that.
 """
 
 import random
@@ -13,9 +12,9 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 _ENDS = re.compile(r"""[][,.;:!?()"“”_*\n]+|--|—""")
-"""What no phrase goes across."""
+"""Punctuation and line ends that no phrase may contain."""
 _LENGTHS = (1, 1, 2, 2, 3, 3, 4, 5, 6, 8)
-"""Words of a phrase, each as likely as it stands here often."""
+"""Lengths of a phrase in words; one is drawn uniformly, so repeated values are more likely."""
 _CASES: tuple[Callable[[str], str], ...] = (
     str,
     str.lower,
@@ -24,12 +23,13 @@ _CASES: tuple[Callable[[str], str], ...] = (
     lambda phrase: phrase[:1].upper() + phrase[1:],
     lambda phrase: phrase[:1].upper() + phrase[1:],
 )
-"""How all phrases of a list are written, each as likely as it stands here often."""
+"""Cases for the phrases of a list; one is drawn uniformly for the whole list, so repeated ones are
+more likely."""
 _SHORTEST = 3
 
 
 def list_phrases(text: str, seed: int) -> str:
-    """Return the phrases of a passage in random order and one case, one a line.
+    """Return the phrases of a passage in random order, one per line, all in the same case.
 
     Args:
         text: The passage.
@@ -43,11 +43,11 @@ def list_phrases(text: str, seed: int) -> str:
 
 
 def with_phrases(table: pa.Table, share: float) -> pa.Table:
-    """Return a table of documents with lists of phrases after them.
+    """Return a table of documents with lists of phrases appended.
 
     Args:
-        table: As `rnnlm.corpora.documents` writes it.
-        share: Of the training documents that a list is made of, by the hash in their ids.
+        table: Documents, with the schema of `rnnlm.corpora.documents`.
+        share: Share of the training documents that get a list; the hash in their ids decides which.
     """
     if not share:
         return table
@@ -66,7 +66,7 @@ def with_phrases(table: pa.Table, share: float) -> pa.Table:
 
 
 def _share(value: int) -> float:
-    """Return where a hash lies between 0 and 1, by other bits than those that choose its split."""
+    """Return a hash scaled to 0 to 1, from its low bits, as the high bits decide its split."""
     return (value & 0xFFFFFFFF) / 2.0**32
 
 

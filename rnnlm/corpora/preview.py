@@ -1,4 +1,4 @@
-"""A look at a corpus without writing anything: its first texts, or all its documents in memory."""
+"""Preview of a corpus without ingesting it: its first texts, or an iterator over its documents."""
 
 import tempfile
 from collections import Counter
@@ -26,16 +26,17 @@ PASSAGE = 2000
 
 @dataclass(frozen=True)
 class Preview:
-    """What a corpus looks like.
+    """What the beginning of a corpus contains.
 
     Attributes:
-        files: All of its files, each with how it is read.
-        documents: The first ones, paragraphs of passages; cleaned, but not of repetitions.
-        characters: In all that was read.
-        distinct: Different characters.
-        bytes: Size of all files, as they lie on disk.
-        read: Bytes of UTF-8 that were read.
-        joins: Line ends within wrapped paragraphs.
+        files: All files of the corpus, each with how it is read.
+        documents: The first documents, unwrapped but with repetitions; for files whose documents
+            are passages, their paragraphs.
+        characters: Number of characters read.
+        distinct: Number of different characters.
+        bytes: Size of all files on disk, or `read` if that is larger.
+        read: UTF-8 bytes of the text that was read.
+        joins: Number of line ends within wrapped paragraphs.
     """
 
     files: tuple[SourceFile, ...]
@@ -47,7 +48,7 @@ class Preview:
     joins: int
 
     def most(self, what: Callable[[SourceFile], str]) -> str:
-        """Return what holds of most of the text."""
+        """Return the value of `what` that covers most of the text, weighted by file size."""
         sizes: Counter[str] = Counter()
         for file in self.files:
             sizes[what(file)] += file.size
@@ -58,7 +59,7 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
     """Read the beginning of a corpus.
 
     Raises:
-        CorpusError: It cannot be read, or holds nothing to learn from.
+        CorpusError: The corpus cannot be read, is blank, or repeats a single character.
     """
     files = locate(config, cache)
     total = sum(file.size for file in files)
@@ -87,10 +88,10 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
 
 
 def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
-    """Yield all documents of a corpus, cleaned, repetitions included.
+    """Yield all documents of a corpus, cleaned, with repetitions included.
 
     Raises:
-        CorpusError: It cannot be read.
+        CorpusError: The corpus cannot be read.
     """
     files = locate(config, cache)
     with tempfile.TemporaryDirectory() as scratch:
@@ -101,7 +102,7 @@ def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
 
 
 def _first_texts(file: SourceFile, config: CorpusConfig, size: int) -> list[str]:
-    """Return the first records of a file as texts; the beginning of a plain text as one."""
+    """Return the texts of a file's first records; for plain text, its beginning as one text."""
     cut = config.model_copy(update={"shard_bytes": max(1000, size)})
     readable = replace(file, source=file.source.model_copy(update={"documents": "lines"}))
     texts, fault = [], ""
@@ -114,7 +115,7 @@ def _first_texts(file: SourceFile, config: CorpusConfig, size: int) -> list[str]
                 texts.append(render(file.source.render, record, file.source.fields))
             except UnusableRecordError as error:
                 names = [str(name) for name in record]
-                hint = f"; say which with --set corpus.render='{{{names[0]}}}'" if names else ""
+                hint = f"; name one with --set corpus.render='{{{names[0]}}}'" if names else ""
                 fault = fault or f"{error}{hint}"
     if not texts and fault:
         raise CorpusError(f"{file.name}: {fault}")
@@ -133,6 +134,6 @@ def _check_worth_reading(alphabet: set[str], name: str) -> None:
         raise CorpusError(f"{name} is blank (expected text); nothing to learn from")
     if len(visible) == 1:
         raise CorpusError(
-            f"{name} holds one character only, {shorten(visible.pop())}, over and over "
+            f"{name} contains one character only, {shorten(visible.pop())} "
             "(expected text); nothing to learn from"
         )

@@ -1,4 +1,4 @@
-"""From a piece of a file to clean documents, with what was dropped and mended counted."""
+"""Read clean documents from a piece of a file; count what is dropped and repaired."""
 
 import re
 from collections import Counter
@@ -19,9 +19,9 @@ from rnnlm.errors import CorpusError
 from rnnlm.wordlists import pattern_of
 
 MOST_EXAMPLES = 3
-"""Kept of each kind of thing that was mended or left out."""
+"""Most examples to keep of each kind of repair or removal."""
 RECORDS_AT_ONCE = 1000
-"""Searched for mojibake together."""
+"""Records that are searched for mojibake together."""
 MENDED = "bytes that are no UTF-8 read as Windows-1252"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -32,9 +32,9 @@ class Document(NamedTuple):
     """A document.
 
     Attributes:
-        text: Clean.
-        attributes: What is kept beside it.
-        split: The published split it is in; None where it is decided later.
+        text: Clean text.
+        attributes: Attributes that are kept with the text.
+        split: Split, if it is already known; None if it is decided later.
     """
 
     text: str
@@ -44,14 +44,14 @@ class Document(NamedTuple):
 
 @dataclass
 class Counts:
-    """What happened while reading; filled as documents are read.
+    """Counts of what happened while reading; updated as documents are read.
 
     Attributes:
-        cleaned: How often each cleaning rule did something.
-        dropped: Records and documents left out, by reason.
-        encodings: Files by the encoding they were found in.
-        documents: Documents by the name of the file that they are of.
-        examples: The first of what was mended or left out, by the same names.
+        cleaned: How often each cleaning rule changed something.
+        dropped: Number of records and documents left out, by reason.
+        encodings: Number of files, by encoding.
+        documents: Number of documents, by the name of their file.
+        examples: The first examples of repairs and removals, by the same names.
     """
 
     cleaned: Counter[str] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Counts:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def show(self, what: str, example: str) -> None:
-        """Keep an example, unless there are enough."""
+        """Keep an example, unless `MOST_EXAMPLES` of its kind are kept already."""
         kept = self.examples.setdefault(what, [])
         if len(kept) < MOST_EXAMPLES:
             kept.append(example)
@@ -73,14 +73,14 @@ def read_documents(
     """Yield the documents of a piece.
 
     Args:
-        piece: What to read.
-        config: How.
-        splits: Whether splits are cut here, by position, or known from the source.
+        piece: Piece to read.
+        config: How to read and clean it, and what a document is.
+        splits: Sets whether texts are split here: by position, or by the hash of each paragraph.
         counts: Mutated.
 
     Raises:
         CorpusError: A record cannot be used and `config.bad_records` is `error`; the message names
-            file and line.
+            the file and the line.
     """
     if piece.start == 0 and piece.encoding:
         counts.encodings[str(piece.encoding)] += 1
@@ -119,7 +119,7 @@ def read_documents(
 
 
 def _batches(records: Iterator[Fields | Fault]) -> Iterator[list[Fields | Fault]]:
-    """Yield records by the thousand, as they are cleaned."""
+    """Yield records in lists of `RECORDS_AT_ONCE`."""
     while batch := [*islice(records, RECORDS_AT_ONCE)]:
         yield batch
 
@@ -127,7 +127,7 @@ def _batches(records: Iterator[Fields | Fault]) -> Iterator[list[Fields | Fault]
 def _cut(
     text: str, source: SourceConfig, config: CorpusConfig, splits: SplitConfig
 ) -> Iterator[tuple[str, Split | None]]:
-    """Yield the documents of a clean text, with their splits where these are known by now."""
+    """Yield the documents of a clean text, each with its split, or None if it is decided later."""
     parts: list[tuple[str, Split | None]] = [(text, source.split)]
     if splits.by == "position":
         parts = [*split_by_position(text, splits)]
@@ -150,7 +150,7 @@ def _text(piece: Piece, record: Fields) -> str | Fault:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text holds no control character and no half of one, faster than a regex."""
+    """Return whether a text has no control characters or lone surrogates, faster than a regex."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -187,25 +187,28 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
 
 
 def _refuse(piece: Piece, fault: Fault, line: int, config: CorpusConfig, counts: Counts) -> None:
-    """Count a fault, or end the run with it.
+    """Count a fault, or raise an error for it.
 
     Args:
-        piece: Where it is.
-        fault: It.
-        line: Of the piece, where the fault does not say; 0 where unknown.
-        config: Says what becomes of bad records.
+        piece: Piece with the fault.
+        fault: Fault to report.
+        line: Line of the piece, used if the fault has none; 0 if unknown.
+        config: Sets whether bad records are skipped.
         counts: Mutated.
+
+    Raises:
+        CorpusError: Bad records are not skipped.
     """
     skips = config.bad_records == "skip"
     counts.dropped[fault.reason] += skips
     if skips and len(counts.examples.get(fault.reason, ())) >= MOST_EXAMPLES:
-        return  # finding a line reads the file from its beginning
+        return  # avoid `line_of`, which reads the file from its beginning
     line = line_of(piece, fault.line or line, config)
     where = f"{piece.file.name}, line {line:,}" if line else piece.file.name
     if skips:
         counts.show(fault.reason, f"{where}: {fault.detail}")
         return
     raise CorpusError(
-        f"{where}: {fault.reason}: {fault.detail}; mend it, or drop and count such records with "
+        f"{where}: {fault.reason}: {fault.detail}; repair it, or drop and count such records with "
         "--set corpus.bad_records=skip"
     )

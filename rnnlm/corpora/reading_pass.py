@@ -1,4 +1,4 @@
-"""The first pass of ingestion: pieces of files become clean documents with their hashes."""
+"""The first pass of ingestion: turn pieces of files into clean documents with hashes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from rnnlm.storage import atomic_path, once
 
 ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000
-"""Most documents, and about the most text, that are held and written together."""
+"""Limits on the documents held in memory and written together: `ROWS_AT_ONCE` documents, or about
+`BYTES_AT_ONCE` characters of text."""
 
 UNDECIDED = -1
-"""Stands for the split of a document whose key will decide it."""
+"""Marks a document whose split is decided later."""
 
 READING_SCHEMA = pa.schema(
     [
@@ -40,7 +41,7 @@ READING_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ReadTask:
-    """What one shard is read from, and where it goes."""
+    """A shard to read: its pieces, the settings that apply to them, and the output path."""
 
     pieces: list[Piece]
     config: CorpusConfig
@@ -49,19 +50,21 @@ class ReadTask:
 
 
 def size_of(piece: Piece) -> int:
-    """Return the bytes of a piece."""
+    """Return the size of a piece in bytes; for Parquet, the size of the whole file."""
     return piece.file.size if piece.is_whole or not piece.encoding else piece.end - piece.start
 
 
 def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> dict[str, Any]:
-    """Read, clean and cut the pieces of a shard; return what was counted.
+    """Read, clean and cut the pieces of a shard; return counts.
+
+    If the shard has been read before, return the recorded counts.
 
     Args:
-        task: What to do. If it has been done, nothing is.
-        tell: Told the bytes of each piece when it is done.
+        task: Shard to read.
+        tell: Called with the size in bytes of each piece when it is done.
 
     Raises:
-        CorpusError: A record cannot be used and the configuration does not say to skip it.
+        CorpusError: A record cannot be used and `corpus.bad_records` is not `skip`.
         StorageError: The shard cannot be written.
     """
     return once(task.out.with_suffix(".json"), lambda: _read(task, tell))
@@ -71,7 +74,7 @@ def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,
-        pq.ParquetWriter(  # it is read once and removed
+        pq.ParquetWriter(  # the file is read once and then removed
             temporary,
             READING_SCHEMA,
             compression="none",
@@ -125,7 +128,7 @@ def _reading_table(
     cells = np.zeros((duplicates.BANDS, len(texts), duplicates.BAND_WIDTH), dtype=np.uint32)
     parts = signed.reshape(len(signed), duplicates.BANDS, duplicates.BAND_WIDTH)
     cells[:, is_long] = parts.transpose(1, 0, 2)
-    validity = pa.array(is_long).buffers()[1]  # both are bitmaps
+    validity = pa.array(is_long).buffers()[1]  # booleans and validity are both bitmaps
     for band in range(duplicates.BANDS):
         buffers = [validity, pa.py_buffer(cells[band])]
         column = pa.Array.from_buffers(pa.binary(4 * duplicates.BAND_WIDTH), len(texts), buffers)
@@ -134,12 +137,12 @@ def _reading_table(
 
 
 def _key(document: Document, name: str) -> str:
-    """Return the attribute that decides a split; case and spacing make no difference."""
+    """Return the attribute that decides a split, with case and spacing normalized."""
     return " ".join(document.attributes.get(name, "").lower().split())
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Gather documents up to so many or so much text."""
+    """Yield lists of documents, limited by `ROWS_AT_ONCE` and `BYTES_AT_ONCE`."""
     batch: list[Document] = []
     size = 0
     for document in documents:

@@ -1,8 +1,9 @@
-"""A recipe, its clean MealMaster text, and the way back.
+"""Recipes: parse MealMaster exports, and write recipes as clean MealMaster text.
 
-MealMaster's columns: quantity (7, right-aligned), unit (2), ingredient (28); a longer ingredient
-goes on in a line of its own that begins with `-`. Two such columns may stand side by side, read
-down the left one first. Version 8 begins a recipe's frame with `MMMMM`, version 7 with `-----`.
+An ingredient line has three columns: quantity (7 characters, right-aligned), unit (2) and name
+(28). A longer name continues on a separate line that begins with `-`. A line may hold two
+ingredients side by side; the whole left side is read first. The frame of a recipe begins with
+`MMMMM` in version 8 and with `-----` in version 7.
 """
 
 import re
@@ -16,12 +17,13 @@ from rnnlm.corpora.unwrapping import join_wrapped
 INGREDIENT_WIDTH = 28
 TEXT_WIDTH = 75
 NARROWEST_TEXT = 60
-"""Characters that directions were wrapped at, at least; shorter lines end where they end."""
+"""Least width, in characters, at which directions are assumed to be wrapped; a line that leaves
+room for the next word ends its paragraph."""
 COLUMN_WIDTH = 39
-"""Characters of quantity, unit and ingredient; the second column begins two further on."""
+"""Characters of quantity, unit and name; a second ingredient begins two characters further on."""
 
 HEADER = re.compile(r"^(?:MMMMM|-----)-*[ -]*.*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
-"""The line that a recipe begins with in an export."""
+"""The first line of a recipe in an export."""
 _END = re.compile(r"^(?:MMMMM|-----)-*\s*$")
 _FIELD = re.compile(r"^\s{0,12}(Title|Categories|Servings|Yield):[ \t]*(.*)$", re.IGNORECASE)
 _HEADING = re.compile(r"^(?:MMMMM|-)-{4,}\s*([^-\s].*?)\s*-*$|^MMMMM\s*([^-\s].*?)\s*$")
@@ -31,7 +33,7 @@ _LOOSE = re.compile(
     r"(x|sm|md|lg|cn|pk|pn|dr|ds|ct|bn|sl|ea|t|ts|T|tb|fl|c|pt|qt|ga|oz|lb|ml|cb|cl|dl|l|mg|cg|dg"
     r"|g|kg) +(\S.{0,60})$"
 )
-"""An ingredient with one of MealMaster's units, wherever it stands."""
+"""An ingredient with one of MealMaster's units, in any columns."""
 _OPEN_END = re.compile(
     r"(?:,|\(|&|\b(?:or|and|of|with|in|into|to|for|cut|the|a|an|plus|about|your))$", re.IGNORECASE
 )
@@ -41,7 +43,7 @@ _LOWERCASE = frozenset("(abcdefghijklmnopqrstuvwxyz")
 
 @dataclass(frozen=True)
 class Ingredient:
-    """What and how much; quantity and unit may be empty. No field begins or ends with a space."""
+    """An ingredient; quantity and unit may be empty. No field begins or ends with a space."""
 
     quantity: str
     unit: str
@@ -61,11 +63,11 @@ class Recipe:
     """A recipe.
 
     Attributes:
-        title: Never empty.
-        categories: May be none.
-        servings: As written after `Yield:` or `Servings:`; empty where the source says none.
-        sections: Ingredients.
-        directions: Paragraphs.
+        title: Title; never empty.
+        categories: Categories; may be empty.
+        servings: The yield as written in the source; empty if the source states none.
+        sections: Ingredients by section.
+        directions: Paragraphs of the directions.
     """
 
     title: str
@@ -76,11 +78,11 @@ class Recipe:
 
 
 class BrokenRecipeError(ValueError):
-    """A text that is no recipe, or only a part of one; the message says what is missing."""
+    """A text that is not a recipe, or only part of one; the message says what is missing."""
 
 
 def render(recipe: Recipe) -> str:
-    """Write a recipe as clean MealMaster text, without frame; `parse` reads the same back."""
+    """Return a recipe as clean MealMaster text without a frame; `parse` returns the same recipe."""
     lines = [f"      Title: {recipe.title}"]
     if recipe.categories:
         lines.append(f" Categories: {', '.join(recipe.categories)}")
@@ -100,13 +102,15 @@ def render(recipe: Recipe) -> str:
 
 
 def parse(text: str) -> Recipe:
-    """Read one recipe, framed or not, of version 7 or 8, in one column or two.
+    """Parse one recipe, with or without a frame, of version 7 or 8, in one column or two.
 
-    A missing yield stays missing. Where version 7 broke an ingredient without marking it, a line
-    without quantity goes on the one above if either reads so: `Green bell pepper, cored,` / `Cut`.
+    If the source states no yield, `servings` is empty. Version 7 breaks long ingredients without
+    marking the break: a line without a quantity continues the line above if either line suggests
+    it, as in `Green bell pepper, cored,` / `Cut`.
 
     Raises:
-        BrokenRecipeError: There is no title, or nothing behind the header fields.
+        BrokenRecipeError: There is no title, nothing after the header fields, or no end of the
+            frame.
     """
     lines = [line.expandtabs().rstrip() for line in text.split("\n")]
     is_framed = bool(lines) and HEADER.match(lines[0]) is not None
@@ -145,7 +149,7 @@ def parse(text: str) -> Recipe:
 
 
 def split_export(text: str) -> Iterator[str]:
-    """Yield the recipes of an export, each with its frame; what is between is left out."""
+    """Yield the recipes of an export, each from its header line up to the next header line."""
     starts = [match.start() for match in HEADER.finditer(text)]
     for start, end in pairwise([*starts, len(text)] if starts else []):
         yield text[start:end]
@@ -185,13 +189,13 @@ def _ingredients_and_directions(
 
 
 def _in_columns(line: str) -> str:
-    """Return an ingredient that was written without MealMaster's columns in them."""
+    """Return a line with its ingredient aligned to MealMaster's columns; other lines unchanged."""
     match = None if _INGREDIENT.match(line) else _LOOSE.match(line)
     return f"{match[1]:>7} {match[2]:<2} {match[3]}" if match else line
 
 
 def _as_paragraph(line: str) -> str:
-    """Return a heading among the directions as a line of them."""
+    """Return a heading that occurs in the directions as a plain line; other lines unchanged."""
     heading = _HEADING.match(line)
     return f"{_squeeze(heading[1] or heading[2])}:" if heading else line
 
@@ -201,12 +205,12 @@ def _is_ingredient(line: str) -> bool:
 
 
 def _is_right_column(line: str) -> bool:
-    """Return whether the line has nothing but a second column."""
+    """Return whether a line has text in the right column only."""
     return len(line) > COLUMN_WIDTH and not line[:COLUMN_WIDTH].strip() and " " in line
 
 
 def _ingredients(block: Sequence[str], guess: bool) -> tuple[Ingredient, ...]:
-    """Read the columns of a block, left before right, and join what goes on."""
+    """Return the ingredients of a block, left side before right, with broken lines joined."""
     left, right = [], []
     for line in block:
         second = line[COLUMN_WIDTH + 2 :]
@@ -234,7 +238,7 @@ def _ingredients(block: Sequence[str], guess: bool) -> tuple[Ingredient, ...]:
 
 
 def _goes_on(above: str, name: str) -> bool:
-    """Return whether version 7, which marks nothing, broke an ingredient between these lines."""
+    """Return whether version 7, which marks no breaks, broke an ingredient between these lines."""
     first = name.split(maxsplit=1)[0]
     is_full = len(above) + 1 + len(first) > INGREDIENT_WIDTH
     is_open = above.count("(") > above.count(")") or _OPEN_END.search(above) is not None
@@ -242,7 +246,7 @@ def _goes_on(above: str, name: str) -> bool:
 
 
 def _uncapitalised(name: str) -> str:
-    """Undo the capital that version 7 gave each line."""
+    """Return a name without the capital that version 7 gave the beginning of each line."""
     return name[0].lower() + name[1:] if name[1:2].islower() else name
 
 

@@ -69,7 +69,7 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
         source: Configuration of the file's source.
 
     Raises:
-        CorpusError: The file is not text, not Parquet, or none of its fields is clearly the text.
+        CorpusError: The file cannot be read as text or Parquet, or no field is clearly the text.
     """
     reader = source.reader
     if reader == "auto":
@@ -212,7 +212,7 @@ def _of_records(
         changes = {"render": "color", "fields": colored | source.fields}
         return _decided(source, reader, encoding, changes, "color", "records with a colour each")
     if has_text:
-        return _decided(source, reader, encoding, changes, "text", "records, of which `text`")
+        return _decided(source, reader, encoding, changes, "text", "records, text in `text`")
     if named := _recipe_fields(records):
         changes = {"render": "recipe", "fields": named | source.fields}
         return _decided(source, reader, encoding, changes, "recipe", "records with a recipe each")
@@ -225,7 +225,7 @@ def _of_records(
             f"--set corpus.render='{{{found[0] if found else 'text'}}}'"
         )
     changes = {"render": f"{{{path}}}"}
-    return _decided(source, reader, encoding, changes, "text", f"records, of which `{path}`")
+    return _decided(source, reader, encoding, changes, "text", f"records, text in `{path}`")
 
 
 def _recipe_fields(records: Sequence[Fields]) -> dict[str, str]:
@@ -259,7 +259,7 @@ def _parquet_records(path: Path, name: str) -> list[Fields]:
         batches = opened.iter_batches(RECORDS)
         return next(batches).to_pylist() if opened.metadata.num_rows else []
     except (OSError, pa.ArrowException, StopIteration) as error:
-        raise CorpusError(f"{name} is no Parquet file: {error}") from error
+        raise CorpusError(f"{name} is not a Parquet file: {error}") from error
 
 
 def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:

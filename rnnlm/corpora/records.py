@@ -1,4 +1,4 @@
-"""A record, and why one cannot be read."""
+"""Records, and faults: records that cannot be read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ Fields = Mapping[str, Any]
 
 
 class Record(dict[str, Any]):
-    """The fields of a record, and where it begins.
+    """The fields of a record, with its line.
 
     Attributes:
-        line: Line of the piece, from 1; 0 where unknown.
+        line: Line of the piece, from 1; 0 if unknown.
     """
 
     __slots__ = ("line",)
@@ -27,10 +27,9 @@ class Fault:
     """A record that cannot be read.
 
     Attributes:
-        reason: In a few words, the same for the same kind of fault; dropped records are counted
-            under it.
+        reason: Kind of fault in a few words; dropped records are counted under it.
         detail: What exactly was found.
-        line: Line of the piece, from 1; 0 where unknown.
+        line: Line of the piece, from 1; 0 if unknown.
     """
 
     reason: str

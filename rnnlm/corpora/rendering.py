@@ -1,6 +1,6 @@
-"""From a record's fields to its text: a template, a colour, or a recipe.
+"""Render a record's fields as text: by a template, as a colour, or as a recipe.
 
-Rendering is pure: what a field lacks is an error for the caller to count, nothing is invented.
+Rendering is pure. A missing field is an error that the caller can count; nothing is invented.
 """
 
 import html
@@ -16,11 +16,11 @@ from rnnlm.corpora.recipes import Ingredient, Recipe, Section
 from rnnlm.corpora.records import Fields
 
 COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": "rgb"}
-"""Forms of a colour, and the space that its numbers are in."""
+"""Forms of a colour, and the colour space of their numbers."""
 
 
 class UnusableRecordError(ValueError):
-    """A record that cannot become text; the message says why, in a few words."""
+    """A record that cannot be rendered as text; the message says why, in a few words."""
 
 
 def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
@@ -28,11 +28,11 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
 
     Args:
         form: `recipe`, one of `COLORS`, or a template such as `{title}: {body}`.
-        record: Its fields.
-        names: What a field is called in the record, where it has another name.
+        record: Fields of the record.
+        names: For fields that have another name in the record: that name.
 
     Raises:
-        UnusableRecordError: A field is missing or holds what its form does not allow.
+        UnusableRecordError: A field is missing, or the form does not allow its value.
     """
     if form == "recipe":
         return recipes.render(_recipe(record, names))
@@ -54,9 +54,9 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
 
 
 def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) -> str:
-    """Return what a record says of an attribute, as text; empty where it says nothing.
+    """Return a record's value of an attribute as text; empty if the record has none.
 
-    A recipe's `category` is the first of its categories, as its text has them.
+    A recipe's `category` is the first category in its text.
     """
     if form == "recipe" and name == "category":
         recipe = record.get("recipe")
@@ -68,7 +68,7 @@ def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) ->
 
 
 def field_names(form: str) -> tuple[str, ...]:
-    """Return the fields that a template or form needs."""
+    """Return the names of the fields that a template or form needs."""
     known: dict[str, tuple[str, ...]] = {
         **dict.fromkeys(COLORS, ("name", "hex")),
         "recipe": ("title", "ingredients", "directions"),
@@ -77,10 +77,10 @@ def field_names(form: str) -> tuple[str, ...]:
 
 
 def rgb(text: str) -> tuple[int, int, int]:
-    """Read a colour: `#f1f2ee`, `F1F2EE`, `#fff`, `rgb(241, 157, 183)`, `241 157 183`.
+    """Parse a colour: `#f1f2ee`, `F1F2EE`, `#fff`, `rgb(241, 157, 183)` or `241 157 183`.
 
     Raises:
-        UnusableRecordError: It is none of these, or a channel exceeds 255.
+        UnusableRecordError: The text has none of these forms, or a channel exceeds 255.
     """
     digits = re.fullmatch(r"#?([0-9a-f]{3}|[0-9a-f]{6})", text.strip(), re.IGNORECASE)
     if digits:
@@ -90,12 +90,12 @@ def rgb(text: str) -> tuple[int, int, int]:
         r"(?:rgb\()?\s*(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})\s*\)?", text.strip()
     )
     if not numbers or max(map(int, numbers.groups())) > 255:
-        raise UnusableRecordError("a colour that is no #rrggbb nor rgb(r, g, b)")
+        raise UnusableRecordError("a colour that is neither #rrggbb nor rgb(r, g, b)")
     return int(numbers[1]), int(numbers[2]), int(numbers[3])
 
 
 def plain(text: str) -> str:
-    """Return a line without wiki markup, Markdown links, HTML, emoji and empty parentheses."""
+    """Return a line without wiki markup, Markdown links, HTML, emoji or empty parentheses."""
     text = html.unescape(text).replace("\xa0", " ")
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
@@ -119,7 +119,7 @@ _MARKUP = tuple(
         (r"\(\s+", "("),
     )
 )
-"""What `plain` takes out, in this order."""
+"""Patterns that `plain` replaces, in this order, and their replacements."""
 
 _UNITS = {
     "c": ("cup", "cups", "c"),
@@ -158,9 +158,9 @@ _WORD = re.compile(r"([A-Za-z]+)\.?(?=[\s(]|$)\s*(.*)")
 
 
 def ingredient(line: str) -> Ingredient:
-    """Read `1 ½ cups flour` as quantity `1 1/2`, unit `c`, name `flour`.
+    """Parse an ingredient: `1 ½ cups flour` has quantity `1 1/2`, unit `c` and name `flour`.
 
-    A quantity too long for its column stays in the name.
+    If the quantity is too long for its column, it stays in the name.
     """
     text = plain(line)
     text = _FRACTION.sub(lambda m: ("" if m[1] is None else " ") + _FRACTIONS[m[2]], text)
@@ -206,7 +206,7 @@ def _recipe(record: Fields, names: Mapping[str, str]) -> Recipe:
 
 
 def _sections(lines: Sequence[str]) -> tuple[Section, ...]:
-    """Group ingredients under their headings, which are lines that begin with `#`."""
+    """Group ingredients by heading; a heading is a line that begins with `# `."""
     found: list[tuple[str, list[Ingredient]]] = [("", [])]
     for line in lines:
         if line.startswith("# "):
@@ -233,7 +233,7 @@ def _servings(text: str) -> str:
 
 
 def _shown(paragraph: str) -> str:
-    """Keep a paragraph from reading as an ingredient or a frame when it is set in MealMaster."""
+    """Return a paragraph without leading dashes, which would read as an ingredient or a frame."""
     return paragraph.lstrip("-") or paragraph
 
 

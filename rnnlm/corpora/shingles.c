@@ -1,4 +1,4 @@
-/* Hashes of the shingles of texts, as `shingling.py` defines them; see there for what they are. */
+/* Hashes of the shingles of texts; `shingling.py` defines shingles and calls this code. */
 
 #include <stdint.h>
 #include <string.h>
@@ -6,8 +6,8 @@
 enum { SHINGLE = 24 };
 static const uint64_t PRIME = 0x9E3779B97F4A7C15u;
 
-/* Return the bytes of the white space of UTF-8 that begins at `at`, as Python's `str.split` has it;
- * 0 for none. */
+/* Return the length in bytes of the UTF-8 white space character at `at`, or 0 if there is none.
+ * White space is what Python's `str.split` splits at. */
 static long space(const uint8_t *at, const uint8_t *end) {
     uint8_t c = *at;
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
@@ -20,8 +20,8 @@ static long space(const uint8_t *at, const uint8_t *end) {
     return at[1] == 0x81 && at[2] == 0x9F ? 3 : 0;
 }
 
-/* Of each byte: what it becomes; whether it is part of a word; whether it begins a wider character
- * that may be white space. All ASCII white space becomes a space. */
+/* For each byte: what it is replaced with; whether it is part of a word; whether it begins a
+ * multi-byte character that may be white space. All ASCII white space is replaced with a space. */
 static uint8_t plain[256], is_word[256], may_be_space[256];
 
 __attribute__((constructor)) static void fill(void) {
@@ -33,8 +33,9 @@ __attribute__((constructor)) static void fill(void) {
     }
 }
 
-/* Write a text in small ASCII letters, spaces squeezed, to `to`; return its bytes. Each byte is
- * written, and written over where it should not have been: nothing here is hard to predict. */
+/* Write a text to `to` with ASCII letters in lower case and spaces squeezed; return its size in
+ * bytes. Every byte is written, and superfluous spaces are overwritten by the next byte, so that
+ * the loop has no branches that are hard to predict. */
 static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
     uint8_t *start = to;
     int was_space = 1;
@@ -50,7 +51,7 @@ static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
     return to - start - (to > start && was_space);
 }
 
-/* Write where words begin, and behind them where they end, in turn; return how many words. */
+/* Write the start and the end of each word to `places`, in turn; return the number of words. */
 static long find_words(const uint8_t *text, long size, int64_t *places) {
     long count = 0;
     int was_word = 0;
@@ -73,12 +74,13 @@ static uint64_t hash(const uint8_t *at) {
     return total;
 }
 
-/* Write the hashes of each text's shingles end to end; return how many.
+/* Write the hashes of all texts' shingles one after the other; return the number of hashes.
  *
- * data, offsets: The texts in UTF-8, as Arrow has them: text t is data[offsets[t]:offsets[t + 1]].
- * hashes: Room for as many as there are bytes.
- * bounds: Gets where each text's hashes begin, and the end; texts + 1.
- * scratch, places: Room for the longest text and SHINGLE + 8 bytes, and for as many places. */
+ * data, offsets: The texts in UTF-8, in Arrow's layout: text t is data[offsets[t]:offsets[t + 1]].
+ * hashes: Output; room for at least one hash per byte of the texts.
+ * bounds: Output; where the hashes of each text begin, and the end of the last; texts + 1 values.
+ * scratch, places: Work space; the size of the longest text plus SHINGLE + 8, in bytes for
+ *     scratch and in values for places. */
 long shingle_hashes(const uint8_t *data, const int64_t *offsets, long texts, uint64_t *hashes,
                     int64_t *bounds, uint8_t *scratch, int64_t *places) {
     long count = 0;

@@ -1,4 +1,4 @@
-"""The door to `shingles.c`, which setuptools builds; where there is no compiler, NumPy does it."""
+"""Shingle hashes, by `shingles.c`, which setuptools builds; without a compiler, by NumPy."""
 
 from ctypes import CDLL, c_int64, c_long, c_void_p
 from functools import cache
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 SHINGLE = 24
-"""A shingle is that many bytes from a word's beginning on: about five words. In a longer word, as
-scripts without spaces, DNA and base64 have them, one begins at every character."""
+"""Bytes in a shingle, about five words. A shingle begins at the beginning of each word; in a word
+longer than this, as in scripts without spaces, DNA and base64, at every character."""
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _LOWER = bytes(b + 32 if 65 <= b <= 90 else b for b in range(256))
@@ -20,14 +20,15 @@ _IS_WORD = np.array([b >= 128 or chr(b).isalnum() for b in range(256)])
 
 
 def shingle_hashes(texts: pa.LargeStringArray) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return the hash of each shingle of some texts, in small ASCII letters, spaces squeezed.
+    """Return the hashes of the texts' shingles, after lower-casing ASCII and squeezing spaces.
 
     Args:
-        texts: Without nulls.
+        texts: Texts, without nulls.
 
     Returns:
-        All texts' hashes end to end, shape (shingles,), and where each text's begin, and the end,
-        shape (texts + 1,). They are the same with native code and without.
+        The hashes of all texts, concatenated, shape (shingles,); and where the hashes of each text
+        begin, followed by the end of the last, shape (texts + 1,). They are the same with and
+        without native code.
     """
     native = _library()
     if native is None:
@@ -49,7 +50,7 @@ def shingle_hashes(texts: pa.LargeStringArray) -> tuple[Hashes, NDArray[np.int64
 
 
 def hashes_by_numpy(text: str) -> Hashes:
-    """Return the hash of each shingle of a text, by NumPy."""
+    """Return the hash of each shingle of a text, computed by NumPy."""
     data = " ".join(text.split()).encode("utf-8", "replace").translate(_LOWER)
     codes = np.frombuffer(data + bytes(SHINGLE), dtype=np.uint8)
     is_word = _IS_WORD[codes[: len(data)]]
@@ -67,7 +68,10 @@ def hashes_by_numpy(text: str) -> Hashes:
 
 
 def _in_long_words(codes: NDArray[np.uint8], is_word: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where a character of a word longer than a shingle begins, shape of `codes`."""
+    """Return whether each byte begins a character in a word longer than a shingle.
+
+    The result has the shape of `codes`.
+    """
     bounds = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
     starts, ends = bounds[::2], bounds[1::2]
     is_long = ends - starts > SHINGLE

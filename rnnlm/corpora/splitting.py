@@ -1,4 +1,4 @@
-"""Which split a document belongs to."""
+"""Assignment of documents to splits."""
 
 import hashlib
 import random
@@ -16,21 +16,21 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def content_hash(text: str) -> int:
-    """Return 64 bits that stand for a text: equal texts are equal, others differ."""
+    """Return a 64-bit hash of a text; equal texts have equal hashes."""
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def content_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return the same of many texts in UTF-8, shape (texts,)."""
+    """Return the `content_hash` of each of many texts in UTF-8, shape (texts,)."""
     digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
     return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
-    """Return the number of each document's split in `SPLITS`, a pure function of its hash.
+    """Return the index in `SPLITS` of each document's split, a pure function of its hash.
 
-    So adding a document never moves another, and two equal documents share a split.
+    Adding a document therefore never moves another, and equal documents share a split.
     """
     shares = hashes.astype(np.float64) / 2.0**64
     splits = np.zeros(len(hashes), dtype=np.int8)
@@ -40,9 +40,9 @@ def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np
 
 
 def split_by_shuffle(count: int, config: SplitConfig) -> NDArray[np.int8]:
-    """Return the number of each document's split when all are shuffled by Python's generator.
+    """Return the index in `SPLITS` of each document's split, after a shuffle by Python's generator.
 
-    The first documents of the shuffled order are for training, the last for testing.
+    In the shuffled order, the first documents are for training and the last for testing.
     Source: the lectures that made `names` a benchmark (makemore).
     """
     order = list(range(count))
@@ -55,7 +55,7 @@ def split_by_shuffle(count: int, config: SplitConfig) -> NDArray[np.int8]:
 
 
 def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
-    """Yield the parts of a text: first what is for training, then validation, then test."""
+    """Yield the parts of a text: the first for training, then validation, then test."""
     first, second = _ends(len(text), config)
     yield text[:first], "train"
     yield text[first:second], "validation"
@@ -63,11 +63,11 @@ def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Spl
 
 
 def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
-    """Yield the paragraphs of a text for training, joined, then for validation, then for test.
+    """Yield a text's paragraphs for training, joined, then those for validation, then for test.
 
-    Each paragraph's split is a pure function of its own words, so that no edit elsewhere moves it,
-    and what was held out once is never trained on, however the text grows. Where a paragraph of
-    another split stood between two, a blank line does.
+    Each paragraph's split is a pure function of its words. No edit elsewhere moves it, and what was
+    held out once is never trained on, however the text grows. A blank line replaces the paragraphs
+    of other splits.
     """
     bounds = paragraphs(text)
     codes = split_by_hash(content_hashes(squeezed(text, bounds)), config)
@@ -84,7 +84,7 @@ def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
 
 
 def _ends(count: int, config: SplitConfig) -> tuple[int, int]:
-    """Return where the training and the validation part end, in whole items."""
+    """Return where the training part ends and where the validation part ends, in whole items."""
     ends = (1.0 - config.validation - config.test, 1.0 - config.test)
     first, second = (int(share * count + 1e-6) for share in ends)  # 0.9 may be 0.8999…
     return first, second

@@ -1,4 +1,4 @@
-"""Tables of separated values: what parts their cells, whether they have a header, their rows."""
+"""Tables of separated values: detect the delimiter and the header, and read the rows."""
 
 import csv
 import io
@@ -12,16 +12,16 @@ from rnnlm.corpora.records import Fault, Fields, Record
 
 DELIMITERS = ",;\t|"
 NO_DELIMITER = "\x1f"
-"""Parts nothing: each line is a row of one cell."""
+"""Separates nothing: each line is a row of one cell."""
 SAME_WIDTH = 0.95
-"""Share of the rows that must have as many cells as the most for a delimiter to be one."""
+"""Least share of the rows with the most common number of cells, for a delimiter to be accepted."""
 SAME_WIDTH_NAMED = 0.5
-"""The same where the first row looks like names of columns."""
+"""The same if the first row looks like column names."""
 MOST_ROWS = 500
-"""Rows that are looked at."""
+"""Number of rows that are examined."""
 
 _NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,39}")
-"""What a column's name looks like."""
+"""What a column name looks like."""
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]*\d%?\s*")
 
 
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     """How a table is written.
 
     Attributes:
-        delimiter: One character; `NO_DELIMITER` where there is a single column.
+        delimiter: One character; `NO_DELIMITER` if there is a single column.
         has_header: Whether the first row names the columns.
     """
 
@@ -38,11 +38,11 @@ class Table(NamedTuple):
 
 
 def recognize_table(sample: str, delimiter: str = "", header: str = "auto") -> Table:
-    """Find out how a table is written from its beginning.
+    """Return how a table is written, judged by its beginning.
 
     Args:
-        sample: The beginning, whole lines.
-        delimiter: What parts the cells, where that is known.
+        sample: Beginning of the table, in whole lines.
+        delimiter: Delimiter of the cells, if it is known.
         header: `yes`, `no` or `auto`.
     """
     candidates = [delimiter] if delimiter else [*DELIMITERS, NO_DELIMITER]
@@ -53,13 +53,13 @@ def recognize_table(sample: str, delimiter: str = "", header: str = "auto") -> T
 
 
 def rows_of(content: str, table: Table) -> Iterator[Fields | Fault]:
-    """Yield the rows of a table as records, by the names of its columns.
+    """Yield the rows of a table as records, whose fields are named after its columns.
 
-    Without a header they are `text`, or `column1`, `column2` and so on.
+    Without a header, a single column is named `text`; several are `column1`, `column2` and so on.
 
     Args:
         content: The table, with its header if it has one.
-        table: How it is written.
+        table: How the table is written.
     """
     csv.field_size_limit(2**31 - 1)
     rows = _reader(content, table.delimiter)
@@ -81,12 +81,12 @@ def rows_of(content: str, table: Table) -> Iterator[Fields | Fault]:
 
 
 def _column_names(count: int) -> list[str]:
-    """Return the names of a table's columns that has no header."""
+    """Return the column names of a table without a header."""
     return ["text"] if count == 1 else [f"column{number}" for number in range(1, count + 1)]
 
 
 def _reader(content: str, delimiter: str) -> Any:
-    """Return the rows; quotes are strict where they part cells, else a line may hold stray ones."""
+    """Return a reader of the rows; only an unquoted single column may contain stray quotes."""
     lines = io.StringIO(content, newline="")
     if delimiter == NO_DELIMITER and not _is_quoted(content):
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -94,7 +94,7 @@ def _reader(content: str, delimiter: str) -> Any:
 
 
 def _is_quoted(content: str) -> bool:
-    """Return whether a single column's values stand in quotes, judged by its first lines."""
+    """Return whether the values of a single column are quoted, judged by its first lines."""
     lines = [line for line in content[:20_000].split("\n")[1:200] if line.strip()]
     return sum(line.lstrip().startswith('"') for line in lines) > 0.3 * len(lines)
 
@@ -108,15 +108,15 @@ def _sample_rows(sample: str, delimiter: str) -> list[list[str]]:
             if len(rows) > MOST_ROWS:
                 break
     except csv.Error:
-        pass  # a quoted cell that the sample cuts off
+        pass  # the end of the sample cuts off a quoted cell
     return rows
 
 
 def _consistency(sample: str, delimiter: str) -> float:
-    """Return how well a delimiter parts a sample into columns: 0 for not at all."""
+    """Return how well a delimiter separates a sample into columns: 0 for not at all."""
     rows = _sample_rows(sample, delimiter)
     if delimiter == NO_DELIMITER or len(rows) < 2:
-        return 0.5  # better than a delimiter that does not part all rows alike
+        return 0.5  # better than a delimiter that gives rows of different lengths
     widths = Counter(map(len, rows))
     width, count = widths.most_common(1)[0]
     is_named = len(rows[0]) == width and all(_NAME.fullmatch(cell) for cell in rows[0])
@@ -126,12 +126,12 @@ def _consistency(sample: str, delimiter: str) -> float:
     parted = [cell for row in rows for cell in row[1:]]
     spaced = sum(cell.startswith(" ") for cell in parted) > 0.9 * len(parted)
     if spaced and delimiter != "|":
-        return 0.0  # commas and semicolons of prose
+        return 0.0  # commas and semicolons in prose
     return width * count / len(rows)
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row names the columns: it looks like names, and unlike the rest."""
+    """Return whether the first row is a header: it looks like names, and differs from the rest."""
     if len(rows) < 2:
         return bool(rows) and len(rows[0]) > 1
     first, rest = rows[0], rows[1:]

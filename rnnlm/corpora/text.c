@@ -1,5 +1,5 @@
-/* What is done to each character of a corpus: `lines.py` and `paragraphs.py` say what, and do the
- * same in Python. */
+/* The operations that visit each character of a corpus. `lines.py` and `paragraphs.py` describe
+ * them, and implement the same in Python. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -8,14 +8,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* One line. The same fields, in the same order, are a NumPy record in `lines.py`. */
+/* One line. `lines.py` reads it as a NumPy record with the same fields in the same order. */
 typedef struct {
-    int64_t start, body, end; /* its first character, its first visible one, behind its last */
-    int32_t first_word;       /* characters of its first word */
+    int64_t start, body, end; /* its first character, its first visible one, one past its last */
+    int32_t first_word;       /* length of its first word in characters */
     uint8_t is_small, is_large, is_item, is_stopped, has_inner, has_columns, unused[6];
 } Line;
 
-/* A text of one, two or four bytes per character. Each function below is compiled once per width. */
+/* A text with one, two or four bytes per character. The functions below are inlined, so each is
+ * compiled once per width. */
 typedef struct {
     int kind;
     const void *data;
@@ -41,7 +42,7 @@ INLINE int is_bullet(Py_UCS4 c) {
 
 INLINE int is_letter(Py_UCS4 c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* Return whether the characters [at, end) begin as an item of a list does. */
+/* Return whether the characters [at, end) begin like a list item. */
 INLINE int begins_item(Text text, int64_t at, int64_t end) {
     if (at == end) return 0;
     Py_UCS4 first = get(text, at);
@@ -62,7 +63,7 @@ INLINE int begins_item(Text text, int64_t at, int64_t end) {
     return behind == end || Py_UNICODE_ISSPACE(get(text, behind));
 }
 
-/* Return what is known of the line that is the characters [start, end). */
+/* Return observations about the line of characters [start, end). */
 INLINE Line observe_line(Text text, int64_t start, int64_t end) {
     Line line = {.start = start};
     while (end > start && Py_UNICODE_ISSPACE(get(text, end - 1))) end--;
@@ -89,7 +90,7 @@ INLINE Line observe_line(Text text, int64_t start, int64_t end) {
     return line;
 }
 
-/* Write what is known of each line; return how many there are. */
+/* Write observations about each line; return the number of lines. */
 INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
     int64_t count = 0, start = 0;
     for (int64_t at = 0; at <= size; at++) {
@@ -100,7 +101,8 @@ INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
     return count;
 }
 
-/* Copy characters to `to`, squeezing white space if two spaces stand in a row; return its end. */
+/* Copy characters to `to`; return the end of the copy. If `is_squeezed` and there are two spaces in
+ * a row, squeeze white space. */
 INLINE char *copy(Text text, int64_t start, int64_t end, int is_squeezed, char *to) {
     int is_double = 0;
     if (is_squeezed)
@@ -127,16 +129,16 @@ INLINE char *put(Text text, Py_UCS4 c, char *to) {
     return to + text.kind;
 }
 
-/* Return whether a line ends within a compound such as `to-morrow`, which the next completes. */
+/* Return whether a line ends within a compound such as `to-morrow`, which continues below. */
 INLINE int is_compound(Text text, Line above, Line below) {
     return above.end - above.body >= 2 && get(text, above.end - 1) == '-' &&
            Py_UNICODE_ISALPHA(get(text, above.end - 2)) && below.is_small;
 }
 
-/* Write the text with lines joined to the ones above; return the end of what was written. */
+/* Write the text with some lines joined to the line above; return the end of the output. */
 INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8_t *joins,
                         char *to) {
-    char *begin = to, *blank = NULL; /* where the blank line began that was written last */
+    char *begin = to, *blank = NULL; /* start of a blank line, if it was written last */
     for (int64_t n = 0; n < count; n++) {
         Line line = lines[n];
         if (line.body == line.end) {
@@ -158,8 +160,8 @@ INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8
     return blank ? blank : to;
 }
 
-/* Return the end of the paragraph that begins at `start`, and in `last` where its text ends: before
- * a blank line, or at the end of the text. */
+/* Return the end of the paragraph that begins at `start`, including the blank lines after it; store
+ * in `last` where its text ends: before a blank line, or at the end of the text. */
 INLINE int64_t block_end(Text text, int64_t start, int64_t size, int64_t *last) {
     for (int64_t at = start; at < size; at++) {
         if (get(text, at) != '\n') continue;
@@ -179,8 +181,8 @@ INLINE int is_line_break(Py_UCS4 c) {
     return c < 0x80 ? (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) : Py_UNICODE_ISLINEBREAK(c);
 }
 
-/* Return the end of the line that begins at `start`, its line end included; the blank lines at the
- * end of a block belong to the last one that is visible. */
+/* Return the end of the line that begins at `start`, including its line end. Blank lines at the end
+ * of a block belong to its last visible line. */
 INLINE int64_t line_end(Text text, int64_t start, int64_t end, int64_t visible_end) {
     for (int64_t at = start; at < end; at++) {
         Py_UCS4 c = get(text, at);
@@ -209,7 +211,7 @@ static int add(Bounds *bounds, int64_t start, int64_t end) {
     return 0;
 }
 
-/* Find the paragraphs of a text; return -1 where memory runs out. */
+/* Find the paragraphs of a text; return -1 if memory runs out. */
 INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t longest,
                            Bounds *bounds) {
     for (int64_t start = 0, last, end; start < size; start = end) {
@@ -238,8 +240,8 @@ INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t l
     return 0;
 }
 
-/* Write characters in UTF-8, single spaces between words; return the end. Half a character gets
- * three bytes, as with Python's `surrogatepass`. */
+/* Write characters in UTF-8, with single spaces between words; return the end of the output. A lone
+ * surrogate becomes three bytes, as with Python's `surrogatepass`. */
 INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
     int is_due = 0, is_inside = 0;
     for (int64_t at = start; at < end; at++) {
@@ -277,7 +279,7 @@ INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
         default: { Text text = {PyUnicode_4BYTE_KIND, data}; call; }                             \
     }
 
-/* observe(text: str) -> bytes: a record for each line. */
+/* observe(text: str) -> bytes: a `Line` for each line. */
 static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
     if (!PyUnicode_Check(string)) return PyErr_Format(PyExc_TypeError, "observe takes a str");
     const void *data = PyUnicode_DATA(string);
@@ -290,7 +292,8 @@ static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
     return found;
 }
 
-/* join(text: str, lines: bytes, joins: bytes) -> str: `lines` as `observe` returned them. */
+/* join(text: str, lines: bytes, joins: bytes) -> str: the text with some of its lines joined to the
+ * line above. `lines` is what `observe` returned; `joins` holds one byte per line. */
 static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     Py_buffer lines, joins;
@@ -315,7 +318,7 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     return joined;
 }
 
-/* paragraphs(text: str, long_line: int, longest: int) -> bytes: start and end of each. */
+/* paragraphs(text: str, long_line: int, longest: int) -> bytes: start and end of each paragraph. */
 static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     long long long_line, longest;
@@ -332,7 +335,8 @@ static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     return found;
 }
 
-/* squeezed(text: str, bounds: bytes) -> list[bytes]: the words of each part of a text, in UTF-8. */
+/* squeezed(text: str, bounds: bytes) -> list[bytes]: each part of a text in UTF-8, with single
+ * spaces between words. */
 static PyObject *squeezed(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string, *parts = NULL;
     Py_buffer bounds;

@@ -1,4 +1,4 @@
-"""What a document is in a plain text file, told from how its lines look, not how many they are."""
+"""Decide what a document is in a plain text file, from how its lines look, not their number."""
 
 import re
 from collections import Counter
@@ -12,10 +12,10 @@ from rnnlm.corpora.unwrapping import is_source, unwrap
 Kind = Literal["lines", "passages", "records"]
 
 LONGEST_RECORD = 3000
-"""Characters of a typical record; what is longer is a chapter."""
+"""Most characters in a typical record; longer parts are chapters."""
 FEWEST_SEPARATORS = 5
 ALIKE = 0.8
-"""Share of blocks that must be alike for each to be a record."""
+"""Least share of blocks that must be alike for each block to be a record."""
 
 _MARKER = re.compile(r"<\|[a-z_]{2,20}\|>|</?(?:s|bos|eos)>|\[(?:BOS|EOS)\]", re.IGNORECASE)
 _RULE = re.compile(r"^[ \t]*([%*=_~#+•§-])(?:[ \t]*\1)*[ \t]*$", re.MULTILINE)
@@ -23,7 +23,7 @@ _BLANK = re.compile(r"\n(?:[^\S\n]*\n)+")
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _GAME = re.compile(r'^\[Event "', re.MULTILINE)
 _STOP = re.compile(r"[.!?…؟।][\"'”’)]* ")
-"""The end of a sentence within a line; lists have few."""
+"""The end of a sentence within a line; rare in lists."""
 _KEY = re.compile(r"([A-Z][\w ]{0,20}):")
 
 
@@ -32,8 +32,8 @@ class Layout(NamedTuple):
 
     Attributes:
         documents: As in `corpus.documents`.
-        separator: As in `corpus.separator`; empty where blank lines part records.
-        reason: What was seen, in a few words.
+        separator: As in `corpus.separator`; empty if blank lines separate the records.
+        reason: What the decision is based on, in a few words.
     """
 
     documents: Kind
@@ -42,28 +42,28 @@ class Layout(NamedTuple):
 
 
 def recognize_layout(text: str) -> Layout:
-    """Decide what a document is from the beginning of a text.
+    """Return what a document is, judged by the beginning of a text.
 
     Args:
-        text: The beginning, whole lines, not blank.
+        text: Beginning of the text, in whole lines, not blank.
     """
     return _marked(text) or _ruled(text) or _blocks(text) or _lines_or_passages(text)
 
 
 def _marked(text: str) -> Layout | None:
-    """Recognise markers such as `<|endoftext|>`, and the headers of chess games."""
+    """Recognise records separated by markers such as `<|endoftext|>`, and chess games."""
     counts = Counter(_MARKER.findall(text))
     markers = [marker for marker, count in counts.items() if count >= 2]
     if markers:
         pattern = "|".join(re.escape(marker) for marker in sorted(markers))
-        return Layout("records", pattern, f"parted by {' and '.join(markers[:2])}")
+        return Layout("records", pattern, f"separated by {' and '.join(markers[:2])}")
     if len(_GAME.findall(text)) >= 2:
         return Layout("records", r'\n+(?=\[Event ")', "chess games, each from its [Event] on")
     return None
 
 
 def _ruled(text: str) -> Layout | None:
-    """Recognise records that lines of one symbol part, such as `%` or `-----`."""
+    """Recognise records separated by lines of a repeated symbol, such as `%` or `-----`."""
     rules = [match for match in _RULE.finditer(text) if match[0].strip()]
     counts = Counter(match[0].strip() for match in rules)
     if not counts:
@@ -76,11 +76,11 @@ def _ruled(text: str) -> Layout | None:
     sizes = [*map(len, parts)]
     if max(median(sizes), fmean(sizes)) > LONGEST_RECORD or _underlines(parts, rule):
         return None  # breaks between the scenes of a novel, or underlined headings
-    return Layout("records", pattern, f"parted by {count:,} lines {rule[:10]}")
+    return Layout("records", pattern, f"separated by {count:,} lines {rule[:10]}")
 
 
 def _underlines(parts: Sequence[str], rule: str) -> bool:
-    """Return whether a rule underlines headings: what is above it is about as long as it is."""
+    """Return whether a rule underlines headings: the lines above are about as long as the rule."""
     above = [part.rsplit("\n", 1)[-1] for part in parts[:-1]]
     return len(rule) > 3 and sum(abs(len(line) - len(rule)) <= 2 for line in above) > (
         0.5 * len(above)
@@ -88,7 +88,7 @@ def _underlines(parts: Sequence[str], rule: str) -> bool:
 
 
 def _blocks(text: str) -> Layout | None:
-    """Recognise records that blank lines part: blocks that are alike."""
+    """Recognise records separated by blank lines: blocks that are alike."""
     blocks = [block for block in _BLANK.split(text.strip("\n")) if block.strip()]
     if len(blocks) < FEWEST_SEPARATORS or is_source(text):
         return None
@@ -142,7 +142,7 @@ def _lines_or_passages(text: str) -> Layout:
 
 
 def _runs_on(lines: Sequence[str]) -> bool:
-    """Return whether sentences run over line ends: capitals mostly begin a line after a stop."""
+    """Return whether sentences run over line ends: capitals at line starts mostly follow a stop."""
     pairs = [(above.rstrip(), line.lstrip()) for above, line in pairwise(lines) if above and line]
     small = sum(line[:1].islower() for _, line in pairs)
     large = [above[-1:] in '.!?"”»' for above, line in pairs if line[:1].isupper()]

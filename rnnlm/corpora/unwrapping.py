@@ -1,9 +1,10 @@
-"""From hard-wrapped lines to paragraphs, where there is evidence that an editor wrapped them.
+"""Join hard-wrapped lines into paragraphs, if there is evidence that an editor wrapped them.
 
-Two facts tell wrapped prose from verse, lists, tables and source text. A wrapped line is full: the
-first word of the next line would not have fitted on it. And the next line goes on in the middle of
-a sentence, so that it mostly begins with a small letter. Both are counted for each block of lines,
-and over the whole text for blocks too short to tell. In doubt the lines are kept.
+Two facts distinguish wrapped prose from verse, lists, tables and source text. A wrapped line is
+full: the first word of the next line would not have fitted on it. And the next line continues in
+the middle of a sentence, so it mostly begins with a small letter. Both are counted for each block
+of lines, and over the whole text for blocks that are too short to judge. In doubt, the lines are
+kept.
 """
 
 import re
@@ -16,26 +17,26 @@ from numpy.typing import NDArray
 from rnnlm.corpora.lines import Lines, join, observe
 
 SLACK = 6
-"""Characters by which hand-wrapped prose ends its lines early."""
+"""Characters by which lines of hand-wrapped prose may fall short of the width."""
 NARROWEST, WIDEST = 40, 120
-"""Widths, in characters, that prose is wrapped at; others are no wrapped prose."""
+"""Least and greatest width, in characters, of wrapped prose."""
 FULL_SHARE = 0.7
-"""Least share of full lines in wrapped prose; where a block is too short, over the whole text."""
+"""Least share of full lines in wrapped prose, in a block or, if it is too short, in the text."""
 FULL_SHARE_UNCASED = 0.85
-"""The same for scripts without small letters, where nothing else can be counted."""
+"""The same for scripts without small letters, in which nothing else can be counted."""
 NEARLY_FULL = 0.7
-"""Share of the width from which on a line of wrapped prose may break off within a sentence."""
+"""Share of the width above which a line of wrapped prose may break off within a sentence."""
 SMALL_SHARE = 0.5
-"""Least share of small letters among those that lines begin with after a full one; half of it
+"""Least share of small letters among the letters that begin a line after a full line; half of this
 in a block of a text that is wrapped as a whole."""
 LINES_TO_TELL = 4
-"""Lines from which on a block is judged by itself."""
+"""Least number of lines in a block that is judged alone."""
 INNER_SHARE = 0.3
-"""Least share of lines with a punctuation mark inside; verse has them at its line ends."""
+"""Least share of lines with a punctuation mark inside; verse has them at line ends."""
 COLUMNS_SHARE = 0.2
-"""Most lines with a run of spaces inside; tables and chords have more."""
+"""Greatest share of lines with a run of spaces inside; tables and chords have more."""
 SOURCE_SHARE = 0.04
-"""Share of lines in the manner of source text from which on all lines are kept."""
+"""Share of lines that look like source text above which all lines are kept."""
 
 _SOURCE = re.compile(
     r"\s*(?:\\[A-Za-z]+|%|//|/\*|#!|#include|<[/!?A-Za-z]|@[a-z]+\{|(?:def|class) \w+[(:]"
@@ -44,10 +45,10 @@ _SOURCE = re.compile(
 
 
 def unwrap(text: str) -> tuple[str, int]:
-    """Join the lines of a text's wrapped paragraphs; return it with the number of joins.
+    """Join the lines of wrapped paragraphs; return the text and the number of joins.
 
-    Verse, headings, lists, tables and source text keep their lines. Blank lines in a row become
-    one where anything is joined.
+    Verse, headings, lists, tables and source text keep their lines. If anything is joined,
+    consecutive blank lines become one.
     """
     lines = observe(text)
     filled = lines.length[lines.length > 0]
@@ -60,11 +61,11 @@ def unwrap(text: str) -> tuple[str, int]:
 
 
 def _find_joins(seen: Lines, margin: int) -> NDArray[np.bool_]:
-    """Return which lines are joined to the one above, shape (lines,)."""
+    """Return whether each line is to be joined to the line above, shape (lines,)."""
     is_filled = seen.length > 0
     pair = _above(is_filled) & is_filled
     block = np.cumsum(is_filled & ~pair) - 1
-    block[~is_filled] = -1  # the place behind the last block, which nothing is counted in
+    block[~is_filled] = -1  # an extra block at the end, in which nothing is counted
     count = int(block.max()) + 2
 
     def counted(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -91,22 +92,22 @@ def _find_joins(seen: Lines, margin: int) -> NDArray[np.bool_]:
 
 
 def _above(values: NDArray[Any]) -> NDArray[Any]:
-    """Return what holds of the line above each line; zero for the first."""
+    """Return the value of the line above each line; zero for the first line."""
     moved = np.zeros_like(values)
     moved[1:] = values[:-1]
     return moved
 
 
 class _Counts(NamedTuple):
-    """Of each block, shape (blocks,), or of a whole text.
+    """Counts of lines in each block, shape (blocks,), or in a whole text.
 
     Attributes:
-        pairs: Lines with a line above them.
-        full: Those below a full line.
-        small: Those of them that begin with a small letter.
-        large: Those of them that begin with a capital.
-        stops: Lines, of those with a line below, that end with a punctuation mark.
-        inner: Those with a punctuation mark before a space.
+        pairs: Lines with a line above them in the same block.
+        full: Of the `pairs`, lines below a full line.
+        small: Of the `full`, lines that begin with a small letter.
+        large: Of the `full`, lines that begin with a capital.
+        stops: Of the lines with a line below, those that end with a punctuation mark.
+        inner: Of the lines with a line below, those with a punctuation mark before a space.
     """
 
     pairs: Any
@@ -130,10 +131,10 @@ class _Counts(NamedTuple):
         return cls(*map(counted, (*masks, *above)))
 
     def is_wrapped(self, strict: bool) -> Any:
-        """Return whether this is wrapped prose.
+        """Return whether each block, or the whole text, is wrapped prose.
 
         Args:
-            strict: Ask for more evidence, as nothing else speaks for it.
+            strict: Require more evidence, as the text around it is not known to be wrapped.
         """
         cased = self.small + self.large
         is_cased = cased > 0.3 * self.full
@@ -146,14 +147,14 @@ class _Counts(NamedTuple):
 
 
 def join_wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
-    """Yield paragraphs of lines that are known to be wrapped, single spaces between words.
+    """Yield paragraphs of lines that are known to be wrapped, with single spaces between words.
 
-    A line is joined to the one above unless it is blank, set in further, or its first word would
-    have fitted above: then someone ended the line there.
+    A line is joined to the line above unless it is blank, is indented further, or begins with a
+    word that would have fitted on the line above, which then was ended on purpose.
 
     Args:
-        lines: Without line ends.
-        width: The column that the text was wrapped at.
+        lines: Lines without line ends.
+        width: Column at which the text was wrapped.
     """
     paragraph: list[str] = []
     above = ""
@@ -175,7 +176,7 @@ def _indent(line: str) -> int:
 
 
 def is_source(text: str) -> bool:
-    """Return whether a text is a program, LaTeX or HTML, where each line has its place."""
+    """Return whether a text is a program, LaTeX or HTML, whose lines must not be joined."""
     lines = (line.rstrip() for line in text.split("\n", 20_000)[:20_000])
     filled = [line for line in lines if line]
     return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)

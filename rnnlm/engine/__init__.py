@@ -1,4 +1,4 @@
-"""What samples: slots that step together and refill, in native code or in torch."""
+"""The sampling engine: slots that step together and refill, in native code or in torch."""
 
 from rnnlm.engine.running import (
     PRECISIONS,

@@ -1,7 +1,8 @@
-"""From a trained model to the network that steps: gates side by side, weights in few bits.
+"""Pack a trained model into a network for fast steps: gates interleaved, weights quantised.
 
-With 8 bits, a column of weights w is w_q · s, s its largest magnitude / 127, and a state h in
-(-1, 1) is (q - 128) / 127 with q a byte; a sigmoid's is q / 255. Sums of q · w_q are exact.
+With 8 bits, a column of weights w is w_q · s, where s is the column's largest magnitude / 127. A
+state h in (-1, 1) is (q - 128) / 127, where q is a byte; the state of a sigmoid layer is q / 255.
+Sums of q · w_q are exact.
 
 Source: symmetric weights, asymmetric activations, a scale for each column, as in Jacob et al. 2018.
 """
@@ -20,13 +21,14 @@ from rnnlm.models.layer import RecurrentLayer, StepWeights
 from rnnlm.models.stack import StackedLanguageModel
 
 LARGEST_TABLE = 1 << 27
-"""Numbers of the first layer's table, half a gigabyte; a model that needs more steps plainly."""
+"""Most numbers in the first layer's table (half a gigabyte); a larger model is not packed."""
 _RATES = {"lstm": (1, 1, 2, 1), "gru": (1, 1, 2, 2), "sigmoid": (1,), "tanh": (2,)}
-"""σ(x) = 1 / (1 + e⁻ˣ) and tanh x = (1 − e⁻²ˣ) / (1 + e⁻²ˣ): what x is multiplied by there."""
+"""Factor of −x in each gate's exponent: 1 in σ(x) = 1 / (1 + e⁻ˣ), 2 in
+tanh x = (1 − e⁻²ˣ) / (1 + e⁻²ˣ)."""
 
 
 def can_pack(model: LanguageModel) -> bool:
-    """Return whether `pack` knows the model's layers, and its table is not too large."""
+    """Return whether `pack` supports the model's layers and its table is not too large."""
     if not isinstance(model, StackedLanguageModel):
         return False
     steps = [layer.step_weights for layer in model.layers]
@@ -36,12 +38,12 @@ def can_pack(model: LanguageModel) -> bool:
 
 
 def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Network:
-    """Return a model as a network of a type; `can_pack` must hold.
+    """Return a model as a packed network; `can_pack` must be true of the model.
 
     Args:
         model: Not modified; on any device.
-        dtype: Of the weights: torch.int8, bfloat16 or float32.
-        unknown_id: A token that is never to be drawn.
+        dtype: Type of the weights: torch.int8, bfloat16 or float32.
+        unknown_id: A token that must never be drawn.
 
     Raises:
         CheckpointError: A weight is not a finite number.
@@ -49,7 +51,7 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
     assert isinstance(model, StackedLanguageModel)
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise CheckpointError(
-            "the model holds numbers that are infinite or none (NaN): it cannot generate; "
+            "the model has weights that are infinite or NaN, so it cannot generate; "
             "train again, at a lower training.learning_rate"
         )
     with torch.no_grad():
@@ -81,7 +83,7 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
 def _layer(
     layer: RecurrentLayer, state: list[Tensor], embeddings: Tensor | None, dtype: torch.dtype
 ) -> NetworkLayer:
-    """Pack one layer; `embeddings` (vocab, input) make the first one's table."""
+    """Pack one layer; `embeddings` (vocab, input) are given for the first, to make its table."""
     step = layer.step_weights
     assert step is not None
     inputs, own, bias = (
@@ -115,10 +117,10 @@ def _columns(
 
     Args:
         rows: (columns, depth), weights in double precision.
-        added: (tokens, columns), what the sums have added.
-        rates: (columns,), what the whole is multiplied by.
-        dtype: Of the matrix.
-        kind: Of the layer that the left factor comes from.
+        added: (tokens, columns), what is added to the sums.
+        rates: (columns,), factors of the sums and of what is added to them.
+        dtype: Type of the matrix.
+        kind: Kind of the layer that produces the left factor.
     """
     if dtype != torch.int8:
         return rows.to(dtype).t(), rates.float(), (added * rates).float()
@@ -131,17 +133,17 @@ def _columns(
 
 
 def _shifted(added: Tensor, rates: Tensor, scale: Tensor, whole: Tensor, zero: float) -> Tensor:
-    """Return what is added to scaled sums, less what the bytes' zero adds to them."""
+    """Return what is added to the scaled sums, minus what the zero point of the bytes adds."""
     return (added * rates - zero * whole.sum(dim=1) * scale.double()).float()
 
 
 def _byte_code(kind: str) -> tuple[float, float]:
-    """Return (bytes that make 1, the byte that is 0) of a state."""
+    """Return (byte steps per 1.0, the byte that means 0) for the state of a kind of layer."""
     return (255.0, 0.0) if kind == "sigmoid" else (127.0, 128.0)
 
 
 def _as_factor(state: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
-    """Return a state as it lies in the left factor."""
+    """Return a state as it is stored in the left factor."""
     if dtype != torch.int8:
         return state.to(dtype)
     unit, zero = _byte_code(kind)
@@ -149,13 +151,13 @@ def _as_factor(state: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
 
 
 def _padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return rows with columns of zeros, so that they fill whole words of four bytes."""
+    """Return rows padded with columns of zeros to whole words of four bytes."""
     numbers = 4 // dtype.itemsize
     return functional.pad(rows, (0, -rows.shape[1] % numbers))
 
 
 def _order(step: StepWeights, size: int) -> Tensor:
-    """Return, for each packed column, the gate's row it is, or -1 for none."""
+    """Return the row of the gates that each packed column holds, or -1 for padding."""
     if step.kind in ("sigmoid", "tanh"):
         return functional.pad(torch.arange(size), (0, padded(size) - size), value=-1)
     units = functional.pad(torch.arange(size), (0, -size % UNITS), value=-1).reshape(-1, 1, UNITS)
@@ -164,6 +166,6 @@ def _order(step: StepWeights, size: int) -> Tensor:
 
 
 def _reordered(columns: Tensor, order: Tensor) -> Tensor:
-    """Return the last axis in packed order, with zeros where a column stands for nothing."""
+    """Return the last axis in packed order, with zeros in padding columns."""
     chosen = columns[..., order.clamp(min=0)]
     return torch.where(order < 0, torch.zeros_like(chosen), chosen).contiguous()

@@ -1,4 +1,4 @@
-"""In how few bits a model may generate, measured on held-out text when it is trained."""
+"""The lowest precision a model may generate at, measured on held-out text after training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rnnlm.models import LanguageModel
 from rnnlm.tokens import TokenArrays
 
 MOST_NATS = 0.0005
-"""Nats per token that fewer bits may cost."""
+"""Most nats per token that a lower precision may cost."""
 MOST_TOKENS = 200_000
 """Tokens that are scored at each precision: the first of the split."""
 PIECE = 1_000
-"""Tokens after which a document is cut, each piece scored from the beginning: for a comparison it
-does not matter, and pieces are scored side by side."""
+"""Tokens after which a document is cut. Each piece is scored from the initial state, so that pieces
+are scored in parallel; this does not affect the comparison."""
 
 
 class PrecisionChoice(BaseModel):
-    """What fewer bits cost.
+    """The chosen precision, and what each precision costs.
 
     Attributes:
         chosen: The lowest precision that costs at most `MOST_NATS`.
-        cost_nats: Nats per token that each precision loses against 32 bits; below 0 it gains.
-        tokens: Tokens that this was measured on.
+        cost_nats: Nats per token that each precision loses against 32 bits; negative if it gains.
+        tokens: Number of tokens that this was measured on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,12 +39,14 @@ class PrecisionChoice(BaseModel):
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> PrecisionChoice | None:
-        """Return the choice among a checkpoint's facts, or None."""
+        """Return the choice recorded in a checkpoint's facts, or None."""
         return cls.model_validate(facts["precision"]) if "precision" in facts else None
 
 
 def choose_precision(model: LanguageModel, arrays: TokenArrays) -> PrecisionChoice | None:
-    """Measure what each precision costs, and choose; None where there is no choice.
+    """Measure what each precision costs, and choose one.
+
+    Returns None if the model cannot be packed or there is no held-out text.
 
     Args:
         model: In eval mode, on a CPU; not modified.

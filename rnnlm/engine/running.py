@@ -1,8 +1,8 @@
-"""Many texts at once: a batch of slots steps together, and a finished slot takes the next text.
+"""Sample many texts at once: a batch of slots steps together, a finished slot takes the next text.
 
-Native code (`rnnlm.kernels.slots`) and torch compute the same step of a packed network; a model
-that cannot be packed steps by itself. What a text is depends on model, precision, settings, seed
-and its number, not on the slots beside it.
+Native code (`rnnlm.kernels.slots`) and torch compute the same step of a packed network; for a model
+that cannot be packed, torch calls the model's own forward pass. A text depends only on the model,
+the precision, the settings, the seed and the text's number, not on the other slots.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rnnlm.kernels import native_available
 from rnnlm.kernels.slots import EndedTexts, NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
 
-if TYPE_CHECKING:  # so that a bare machine needs neither's packages
+if TYPE_CHECKING:  # so that sampling works without the packages that these two import
     from rnnlm.constraints import Rules
     from rnnlm.tokenizer import Tokenizer
 
@@ -33,26 +33,26 @@ PRECISIONS: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp32": torch.float32,
 }
-"""From the fewest bits to the most."""
+"""The precisions, from the fewest bits to the most."""
 NATIVE_SLOTS, TORCH_SLOTS, GPU_SLOTS = 96, 256, 8192
-"""Slots where the configuration says 0: native ones stay in the cache (docs/experiments.md); on a
-GPU, not measured."""
+"""Slots if `batch_size` is 0. The native number fits the processor cache (docs/experiments.md); the
+number for a GPU has not been measured."""
 MOST_TOKENS = 1 << 28
-"""Tokens that all slots may hold together; very long texts get fewer slots."""
+"""Most tokens that all slots hold together; very long texts get fewer slots."""
 STEPS_AT_ONCE = 256
-"""Steps between two looks at what has ended: a tenth of a second or so."""
+"""Steps between two checks for texts that have ended: about a tenth of a second."""
 
 Slots = NativeSlots | TorchSlots
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How texts of a model are computed.
+    """How a model's texts are computed.
 
     Attributes:
-        kind: `native` or `torch` of a packed network, or `model` of the model itself.
-        precision: Of weights and states.
-        reason: Why not native; empty if it is.
+        kind: `native` or `torch` for a packed network, or `model` for the model's own step.
+        precision: Precision of weights and states.
+        reason: Why the engine is not native; empty if it is.
     """
 
     kind: Literal["native", "torch", "model"]
@@ -61,24 +61,24 @@ class Engine:
 
 
 def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
-    """Return the fastest engine that is there for a model at a precision.
+    """Return the fastest available engine for a model at a precision.
 
-    A GPU has no use for 8 bits here and takes 16 instead.
+    On a GPU, 8 bits are no advantage here, so 16 are used instead.
     """
     if not can_pack(model):
         name = model.config.architecture
-        return Engine("model", "fp32", f"native code has no step of {name} models of this size")
+        return Engine("model", "fp32", f"native code does not support {name} models of this size")
     if model.device.type != "cpu":
         least: Precision = "bf16" if precision == "int8" else precision
         return Engine("torch", least, f"the model is on {model.device}")
     if native_available():
         return Engine("native", precision)
-    reason = "no native code was built here (a C compiler at installation makes it)"
+    reason = "the native code was not built here (it needs a C compiler at installation)"
     return Engine("torch", precision, reason)
 
 
 def resolve(precision: str, facts: Mapping[str, Any]) -> Precision:
-    """Return what `auto` stands for: what the checkpoint's facts say was chosen, else 32 bits."""
+    """Return a precision, with `auto` replaced by the checkpoint's choice, or else by 32 bits."""
     if precision == "auto":
         precision = facts.get("precision", {}).get("chosen", "fp32")
     assert precision in PRECISIONS
@@ -98,8 +98,8 @@ def open_slots(
         engine: From `choose_engine`.
         model: In eval mode; not modified.
         tokenizer: The model's own.
-        config: Sampling, longest text, slots, seed, and the prefix if there are no `rules`.
-        rules: How texts begin, and what they must be.
+        config: Sampling, maximum length, slots, seed, and the prefix if there are no `rules`.
+        rules: How texts begin, and the constraints on them.
     """
     heads = rules.heads if rules else [config.prefix]
     given = [tokenizer.encode(text).astype(np.int32) for text in heads]
@@ -112,12 +112,12 @@ def open_slots(
 
 
 def run(slots: Slots, first: int, count: int) -> Iterator[EndedTexts]:
-    """Yield the texts `first` to `first + count - 1` as they end, some at a time.
+    """Yield the texts `first` to `first + count - 1` as they end, in batches.
 
     Args:
-        slots: Mutated; all texts of an earlier call must have been taken.
+        slots: Mutated; all texts of an earlier call must have been yielded.
         first: Number of the first text.
-        count: Texts.
+        count: Number of texts.
     """
     slots.fill(first, count)
     while not slots.is_done:
@@ -134,7 +134,7 @@ def log_probabilities(
     Args:
         engine: From `choose_engine`.
         model: In eval mode; not modified.
-        documents: Their tokens, each with its closing boundary.
+        documents: The tokens of each document, including its closing boundary.
     """
     settings = _settings(GenerationConfig(max_length=1), None)
     given = [document.astype(np.int32) for document in documents]

@@ -1,8 +1,9 @@
-"""A time step of all slots in torch: of a packed network, or of any model by its own step.
+"""One time step of all slots in torch: of a packed network, or of any model by its forward pass.
 
-Where words hold bytes, a network's step has the bits of `rnnlm/kernels/slots.c`: sums of bytes are
-exact integers in any order, and the rest are the same single operations, so that a machine without
-a compiler generates the same texts. With 16 and 32 bits, sums differ in their last bits.
+With 8 bits, a network's step gives bit for bit the results of `rnnlm/kernels/slots.c`: sums of
+bytes are exact integers in any order, and all else is the same sequence of single operations. So a
+machine without a compiler generates the same texts. With 16 and 32 bits, sums differ in their last
+bits.
 
 State is updated in place and nothing waits for the device, so that a step can be recorded as a CUDA
 graph.
@@ -25,31 +26,31 @@ _ROUNDS = 12582912.0
 
 
 class Steps(Protocol):
-    """What computes the logits of every slot's next token."""
+    """Computes the logits of the next token in every slot."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Take one token in, shape (slots,); return logits (slots, vocab), which are the caller's.
+        """Feed one token per slot, shape (slots,); return logits (slots, vocab).
 
-        Mutates the state.
+        Mutates the state. The caller may modify the logits.
         """
         ...
 
     def reset(self, slots: Tensor) -> None:
-        """Start some slots afresh."""
+        """Reset some slots to the initial state."""
         ...
 
 
 class ModelSteps:
-    """Any language model's own step."""
+    """Steps of any language model, by its forward pass."""
 
     def __init__(self, model: LanguageModel, slots: int, unknown_id: int | None) -> None:
-        """Start every slot afresh; the unknown token gets `FORBIDDEN`."""
+        """Set every slot to the initial state; the unknown token always gets `FORBIDDEN`."""
         self._model, self._unknown_id = model, unknown_id
         self._start = model.initial_state(1)
         self._state = tuple(part.expand(slots, *part.shape[1:]).clone() for part in self._start)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Take one token in; see `Steps.step`."""
+        """Feed one token per slot; see `Steps.step`."""
         found, state = self._model(tokens[:, None], self._state)
         for part, new in zip(self._state, state, strict=True):
             part.copy_(new)
@@ -59,16 +60,16 @@ class ModelSteps:
         return logits.clamp_min_(FORBIDDEN)
 
     def reset(self, slots: Tensor) -> None:
-        """Start some slots afresh."""
+        """Reset some slots to the initial state."""
         for part, initial in zip(self._state, self._start, strict=True):
             part[slots] = initial
 
 
 class NetworkSteps:
-    """A packed network's step."""
+    """Steps of a packed network."""
 
     def __init__(self, network: Network, slots: int, device: torch.device) -> None:
-        """Start every slot afresh."""
+        """Set every slot to the initial state."""
         self._network = network.to(device)
         self._products = [_product(layer.matrix) for layer in self._network.layers]
         self._output = _product(self._network.matrix)
@@ -76,7 +77,7 @@ class NetworkSteps:
         self._memory = [layer.memory.expand(slots, -1).clone() for layer in self._network.layers]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Take one token in; see `Steps.step`."""
+        """Feed one token per slot; see `Steps.step`."""
         below = self._own[0][:, :0]
         for number, layer in enumerate(self._network.layers):
             own = self._own[number]
@@ -89,14 +90,14 @@ class NetworkSteps:
         return logits[:, : self._network.vocab_size]
 
     def reset(self, slots: Tensor) -> None:
-        """Start some slots afresh."""
+        """Reset some slots to the initial state."""
         for number, layer in enumerate(self._network.layers):
             self._own[number][slots] = layer.start
             self._memory[number][slots] = layer.memory
 
 
 class _Bytes:
-    """Sums of unsigned bytes times a matrix of signed ones, as floats of the exact integers."""
+    """Product of unsigned bytes and a matrix of signed bytes: exact integers, as floats."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._matrix = matrix.contiguous()
@@ -108,7 +109,7 @@ class _Bytes:
 
 
 class _Floats:
-    """Sums of products in 32 bits; of 16-bit factors too."""
+    """Product of 16-bit or 32-bit factors, summed in 32 bits."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._halves = matrix.dtype == torch.bfloat16 and matrix.is_cuda
@@ -151,7 +152,7 @@ def _gate(t: Tensor) -> Tensor:
 
 
 def _as_factors(outputs: Tensor, layer: NetworkLayer) -> Tensor:
-    """Return outputs as the next product takes them in; see `write_factors` in slots.c."""
+    """Return outputs in the form that the next product reads; see `write_factors` in slots.c."""
     width = len(layer.start) - layer.units
     if layer.start.dtype != torch.uint8:
         return functional.pad(outputs, (0, width)).to(layer.start.dtype)
@@ -161,4 +162,4 @@ def _as_factors(outputs: Tensor, layer: NetworkLayer) -> Tensor:
 
 
 _LOG2_E = float(torch.tensor(LOG2_E, dtype=torch.float32))
-"""log₂ e as 32 bits hold it."""
+"""log₂ e rounded to 32 bits."""

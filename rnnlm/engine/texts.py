@@ -1,4 +1,4 @@
-"""From sampled tokens to columns of text, many texts at a time."""
+"""Decode sampled tokens to columns of text, many texts at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rnnlm.models import LanguageModel
 from rnnlm.tokenizer import Tokenizer, check_known
 
 LINE_TOKENS = 80
-"""Most tokens of a line that shows what a model has learnt so far."""
+"""Most tokens of the sample line that shows what a model has learnt so far."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class GeneratedText:
     """One sampled text.
 
     Attributes:
-        number: Its number in the job; with the job's seed it decides all of its randomness.
-        text: Prefix and what was sampled after it.
-        tokens: Tokens sampled, the closing boundary included.
+        number: The text's number in the job; with the job's seed it decides all its randomness.
+        text: The prefix and the text sampled after it.
+        tokens: Number of tokens sampled, including the closing boundary.
         log_prob_nats: Log-probability of the sampled tokens under the model itself, before
-            temperature and cuts.
-        complete: Whether the text ended by itself rather than at `max_length`.
+            temperature and truncation (top-k, top-p, min-p).
+        complete: Whether the model ended the text, rather than it being cut at `max_length`.
     """
 
     number: int
@@ -45,17 +45,17 @@ class GeneratedText:
 
 
 class Decoder:
-    """Makes strings of sampled tokens, a batch at a time."""
+    """Turns sampled tokens into strings, a batch at a time."""
 
     def __init__(
         self, tokenizer: Tokenizer, prefixes: Sequence[str], stop: Sequence[str] = ()
     ) -> None:
-        """Prepare for texts of which the n-th begins with `prefixes[n % len(prefixes)]`.
+        """Prepare to decode texts; text n begins with `prefixes[n % len(prefixes)]`.
 
         Args:
             tokenizer: The model's own.
             prefixes: At least one.
-            stop: Strings that a text is cut before.
+            stop: Stop strings: a text is cut before any of them.
         """
         self._tokenizer = tokenizer
         self._prefixes = pa.array(prefixes, pa.large_string())
@@ -63,7 +63,7 @@ class Decoder:
         self._bytes: NDArray[np.uint8] | None = None
         try:
             pieces = tokenizer.token_bytes()
-        except TokenizerError:  # words whose spacing depends on their neighbours
+        except TokenizerError:  # word tokenizer: spacing depends on the neighbouring words
             return
         self._sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
@@ -72,7 +72,7 @@ class Decoder:
     def decode(self, ended: EndedTexts) -> pa.Array:
         """Return the texts, prefixes included, as large strings in the order of `ended`.
 
-        Bytes that make no whole character are left out.
+        Bytes that are not part of a whole character are left out.
         """
         if self._bytes is None:
             return self._spaced(ended)
@@ -82,7 +82,7 @@ class Decoder:
         return pc.replace_substring_regex(texts, self._stop, "") if self._stop else texts
 
     def _spaced(self, ended: EndedTexts) -> pa.Array:
-        """Return texts whose words are set apart by spaces, prefix and sampled ones alike."""
+        """Return texts of a word tokenizer: prefix and sampled tokens are decoded together."""
         begins = [self._tokenizer.encode(text).tolist() for text in self._prefixes.to_pylist()]
         ends = np.cumsum(ended.lengths)
         texts = [
@@ -105,13 +105,13 @@ class Decoder:
         column = pa.Array.from_buffers(pa.large_binary(), len(ended.lengths), cells)
         try:
             return column.cast(pa.large_string())
-        except pa.ArrowInvalid:  # a character that the longest text ends within, or a stray byte
+        except pa.ArrowInvalid:  # a character cut off at the maximum length, or a stray byte
             texts = [cell.decode("utf-8", "ignore") for cell in column.to_pylist()]
             return pa.array(texts, pa.large_string())
 
 
 def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
-    """Return texts by number."""
+    """Return texts sorted by number."""
     ended = EndedTexts.joined([*parts])
     order = np.argsort(ended.numbers, kind="stable")
     starts = np.cumsum(ended.lengths) - ended.lengths
@@ -136,14 +136,14 @@ def generate_texts(
 ) -> Iterator[GeneratedText]:
     """Yield texts `first` to `first + count - 1`, in the order in which they end.
 
-    For a few texts; a data set's are columns from beginning to end.
+    Meant for a few texts; the texts of a data set stay in columns throughout.
 
     Args:
         model: In eval mode; not modified.
         tokenizer: The model's own.
-        config: Sampling, prefix and longest text; its constraints are left out.
+        config: Sampling, prefix and maximum length; its constraints are ignored.
         first: Number of the first text.
-        count: Texts.
+        count: Number of texts.
         how: The engine; by default 32 bits.
 
     Raises:
@@ -167,19 +167,22 @@ def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
 
 
 def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[GeneratedText]:
-    """Return `config.count` texts in memory, by number, at the model's own precision."""
+    """Return `config.count` texts in memory, sorted by number.
+
+    The precision is `config.precision`; `auto` is the one chosen when the model was trained.
+    """
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     texts = generate_texts(loaded.model, loaded.tokenizer, config, 0, config.count, how)
     return sorted(texts, key=lambda text: text.number)
 
 
 def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """Return a short text as the model would write it now, on one line.
+    """Return a short sample of the model as it is now, on one line.
 
     Args:
-        model: Left in the mode it was in.
+        model: Switched to eval mode meanwhile, then back to the mode it was in.
         tokenizer: The model's own.
-        seed: Decides the text.
+        seed: Seed of the sample.
     """
     was_training = model.training
     config = GenerationConfig(

@@ -1,8 +1,8 @@
-"""A batch of slots in torch, on any device, for what native code does not know.
+"""A batch of slots in torch, on any device, where native code cannot be used.
 
-It draws as native code does, token for token where the logits are the same bits. A step waits for
-nothing; every `look_every` steps the texts that have ended are taken out and their slots refilled.
-On a GPU, the step of a packed network is recorded once as a CUDA graph and played from then on.
+It draws the same tokens as native code if the logits are bit for bit the same. A step never waits
+for the device; every `look_every` steps, ended texts are taken out and their slots refilled. On a
+GPU, the step of a packed network is recorded once as a CUDA graph and replayed from then on.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
 from rnnlm.tokens import BOUNDARY_ID
 
 LOOK_EVERY = {"cpu": 2, "cuda": 16}
-"""Steps between two looks at what has ended: a look at a GPU's memory waits for it."""
+"""Steps between two checks for ended texts, by device. Reading a GPU's memory waits for the GPU."""
 _RATE_OF_ONE = sampling.log2_inverse_temperature(1.0)
 _WARM_UPS = 3
 
 
 class TorchSlots:
-    """The batch: per slot a text number, its tokens so far, its state. Mutated by `run`."""
+    """The batch: a text number, the tokens so far and a state per slot. Mutated by `run`."""
 
     def __init__(
         self,
@@ -41,7 +41,10 @@ class TorchSlots:
         scores: bool = False,
         look_every: int | None = None,
     ) -> None:
-        """See `rnnlm.kernels.slots.NativeSlots`, which does the same."""
+        """Take the arguments of `rnnlm.kernels.slots.NativeSlots`, which does the same.
+
+        Beyond those, `steps` computes the logits, and `look_every` overrides `LOOK_EVERY`.
+        """
         self._steps, self._settings, self._seed, self._scores = steps, settings, seed, scores
         self._device = device
         self._look_every = look_every or LOOK_EVERY.get(device.type, 1)
@@ -68,17 +71,17 @@ class TorchSlots:
         self._starts = torch.from_numpy(after).long().to(device)
 
     def fill(self, first: int, count: int) -> None:
-        """Set the texts that are to come; those of an earlier call must have ended."""
+        """Set the range of texts to sample; all texts of an earlier call must have ended."""
         self._next, self._end = first, first + count
         self._refill(torch.arange(len(self._numbers), device=self._device))
 
     @property
     def is_done(self) -> bool:
-        """Whether no text is left, begun or to come."""
+        """Whether every text has ended: none in progress, none waiting."""
         return not self._busy
 
     def run(self, steps: int) -> EndedTexts:
-        """Take at most so many steps; return the texts that ended meanwhile, in that order."""
+        """Run at most `steps` steps; return the texts that ended meanwhile, in that order."""
         ended: list[EndedTexts] = []
         with torch.no_grad():
             for taken in range(1, steps + 1):
@@ -90,7 +93,7 @@ class TorchSlots:
         return EndedTexts.joined(ended)
 
     def _step(self) -> None:
-        """Step, on a GPU by playing what was recorded."""
+        """Take a step; a packed network on a GPU replays the recorded graph."""
         if self._device.type != "cuda" or not isinstance(self._steps, NetworkSteps):
             self._advance()
             return
@@ -100,9 +103,9 @@ class TorchSlots:
         self._graph.replay()
 
     def _record(self) -> None:
-        """Record a step as a CUDA graph, after some on another stream, as torch's manual says.
+        """Record a step as a CUDA graph, after warm-up steps on another stream.
 
-        The steps that this takes are undone by starting all texts again.
+        The warm-up is what torch's manual asks for. Its steps are undone by restarting all texts.
         """
         numbers = self._numbers.clone()
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -120,7 +123,7 @@ class TorchSlots:
         self._begin(torch.arange(len(numbers), device=self._device))
 
     def _advance(self) -> None:
-        """Take in a token of the prefix, or draw one, in every slot whose text is not over."""
+        """Feed a token of the prefix, or draw one, in every slot whose text has not ended."""
         logits = self._steps.step(self._inputs)
         prefix = self._numbers.clamp(min=0) % (len(self._given_starts) - 1)
         place = self._given_starts[prefix] + self._fed
@@ -128,7 +131,7 @@ class TorchSlots:
         is_live = (self._numbers >= 0) & ~self._is_over
         is_given = left > 0
         drawn, is_stuck = self._draw(logits)
-        given = self._given[place].long()  # the next prefix's, or 0, where all of it is fed
+        given = self._given[place].long()  # not used where the whole prefix has been fed
         tokens = torch.where(is_given, given, drawn)
         is_dead = is_live & is_stuck & ~is_given
         is_fed, is_drawn = is_live & is_given, is_live & ~is_given & ~is_dead
@@ -149,7 +152,7 @@ class TorchSlots:
         self._lengths += is_drawn
         is_full = is_drawn & (self._lengths >= self._settings.max_length)
         is_complete = is_drawn & (tokens == BOUNDARY_ID)
-        if self._settings.successors is not None:  # it lets nothing but an end be drawn at last
+        if self._settings.successors is not None:  # an end in the last place may have been forced
             is_complete = is_drawn & is_stopped & ~is_full
         if self._scores:
             is_complete |= is_fed & (left == 1)
@@ -157,7 +160,7 @@ class TorchSlots:
         self._is_over |= is_complete | is_full | is_dead
 
     def _draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a token per slot, and whether its rules allow none."""
+        """Return a token per slot, and whether the rules allow no token there."""
         how = self._settings
         changed = logits
         if how.penalty != 1.0:
@@ -179,7 +182,7 @@ class TorchSlots:
         return sampling.sample(changed, uniform, how), is_stuck
 
     def _note(self, logits: Tensor, tokens: Tensor, counts: Tensor) -> None:
-        """Add the tokens' log-probabilities, as `note` in slots.c does."""
+        """Add up the tokens' log-probabilities, as `note` in slots.c does."""
         total = sampling.weigh(logits, _RATE_OF_ONE).sum(dim=-1)
         mantissa, exponent = torch.frexp(self._product * total.double())
         distance = logits.gather(-1, tokens[:, None])[:, 0] - logits.amax(dim=-1)
@@ -188,7 +191,7 @@ class TorchSlots:
         self._logits += torch.where(counts, distance.double(), 0.0)
 
     def _take_out(self) -> list[EndedTexts]:
-        """Take out what has ended, and refill; waits for the device."""
+        """Take out the texts that have ended, and refill their slots; waits for the device."""
         slots = (self._is_over & (self._numbers >= 0)).nonzero()[:, 0]
         if not len(slots):
             return []
@@ -208,7 +211,7 @@ class TorchSlots:
         return [ended]
 
     def _refill(self, slots: Tensor) -> None:
-        """Give the next texts to `slots`; the slots left over idle, with number -1."""
+        """Give the next texts to `slots`; slots left over stay idle, with number -1."""
         fresh = min(len(slots), self._end - self._next)
         self._restart(slots)
         self._numbers[slots] = -1
@@ -220,12 +223,12 @@ class TorchSlots:
         self._begin(slots)
 
     def _begin(self, slots: Tensor) -> None:
-        """Set the automaton's states to those after the texts' prefixes."""
+        """Set the automaton's states to the states after the texts' prefixes."""
         prefixes = self._numbers[slots].clamp(min=0) % len(self._starts)
         self._states[slots] = self._starts[prefixes]
 
     def _restart(self, slots: Tensor) -> None:
-        """Bring slots to where a text begins."""
+        """Reset slots to the beginning of a text."""
         for part in (self._lengths, self._fed, self._exponent, self._inputs):
             part[slots] = 0
         self._logits[slots], self._product[slots] = 0.0, 1.0

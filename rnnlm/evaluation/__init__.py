@@ -1,4 +1,4 @@
-"""Scoring texts: once per token, with intervals, adaptively, and against the n-gram model."""
+"""Score texts: every token once, with intervals, adaptively, and against n-gram models."""
 
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
 from rnnlm.evaluation.comparison import Comparison, TextNats, compare

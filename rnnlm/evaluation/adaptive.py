@@ -1,7 +1,7 @@
-"""Scoring by a model that learns from what it has just read: dynamic evaluation and the cache.
+"""Score a text with a model that adapts to it: dynamic evaluation and the neural cache.
 
-Both predict every token before they see it. What was learnt is forgotten where a document ends, so
-that a document's score does not depend on which others stand beside it.
+Both predict every token before they see it. The model is reset at the end of a document, so that a
+document's score does not depend on the other documents.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 SEGMENT_TOKENS = 32
 """Tokens between two steps of dynamic evaluation."""
 STATISTICS_TOKENS = 50_000
-"""Training tokens from which the size of each weight's gradient is estimated."""
+"""Number of training tokens from which the size of each weight's gradient is estimated."""
 SMALLEST_GRADIENT = 2e-5
-"""ε, what is added to the root mean square, so that weights that training text did not touch (rare
-tokens') take no leaps."""
+"""ε, added to the root mean square, so that weights that this training text does not touch (those
+of rare tokens) do not take huge steps."""
 
 
 class Dynamic(NamedTuple):
@@ -36,7 +36,7 @@ class Dynamic(NamedTuple):
 
     Attributes:
         rate: η, step size after division by the gradients' root mean square on training text.
-        decay: λ, how strongly weights are drawn back to the trained ones.
+        decay: λ, how strongly weights are pulled back to the trained ones.
     """
 
     rate: float = 3e-4
@@ -44,11 +44,11 @@ class Dynamic(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """How much the neural cache remembers and counts.
+    """Settings of the neural cache.
 
     Attributes:
-        size: Past steps that are remembered.
-        flatness: θ, what similarities are multiplied by.
+        size: Number of past steps that are remembered.
+        flatness: θ, factor of the similarities.
         weight: λ, the cache's share of the probability.
     """
 
@@ -68,23 +68,23 @@ def evaluate_dynamically(
     unknown_id: int | None = None,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Score a text by a model that takes a step of gradient descent after every segment of it.
+    """Score a text with a model that takes a step of gradient descent after every segment.
 
-    After a segment of `SEGMENT_TOKENS` has been scored, with g its gradient, θ₀ the trained weights
-    and s the root mean square of training gradients,
+    After a segment of `SEGMENT_TOKENS` tokens has been scored, with g its gradient, θ₀ the trained
+    weights and s the root mean square of the gradients on training text,
 
         θ ← θ − η g / (s + ε) + λ (θ₀ − θ) ⊙ min(s / mean(s), 1/λ)
 
     Args:
-        model: Left as it was, weights included.
-        arrays: What to score; one document after the other.
+        model: Restored afterwards, including its weights.
+        arrays: The documents to score, one after the other.
         train: Training text, from which s is estimated.
         dynamic: η and λ.
-        unknown_id: Counted as unknown.
-        on_progress: Told the tokens scored.
+        unknown_id: Token that is counted as unknown.
+        on_progress: Called with the number of tokens scored.
 
     Raises:
-        ConfigError: The model is not trained by gradient.
+        ConfigError: The model is not trained by gradient descent.
         EmptySplitError: There is nothing to score.
 
     Source: Krause et al. 2018, "Dynamic evaluation of neural sequence models", equations 3 to 6.
@@ -132,7 +132,7 @@ def evaluate_with_cache(
     unknown_id: int | None = None,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Score a text by a model that also expects what followed when its state was last like now.
+    """Score a text with a model that also expects the tokens that followed similar states before.
 
     With h⁽ⁱ⁾ the last layer's output at step i and x⁽ⁱ⁺¹⁾ the token that followed,
 
@@ -140,14 +140,14 @@ def evaluate_with_cache(
         p_cache(w) ∝ Σ_{i<t} 1[x⁽ⁱ⁺¹⁾ = w] exp(θ h⁽ᵗ⁾·h⁽ⁱ⁾)
 
     Args:
-        model: Set to eval mode while scoring, then as before.
-        arrays: What to score; one document after the other.
-        cache: Its size, θ and λ.
-        unknown_id: Counted as unknown.
-        on_progress: Told the tokens scored.
+        model: Set to eval mode while scoring, then restored.
+        arrays: The documents to score, one after the other.
+        cache: Size, θ and λ.
+        unknown_id: Token that is counted as unknown.
+        on_progress: Called with the number of tokens scored.
 
     Raises:
-        ConfigError: The model is not trained by gradient.
+        ConfigError: The model is not trained by gradient descent.
         EmptySplitError: There is nothing to score.
 
     Source: Grave, Joulin and Usunier 2017, equations 2 to 4.
@@ -173,7 +173,7 @@ def evaluate_with_cache(
         values = torch.cat([values.to(targets), targets])
         remembered = _remembered(len(now), len(keys), cache.size, now.device)
         likeness = (cache.flatness * now @ keys.T).masked_fill(~remembered, -torch.inf)
-        weights = torch.softmax(likeness, dim=1).nan_to_num()  # a first step remembers nothing
+        weights = torch.softmax(likeness, dim=1).nan_to_num()  # NaN if the cache is empty
         cached = (weights * (values[None] == targets[:, None])).sum(dim=1)
         share = cache.weight * remembered.any(dim=1)
         keys, values = keys[-cache.size :], values[-cache.size :]
@@ -187,7 +187,7 @@ def evaluate_with_cache(
 
 
 def _remembered(steps: int, keys: int, size: int, device: torch.device) -> Bool[Tensor, "step key"]:
-    """Tell which keys each of the last `steps` steps may use: those before it, `size` at most."""
+    """Return which keys each of the last `steps` steps may use: the last `size` before it."""
     step = torch.arange(keys - steps, keys, device=device)[:, None]
     key = torch.arange(keys, device=device)[None]
     return (key < step) & (key >= step - size)
@@ -221,7 +221,7 @@ def _write(parameters: list[torch.nn.Parameter], values: list[Tensor]) -> None:
 def _neural(model: LanguageModel, what: str) -> NeuralLanguageModel:
     if not isinstance(model, NeuralLanguageModel):
         raise ConfigError(
-            f"{what} needs a model that is trained by gradient (found "
+            f"{what} needs a model that is trained by gradient descent (found "
             f"{model.config.architecture}); leave the option out"
         )
     return model

@@ -1,4 +1,4 @@
-"""Whether one model predicts a text better than another: paired, document by document."""
+"""Compare how well two models predict the same text: paired, document by document."""
 
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,15 +13,15 @@ from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.storage import atomic_path
 
 NATS_PER_UNKNOWN_BYTE = float(np.log(256))
-"""What spelling costs that knows nothing: each byte is any of 256."""
+"""Nats per byte of an unknown token: every one of the 256 bytes is equally likely."""
 
 
 class TextNats(NamedTuple):
-    """What a text scores, by document and by piece; kept beside a score for comparisons.
+    """Nats of a text by document and by piece; stored with the scores, for comparisons.
 
-    A token that the vocabulary lacks is cheap to predict, whatever stands behind it, so that the
-    poorer vocabulary would win. Here each one is spelled as well: as many bytes as the text's
-    tokens have in the mean, each at `NATS_PER_UNKNOWN_BYTE`.
+    A token that the vocabulary lacks is cheap to predict, whichever word it replaces, so that the
+    poorer vocabulary would win. Here each unknown token also pays for its spelling: as many bytes
+    as the text's tokens have on average, at `NATS_PER_UNKNOWN_BYTE` each.
 
     Attributes:
         documents: Nats of each document, shape (documents,).
@@ -37,7 +37,7 @@ class TextNats(NamedTuple):
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Self:
-        """Return an evaluation's nats."""
+        """Return the nats of an evaluation, with the spelling of unknown tokens."""
         arrays = evaluation.arrays
         spelling = NATS_PER_UNKNOWN_BYTE * float(arrays.bytes.sum()) / len(arrays.tokens)
         pieces = evaluation.nats + spelling * evaluation.unknown
@@ -46,12 +46,12 @@ class TextNats(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(**{name: file[name] for name in cls._fields})
 
     def save(self, path: Path) -> None:
-        """Write the arrays, whole or not at all.
+        """Write the arrays atomically.
 
         Raises:
             StorageError: The file cannot be written.
@@ -61,7 +61,7 @@ class TextNats(NamedTuple):
 
     @property
     def bits_per_character(self) -> float:
-        """All bits over all characters."""
+        """Total bits divided by total characters."""
         return float(self.documents.sum() / NATS_PER_BIT / self.characters.sum())
 
 
@@ -69,11 +69,11 @@ class Comparison(BaseModel):
     """How much better one model predicts a text than another.
 
     Attributes:
-        better_by: Bits per character that the first needs fewer; negative where it needs more.
-        low: Lower end of the interval of that, at the level asked for.
+        better_by: Bits per character that the first model saves; negative if it needs more.
+        low: Lower end of the confidence interval of `better_by`.
         high: Upper end.
-        confidence: Share of the resamples in which the first is better.
-        units: Documents, or pieces of them, that were resampled.
+        confidence: Share of the resamples in which the first model is better.
+        units: Number of documents, or pieces of documents, that were resampled.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,25 +88,26 @@ class Comparison(BaseModel):
 def compare(first: TextNats, second: TextNats, level: float) -> Comparison:
     """Compare two models on the same documents by the paired bootstrap.
 
-    Documents are resampled; where there are few, their pieces of 1,024 tokens are, if both models
-    cut the text into the same tokens. Of fewer than 20 units the bootstrap is surer than it may be
-    (with two of equal models it would crown one in four), so that Student's t takes its place. A
-    single unit says nothing of chance: the interval is everything, the confidence a half.
+    Documents are resampled. If there are fewer than 20, their pieces of 1,024 tokens are resampled
+    instead, provided that both models cut the text into the same tokens. With fewer than 20 units
+    the bootstrap is overconfident (with two units, it would declare one of two equal models the
+    better one in a quarter of the cases), so Student's t is used instead. A single unit tells
+    nothing about chance: the interval is infinite and the confidence is 0.5.
 
     Args:
-        first: The model that is to be better.
-        second: The one it is compared with, on the same documents.
-        level: Of the interval, two-sided.
+        first: Scores of the model that is expected to be better.
+        second: Scores of the model it is compared with, on the same documents.
+        level: Two-sided confidence level of the interval.
 
     Raises:
-        ValueError: They are of different documents.
+        ValueError: The scores are of different documents.
 
     Source: paired bootstrap resampling, Koehn 2004, "Statistical significance tests for machine
     translation evaluation"; for few units the ratio estimate with its linearised error, Cochran
     1977, "Sampling Techniques", section 6.3.
     """
     if not np.array_equal(first.characters, second.characters):
-        raise ValueError("the scores are of different documents")
+        raise ValueError("the two scores are of different documents")
     gains, weights = second.documents - first.documents, first.characters.astype(np.float64)
     same_pieces = np.array_equal(first.piece_tokens, second.piece_tokens)
     if len(gains) < FEWEST_DOCUMENTS and same_pieces:
@@ -130,7 +131,7 @@ def compare(first: TextNats, second: TextNats, level: float) -> Comparison:
 def _of_few(
     gains: NDArray[np.float64], weights: NDArray[np.float64], better_by: float, level: float
 ) -> Comparison:
-    """Return the comparison by Student's t, with a degree of freedom less than there are units."""
+    """Return the comparison by Student's t, with one degree of freedom less than units."""
     from scipy.stats import t
 
     units = len(gains)
@@ -152,7 +153,7 @@ def _of_few(
 
 
 def _resampled(gains: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Σ gains / Σ weights of so many resamples of the units, shape (RESAMPLES,)."""
+    """Return Σ gains / Σ weights of each resample of the units, shape (RESAMPLES,)."""
     generator, units = np.random.default_rng(0), len(gains)
     at_once = max(1, AT_ONCE // units)
     ratios = []

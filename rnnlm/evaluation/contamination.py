@@ -1,8 +1,8 @@
-"""Which test documents of a corpus another corpus has for training.
+"""Find the test documents of a corpus that occur in the training split of another corpus.
 
-Models of two corpora are compared on the test documents of one. Where a text was split by position,
-by a shuffle or by source, or its paragraphs were edited, some of these may stand in what the other
-model was trained on, and would flatter it.
+Models of two corpora are compared on the test documents of one of them. If a text was split by
+position, by a shuffle or by source, or if its paragraphs were edited, some of these documents may
+be in the training split of the other model and improve its score unfairly.
 """
 
 import numpy as np
@@ -13,21 +13,21 @@ from rnnlm.corpora.paragraphs import paragraphs
 from rnnlm.corpora.splitting import content_hash
 
 SHORTEST = 40
-"""Characters from which on a paragraph that two texts share is no chance."""
+"""Least characters of a shared paragraph that does not occur in two texts by chance."""
 
 
 def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
-    """Return which test documents stand, whole or by a paragraph, in another training split.
+    """Return whether each test document, or a paragraph of it, is in another training split.
 
     Args:
-        test_uri: Folder of the corpus whose test documents are meant.
-        train_uri: Folder of the corpus that was trained on; read once, little of it held.
+        test_uri: Folder of the corpus with the test documents.
+        train_uri: Folder of the corpus that was trained on; read once, hardly any kept in memory.
 
     Returns:
         True for each test document that was trained on, shape (test documents,).
 
     Raises:
-        CorpusError: A folder holds no documents.
+        CorpusError: A folder contains no documents.
     """
     of_documents = [_hashes(text) for text in iter_texts(test_uri, "test")]
     wanted = set().union(*of_documents)
@@ -38,7 +38,7 @@ def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
 
 
 def _hashes(text: str) -> set[int]:
-    """Return the hashes of a document and of its paragraphs, white space squeezed."""
+    """Return the hashes of a document and of its paragraphs, with whitespace normalised."""
     parts = {" ".join(text[start:end].split()) for start, end in paragraphs(text).tolist()}
     kept = {part for part in parts if len(part) >= SHORTEST}
     kept.add(" ".join(text.split()))

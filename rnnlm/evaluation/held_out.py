@@ -1,4 +1,4 @@
-"""The test split's score as it is written down: the model's, and the n-gram model's beside it."""
+"""Score the test split with a model and with n-gram models, and write the scores to files."""
 
 from itertools import compress
 from pathlib import Path
@@ -25,22 +25,24 @@ NATS_FILE = "nats.npz"
 NGRAM_NATS_FILE = "ngram-nats.npz"
 SCORED_FILE = "scored.npy"
 MOST_SCORED = 10_000_000
-"""Characters of a test split from which on documents spread evenly over it are scored, not all."""
+"""Most characters of a test split to score; of a larger one, an evenly spread part is scored."""
 CHARACTERS = "characters"
-"""Folder beside an n-gram model of other tokens: the same of characters, and its token shards."""
+"""Folder next to an n-gram model of other tokens; has the n-gram model of characters and its token
+shards."""
 
 
 class TestScores(BaseModel):
-    """What a checkpoint scores on a test split.
+    """Scores of a checkpoint on a test split.
 
     Attributes:
-        uri: Folder that holds `scores.json`, with the nats of each document, `nats.npz` and
-            `ngram-nats.npz` with those of each piece too, and `scored.npy`, which documents of the
-            test split these are.
-        figures: `Score.figures()`; `bits_per_character_low` and `_high`, its 95% interval; and of
-            n-gram models on the same text, `ngram_bits_per_character` of characters, and
-            `ngram_perplexity`, `own_ngram_bits_per_character` of the model's own tokens; and
-            `overlap_documents`, those that the model's base has read, which are left out.
+        uri: Folder with `scores.json` (nats of each document), `nats.npz` and `ngram-nats.npz`
+            (nats of each piece too), and `scored.npy` (which documents of the test split were
+            scored).
+        figures: `Score.figures()`; the 95% interval, `bits_per_character_low` and `_high`; scores
+            of n-gram models on the same text, namely `ngram_bits_per_character` of characters, and
+            `ngram_perplexity` and `own_ngram_bits_per_character` of the model's own tokens; and
+            `overlap_documents`, the number of documents left out because the model's base has
+            read them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,12 +54,12 @@ class TestScores(BaseModel):
 def figures_beside(
     evaluation: Evaluation, own: Evaluation | None, characters: Evaluation | None
 ) -> dict[str, int | float]:
-    """Return a score's figures, its interval, and the scores of n-gram models if there are any.
+    """Return the figures of a score, its interval, and the scores of n-gram models if given.
 
     Args:
-        evaluation: The model's.
-        own: Of n-grams of the model's own tokens.
-        characters: Of n-grams of characters, by which all models are measured alike.
+        evaluation: Evaluation of the model.
+        own: Evaluation of n-grams of the model's own tokens.
+        characters: Evaluation of n-grams of characters, the common baseline for all models.
     """
     low, high = bits_per_character_interval(evaluation)
     figures = evaluation.score.figures()
@@ -71,7 +73,7 @@ def figures_beside(
 
 
 def yardstick(ngram_path: Path) -> Path:
-    """Return the n-gram model of characters that goes with one of a model's own tokens."""
+    """Return the path of the n-gram model of characters that belongs to an n-gram model."""
     of_characters = ngram_path.parent / CHARACTERS / ngram_path.name
     return of_characters if of_characters.is_file() else ngram_path
 
@@ -86,21 +88,23 @@ def score_test_split(
 ) -> TestScores:
     """Score a checkpoint and the n-gram models on a test split and write the scores into `out`.
 
-    Of a test split of more than `MOST_SCORED` characters, documents spread evenly are scored.
+    If the test split has more than `MOST_SCORED` characters, only evenly spread documents are
+    scored.
 
     Args:
         checkpoint_path: The model.
-        ngram_path: N-grams of its own tokens; those of characters are beside it.
+        ngram_path: N-gram model of the model's own tokens; the one of characters is next to it.
         tokens_uri: Folder of the token shards.
-        out: Gets `scores.json`, `nats.npz`, `ngram-nats.npz`, `scored.npy`.
-        on_progress: Told the tokens scored.
-        known: Sample of what the model's base has read; documents of it are left out.
+        out: Folder for `scores.json`, `nats.npz`, `ngram-nats.npz` and `scored.npy`.
+        on_progress: Called with the number of tokens scored.
+        known: Hashes of sampled windows of the base's training text; documents that the base has
+            read are left out.
 
     Raises:
         CheckpointError: A model cannot be read.
         DatasetError: There are no shards.
         EmptySplitError: The test split is empty, or the base has read all of it.
-        StorageError: The result cannot be written.
+        StorageError: The scores cannot be written.
     """
     whole = dataset.load_split(tokens_uri, "test")
     loaded, counted = checkpoint.load(checkpoint_path, choose_device()), checkpoint.load(ngram_path)
@@ -133,26 +137,26 @@ def scored_documents(scores: TestScores, arrays: TokenArrays) -> TokenArrays:
     """Return the documents of a test split that `score_test_split` scored.
 
     Args:
-        scores: What it returned.
+        scores: The scores that it returned.
         arrays: The test split.
 
     Raises:
         DatasetError: The scores are of another split.
     """
     path = Path(scores.uri) / SCORED_FILE
-    if not path.is_file():  # scored before it was written, when all documents were
+    if not path.is_file():  # scores of an earlier version, which scored all documents
         return arrays
     kept = np.load(path, allow_pickle=False)
     if kept.shape != arrays.characters.shape:
         raise DatasetError(
-            f"the scores are of a test split of {len(kept):,} documents, this one has "
+            f"the scores are of a test split of {len(kept):,} documents, but this one has "
             f"{len(arrays.characters):,}; score the checkpoint on this split"
         )
     return arrays.only(kept)
 
 
 def _unread(arrays: TokenArrays, words: Tokenizer, known: Hashes | None) -> NDArray[np.bool_]:
-    """Return which documents the model's base has not read, shape (documents,)."""
+    """Return whether each document is new to the model's base, shape (documents,)."""
     count = len(arrays.lengths)
     if known is None or not len(known):
         return np.ones(count, dtype=np.bool_)
@@ -169,21 +173,22 @@ def score_corpus(
     known: Hashes | None = None,
     without: NDArray[np.bool_] | None = None,
 ) -> TestScores:
-    """Score a checkpoint on the test documents of any corpus, by its own tokenizer.
+    """Score a checkpoint on the test documents of any corpus, with the checkpoint's tokenizer.
 
     Args:
-        checkpoint_path: The model; what its texts are told, the corpus must have.
+        checkpoint_path: The model; the corpus must have the attributes it is conditioned on.
         corpus_uri: Folder of the corpus's documents.
-        out: Gets `nats.npz`.
-        on_progress: Told the tokens scored.
-        known: Sample of what has been read before; documents of it are left out.
-        without: True for each further document that is left out, shape (test documents,).
+        out: Folder for `nats.npz`.
+        on_progress: Called with the number of tokens scored.
+        known: Hashes of sampled windows of text read before; documents that overlap with it are
+            left out.
+        without: True for each further document to leave out, shape (test documents,).
 
     Raises:
         CheckpointError: The model cannot be read.
-        CorpusError: There is no corpus, or it lacks what the model is told.
+        CorpusError: There is no corpus, or it lacks an attribute that the model needs.
         EmptySplitError: The test split is empty.
-        StorageError: The result cannot be written.
+        StorageError: The scores cannot be written.
     """
     loaded = checkpoint.load(checkpoint_path, choose_device())
     condition = loaded.experiment.corpus.condition

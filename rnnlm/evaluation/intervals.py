@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap intervals over documents, or pieces of them."""
+"""Confidence intervals of scores: the bootstrap over documents, or over pieces of them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +9,16 @@ from rnnlm.metrics import NATS_PER_BIT
 LEVEL = 0.95
 RESAMPLES = 1000
 FEWEST_DOCUMENTS = 20
-"""Below so many documents, pieces of them are resampled instead."""
+"""Least number of documents to resample; with fewer, pieces of them are resampled instead."""
 AT_ONCE = 1 << 24
-"""Numbers that are drawn at once."""
+"""Random numbers that are drawn at once."""
 
 
 def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
     """Return the 95% interval of the bits per character, over resampled documents.
 
-    Where there are few documents, pieces of 1,024 tokens are resampled instead. Each resample's
-    nats per token are scaled by the tokens per character of the whole text.
+    If there are fewer than `FEWEST_DOCUMENTS`, pieces of 1,024 tokens are resampled instead. The
+    nats per token of each resample are scaled by the tokens per character of the whole text.
 
     Source: the percentile bootstrap, Efron 1979; for test sets of language, Koehn 2004.
     """

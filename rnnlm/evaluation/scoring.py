@@ -1,4 +1,4 @@
-"""Scoring: every token of a text predicted exactly once, sums that add up."""
+"""Score a text: predict every token exactly once, and sum the nats per piece and document."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from rnnlm.tokens import TokenArrays
 BATCH_SIZE = 64
 WINDOW_TOKENS = 128
 PIECE_TOKENS = 1024
-"""Longest piece of a document that is scored apart, for intervals where documents are few."""
+"""Most tokens of a piece: the unit of intervals if there are few documents."""
 MOST_LOGITS = 1 << 26
-"""Logits that are held at once: a quarter of a gigabyte."""
+"""Most logits in memory at once: a quarter of a gigabyte."""
 
 NatsOf = Callable[[Window], Tensor]
-"""Given the next window, the nats of each of its targets, shape (batch, time)."""
+"""Returns the nats of each target of the next window, shape (batch, time)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a text scores: the nats of every piece of it, in order.
+    """The score of a text: the nats of each of its pieces, in order.
 
     Attributes:
         nats: Negative log-likelihood of each piece, shape (pieces,).
-        tokens: Tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
+        tokens: Number of tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
         offsets: First piece of each document, then the number of pieces; shape (documents + 1,).
-        arrays: What was scored.
-        unknown: Tokens of each piece that the vocabulary lacks, shape (pieces,).
+        arrays: The documents that were scored.
+        unknown: Number of tokens of each piece that the vocabulary lacks, shape (pieces,).
     """
 
     nats: NDArray[np.float64]
@@ -74,13 +74,13 @@ def evaluate(
     unknown_id: int | None = None,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Score every token once; each document starts from the initial state, carried to its end.
+    """Score every token once; the state starts fresh in each document and is carried to its end.
 
     Args:
-        model: Set to eval mode while scoring, then as before.
-        arrays: What to score.
-        unknown_id: Counted as unknown.
-        on_progress: Told the tokens scored.
+        model: Set to eval mode while scoring, then restored.
+        arrays: The documents to score.
+        unknown_id: Token that is counted as unknown.
+        on_progress: Called with the number of tokens scored.
 
     Raises:
         EmptySplitError: There is nothing to score.
@@ -109,14 +109,14 @@ def evaluate(
 
 
 def nats_per_target(logits: Tensor, window: Window) -> Tensor:
-    """Return −log ŷ⁽ᵗ⁾ of each target, shape (batch, time)."""
+    """Return −log ŷ⁽ᵗ⁾ for each target, shape (batch, time)."""
     flat = logits.float().flatten(0, 1)
     nats = functional.cross_entropy(flat, window.targets.flatten(), reduction="none")
     return nats.view_as(window.mask)
 
 
 class Pieces:
-    """The pieces that a text falls into, and the sums over them."""
+    """Cuts a text into pieces and sums nats over them."""
 
     def __init__(self, arrays: TokenArrays, unknown_id: int | None = None) -> None:
         """Cut each document into pieces of `PIECE_TOKENS`.
@@ -125,7 +125,7 @@ class Pieces:
             EmptySplitError: There is nothing to score.
         """
         if not len(arrays.tokens):
-            raise EmptySplitError("nothing to score: the text holds no document")
+            raise EmptySplitError("nothing to score: the text has no document; provide more text")
         self._arrays = arrays
         counts = -(-arrays.lengths // PIECE_TOKENS)
         self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -140,19 +140,19 @@ class Pieces:
             self._unknown = np.add.reduceat(is_unknown, starts, dtype=np.int64)
 
     def of_tokens(self, nats: NDArray[np.float64]) -> Evaluation:
-        """Return the evaluation with these nats of each token, shape (tokens,)."""
+        """Return the evaluation, given the nats of each token, shape (tokens,)."""
         return self._evaluation(np.add.reduceat(nats, self._starts))
 
     def of_windows(
         self, nats_of: NatsOf, lanes: int, time: int, on_progress: OnProgress = silent
     ) -> Evaluation:
-        """Read the text window by window, each document in one lane, and sum what `nats_of` says.
+        """Read the text window by window, each document in one lane, and sum the nats per piece.
 
         Args:
             nats_of: Called with each window in turn.
-            lanes: Documents that step together.
-            time: Tokens of a window; must divide `PIECE_TOKENS`.
-            on_progress: Told the tokens scored.
+            lanes: Number of documents that step together.
+            time: Tokens per window; must divide `PIECE_TOKENS`.
+            on_progress: Called with the number of tokens scored.
         """
         nats = np.zeros(len(self._tokens))
         read = np.zeros(len(self._arrays.lengths), dtype=np.int64)

@@ -1,1 +1,1 @@
-"""Bulk generation: texts step together, shards are written whole, a manifest closes the set."""
+"""Bulk generation: data sets of texts, written shard by shard and completed by a manifest."""

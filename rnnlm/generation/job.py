@@ -1,14 +1,14 @@
-"""A job: so many texts from one model into one folder, each exactly once.
+"""A job generates a given number of texts from one model into one folder, each exactly once.
 
-    job.json                  what was asked for; another job is refused the folder
-    .work/                    until the job is done: shards as drawn, what is kept, records
-    data/train-00000.parquet  the data set, in shards written whole
-    README.md                 its card, with audits; pages and pictures beside it
-    manifest.json             last: the job, the shards with their digests, the totals
+    job.json                  settings of the job; a job with other settings may not use the folder
+    .work/                    until the job is done: drawn shards, which texts are kept, records
+    data/train-00000.parquet  the data set, in shards that are written atomically
+    README.md                 the data set card, with the audit; pages and pictures are next to it
+    manifest.json             written last: the job, the shards with their digests, the totals
 
-Texts are drawn by number, shard by shard, by any number of workers. Rules that texts be unique,
-novel or valid refuse some; then more are drawn, until enough are kept. Which ones depends on their
-numbers alone. A folder without a manifest is unfinished; the same call finishes it.
+Texts are drawn by number, shard by shard, by any number of workers. Filters (unique, novel, valid
+texts) refuse some of them; then more are drawn, until enough are kept. Which texts are kept depends
+only on their numbers. A folder without a manifest is unfinished; the same call finishes it.
 """
 
 import json
@@ -54,10 +54,10 @@ JOB_FILE = "job.json"
 MANIFEST_FILE = "manifest.json"
 WORK, LOCK = ".work", ".lock"
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
-"""Share of the texts drawn last that must be kept, or the job is given up; and how many those are
-at least. They are half of all texts where that is more: with fewer, luck would decide."""
+"""A job is given up if it keeps less than this share of the texts drawn last, judged on at least
+this many texts, and on half of all texts if that is more: on fewer, chance would decide."""
 MOST_DRAWN_MORE = 2
-"""Times as many texts as so far that are drawn at once to make up for refused ones."""
+"""Refused texts are made up for in batches of at most this many times the texts drawn so far."""
 _LATER = {"known_words_only": False, "best_of": 1}
 """Settings that earlier jobs did not have, and their defaults."""
 
@@ -78,23 +78,24 @@ def generate(
 
     Args:
         checkpoint_path: The model.
-        config: How many texts, how sampled, in which format.
-        out: Folder of this job alone; made if need be.
+        config: Number of texts, sampling, constraints, filters and format.
+        out: Folder for this job only; created if needed.
         form: What a text should be; see `CorpusConfig.form`.
-        source: What to compare with; optional, but for rules that need it.
-        prefixes: A text file; text n continues its n-th line, and round again.
-        about: What the card says of the model and the command.
-        on_progress: Told the texts drawn, then the shards written.
+        source: Corpus to compare with; optional, except for filters that need it.
+        prefixes: A text file of prefixes, one per line; text n begins with line n, and the lines
+            repeat.
+        about: Facts about the model and the command, for the card.
+        on_progress: Called with the number of texts drawn, then of shards written.
         executor: Runs the shards; one after the other if None. The result does not depend on it.
 
     Raises:
         CheckpointError: The model cannot be read.
         TokenizerError: A prefix has characters that the vocabulary lacks.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: `out` holds another job or other files; or hardly a text is kept.
-        StorageError: A file cannot be written, or `out` not be looked into; finished shards stay.
+        GenerationError: `out` contains another job or other files; or hardly any text is kept.
+        StorageError: A file cannot be written, or `out` cannot be read; finished shards stay.
     """
-    if executor is not None:  # its workers may run in other folders
+    if executor is not None:  # its workers may run in other working directories
         checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
         prefixes, source = prefixes and prefixes.resolve(), source and source.resolved()
     loaded = checkpoint.load(checkpoint_path, choose_device())
@@ -112,7 +113,7 @@ def generate(
     if finished := _claim(out, job):
         return finished
     with _alone(out):
-        if finished := _claim(out, job):  # by another process at the same job
+        if finished := _claim(out, job):  # by another process that ran the same job
             return finished
         write_json(out / JOB_FILE, job)
         reference = reference_for(source, form, loaded) if source else None
@@ -146,9 +147,9 @@ def generate(
 
 
 def _identity(config: GenerationConfig) -> dict[str, Any]:
-    """Return the settings that decide a data set.
+    """Return the settings that determine a data set.
 
-    Those that came later are left out where they are not used, so that earlier jobs stay the same.
+    Newer settings are left out if they have their defaults, so that earlier jobs stay the same.
     """
     unused = {name for name, value in _LATER.items() if getattr(config, name) == value}
     return config.model_dump(mode="json", exclude={"batch_size"} | unused)
@@ -157,36 +158,37 @@ def _identity(config: GenerationConfig) -> dict[str, Any]:
 def check(
     loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
 ) -> None:
-    """Refuse what cannot be, before anything is written or started.
+    """Check that the job is possible, before anything is written or started.
 
     Raises:
         TokenizerError: A prefix has characters that the vocabulary lacks.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: The model was not trained to be given what is given, or there is nothing to
-            compare with.
+        GenerationError: The model was not trained with a given attribute or value, or a filter
+            needs a training text that is not available.
     """
     opening = open_texts(loaded.experiment, config)
     if config.prefix and prefixes:
         raise GenerationError(
-            f"a prefix, {config.prefix!r}, and a file of prefixes, {prefixes}; give one of them"
+            f"both a prefix, {config.prefix!r}, and a file of prefixes, {prefixes}, are given "
+            "(expected at most one of them); leave one of them out"
         )
     if source is not None:
         _check_given(config, opening, source)
     given = prefixes_of(config, prefixes)
     for prefix in given:
         check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
-    check_known(loaded.tokenizer, opening.header, f"what the texts are given, {opening.header!r},")
+    check_known(loaded.tokenizer, opening.header, f"the header {opening.header!r}")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
         rule = "novel_only" if config.novel_only else "known_words_only"
         raise GenerationError(
-            f"{rule} needs the training text to compare with, and it is not here; "
-            "run `rnnlm train` again, or leave it out"
+            f"{rule} needs the training text to compare with, and it is not available here; "
+            "run `rnnlm train` again, or leave the setting out"
         )
 
 
 def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> None:
-    """Refuse an attribute's value that no training text was told."""
+    """Refuse an attribute value that no training text has."""
     for name in opening.condition:
         if name not in config.given:
             continue
@@ -195,16 +197,17 @@ def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> 
         if value and value not in known:
             some = ", ".join(sorted(known)[:12]) + (", …" if len(known) > 12 else "")
             raise GenerationError(
-                f"no training text was told {name} = {value!r} (there are: {some}); choose one"
+                f"no training text has {name} = {value!r} (known values: {some}); choose one of "
+                "them"
             )
 
 
 def _claim(out: Path, job: dict[str, Any]) -> TextDataSet | None:
-    """Return what an earlier call finished in `out`; if none did, make sure that it is free.
+    """Return the finished data set in `out`, if any; otherwise check that the job may use `out`.
 
     Raises:
-        GenerationError: It holds another job, or other files.
-        StorageError: It cannot be looked into.
+        GenerationError: `out` contains another job, or other files.
+        StorageError: `out` cannot be read.
     """
     try:
         finished = _finished(out, job)
@@ -216,7 +219,7 @@ def _claim(out: Path, job: dict[str, Any]) -> TextDataSet | None:
 
 
 def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
-    """Return a finished data set that is whole; a card that was lost is written again."""
+    """Return the data set in `out` if it is finished and intact; rewrite its card if missing."""
     path = out / MANIFEST_FILE
     if not path.is_file():
         return None
@@ -235,26 +238,26 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
 
 
 def _remove_torn(out: Path) -> None:
-    """Remove what killed processes left half written; a folder with a manifest has none of it.
+    """Remove half-written files of killed processes; a folder with a manifest has none of them.
 
-    So are shards that an earlier version wrote beside the card; they are written again.
+    Shards that an earlier version wrote next to the card are removed too; they are written again.
     """
     for path in (*out.glob(".*.tmp"), *(out / TEXTS).glob(".*.tmp"), *out.glob(f"{SPLIT}-*")):
         path.unlink(missing_ok=True)
 
 
 def _sweep(out: Path) -> None:
-    """Remove what a finished job needs no longer."""
+    """Remove the files that a finished job no longer needs."""
     shutil.rmtree(out / WORK, ignore_errors=True)
     (out / LOCK).unlink(missing_ok=True)
 
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if need be.
+    """Lock a folder against other processes, creating it if needed.
 
     Raises:
-        StorageError: It cannot be written to.
+        StorageError: The folder cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -273,20 +276,20 @@ def _cannot_use(out: Path, error: OSError) -> StorageError:
 
 
 def _check_folder(out: Path, job: dict[str, Any]) -> None:
-    """Make sure that `out` is this job's folder, or nobody's."""
+    """Check that `out` belongs to this job, or is empty or new."""
     path = out / JOB_FILE
     if path.is_file():
         if json.loads(path.read_text("utf-8")) != job:
             raise GenerationError(_refusal(out))
     elif out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
-        what = "holds other files" if out.is_dir() else "is a file"
+        what = "contains other files" if out.is_dir() else "is a file"
         raise GenerationError(
             f"{out} {what} (expected an empty or new folder); choose another --out"
         )
 
 
 def _copied(prefixes: Path | None, to: Path) -> Path | None:
-    """Return a copy of a file that nobody changes while the job runs."""
+    """Copy the file of prefixes, so that it cannot change while the job runs."""
     if prefixes is None:
         return None
     write_bytes(to, prefixes.read_bytes())
@@ -294,18 +297,18 @@ def _copied(prefixes: Path | None, to: Path) -> Path | None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a file is not one that another process is just claiming the folder with."""
+    """Return whether a file is none of those that a job creates when it claims a folder."""
     return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK, LOCK))
 
 
 def _refusal(out: Path) -> str:
-    return f"{out} holds another job's texts (see {JOB_FILE} there); choose another --out"
+    return f"{out} belongs to another job (see {JOB_FILE} there); choose another --out"
 
 
 def _draw_enough(
     drawing: Drawing, on_progress: OnProgress, executor: Executor | None
 ) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
-    """Draw shards until enough texts are kept; return them, and which of the texts those are."""
+    """Draw shards until enough texts are kept; return the shards, and whether each text is kept."""
     config = drawing.config
     size, wanted = drawing.size, config.count
     rules = (config.unique, config.compares, config.valid_only, config.required)
@@ -328,38 +331,38 @@ def _draw_enough(
         rate = max(FEWEST_KEPT, float(accepted[-max(len(accepted) - drawn, FEWEST_TRIED) :].mean()))
         needed = (wanted - have) / rate * 1.02
         aim = len(accepted) + max(size, int(min(needed, MOST_DRAWN_MORE * len(accepted))))
-        del accepted  # before the next ones come beside it
+        del accepted  # frees the memory before the next, larger array is made
 
 
 def _give_up(accepted: NDArray[np.bool_], latest: int, wanted: int) -> None:
-    """End a job that hardly keeps a text any more.
+    """Give up a job that hardly keeps any texts.
 
     Args:
-        accepted: Which of the texts drawn so far may stand in the data set.
-        latest: How many of them were drawn last.
-        wanted: Texts of the data set.
+        accepted: Whether each text drawn so far may be kept.
+        latest: Number of texts drawn last.
+        wanted: Number of texts of the data set.
 
     Raises:
-        GenerationError: The rules refuse too many.
+        GenerationError: Too many texts were refused.
     """
     judged = accepted[-max(latest, FEWEST_TRIED, len(accepted) // 2) :]
     kept = int(np.count_nonzero(judged))
     if len(judged) >= FEWEST_TRIED and kept < FEWEST_KEPT * len(judged):
         raise GenerationError(
-            f"of the last {len(judged):,} texts drawn only {kept:,} were kept, "
-            f"{np.count_nonzero(accepted):,} of {wanted:,} in all; raise the temperature, lower "
-            "the count, drop a rule, or begin texts with what they must hold (prefix)"
+            f"of the last {len(judged):,} texts drawn only {kept:,} could be kept "
+            f"({np.count_nonzero(accepted):,} of {wanted:,} kept so far); raise the temperature, "
+            "lower the count, drop a filter, or give the required text as a prefix"
         )
 
 
 def _tried(kept: NDArray[np.bool_]) -> int:
-    """Return how many texts were looked at: up to the last one that is kept."""
+    """Return how many texts were drawn, up to and including the last one that is kept."""
     last = np.array([np.count_nonzero(kept) - 1])
     return int(places_of(kept, last)[0]) + 1
 
 
 def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:
-    """Yield the shards from number `begin` on that together reach `aim` texts."""
+    """Yield the shards from number `begin` on, until all shards together have `aim` texts."""
     size = drawing.size
     for number in range(begin, -(-aim // size)):
         first = number * size

@@ -1,4 +1,4 @@
-"""What a job made: its figures, the manifest that says all about it, and what people look at."""
+"""The result of a job: its figures, its manifest, and its pages and pictures."""
 
 import platform
 from collections.abc import Sequence
@@ -33,9 +33,10 @@ class Source(BaseModel):
 
     Attributes:
         uri: Folder that `ingest` wrote.
-        digest: Its digest.
-        baseline: Checkpoint of an n-gram model of it; None to count one.
-        base: Checkpoint that the training started from, if it has read text that may be repeated.
+        digest: Digest of the corpus.
+        baseline: Checkpoint of an n-gram model of the corpus; None to count one.
+        base: Checkpoint of the base model that training started from; None without a base. The
+            texts may repeat what the base has read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +47,7 @@ class Source(BaseModel):
     base: Path | None = None
 
     def resolved(self) -> Self:
-        """Return the same with absolute paths."""
+        """Return the source with absolute paths."""
         return self.model_copy(
             update={
                 "uri": str(Path(self.uri).resolve()),
@@ -57,13 +58,13 @@ class Source(BaseModel):
 
 
 class About(BaseModel):
-    """What the card says beside what a job knows.
+    """Facts for the card that a job does not know.
 
     Attributes:
-        name: Of the model, in the registry.
-        version: Its version there; None if it is in none.
-        command: What a person types to make the data set again.
-        license: An identifier of the Hugging Face hub.
+        name: Name of the model in the registry.
+        version: Version of the model in the registry; None if it is not registered.
+        command: Command line that reproduces the data set.
+        license: A licence identifier of the Hugging Face hub.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,27 +76,29 @@ class About(BaseModel):
 
 
 class TextDataSet(BaseModel):
-    """What a job made.
+    """The data set that a job made.
 
     Attributes:
-        uri: Folder that holds the shards and the manifest.
-        digest: sha256 over the shards' digests, in order.
-        count: Texts.
-        drawn: Texts drawn up to the last that was kept; more where rules refused some.
-        characters: Characters in all texts.
+        uri: Folder with the shards and the manifest.
+        digest: sha256 of the shards' digests, in order.
+        count: Number of texts.
+        drawn: Number of texts drawn, up to the last that was kept; more than `count` if some were
+            refused.
+        characters: Characters of all texts.
         tokens: Tokens sampled for the texts that were kept.
-        engine: `native`, `torch`, or `model`: its own step.
-        precision: Of weights and states.
-        engine_note: Why not native code; empty if it was.
+        engine: `native`, `torch`, or `model` (the model's own step).
+        precision: Precision of weights and states.
+        engine_note: Why native code was not used; empty if it was.
         form: What a text should be; see `CorpusConfig.form`.
-        valid_share: Share of texts that are what the form says.
-        copied_share: Share of texts whose key (a colour's name, else the whole text) stands in
-            the training split, see `Reference.are_copies`; None where that split was not at hand.
-        complete_share: Share of texts that ended by themselves.
-        audit: All that was measured of the texts.
-        pages: Files beside the shards that people may look at, each with what it shows.
-        examples: The first valid texts; the first of all where none is valid.
-        was_finished: Whether it was there already, and nothing was done.
+        valid_share: Share of texts that are valid in their form.
+        copied_share: Share of texts that are copies of training text, by the name for colours and
+            by the whole text otherwise, see `Reference.are_copies`; None if the training split was
+            not available.
+        complete_share: Share of texts that the model ended, not cut at the maximum length.
+        audit: The audit of the texts.
+        pages: Pictures and HTML pages in the folder: caption by file name.
+        examples: The first valid texts; the first texts if none is valid.
+        was_finished: Whether the data set was finished already, so that nothing was done.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,7 +125,7 @@ class TextDataSet(BaseModel):
 def draw_pages(
     out: Path, title: str, total: ShardAudit, audit: Audit, reference: Reference | None
 ) -> dict[str, str]:
-    """Write what people look at; return what each file shows, by its name."""
+    """Write the pictures and HTML pages; return a caption for each, by file name."""
     pages = write_pages(out, title, total, audit, reference)
     if not total.colors:
         return pages
@@ -141,17 +144,17 @@ def summarise(
     drawn: int,
     pages: dict[str, str],
 ) -> TextDataSet:
-    """Return what a job made.
+    """Return the summary of a data set.
 
     Args:
         out: Folder of the data set.
-        config: What was asked for.
-        how: What computed it.
-        records: Of the shards, in order.
-        total: The sum of the shards' audits.
-        audit: What followed from it.
-        drawn: Texts drawn in all.
-        pages: What `draw_pages` returned.
+        config: Settings of the job.
+        how: The engine that was used.
+        records: Records of the shards, in order.
+        total: The sum of the shards' audit records.
+        audit: The audit computed from `total`.
+        drawn: Number of texts drawn, up to the last that was kept.
+        pages: The captions that `draw_pages` returned.
     """
     figures = audit.generated
     valid = [text for text in total.sample if is_valid(audit.form, text)]
@@ -176,8 +179,8 @@ def summarise(
 
 
 def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
-    """Return what each column of a shard is; plain text has none."""
-    headers = dict.fromkeys(condition, "what the text was told, or told itself, before it began")
+    """Return a description of each column of a shard; plain text has no columns."""
+    headers = dict.fromkeys(condition, "attribute of the text: given, or else written by the model")
     return COLUMNS | headers if kind != "txt" else {}
 
 
@@ -191,7 +194,7 @@ def describe(
     about: About,
     source: Source | None,
 ) -> dict[str, Any]:
-    """Return everything about the data set; see `audit.card.Manifest` for what the card takes."""
+    """Return the manifest of the data set; `audit.card.Manifest` lists what the card uses."""
     experiment = loaded.experiment
     model = Origin(
         name=about.name,

@@ -1,8 +1,9 @@
-"""What a text is given before its first token is drawn: attributes, a colour, a prefix.
+"""What a model is given before it samples a text: attributes, a colour, a prefix.
 
-A model of a corpus with a `corpus.condition` is told attributes first (`rnnlm.conditioning`); what
-it is not told it invents, and then goes on. A model of colours both ways is given a colour as the
-`#rrggbb` that its texts of the second kind begin with.
+A model of a corpus with a `corpus.condition` is conditioned on attributes: each text has a header
+with their values (`rnnlm.conditioning`). The model writes the values that are not given, then the
+text. A model of colours both ways (render `color-both`) is given a colour as `#rrggbb`, with which
+its texts of the second kind, `#rrggbb name`, begin.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ _NAME_OF_COLOR = r"#[0-9a-f]{6} [^#\s](.*\S)?"
 
 @dataclass(frozen=True)
 class Opening:
-    """What all texts of a job have in common at their beginning.
+    """The beginning that all texts of a job have in common.
 
     Attributes:
-        condition: Attributes that stand before every text.
-        header: What stands before the prefix: leading values of the condition, or a colour.
-        grammar: A regular expression for all that the model writes, or none.
-        missing: Attributes of the condition that are not given, but written by the model.
+        condition: Attributes in the header of every text.
+        header: The given part of the header, before the prefix: the leading values of the
+            condition, or a colour.
+        grammar: A regular expression for the whole text with its header; empty for none.
+        missing: Attributes of the condition that are not given, so that the model writes them.
     """
 
     condition: tuple[str, ...]
@@ -39,7 +41,7 @@ class Opening:
     missing: tuple[str, ...] = ()
 
     def before(self, prefixes: Sequence[str]) -> list[str]:
-        """Return what the model's texts begin with, for each of the user's prefixes.
+        """Return each of the user's prefixes with the header before it.
 
         Raises:
             GenerationError: A prefix would become the beginning of an attribute, not of the text.
@@ -47,47 +49,48 @@ class Opening:
         if self.missing and (prefix := next(filter(None, prefixes), "")):
             options = " ".join(f"--given {name}=…" for name in self.missing)
             raise GenerationError(
-                f"the prefix {prefix[:40]!r} would begin the attribute {self.missing[0]!r}, which "
-                f"the model writes before the text (expected all of {', '.join(self.condition)} to "
-                f"be given); add {options}, or leave the prefix out"
+                f"the prefix {prefix[:40]!r} would become part of the attribute "
+                f"{self.missing[0]!r}, which the model writes before the text (expected values for "
+                f"all of {', '.join(self.condition)}); add {options}, or leave the prefix out"
             )
         return [self.header + prefix for prefix in prefixes]
 
 
 def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
-    """Return how a job's texts begin.
+    """Return the common beginning of a job's texts.
 
     Args:
-        experiment: What the model was trained by.
-        config: `given` and `grammar` matter.
+        experiment: Configuration that the model was trained with.
+        config: Only `given` and `grammar` are used.
 
     Raises:
-        ConstraintError: The grammar is no regular expression, or asks for more than there is.
-        GenerationError: The model was not trained to be given what is given.
+        ConstraintError: The grammar is invalid, or uses an unsupported feature.
+        GenerationError: The model was not trained with a given attribute, or there is no grammar
+            of this name.
     """
     given, condition = dict(config.given), experiment.corpus.condition
     grammar = config.grammar
     if re.fullmatch("[a-z_-]+", grammar) and grammar not in GRAMMARS:
         raise GenerationError(
-            f"no grammar {grammar!r} (there are: {', '.join(GRAMMARS)}); a regular expression for "
-            f"that very word is ({grammar})"
+            f"no grammar {grammar!r} (there are: {', '.join(GRAMMARS)}); choose one of them, or "
+            f"write ({grammar}) for a regular expression that matches this word"
         )
     if COLOR in given and COLOR not in condition:
         if grammar not in ("", COLOR):
             raise GenerationError(
-                f"a colour to be named and the grammar {grammar!r}: the texts are `#rrggbb name`; "
-                "leave one of them out"
+                f"both a colour and the grammar {grammar!r} are given (with a given colour, texts "
+                "have the form `#rrggbb name`); leave one of them out"
             )
         return Opening((), _color(experiment, given), _NAME_OF_COLOR)
     known = [name for name in condition if name in given]
     if [*condition[: len(known)]] != known or len(known) < len(given):
         strange = next((name for name in given if name not in condition), "")
-        able = ", ".join(condition) or "nothing; see corpus.condition in docs/corpora.md"
+        able = ", ".join(condition) or "none; see corpus.condition in docs/corpora.md"
         raise GenerationError(
-            f"{experiment.name} was not trained to be given {strange!r} (it can be given: {able})"
+            f"{experiment.name} was not trained with the attribute {strange!r} (expected {able})"
             if strange
-            else f"{experiment.name} is told {', '.join(condition)} in this order; give "
-            f"{condition[0]!r} too"
+            else f"{experiment.name} takes the attributes {', '.join(condition)} in this order; "
+            f"give {condition[0]!r} too"
         )
     if grammar and condition:
         pattern = bare_pattern(GRAMMARS.get(grammar, grammar))
@@ -99,7 +102,7 @@ def _color(experiment: Experiment, given: dict[str, str]) -> str:
     renders = {source.render for source in experiment.corpus.all_sources}
     if BOTH_WAYS not in renders | {experiment.corpus.render}:
         raise GenerationError(
-            f"{experiment.name} was not trained to name a given colour; train one that was: "
+            f"{experiment.name} was not trained to name a given colour; train a model that can: "
             "rnnlm train configs/colors-both.toml"
         )
     code = given[COLOR].strip().lower()

@@ -1,4 +1,4 @@
-"""Writing a shard of the data set: the texts that were kept, in order, audited on the way."""
+"""Write a shard of the data set: the kept texts, in order, with an audit record."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ TEXTS_SCHEMA = pa.schema(
     ]
 )
 SPLIT = "train"
-"""What shards' names begin with: of a folder with pictures and pages beside the data, `datasets`
-then takes the shards alone."""
+"""Beginning of the shards' names. Thanks to it, the library `datasets` loads only the shards from a
+folder that also has pictures and pages."""
 TEXTS = "data"
-"""Folder of the shards: pictures and pages are beside it, so that pandas takes it as it is."""
+"""Folder of the shards. Pictures and pages are outside it, so that pandas can load the folder."""
 COLUMNS = {
-    "id": "number of the text in the job; numbers of texts that a rule refused are left out",
-    "text": "the text, its prefix included",
-    "tokens": "tokens sampled, the closing boundary included",
-    "log_prob_nats": "log-probability of them under the model itself, its <unk> left out, in nats",
-    "prefix": "what the text was given to begin with",
-    "seed": "seed of the job; with `id` it decides all of the text's randomness",
+    "id": "number of the text in the job; refused texts leave gaps in the numbers",
+    "text": "the text, including its prefix",
+    "tokens": "number of tokens sampled, including the closing boundary",
+    "log_prob_nats": "log-probability of these tokens under the model, without its <unk>, in nats",
+    "prefix": "the prefix that the text was given to begin with",
+    "seed": "seed of the job; together with `id` it decides all randomness of the text",
 }
-"""What each column of a data set is."""
+"""Description of each column of a data set."""
 
 _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
 
@@ -53,13 +53,13 @@ class PublishedShard:
     """A shard of the data set.
 
     Attributes:
-        drawing: What its texts were drawn by.
-        kept: A .npy file, which of the drawn texts are kept.
-        number: The shard's.
-        start: Number of the first drawn text that may be in it.
-        stop: One past the last.
-        sampled: Texts of it that the slower audits read.
-        compared: Digest of the reference in `drawing`; None for none.
+        drawing: The job's settings for drawing texts.
+        kept: A .npy file with a flag for each drawn text: whether it is kept.
+        number: Number of the shard.
+        start: Number of the first drawn text that may be in the shard.
+        stop: One past the number of the last such text.
+        sampled: Number of its texts that the slower audits read.
+        compared: Digest of the reference in `drawing`; None without a reference.
         out: Folder of the data set.
         records: Folder of the records.
     """
@@ -76,17 +76,17 @@ class PublishedShard:
 
     @property
     def path(self) -> Path:
-        """Where the texts go."""
+        """Path of the shard's file."""
         return self.out / TEXTS / f"{SPLIT}-{self.number:05d}.{self.drawing.config.format}"
 
 
 def publish_shard(shard: PublishedShard) -> dict[str, Any]:
-    """Write a shard, unless it is there; return its record: digest, counts, audit.
+    """Write a shard, unless it is already there; return its record: digest, counts, audit.
 
-    What was audited against another reference, or none, is written again.
+    A shard that was audited against another reference, or without one, is written again.
 
     Raises:
-        GenerationError: The reference is gone, or is another one by now.
+        GenerationError: The reference is missing, or was replaced by another one.
         StorageError: The file cannot be written.
     """
     record_path = shard.records / f"{shard.number:05d}.json"
@@ -122,13 +122,13 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _reference(folder: Path | None, digest: str | None) -> Reference | None:
-    """Return the reference of that digest, kept from one shard to the next."""
+    """Open the reference with this digest; it stays open from one shard to the next."""
     if folder is None:
         return None
     reference = Reference.open(folder)
     if reference.facts.digest != digest:
         raise GenerationError(
-            f"{folder} now holds the reference of other training texts (found "
+            f"{folder} now has the reference of other training texts (found "
             f"{reference.facts.digest[:12]}, expected {str(digest)[:12]}); generate again"
         )
     return reference
@@ -155,7 +155,7 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
 
 
 def _published(table: pa.Table) -> pa.Table:
-    """Return the columns that a data set has: `COLUMNS`, then the attributes that were told."""
+    """Return the columns of the data set: `COLUMNS`, then the attributes of the header."""
     headers = [name for name in table.schema.names if name not in {*COLUMNS, *DRAWN_SCHEMA.names}]
     schema = pa.schema([*TEXTS_SCHEMA, *(pa.field(name, pa.string()) for name in headers)])
     return table.select(schema.names).cast(schema)
@@ -177,12 +177,12 @@ def _write_txt(table: pa.Table, path: Path) -> None:
 
 
 def escaped(text: str) -> str:
-    r"""Return a text as one line: its line ends as `\n` and `\r`, a backslash as two."""
+    r"""Return a text as one line: line ends become `\n` and `\r`, a backslash becomes two."""
     return re.sub(r"[\\\n\r]", lambda found: _ESCAPES[found[0]], text)
 
 
 def _count_escaped(table: pa.Table) -> int:
-    """Return how many texts are not written as they are."""
+    """Return how many texts contain characters that `escaped` replaces."""
     return int(pc.sum(pc.match_substring_regex(table["text"], r"[\\\n\r]")).as_py())
 
 

@@ -1,4 +1,4 @@
-"""What a corpus's generated texts are compared with: built once, kept beside the corpus."""
+"""Build the reference that generated texts are compared with, and keep it next to the corpus."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from rnnlm.generation.manifest import Source
 from rnnlm.storage import file_digest, value_digest
 
 REFERENCES = "references"
-"""Folder, in a corpus's, of what generated texts are compared with."""
+"""Name of the folder of references in a corpus's folder."""
 
 
 def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
-    """Return what to compare texts with; it is kept beside the corpus for the next time.
+    """Return the reference to compare texts with; it is kept with the corpus for the next job.
 
-    None where a split that it needs is empty.
+    Returns None if a split that it needs is empty.
 
     Args:
         source: The corpus that the model was trained on.
-        form: What a text should be.
+        form: What a text should be; see `CorpusConfig.form`.
         loaded: The model.
 
     Raises:

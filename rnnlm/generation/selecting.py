@@ -1,4 +1,4 @@
-"""Which of the drawn texts make the data set: decided by text number, never by arrival."""
+"""Select the drawn texts that make the data set: by their numbers, never by order of arrival."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rnnlm.corpora.duplicates import repeated
 from rnnlm.generation.shard_sampling import DrawnShard
 
 TEXTS_AT_ONCE = 1 << 16
-"""Texts whose places are held in memory together: a place takes eight times what a flag takes."""
+"""Flags that are converted to indices at once: an index takes eight times the memory of a flag."""
 
 
 def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.bool_]:
-    """Return which drawn texts may stand in the data set, by number.
+    """Return whether each drawn text may be in the data set, by number.
 
     Args:
         shards: All drawn shards, in order.
-        unique: Refuse a text that is the same as one with a lower number.
+        unique: Whether to refuse texts that equal a text with a lower number.
     """
     accepted = np.zeros(sum(shard.count for shard in shards), dtype=np.bool_)
     for shard, block in zip(shards, _blocks(accepted, shards), strict=True):
@@ -38,14 +38,14 @@ def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.boo
 
 
 def count_repeated(shards: Sequence[DrawnShard], kept: NDArray[np.bool_]) -> int:
-    """Return how many of the kept texts are the same as one with a lower number."""
+    """Return how many of the kept texts equal a kept text with a lower number."""
     count = int(np.count_nonzero(kept))
     is_repeated, _ = repeated(lambda: _kept_hashes(shards, kept), count, counted=False)
     return int(np.count_nonzero(is_repeated))
 
 
 def first_ones(accepted: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """Return the first `count` of the accepted texts alone."""
+    """Return the flags of only the first `count` accepted texts."""
     kept = accepted.copy()
     for end in places_of(accepted, np.array([count])):
         kept[end:] = False
@@ -53,14 +53,14 @@ def first_ones(accepted: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
 
 
 def places_of(flags: NDArray[np.bool_], ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where some of the true flags stand; no list is made of where all of them do.
+    """Return the indices of some of the true flags, without listing the indices of all of them.
 
     Args:
         flags: Shape (flags,).
-        ordinals: Which of the true ones, counted from 0, in ascending order.
+        ordinals: Which of the true flags, counted from 0, in ascending order.
 
     Returns:
-        Their places, in order; those of ordinals that there are not are left out.
+        The indices, in order; ordinals beyond the last true flag are left out.
     """
     found, seen = [np.zeros(0, dtype=np.int64)], 0
     for start in range(0, len(flags), TEXTS_AT_ONCE):

@@ -1,7 +1,7 @@
-"""Sampling a shard of a job: plain functions that any worker can run.
+"""Sample a shard of a job: plain functions that any worker can run.
 
-What a shard holds depends on the job and the shard's number alone. The file goes to its place
-whole, then a record beside it says what it is; with both there, nothing is done again.
+The content of a shard depends only on the job and the shard's number. The file is written
+atomically, then a record next to it. If both exist, the shard is not sampled again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 from rnnlm.tokenizer import Tokenizer
 
 FEWEST_DRAWN = 1000
-"""Texts that are drawn at once at least, where rules may refuse some."""
+"""Least size of a drawn shard, for small data sets whose texts may be refused."""
 DRAWN_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -49,17 +49,18 @@ DRAWN_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Drawing:
-    """What all shards of a job have in common; paths are the same on every machine.
+    """The settings that all shards of a job share; paths are the same on every machine.
 
     Attributes:
-        job: Digest of what was asked for: what another job drew is not this one's.
+        job: Digest of the job's settings; tells its shards from those of other jobs.
         checkpoint: The model.
-        digest: sha256 of that file.
+        digest: sha256 of the checkpoint file.
         device: Kind of device that the job is computed on, `cpu` or `cuda`.
-        config: Sampling, constraints and rules; `precision` is no longer `auto`.
-        form: What a text should be.
-        prefixes: A file whose n-th line text n begins with, and round again; None for one prefix.
-        reference: Folder of what texts are compared with; None for nothing.
+        config: Sampling, constraints and filters; `precision` is no longer `auto`.
+        form: What a text should be; see `CorpusConfig.form`.
+        prefixes: A file of prefixes: text n begins with line n, and the lines repeat; None for a
+            single prefix.
+        reference: Folder of the reference that texts are compared with; None for none.
         out: Folder of the drawn shards.
     """
 
@@ -75,9 +76,9 @@ class Drawing:
 
     @property
     def size(self) -> int:
-        """Texts of a drawn shard: about as in the data set, fewer where it is smaller than that.
+        """Number of texts of a drawn shard, a multiple of `config.best_of`.
 
-        They are whole groups of `config.best_of`.
+        It is about the shard size of the data set, or less if the data set is smaller.
         """
         texts = min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
         return texts + -texts % self.config.best_of
@@ -94,25 +95,25 @@ class DrawnShard:
 
     @property
     def path(self) -> Path:
-        """Where the texts go."""
+        """Path of the shard's file."""
         return self.drawing.out / f"{self.number:06d}.parquet"
 
     @property
     def record_path(self) -> Path:
-        """Where it says that they are there."""
+        """Path of the record, which exists once the shard is complete."""
         return self.path.with_suffix(".json")
 
 
 def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Sample a shard's texts into its file, unless they are there; return its record.
+    """Sample a shard's texts into its file, unless they are already there; return its record.
 
     Args:
-        shard: What to draw.
-        on_count: Told the texts drawn so far; what it raises ends the shard, which is then not
-            there.
+        shard: The shard to draw.
+        on_count: Called with the number of texts drawn so far. If it raises, the shard is not
+            written.
 
     Raises:
-        CheckpointError: The model is gone, or is no longer the one that the job is of.
+        CheckpointError: The model is missing, or is no longer the model of the job.
         StorageError: The file cannot be written.
     """
     if shard.record_path.is_file():
@@ -132,12 +133,12 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
 
 
 def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
-    """Return the prefix of all texts, or the lines of a file, empty ones left out.
+    """Return the single prefix of a job, or the non-empty lines of its file of prefixes.
 
-    They are composed (Unicode NFC) as the texts are that a model learns from.
+    They are normalised to Unicode NFC, like training text.
 
     Raises:
-        GenerationError: The file cannot be read, or holds no line.
+        GenerationError: The file cannot be read, or has no lines.
     """
     if path is None:
         return [unicodedata.normalize("NFC", config.prefix)]
@@ -146,12 +147,14 @@ def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
         lines = text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(
-            f"cannot read the prefixes in {path} ({error}); give a text file in UTF-8, a prefix a "
-            "line"
+            f"cannot read the prefixes in {path} ({error}); give a UTF-8 text file with one prefix "
+            "per line"
         ) from error
     found = [line for line in lines if line]
     if not found:
-        raise GenerationError(f"no line in {path} (expected a prefix a line); give some, or none")
+        raise GenerationError(
+            f"no line in {path} (expected one prefix per line); add lines, or leave the file out"
+        )
     return found
 
 
@@ -167,7 +170,7 @@ _kept = threading.local()
 
 
 def _opened(drawing: Drawing) -> _Opened:
-    """Return what a worker's thread needs for the shards of a job; kept from one to the next."""
+    """Return the open slots and decoder of a job; each thread keeps them from shard to shard."""
     if getattr(_kept, "drawing", None) != drawing:
         _kept.opened, _kept.drawing = _open(drawing), drawing
     opened: _Opened = _kept.opened
@@ -178,7 +181,7 @@ def _open(drawing: Drawing) -> _Opened:
     loaded = checkpoint.load(drawing.checkpoint, drawing.device)
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
-            f"{drawing.checkpoint} is no longer the model that this job began with; restore it, "
+            f"{drawing.checkpoint} is no longer the model that this job started with; restore it, "
             "or choose another --out"
         )
     config = drawing.config
@@ -188,7 +191,7 @@ def _open(drawing: Drawing) -> _Opened:
     prefixes = opening.before(each)
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # on the job's kind of device
-    rules = config.model_copy(update={"required": ()})  # refused afterwards: see `_accepted`
+    rules = config.model_copy(update={"required": ()})  # checked after sampling: see `_accepted`
     compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
@@ -201,16 +204,16 @@ def _open(drawing: Drawing) -> _Opened:
 def constraint(
     tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
 ) -> Rules:
-    """Return what a configuration's rules make of a vocabulary, and how texts begin.
+    """Compile a configuration's constraints for a vocabulary, and how texts begin.
 
     Args:
         tokenizer: The model's own.
-        config: The rules.
-        opening: How texts begin.
-        prefixes: What the model's texts begin with.
+        config: The constraints.
+        opening: The common beginning of the texts, with the grammar.
+        prefixes: The prefixes, including the header.
 
     Raises:
-        ConstraintError: No text can satisfy them, or the prefixes do not.
+        ConstraintError: No text can satisfy the constraints, or a prefix violates them.
     """
     automaton = compile_constraints(
         tokenizer,
@@ -235,7 +238,7 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
             if on_count is not None:
                 on_count(drawn)
     except BaseException:
-        _kept.drawing = None  # its slots are in the middle of texts
+        _kept.drawing = None  # the slots stopped in the middle of texts
         raise
     ended = in_order(parts)
     values, texts = split_column(opened.decoder.decode(ended), opened.condition)
@@ -256,11 +259,11 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
 
 
 def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
-    """Return which texts the rules for single texts let pass.
+    """Return whether each text passes the filters that look at single texts.
 
-    A required string is not forced on a text: where the model would have ended without it, it
-    would only go on until the longest length. What is left is the model's own distribution of
-    texts that hold it.
+    Required strings are checked here instead of being forced by the automaton: a text that the
+    model would have ended without the string would only continue until the maximum length. So the
+    accepted texts follow the model's own distribution, restricted to texts with the strings.
     """
     accepted = np.ones(len(texts), dtype=np.bool_)
     config = drawing.config
@@ -278,10 +281,10 @@ def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -
 def _best(
     accepted: NDArray[np.bool_], texts: list[str], log_probs: NDArray[np.float64], drawing: Drawing
 ) -> NDArray[np.bool_]:
-    """Return which accepted texts are the likeliest per character of their group.
+    """Return whether each text is accepted and the likeliest per character of its group.
 
-    A group is `config.best_of` texts of consecutive numbers, from a multiple of it on, so that what
-    is chosen does not depend on how many texts are asked for.
+    A group is `config.best_of` texts with consecutive numbers, beginning at a multiple of
+    `best_of`, so that the choice does not depend on the number of texts.
     """
     group = drawing.config.best_of
     if group == 1:

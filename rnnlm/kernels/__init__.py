@@ -1,22 +1,22 @@
-"""The recurrent layers' own time loops: what `nn.LSTM` computes on a CPU, in less time.
+"""Fast code for training and sampling: time loops, output losses, and steps of many texts.
 
-And the output layer's loss, in less memory (see `cross_entropy`) and, over a sample of the
-vocabulary, in less time (see `sampled_softmax`), and the steps of many texts that
-are generated together (see `slots`).
+The time loops of the recurrent layers compute what `nn.LSTM` does on a CPU, in less time. The
+output layer's loss takes less memory (see `cross_entropy`) and, over a sample of the vocabulary,
+less time (see `sampled_softmax`). `slots` steps many texts that are generated together.
 
-A layer is one function from the input product of all time steps, biases included, to the outputs.
-The caller makes that product at once for the whole window, or looks it up in a table where the
-inputs are one-hot: `embedding(ids, W @ E.T + b)` for the first layer of a language model. Backward
-is written by hand: one loop back over time, and then one product for the recurrent weight's
-gradient over all steps and lanes.
+A layer is one function from the input product of all time steps, including biases, to the outputs.
+The caller computes that product at once for the whole window or, for one-hot inputs, looks it up in
+a table: `embedding(ids, W @ E.T + b)` for the first layer of a language model. The backward pass is
+written by hand: one loop back over time, then one product over all steps and lanes for the gradient
+of the recurrent weight.
 
-Time comes first here, unlike elsewhere in this package: (time, batch, features) makes each step a
-contiguous slab of memory.
+Time is the first dimension here, unlike elsewhere in this package: (time, batch, features) makes
+each step contiguous in memory.
 
-Everything works in plain torch, on any device and in any precision. Where the package was built
-with a C compiler, an LSTM of 32-bit floats on a CPU goes through `recurrence.c` (see `native`);
-without it `nn.LSTM` is the faster one, as `nn.GRU` is in any case. Within CPU
-autocast to bfloat16 the products round their factors to bfloat16; sums and cells stay in 32 bits.
+Everything works in plain torch, on any device and in any precision. If the package was built with a
+C compiler, an LSTM of 32-bit floats on a CPU runs in `recurrence.c` (see `native`). Without it,
+`nn.LSTM` is faster than the LSTM here; `nn.GRU` is faster than the GRU here in any case. Within CPU
+autocast to bfloat16, products round their factors to bfloat16; sums and cells stay in 32 bits.
 """
 
 from rnnlm.kernels.cross_entropy import linear_cross_entropy

@@ -1,12 +1,12 @@
-"""The output layer and its loss in one: logits are never held for all steps at once.
+"""The output layer and its loss in one function, which never holds the logits of all steps.
 
 A word model's logits are its largest tensor by far: thousands of steps times tens of thousands of
-words, and as much again for their logarithms and gradients. Here one piece of the steps at a time
-goes the whole way: logits, loss, and, while they are still in the cache, the gradients
+words, and as much again for their logarithms and gradients. Here the steps are processed in pieces,
+each completely: logits, loss and, while the logits are still in the cache, the gradients
 
     ∂J/∂logits = softmax(logits) − y,   y = (1 − ε) · one-hot + ε / |V|
 
-and from these the products for features and weights, which the backward pass only has to scale.
+and from these the gradients of features and weights, which the backward pass only has to scale.
 
 Source: the gradient of the softmax, Bridle 1990; label smoothing ε, Szegedy et al. 2016; computing
 gradients piece by piece in the forward pass, Hsu et al. 2024 (Liger kernels).
@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from rnnlm.kernels.autocast import apply
 
 LOGITS_AT_ONCE = 1 << 23
-"""Logits of a piece: 32 megabytes."""
+"""Logits in a piece: 32 megabytes."""
 
 
 def linear_cross_entropy(
@@ -38,12 +38,12 @@ def linear_cross_entropy(
         features: (rows, size).
         weight: (vocab, size).
         bias: (vocab,).
-        targets: Ids, shape (rows,).
+        targets: Target ids, shape (rows,).
         counts: True where a target counts, shape (rows,).
-        smoothing: ε.
+        smoothing: Label smoothing ε.
 
     Returns:
-        The loss, smoothed; and the nats without smoothing, which have no gradient.
+        The loss with smoothing, and the nats without smoothing, which have no gradient.
     """
     given = features, weight, bias, targets, counts, smoothing, torch.is_grad_enabled()
     sums: tuple[Tensor, Tensor] = apply(_LinearCrossEntropy, weight, *given)

@@ -1,4 +1,4 @@
-"""Layers on a GPU: one call of cuDNN for all time steps, both products and the cells."""
+"""Layers on a GPU: one cuDNN call computes all time steps, both products and the cells."""
 
 import warnings
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnlm.kernels.autocast import products_dtype
 
 BF16_SINCE = 91300
-"""The version of cuDNN whose recurrent layers take bfloat16; before it, they compute in float32.
+"""First version of cuDNN whose recurrent layers accept bfloat16; older ones use float32 here.
 
 Source: pull request 164411 of pytorch/pytorch.
 """
@@ -23,18 +23,18 @@ def cudnn_layer(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run one recurrent layer over a window; differentiable in all arguments.
 
-    Left to itself, autocast would have cuDNN compute in float16, whatever was asked for, and small
-    gradients would be lost.
+    Autocast is switched off here, because it would make cuDNN compute in float16 whatever precision
+    was requested, and small gradients would be lost.
 
     Args:
-        kind: Which.
+        kind: Kind of the layer.
         inputs: (time, batch, input).
         state: h, and c of an LSTM, before the first step; each (batch, hidden).
-        weights: W (gates, input), U (gates, hidden), and the biases beside each.
+        weights: W (gates, input), U (gates, hidden), the bias of W, and the bias of U.
 
     Returns:
-        The outputs (time, batch, hidden), in the precision of the products, and the state after the
-        last step, in that of the weights.
+        The outputs (time, batch, hidden) in the precision of the products, and the state after the
+        last step in the precision of the weights.
     """
     own = weights[0].dtype
     products = products_dtype(weights[0])
@@ -47,7 +47,7 @@ def cudnn_layer(
     # has biases; layers; dropout; training; both directions; batch first
     how = True, 1, 0.0, torch.is_grad_enabled(), False, False
     with warnings.catch_warnings(), torch.autocast(inputs.device.type, enabled=False):
-        # Weights that are dropped anew each step lie where they lie.
+        # With weight dropout, the weights are new tensors each step, so they are not contiguous.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
         if kind == "lstm":
             outputs, *after = torch._VF.lstm(inputs, start, weights, *how)

@@ -124,7 +124,7 @@ def _backward(
     grad_cell: Tensor,
     grad_gates: Tensor,
 ) -> None:
-    """Fill grad_gates, and turn grad_hidden and grad_cell from those after to those before."""
+    """Fill grad_gates; turn grad_hidden and grad_cell from after the window to before it."""
     for t in reversed(range(len(gates))):
         i, f, g, o = gates[t].chunk(4, dim=1)
         tangent = cells[t + 1].tanh()

@@ -1,4 +1,4 @@
-"""What the operating system's memory costs a training loop, and how not to pay it every step."""
+"""Keep freed memory in the process, which makes the steps of a training loop cheaper."""
 
 import ctypes
 import os
@@ -8,15 +8,15 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep the memory that it frees, for its next allocations.
+    """Make this process keep the memory that it frees, for its next allocations.
 
-    glibc returns every block over 32 MiB to the operating system at once, and gets it back as pages
-    to be filled with zeros: for the window-sized tensors of a training step, made anew every step,
-    that costs more than the arithmetic on them. To be called by a loop that does the same step over
-    and over, not by a library; it lasts as long as the process.
+    glibc returns every freed block over 32 MiB to the operating system at once; a new block then
+    comes as pages that must be filled with zeros. For the window-sized tensors of a training step,
+    which are allocated again in every step, that costs more than the arithmetic on them. Call this
+    from a loop that repeats the same step, not from a library; it lasts as long as the process.
 
     Returns:
-        Whether the C library knows how.
+        Whether the C library supports this.
     """
     if os.name != "posix":
         return False

@@ -1,9 +1,9 @@
-"""The door to the native code, which setuptools builds once per kind of processor.
+"""Interface to the native code, which setuptools builds once per kind of processor.
 
-The builds are plain shared libraries, called through ctypes with the addresses of tensors, which
-releases Python's lock: each of torch's threads takes its own lanes of the batch through all time
-steps, with nothing to wait for in between. Where there is no compiler there are no builds, and the
-plain versions do the work.
+The builds are plain shared libraries, called through ctypes with the addresses of tensors. ctypes
+releases Python's lock, so each thread takes its own lanes of the batch through all time steps
+without waiting for the others. Without a compiler there are no builds, and plain torch code is used
+instead.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from torch.nn import functional
 COLUMNS = 64
 """Columns of a block of a packed matrix, as in `recurrence.c`."""
 FEWEST_LANES = 8
-"""Lanes that are worth a thread of their own."""
+"""Fewest lanes that are worth a separate thread."""
 
 
 def native_available() -> bool:
@@ -30,7 +30,7 @@ def native_available() -> bool:
 def usable(products: torch.dtype, *tensors: Tensor) -> bool:
     """Return whether the native loops can take these tensors and this precision of products.
 
-    The last axis of the last tensor is the hidden units', which bfloat16 needs to pair.
+    The last axis of the last tensor holds the hidden units; bfloat16 needs an even number of them.
     """
     return (
         native_available()
@@ -44,13 +44,13 @@ def usable(products: torch.dtype, *tensors: Tensor) -> bool:
 
 @cache
 def library() -> CDLL | None:
-    """Return the best build that is there and that this processor can run, or None."""
+    """Return the best existing build that this processor can run, or None."""
     found = names()
     return load(found[0]) if found else None
 
 
 def names() -> list[str]:
-    """Return the builds that are there and that this processor can run, the best first."""
+    """Return the names of existing builds that this processor can run, the best first."""
     avx512, vnni = torch.cpu._is_avx512_supported(), torch.cpu._is_vnni_supported()
     supported = {
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported() and vnni,
@@ -63,7 +63,7 @@ def names() -> list[str]:
 
 @cache
 def load(name: str) -> CDLL:
-    """Return one build."""
+    """Return the build of this name."""
     return CDLL(str(_path(name)))
 
 
@@ -73,15 +73,15 @@ def _path(name: str) -> Path | None:
 
 
 def padded(columns: int) -> int:
-    """Return the columns of a product in `recurrence.c`: whole blocks."""
+    """Return a number of columns rounded up to whole blocks, as in `recurrence.c`."""
     return columns + -columns % COLUMNS
 
 
 def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the right factor of products as `products.h` reads it.
+    """Return the right factor of products in the layout that `products.h` reads.
 
     Args:
-        matrix: (depth, columns); the depth a multiple of the numbers in a word.
+        matrix: (depth, columns); the depth must be a multiple of the numbers in a word.
         dtype: torch.float32, torch.bfloat16 (two in a word) or torch.int8 (four).
 
     Returns:
@@ -95,12 +95,13 @@ def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def run(name: str, sizes: tuple[int, int, int], *tensors: Tensor | None) -> None:
-    """Call a function of the library on all lanes, divided among torch's threads.
+    """Call a function of the library on all lanes, in at most as many threads as torch uses.
 
     Args:
         name: `lstm_forward` or `lstm_backward`.
         sizes: Time steps, lanes of the batch, hidden units.
-        tensors: The arrays, contiguous, in the function's order; those it makes are mutated.
+        tensors: Contiguous arrays in the order of the function's parameters; its outputs are
+            mutated.
     """
     steps, batch, hidden = sizes
     function = getattr(library(), name)

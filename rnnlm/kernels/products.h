@@ -1,9 +1,9 @@
-/* Products of small matrices whose right factor was packed: the inner loop of all native code here.
+/* Products of small matrices with a packed right factor: the inner loop of all native code here.
  *
- * Factors are arrays of 32-bit words: one float, a pair of bfloat16 numbers that are multiplied and
- * added into one float, or four bytes that are multiplied and added into one integer, the left ones
- * unsigned, the right ones signed. Sums of integers are exact on every processor. See `pack` in
- * native.py for how the right factor lies in memory.
+ * Factors are arrays of 32-bit words. A word holds one float, two bfloat16 numbers, or four bytes:
+ * unsigned in the left factor, signed in the right. The products of two words' numbers are added
+ * into one float or, for bytes, one integer. Sums of integers are exact on every processor. See
+ * `pack` in native.py for the memory layout of the right factor.
  */
 #include <immintrin.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and a state fit into
 #else
 enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and a state fit into 16 registers */
 #endif
-enum { ROWS = 6, COLUMNS = 64, LINE = 16 }; /* rows of a tile, words of a strip, of a cache line */
+enum { ROWS = 6, COLUMNS = 64, LINE = 16 }; /* rows of a tile, columns, words of a cache line */
 
 typedef float vector __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
@@ -22,7 +22,7 @@ typedef vector stored_vector __attribute__((aligned(4), may_alias));
 typedef words stored_words __attribute__((aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 
-/* The nearest bfloat16, ties to even, as torch rounds; not-a-number stays one. */
+/* The nearest bfloat16, ties to even, as torch rounds; NaN stays NaN. */
 INLINE uint16_t rounded(float x) {
     union { float value; uint32_t bits; } word = {x};
     uint32_t up = word.bits + 0x7fffu + ((word.bits >> 16) & 1u);
@@ -67,8 +67,8 @@ INLINE vector add_quads(vector sum, words a, words b) {
 #endif
 }
 
-/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; `adds` to what
- * is there. Meanwhile as many lines from `later` on come nearer. */
+/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; if `adds`, the
+ * product is added to `out`. Meanwhile `depth` cache lines from `later` on are prefetched. */
 INLINE void tile(int rows, int kind, int adds, long depth, const int32_t *a, long across,
                  const int32_t *b, const int32_t *later, float *out, long stride) {
     for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {

@@ -1,23 +1,23 @@
 /* The time loops of the LSTM, forward and backward, for one group of lanes of a batch.
  *
  * Built once per kind of processor from this one source (see pyproject.toml) and called through
- * ctypes by native.py, which says what each array holds. A step is one product with the recurrent
- * weight and the cell on what it gives. The weight is packed once per window, which a general
- * matrix product has to do anew in every step.
- * All arithmetic but that of products is in float.
+ * ctypes by native.py; lstm.py allocates the arrays. A step is one product with the recurrent
+ * weight, followed by the cell. The weight is packed once per window, whereas a general matrix
+ * product would pack it again in every step.
+ * All arithmetic is in float, except that of products.
  */
 #include "products.h"
 
-enum { DEPTH = 512 }; /* words of a strip that stay in the second cache */
+enum { DEPTH = 512 }; /* words of a strip's depth, which then stays in the L2 cache */
 
-/* Element-wise functions, written so that the compiler turns a loop over them into vectors. */
+/* Element-wise functions, written so that the compiler can vectorise a loop over them. */
 
-/* e^x to 2e-7. Source: Cephes expf (Moshier 1992), its reduction and polynomial. */
+/* e^x, accurate to 2e-7. Source: reduction and polynomial of Cephes expf (Moshier 1992). */
 INLINE float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     union { float value; uint32_t bits; } shifted = {x * 1.44269504f + 12582912.0f}; /* 3 · 2^22 */
-    float power = shifted.value - 12582912.0f; /* x / ln 2, rounded: its bits are shifted's last */
+    float power = shifted.value - 12582912.0f; /* x / ln 2, rounded: shifted's last bits */
     float r = x - power * 0.693359375f + power * 2.12194440e-4f;
     float sum = 1.9875691500e-4f;
     sum = sum * r + 1.3981999507e-3f;
@@ -31,7 +31,7 @@ INLINE float exponential(float x) {
 
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* tanh x to 4e-7. Source: the rational function of Eigen's ptanh, odd over even powers. */
+/* tanh x, accurate to 4e-7. Source: rational function of Eigen's ptanh, odd over even powers. */
 INLINE float hyperbolic_tangent(float x) {
     x = x < -7.9f ? -7.9f : x;
     x = x > 7.9f ? 7.9f : x;
@@ -48,7 +48,7 @@ INLINE float hyperbolic_tangent(float x) {
     return x * p / q;
 }
 
-/* The same for all rows, while the strip of weights stays in the second cache and the next comes. */
+/* `tile` for all rows: the strip of weights stays in the L2 cache, the next one is prefetched. */
 INLINE void strip(int kind, int adds, long rows, long depth, const int32_t *a, long across,
                   const int32_t *b, const int32_t *next, float *out, long stride) {
     const int32_t *last = next + (COLUMNS / LINE - 1) * depth * LINE;
@@ -76,7 +76,7 @@ INLINE void multiply(int kind, long rows, long depth, const void *a, const int32
         }
 }
 
-/* One lane of the cell; see rnnlm/models/lstm.py for the equations. `gates` comes with U h. */
+/* One lane of the cell; see rnnlm/models/lstm.py for the equations. `gates` holds U h on entry. */
 INLINE void lstm_cell(long hidden, const float *restrict projected, const float *restrict cell,
                       float *restrict gates, float *restrict new_cell, float *restrict output) {
     for (long u = 0; u < hidden; u++) {
@@ -91,7 +91,7 @@ INLINE void lstm_cell(long hidden, const float *restrict projected, const float 
     }
 }
 
-/* Its derivative: from those of the output and the new cell to those of the gates and the cell. */
+/* Its backward pass: from gradients of the output and new cell to those of the gates and cell. */
 INLINE void lstm_cell_backward(long hidden, const float *restrict gates,
                                const float *restrict cell, const float *restrict new_cell,
                                const float *restrict grad_output,
@@ -154,7 +154,7 @@ INLINE void backward(int kind, long steps, long batch, long first, long lanes, l
     }
 }
 
-/* The lanes from `first` to `last`; `halves` is NULL where the products are in float. */
+/* The lanes from `first` to before `last`; `halves` is NULL if the products are in float. */
 void lstm_forward(long steps, long batch, long first, long last, long hidden,
                   const float *projected, const int32_t *weight, float *gates, float *cells,
                   float *outputs, uint16_t *halves) {

@@ -1,11 +1,11 @@
-"""The loss over a sample of the vocabulary, for tens of thousands of words.
+"""The loss over a sample of the vocabulary, for vocabularies of tens of thousands of words.
 
 The softmax over all words is most of the work of a large word model. Here a step's softmax is over
 the target and a sample of the words, where word i is in the sample with probability πᵢ:
 
     −log ŷ ≈ log(e^s_y + Σ over sampled i ≠ y of e^(sᵢ − log πᵢ)) − s_y
 
-The sum under the logarithm is right in expectation.
+The sum in the logarithm is correct in expectation.
 
 Source: importance sampling, Bengio and Senécal 2008; one sample for many targets, Jean et al. 2015.
 """
@@ -35,10 +35,10 @@ def sampled_cross_entropy(
         features: (rows, size).
         weight: (vocab, size).
         bias: (vocab,).
-        targets: Ids, shape (rows,).
+        targets: Target ids, shape (rows,).
         counts: True where a target counts, shape (rows,).
         sample: Distinct ids, shape (sampled,).
-        log_shares: log π of these.
+        log_shares: log π of the sampled ids, shape (sampled,).
     """
     given = features, weight, bias, targets, counts, sample, log_shares
     loss: Tensor = apply(_SampledCrossEntropy, weight, *given)

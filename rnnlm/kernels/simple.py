@@ -23,7 +23,7 @@ def simple_layer(
         projected: (time, batch, hidden), the input product of every step, biases added.
         weight: (hidden, hidden), the recurrent matrix W.
         hidden: (batch, hidden), h before the first step.
-        nonlinearity: What φ is.
+        nonlinearity: The function φ.
 
     Returns:
         The outputs (time, batch, hidden), and h after the last step.

@@ -1,11 +1,11 @@
-/* Texts that step together: products, cells, sampling and refilling, for as many steps as asked.
+/* Step many texts together: products, cells, sampling and refilling, for a given number of steps.
  *
- * Called through ctypes by slots.py, which says what each array holds; `struct job` there has the
- * same fields. A lane is a slot of the batch: it holds one text, and the next one when that ends.
+ * Called through ctypes by slots.py, which describes the arrays; `_Job` there mirrors `struct job`.
+ * A lane is a slot of the batch: it holds one text, and the next one when that ends.
  *
- * Whatever a lane computes depends on its own numbers alone, in an order that is written here, so
- * that a text is the same whichever lanes stand beside it. Where words hold bytes, sums are of
- * integers, and the rest is single operations of IEEE 754 (no contraction: see pyproject.toml):
+ * A lane's results depend only on its own numbers, in an order that is fixed here, so a text is the
+ * same whatever the other lanes hold. If words hold bytes, sums are integers, and all the rest is
+ * single operations of IEEE 754 (no contraction: see pyproject.toml), so that
  * `rnnlm/engine/stepping.py` computes the same bits with torch.
  */
 #include <string.h>
@@ -15,18 +15,18 @@
 enum { LSTM, GRU, SIGMOID, TANH }; /* kinds of layers */
 enum { GATES = 4, UNITS = COLUMNS / GATES };
 enum { BOUNDARY = 0 };
-#define ONE (1 << 30)         /* the weight of the likeliest token */
-#define FORBIDDEN (-1e30f)    /* a logit that no text can choose */
+#define ONE (1 << 30)         /* weight of the likeliest token */
+#define FORBIDDEN (-1e30f)    /* logit of a token that is never drawn */
 
 struct layer {
     int64_t kind, units, depth, own; /* depth in words; own: bytes before the layer's own state */
     const int32_t *weight;           /* (blocks, depth, COLUMNS) */
-    const float *scale;              /* (blocks, COLUMNS): of the sums */
-    const float *added;              /* the same for every token, or for all */
+    const float *scale;              /* (blocks, COLUMNS): factors of the sums */
+    const float *added;              /* (tokens or 1, blocks, COLUMNS): added to scaled sums */
     int64_t by_token;
-    uint8_t *factors[2];             /* (lanes, depth) words: from below, and its own state */
+    uint8_t *factors[2];             /* (lanes, depth) words: input from below, and own state */
     float *memory;                   /* (lanes, padded units): cells, or the state of a GRU */
-    const uint8_t *start;            /* own state of a fresh text, as it lies in the factors */
+    const uint8_t *start;            /* own state of a new text, as stored in the factors */
     const float *start_memory;       /* (padded units) */
 };
 
@@ -43,14 +43,14 @@ struct output {
 struct sampling {
     double top_p;
     float rate, penalty;                          /* rate: log2 e / temperature; 0 for argmax */
-    int64_t top_k, least, min_length, max_length; /* least: weight that min-p asks for */
+    int64_t top_k, least, min_length, max_length; /* least: smallest weight that min-p keeps */
     const int32_t *successors, *distance;         /* of an automaton, or NULL */
-    const int32_t *starts; /* its state after each prefix, or NULL */
+    const int32_t *starts; /* the automaton's state after each prefix, or NULL */
     int64_t farthest;
 };
 
 struct lane {
-    int64_t number, length, fed, token, state; /* fed: tokens of the prefix taken in */
+    int64_t number, length, fed, token, state; /* fed: tokens read from the prefix */
     uint64_t random;
     double logits, product; /* sums for the log-probability; see `note` */
     int64_t exponent;
@@ -92,11 +92,11 @@ INLINE vector from_integers(words a) { return (vector)_mm256_cvtepi32_ps((__m256
 INLINE words to_integers(vector a) { return (words)_mm256_cvttps_epi32((__m256)a); }
 #endif
 
-/* 2^t to 2e-7 within -126 and `top`, at most 126, where t is cut; exactly 1 at 0. Source: least
- * maximum of the relative error over ±1/2, fitted for this file. */
+/* 2^t, accurate to 2e-7, with t clamped to -126 and `top`, which is at most 126; exactly 1 at 0.
+ * Source: fitted for this file, to minimise the maximal relative error over ±1/2. */
 INLINE vector power_of_two(vector t, float top) {
     t = lower(higher(t, all(-126.0f)), all(top));
-    vector shifted = t + 12582912.0f; /* 3 · 2^22: the last bits are those of t, rounded */
+    vector shifted = t + 12582912.0f; /* 3 · 2^22: the last bits hold t, rounded */
     vector f = t - (shifted - 12582912.0f);
     vector sum = f * 0.001326467259787023f + 0.009671499952673912f;
     sum = sum * f + 0.05550733581185341f;
@@ -106,13 +106,13 @@ INLINE vector power_of_two(vector t, float top) {
     return (vector)((words)sum + ((words)shifted << 23));
 }
 
-/* Gates come as t with σ(x) = 1 / (1 + 2^t) and tanh x = (1 - 2^t) / (1 + 2^t): -x or -2 x times
- * log2 e, cut where the product of three 1 + 2^t is still finite. */
+/* 2^t for a gate: σ(x) = 1 / (1 + 2^t) and tanh x = (1 - 2^t) / (1 + 2^t) if t is -x or -2 x times
+ * log2 e. t is clamped so that the product of three 1 + 2^t is still finite. */
 INLINE vector gate(vector t) { return power_of_two(t, 40.0f); }
 #define LOG2_E 1.4426950408889634f
 
-/* One block of one lane, from sums (COLUMNS) to the outputs of UNITS units, COLUMNS of simple ones;
- * see rnnlm/models for the equations. Products and quotients are arranged for few divisions. */
+/* One block of one lane, from COLUMNS sums to the outputs of its units: UNITS, or COLUMNS if the
+ * layer is simple. See rnnlm/models for the equations, rearranged here to need few divisions. */
 INLINE void apply_cell(int kind, int held, const float *sums, const float *scale,
                        const float *added, float *memory, float *outputs) {
     enum { ALL = COLUMNS / WIDTH, EACH = UNITS / WIDTH };
@@ -148,7 +148,7 @@ INLINE void apply_cell(int kind, int held, const float *sums, const float *scale
         }
 }
 
-/* Numbers as products take them in: bytes are 255 h of a sigmoid, else 127 h + 128. */
+/* Write h as products read it: a byte is 255 h for a sigmoid layer, else 127 h + 128. */
 INLINE void write_factors(int kind, int held, int units, int count, const float *h, uint8_t *to,
                           uint8_t *above) {
     if (held == FLOATS) {
@@ -249,7 +249,7 @@ INLINE uint64_t mixed(uint64_t value) {
 #define GOLDEN 0x9E3779B97F4A7C15u
 
 INLINE float largest(const float *values, long count) {
-    int32_t best = INT32_MIN; /* floats in the order of integers, which the compiler can vectorise */
+    int32_t best = INT32_MIN; /* integers in the order of the floats: they vectorise */
     const int32_t *bits = (const int32_t *)values;
     for (long n = 0; n < count; n++) {
         int32_t key = bits[n] ^ ((bits[n] >> 31) & 0x7fffffff);
@@ -259,8 +259,8 @@ INLINE float largest(const float *values, long count) {
     return word.value;
 }
 
-/* Fill `weights`, if not NULL, with ONE times 2^((logit - top) · rate), cut to integers; return
- * their sum. */
+/* Fill `weights`, if not NULL, with ONE times 2^((logit - top) · rate), truncated to integers;
+ * return their sum. */
 INLINE int64_t weigh(const float *restrict logits, long count, float top, float rate,
                      int32_t *restrict weights) {
     wide_words sums = {};
@@ -287,10 +287,10 @@ INLINE int64_t sum_from(const int32_t *weights, long count, int32_t least) {
     return sum;
 }
 
-/* Keep the k heaviest, the lower token among equals. */
+/* Keep the k largest weights; among equals, those of lower tokens. */
 static void keep_count(int32_t *weights, long count, int64_t k) {
     if (count_from(weights, count, 1) <= k) return;
-    int32_t low = 1, high = ONE; /* at `low` there are k or more; above `high` there are none */
+    int32_t low = 1, high = ONE; /* k or more weights are >= low, fewer than k are > high */
     while (low < high) {
         int32_t middle = low + (high - low + 1) / 2;
         if (count_from(weights, count, middle) >= k) low = middle;
@@ -301,7 +301,7 @@ static void keep_count(int32_t *weights, long count, int64_t k) {
         if (weights[n] < low || (weights[n] == low && left-- <= 0)) weights[n] = 0;
 }
 
-/* Keep the fewest of the heaviest that make `share` of the sum, the lower token among equals. */
+/* Keep the fewest largest weights that make up `share` of the sum; among equals, lower tokens. */
 static void keep_share(int32_t *weights, long count, double share) {
     double needed = share * (double)sum_from(weights, count, 1);
     int32_t low = 1, high = ONE;
@@ -320,7 +320,7 @@ static void keep_share(int32_t *weights, long count, double share) {
     }
 }
 
-/* The automaton's rule: a token must lead where the text can still end in time. */
+/* The automaton's rule: a token must lead to a state from which the text can still end in time. */
 INLINE void forbid(const struct sampling *how, const struct lane *lane, long vocab,
                    float *restrict logits) {
     const int32_t *next = how->successors + lane->state * vocab;
@@ -332,7 +332,7 @@ INLINE void forbid(const struct sampling *how, const struct lane *lane, long voc
             if (next[n] < 0 || how->distance[next[n]] > left) logits[n] = FORBIDDEN;
 }
 
-/* Return the logits of a lane as its rules change them: penalty, automaton, least length. */
+/* Return the logits of a lane, changed by its rules: penalty, automaton, minimum length. */
 static const float *ruled(const struct job *job, const struct lane *lane, const uint64_t *seen,
                           const float *logits) {
     const struct sampling *how = &job->sampling;
@@ -354,7 +354,8 @@ static const float *ruled(const struct job *job, const struct lane *lane, const 
     return changed;
 }
 
-/* Draw from weights that sum to `total`: the first token whose cumulative sum exceeds a share. */
+/* Draw from weights that sum to `total`: the first token whose cumulative sum exceeds a random
+ * share of it. */
 INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t random) {
     double uniform = ((double)(int64_t)(random >> 14) + 0.5) * 0x1p-50;
     int64_t target = (int64_t)(uniform * (double)total);
@@ -367,11 +368,11 @@ INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t
             if (target < 0) return n;
         }
     }
-    return -1; /* no weight is above 0: the model's numbers are none */
+    return -1; /* no weight is above 0: the model's numbers are NaN */
 }
 
-/* Draw the next token of a lane, or -1 where its rules allow none. Set `own_total` to the sum of
- * the model's own weights where that is found on the way. */
+/* Draw the next token of a lane; return -1 if its rules allow none. Set `own_total` to the sum of
+ * the model's own weights if it is computed on the way. */
 static int64_t draw(const struct job *job, const struct lane *lane, const uint64_t *seen,
                     const float *logits, float own_top, int64_t *own_total) {
     const struct sampling *how = &job->sampling;
@@ -393,8 +394,8 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
     return choose(weights, wide, total, mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN));
 }
 
-/* Add a token's log-probability: its logit's distance from the largest, less ln of the sum of
- * weights, which is gathered as product · 2^exponent so that no logarithm is taken here. */
+/* Add a token's log-probability: its logit minus the largest, minus ln of the sum of weights. The
+ * sums are multiplied up as product · 2^exponent, so that no logarithm is taken here. */
 INLINE void note(const struct job *job, struct lane *lane, const float *logits, int64_t token,
                  float top, int64_t total) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
@@ -406,7 +407,7 @@ INLINE void note(const struct job *job, struct lane *lane, const float *logits, 
     lane->logits += (double)(logits[token] - top);
 }
 
-/* Give a lane the next text. */
+/* Start the next text in a lane. */
 static void begin(struct job *job, long at) {
     struct lane *lane = &job->lane[at];
     long seen_words = (job->output.vocab + 63) / 64;
@@ -426,7 +427,7 @@ static void begin(struct job *job, long at) {
     }
 }
 
-/* Write the text of a lane where ended texts go. */
+/* Add the text of a lane to the ended texts. */
 static void end(struct job *job, const struct lane *lane, long at, int is_complete) {
     job->ended[job->done++] = (struct ended){lane->number, lane->length, is_complete,
                                              lane->exponent, lane->logits, lane->product};
@@ -435,7 +436,7 @@ static void end(struct job *job, const struct lane *lane, long at, int is_comple
     job->used += lane->length;
 }
 
-/* Put the last lane's text into lane `at`, and do without the last. */
+/* Move the last lane's text into lane `at`, and drop the last lane. */
 static void move(struct job *job, long at) {
     long last = --job->lanes, seen_words = (job->output.vocab + 63) / 64;
     if (at == last) return;
@@ -455,7 +456,7 @@ static void move(struct job *job, long at) {
     }
 }
 
-/* Take in a token of the prefix, or draw one; return whether the text is over. */
+/* Read a token of the prefix, or draw one; return whether the text has ended. */
 static int advance(struct job *job, struct lane *lane, long at, const float *logits) {
     const struct sampling *how = &job->sampling;
     long vocab = job->output.vocab, prefix = lane->number % job->prefixes;
@@ -464,7 +465,7 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
     int is_given = lane->fed < given;
     int is_noted = !is_given || job->scores;
     float top = is_noted ? largest(logits, (vocab + COLUMNS - 1) / COLUMNS * COLUMNS) : 0.0f;
-    int64_t total = 0; /* of the model's own weights, once it is known */
+    int64_t total = 0; /* sum of the model's own weights, once known */
     int64_t token = is_given ? job->prefix[first + lane->fed]
                              : draw(job, lane, seen, logits, top, &total);
     if (token < 0) { end(job, lane, at, 0); return 1; }
@@ -480,7 +481,7 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
         return 1;
     }
     job->tokens[at * how->max_length + lane->length++] = (int32_t)token;
-    int is_full = lane->length >= how->max_length; /* an automaton lets nothing but an end be drawn */
+    int is_full = lane->length >= how->max_length; /* an automaton may force an end here */
     int is_complete = how->successors ? !how->distance[lane->state] && !is_full : token == BOUNDARY;
     if (!is_complete && !is_full) return 0;
     end(job, lane, at, is_complete);
@@ -504,8 +505,8 @@ INLINE void step(int held, struct job *job) {
     job->parity = 1 - job->parity;
 }
 
-/* Step until so many steps are done, no text is left, or what ends next might find no room. Return
- * the steps taken. Lanes without a text are filled first. */
+/* Step until `steps` are done, no text is left, or the next ended texts might not fit. Return the
+ * number of steps taken. Lanes without a text are filled first. */
 long slots_run(struct job *job, long steps, long lanes) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS, taken = 0;
     while (job->lanes < lanes && job->next < job->end) begin(job, job->lanes++);

@@ -1,10 +1,10 @@
-"""The door to `slots.c`: texts that step together, and what their network looks like there.
+"""Interface to `slots.c`, which steps many texts together, and the layout of a network there.
 
-A network is a stack of recurrent layers under an output layer. A layer's step is one product: its
-left factor holds what comes from the layer below and the layer's own state, its right factor the
-weights of both. The first layer has nothing below; what its inputs add is looked up in a table by
-token. Columns come in blocks of `COLUMNS`: sixteen units with their four gates side by side, or
-sixty-four units of a simple layer.
+A network is a stack of recurrent layers under an output layer. A layer's step is one product: the
+left factor holds the output of the layer below and the layer's own state; the right factor holds
+the weights of both. The first layer has none below: the contribution of its inputs is looked up in
+a table by token. Columns come in blocks of `COLUMNS`: sixteen units with their four gates side by
+side, or sixty-four units of a simple layer.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ GATES = 4
 UNITS = COLUMNS // GATES
 LOG2_E = 1.4426950408889634
 FORBIDDEN = -1e30
-"""A logit that no text can choose."""
+"""Logit of a token that is never drawn."""
 ONE = 1 << 30
-"""The weight of the likeliest token."""
+"""Weight of the likeliest token."""
 _WORDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
 @dataclass(frozen=True)
 class NetworkLayer:
-    """A recurrent layer, ready for steps.
+    """A recurrent layer, packed for stepping.
 
     Attributes:
         kind: One of `KINDS`.
         units: Hidden units.
-        own: Numbers of the left factor before the layer's own state.
+        own: Position in the left factor where the layer's own state begins.
         matrix: (depth, columns), the right factor, in the network's type.
-        scale: (columns,), what sums are multiplied by.
-        added: (tokens or 1, columns), what is added then.
-        start: (depth - own,), the own state of a fresh text as it lies in the left factor: uint8
-            (see `offset`), bfloat16 or float32.
-        memory: (padded units,), the cells of a fresh text, or a GRU's state.
+        scale: (columns,), factors of the sums.
+        added: (tokens or 1, columns), summands that are added to the scaled sums.
+        start: (depth - own,), the own state of a new text as stored in the left factor: uint8
+            (see `rnnlm.engine.packing`), bfloat16 or float32.
+        memory: (padded units,), the cells of a new text; for a GRU, its state.
     """
 
     kind: str
@@ -60,15 +60,15 @@ class NetworkLayer:
 
 @dataclass(frozen=True)
 class Network:
-    """A model, ready for steps.
+    """A model, packed for stepping.
 
     Attributes:
         dtype: Type of the right factors: torch.int8, bfloat16 or float32.
         vocab_size: Distinct tokens.
-        layers: From the first to the last.
-        matrix: (depth, padded vocab), of the output layer.
-        scale: (padded vocab,).
-        added: (padded vocab,); `FORBIDDEN` in what is never drawn.
+        layers: The recurrent layers, from the first to the last.
+        matrix: (depth, padded vocab), the right factor of the output layer.
+        scale: (padded vocab,), factors of its sums.
+        added: (padded vocab,), summands; `FORBIDDEN` for tokens that are never drawn.
     """
 
     dtype: torch.dtype
@@ -92,7 +92,7 @@ class DrawSettings:
         log2_inverse_temperature: log₂ e / temperature; 0 takes the likeliest token.
         top_k: Number of tokens to keep; 0 for all.
         top_p: Share of the probability to keep; 1 for all.
-        least: Least weight to keep, of `ONE`.
+        least: Smallest weight to keep; the likeliest token weighs `ONE`.
     """
 
     log2_inverse_temperature: float
@@ -103,14 +103,14 @@ class DrawSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SlotSettings(DrawSettings):
-    """How the tokens of a text are drawn, and what the text may be.
+    """How the tokens of a text are drawn, and which texts are allowed.
 
     Attributes:
         penalty: Repetition penalty; 1 for none.
-        min_length: Tokens before the boundary is allowed.
-        max_length: Most tokens of a text, the boundary included.
-        successors: (states, vocab), int32, of an automaton; None for none.
-        distance: (states,), int32.
+        min_length: Number of tokens before the boundary is allowed.
+        max_length: Most tokens of a text, including the boundary.
+        successors: (states, vocab), int32, of a `rnnlm.constraints.Automaton`; None without one.
+        distance: (states,), int32, of the same automaton.
         starts: (prefixes,), int32: the automaton's state after each prefix.
     """
 
@@ -127,11 +127,11 @@ class EndedTexts:
     """Texts that have ended.
 
     Attributes:
-        numbers: (texts,), their numbers.
-        lengths: (texts,), tokens sampled, a closing boundary included.
-        tokens: (sum of lengths,), end to end.
-        complete: (texts,), whether they ended by themselves.
-        log_probs: (texts,), in nats, under the model itself.
+        numbers: (texts,), numbers of the texts within the job.
+        lengths: (texts,), tokens sampled, including a closing boundary.
+        tokens: (sum of lengths,), sampled tokens of all texts, end to end.
+        complete: (texts,), whether the model ended the text, rather than it being cut short.
+        log_probs: (texts,), log-probabilities in nats, under the model itself.
     """
 
     numbers: NDArray[np.int64]
@@ -142,7 +142,7 @@ class EndedTexts:
 
     @classmethod
     def joined(cls, parts: Sequence[EndedTexts]) -> EndedTexts:
-        """Return texts end to end."""
+        """Return the texts of all parts, end to end."""
         if not parts:
             kinds: tuple[Any, ...] = (np.int64, np.int64, np.int32, np.bool_, np.float64)
             return cls(*(np.zeros(0, kind) for kind in kinds))
@@ -224,12 +224,13 @@ class NativeSlots:
         """Allocate everything; nothing runs yet.
 
         Args:
-            network: Kept, not modified.
+            network: Network to step; kept, not modified.
             settings: How tokens are drawn.
-            lanes: Texts that step together.
-            seed: Of the job.
-            prefixes: Tokens that text n begins with, those of `prefixes[n % len(prefixes)]`.
-            scores: Sample nothing: a text is over when its prefix is, whose log-probability counts.
+            lanes: Number of texts that step together.
+            seed: Seed of the job.
+            prefixes: Tokens of the prefixes; text n begins with `prefixes[n % len(prefixes)]`.
+            scores: Score prefixes instead of sampling: a text ends with its prefix, and its
+                log-probability is that of the prefix.
         """
         self._lanes = lanes
         self._kept: list[Any] = [network]
@@ -255,11 +256,11 @@ class NativeSlots:
         job.texts, job.ended = self._address(self._texts), self._address(self._ended)
 
     def fill(self, first: int, count: int) -> None:
-        """Set the texts that are to come; those of an earlier call must have ended."""
+        """Set the numbers of the next texts; the texts of an earlier call must have ended."""
         self._job.next, self._job.end = first, first + count
 
     def run(self, steps: int) -> EndedTexts:
-        """Take at most so many steps; return the texts that ended meanwhile, in that order."""
+        """Take at most `steps` steps; return the texts that ended, in the order they ended."""
         self._job.done = self._job.used = 0
         function = library().slots_run  # type: ignore[union-attr]
         function(byref(self._job), c_long(steps), c_long(self._lanes))
@@ -275,7 +276,7 @@ class NativeSlots:
 
     @property
     def is_done(self) -> bool:
-        """Whether no text is left, begun or to come."""
+        """Whether all texts have ended and none is waiting to begin."""
         return not self._job.lanes and self._job.next >= self._job.end
 
     def _layer(self, layer: NetworkLayer) -> _Layer:
@@ -329,7 +330,7 @@ class NativeSlots:
         return made
 
     def _address(self, array: Tensor | NDArray[Any]) -> int:
-        """Return where an array's numbers lie; the array lives as long as the slots."""
+        """Return the address of an array's data; the array lives as long as the slots."""
         if isinstance(array, Tensor):
             array = array.contiguous()
             self._kept.append(array)

@@ -1,4 +1,4 @@
-"""The language models, by name. A new one is a file here and a line in the table."""
+"""The language models by name. To add one, add a file here and a line to `ARCHITECTURES`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig, int], LanguageModel]] = {
 
 
 def build(config: ModelConfig, vocab_size: int) -> LanguageModel:
-    """Return a fresh model; weights come from torch's global generator."""
+    """Return a new model, whose weights are drawn from torch's global generator."""
     return ARCHITECTURES[config.architecture](config, vocab_size)
 
 

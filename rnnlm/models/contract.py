@@ -1,4 +1,4 @@
-"""The contract that every language model here keeps, and what training by gradient adds to it."""
+"""The interface of all language models here, and its extension for training by gradient."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ State = tuple[Tensor, ...]
 
 
 class LanguageModel(nn.Module, ABC):
-    """A language model that reads on: `(inputs, state) → (logits, state)`.
+    """A language model with a state: `(inputs, state) → (logits, state)`.
 
-    Calling it on 64 tokens at once, or on 4 times 16 with the state carried, gives the same.
+    One call on 64 tokens gives the same as four calls on 16 tokens with the state carried over.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
-        """Keep what the model was made from."""
+        """Store the config and the size of the vocabulary."""
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
@@ -50,44 +50,44 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def wants_one_thread(self) -> bool:
-        """Whether several threads would mostly wait for each other."""
+        """Whether one thread is best, because several would mostly wait for each other."""
         return False
 
     @property
     def parameter_count(self) -> int:
-        """Trained numbers in the model."""
+        """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device that the model is on."""
         return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
 
 
 class NeuralLanguageModel(LanguageModel):
-    """A language model that is trained by gradient: features of the past, then logits of them."""
+    """A language model trained by gradient: it computes features, and from them the logits."""
 
     @abstractmethod
     def features(
         self, inputs: Int[Tensor, "batch time"], state: State
     ) -> tuple[Float[Tensor, "batch time features"], State]:
-        """Return what the last layer puts out, and the state after the last input."""
+        """Return the outputs of the last layer, and the state after the last input."""
 
     @abstractmethod
     def drop(
         self, features: Float[Tensor, "batch time features"]
     ) -> Float[Tensor, "batch time features"]:
-        """Return the features as the output layer sees them: in training, some are dropped."""
+        """Return the features as the output layer sees them: some are dropped in training."""
 
     @property
     @abstractmethod
     def activations(self) -> int:
-        """Numbers that training holds per step and lane, without the output layer's."""
+        """Numbers that training keeps per step and lane, excluding the output layer."""
 
     @property
     @abstractmethod
     def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
-        """The matrix and the bias that make logits of features."""
+        """The matrix and the bias that map features to logits."""
 
     def logits(
         self, features: Float[Tensor, "batch time features"]
@@ -104,5 +104,5 @@ class NeuralLanguageModel(LanguageModel):
 
 
 def detach_state(state: State) -> State:
-    """Return the state with no gradient behind it, so that none crosses into the past."""
+    """Return the state without its gradient history, so that no gradient flows further back."""
     return tuple(part.detach() for part in state)

@@ -1,7 +1,7 @@
-"""What is dropped while training, so that a model does not learn its text by heart.
+"""Dropout in training, which keeps a model from memorising its text.
 
-A dropped number is zero; the others are divided by the share that is kept, so that sums stay what
-they were on average. Nothing is dropped in eval mode.
+A dropped number is zero; the others are divided by the share that is kept, so that sums stay the
+same on average. Nothing is dropped in eval mode.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class FeatureDropout(nn.Module):
 
 
 def seed_dropout(entropy: Sequence[int], device: torch.device) -> None:
-    """Make what is dropped from now on depend on some numbers alone.
+    """Seed dropout, so that everything dropped from now on depends only on `entropy`.
 
     Args:
-        entropy: Such as a run's seed, the step and the process.
-        device: The model's. Its generator alone is seeded, to what `torch.manual_seed` would bring
-            it: that sees to all other devices too, which takes 0.1 ms.
+        entropy: Numbers such as a run's seed, the step and the process.
+        device: Device of the model. Only its generator is seeded, with the same result as
+            `torch.manual_seed`, which also seeds all other devices and takes 0.1 ms.
     """
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
     if device.type == "cuda":
@@ -64,7 +64,7 @@ def seed_dropout(entropy: Sequence[int], device: torch.device) -> None:
 def drop_rows(
     table: Float[Tensor, "vocab features"], share: float, training: bool
 ) -> Float[Tensor, "vocab features"]:
-    """Return an embedding in which whole tokens are zero.
+    """Return the embedding with the whole rows of some tokens set to zero.
 
     Source: embedding dropout, Gal and Ghahramani 2016; Merity et al. 2018, section 4.3.
     """
@@ -77,7 +77,7 @@ def drop_rows(
 def drop_weights(
     weight: Float[Tensor, "rows columns"], share: float, training: bool
 ) -> Float[Tensor, "rows columns"]:
-    """Return a recurrent matrix in which single weights are zero, the same at all time steps.
+    """Return a recurrent matrix with some weights set to zero, the same ones at all time steps.
 
     Source: DropConnect, Wan et al. 2013; on the recurrent weights, Merity et al. 2018, section 2.
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class GRULayer(RecurrentLayer):
-    """The equations above; W, U and b hold the gates below each other, as r, z, n."""
+    """The equations above; W, U and b stack the gates in the order r, z, n."""
 
     activations = 14
 
@@ -57,7 +57,7 @@ class GRULayer(RecurrentLayer):
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; on a GPU by cuDNN, which computes both products itself."""
+        """Return outputs and state; on a GPU, cuDNN computes all of it, including both products."""
         if not inputs.is_cuda:
             return super().forward(inputs, state)
         recurrent_bias = torch.cat([self.d.new_zeros(2 * self.size), self.d])
@@ -66,7 +66,7 @@ class GRULayer(RecurrentLayer):
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """W, U and b, with n cut in two: W_n x + b_n, and U_n h + d."""
+        """W, U and b, with n split in two: W_n x + b_n, and U_n h + d."""
         W_n, U_n = self.W[-self.size :], self.U[-self.size :]  # noqa: N806
         return StepWeights(
             "gru",

@@ -1,4 +1,4 @@
-"""What a recurrent layer is: a product that knows no time, and a recurrence over it."""
+"""The interface of a recurrent layer: a product independent of time, then a recurrence."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """What one time step of a layer multiplies by, for an engine that steps many texts.
+    """The weights of one time step of a layer, for an engine that steps many texts together.
 
-    The step's sums are `inputs @ x + own @ h + bias`, its gates below each other.
+    The step's sums are `inputs @ x + own @ h + bias`, with the gates stacked.
 
     Attributes:
-        kind: What becomes of the sums: an LSTM's gates i, f, g, o; a GRU's r, z, n without and n
-            with the state; or a simple layer's sigmoid or tanh.
-        inputs: (gates · size, input).
-        own: (gates · size, size).
-        bias: (gates · size,).
+        kind: How the sums are used: as an LSTM's gates i, f, g, o; as a GRU's r, z, the input part
+            of n and the state part of n; or in a simple layer's sigmoid or tanh.
+        inputs: Weights of the inputs, (gates · size, input).
+        own: Weights of the layer's own state, (gates · size, size).
+        bias: Biases, (gates · size,).
     """
 
     kind: Literal["lstm", "gru", "sigmoid", "tanh"]
@@ -37,17 +37,18 @@ class StepWeights:
 
 
 class RecurrentLayer(nn.Module, ABC):
-    """One layer of a stack, time first: each step is one piece of memory.
+    """One layer of a stack. Time is the first dimension, so each step is contiguous in memory.
 
-    The work is cut in two, because the first part needs no past: `project` is one large product
-    for all time steps, or, of a vocabulary's embeddings, a table to look tokens up in.
+    The work is split in two, because the first part does not depend on the past: `project` is one
+    large product for all time steps. Applied to a vocabulary's embeddings, it gives a table in
+    which tokens are looked up.
     """
 
     activations: ClassVar[int]
-    """Numbers that training holds per step and feature, backward pass included; as measured."""
+    """Numbers that training keeps per step and feature, including the backward pass; measured."""
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Keep the sizes."""
+        """Store the sizes and the config."""
         super().__init__()
         self.input_size, self.size, self.config = input_size, size, config
 
@@ -63,12 +64,12 @@ class RecurrentLayer(nn.Module, ABC):
 
     @property
     def loops_in_python(self) -> bool:
-        """Whether its time loop is Python's: one small product after the other."""
+        """Whether the time loop runs in Python, one small product after another."""
         return True
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """What a step multiplies by, if it is of one of the kinds that `StepWeights` names."""
+        """The weights of a step, if the layer is of a kind in `StepWeights`; else None."""
         return None
 
     @property

@@ -43,7 +43,7 @@ class LSTMState(NamedTuple):
 
 
 class LSTMLayer(RecurrentLayer):
-    """The equations above; W, U and b hold the four gates below each other, as i, f, g, o."""
+    """The equations above; W, U and b stack the four gates in the order i, f, g, o."""
 
     activations = 14
 
@@ -74,7 +74,7 @@ class LSTMLayer(RecurrentLayer):
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; on a GPU by cuDNN, which computes both products itself."""
+        """Return outputs and state; on a GPU, cuDNN computes all of it, including both products."""
         if not inputs.is_cuda:
             return super().forward(inputs, state)
         weights = [self.W, self._recurrent_weight(), self.b, torch.zeros_like(self.b)]
@@ -82,7 +82,7 @@ class LSTMLayer(RecurrentLayer):
 
     @property
     def loops_in_python(self) -> bool:
-        """Not where the native loop was built."""
+        """False if the native loop is available."""
         return not native_available()
 
     @property

@@ -1,6 +1,6 @@
-"""A gated recurrence whose gates do not wait for the state, in residual blocks.
+"""A gated recurrence whose gates do not depend on the state, in residual blocks.
 
-A layer adds two branches to its input x⁽ᵗ⁾, which a linear map has brought to the layer's size.
+A layer adds two branches to its input x⁽ᵗ⁾, which a linear map brings to the layer's size.
 With N(·) the normalisation of a token's features, σ the logistic sigmoid and ⊙ the elementwise
 product,
 
@@ -10,9 +10,9 @@ product,
     y⁽ᵗ⁾ = x⁽ᵗ⁾ + W_o (h⁽ᵗ⁾ ⊙ SiLU(W_g u⁽ᵗ⁾ + b_g))
     output⁽ᵗ⁾ = y⁽ᵗ⁾ + W_d GELU(W_u N(y⁽ᵗ⁾) + b_u)
 
-Nothing on the right of h but h⁽ᵗ⁻¹⁾ itself needs the past beyond a few tokens, so all time steps
-are computed together (`rnnlm.models.scan`). What a layer cannot do for that is to choose by its own
-state; the next layer chooses by it.
+In the equation of h, only h⁽ᵗ⁻¹⁾ depends on more than the last few tokens, so all time steps are
+computed together (`rnnlm.models.scan`). The price is that a layer's gates cannot depend on its own
+state; those of the next layer can.
 
 Source: minGRU, Feng et al. 2024; the convolution before it and the gate after it, Gu and Dao 2023
 (Mamba); normalisation before a branch, Xiong et al. 2020.
@@ -39,24 +39,25 @@ if TYPE_CHECKING:
     from rnnlm.config import ModelConfig
 
 LONGEST_MEMORY = 64.0
-"""Tokens after which the slowest feature of a fresh layer has forgotten all but 1/e."""
+"""Tokens after which the slowest feature of a new layer has forgotten all but 1/e."""
 _SHORTEST_MEMORY = 1.5
 
 
 class MinGRULayer(RecurrentLayer):
-    """The equations above; W holds W_z, W_h and W_g below each other, b their biases."""
+    """The equations above; W stacks W_z, W_h and W_g, and b their biases."""
 
     activations = 32
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw weights uniformly within ±1/√columns; gates begin with memories of all lengths.
+        """Draw weights uniformly within ±1/√columns; gates start with memories of all lengths.
 
-        What a branch adds is drawn smaller by 1/√branches, so that a deep stack does not begin
-        louder than a shallow one. Source: Radford et al. 2019, section 2.3.
+        The output weights of each branch are smaller by 1/√branches, so that the outputs of a deep
+        stack do not start larger than those of a shallow one. Source: Radford et al. 2019,
+        section 2.3.
 
-        A gate z keeps about 1/z tokens. Its bias is set for lengths spread evenly in the logarithm
-        up to `LONGEST_MEMORY`. Source: chrono initialisation, Tallec and Ollivier 2018; evenly in
-        the logarithm as the step sizes of Gu et al. 2021 (S4).
+        A gate z remembers about 1/z tokens. The biases spread these lengths evenly on a logarithmic
+        scale up to `LONGEST_MEMORY`. Source: chrono initialisation, Tallec and Ollivier 2018;
+        the logarithmic scale, the step sizes of Gu et al. 2021 (S4).
         """
         super().__init__(input_size, size, config)
         branches = 2 * config.num_layers
@@ -77,13 +78,13 @@ class MinGRULayer(RecurrentLayer):
             self.b[:size] = -torch.log(lengths - 1.0)
 
     def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any size"]:
-        """Return the inputs at the layer's size."""
+        """Return the inputs, mapped to the layer's size."""
         return inputs if self.W_x is None else functional.linear(inputs, self.W_x)
 
     def recur(
         self, projected: Float[Tensor, "time batch size"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return the outputs, and after the last step h and what the convolution still needs."""
+        """Return the outputs, and the state after the last step: h and the convolution's inputs."""
         seen, window = self._convolve(self.norm(projected), state[1:])
         gates, candidates, ways_out = functional.linear(seen, self.W, self.b).chunk(3, dim=-1)
         gates = gates.to(torch.promote_types(gates.dtype, torch.float32))  # 1 − z is near 1
@@ -96,12 +97,12 @@ class MinGRULayer(RecurrentLayer):
 
     @property
     def loops_in_python(self) -> bool:
-        """Its products are of all steps at once."""
+        """False: each product covers all steps at once."""
         return False
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The hidden state, and the inputs of the convolution before the next one."""
+        """The hidden state, and the last inputs that the convolution needs for the next step."""
         if self.C is None:
             return ((self.size,),)
         return ((self.size,), (len(self.C) - 1, self.size))
@@ -120,10 +121,10 @@ class MinGRULayer(RecurrentLayer):
 
 
 class MinGRULanguageModel(StackedLanguageModel):
-    """A stack of `MinGRULayer`, whose last output is normalised as every branch's input is.
+    """A stack of `MinGRULayer`, whose last output is normalised, as every branch's input is.
 
-    Between layers nothing is dropped of the sum itself, which would be noise to all later layers;
-    `layer_dropout` is for what each branch adds to it.
+    Nothing is dropped from the residual sum between layers, because that would add noise to all
+    later layers; `layer_dropout` applies to what each branch adds to the sum.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
@@ -156,6 +157,6 @@ class _FeedForward(nn.Module):
 
 
 def _matrix(rows: int, columns: int, fan_in: int | None = None) -> nn.Parameter:
-    """Return weights uniform within ±1/√fan_in, by default the columns."""
+    """Return weights drawn uniformly within ±1/√fan_in; `fan_in` defaults to `columns`."""
     bound = 1.0 / math.sqrt(fan_in or columns)
     return nn.Parameter(torch.empty(rows, columns).uniform_(-bound, bound))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class MogrifierLayer(LSTMLayer):
-    """An LSTM whose gates cannot be computed ahead: the input waits for the state."""
+    """An LSTM whose gates cannot be computed in advance, because the state gates the input."""
 
     activations = 38
 
@@ -76,12 +76,12 @@ class MogrifierLayer(LSTMLayer):
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; no library has this step, so it is the same on any device."""
+        """Return outputs and state; no library has this step, so all devices run the same code."""
         return self.recur(inputs, state)
 
     @property
     def loops_in_python(self) -> bool:
-        """It has no loop but the one above."""
+        """True: the only time loop is the one in `recur`."""
         return True
 
     @property

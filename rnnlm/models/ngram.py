@@ -1,8 +1,8 @@
-"""Modified Kneser–Ney n-grams behind the contract of the recurrent models; see `rnnlm.ngram`.
+"""Modified Kneser–Ney n-grams with the interface of the recurrent models; see `rnnlm.ngram`.
 
-What an n-gram model remembers of the past is which of its contexts the last tokens are: the state
-holds their ids, so that a step is one look-up per order. The tables are buffers and so are stored
-like weights: the adjusted counts of every order and the keys of those above 1. All else follows.
+The state of an n-gram model holds the ids of the contexts that the last tokens form, so that a step
+is one look-up per order. The tables are buffers and are therefore stored like weights: the adjusted
+counts of every order, and the keys of every order above 1. Everything else is derived from them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from rnnlm.tokens import TokenArrays
 
 MOST_COUNTED = 50_000_000
-"""Tokens that are counted at most: all keys of an order are sorted in memory, 20 bytes a token."""
+"""Most tokens to count: all keys of an order are sorted in memory, at 20 bytes per token."""
 _MOST_PROBABILITIES = 1 << 22
-"""Probabilities that are held in double precision at once: 32 megabytes, and as much per order."""
+"""Most probabilities to hold at once in double precision: 32 MB, and as much again per order."""
 
 
 class NGramLanguageModel(LanguageModel):
-    """An n-gram model; empty, and so uniform, until it is fitted or loaded."""
+    """An n-gram model; it is empty, and therefore uniform, until it is fitted or loaded."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         """Make an empty model of order `config.ngram_order`."""
@@ -43,9 +43,9 @@ class NGramLanguageModel(LanguageModel):
         self._adopt(tables_of(np.zeros(vocab_size, dtype=np.int32), empty, empty))
 
     def fit(self, arrays: TokenArrays, on_progress: OnProgress = silent) -> None:
-        """Count the n-grams of a training split; what was counted before is forgotten.
+        """Count the n-grams of a training split; earlier counts are replaced.
 
-        Of a split longer than `MOST_COUNTED`, the first documents.
+        Of a split longer than `MOST_COUNTED`, only the first documents are counted.
 
         Raises:
             EmptySplitError: There is nothing to count.
@@ -74,31 +74,31 @@ class NGramLanguageModel(LanguageModel):
         return logits.view(*inputs.shape, self.vocab_size), (contexts[:, -1],)
 
     def initial_state(self, batch_size: int) -> State:
-        """Return the ids of contexts of 1, 2, … tokens: none yet; shape (batch, order − 1)."""
+        """Return `NEVER` for the contexts of 1, 2, … tokens; shape (batch, order − 1)."""
         shape = (batch_size, self.order - 1)
         return (torch.full(shape, NEVER, dtype=torch.int64, device=self.device),)
 
     @property
     def parameter_count(self) -> int:
-        """The n-grams stored."""
+        """Number of n-grams stored."""
         return sum(self.get_buffer(f"counts_{n}").numel() for n in range(1, self.order + 1))
 
     @property
     def device(self) -> torch.device:
-        """Where the tables are."""
+        """Device that the tables are on."""
         return self.get_buffer("counts_1").device
 
     def _contexts(
         self, inputs: Int[Tensor, "batch time"], before: Int[Tensor, "batch lengths"]
     ) -> Int[Tensor, "batch time lengths"]:
-        """Return the ids of the last 1, 2, … order − 1 tokens after each input."""
+        """Return the ids of the contexts of 1, 2, … order − 1 tokens that end at each input."""
         lengths = [inputs]
         for n in range(2, self.order):
             shorter = torch.cat([before[:, n - 2, None], lengths[-1][:, :-1]], dim=1)
             keys = self.get_buffer(f"keys_{n}")
             wanted = shorter * self.vocab_size + inputs  # below 0 for a context never seen
             places = torch.searchsorted(keys, wanted.to(keys.dtype)).clamp(max=len(keys) - 1)
-            # Of an empty table, the clamped place is NEVER already.
+            # In an empty table, the clamped place is already NEVER.
             found = keys[places] == wanted if len(keys) else places < 0
             lengths.append(torch.where(found, places, NEVER))
         return torch.stack(lengths, dim=-1)[..., : self.order - 1]
@@ -106,8 +106,8 @@ class NGramLanguageModel(LanguageModel):
     def _distribution(self, contexts: Int[Tensor, "rows lengths"]) -> Float[Tensor, "rows vocab"]:
         """Return the probability of each next token, in double precision.
 
-        The recurrence is unrolled, so that only its end touches the whole vocabulary: what an
-        order adds counts as much as the orders above it leave to it.
+        The recurrence is unrolled, so that only the lowest order touches the whole vocabulary. What
+        an order adds is weighted by the probability that all higher orders leave to it.
         """
         left = torch.ones(len(contexts), dtype=torch.float64, device=self.device)
         added = []
@@ -130,7 +130,7 @@ class NGramLanguageModel(LanguageModel):
         return probabilities
 
     def _adopt(self, tables: NGramTables) -> None:
-        """Take over the tables, and keep beside them what follows from the counts."""
+        """Store the tables, and the values that are derived from the counts."""
         self._keep("counts_1", tables.unigram_counts)
         self._keep("unigrams", tables.unigrams, stored=False)
         for n, table in enumerate(tables.orders, start=2):
@@ -151,7 +151,7 @@ class NGramLanguageModel(LanguageModel):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Tensor], prefix: str, *arguments: Any
     ) -> None:
-        """Make room for tables as long as those to be loaded, load them, and derive the rest."""
+        """Allocate tables of the lengths to be loaded, load them, and derive the rest."""
         errors: list[str] = arguments[-1]
         for n in range(2, self.order + 1):
             lengths = set()
@@ -160,7 +160,7 @@ class NGramLanguageModel(LanguageModel):
                     self.register_buffer(name, torch.empty_like(stored, device=self.device))
                     lengths.add(len(stored))
             if len(lengths) > 1:
-                errors.append(f"the keys of order {n} are not as many as its counts")
+                errors.append(f"order {n} has a different number of keys than of counts")
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         if not errors:
             self._adopt(self.tables)
@@ -169,7 +169,7 @@ class NGramLanguageModel(LanguageModel):
 def _ranges(
     start: Int[Tensor, " rows"], end: Int[Tensor, " rows"]
 ) -> tuple[Int[Tensor, " total"], Int[Tensor, " total"]]:
-    """Return row and place of every place from each row's start to before its end."""
+    """Return the row and the place of each place from a row's `start` to before its `end`."""
     sizes = end - start
     rows = torch.repeat_interleave(sizes)
     skipped = start - (sizes.cumsum(0) - sizes)

@@ -4,11 +4,11 @@ With elementwise products,
 
     h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾
 
-Two steps make one of the same form: (a, b) then (a′, b′) is (a′ ⊙ a, a′ ⊙ b + b′). This product is
-associative, so the states of all time steps are its prefixes, and those of 2ⁿ steps take n rounds.
-No logarithm and no quotient is taken: with |a| ≤ 1 nothing grows, however long the text.
+Two steps combine into one of the same form: (a, b) then (a′, b′) is (a′ ⊙ a, a′ ⊙ b + b′). This
+product is associative, so the states of all time steps are prefix products, and 2ⁿ steps take n
+rounds. There are no logarithms or quotients: with |a| ≤ 1 nothing grows, however long the text is.
 
-Gradients are the same recurrence run backwards. With g⁽ᵗ⁾ the whole gradient at h⁽ᵗ⁾,
+Gradients are the same recurrence run backwards. With g⁽ᵗ⁾ the total gradient at h⁽ᵗ⁾,
 
     g⁽ᵗ⁾ = ∂J/∂h⁽ᵗ⁾ + a⁽ᵗ⁺¹⁾ ⊙ g⁽ᵗ⁺¹⁾       ∂J/∂b⁽ᵗ⁾ = g⁽ᵗ⁾       ∂J/∂a⁽ᵗ⁾ = g⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾
 
@@ -38,7 +38,7 @@ def scan(
     Args:
         decay: The factors a; at least one time step.
         value: The summands b.
-        initial: h⁽⁰⁾. The result has its type; sums are in float32 at least.
+        initial: h⁽⁰⁾. The result has its dtype; sums are computed in float32 or higher precision.
     """
     kind = torch.promote_types(torch.promote_types(decay.dtype, value.dtype), torch.float32)
     hidden: Tensor = _Scan.apply(decay.to(kind), value.to(kind), initial.to(kind))  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -51,13 +51,13 @@ def by_steps(
     initial: Float[Tensor, "batch size"],
     backwards: bool = False,
 ) -> Float[Tensor, "time batch size"]:
-    """Return the states by one step after the other, in place: fastest on a processor.
+    """Return the states, computed one step after another in place: fastest on a CPU.
 
     Args:
         decay: As in `scan`.
         value: As in `scan`.
-        initial: The state before the first step, or, backwards, after the last.
-        backwards: Begin at the last step: h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁺¹⁾ + b⁽ᵗ⁾.
+        initial: The state before the first step or, if `backwards`, after the last.
+        backwards: Start at the last step: h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁺¹⁾ + b⁽ᵗ⁾.
     """
     states = torch.empty_like(value)
     steps = list(zip(decay.unbind(0), value.unbind(0), states.unbind(0), strict=True))
@@ -75,7 +75,7 @@ def by_doubling(
 ) -> Float[Tensor, "time batch size"]:
     """Return the same states in about log₂(time) rounds over whole tensors: for a GPU.
 
-    After a round, an element stands for twice as many steps that end at it.
+    Each round doubles the number of steps that an element combines; they all end at that element.
     """
     if backwards:
         return by_doubling(decay.flip(0), value.flip(0), initial).flip(0)

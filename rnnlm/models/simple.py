@@ -1,4 +1,4 @@
-"""The simple recurrent network, as taught.
+"""The simple recurrent network, as it is usually taught.
 
 Words are one-hot vectors x⁽ᵗ⁾ of the vocabulary's length. With σ the logistic sigmoid (or tanh),
 

@@ -1,4 +1,4 @@
-"""Embedding, stacked recurrent layers, logits: what all the trained models have in common."""
+"""Embedding, stacked recurrent layers, logits: common to all models trained by gradient."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 LARGEST_ALONE = 512
-"""Features of a layer up to which a step's product is too small for several threads to share."""
+"""Largest layer size for which a step's product is too small for several threads."""
 
 
 class StackedLanguageModel(NeuralLanguageModel):
     """A stack of layers of one kind between an embedding and a linear map to logits.
 
-    The state is that of the first layer, then of the second, and so on: each part of shape
-    (batch, features). With tied weights the embedding is the output matrix too.
+    The state is that of the first layer, followed by that of the second, and so on; the first
+    dimension of each part is the batch. With tied weights, the embedding is also the output matrix.
 
     Source: tied weights, Press and Wolf 2017; where features are dropped, Merity et al. 2018.
     """
@@ -74,7 +74,7 @@ class StackedLanguageModel(NeuralLanguageModel):
             if number:
                 features, own = layer(self.drop_between(features), own)
             elif self._pays_a_table(tokens):
-                projected = layer.project(table).to(table.dtype)  # many gradients sum up in a row
+                projected = layer.project(table).to(table.dtype)  # each row sums up many gradients
                 features, own = layer.recur(_look_up(tokens, projected), own)
             else:
                 features, own = layer(self.drop_inputs(_look_up(tokens, table)), own)
@@ -82,9 +82,9 @@ class StackedLanguageModel(NeuralLanguageModel):
         return features.transpose(0, 1), (*after,)
 
     def _pays_a_table(self, tokens: Int[Tensor, "time batch"]) -> bool:
-        """Whether the first layer's product is better made of the vocabulary than of the inputs.
+        """Return whether to compute the first layer's product for the vocabulary, not the inputs.
 
-        On a GPU a layer may leave its whole work to a library, which wants the inputs.
+        On a GPU, a layer may leave all its work to a library, which needs the inputs.
         """
         is_smaller = self.vocab_size <= tokens.numel()
         return is_smaller and not self.drop_inputs.drops and not tokens.is_cuda
@@ -98,19 +98,19 @@ class StackedLanguageModel(NeuralLanguageModel):
 
     @property
     def wants_one_thread(self) -> bool:
-        """On a CPU, where small products are taken one after the other (docs/experiments.md)."""
+        """Whether a layer runs on a CPU as a loop of small products (docs/experiments.md)."""
         small = any(layer.loops_in_python and layer.size <= LARGEST_ALONE for layer in self.layers)
         return small and self.device.type == "cpu"
 
     @property
     def activations(self) -> int:
-        """Of the embeddings and all layers."""
+        """Numbers kept for the embeddings and all layers."""
         own = (layer.activations * layer.size for layer in self.layers)
         return self.config.embedding_size + sum(own)
 
     @property
     def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
-        """U and b₂ of the logits U h⁽ᵗ⁾ + b₂; U is the embedding where weights are tied."""
+        """U and b₂ of the logits U h⁽ᵗ⁾ + b₂; U is the embedding if weights are tied."""
         return self.embedding.weight if self.U is None else self.U, self.b_2
 
     def initial_state(self, batch_size: int) -> State:

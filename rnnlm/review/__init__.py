@@ -1,12 +1,12 @@
-"""The report page of a trained model, and what stands on it.
+"""The report page of a trained model, and its parts.
 
-passages    where it is surprised, character by character
-embeddings  which tokens it takes for alike
-curves      how it learned
-documents   how it does against the n-grams, document by document
-drawing     what the pictures have in common
+passages    where the model is surprised, character by character
+embeddings  which tokens the model treats as similar
+curves      how the model learned
+documents   the model compared with n-grams, document by document
+writing     what the model writes at several temperatures
 markup      the frame, the style and the small parts of the page
-page        all of it in one HTML file
+page        the whole page in one HTML file
 """
 
 from rnnlm.review.curves import draw_curves

@@ -1,4 +1,4 @@
-"""How a model learned: its curves by tokens and steps, with what the n-grams score beside them."""
+"""Draw how a model learned: curves by tokens and steps, and the score of the n-gram model."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +18,8 @@ SMALL = (
     ("train/tokens_per_second", "tokens per second"),
 )
 _BEGINNING = 0.05
-"""Share of the training whose height the picture may cut off, for the sake of what follows."""
+"""Share of the training, at its beginning, where the picture may cut off the curve of the training
+text, so that the rest is drawn larger."""
 _LEVEL = 0.003
 """Bits per character by which a curve may change and still be called level."""
 
@@ -26,7 +27,7 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def can_draw_curves(rows: Rows) -> bool:
-    """Return whether a history is long enough to be drawn: counting n-grams leaves one row."""
+    """Return whether a history is long enough to draw; an n-gram model leaves only one row."""
     return sum(TRAIN in row for row in rows) >= FEWEST_ROWS and any(VALIDATION in r for r in rows)
 
 
@@ -34,10 +35,10 @@ def draw_curves(rows: Rows, best_step: int, ngram_bits_per_character: float | No
     """Draw a run's history.
 
     Args:
-        rows: Of `read_history`; `can_draw_curves` must hold.
-        best_step: Step of the checkpoint that was kept; marked.
-        ngram_bits_per_character: What the n-gram model scores on the validation split; None for
-            nothing.
+        rows: Rows from `read_history`; `can_draw_curves` must be true of them.
+        best_step: Step of the checkpoint that was kept; it is marked.
+        ngram_bits_per_character: Score of the n-gram model on the validation split; None to leave
+            it out.
     """
     return in_both(lambda palette: _draw(palette, rows, best_step, ngram_bits_per_character))
 
@@ -109,7 +110,7 @@ def _draw(
 
 
 def bits_per_nat(rows: Rows) -> float:
-    """Return bits per character for a nat per token of validation text."""
+    """Return the factor from nats per token to bits per character, on validation text."""
     row = next(row for row in reversed(rows) if VALIDATION in row)
     return row[VALIDATION_BITS] / max(1e-12, row[VALIDATION])
 
@@ -136,13 +137,13 @@ def _mark_best(axes: Any, palette: Palette, rows: Rows, best_step: int, scale: f
 
 
 def _second_axes(axes: Any, palette: Palette, rows: Rows, scale: float, formatter: Any) -> None:
-    """Show steps above, and nats per token on the right."""
+    """Add an axis of steps at the top and one of nats per token on the right."""
     ascending = [(0.0, 0.0)]
     for row in rows:
         if row["tokens"] > ascending[-1][0] and row["step"] > ascending[-1][1]:
             ascending.append((row["tokens"], row["step"]))
     known, steps = np.array(ascending).T
-    last = float(steps[-1] / known[-1])  # beyond what is known, in proportion
+    last = float(steps[-1] / known[-1])  # beyond the last known step, in proportion
 
     def to_steps(tokens: Any) -> Any:
         beyond = np.maximum(np.asarray(tokens) - known[-1], 0.0) * last
@@ -163,13 +164,13 @@ def _second_axes(axes: Any, palette: Palette, rows: Rows, scale: float, formatte
 
 
 def _column(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return tokens and values of the rows that have a value."""
+    """Return the tokens and values of the rows that have the value `name`."""
     pairs = [(row["tokens"], row[name]) for row in rows if name in row]
     return np.array([t for t, _ in pairs]), np.array([v for _, v in pairs])
 
 
 def said_of_learning(rows: Rows, best_step: int) -> str:
-    """Say in a sentence or two what the curves show of fitting too much or too little."""
+    """Return a sentence or two on what the curves show about overfitting and underfitting."""
     scale = bits_per_nat(rows)
     validated = [row for row in rows if VALIDATION in row]
     best = next((row for row in validated if row["step"] == best_step), None)
@@ -178,15 +179,15 @@ def said_of_learning(rows: Rows, best_step: int) -> str:
     gap = (best[VALIDATION] - best.get(TRAIN, best[VALIDATION])) * scale
     where = "above" if gap >= 0 else "below"
     said = (
-        f"At the best step validation was {abs(gap):.3f} bits per character {where} the training "
-        "text as it was scored while training, dropout included."
+        f"At the best step, the validation loss was {abs(gap):.3f} bits per character {where} the "
+        "training loss, which was measured during training, with dropout."
     )
     last = validated[-1]
     rise = (last[VALIDATION] - best[VALIDATION]) * scale
     if last["step"] > best_step:
         how = f"rose by {rise:.3f}" if rise > _LEVEL else "stayed level"
-        return f"{said} Afterwards it {how} until the end, at step {last['step']:,.0f}."
+        return f"{said} After that it {how} until the end, at step {last['step']:,.0f}."
     changes = [(a[VALIDATION] - b[VALIDATION]) * scale for a, b in pairwise(validated)]
     if changes and changes[-1] > _LEVEL:
-        return f"{said} It was still falling at the end, by {changes[-1]:.3f} at last."
+        return f"{said} It was still falling at the end, by {changes[-1]:.3f} in the last interval."
     return f"{said} It was level at the end."

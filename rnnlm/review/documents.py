@@ -1,4 +1,4 @@
-"""Model against n-grams, document by document: a picture, and quantiles."""
+"""Compare the model with n-grams, document by document: a picture, and quantiles."""
 
 from typing import Any, NamedTuple
 
@@ -12,19 +12,20 @@ from rnnlm.metrics import NATS_PER_BIT
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_POINTS = 3000
-"""Of the scatter; more documents than that are thinned out evenly."""
+"""Most points of the scatter plot; of more documents, an evenly spread part is drawn."""
 _BINS = 40
 _EDGE = 0.005
-"""Share of the documents that may lie beyond each edge of the picture, and are drawn at it."""
+"""Share of the documents that may lie beyond each edge of the picture; they are drawn at the
+edge."""
 
 
 class Pairs(NamedTuple):
     """Bits per character of the same texts under two models.
 
     Attributes:
-        unit: What a text is, in the plural: `documents` or `pieces of 1,024 tokens`.
-        model: Shape (texts,).
-        ngrams: Shape (texts,).
+        unit: Name of the texts in the plural: `documents` or `pieces of 1,024 tokens`.
+        model: Bits per character under the model, shape (texts,).
+        ngrams: Bits per character under the n-gram model, shape (texts,).
     """
 
     unit: str
@@ -33,22 +34,25 @@ class Pairs(NamedTuple):
 
     @property
     def gains(self) -> NDArray[np.float64]:
-        """Bits per character that the model needs fewer, shape (texts,)."""
+        """Bits per character that the model saves compared with the n-grams, shape (texts,)."""
         return self.ngrams - self.model
 
     @property
     def better_share(self) -> float:
-        """Share of the texts that the model predicts better."""
+        """Share of the texts that the model predicts better than the n-grams."""
         return float((self.gains > 0.0).mean())
 
     def quantiles(self) -> list[tuple[str, list[float]]]:
-        """Return rows of a table: what it is, then its values at `QUANTILES`."""
+        """Return rows of a table: a name, and its values at `QUANTILES`."""
         several = {"model": self.model, "n-grams": self.ngrams, "n-grams − model": self.gains}
         return [(name, np.quantile(values, QUANTILES).tolist()) for name, values in several.items()]
 
 
 def pair(model: TextNats, ngrams: TextNats) -> Pairs:
-    """Return the documents of both; where there are few, pieces of them if both cut alike."""
+    """Return the documents under both models, or pieces of them.
+
+    Pieces are used if there are few documents and both models cut them into the same pieces.
+    """
     same_pieces = np.array_equal(model.piece_tokens, ngrams.piece_tokens)
     if len(model.documents) < FEWEST_DOCUMENTS and same_pieces and len(model.pieces) > 1:
         per_token = model.characters.sum() / model.piece_tokens.sum()
@@ -72,7 +76,7 @@ def _draw(palette: Palette, pairs: Pairs) -> Any:
         palette,
         "n-grams, bits per character",
         "model, bits per character",
-        "Each by both models",
+        "Both models compared",
     )
     every = np.linspace(0, len(pairs.model) - 1, min(MOST_POINTS, len(pairs.model)))
     places = every.astype(np.int64)
@@ -110,7 +114,7 @@ def _draw_gains(axes: Any, palette: Palette, pairs: Pairs) -> None:
     dress(
         axes,
         palette,
-        "bits per character that the model needs fewer",
+        "bits per character that the model saves",
         pairs.unit,
         f"The model is better on {pairs.better_share:.1%}",
     )
@@ -132,7 +136,7 @@ def _draw_gains(axes: Any, palette: Palette, pairs: Pairs) -> None:
 
 
 def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return what an axis shows of values, all but the most extreme, with a margin."""
+    """Return the ends of an axis for all but the most extreme values, with a margin."""
     low, high = np.quantile(values, [_EDGE, 1.0 - _EDGE])
     margin = max(0.04 * float(high - low), 0.01)
     return float(low) - margin, float(high) + margin

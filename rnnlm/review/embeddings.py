@@ -1,4 +1,4 @@
-"""Which tokens a model takes for alike: its embeddings, projected to a plane."""
+"""Show which tokens a model treats as similar: its embeddings, projected to a plane."""
 
 import unicodedata
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 MOST_SHOWN = 120
 FEWEST_SHOWN = 3
 COUNTED = 1_000_000
-"""Tokens from whose first so many the most frequent are taken."""
+"""Number of tokens, from the beginning, in which the most frequent tokens are counted."""
 KINDS = (
     "vowels",
     "consonants",
@@ -33,11 +33,11 @@ class Projection(NamedTuple):
     """Tokens in a plane.
 
     Attributes:
-        names: How each is shown.
-        kinds: Index of each one's kind.
-        kind_names: What kinds there are.
-        places: Shape (tokens, 2), the most frequent token first.
-        shares: Of the embeddings' variance that each of the two directions holds.
+        names: Display name of each token.
+        kinds: Index of each token's kind in `kind_names`.
+        kind_names: Names of the kinds.
+        places: Coordinates, shape (tokens, 2), the most frequent token first.
+        shares: Share of the embeddings' variance in each of the two directions.
     """
 
     names: tuple[str, ...]
@@ -50,15 +50,16 @@ class Projection(NamedTuple):
 def project_embeddings(
     model: LanguageModel, tokenizer: Tokenizer, arrays: TokenArrays
 ) -> Projection | None:
-    """Project the embeddings of the most frequent tokens; None where a model has none.
+    """Project the embeddings of the most frequent tokens.
 
-    With E the embeddings less their mean, E = U Σ Vᵀ, the places are the first two columns of U Σ:
-    the plane that loses the least of their squared distances.
+    With E the embeddings minus their mean, E = U Σ Vᵀ, the coordinates are the first two columns of
+    U Σ: the plane that preserves squared distances best. Returns None if the model has no
+    embeddings, or the text has fewer than `FEWEST_SHOWN` different tokens.
 
     Args:
         model: Not modified.
         tokenizer: The model's own.
-        arrays: Text that says which tokens are frequent.
+        arrays: Text in which the most frequent tokens are counted.
 
     Source: principal components, Pearson 1901; by singular values, Eckart and Young 1936.
     """
@@ -94,12 +95,12 @@ def project_embeddings(
 
 
 def draw_embeddings(projection: Projection) -> Picture:
-    """Draw tokens where they lie, coloured by kind; a name that would cover another is a dot."""
+    """Draw tokens in the plane, coloured by kind; a name that would cover another becomes a dot."""
     return in_both(lambda palette: _draw(palette, projection))
 
 
 def visible(name: str) -> str:
-    """Return a token's text with what cannot be seen made visible, and cut if it is long."""
+    """Return a token's text with invisible characters made visible, cut if it is long."""
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name.translate(_VISIBLE))
     return shown if len(shown) <= 14 else shown[:13] + "…"
 
@@ -107,8 +108,8 @@ def visible(name: str) -> str:
 def kind_of(name: str, *, special: bool = False) -> int:
     """Return the index of a token's kind, in `KINDS` or in `WORD_KINDS`.
 
-    A single letter is a vowel or a consonant by its base in the Latin alphabet; letters of other
-    scripts count as consonants, longer tokens as words.
+    A single letter without its accents is a vowel or a consonant; letters of other scripts than
+    Latin count as consonants. Longer tokens count as words.
     """
     stripped = name.strip()
     if special or not stripped:
@@ -150,7 +151,7 @@ def _draw(palette: Palette, projection: Projection) -> Any:
     axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
     legend(axes, palette, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=6, handletextpad=0.1,
            columnspacing=1.2)  # fmt: skip
-    figure.draw_without_rendering()  # so that places are final
+    figure.draw_without_rendering()  # makes the positions final
     figure.set_layout_engine("none")
     _label(axes, palette, projection)
     return figure

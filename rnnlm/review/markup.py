@@ -1,4 +1,4 @@
-"""HTML that the sections of a report page share: its frame and style, numbers, texts, pictures."""
+"""HTML shared by the sections of a report page: frame and style, numbers, texts, pictures."""
 
 import base64
 import html
@@ -10,18 +10,23 @@ _VISIBLE = str.maketrans({"\t": "⇥", "\r": "␍", "\x00": "␀"})
 
 
 def signed(value: float) -> str:
-    """Return a number with its sign, in three places."""
+    """Return a number with its sign and three decimals."""
     return f"{value:+.3f}".replace("-", "−")
 
 
 def seen(text: str) -> str:
-    """Return a text whose tabs and other controls can be seen."""
+    """Return a text with tabs and other control characters made visible."""
     shown = text.translate(_VISIBLE)
     return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in shown)
 
 
 def image(picture: Picture, what: str) -> str:
-    """Return a picture as part of the page, the light or the dark one as the reader has it."""
+    """Return a picture embedded in the page; the reader's colour scheme selects light or dark.
+
+    Args:
+        picture: The picture for both schemes.
+        what: Alternative text.
+    """
     light, dark = (base64.b64encode(png).decode() for png in picture)
     kind = "data:image/png;base64"
     return (
@@ -31,7 +36,7 @@ def image(picture: Picture, what: str) -> str:
 
 
 def markup(title: str, verdict: str, facts: str, sections: Sequence[str]) -> str:
-    """Return the whole page; `sections` are HTML, all else is text."""
+    """Return the whole page; `sections` are HTML, the other arguments are plain text."""
     said = f'<p class="verdict">{html.escape(verdict)}</p>' if verdict else ""
     body = "\n".join(f"<section>{section}</section>" for section in sections if section)
     return f"""<!doctype html>

@@ -1,7 +1,7 @@
-"""The report page of a trained model: one file that answers how good it is, where and why.
+"""The report page of a trained model: one file that shows how good the model is, where and why.
 
-It needs no network and no scripts, so that it opens inside MLflow's artifact viewer, and follows
-the reader's choice of light or dark.
+It needs no network and no scripts, so that it opens in MLflow's artifact viewer. It follows the
+reader's light or dark colour scheme.
 """
 
 import html
@@ -41,20 +41,20 @@ REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
 EMBEDDINGS_PICTURE = "embeddings.png"
 SHADES = (1.0, 2.0, 4.0, 6.0, 9.0)
-"""Bits from which on the next stronger shade marks a character."""
+"""Least bits of a character for each shade of its mark, from the weakest on."""
 KNEW_BETTER = 2.0
-"""Bits that the n-grams must need fewer for a character to be underlined."""
+"""A character is underlined if the n-grams need at least this many bits fewer for it."""
 SHOWN_GROWTH = 180
-"""Characters of a text of the growing model; a pointer that rests on it shows the rest."""
+"""Most characters shown of a text from during training; a tooltip shows all of it."""
 
 
 class Review(BaseModel):
-    """A page about a trained model, and its pictures.
+    """A report page about a trained model, and its pictures.
 
     Attributes:
-        uri: Folder that holds them.
+        uri: Folder of the page and the pictures.
         page: Path of the page.
-        pictures: Paths of the pictures, which the page holds too.
+        pictures: Paths of the pictures, which are also embedded in the page.
         digest: sha256 of the page.
     """
 
@@ -78,18 +78,18 @@ def write_review(
 ) -> Review:
     """Write `out/review.html` and its pictures.
 
-    Seconds for a small model; what is scored again is bounded, so that a large one does not take
-    more than about a minute.
+    This takes seconds for a small model. The amount of text that is scored again is limited, so
+    that a large model takes no more than about a minute.
 
     Args:
-        training_uri: Folder of the training run, with its history and growth.
-        checkpoint_path: The model that is reviewed; of any architecture.
+        training_uri: Folder of the training run, with its history and its growth texts.
+        checkpoint_path: The model to review, of any architecture.
         ngram_path: The n-gram model that it is compared with.
-        scores: Of both on the test split, by `score_test_split`.
-        tokens_uri: Folder of the token shards that hold this test split.
-        title: Of the page.
-        out: Folder to write to; made if need be.
-        verdict: A line under the title, such as the gate's.
+        scores: Scores of both models on the test split, from `score_test_split`.
+        tokens_uri: Folder of the token shards with this test split.
+        title: Title of the page.
+        out: Folder to write to; created if needed.
+        verdict: A line under the title, such as the gate's verdict.
 
     Raises:
         CheckpointError: A model cannot be read.
@@ -140,19 +140,19 @@ def _read_nats(scores: TestScores, name: str) -> TextNats:
         return TextNats.load(path)
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
-            f"no scores in {path} (expected what scoring the test split writes); score the "
-            "checkpoint again"
+            f"no scores in {path} (expected the file that scoring the test split writes); score "
+            "the checkpoint again"
         ) from error
 
 
 def _facts(loaded: LoadedModel, rows: Rows) -> str:
-    """Say in a line what model it is and how long it trained."""
+    """Return one line on the kind of model and how long it was trained."""
     tokenizer = loaded.tokenizer
     said = [
         loaded.experiment.model.title,
         f"{loaded.model.parameter_count:,} "
         + ("n-grams" if isinstance(loaded.model, NGramLanguageModel) else "parameters"),
-        f"{tokenizer.kind} tokens, {tokenizer.vocab_size:,} of them",
+        f"{tokenizer.kind} tokens, vocabulary {tokenizer.vocab_size:,}",
     ]
     if rows and can_draw_curves(rows):
         last = rows[-1]
@@ -187,9 +187,9 @@ def _result(
     else:
         sure = f"{comparison.units:,} {units} are too few for an interval"
     interval = f"95% interval {low:.3f} to {high:.3f}" if high > low else "no interval"
-    interval += f"; perplexity of a token {float(figures['perplexity']):,.2f}"
-    own = f"{float(figures['own_ngram_bits_per_character']):.3f} by the model's own tokens"
-    ngram_perplexity = f"{own}; perplexity of a token {float(figures['ngram_perplexity']):,.2f}"
+    interval += f"; perplexity per token {float(figures['perplexity']):,.2f}"
+    own = f"{float(figures['own_ngram_bits_per_character']):.3f} with the model's own tokens"
+    ngram_perplexity = f"{own}; perplexity per token {float(figures['ngram_perplexity']):,.2f}"
     cards = [
         ("this model", f"{bits:.3f}", "bits per character of the test split", interval, "model"),
         (
@@ -214,12 +214,12 @@ def _result(
         for name, figure, unit, note, kind in cards
     )
     same = isinstance(loaded.model, NGramLanguageModel)
-    note = "<p>The model is of n-grams itself.</p>" if same else ""
+    note = "<p>This model is itself an n-gram model.</p>" if same else ""
     return f'<div class="cards">{shown}</div>{_ruler(bits, low, high, beside)}{note}'
 
 
 def _ruler(bits: float, low: float, high: float, beside: float) -> str:
-    """Return bars of both scores, the model's with its interval."""
+    """Return a bar for each score; the model's bar shows its interval."""
     most = max(bits, beside, high, 1e-9) * 1.02
 
     def width(value: float) -> str:
@@ -241,15 +241,15 @@ def _learning(picture: Picture | None, rows: Rows, best_step: int) -> str:
 
 
 def _growth(texts: Sequence[GrowthText]) -> str:
-    """Return a table for each prefix: a row for each moment, a column for each temperature."""
+    """Return a table per prefix: one row per moment of training, one column per temperature."""
     if not texts:
         return ""
     shares = sorted({(text.share, text.step) for text in texts})
     temperatures = sorted({text.temperature for text in texts})
     head = "".join(f"<th>temperature {temperature:g}</th>" for temperature in temperatures)
     parts = [
-        "<h2>How its writing grew up</h2><p>The same random numbers each time: what differs is the "
-        "model.</p>"
+        "<h2>How its writing developed</h2><p>The random numbers are the same each time; only the "
+        "model differs.</p>"
     ]
     for prefix in dict.fromkeys(text.prefix for text in texts):
         rows = []
@@ -261,7 +261,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
                     for text in texts
                     if (text.prefix, text.step, text.temperature) == (prefix, step, temperature)
                 ]
-                # One long text says as much as two short ones.
+                # One long text is shown, or all of them if they are short.
                 is_short = all(len(text.text) <= SHOWN_GROWTH // 3 for text in found)
                 shown = found if is_short else found[:1]
                 cells.append(f"<td>{''.join(map(_grown, shown))}</td>")
@@ -269,10 +269,10 @@ def _growth(texts: Sequence[GrowthText]) -> str:
             note = f"<b>{spent:.0%}</b><small>step {step:,}</small>"
             rows.append(f"<tr><th>{note}</th>{''.join(cells)}</tr>")
         what = (
-            f"Going on from <q>{html.escape(seen(prefix))}</q>, the beginning of a document it "
+            f"Continuing <q>{html.escape(seen(prefix))}</q>, the beginning of a document that it "
             "was not trained on"
             if prefix
-            else "Beginning from nothing"
+            else "Without a prefix"
         )
         parts.append(
             f'<h3>{what}</h3><table class="growth"><tr><th>budget</th>{head}</tr>\n'
@@ -283,7 +283,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
 
 
 def _grown(text: GrowthText) -> str:
-    """Return a text with its prefix marked, cut where it is long."""
+    """Return a text with its prefix marked, cut if it is long."""
     start = text.prefix if text.text.startswith(text.prefix) else ""
     rest = text.text[len(start) :]
     cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
@@ -306,7 +306,7 @@ def _documents(picture: Picture | None, pairs: Pairs) -> str:
         for name, values in pairs.quantiles()
     )
     return (
-        f"<h2>Against the n-grams, {html.escape(pairs.unit)} one by one</h2>"
+        f"<h2>Compared with the n-grams, {html.escape(pairs.unit)} one by one</h2>"
         f"{image(picture, 'bits per character of each, under both models')}"
         f'<table class="figures"><tr><th>bits per character, quantiles of {len(pairs.model):,} '
         f"{html.escape(pairs.unit)}</th>{head}</tr>\n{body}</table>"
@@ -321,10 +321,10 @@ def _passages(extremes: Extremes) -> str:
     names.append(f"over {SHADES[-1]:g}")
     legend = " ".join(f'<i class="s{shade}">{name}</i>' for shade, name in enumerate(names))
     parts = [
-        "<h2>Where it is surprised</h2><p>Bits that each character cost the model: "
-        f"<span class=legend>{legend}</span> A character is <i class=k>underlined</i> where the "
-        f"n-grams needed at least {KNEW_BETTER:g} bits fewer; {END_MARK} is the end of a text. "
-        "Rest the pointer on a character for its bits.</p>"
+        "<h2>Where it is surprised</h2><p>Colours show the bits that each character cost the "
+        f"model: <span class=legend>{legend}</span> A character is <i class=k>underlined</i> if "
+        f"the n-grams needed at least {KNEW_BETTER:g} bits fewer; {END_MARK} is the end of a text. "
+        "Hover over a character to see its bits.</p>"
     ]
     for name, passages in (("The hardest", extremes.hardest), ("The easiest", extremes.easiest)):
         if passages:
@@ -352,7 +352,7 @@ def _colored(passage: Passage) -> str:
         kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
         shown = html.escape(seen(character))
         if character == "\n":
-            shown = "↵" if after == "\n" else "↵\n"  # empty lines take no room
+            shown = "↵" if after == "\n" else "↵\n"  # empty lines take no space
         parts.append(
             f'<i class="{kind}" title="{bits:.2f} bits, n-grams {ngram_bits:.2f}">{shown}</i>'
         )
@@ -363,7 +363,8 @@ def _embeddings(picture: Picture | None, count: int) -> str:
     if picture is None:
         return ""
     return (
-        f"<h2>What it takes for alike</h2><p>The embeddings of the {count} most frequent tokens in "
-        "the plane that keeps most of their distances; tokens side by side mean much the same to "
-        f"the model.</p>{image(picture, 'embeddings of the most frequent tokens')}"
+        f"<h2>Tokens it treats as similar</h2><p>The embeddings of the {count} most frequent "
+        "tokens, projected to the plane that preserves their distances best; tokens that are close "
+        "together mean much the same to the model.</p>"
+        f"{image(picture, 'embeddings of the most frequent tokens')}"
     )

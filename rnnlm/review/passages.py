@@ -1,7 +1,7 @@
-"""Where a model is surprised: nats of single tokens, spread over the characters they stand for.
+"""Find where a model is surprised: nats of single tokens, spread over the tokens' characters.
 
-A test split's scores say which documents, or pieces of them, are the hardest and the easiest; only
-those are read again, token by token, by the model and by the n-gram model.
+The scores of a test split show which documents, or pieces of them, are the hardest and the easiest.
+Only these are scored again, token by token, with the model and with the n-gram model.
 """
 
 from collections.abc import Sequence
@@ -26,30 +26,31 @@ from rnnlm.tokenizer import UNKNOWN, Tokenizer
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 PASSAGES = 6
-"""Of each kind."""
+"""Number of hardest passages, and of easiest passages."""
 SHOWN_CHARACTERS = 400
 """Most characters of a passage."""
 CONTEXT_TOKENS = 2048
-"""Tokens before a piece that are read for its state, where it does not begin its document."""
+"""Most tokens before a piece that are read to get its initial state, if the piece is not the
+beginning of its document."""
 MOST_PRODUCTS = 1 << 40
-"""Weights times tokens that are read, so that a large model does not keep a reader waiting."""
+"""Most weights times tokens to compute, so that a large model does not take too long."""
 TINY = 0.5
-"""Documents shorter than this share of the median tell more about chance than about the model."""
+"""Pieces shorter than this share of the median are left out, as chance decides their scores."""
 END_MARK = "∎"
-"""Stands for the boundary that ends a document, which is predicted too."""
+"""Shown for the boundary that ends a document, which is predicted too."""
 _CUT = 30
-"""Most characters of a word that a passage would begin or end in the middle of."""
+"""Most characters by which a passage is shortened at an end, so that it does not cut a word."""
 _REPLACEMENT = "\ufffd".encode()
 _FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
 
 
 class Piece(NamedTuple):
-    """Tokens of the test split.
+    """A run of tokens of the test split.
 
     Attributes:
         document: Index of the document.
-        start: Its first token's place in the document.
-        end: One past its last token's.
+        start: Index of the first token in the document.
+        end: One past the index of the last token.
     """
 
     document: int
@@ -63,9 +64,9 @@ class Passage(BaseModel):
     Attributes:
         document: Index of its document in the test split.
         is_whole: Whether it is the whole document.
-        text: What is shown; `END_MARK` at its end is the boundary.
-        bits: Of each character of `text`, under the model.
-        ngram_bits: The same under the n-gram model.
+        text: The text to show; `END_MARK` at its end is the boundary.
+        bits: Bits of each character of `text` under the model.
+        ngram_bits: Bits of each character of `text` under the n-gram model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,12 +79,12 @@ class Passage(BaseModel):
 
     @property
     def bits_per_character(self) -> float:
-        """Of the model; the boundary's bits count, the boundary does not."""
+        """Bits per character under the model; counts the boundary's bits, but not its character."""
         return sum(self.bits) / self._characters
 
     @property
     def ngram_bits_per_character(self) -> float:
-        """Of the n-gram model."""
+        """Bits per character under the n-gram model; see `bits_per_character`."""
         return sum(self.ngram_bits) / self._characters
 
     @property
@@ -92,11 +93,11 @@ class Passage(BaseModel):
 
 
 class Extremes(NamedTuple):
-    """The passages of a test split that are the farthest from the average.
+    """The hardest and the easiest passages of a test split.
 
     Attributes:
-        hardest: From the most bits per character on.
-        easiest: From the fewest on.
+        hardest: Passages with the most bits per character, the hardest first.
+        easiest: Passages with the fewest bits per character, the easiest first.
     """
 
     hardest: tuple[Passage, ...]
@@ -114,12 +115,12 @@ def find_extremes(
     """Return the hardest and the easiest passages of a test split.
 
     Args:
-        model: Set to eval mode while scoring, then as before.
-        ngrams: What it is compared with.
-        tokenizer: Of both.
+        model: Set to eval mode while scoring, then restored.
+        ngrams: The n-gram model that it is compared with.
+        tokenizer: Tokenizer of both models.
         arrays: The test split.
-        scores: What the model scores on it.
-        count: Passages of each kind; fewer of a large model, or where the split has not so many.
+        scores: The model's scores on the test split.
+        count: Number of passages of each kind; fewer for a large model or a small split.
 
     Raises:
         DatasetError: The scores are of another text.
@@ -159,12 +160,13 @@ def choose_pieces(
 ) -> tuple[list[Piece], list[Piece]]:
     """Return the pieces with the most and with the fewest bits per character.
 
-    A piece is a document, or `PIECE_TOKENS` of a longer one, which is taken to have as many
-    characters per token as its document. Tiny ones are left out, and none is in both lists.
+    A piece is a document, or `PIECE_TOKENS` tokens of a longer document, which are assumed to have
+    as many characters per token as the document. Tiny pieces are left out, and no piece is in both
+    lists.
 
     Args:
         arrays: The test split.
-        scores: What a model scores on it.
+        scores: A model's scores on the test split.
         count: Most pieces of each kind.
 
     Raises:
@@ -175,8 +177,8 @@ def choose_pieces(
     same = np.array_equal(arrays.characters, scores.characters)
     if not same or counts.sum() != len(scores.pieces):
         raise DatasetError(
-            f"the scores are of {len(scores.characters):,} documents, the test split has "
-            f"{len(lengths):,} and not the same ones; score the checkpoint on this split"
+            f"the scores are of {len(scores.characters):,} other documents than the "
+            f"{len(lengths):,} of the test split; score the checkpoint on this split"
         )
     documents = np.repeat(np.arange(len(lengths)), counts)
     firsts = np.cumsum(counts) - counts
@@ -203,13 +205,13 @@ def piece_nats(
 ) -> list[NDArray[np.float64]]:
     """Return the nats of each token of some pieces, shape (tokens,) each.
 
-    A piece is read with at most `context` tokens before it, as if a document began there; with
-    enough, or at the beginning of its document, its nats are the document's.
+    A piece is read with at most `context` tokens before it, as if a document began there. With
+    enough context, or at the beginning of its document, its nats are the same as in the document.
 
     Args:
-        model: Set to eval mode while scoring, then as before.
-        arrays: What the pieces are of.
-        pieces: What to score.
+        model: Set to eval mode while scoring, then restored.
+        arrays: The documents that the pieces are of.
+        pieces: The pieces to score.
         context: Most tokens read before a piece.
     """
     before = [min(context, piece.start) for piece in pieces]
@@ -232,7 +234,7 @@ def token_nats(model: LanguageModel, arrays: TokenArrays) -> NDArray[np.float64]
     """Return the nats of every token of some documents, shape (tokens,).
 
     Args:
-        model: Set to eval mode while scoring, then as before.
+        model: Set to eval mode while scoring, then restored.
         arrays: The documents; each starts from the initial state.
     """
     if isinstance(model, NGramLanguageModel):
@@ -265,15 +267,15 @@ def spread(
 ) -> tuple[str, NDArray[np.float64]]:
     """Return the text of some tokens and the surprise of each of its characters.
 
-    A token's surprise is spread evenly over its bytes, and a character has its bytes' sum. The
-    boundary at the end is `END_MARK`; a token that the vocabulary lacks is U+FFFD, or as a
-    vocabulary of words writes it. What a cut in the middle of a character tears off, at the
-    beginning or at the end, is left out; all else adds up.
+    A token's surprise is spread evenly over its bytes, and a character gets the sum of its bytes.
+    The boundary at the end becomes `END_MARK`. A token that the vocabulary lacks becomes U+FFFD, or
+    the unknown token of a vocabulary of words. Bytes of a character that is cut at the beginning or
+    at the end are left out; all other surprise is kept.
 
     Args:
-        tokenizer: What made the ids.
+        tokenizer: The tokenizer that made the ids.
         ids: Tokens, shape (tokens,).
-        surprise: Of each, in any unit, shape (tokens,).
+        surprise: Surprise of each token, in any unit, shape (tokens,).
     """
     pieces = _token_bytes(tokenizer, ids)
     sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
@@ -292,7 +294,7 @@ def spread(
         return "", np.zeros(0)
     text = data[starts[0] : end].tobytes().decode("utf-8", "replace")
     sums = np.add.reduceat(shares[:end], starts)
-    if len(text) != len(sums):  # no UTF-8, which documents always are
+    if len(text) != len(sums):  # invalid UTF-8, which does not occur in documents
         text = "".join(
             data[a:b].tobytes().decode("utf-8", "replace")[:1] or "\ufffd"
             for a, b in pairwise([*starts.tolist(), end])
@@ -301,13 +303,13 @@ def spread(
 
 
 def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
-    """Return what each token adds to the text, the boundary at the end and unknown ones too."""
+    """Return the bytes that each token adds to the text, including boundaries and unknown ones."""
     last = len(ids) - 1
     end = END_MARK.encode()
     found: list[bytes] = []
     try:
         known = tokenizer.token_bytes()
-    except TokenizerError:  # words between spaces: each with the space behind it
+    except TokenizerError:  # word tokenizer: each word gets the space after it
         for place, index in enumerate(ids.tolist()):
             if index == BOUNDARY_ID:
                 found.append(end if place == last else b"\n")
@@ -325,7 +327,7 @@ def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
 
 
 def _window(text: str, bits: NDArray[np.float64], *, hardest: bool) -> slice:
-    """Return where the hardest or easiest `SHOWN_CHARACTERS` are, less words that it cuts."""
+    """Return the slice of the hardest or easiest `SHOWN_CHARACTERS`, shortened to whole words."""
     if len(text) <= SHOWN_CHARACTERS:
         return slice(0, len(text))
     sums = np.concatenate([np.zeros(1), np.cumsum(bits)])

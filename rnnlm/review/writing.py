@@ -1,28 +1,28 @@
-"""What a model writes at several temperatures, beside real text: a table of plain figures."""
+"""What a model writes at several temperatures, next to real text: a table of plain figures."""
 
 from collections.abc import Mapping
 
 MEASURES = {
     "existing_words": "words that exist",
-    "copied": "texts copied from training",
-    "nearly_copied": "texts nearly copied",
-    "repeated": "texts that it wrote before",
+    "copied": "copies of training texts",
+    "nearly_copied": "near copies",
+    "repeated": "repeated texts",
     "distinct_1grams": "distinct words",
     "distinct_2grams": "distinct pairs of words",
     "distinct_3grams": "distinct triples of words",
 }
-"""By the names of the figures; see `rnnlm.audit.temperatures.as_figures`."""
+"""Labels by the names of the figures; see `rnnlm.audit.temperatures.as_figures`."""
 _AT, _REAL = "_at_", "_of_real_text"
 
 
 def temperatures_in(figures: Mapping[str, float]) -> list[float]:
-    """Return the temperatures that figures are of, ascending."""
+    """Return the temperatures that the figures were measured at, ascending."""
     prefix = f"existing_words{_AT}"
     return sorted(float(name.removeprefix(prefix)) for name in figures if name.startswith(prefix))
 
 
 def writing_table(figures: Mapping[str, float]) -> str:
-    """Return the section, in HTML; empty where nothing was measured."""
+    """Return the section in HTML; empty if nothing was measured."""
     temperatures = temperatures_in(figures)
     if not temperatures:
         return ""
@@ -34,9 +34,9 @@ def writing_table(figures: Mapping[str, float]) -> str:
             cells = "".join(f"<td>{_percent(figures.get(key))}</td>" for key in keys)
             rows.append(f"<tr><th>{shown}</th>{cells}</tr>")
     return (
-        "<h2>What it writes</h2><p>A lower temperature is safer, a higher one more varied. Real "
-        "text is of the validation split. Words exist that stand in the training text or in a "
-        "dictionary of its language.</p>"
+        "<h2>What it writes</h2><p>At a lower temperature texts are safer, at a higher one more "
+        "varied. Real text is from the validation split. A word exists if it occurs in the "
+        "training text or in a dictionary of its language.</p>"
         f'<table class="figures"><tr><th></th>{head}<th>real text</th></tr>\n'
         + "\n".join(rows)
         + "</table>"
@@ -44,7 +44,7 @@ def writing_table(figures: Mapping[str, float]) -> str:
 
 
 def in_one_line(figures: Mapping[str, float]) -> str:
-    """Return the words that exist at each temperature, for a note; empty where not measured."""
+    """Return the share of existing words per temperature, as a note; empty if not measured."""
     temperatures = temperatures_in(figures)
     if not temperatures:
         return ""

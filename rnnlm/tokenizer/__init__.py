@@ -1,8 +1,8 @@
-"""Text to token ids and back: characters, bytes, words or byte pairs, saved as JSON, no code in it.
+"""Text to token ids and back: characters, bytes, words or byte pairs, saved as JSON without code.
 
-Token 0 is the document boundary, `<eos>`: it ends every document, and as the first input it begins
-one. One symbol for both keeps a document's targets equal to its row in the Parquet shards and the
-vocabulary the size that the literature counts.
+Token 0 is the document boundary, `<eos>`. It ends every document, and is the first input of each
+document. With one symbol for both, a document's targets equal its row in the Parquet shards, and
+the vocabulary has the size that the literature counts.
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ __all__ = [
 
 
 LEARNT_FROM = {"word": 256_000_000, "bpe": 32_000_000}
-"""Bytes of text from which on a vocabulary is learnt from a sample of so many, by kind."""
+"""Most bytes of text that a vocabulary is learnt from, by kind; a longer text is sampled."""
 
 
 def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
@@ -62,7 +62,7 @@ def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
             return BPETokenizer.learn(texts, config.vocab_size)
         case "base":
             raise TokenizerError(
-                "tokenizer.kind = 'base' learns nothing: pass the base's tokenizer"
+                "tokenizer.kind = 'base' learns no vocabulary: pass the base's tokenizer"
             )
 
 
@@ -70,7 +70,7 @@ def from_json(value: Any) -> Tokenizer:
     """Rebuild a tokenizer from what `to_json` returned.
 
     Raises:
-        TokenizerError: `value` describes no tokenizer.
+        TokenizerError: `value` does not describe a tokenizer.
     """
     match value:
         case {"kind": "byte"}:
@@ -82,15 +82,15 @@ def from_json(value: Any) -> Tokenizer:
         case {"kind": "bpe", "library": dict(description)}:
             try:
                 return BPETokenizer.from_description(description)
-            except Exception as error:  # the library raises this very class
-                raise TokenizerError(f"this is no BPE tokenizer's JSON: {error}") from error
+            except Exception as error:  # the library raises Exception itself, no subclass
+                raise TokenizerError(f"not the JSON of a BPE tokenizer: {error}") from error
     raise TokenizerError(
-        "this is no tokenizer's JSON (expected kind = character, byte, word or bpe)"
+        "not the JSON of a tokenizer (expected kind = character, byte, word or bpe)"
     )
 
 
 def check_known(tokenizer: Tokenizer, text: str, what: str) -> None:
-    """Make sure that the vocabulary can express `text`.
+    """Check that the vocabulary can express `text`.
 
     Raises:
         TokenizerError: Some characters or words are unknown; the message names them.

@@ -1,8 +1,8 @@
 """Byte-pair encoding: pieces of words as tokens (Sennrich et al. 2016), over bytes.
 
-Merges are learnt and applied by the `tokenizers` library. A text is cut into words here, for a
-whole batch at once, and each distinct word is handed to the library once: words repeat, so this is
-several times faster than handing it the text.
+Merges are learnt and applied by the `tokenizers` library. This module cuts a whole batch of texts
+into words and passes each distinct word to the library once. Words repeat, so this is several times
+faster than passing the text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CACHED_WORDS = 2_000_000
 
 
 class BPETokenizer:
-    """Tokens are byte sequences that merges have made; `decode(encode(x)) == x` for any text."""
+    """Tokens are byte sequences built by merges; `decode(encode(x)) == x` for any text."""
 
     kind = "bpe"
     unknown_id = None
@@ -69,7 +69,7 @@ class BPETokenizer:
         return Encoded(tokens, np.concatenate([[0], ends[found.ends]]).astype(np.int64))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; a torn character becomes U+FFFD."""
+        """Return the text of `ids`; an incomplete character becomes U+FFFD."""
         return b"".join([self._bytes[index] for index in ids]).decode("utf-8", "replace")
 
     def token_bytes(self) -> list[bytes]:
@@ -96,8 +96,8 @@ class BPETokenizer:
         """Learn merges from `texts`.
 
         Args:
-            texts: Read once.
-            vocab_size: Most tokens: the boundary, 256 bytes, and merges.
+            texts: Texts to learn from; read once.
+            vocab_size: Largest number of tokens: the boundary, 256 bytes, and merges.
         """
         from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
         from tokenizers import Tokenizer as Library
@@ -120,7 +120,7 @@ class BPETokenizer:
         return cls(library)
 
     def _remember(self, words: list[bytes]) -> None:
-        """Have the library encode the words that are not in the cache."""
+        """Encode the words that are not in the cache yet, and cache their tokens."""
         if len(self._cache) > CACHED_WORDS:
             self._cache.clear()
         self._cache[bytes([END])] = np.array([BOUNDARY_ID], dtype=self._type)
@@ -131,7 +131,7 @@ class BPETokenizer:
 
 
 def _letters() -> dict[int, str]:
-    """Return the printable letter that stands for each byte in the library's vocabulary.
+    """Return the printable letter that represents each byte in the library's vocabulary.
 
     Source: Radford et al. 2019 (GPT-2), `bytes_to_unicode`.
     """

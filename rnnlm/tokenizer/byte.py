@@ -10,14 +10,14 @@ from rnnlm.tokenizer.contract import END, Encoded, TokenIds, encode_one, joined
 from rnnlm.tokens import BOUNDARY_ID
 
 _SWAPPED = bytes([END, *range(1, END), BOUNDARY_ID])
-"""NUL and the byte that UTF-8 never uses change places, so that the latter's id is the boundary."""
+"""Swaps NUL with the byte that UTF-8 never uses, so that the latter gets the boundary's id."""
 
 
 class ByteTokenizer:
-    """One id per byte of the text's UTF-8: any text at all, a vocabulary of 256.
+    """One id per byte of the text's UTF-8: works for any text, with a vocabulary of 256.
 
-    An id is the byte itself, but for the boundary, which takes the place of NUL; NUL takes that of
-    0xFF, which UTF-8 never uses.
+    An id is the byte itself, with two exceptions: the boundary has the id of NUL, and NUL has the
+    id 0xFF, a byte that UTF-8 never uses.
     """
 
     kind = "byte"
@@ -39,7 +39,7 @@ class ByteTokenizer:
         return Encoded(ids, offsets)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; a torn character becomes U+FFFD."""
+        """Return the text of `ids`; an incomplete character becomes U+FFFD."""
         data = bytes(np.fromiter((i for i in ids if i != BOUNDARY_ID), dtype=np.uint8))
         return data.translate(_SWAPPED).decode("utf-8", "replace")
 
@@ -54,5 +54,5 @@ class ByteTokenizer:
         return []
 
     def to_json(self) -> dict[str, Any]:
-        """Return the kind; there is nothing else to say."""
+        """Return the kind; nothing else is needed."""
         return {"kind": self.kind}

@@ -21,7 +21,7 @@ from rnnlm.tokenizer.contract import (
 from rnnlm.tokens import BOUNDARY_ID
 
 _BEYOND_ASCII = 0xFE
-"""What stands in for a character of several bytes until its code point is looked up."""
+"""Placeholder for a character of several bytes until its code point is looked up."""
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
@@ -106,5 +106,5 @@ class CharacterTokenizer:
 
 
 def _characters_beyond_ascii(data: NDArray[np.uint8]) -> str:
-    """Return the characters of more than one byte, in order."""
+    """Return the characters that take more than one byte, in order."""
     return data[data > 127].tobytes().translate(None, bytes([END])).decode()

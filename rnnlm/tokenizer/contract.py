@@ -1,4 +1,4 @@
-"""What every tokenizer does, and the column format that batches of documents come in."""
+"""The interface of every tokenizer, and the column format of batches of documents."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol
@@ -21,8 +21,8 @@ class Encoded(NamedTuple):
     """A batch of documents as tokens.
 
     Attributes:
-        tokens: All ids end to end, each document's followed by the boundary; of the tokenizer's
-            `token_type`.
+        tokens: All ids end to end, with the boundary after each document; their type is the
+            tokenizer's `token_type`.
         offsets: Document d is `tokens[offsets[d] : offsets[d + 1]]`; shape (documents + 1,).
     """
 
@@ -31,11 +31,11 @@ class Encoded(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """What every tokenizer does. Instances are immutable, apart from caches."""
+    """The interface of every tokenizer. Instances are immutable, apart from caches."""
 
     @property
     def kind(self) -> str:
-        """The name it has in `TokenizerConfig.kind`."""
+        """The tokenizer's name in `TokenizerConfig.kind`."""
         ...
 
     @property
@@ -45,15 +45,16 @@ class Tokenizer(Protocol):
 
     @property
     def lost_id(self) -> int | None:
-        """Id of the tokens that do not say what the text has there; None if all do.
+        """Id of tokens whose text cannot be restored; None if there are none.
 
-        It is `unknown_id`, but for published texts that say `<unk>` themselves.
+        This is `unknown_id`, except that it is None if the training text itself contains `<unk>`,
+        as some published texts do.
         """
         ...
 
     @property
     def unknown_id(self) -> int | None:
-        """Id that stands for what the vocabulary lacks; None if it lacks nothing."""
+        """Id of everything that the vocabulary lacks; None if it lacks nothing."""
         ...
 
     def encode(self, text: str) -> TokenIds:
@@ -72,12 +73,12 @@ class Tokenizer(Protocol):
         """Return the UTF-8 that each id adds to a text, by id; empty for boundary and unknown.
 
         Raises:
-            TokenizerError: What an id adds depends on those beside it.
+            TokenizerError: What an id adds depends on its neighbours.
         """
         ...
 
     def unknown_in(self, text: str) -> list[str]:
-        """Return what of `text` the vocabulary lacks, each once, in order."""
+        """Return the parts of `text` that the vocabulary lacks, each once, in order."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def encode_one(tokenizer: Tokenizer, text: str) -> TokenIds:
 
 
 def batches_of(texts: Iterable[str], characters: int = 8_000_000) -> Iterator[pa.Array]:
-    """Yield texts as Arrow arrays of about so many characters each."""
+    """Yield texts as Arrow arrays of about `characters` characters each."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -116,7 +117,7 @@ def batches_of(texts: Iterable[str], characters: int = 8_000_000) -> Iterator[pa
 def joined(texts: pa.Array) -> Encoded:
     """Return the UTF-8 bytes of documents end to end, each followed by the byte `END`.
 
-    The array is not to be written to.
+    The array must not be written to.
     """
     ended = pc.binary_join_element_wise(
         texts.cast(pa.large_binary()),

@@ -1,7 +1,7 @@
 """Text to pieces: words with the space before them, runs of punctuation, single line ends.
 
-All at once for a buffer of many documents, from the classes of its bytes. Every byte is in exactly
-one piece, so pieces joined are the text. Characters beyond ASCII count as parts of words.
+A buffer of many documents is cut at once, by the classes of its bytes. Every byte is in exactly one
+piece, so joining the pieces restores the text. Characters beyond ASCII count as parts of words.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ PATTERN = (
     r" ?[0-9A-Za-z_\x{80}-\x{10FFFF}]+(?:'[0-9A-Za-z_\x{80}-\x{10FFFF}]+)*"
     r"| ?[!-/:-@\[-^`{-~]+| +(?= [!-~\x{80}-\x{10FFFF}])| +|[\x00-\x1F\x7F]"
 )
-"""The same pieces as a regular expression (Oniguruma), for the library that learns BPE merges."""
+"""A regular expression (Oniguruma) for the same pieces, for the library that learns BPE merges."""
 
 _WORD, _PUNCTUATION, _SPACE, _SINGLE = 1, 2, 3, 4
 _APOSTROPHE = ord("'")
@@ -35,11 +35,11 @@ _CLASSES = bytes(_class(byte) for byte in range(256))
 
 
 class Pieces(NamedTuple):
-    """The pieces of a batch, as indices into its distinct ones.
+    """The pieces of a batch, as indices into its distinct pieces.
 
     Attributes:
-        distinct: The different pieces, Arrow large binary; a document's end is the byte `END`.
-        indices: Which piece, in order; shape (pieces,).
+        distinct: The distinct pieces, Arrow large binary; a document's end is the byte `END`.
+        indices: Index into `distinct` of each piece, in order; shape (pieces,).
     """
 
     distinct: pa.Array
@@ -57,7 +57,7 @@ def pieces(texts: pa.Array) -> Pieces:
     """Cut documents into words with the space before them, punctuation and single controls."""
     data, _ = joined(texts)
     classes = translated(data, _CLASSES).copy()
-    marks = np.flatnonzero(data == _APOSTROPHE)  # the last byte is an END
+    marks = np.flatnonzero(data == _APOSTROPHE)  # marks + 1 exists: the last byte is an END
     inner = (
         (classes[np.maximum(marks - 1, 0)] == _WORD) & (classes[marks + 1] == _WORD) & (marks > 0)
     )
@@ -72,7 +72,7 @@ def pieces(texts: pa.Array) -> Pieces:
 
 
 def words(texts: pa.Array) -> Pieces:
-    """Cut documents into what stands between spaces; line ends are pieces, spaces are not."""
+    """Cut documents at spaces; line ends are pieces, spaces are not."""
     data, _ = joined(texts)
     is_end = (data == END) | (data == ord("\n"))
     is_space = np.isin(data, np.frombuffer(b" \t\r\x0b\x0c", dtype=np.uint8))

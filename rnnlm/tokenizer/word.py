@@ -30,9 +30,9 @@ _LINE_END = b"\n"
 class WordTokenizer:
     """One id per word of the training split that is frequent enough; the others share `<unk>`.
 
-    In the style `pieces`, a word has the space before it, and punctuation and line ends are words
-    of their own: `decode(encode(x)) == x` where all are known. In the style `whitespace`, words
-    are what stands between spaces, and a line end is the boundary, as the literature has it.
+    In the style `pieces`, a word includes the space before it, and punctuation and line ends are
+    separate words; `decode(encode(x)) == x` if all words are known. In the style `whitespace`, text
+    is split at spaces, and a line end is the boundary, as in the literature.
     """
 
     kind = "word"
@@ -41,12 +41,12 @@ class WordTokenizer:
     def __init__(
         self, vocabulary: Iterable[str], style: Style, writes_unknown: bool = False
     ) -> None:
-        """Make a tokenizer of distinct words; ids 2, 3, … in their order.
+        """Make a tokenizer of distinct words; their ids are 2, 3, … in the order given.
 
         Args:
             vocabulary: The words.
             style: What a word is.
-            writes_unknown: Whether the training text itself says `<unk>` for rare words.
+            writes_unknown: Whether the training text itself contains `<unk>` for rare words.
         """
         self._writes_unknown = writes_unknown
         self._words = [*vocabulary]
@@ -61,7 +61,7 @@ class WordTokenizer:
 
     @property
     def lost_id(self) -> int | None:
-        """None where `<unk>` is what the text itself says."""
+        """None if the text itself contains `<unk>`."""
         return None if self._writes_unknown else UNKNOWN_ID
 
     @property
@@ -97,8 +97,8 @@ class WordTokenizer:
         """
         if self._style == "whitespace":
             raise TokenizerError(
-                "words between spaces have no bytes of their own, for spaces come and go with "
-                "their neighbours; learn a vocabulary of words in the style `pieces`"
+                "words in the style `whitespace` have no fixed bytes, since the spaces around them "
+                "depend on their neighbours; learn a vocabulary of words in the style `pieces`"
             )
         return [b"", b"", *(word.encode() for word in self._words)]
 
@@ -115,7 +115,7 @@ class WordTokenizer:
         return {"kind": self.kind, "style": self._style, "words": self._words, **said}
 
     def _places(self, distinct: pa.Array) -> NDArray[np.int64]:
-        """Return where each word stands among the known ones, or one past the last."""
+        """Return the index of each word among the known ones; for others, one past the last."""
         found = pc.index_in(distinct, value_set=self._known).fill_null(len(self._known))
         places: NDArray[np.int64] = found.to_numpy().astype(np.int64)
         return places
@@ -125,10 +125,10 @@ class WordTokenizer:
         """Return a tokenizer of the most frequent words of `texts`, ties in byte order.
 
         Args:
-            texts: Read once.
+            texts: Texts to learn from; read once.
             style: What a word is.
-            vocab_size: Most entries, the two specials included.
-            min_count: Words that occur less often are unknown.
+            vocab_size: Largest number of entries, the two specials included.
+            min_count: Words that occur less often than this are unknown.
         """
         counts: Counter[bytes] = Counter()
         for batch in batches_of(texts):

@@ -1,1 +1,1 @@
-"""Training: tokens in, the checkpoint that was best on validation out; begin at `api`."""
+"""Training: from tokens to the checkpoint that scores best on validation; start at `api`."""

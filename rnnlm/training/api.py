@@ -1,4 +1,4 @@
-"""Training a model of any kind: by gradient, by counting, in one process or in several."""
+"""Train a model of any kind: by gradient or by counting, in one process or in several."""
 
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,23 @@ EXPORT_FILE = "model.safetensors"
 
 
 class TrainedModel(BaseModel):
-    """What training made.
+    """The result of a training.
 
     Attributes:
         uri: Folder that holds the checkpoint and the history.
-        checkpoint: Path of the checkpoint that was best on validation, exported.
-        digest: sha256 of that file.
-        parameters: Trained numbers.
-        step: Optimizer steps taken in all.
-        best_step: The step of the checkpoint.
-        tokens: Tokens trained on, each epoch counted.
+        checkpoint: Path of the exported checkpoint, the one that scored best on validation.
+        digest: sha256 of the exported checkpoint.
+        parameters: Number of trained parameters.
+        step: Optimizer steps taken in total.
+        best_step: Step at which the checkpoint was taken.
+        tokens: Tokens trained on; every epoch counts.
         validation_bits_per_character: The checkpoint's score on the validation split.
-        seconds: Spent training, in all processes that took part one after the other.
-        started_from: sha256 of the checkpoint whose weights it began with; None for none.
-        trained_share: Of the trained weights in the checkpoint; the rest are those it began with.
-        precision: In how few bits it may generate, as the checkpoint says too; None where it
-            generates in 32 alone.
+        seconds: Seconds spent training, including earlier runs that this one resumed.
+        started_from: sha256 of the checkpoint that the initial weights came from; None if none.
+        trained_share: Share of the trained weights in the checkpoint; the rest is the share of the
+            initial weights (see `blend`).
+        precision: The precision chosen for generation, also stored in the checkpoint; None if the
+            model generates only in 32 bits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,24 +64,26 @@ def train(
     on_progress: OnProgress = silent,
     start: Path | None = None,
 ) -> TrainedModel:
-    """Train a model on the shards in `tokens_uri`, or go on where an earlier call stopped.
+    """Train a model on the shards in `tokens_uri`, or resume where an earlier call stopped.
 
     Args:
-        tokens_uri: Folder that `tokenize` wrote.
-        experiment: Its `model` and `training` sections decide.
-        out: Folder for the checkpoints and the history. A position found there is continued.
-        on_progress: Told after every step; `metrics` is set when a row of history is complete. An
-            exception it raises saves the position and passes through.
-        start: A checkpoint of the same network and vocabulary whose weights to begin with, where
-            `out` holds no position; by default, random ones. Counting begins with none.
+        tokens_uri: Folder written by `tokenize`.
+        experiment: The experiment; its `model` and `training` sections apply.
+        out: Folder for the checkpoints and the history. Training resumes from a position saved
+            there.
+        on_progress: Called after every step; `metrics` is set when a row of history is complete.
+            If it raises an exception, the position is saved and the exception passes through.
+        start: Checkpoint of the same network and vocabulary whose weights training starts from if
+            `out` holds no position. The default is random weights. Counting ignores it.
 
     Raises:
-        ConfigError: The model cannot fit into memory, the batch is larger than the corpus, or the
-            device is not there.
+        ConfigError: The model does not fit into memory, the batch is larger than the corpus, or
+            the device does not exist.
         DatasetError: There are no shards.
-        CheckpointError: The position in `out` is torn, or of another model, vocabulary or way of
-            training; or `start` is of another network or vocabulary.
-        DivergenceError: The loss exploded, or rose and stayed up, again and again.
+        CheckpointError: The position in `out` is damaged, or belongs to another model, vocabulary
+            or training setup; or `start` belongs to another network or vocabulary.
+        DivergenceError: The loss exploded, or rose and stayed high, more often than
+            `training.recoveries` allows.
         StorageError: A checkpoint cannot be written.
     """
     best = out / BEST_FILE
@@ -110,10 +113,10 @@ def train(
 
 
 def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
-    """Write a copy of the best checkpoint, blended, that says in how few bits it may generate.
+    """Write a copy of the best checkpoint, blended and with its precision for generation.
 
     Returns:
-        The copy; or `best` itself where the model generates in 32 bits alone and is not blended.
+        Path of the copy, or `best` if nothing is blended and only 32 bits are possible.
     """
     origin = {"best": file_digest(best)}
     if to.is_file() and checkpoint.load_facts(to).items() >= origin.items():

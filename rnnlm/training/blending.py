@@ -1,8 +1,7 @@
-"""The weights that a training began with, mixed back into what came of them.
+"""Blending: interpolation between a training's initial weights and its trained weights.
 
-A short text teaches a base more of itself than other text of its kind bears out. A straight line
-leads from the base's weights to the trained ones, and validation is often best some way before its
-end.
+A base that is trained on a short text overfits to that text. On the straight line from the base's
+weights to the trained weights, the validation score is often best somewhat before the end.
 
 Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT).
 """
@@ -19,22 +18,22 @@ from rnnlm.tokens import TokenArrays
 
 STEP = 0.1
 FIRST, LEAST = 0.9, 0.3
-"""Shares of the trained weights that are tried: from the first down, while validation gains."""
+"""Shares of the trained weights to try: from `FIRST` down to `LEAST`, while the score improves."""
 
 
 def blend(loaded: LoadedModel, start: Path, validation: TokenArrays) -> dict[str, float]:
-    """Mix weights in the share that validation likes best.
+    """Blend the weights in the share that scores best on validation.
 
     Args:
         loaded: The trained model; its weights are mutated.
-        start: The checkpoint whose weights its training began with.
-        validation: What decides.
+        start: Checkpoint whose weights its training started from.
+        validation: Tokens that each share is scored on.
 
     Returns:
-        The model's score on `validation`, and `trained_share`, that of the trained weights in it.
+        The model's figures on `validation`, and `trained_share`, the share of the trained weights.
 
     Raises:
-        CheckpointError: `start` is of another network.
+        CheckpointError: `start` belongs to another network.
     """
     begun = build(loaded.experiment.model, loaded.tokenizer.vocab_size)
     assert isinstance(begun, NeuralLanguageModel)

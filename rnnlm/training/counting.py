@@ -13,14 +13,17 @@ from rnnlm.training.history import History
 from rnnlm.training.run_state import Position
 
 FEW_TOKENS = 1000
-"""Vocabulary up to which most n-grams come again and again, as those of characters do."""
+"""Largest vocabulary whose n-grams mostly occur many times, as those of characters do."""
 MOST_COUNTED, MOST_COUNTED_OF_MANY = 30_000_000, 6_000_000
-"""Tokens of a training split that are counted, from a small and from a larger vocabulary, so that
-counting takes about a gigabyte; of a longer split, documents spread evenly over it are counted."""
+"""Most tokens to count: for vocabularies of up to `FEW_TOKENS`, and for larger ones.
+
+Counting then takes about a gigabyte. Of a longer split, only documents spread evenly over it are
+counted.
+"""
 
 
 def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnProgress) -> Position:
-    """Count the n-grams of the training split, or of an even part of a long one; write the model.
+    """Count the n-grams of the training split, or of an even sample of it, and write the model.
 
     Raises:
         DatasetError: There are no shards.

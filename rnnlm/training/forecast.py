@@ -1,4 +1,4 @@
-"""How long a training will take on this machine: a few steps are taken, and timed."""
+"""Estimate how long a training will take on this machine by timing a few steps."""
 
 import time
 from statistics import median
@@ -17,16 +17,16 @@ from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import optimizer_of
 
 STEPS = 4
-"""Of which the first is not counted."""
+"""Steps to time; the first one is not counted."""
 
 
 def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
     """Return the speed of training on documents of random tokens.
 
     Args:
-        experiment: How to train.
-        vocab_size: Of its tokenizer.
-        document_tokens: Of a typical document.
+        experiment: The experiment to train.
+        vocab_size: Vocabulary size of its tokenizer.
+        document_tokens: Number of tokens in a typical document.
     """
     config = experiment.training
     device = choose_device(config.device)
@@ -68,9 +68,9 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
 
 
 def expected_seconds(experiment: Experiment, vocab_size: int, document_tokens: int) -> float | None:
-    """Return about how long a training takes, or None where its budget is of neither unit.
+    """Return about how many seconds a training takes, or None if its budget is in epochs.
 
-    Validation, starting and all other steps of the chain come on top.
+    Validation, startup and all other stages of the pipeline take additional time.
     """
     budget = parse_budget(experiment.training.budget)
     if budget.unit == "seconds":

@@ -1,9 +1,9 @@
 """The processes that train one model together: each takes a share of the lanes of every batch.
 
 Gradients are summed, so that several processes take the same steps as one with the same batch.
-A process on its own is a group of one, and pays nothing for it.
+A single process is a group of one, which adds no overhead.
 
-`rnnlm.training.launch` or torchrun starts them and says in the environment who is who.
+`rnnlm.training.launch` or torchrun starts the processes and sets their ranks in the environment.
 """
 
 import os
@@ -20,12 +20,12 @@ from rnnlm.training.launch import RENDEZVOUS, is_launched
 
 @dataclass(frozen=True)
 class Group:
-    """Who this process is.
+    """This process's place among the processes that train together.
 
     Attributes:
-        rank: Its number; 0 writes the files and decides.
-        size: Processes in all.
-        local_rank: Its number on this machine.
+        rank: Number of this process; rank 0 leads: it writes the files and makes the decisions.
+        size: Number of processes.
+        local_rank: Number of this process on this machine.
     """
 
     rank: int = 0
@@ -34,11 +34,11 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes and decides."""
+        """Whether this process writes the files and makes the decisions."""
         return self.rank == 0
 
     def share(self, window: Window) -> Window:
-        """Return this process's lanes of a window; none where there are fewer than processes."""
+        """Return this process's lanes of a window; none if there are too few for all processes."""
         if self.size == 1:
             return window
         lanes = self._lanes(len(window.fresh))
@@ -59,7 +59,7 @@ class Group:
         return tuple(part[self._lanes(len(part))] for part in state)
 
     def whole(self, state: State | None) -> State | None:
-        """Return all lanes' state, gathered from all processes; in all of them."""
+        """Return the state of all lanes, gathered from all processes; every process gets it."""
         if self.size == 1 or state is None:
             return state
         gathered = []
@@ -80,7 +80,7 @@ class Group:
         if self.size == 1:
             return nll_nats
         all_parameters = [*parameters]
-        for parameter in all_parameters:  # a process without lanes has none
+        for parameter in all_parameters:  # a process without lanes has no gradients
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in all_parameters if p.grad is not None]
@@ -99,7 +99,7 @@ class Group:
         return values
 
     def agree(self, *values: float, device: torch.device) -> tuple[float, ...]:
-        """Return the leader's values, in every process."""
+        """Return the leader's values in every process."""
         if self.size == 1:
             return values
         agreed = torch.tensor(values, dtype=torch.float64, device=device)
@@ -111,10 +111,10 @@ class Group:
 
 
 def join(device: str = "auto") -> Group:
-    """Join the processes that were started with this one; a group of one where there are none.
+    """Join the processes that were started with this one; without any, return a group of one.
 
     Args:
-        device: `training.device`, which decides how they talk.
+        device: `training.device`, which determines the communication backend.
     """
     if not is_launched():
         return Group()

@@ -1,10 +1,10 @@
-"""How a model's writing grows up: what it wrote early, later and at the end of its training.
+"""Growth texts: what a model writes early in training, later, and at the end.
 
-Each time it continues the same prefixes at the same temperatures by the same random numbers, so
-that what differs between the texts is the model. They are JSON lines beside the history.
+Each time it continues the same prefixes at the same temperatures with the same random numbers, so
+that the texts differ only because of the model. They are stored as JSON lines next to the history.
 
-Nothing that decides training is touched: a text's random numbers are a function of its number and
-position alone (`rnnlm.sampling`), and weights are only read.
+Writing them does not affect training: a text's random numbers depend only on its number and the
+position in it (`rnnlm.sampling`), and weights are only read.
 """
 
 import json
@@ -30,36 +30,38 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 GROWTH_FILE = "growth.jsonl"
 SHARES = (0.01, 0.05, 0.2)
-"""Of the budget, after which the model writes; and once more at the end."""
+"""Shares of the budget after which the model writes; it also writes at the end."""
 TEMPERATURES = (0.5, 0.8, 1.1)
 TEXTS = 2
-"""Of each prefix and temperature."""
+"""Texts per prefix and temperature."""
 SEED = 1
 MOST_TOKENS, FEWEST_TOKENS = 300, 24
-"""Of a text."""
+"""Bounds of the length limit of a text, in tokens."""
 MOST_COST = 0.01
-"""Share of the training that all texts may cost, by a reckoning that does not look at a clock, so
-that a resumed run writes the same."""
+"""Share of the cost of training that all texts together may cost.
+
+The cost is estimated from token counts instead of a clock, so that a resumed run writes the same.
+"""
 COST = {"native": 1, "model": 16, "cuda": 256}
-"""Trained tokens that a sampled one costs, by engine or device: few texts step together."""
+"""Trained tokens that a sampled token costs, by engine or device: few texts step together."""
 LARGEST_TABLE = 1 << 22
-"""Numbers of a first layer's table up to which a model is packed for native code as it trains."""
+"""Largest table of a first layer, in numbers, for which a model in training is packed."""
 PREFIX_CHARACTERS = 24
-"""Of a document, or a third of it where that is less."""
+"""Most characters of a prefix; at most a third of the document."""
 _LOOKED_AT = 400
-"""Tokens of a document that are looked at for its prefix."""
+"""Tokens of a document that its prefix is taken from."""
 
 
 class GrowthText(BaseModel):
     """A text that a model wrote while it trained.
 
     Attributes:
-        share: Of the budget that was spent.
-        step: Optimizer steps that were taken.
-        tokens: Tokens that it had been trained on, each epoch counted.
-        temperature: It was drawn at.
-        prefix: It was to continue.
-        text: Prefix and what was drawn after it.
+        share: Share of the budget spent so far.
+        step: Optimizer steps taken so far.
+        tokens: Tokens trained on so far; every epoch counts.
+        temperature: Sampling temperature.
+        prefix: Text that the model had to continue.
+        text: The prefix followed by the sampled text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,15 +75,15 @@ class GrowthText(BaseModel):
 
 
 class Growth:
-    """The texts in a run's folder; `write` adds those of a moment."""
+    """The growth texts in a run's folder; `write` adds those of the current step."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, prefixes: Sequence[str]) -> None:
-        """Keep what is needed to write; nothing is read or written yet.
+        """Store the arguments; no file is read or written yet.
 
         Args:
-            folder: The run's.
-            tokenizer: The model's own.
-            prefixes: What the texts begin with, all of known tokens.
+            folder: Folder of the run.
+            tokenizer: Tokenizer of the model.
+            prefixes: Beginnings of the texts, which must consist of known tokens.
         """
         self._path = folder / GROWTH_FILE
         self._tokenizer, self._prefixes = tokenizer, [*prefixes]
@@ -89,7 +91,7 @@ class Growth:
         self._share, self._step = 0.0, 0
 
     def cut(self, step: int) -> None:
-        """Drop the texts after a step, which will be run again.
+        """Drop the texts written after a step, because the later steps will run again.
 
         Raises:
             StorageError: The file cannot be written.
@@ -100,21 +102,21 @@ class Growth:
         self._share, self._step = (last.share, last.step) if last else (0.0, 0)
 
     def is_due(self, share: float) -> bool:
-        """Return whether a share of `SHARES` was passed since the last texts."""
+        """Return whether one of `SHARES` was passed since the last texts."""
         return any(self._share < due <= share for due in SHARES)
 
     def has(self, step: int) -> bool:
-        """Return whether there are texts of this step."""
+        """Return whether the last texts are of this step."""
         return self._step == step
 
     def write(self, model: LanguageModel, share: float, step: int, tokens: int) -> None:
-        """Let the model write, and add the texts; nothing where its weights have left the numbers.
+        """Let the model write, and store the texts; do nothing if a weight is not finite.
 
         Args:
-            model: Left in the mode it was in, and with the weights it had.
-            share: Of the budget that is spent.
-            step: Steps taken.
-            tokens: Tokens trained on; with `share` they say how long texts may be.
+            model: Model that writes; its mode and weights are unchanged afterwards.
+            share: Share of the budget spent so far.
+            step: Optimizer steps taken so far.
+            tokens: Tokens trained on so far; with `share`, they determine how long texts may be.
 
         Raises:
             StorageError: The file cannot be written.
@@ -138,7 +140,7 @@ class Growth:
         self._share, self._step = round(share, 4), step
 
     def _length(self, how: Engine, model: LanguageModel, trained: float) -> int:
-        """Return the most tokens of a text, by how many tokens the whole training reads."""
+        """Return the most tokens of a text, given the tokens that the whole training reads."""
         texts = (len(SHARES) + 1) * len(TEMPERATURES) * self._count
         cost = COST["cuda" if model.device.type == "cuda" else how.kind]
         return int(min(MOST_TOKENS, max(FEWEST_TOKENS, MOST_COST * trained / (texts * cost))))
@@ -146,7 +148,7 @@ class Growth:
     def _opener(
         self, how: Engine, model: LanguageModel, length: int
     ) -> Callable[[float], engine.Slots]:
-        """Return what opens slots for a temperature; a model is packed once for all of them."""
+        """Return a function that opens slots for a temperature; the model is packed only once."""
         if how.kind == "native":
             network = pack(model, torch.float32, self._tokenizer.unknown_id)
             given = [self._tokenizer.encode(text).astype(np.int32) for text in self._prefixes]
@@ -179,7 +181,7 @@ class Growth:
         return open_plain
 
     def _texts(self, slots: engine.Slots) -> list[tuple[str, str]]:
-        """Return prefixes and texts, those of a prefix together."""
+        """Return pairs of a prefix and a text, grouped by prefix."""
         ended = in_order(engine.run(slots, 0, self._count))
         texts = Decoder(self._tokenizer, self._prefixes).decode(ended).to_pylist()
         rows = [(self._prefixes[n % len(self._prefixes)], text) for n, text in enumerate(texts)]
@@ -189,15 +191,15 @@ class Growth:
 def growth_prefixes(
     tokenizer: Tokenizer, arrays: TokenArrays, condition: Sequence[str]
 ) -> list[str]:
-    """Return what a run's texts begin with: the beginning of a split's first document, and nothing.
+    """Return the prefixes of a run's texts: the beginning of a document, and the empty prefix.
 
-    The beginning is what the document is told, if anything, and its first words: at most
-    `PREFIX_CHARACTERS`, cut behind a word where there is one, of known tokens only.
+    The document is the first one of the split. The prefix is its header, if it has one, and its
+    first words: at most `PREFIX_CHARACTERS`, of known tokens only, cut after a word if possible.
 
     Args:
-        tokenizer: The split's own.
-        arrays: The split.
-        condition: Attributes that a text is told; see `rnnlm.conditioning`.
+        tokenizer: Tokenizer of the split.
+        arrays: Tokens of the split.
+        condition: Names of the attributes in a header; see `rnnlm.conditioning`.
     """
     ids = arrays.tokens[: min(int(arrays.offsets[1]), _LOOKED_AT)].tolist()
     stops = {BOUNDARY_ID, tokenizer.unknown_id}
@@ -207,7 +209,7 @@ def growth_prefixes(
     if condition:
         words = split_header(text, condition)[1]
         header = text[: len(text) - len(words)]
-        if header.count(MARK) < len(condition):  # cut before all was told
+        if header.count(MARK) < len(condition):  # the header itself was cut
             header, words = text, ""
     length = min(PREFIX_CHARACTERS, max(1, len(words) // 3))
     beginning = words[:length]
@@ -217,7 +219,7 @@ def growth_prefixes(
 
 
 def read_growth(uri: str) -> list[GrowthText]:
-    """Return what the model of a run wrote while it trained, oldest first; nothing if it did not.
+    """Return the growth texts of a run, oldest first; an empty list if there are none.
 
     Args:
         uri: Folder of the run.
@@ -229,7 +231,7 @@ def read_growth(uri: str) -> list[GrowthText]:
     for line in path.read_text("utf-8").split("\n"):
         try:
             texts.append(GrowthText.model_validate_json(line))
-        except ValueError:  # the end, or a line that a full disk or a power cut left torn
+        except ValueError:  # the end, or a line cut short by a full disk or a power cut
             break
     return texts
 
@@ -239,7 +241,7 @@ def _line(text: GrowthText) -> str:
 
 
 def _engine(model: LanguageModel) -> Engine:
-    """Return native code where it is there and packing costs little memory, else the model."""
+    """Return the native engine if it exists and packing takes little memory, else the model."""
     table = model.vocab_size * 4 * model.config.hidden_size
     how = engine.choose_engine(model, "fp32")
     if how.kind == "native" and table <= LARGEST_TABLE:

@@ -1,4 +1,4 @@
-"""The rows of metrics of a run, as JSON lines beside its checkpoints."""
+"""The history of a run: rows of metrics, stored as JSON lines next to its checkpoints."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ class History:
     """The history in a folder; each row has `step` and `tokens`."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep the path; nothing is read or written."""
+        """Store the path; no file is read or written yet."""
         self._path = folder / HISTORY_FILE
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -25,7 +25,7 @@ class History:
         append_line(self._path, json.dumps(row))
 
     def cut(self, step: int) -> None:
-        """Drop the rows after a step, which will be run again."""
+        """Drop the rows after a step, because the later steps will run again."""
         rows = [row for row in read_history(str(self._path.parent)) if row["step"] <= step]
         write_bytes(self._path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
@@ -39,6 +39,6 @@ def read_history(uri: str) -> list[dict[str, float]]:
     for line in path.read_text("utf-8").splitlines():
         try:
             rows.append(json.loads(line))
-        except ValueError:  # a line that a full disk or a power cut left torn
+        except ValueError:  # a line cut short by a full disk or a power cut
             break
     return rows

@@ -1,7 +1,7 @@
 r"""Training in several processes on this machine; relays the progress of rank 0.
 
 The processes find each other through a file and talk over the loopback interface: nothing listens
-for other machines.
+for connections from other machines.
 
 For several machines, start torchrun on each; all need a shared folder. Its rendezvous listens on
 all interfaces without authentication, so keep it inside a trusted network:
@@ -38,7 +38,7 @@ GRACE_SECONDS = 60.0
 """Time for the processes to save their position when the run is interrupted."""
 LOOK_SECONDS = 0.1
 SAY_SECONDS = 0.5
-"""Time for the others to print their errors after one fails."""
+"""Time for the other processes to print their errors after one fails."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
@@ -57,7 +57,7 @@ def launch(
     """Train in `training.processes` processes on this machine.
 
     Raises:
-        RnnlmError: The error that rank 0 reported, or the processes ended without one.
+        RnnlmError: Rank 0 reported an error, or a process failed without one.
     """
     described = out / "experiment.json"
     write_bytes(described, experiment.model_dump_json().encode())
@@ -74,14 +74,14 @@ def launch(
 
 
 class _Workers:
-    """Processes that train together, and the one pipe to which all of them write.
+    """The processes that train together, and the one pipe that all of them write to.
 
     Attributes:
         output: Their combined output.
     """
 
     def __init__(self, command: list[str], count: int, folder: Path) -> None:
-        """Start them; `folder` must be empty and private."""
+        """Start the processes; `folder` must be empty and private."""
         shared = {
             **os.environ,
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
@@ -100,7 +100,7 @@ class _Workers:
                         stdout=write_end,
                         stderr=subprocess.STDOUT,
                         env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                        start_new_session=True,  # Ctrl-C goes to us, and `end` forwards it
+                        start_new_session=True,  # Ctrl-C stays here; `end` forwards it
                     )
                 )
         except BaseException:
@@ -115,7 +115,7 @@ class _Workers:
         self._watch.start()
 
     def end(self) -> None:
-        """Let them save their position and end; kill those that do not."""
+        """Let the processes save their position and exit; kill those that do not."""
         self._is_ending = True
         self._signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -127,19 +127,19 @@ class _Workers:
             self._signal(signal.SIGKILL)
 
     def wait(self) -> list[int | None]:
-        """Return how each ended: exit status, negative signal, or None if it had to be killed."""
+        """Return each exit status: negative for a signal, None if the process had to be killed."""
         self._watch.join()
         return self._statuses
 
     def _end_after_a_failure(self) -> None:
-        """Wait for all of them; when one fails, kill the others, which would otherwise hang."""
+        """Wait for all processes; when one fails, kill the others, which would otherwise hang."""
         while not self._is_ending:
             self._statuses = [process.poll() for process in self._processes]
             if all(status == 0 for status in self._statuses):
                 return
             if any(self._statuses):
                 time.sleep(SAY_SECONDS)
-                if not self._is_ending:  # else they are saving their position
+                if not self._is_ending:  # otherwise they are saving their position
                     self._signal(signal.SIGKILL)
                 return
             time.sleep(LOOK_SECONDS)
@@ -173,7 +173,7 @@ def _relay(workers: _Workers, on_progress: OnProgress) -> None:
 
 
 def _cause(statuses: list[int | None], said: list[str]) -> str:
-    """Return why they ended: the signal that killed one, or the first error that one printed."""
+    """Return why the processes ended: the signal that killed one, or the first error printed."""
     for status in statuses:
         if status is not None and status < 0:
             return f"one was killed by {signal.Signals(-status).name}"

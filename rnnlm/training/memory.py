@@ -1,4 +1,4 @@
-"""Whether a model will fit into memory, said before anything is allocated."""
+"""Check whether a model fits into memory, before anything is allocated."""
 
 import os
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from rnnlm.tokens import TokenArrays
 
 BYTES = 4
 COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
-"""Of each weight: itself, its gradient, and the moments of the optimizer."""
+"""Copies of each weight: the weight, its gradient, and the moments of the optimizer."""
 OUTPUT_MATRICES = 3
-"""Copies of the output layer's matrix that its gradient takes beside its own."""
+"""Additional copies of the output layer's matrix, needed to compute its gradient."""
 LOGITS = 4
-"""Numbers per logit of those that are held at once."""
+"""Numbers held per logit, for the logits that are held at once."""
 
 
 def training_bytes(
     experiment: Experiment, vocab_size: int, longest: int, device: torch.device
 ) -> int:
-    """Return an estimate of what a training step needs of a device's memory, in bytes.
+    """Return an estimate of the device memory that a training step needs, in bytes.
 
     Args:
-        experiment: Model and batch.
-        vocab_size: Entries of the vocabulary.
-        longest: Tokens of the longest document, boundary included.
-        device: All processes share a CPU's memory; each has a GPU of its own.
+        experiment: The experiment; its model and batch determine the size.
+        vocab_size: Number of entries in the vocabulary.
+        longest: Number of tokens in the longest document, including the boundary.
+        device: Device to train on. All processes share a CPU's memory; each has its own GPU.
     """
     model, training = experiment.model, experiment.training
     with torch.device("meta"):
@@ -48,10 +48,10 @@ def training_bytes(
 def check_memory(
     experiment: Experiment, vocab_size: int, train: TokenArrays, device: torch.device
 ) -> None:
-    """Refuse a model or batch that cannot fit into the device's memory.
+    """Raise an error if the model and batch do not fit into the device's memory.
 
     Raises:
-        ConfigError: It needs more than there is; the message says what would fit.
+        ConfigError: Training needs more than is free; the message names a setting that would fit.
     """
     longest = int(train.lengths.max(initial=1))
     there = _available(device)
@@ -70,7 +70,7 @@ def check_memory(
 
 
 def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
-    """Yield smaller experiments and what to set for them, the least loss first."""
+    """Yield settings to change and the smaller experiments that result, the mildest first."""
     training, model = experiment.training, experiment.model
     for batch_size in _halves(training.batch_size, training.processes):
         yield f"training.batch_size = {batch_size}", _with(experiment, batch_size=batch_size)
@@ -99,7 +99,7 @@ def _with(experiment: Experiment, **changes: object) -> Experiment:
 
 
 def _available(device: torch.device) -> int:
-    """Return the bytes that are free; without psutil, those of the machine."""
+    """Return the free bytes; on a CPU without psutil, all of the machine's memory."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:

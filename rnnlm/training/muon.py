@@ -1,22 +1,22 @@
-"""Muon: momentum whose every direction counts alike, for the matrices of recurrent layers.
+"""Muon: momentum with all directions scaled alike, for the matrices of recurrent layers.
 
 With G the gradient of a matrix, μ the momentum, and η the learning rate,
 
     M ← μ M + (1 − μ) G            O = orthogonalise((1 − μ) G + μ M)
     W ← (1 − η λ) W − 0.2 η O
 
-where orthogonalise cuts a matrix into blocks of at most 128 × 128, replaces the singular values of
-each by about 1, by three steps of
+where orthogonalise cuts a matrix into blocks of at most 128 × 128, brings all singular values of
+each block close to 1 by three steps of
 
     X ← a X + (b A + c A²) X,    A = X Xᵀ
 
 and multiplies the block by √max(rows, columns), which makes the mean square of its numbers 1.
-Factor 0.2 makes an update as large as one of AdamW, so that both take one learning rate. Blocks
-cost a fifth of the whole matrix's products at a width of 512, and more is learned from each step
-(docs/experiments.md).
+The factor 0.2 makes an update as large as one of AdamW, so that both use the same learning rate.
+At a width of 512, the products of the blocks cost a fifth of those of the whole matrix, and each
+step learns more (docs/experiments.md).
 
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor,
-Liu et al. 2025, "Muon is scalable for LLM training"; a, b, c of each step are those of least
+Liu et al. 2025, "Muon is scalable for LLM training"; a, b, c of each step, which minimise the
 maximal error for singular values between 0.01 and 1, Amsel et al. 2025, "The Polar Express";
 blocks, Khaled et al. 2025, "MuonBP".
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOMENTUM = 0.95
 SIDE = 128
-"""Most rows and columns of a block."""
+"""Most rows or columns of a block."""
 STEPS = (
     (8.0934, -23.6204, 17.4462),
     (3.6366, -2.7219, 0.5365),
@@ -43,7 +43,7 @@ STEPS = (
 )
 """a, b and c of each step."""
 _ROOM = 1.02
-"""By what a block is made smaller than its norm asks for, since sums are rounded."""
+"""Safety factor on the norm that a block is divided by, because sums are rounded."""
 _UPDATE_SIZE = 0.2
 _TINY = 1e-9
 
@@ -51,18 +51,18 @@ _TINY = 1e-9
 class Muon(torch.optim.AdamW):
     """Muon for the groups marked `orthogonal`, AdamW for all others.
 
-    A group is a dict with `params`, and for matrices `orthogonal = True`.
+    A group is a dict with `params`; a group of matrices for Muon also has `orthogonal = True`.
     """
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], lr: float, products: torch.dtype = torch.float32
     ) -> None:
-        """Keep the groups; momenta are made at the first step.
+        """Store the groups; momenta are created at the first step.
 
         Args:
-            groups: Parameters; see above.
-            lr: Learning rate of all of them.
-            products: Precision of the products that orthogonalise, float32 or bfloat16.
+            groups: Groups of parameters; see above.
+            lr: Learning rate of all groups.
+            products: Precision of the products in orthogonalise, float32 or bfloat16.
         """
         self._products = products
         marked = [{"orthogonal": False, "momentum": MOMENTUM, **group} for group in groups]
@@ -70,7 +70,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update the weights, which are mutated."""
+        """Update the weights in place."""
         assert closure is None
         everything = self.param_groups
         self.param_groups = [group for group in everything if not group["orthogonal"]]
@@ -86,7 +86,7 @@ class Muon(torch.optim.AdamW):
 
     def _step_matrix(self, weight: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
-        if not state:  # named as AdamW names it, which loads all states
+        if not state:  # AdamW's names, because AdamW loads the state of all groups
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(weight)
         average = state["exp_avg"].lerp_(gradient, 1.0 - group["momentum"])
@@ -98,9 +98,9 @@ class Muon(torch.optim.AdamW):
 def orthogonalise(
     matrix: Float[Tensor, "rows columns"], products: torch.dtype = torch.float32
 ) -> Float[Tensor, "rows columns"]:
-    """Return the matrix with the singular values of each block brought near one another.
+    """Return the matrix with the singular values of each block made nearly equal.
 
-    They are between about 0.7 and 1.3 times √max(rows, columns) of the block. Zeros stay zeros.
+    They become about 0.7 to 1.3 times √max(rows, columns) of the block. Zeros stay zero.
     """
     rows, columns = matrix.shape
     height, width = rows // parts_of(rows), columns // parts_of(columns)
@@ -114,9 +114,10 @@ def orthogonalise(
 
 
 def parts_of(side: int) -> int:
-    """Return into how many equal parts a side is cut: the fewest of at most `SIDE`, if there are.
+    """Return the number of equal parts to cut a side into.
 
-    A side that falls into no parts of at least half of `SIDE` stays whole.
+    It is the smallest number that gives parts of at most `SIDE`. If such parts cannot have at least
+    half of `SIDE`, the side stays whole.
     """
     fewest, most = -(-side // SIDE), 2 * side // SIDE
     return next((parts for parts in range(fewest, most + 1) if side % parts == 0), 1)
@@ -125,12 +126,12 @@ def parts_of(side: int) -> int:
 def _steps(
     blocks: Float[Tensor, "blocks side length"], products: torch.dtype
 ) -> Float[Tensor, "blocks side length"]:
-    """Take the steps on blocks of which the sides are no longer than the lengths."""
+    """Apply the steps to blocks whose `side` is at most their `length`."""
     norms = blocks.norm(dim=(1, 2), keepdim=True)
     x = (blocks / (norms + _TINY)).to(products)
     for number, (a, b, c) in enumerate(STEPS):
         gram = x @ x.mT
-        if not number:  # √‖X Xᵀ‖ is no less than the largest singular value, and near it
+        if not number:  # √‖X Xᵀ‖ is at least the largest singular value, and close to it
             square = gram.float().norm(dim=(1, 2), keepdim=True) * _ROOM + _TINY
             gram, x = (gram / square).to(products), (x / square.sqrt()).to(products)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

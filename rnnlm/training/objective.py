@@ -1,4 +1,4 @@
-"""What a step makes smaller: cross-entropy under teacher forcing, and the penalties beside it."""
+"""What training minimises: cross-entropy under teacher forcing, plus penalties."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Objective(NamedTuple):
     """A window's loss.
 
     Attributes:
-        loss: What is differentiated: nats per token of the whole batch, and the penalties.
-        nll_nats: Sum over the tokens that count, without penalties or smoothing; no gradient.
-        state: The state after the window.
+        loss: Loss to differentiate: nats per token of the whole batch, plus the penalties.
+        nll_nats: Nats summed over the tokens that count, without penalties or smoothing; no
+            gradient.
+        state: State after the window.
     """
 
     loss: Tensor
@@ -39,19 +40,19 @@ def objective(
     precision: torch.dtype,
     sample: Sample | None = None,
 ) -> Objective:
-    """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next token, and what is added to it.
+    """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next token, plus the penalties.
 
     Args:
-        model: In the mode it is to be scored in.
-        window: On the model's device.
-        state: Before the window.
-        config: Label smoothing, and the penalties α·mean(drop(h)²) and β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²),
-            means over features and over the tokens that count.
-        tokens: What to divide by: the tokens of the whole batch, of which this window may be a
-            process's share.
-        precision: Of the model's products; the loss itself is in float32.
-        sample: What the softmax is over, if not over the whole vocabulary; `nll_nats` is then an
-            estimate.
+        model: Model, already in training or eval mode.
+        window: Window on the model's device.
+        state: State before the window.
+        config: Sets label smoothing and the penalties α·mean(drop(h)²) and
+            β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²), whose means are over features and the tokens that count.
+        tokens: Number to divide by: the tokens of the whole batch, of which this window may be only
+            the share of one process.
+        precision: Precision of the model's products; the loss itself is in float32.
+        sample: Part of the vocabulary that the softmax covers; None for all of it. With a sample,
+            `nll_nats` is an estimate.
 
     Source: the penalties, Merity et al. 2017; label smoothing, Szegedy et al. 2016.
     """

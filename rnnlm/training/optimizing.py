@@ -17,16 +17,16 @@ LOWEST_SHARE = 0.01
 """Where warm-up begins and the cosine ends, as a share of the peak learning rate."""
 
 SMALLEST_SIDE = 16
-"""Of a matrix that Muon takes; a convolution's few columns are no directions of features."""
+"""Smallest side of a matrix for Muon. A convolution's short side is not a feature axis."""
 
 
 def optimizer_of(
     model: nn.Module, config: TrainingConfig, precision: torch.dtype = torch.float32
 ) -> torch.optim.Optimizer:
-    """Return the optimizer that the config names; it decays matrices and leaves biases alone.
+    """Return the configured optimizer, with weight decay for matrices but not for biases.
 
-    Muon takes the layers' matrices and leaves embedding and output matrix to AdamW; its products
-    are computed in `precision`.
+    Muon updates only the layers' matrices; AdamW updates the rest, such as the embedding and the
+    output matrix. Muon's products are computed in `precision`.
 
     Source: AdamW, Loshchilov and Hutter 2019; Adam, Kingma and Ba 2015; Muon, see its module.
     """
@@ -58,7 +58,9 @@ def _is_inner(name: str, parameter: nn.Parameter) -> bool:
 def learning_rate(config: TrainingConfig, share: float) -> float:
     """Return the learning rate when `share` of the budget is spent.
 
-    A linear climb; then half a cosine down to a hundredth of the peak, or the peak throughout.
+    It rises linearly to the peak. Then it falls along half a cosine to a hundredth of the peak, or
+    stays at the peak.
+
     Source: Loshchilov and Hutter 2017 (SGDR), one cycle.
     """
     if share < config.warmup:
@@ -71,18 +73,18 @@ def learning_rate(config: TrainingConfig, share: float) -> float:
 
 
 class WeightAverage:
-    """A running average of a model's weights, which is what is scored and kept.
+    """A running average of a model's weights; the average is what is scored and saved.
 
     `exponential` follows the weights from the first step, with a decay that grows to
     `average_decay` as min(decay, (1 + n) / (10 + n)); `triggered` is the plain mean of all steps
-    since `trigger` validations in a row brought nothing better.
+    since `trigger` validations in a row brought no improvement.
 
     Source: averaged SGD, Polyak and Juditsky 1992; its trigger, Merity et al. 2018, algorithm 1;
     the growing decay is that of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
-        """Average nothing yet."""
+        """Start without an average."""
         self._parameters = dict(model.named_parameters())
         self._config = config
         self.steps = 0
@@ -90,7 +92,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, worse_in_a_row: int) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step to the average."""
         if self._config.averaging == "none":
             return
         if self._config.averaging == "triggered":
@@ -112,7 +114,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within this context the model has the average's weights, if there is an average."""
+        """Give the model the averaged weights within this context, if there is an average."""
         own = {name: self._parameters[name].detach().clone() for name in self.weights}
         self._write(self.weights)
         try:
@@ -121,7 +123,7 @@ class WeightAverage:
             self._write(own)
 
     def load(self, weights: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from a saved average."""
+        """Continue from a saved average."""
         self.steps = steps
         self.weights = {n: w.to(self._parameters[n].device) for n, w in weights.items()}
 

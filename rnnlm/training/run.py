@@ -1,8 +1,8 @@
-"""The training loop: windows in, the checkpoint that was best on validation out.
+"""The training loop: from windows of tokens to the checkpoint that scores best on validation.
 
-A run can stop at any step and go on later: `last.safetensors` holds everything that decides the
-future, so that on one machine, with one number of threads, a resumed run ends with the same bits
-as one that never stopped.
+A run can stop at any step and resume later: `last.safetensors` holds everything that determines how
+it continues. On the same machine, with the same number of threads, a resumed run ends with exactly
+the same bits as one that never stopped.
 """
 
 import math
@@ -45,24 +45,26 @@ BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
 GOOD_FILE = "good.safetensors"
 HISTORY_ROWS = 200
-"""Rows of metrics that a run's history aims at."""
+"""Approximate number of rows of metrics in a run's history."""
 MOST_VALIDATION = 0.2
-"""Share of a budget of seconds that validation may take, but for the last one."""
+"""Largest share of a budget of seconds that validation may take; the last one is exempt."""
 SAVE_SECONDS = 15.0
-"""Most seconds of training that a killed process loses."""
+"""Seconds between saves: about the most training that a killed process loses."""
 SAMPLE_SECONDS = 10.0
-"""Between two lines of sampled text."""
+"""Seconds between two lines of sampled text."""
 LOOK_STEPS = {"cpu": 1, "cuda": 16}
-"""Steps between two looks at the loss: a look makes a GPU wait."""
+"""Steps between two readings of the loss, by device; reading it makes a GPU wait."""
 RECOVERY_FACTOR = 0.5
-"""What the learning rate is multiplied by after each divergence."""
+"""Factor on the learning rate after each divergence."""
 WARM_RATE = 0.25
-"""What the learning rate is multiplied by where a run begins with trained weights. A rate
-that was chosen for a base is already low."""
+"""Factor on the learning rate if a run starts from trained weights but `training.base` is none.
+
+With a base, the factor does not apply, because a rate that was chosen for a base is already low.
+"""
 
 
 class TrainingRun:
-    """One training run in memory; `loop` is the story, the rest its parts."""
+    """One training run in memory; `loop` runs it, and the other methods are its parts."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class TrainingRun:
         on_progress: OnProgress,
         start: Path | None = None,
     ) -> None:
-        """Build the model and take up the position in `out`; else the weights of `start`."""
+        """Build the model and load the position in `out`, or else the weights of `start`."""
         self.experiment, self.out, self.on_progress = experiment, out, on_progress
         self.config = experiment.training
         self.group: Group = join(self.config.device)
@@ -127,20 +129,20 @@ class TrainingRun:
 
     @property
     def position(self) -> Position:
-        """Where the run stands."""
+        """Current position of the run."""
         return self.run.position
 
     def loop(self) -> Position:
-        """Train until the budget is spent or validation gets no better; return where it ended."""
+        """Train until the budget is spent or validation stops improving; return the position."""
         with one_thread(self.model.wants_one_thread):
             if self.has_start and not self.position.step:
-                self._validate()  # so that what comes of it is no worse than what it began with
+                self._validate()  # so that the result is no worse than the initial weights
             while not self._is_over():
                 try:
                     self._epoch()
                 except DivergedError as error:
                     self._recover(str(error))
-            if math.isinf(self.position.best_nll_nats):  # diverged, and no time was left to go on
+            if math.isinf(self.position.best_nll_nats):  # diverged, with no budget left to continue
                 self._validate()
             self._grow(is_over=True)
         self._save(LAST_FILE)
@@ -149,7 +151,7 @@ class TrainingRun:
         return self.position
 
     def _epoch(self) -> None:
-        """Train from the position to the end of the epoch, or of the run."""
+        """Train from the current position to the end of the epoch or of the run."""
         position = self.position
         for window in self._windows():
             self._step(window)
@@ -157,7 +159,7 @@ class TrainingRun:
             now = time.monotonic()
             facts = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
             position.seconds, stop, save = self.group.agree(*facts, device=self.device)
-            self._grow()  # before any save of this position, or a resumed run would do it later
+            self._grow()  # before this position is saved; a resumed run would do it later
             self._report(self._row(), bool(save))
             if stop:
                 self._save(LAST_FILE)
@@ -167,7 +169,7 @@ class TrainingRun:
         position.epoch, position.window, self.run.state = position.epoch + 1, 0, None
 
     def _windows(self) -> Iterator[Window]:
-        """Yield the epoch's windows from the position on; their order depends on seed and epoch."""
+        """Yield the remaining windows of the epoch; their order depends on seed and epoch."""
         order = np.random.default_rng([self.config.seed, self.position.epoch])
         epoch = windows(
             self.train_split, self.config.feed, self.config.batch_size, self.config.bptt, order
@@ -193,7 +195,7 @@ class TrainingRun:
             self._look()
 
     def _backward(self, batch: Window, tokens: int) -> Tensor:
-        """Compute the gradient of this process's share; return its nats, carry its state."""
+        """Compute the gradient of this process's share, keep its state, and return its nats."""
         lanes = len(batch.fresh)
         if not lanes:
             self.run.state = self.model.initial_state(0)
@@ -211,7 +213,7 @@ class TrainingRun:
         return result.nll_nats
 
     def _look(self) -> None:
-        """Take the losses of the last steps from the device; refuse those that explode."""
+        """Read the losses of the last steps from the device, and check them for divergence."""
         position = self.position
         first = position.step - len(self.losses) + 1
         for step, (nll, norm, tokens) in enumerate(self.losses, start=first):
@@ -222,13 +224,13 @@ class TrainingRun:
         self.losses.clear()
 
     def _recover(self, what: str) -> None:
-        """Go back to the last good position and on at a lower rate, or give up."""
+        """Return to the last good position and continue at a lower rate, or give up."""
         self.losses.clear()
         recoveries, seconds = self.position.recoveries + 1, self.position.seconds
         if recoveries > self.config.recoveries:
             raise DivergenceError(
-                f"training diverged at step {what} (expected a loss that falls), also after "
-                f"{recoveries - 1} returns to a lower rate; lower training.learning_rate "
+                f"training diverged at step {what} (expected a falling loss), even after "
+                f"{recoveries - 1} restarts at a lower rate; lower training.learning_rate "
                 f"({self.config.learning_rate:g}) or training.gradient_clip"
             )
         rate_factor = self.position.rate_factor * RECOVERY_FACTOR
@@ -238,11 +240,14 @@ class TrainingRun:
         position.recoveries, position.rate_factor = recoveries, rate_factor
         position.seconds, position.best = seconds, best
         self._save(LAST_FILE)
-        note = f"diverged at step {what}; on from step {position.step} at ×{rate_factor:g}"
+        note = (
+            f"diverged at step {what}; continuing from step {position.step} with the learning rate "
+            f"×{rate_factor:g}"
+        )
         self._tell(note=note)
 
     def _row(self) -> dict[str, float]:
-        """Return a row of metrics when one is due, else nothing; may score and save the best."""
+        """Return a row of metrics if one is due, else an empty one; may validate and save."""
         position, share = self.position, self._share()
         validate = share >= 1.0 or self._validation_is_due(share)
         if not (validate or share * HISTORY_ROWS >= position.rows + 1):
@@ -271,7 +276,7 @@ class TrainingRun:
         return row
 
     def _validation_is_due(self, share: float) -> bool:
-        """Return whether to validate; under a budget of seconds, not at the cost of training."""
+        """Return whether to validate; a budget of seconds limits the time for validation."""
         position = self.position
         if share * self.config.validations < position.validations + 1:
             return False
@@ -309,7 +314,7 @@ class TrainingRun:
         return score.metrics("validation")
 
     def _grow(self, is_over: bool = False) -> None:
-        """Let the model write, if it is time; the leader alone, and nothing else is touched."""
+        """Write growth texts if they are due (leader only); training is not affected."""
         position, share = self.position, self._share()
         is_due = not self.growth.has(position.step) if is_over else self.growth.is_due(share)
         if self.group.leads and is_due and position.step:
@@ -326,7 +331,7 @@ class TrainingRun:
         self._tell(row, self._note(), sample)
 
     def _average_interval(self) -> None:
-        """Work out the nats per token since the last row of history, if a step was looked at."""
+        """Compute the nats per token since the last row of history, if any loss was read."""
         if self.position.interval_tokens:
             nll_nats = self.position.interval_nll_nats
             self.train_nats = nll_nats / self.position.interval_tokens
@@ -336,7 +341,7 @@ class TrainingRun:
         return nats * self.tokens_per_character / NATS_PER_BIT
 
     def _note(self) -> str:
-        """Say in a few words how it goes: bits of characters and bytes, perplexity of words."""
+        """Return the scores as a note: perplexity for words and BPE, else bits per character."""
         position = self.position
         self._average_interval()
         if self.tokenizer.kind in ("word", "bpe"):
@@ -378,7 +383,7 @@ class TrainingRun:
         return self._share() >= 1.0 or self.position.worse_in_a_row >= self.config.patience
 
     def _save(self, name: str) -> None:
-        """Write the position; all processes take part, the leader writes."""
+        """Write the position; all processes take part, but only the leader writes."""
         if name == LAST_FILE:
             self._look()
         state = self.group.whole(self.run.state)
@@ -393,10 +398,10 @@ class TrainingRun:
             self._cut(self.position.step)
 
     def _resume(self, start: Path | None) -> None:
-        """Take up the position in `out`, if there is one; else begin with a good one.
+        """Load the position in `out` if there is one; else start a run and save a good position.
 
         Args:
-            start: Whose weights the run begins with; None for random ones.
+            start: Checkpoint whose weights a new run starts from; None for random weights.
         """
         last, best = self.out / LAST_FILE, self.out / BEST_FILE
         if last.is_file():
@@ -408,7 +413,7 @@ class TrainingRun:
                 if not is_same:
                     self.position.best = NO_BEST
                 return
-            self._tell(note=f"{BEST_FILE} is gone or was changed: from the beginning")
+            self._tell(note=f"{BEST_FILE} is missing or was changed; starting from the beginning")
         if start is not None:
             start_from(start, self.model, self.tokenizer)
             if self.config.base == NO_BASE:
@@ -418,16 +423,16 @@ class TrainingRun:
         self._save(GOOD_FILE)
 
     def _cut(self, step: int) -> None:
-        """Drop what was written down after a step, which will be run again."""
+        """Drop history and growth texts after a step, because the later steps will run again."""
         self.history.cut(step)
         self.growth.cut(step)
 
 
 def _is_later(best: Path, position: Position) -> bool:
-    """Tell whether the best checkpoint on disk is of a step after the position.
+    """Return whether the best checkpoint on disk is of a later step than the position.
 
-    So it is where the process was killed between writing the two; the steps up to it are run again
-    and write it again.
+    This happens if the process was killed between writing the two files. The steps in between run
+    again and write the checkpoint again.
     """
     try:
         return bool(checkpoint.load_facts(best)["step"] > position.step)

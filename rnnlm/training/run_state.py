@@ -1,6 +1,6 @@
-"""Where a run stands, in memory and on disk: all that decides what comes next.
+"""The state of a run, in memory and on disk: everything that determines how it continues.
 
-No random generator is among it: what is random in a step depends on seed, step and process alone.
+It holds no random generator: randomness in a step depends only on seed, step and process.
 """
 
 import math
@@ -20,36 +20,36 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.training.optimizing import WeightAverage
 
 MAY_CHANGE = ("device", "processes")
-"""Settings that a run may go on with others."""
+"""Settings that may change when a run is resumed."""
 
 
 NO_BEST = (math.inf, math.inf, 0, "")
-"""`Position.best` before the first validation, and where its file is another's."""
+"""`Position.best` before the first validation, or if the best checkpoint's file does not match."""
 
 
 @dataclass
 class Position:
-    """The numbers of a run; all are saved. Mutated by the loop.
+    """The counters and figures of a run; all are saved. Mutated by the training loop.
 
     Attributes:
         step: Optimizer steps taken.
-        tokens: Tokens trained on, each epoch counted.
-        seconds: Spent so far, earlier processes included.
-        epoch: Readings of the training split that are complete.
+        tokens: Tokens trained on; every epoch counts.
+        seconds: Seconds spent so far, including earlier processes.
+        epoch: Complete passes over the training split.
         window: Windows of this epoch that are done.
-        validations: Validations that were due.
-        rows: Rows of history that were due.
-        best_nll_nats: Of the validation split.
-        best_bits_per_character: Of the validation split.
+        validations: Validations that have been due so far.
+        rows: Rows of history that have been due so far.
+        best_nll_nats: Lowest loss on the validation split so far, summed over its tokens.
+        best_bits_per_character: Bits per character of that validation.
         best_step: Step of the best checkpoint.
         best_digest: sha256 of the best checkpoint.
-        worse_in_a_row: Validations since the best.
-        recent_nats: Running mean of the training loss of the last steps, per token.
-        lowest_recent_nats: The lowest that it was.
+        worse_in_a_row: Validations since the best one.
+        recent_nats: Running mean of the training loss over recent steps, per token.
+        lowest_recent_nats: Lowest value of `recent_nats` so far.
         interval_nll_nats: Training loss since the last row of history.
         interval_tokens: Tokens since the last row of history.
-        rate_factor: What plateaus and recoveries have multiplied the learning rate by.
-        recoveries: Times the run went back after it diverged.
+        rate_factor: Factor on the learning rate that plateaus and recoveries have led to.
+        recoveries: Times the run diverged and returned to an earlier position.
         averaged_steps: Steps in the weights' average.
     """
 
@@ -75,7 +75,7 @@ class Position:
 
     @property
     def best(self) -> tuple[float, float, int, str]:
-        """All that is known of the best checkpoint; it lies in a file of its own."""
+        """All figures of the best checkpoint, which is stored in a separate file."""
         return (
             self.best_nll_nats,
             self.best_bits_per_character,
@@ -95,14 +95,14 @@ class Position:
 
 @dataclass
 class Run:
-    """What training changes: everything here is saved together and restored together.
+    """Everything that training changes; it is saved and restored together.
 
     Attributes:
         model: The network.
-        optimizer: Its moments are saved.
+        optimizer: The optimizer, whose moments are saved.
         average: The average of the weights.
-        state: What each lane remembers; None at the start of an epoch.
-        position: The numbers.
+        state: Recurrent state of the lanes; None at the start of an epoch.
+        position: The counters and figures.
     """
 
     model: LanguageModel
@@ -115,14 +115,14 @@ class Run:
 def save(
     path: Path, run: Run, state: State | None, tokenizer: Tokenizer, experiment: Experiment
 ) -> None:
-    """Write a position, whole or not at all.
+    """Write a position, completely or not at all.
 
     Args:
-        path: The file.
-        run: What to save.
-        state: That of all lanes, where `run.state` is a process's share of it.
-        tokenizer: For the checkpoint's header.
-        experiment: For the checkpoint's header.
+        path: File to write.
+        run: Run to save.
+        state: State of all lanes; `run.state` may be only the share of this process.
+        tokenizer: Tokenizer for the checkpoint's header.
+        experiment: Experiment for the checkpoint's header.
     """
     extra = {
         f"optimizer.{index}.{name}": value
@@ -137,10 +137,10 @@ def save(
 
 
 def read(path: Path) -> Position:
-    """Return the numbers of a saved position.
+    """Return the counters and figures of a saved position.
 
     Raises:
-        CheckpointError: The file is torn, or holds no position.
+        CheckpointError: The file is damaged, or holds no position.
     """
     return _position(path, checkpoint.load_facts(path))
 
@@ -150,15 +150,15 @@ def _position(path: Path, facts: Mapping[str, Any]) -> Position:
         return Position(**facts)
     except TypeError as error:
         raise CheckpointError(
-            f"{path} holds no position of a training ({error}); delete it and train again"
+            f"{path} holds no saved training position ({error}); delete it and train again"
         ) from error
 
 
 def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> None:
-    """Refuse a saved position of another model, way of training or vocabulary.
+    """Check that a saved position has the same model, training setup and vocabulary.
 
     Raises:
-        CheckpointError: It is of another; the message says in what.
+        CheckpointError: The position belongs to another run; the message names the differences.
     """
     before, vocabulary = checkpoint.load_description(path)
     changes = [
@@ -168,19 +168,19 @@ def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> 
         if old != getattr(getattr(experiment, section), key) and key not in MAY_CHANGE
     ]
     if vocabulary.to_json() != tokenizer.to_json():
-        changes.append("another vocabulary")
+        changes.append("the vocabulary differs")
     if changes:
         raise CheckpointError(
-            f"{path} is of another run: {', '.join(changes[:3])}; train in another folder, or "
-            "delete this one to begin anew"
+            f"{path} belongs to another run: {', '.join(changes[:3])}; train in another folder, or "
+            "delete this one to start again"
         )
 
 
 def restore(path: Path, run: Run) -> None:
-    """Put a saved position into `run`, which is mutated; `run.state` is that of all lanes.
+    """Load a saved position into `run`, which is mutated; `run.state` becomes that of all lanes.
 
     Raises:
-        CheckpointError: The file is torn, or of another model.
+        CheckpointError: The file is damaged, or belongs to another model.
     """
     tensors, facts = checkpoint.load_tensors(path)
     run.position = _position(path, facts)

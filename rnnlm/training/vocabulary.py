@@ -1,4 +1,4 @@
-"""Which part of a large vocabulary a step's softmax is over."""
+"""Sample the part of a large vocabulary that a step's softmax covers."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 HALVINGS = 60
-"""Of the interval in which the factor of the shares is sought."""
+"""Halvings of the interval in the search for the factor c."""
 
 
 class Sample(NamedTuple):
-    """Part of a vocabulary.
+    """A sample of a vocabulary.
 
     Attributes:
-        ids: Distinct, rising, shape (sampled,).
-        log_shares: Logarithms of the probabilities with which these were drawn, shape (sampled,).
+        ids: Distinct token ids in ascending order, shape (sampled,).
+        log_shares: Log-probabilities with which these ids were drawn, shape (sampled,).
     """
 
     ids: Tensor
@@ -26,25 +26,25 @@ class Sample(NamedTuple):
 class VocabularySampler:
     """Draws a sample of a vocabulary for each step: token i with probability min(1, c·√nᵢ).
 
-    nᵢ is how often the training split has it, and c makes the expected size the one that is
-    configured. So the most frequent tokens are in every sample.
+    nᵢ is the number of times token i occurs in the training split, and c is chosen so that the
+    expected size is the configured one. The most frequent tokens are therefore in every sample.
 
     Source: one sample for all targets of a step, Jean et al. 2015.
     """
 
     def __init__(self, counts: NDArray[np.integer], size: int, seed: int) -> None:
-        """Work out the shares.
+        """Compute the probabilities.
 
         Args:
-            counts: How often each token is in the training split, shape (vocab,).
-            size: Expected tokens of a sample, fewer than the vocabulary has.
-            seed: With the step it decides the sample.
+            counts: Number of times each token occurs in the training split, shape (vocab,).
+            size: Expected number of tokens in a sample, smaller than the vocabulary.
+            seed: Seed that determines the sample, together with the step.
         """
         self._shares = _shares(np.sqrt(np.maximum(counts, 1)), size)
         self._seed = seed
 
     def draw(self, step: int, device: torch.device) -> Sample:
-        """Return the sample of a step; the same one whenever it is asked for."""
+        """Return the sample of a step, which is the same for every call."""
         drawn = np.random.default_rng([self._seed, step]).random(len(self._shares))
         ids = np.flatnonzero(drawn < self._shares)
         log_shares = np.log(self._shares[ids]).astype(np.float32)
@@ -52,7 +52,7 @@ class VocabularySampler:
 
 
 def _shares(weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Return min(1, c·wᵢ) with a sum of `size`."""
+    """Return min(1, c·wᵢ), with c such that the sum is `size`."""
     low, high = 0.0, 1.0 / float(weights.min())
     for _ in range(HALVINGS):
         factor = (low + high) / 2

@@ -17,7 +17,7 @@ from rnnlm.training.run import TrainingRun
 
 
 def main() -> None:
-    """Train; the leader sends its progress and its errors to the process that started all."""
+    """Train; the leader sends its progress and errors to the process that started the workers."""
     tokens_uri, described, out, *starts = sys.argv[1:]
     start = Path(starts[0]) if starts else None
     experiment = Experiment.model_validate_json(Path(described).read_text("utf-8"))
@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(1)
     distributed.barrier()
     sys.stdout.flush()
-    os._exit(0)  # gloo's threads abort one process in twenty that ends in good order
+    os._exit(0)  # on a normal exit, gloo's threads abort one process in twenty
 
 
 if __name__ == "__main__":

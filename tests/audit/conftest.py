@@ -1,4 +1,4 @@
-"""What tests of audits share: small references, built once."""
+"""Shared fixtures of the audit tests: small references, built once."""
 
 import random
 from pathlib import Path

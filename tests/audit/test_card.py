@@ -53,7 +53,7 @@ def test_the_front_matter_names_the_files(tmp_path: Path):
     assert header["task_categories"] == ["text-generation"]
 
 
-def test_many_files_are_named_by_a_pattern_that_finds_them_alone(tmp_path: Path):
+def test_many_files_are_listed_as_a_glob_that_matches_only_them(tmp_path: Path):
     files = [f"texts-{n:05d}.jsonl" for n in range(40)]
     generation = {"count": 4_000_000, "format": "jsonl"}
     card = write_card(tmp_path, {**MANIFEST, "files": files, "generation": generation})
@@ -65,7 +65,7 @@ def test_many_files_are_named_by_a_pattern_that_finds_them_alone(tmp_path: Path)
     assert header["size_categories"] == ["1M<n<10M"]
 
 
-def test_the_card_says_how_it_was_made_and_what_was_found(tmp_path: Path, stories):
+def test_the_card_states_the_settings_and_the_audit_figures(tmp_path: Path, stories):
     reference, training = stories
     texts = [training[0], "It has no end"]
     record = audit_shard(texts, np.ones(2, np.bool_), "prose", reference, 2)
@@ -85,18 +85,18 @@ def test_the_card_says_how_it_was_made_and_what_was_found(tmp_path: Path, storie
         assert expected in card, expected
 
 
-def test_no_example_ends_its_code_block(tmp_path: Path):
+def test_backticks_in_an_example_do_not_close_its_code_block(tmp_path: Path):
     card = write_card(tmp_path, MANIFEST).read_text()
     assert "````text\none\n```\ntwo.\n````" in card
 
 
-def test_a_grammar_stands_in_its_cell_as_it_is(tmp_path: Path):
+def test_a_grammar_keeps_its_pipes_in_a_table_cell(tmp_path: Path):
     generation = {"count": 20, "grammar": "a{2}|[bc]{3}"}
     card = write_card(tmp_path, {**MANIFEST, "generation": generation}).read_text()
     assert "| grammar | `a{2}\\|[bc]{3}` |" in card
 
 
-def test_the_card_says_how_to_read_texts_that_are_not_written_as_they_are(tmp_path: Path):
+def test_the_card_explains_how_to_read_escaped_line_ends(tmp_path: Path):
     shards = [{"file": "a", "escaped": 3}, {"file": "b", "escaped": 0}, {"escaped": 2}]
     card = write_card(tmp_path, {**MANIFEST, "shards": shards}).read_text()
     assert "In 5 of them a line end is written as `\\n`" in card
@@ -105,13 +105,13 @@ def test_the_card_says_how_to_read_texts_that_are_not_written_as_they_are(tmp_pa
     assert "## Lines" not in write_card(tmp_path, MANIFEST).read_text()
 
 
-def test_a_manifest_that_lacks_something_is_refused(tmp_path: Path):
+def test_a_manifest_with_a_missing_field_is_refused(tmp_path: Path):
     with pytest.raises(ValidationError, match="command"):
         write_card(tmp_path, {key: value for key, value in MANIFEST.items() if key != "command"})
 
 
 @pytest.mark.skipif(find_spec("datasets") is None, reason="the library `datasets` is missing")
-def test_datasets_takes_the_folder_as_it_is(tmp_path: Path):
+def test_datasets_loads_the_folder_without_changes(tmp_path: Path):
     folder = tmp_path / "set"
     experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc 123")
     model = build(experiment.model, tokenizer.vocab_size)

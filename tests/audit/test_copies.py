@@ -4,7 +4,7 @@ from rnnlm.audit.copies import fingerprint, hashes
 from tests.audit.conftest import story
 
 
-def test_hashes_are_the_same_always():
+def test_hashes_never_change():
     assert hashes(["dark teal", "", "é"]).tolist() == [
         2774844085976865396,
         1760245841805064774,
@@ -31,14 +31,14 @@ def test_other_words_have_other_fingerprints():
     assert len({*map(fingerprint, ["dark teal", "dark teal sky", "dark seal", "?", "!", ""])}) == 6
 
 
-def test_short_near_copies_go_by_their_words(colors):
+def test_short_near_copies_are_found_by_their_words(colors):
     reference, training = colors
     first, second = next(t for t in training if t.split()[0] != t.split()[1]).split()[:2]
     near = reference.training.nearly_has([f"{second.title()}-{first}", f"{first} {second} sun"])
     assert near.tolist() == [True, False]
 
 
-def test_long_near_copies_go_by_their_word_sequences(stories):
+def test_long_near_copies_are_found_by_their_word_sequences(stories):
     reference, training = stories
     copied = training[5].split()
     half = " ".join(copied[:30]) + " " + story(999, 30)

@@ -13,7 +13,7 @@ def test_distinct_shares_count_ngrams_within_texts():
     assert distinct_share(["dark"], 2, 100) is None
 
 
-def test_equal_texts_have_a_self_bleu_of_one_and_strangers_a_low_one():
+def test_self_bleu_is_one_for_equal_texts_and_low_for_unrelated_ones():
     same, strange = self_bleu([story(1)] * 5, "word"), self_bleu([*map(story, range(5))], "word")
     assert same == pytest.approx(1.0)
     assert strange < 0.1

@@ -19,12 +19,12 @@ def test_a_bin_is_exact_below_64_and_close_above(lengths: list[int]):
 
 
 @given(LENGTHS, LENGTHS)
-def test_counts_of_parts_add_up_to_the_wholes(first: list[int], second: list[int]):
+def test_counts_of_parts_add_up_to_the_counts_of_the_whole(first: list[int], second: list[int]):
     assert add_counts([counted(first), counted(second)]) == counted(first + second)
 
 
 @given(st.lists(st.integers(0, 63), min_size=1))
-def test_quantiles_are_lengths_that_the_share_reaches_at_most(lengths: list[int]):
+def test_quantiles_of_short_lengths_are_exact(lengths: list[int]):
     found = quantiles(counted(lengths), (0.0, 0.5, 1.0))
     assert found["0%"] == min(lengths)
     assert found["100%"] == max(lengths)
@@ -32,5 +32,5 @@ def test_quantiles_are_lengths_that_the_share_reaches_at_most(lengths: list[int]
     assert sum(length < found["50%"] for length in lengths) < len(lengths) / 2
 
 
-def test_nothing_has_no_quantiles():
+def test_no_lengths_have_no_quantiles():
     assert quantiles(counted([])) == {}

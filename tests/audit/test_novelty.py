@@ -24,7 +24,7 @@ def test_ngrams_of_words_are_known_as_written(tmp_path: Path):
     assert known == {2: (3, 6), 4: (1, 3), 8: (0, 0)}
 
 
-def test_ngrams_of_characters_are_known_wherever_they_stand(tmp_path: Path):
+def test_ngrams_of_characters_are_known_wherever_they_occur(tmp_path: Path):
     texts = ["at sat", "xx"]
     known = known_ngrams(texts, found_in_training(tmp_path, texts), "character")
     assert known == {4: (3, 3), 8: (0, 0), 16: (0, 0)}

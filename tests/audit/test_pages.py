@@ -14,7 +14,7 @@ from tests.audit.conftest import story
 
 
 class Page(HTMLParser):
-    """Reads the marked and the whole text of a page, and every tag."""
+    """Collect the marked text, the whole text and every tag of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Page(HTMLParser):
             self.marked.append(data)
 
 
-def test_samples_mark_what_stands_in_training(stories, tmp_path: Path):
+def test_samples_mark_passages_copied_from_training(stories, tmp_path: Path):
     reference, training = stories
     copied = training[3][10:70]
     write_samples([f"ZZ{copied}ZZ <b>&", story(900)], "Title <i>", reference, tmp_path / "s.html")
@@ -50,7 +50,7 @@ def test_samples_mark_what_stands_in_training(stories, tmp_path: Path):
     assert "script" not in page.tags
 
 
-def test_a_gallery_has_every_colour_and_nothing_from_elsewhere(tmp_path: Path):
+def test_a_gallery_has_every_colour_and_no_external_resources(tmp_path: Path):
     write_gallery(
         [Color("red <3", 255, 0, 0), Color("navy", 0, 0, 128)], "Two", tmp_path / "g.html"
     )
@@ -63,7 +63,7 @@ def test_a_gallery_has_every_colour_and_nothing_from_elsewhere(tmp_path: Path):
 
 @pytest.mark.parametrize("form", ["color", "prose"])
 @pytest.mark.parametrize("compared", [True, False])
-def test_every_page_that_is_named_is_written(form, compared, colors, stories, tmp_path: Path):
+def test_every_listed_page_is_written(form, compared, colors, stories, tmp_path: Path):
     reference, training = colors if form == "color" else stories
     texts = [*training[:5], *(["new one 1 2 3"] if form == "color" else [story(901)])]
     known = reference if compared else None
@@ -78,7 +78,7 @@ def test_every_page_that_is_named_is_written(form, compared, colors, stories, tm
             assert matplotlib.image.imread(tmp_path / "out" / name).std() > 0.01
 
 
-def test_a_shard_of_nothing_still_has_its_pictures(stories, tmp_path: Path):
+def test_a_shard_of_one_empty_text_still_has_pictures(stories, tmp_path: Path):
     record = audit_shard([""], np.ones(1, np.bool_), "prose", stories[0], 1)
     audit = conclude(record, "prose", stories[0])
     assert "lengths.png" in write_pages(tmp_path, "Title", record, audit, stories[0])

@@ -24,7 +24,7 @@ def test_held_out_texts_are_those_of_the_validation_split(tmp_path: Path):
     assert reference.facts.unit == "character"
 
 
-def test_a_reference_is_built_once_and_anew_for_another_corpus(colors, tmp_path: Path):
+def test_a_reference_is_built_once_and_rebuilt_for_another_corpus(colors, tmp_path: Path):
     shutil.copytree(colors[0].folder, tmp_path / "r")
     corpus = colors[0].folder.parent / "documents"
     before = (tmp_path / "r" / FACTS_FILE).stat().st_mtime_ns
@@ -39,12 +39,12 @@ def test_a_reference_is_built_once_and_anew_for_another_corpus(colors, tmp_path:
     assert other.facts.digest != digest
 
 
-def test_a_missing_reference_is_an_error_that_says_so(tmp_path: Path):
-    with pytest.raises(GenerationError, match="no reference"):
+def test_a_missing_reference_is_a_clear_error(tmp_path: Path):
+    with pytest.raises(GenerationError, match="no complete reference"):
         Reference.open(tmp_path)
 
 
-def test_what_stands_within_a_training_text_is_a_copy(stories):
+def test_a_long_passage_of_a_training_text_is_a_copy(stories):
     reference, training = stories
     whole, other = training[4], training[5]
     copies = [whole, whole.upper(), whole[:300], whole[100:200], f" {whole[-RUN:]}\n", whole[:RUN]]
@@ -54,7 +54,7 @@ def test_what_stands_within_a_training_text_is_a_copy(stories):
     assert reference.copies([new[0], copies[2], new[3]]).tolist() == [False, True, False]
 
 
-def test_a_part_of_a_colours_name_is_no_copy(tmp_path: Path):
+def test_part_of_a_colour_name_is_not_a_copy(tmp_path: Path):
     name = "a long name for a colour of the evening"
     (tmp_path / "c.txt").write_text(f"{name} 1 2 3\n" + lines(40))
     corpus = ingest_text(tmp_path / "c.txt", tmp_path / "documents", documents="lines")
@@ -71,7 +71,7 @@ def test_real_texts_are_likelier_than_noise(stories):
     assert real < 0.8 * reference.judge.score(noise).bits_per_character
 
 
-def test_a_fitted_ngram_model_is_used_as_it_is(tmp_path: Path, stories):
+def test_a_fitted_ngram_model_is_used_unchanged(tmp_path: Path, stories):
     corpus = str(stories[0].folder.parent / "documents")
     experiment = tiny_experiment(model={"architecture": "ngram", "ngram_order": 2})
     model = build(experiment.model, TOKENIZER.vocab_size)

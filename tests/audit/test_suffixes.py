@@ -31,7 +31,7 @@ def longest_from(text: str, start: int, training: list[str]) -> int:
 
 @settings(deadline=None, max_examples=300)
 @given(training=TEXTS, texts=TEXTS)
-def test_runs_are_those_of_looking_everywhere(training: list[str], texts: list[str]):
+def test_runs_match_a_brute_force_search(training: list[str], texts: list[str]):
     with TemporaryDirectory() as folder:
         matches = sorted_in(Path(folder), training, 100_000).find(texts)
     for number, text in enumerate(texts):
@@ -42,7 +42,7 @@ def test_runs_are_those_of_looking_everywhere(training: list[str], texts: list[s
 
 @settings(deadline=None, max_examples=300)
 @given(training=TEXTS, texts=TEXTS, part=st.tuples(st.integers(0, 20), st.integers(0, 20)))
-def test_what_stands_within_a_document_is_held(
+def test_texts_within_a_document_are_found(
     training: list[str], texts: list[str], part: tuple[int, int]
 ):
     texts = [*texts, *training, *(text[part[0] : sum(part)] for text in training)]
@@ -53,7 +53,7 @@ def test_what_stands_within_a_document_is_held(
 
 @settings(deadline=None)
 @given(training=TEXTS, texts=TEXTS)
-def test_a_run_lies_where_it_is_said_to(training: list[str], texts: list[str]):
+def test_a_run_is_at_its_reported_place(training: list[str], texts: list[str]):
     with TemporaryDirectory() as folder:
         suffixes = sorted_in(Path(folder), training, 100_000)
         matches = suffixes.find(texts)
@@ -65,17 +65,17 @@ def test_a_run_lies_where_it_is_said_to(training: list[str], texts: list[str]):
         assert text[place : place + len(run)] == run
 
 
-def test_no_run_reaches_across_documents(tmp_path: Path):
+def test_no_run_spans_two_documents(tmp_path: Path):
     matches = sorted_in(tmp_path, ["the end", "of it"]).find(["the endof it", "the end\nof it"])
     assert matches.longest.tolist() == [7, 7]
 
 
-def test_long_copies_are_measured_whole(tmp_path: Path):
+def test_long_copies_are_measured_in_full(tmp_path: Path):
     long = "".join(chr(97 + n * n % 26) + str(n) for n in range(2000))
     matches = sorted_in(tmp_path, ["x" * 50, long], 100_000).find([f"!{long[7:5000]}!", "x" * 70])
     assert matches.longest.tolist() == [4993, 50]
 
 
-def test_only_the_first_bytes_are_looked_up_in(tmp_path: Path):
+def test_only_the_first_bytes_are_searched(tmp_path: Path):
     suffixes = sorted_in(tmp_path, ["abcdef", "ghijkl", "mnopqr"], most_bytes=9)
     assert suffixes.find(["abcdef", "ghi", "ghij", "mnop"]).longest.tolist() == [6, 3, 3, 0]

@@ -32,7 +32,7 @@ def test_shards_add_up_to_the_whole(stories):
         assert found.invalid_examples == expected.invalid_examples == ("no end", "")
 
 
-def test_figures_are_of_what_was_put_in(stories):
+def test_figures_match_the_planted_texts(stories):
     reference, training = stories
     near = training[9].split()
     near[30] = "xyz"
@@ -53,7 +53,7 @@ def test_figures_are_of_what_was_put_in(stories):
     assert audit.held_out.longest_run_characters["100%"] < 50
 
 
-def test_copied_texts_are_known_and_taken_whole(stories):
+def test_copied_texts_are_known_and_taken_in_full(stories):
     reference, training = stories
     figures = conclude(audited(training, reference), "prose", reference).generated
     assert figures.taken_share == 1.0
@@ -63,7 +63,7 @@ def test_copied_texts_are_known_and_taken_whole(stories):
     assert real.known_ngram_share[8] < 0.1
 
 
-def test_what_a_base_has_read_is_found_in_texts(tmp_path: Path):
+def test_texts_that_a_base_has_read_are_found(tmp_path: Path):
     read_before = [story(seed, words=200) for seed in range(700, 760)]
     plain, uri = reference_of("".join(story(seed) + "\n" for seed in range(60)), "prose", tmp_path)
     known = build_reference(
@@ -75,7 +75,7 @@ def test_what_a_base_has_read_is_found_in_texts(tmp_path: Path):
     assert conclude(audited(texts, plain), "prose", plain).generated.base_share is None
 
 
-def test_only_the_sample_is_looked_at_closely(stories):
+def test_only_the_sample_is_examined_closely(stories):
     reference, training = stories
     record = audited([story(600), *training], reference, sample=1)
     assert record.sample == (story(600),)
@@ -85,7 +85,7 @@ def test_only_the_sample_is_looked_at_closely(stories):
     assert sum(record.lengths.values()) == len(training) + 1
 
 
-def test_of_a_colour_the_name_counts(colors):
+def test_only_the_name_of_a_colour_is_compared(colors):
     reference, training = colors
     name = training[0].rsplit(" ", 3)[0]
     record = audited([f"{name} 1 2 3", "green-ish 300 1 1"], reference, form="color")
@@ -94,7 +94,7 @@ def test_of_a_colour_the_name_counts(colors):
     assert [color.name for color in record.colors] == [name]
 
 
-def test_without_a_reference_what_needs_none_is_known():
+def test_without_a_reference_only_the_independent_figures_are_known():
     audit = conclude(merge([audited(["A b.", "c"], None)] * 2), "prose", None)
     assert audit.generated.valid_share == 0.5
     assert audit.generated.length_characters["100%"] == 4

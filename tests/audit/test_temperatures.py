@@ -1,4 +1,4 @@
-"""What a model writes at three temperatures."""
+"""Figures on a model's texts at three temperatures."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_each_temperature_has_its_figures(figures: dict[str, float]):
     assert "copied_of_real_text" not in figures
 
 
-def test_the_figures_are_shown_as_a_table_and_in_a_line(figures: dict[str, float]):
+def test_figures_are_shown_as_a_table_and_in_one_line(figures: dict[str, float]):
     table = writing_table(figures)
     assert table.count("<tr>") == 8
     assert f"{figures['existing_words_at_0.7']:.1%}" in table

@@ -1,4 +1,4 @@
-"""Which words exist."""
+"""Words that exist: in the training text or in a dictionary."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ def test_words_are_runs_of_letters_in_lower_case():
     ("typical", "word"),
     [("the of and house water", "bread"), ("der und das ist nicht haus", "brot")],
 )
-def test_the_dictionary_is_of_the_texts_language(typical: str, word: str):
+def test_the_dictionary_matches_the_language_of_the_text(typical: str, word: str):
     assert word in dictionary(typical.split())
 
 
-def test_a_text_of_no_language_has_no_dictionary():
+def test_a_text_in_no_known_language_has_no_dictionary():
     assert not dictionary(["xqj", "zzv", "qqk"])
     assert not dictionary([])
 
 
-def test_words_exist_that_the_training_text_or_the_dictionary_has(tmp_path: Path):
+def test_words_of_the_training_text_or_the_dictionary_exist(tmp_path: Path):
     write_words(tmp_path, ["Gandalf said that the houses were old", "and the water was cold"])
     words = open_words(tmp_path)
     asked = ["gandalf", "gandalf's", "bread", "the", "brxead", "'s"]
@@ -38,7 +38,7 @@ def test_words_exist_that_the_training_text_or_the_dictionary_has(tmp_path: Path
     assert words.all_exist([]).tolist() == []
 
 
-def test_words_are_the_same_in_any_order_of_texts(tmp_path: Path):
+def test_words_do_not_depend_on_the_order_of_texts(tmp_path: Path):
     one, other = tmp_path / "one", tmp_path / "other"
     texts = ["the red house", "a green tree"]
     write_words(one, texts)

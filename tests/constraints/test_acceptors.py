@@ -41,7 +41,7 @@ def may_end(acceptor: Acceptor | None, text: str) -> bool:
 
 
 @given(patterns)
-def test_a_pattern_accepts_what_it_matches_as_a_whole_and_nothing_else(pattern: str):
+def test_a_pattern_accepts_exactly_its_full_matches(pattern: str):
     acceptor = acceptors.matching(pattern)
     for text in texts("abé\n", 4):
         assert may_end(acceptor, text) is (re.fullmatch(pattern, text) is not None)
@@ -82,7 +82,7 @@ def test_a_pattern_that_matches_nothing_has_no_acceptor():
         ("(?x)a # b", "comments"),
     ],
 )
-def test_what_is_no_pattern_is_refused_with_the_reason(pattern: str, words: str):
+def test_an_invalid_pattern_is_refused_with_the_reason(pattern: str, words: str):
     with pytest.raises(ConstraintError, match=words):
         acceptors.matching(pattern)
 
@@ -94,8 +94,8 @@ def test_what_is_no_pattern_is_refused_with_the_reason(pattern: str, words: str)
         (r"[$^]\Bb", r"\B"), (r"\Aa\z", r"\A"), (r"[]$]a$b", "$"), (r"[a[^b]$]+(?:$)", "$"),
     ],
 )  # fmt: skip
-def test_an_anchor_inside_is_refused_by_name(pattern: str, anchor: str):
-    with pytest.raises(ConstraintError, match=re.escape(f"holds {anchor!r} inside")):
+def test_an_anchor_inside_a_pattern_is_refused_by_name(pattern: str, anchor: str):
+    with pytest.raises(ConstraintError, match=re.escape(f"has {anchor!r} inside")):
         acceptors.matching(pattern)
 
 
@@ -115,7 +115,7 @@ def test_required_strings_are_all_in_every_text(strings: list[str]):
 
 
 @given(st.text("ab", min_size=1, max_size=4), some_strings)
-def test_a_stop_string_ends_a_text_only_where_all_before_it_is_complete(
+def test_a_stop_string_ends_a_text_only_after_the_required_string(
     required: str, strings: list[str]
 ):
     oldest = max(map(len, strings))
@@ -138,7 +138,7 @@ def test_a_stop_string_ends_a_text_only_where_all_before_it_is_complete(
 
 
 @given(patterns, some_strings)
-def test_a_product_accepts_what_both_do(pattern: str, strings: list[str]):
+def test_a_product_accepts_what_both_factors_accept(pattern: str, strings: list[str]):
     one, two = acceptors.matching(pattern), acceptors.without(s.encode() for s in strings)
     if one is not None:
         both = acceptors.product(one, two)
@@ -147,9 +147,7 @@ def test_a_product_accepts_what_both_do(pattern: str, strings: list[str]):
 
 
 @given(patterns, some_strings)
-def test_the_smallest_acceptor_accepts_the_same_and_cannot_be_smaller(
-    pattern: str, strings: list[str]
-):
+def test_a_minimised_acceptor_accepts_the_same_and_is_minimal(pattern: str, strings: list[str]):
     given_one = acceptors.matching(pattern)
     stops = acceptors.until(string.encode() for string in strings)
     acceptor = acceptors.product(given_one, stops) if given_one else stops
@@ -163,7 +161,7 @@ def test_the_smallest_acceptor_accepts_the_same_and_cannot_be_smaller(
     assert len(acceptors.smallest(small).successors) == len(small.successors)
 
 
-def test_a_pattern_has_as_few_states_as_can_be():
+def test_a_pattern_has_the_fewest_possible_states():
     for pattern, states in (("aab|bab|(?:a|b)ab", 4), ("a*", 1), ("(?:a|b)*a(?:a|b){2}", 8)):
         acceptor = acceptors.matching(pattern)
         assert acceptor

@@ -15,7 +15,7 @@ from tests.constraints.test_acceptors import may_end, patterns
 from tests.constraints.walking import accepted
 
 PIECES = [b"", b"", b"a", b"b", b"ab", b"ba", b"\xc3", b"\xa9a"]
-"""Boundary, unknown, and tokens that tear a character."""
+"""The boundary, the unknown token, and pieces of which some split a UTF-8 character."""
 
 
 def compiled(pattern: str, pieces: list[bytes] = PIECES) -> Automaton | None:
@@ -24,7 +24,7 @@ def compiled(pattern: str, pieces: list[bytes] = PIECES) -> Automaton | None:
 
 
 @given(patterns)
-def test_tokens_are_accepted_where_their_bytes_are(pattern: str):
+def test_tokens_are_accepted_exactly_where_their_bytes_are(pattern: str):
     acceptor, automaton = acceptors.matching(pattern), compiled(pattern)
     found = {tuple(ids) for ids in accepted(automaton, 3)}
     expected = set()
@@ -37,7 +37,7 @@ def test_tokens_are_accepted_where_their_bytes_are(pattern: str):
 
 
 @given(patterns)
-def test_distances_are_the_fewest_and_the_most_tokens_to_the_end(pattern: str):
+def test_distances_are_the_fewest_and_most_tokens_to_the_end(pattern: str):
     automaton = compiled(pattern)
     if automaton is None:
         return
@@ -56,14 +56,14 @@ def test_distances_are_the_fewest_and_the_most_tokens_to_the_end(pattern: str):
     assert (distance[ends[ends >= 0]] == 0).all()
 
 
-def test_the_longest_text_is_known_where_there_is_one():
+def test_the_length_of_the_longest_text_is_known_if_it_is_bounded():
     for pattern, most in (("a{3}", 4), ("a{0,3}b?", 5), ("a*", -1), ("(?:a*b){0}a", 2)):
         automaton = compiled(pattern, [b"", b"a", b"b"])
         assert automaton
         assert farthest(automaton)[automaton.start] == most
 
 
-def test_a_text_is_over_with_the_token_that_completes_a_stop_string():
+def test_a_text_ends_with_the_token_that_completes_a_stop_string():
     automaton = from_acceptor(acceptors.until([b"ba"]), [b"", b"a", b"b", b"bab"])
     assert automaton
     state = automaton.run([1, 3])
@@ -73,13 +73,13 @@ def test_a_text_is_over_with_the_token_that_completes_a_stop_string():
     assert automaton.run([1, 2, 2]) is not None
 
 
-def test_no_automaton_where_no_text_can_end():
+def test_there_is_no_automaton_if_no_text_can_end():
     assert compiled("a*c") is None
     assert compiled("[a&&b]") is None
 
 
 @given(st.lists(st.text("abc", max_size=5), min_size=1))
-def test_many_documents_walk_as_each_does(texts: list[str]):
+def test_a_batch_of_documents_walks_like_single_ones(texts: list[str]):
     tokenizer = CharacterTokenizer("abc")
     automaton = compiled("a*b?[ac]{0,2}", tokenizer.token_bytes())
     assert automaton

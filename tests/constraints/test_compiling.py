@@ -37,7 +37,7 @@ def cut(stop: list[str], text: str) -> str:
 
 
 @given(strings, strings, strings)
-def test_texts_are_exactly_those_that_are_asked_for(
+def test_accepted_texts_are_exactly_those_that_fit_the_constraints(
     banned: list[str], required: list[str], stop: list[str]
 ):
     assume(not any(other in text for text in required for other in banned + stop))
@@ -63,7 +63,7 @@ def test_texts_are_exactly_those_that_are_asked_for(
 
 
 @all_tokenizers
-def test_walks_end_in_time_and_are_what_is_asked(tokenizer: Tokenizer):
+def test_walks_end_in_time_and_fit_the_constraints(tokenizer: Tokenizer):
     grammar = r"(?s)It.*[.!]"
     banned, required = ["st", "\n\n\n", "fell "], ["rain", "It fe"]
     automaton = compile_constraints(
@@ -109,7 +109,7 @@ def test_a_text_ends_with_its_first_stop_string(tokenizer: Tokenizer):
 
 
 @given(st.lists(st.text("ab. \n*", min_size=1, max_size=3), min_size=1), st.text("ab. \n*"))
-def test_what_is_cut_off_begins_where_the_first_stop_string_does(stop: list[str], text: str):
+def test_a_text_is_cut_at_its_first_stop_string(stop: list[str], text: str):
     ends = [n for n in range(len(text) + 1) if text[:n].endswith(tuple(stop))]
     shown = text
     if ends:
@@ -120,7 +120,7 @@ def test_what_is_cut_off_begins_where_the_first_stop_string_does(stop: list[str]
 
 
 @all_tokenizers
-def test_a_grammar_goes_on_from_a_prefix(tokenizer: Tokenizer):
+def test_a_grammar_continues_from_a_prefix(tokenizer: Tokenizer):
     asked = {"grammar": "color", "max_length": 30}
     automaton = compile_constraints(tokenizer, **asked, prefixes=["It rain 10 20"])
     assert automaton
@@ -130,7 +130,7 @@ def test_a_grammar_goes_on_from_a_prefix(tokenizer: Tokenizer):
     assert all(re.fullmatch(r"It rain 10 20.* \d+", text) for text in texts)
 
 
-def test_nothing_asked_is_no_automaton():
+def test_no_constraints_need_no_automaton():
     assert compile_constraints(LETTERS, max_length=5, min_length=3, prefixes=["a"]) is None
 
 
@@ -144,35 +144,35 @@ def test_words_between_spaces_cannot_be_constrained():
     ("asked", "words"),
     [
         ({"grammar": "a", "stop": ["b"]}, "leave one of them out"),
-        ({"grammar": "(a"}, "no regular expression: missing"),
+        ({"grammar": "(a"}, "not a regular expression: missing"),
         ({"grammar": "a+z?y|[ax]z"}, "vocabulary lacks 'y'"),
         ({"grammar": "é"}, "vocabulary lacks 'é'"),
-        ({"grammar": "[a&&b]"}, "no text of this model"),
+        ({"grammar": "[a&&b]"}, "this model cannot produce any text"),
         ({"grammar": "[ab]+", "required": ["c"]}, "required 'c'"),
         ({"banned": [""]}, "banned string is empty"),
         ({"stop": [""]}, "stop string is empty"),
-        ({"banned": ["b"], "required": ["abc"]}, "'b' stands in the required 'abc'"),
-        ({"stop": ["b"], "required": ["abc"]}, "'b' stands in the required 'abc'"),
-        ({"banned": ["b"], "prefixes": ["a", "ab"]}, "'b' stands in the prefix 'ab'"),
-        ({"stop": ["b"], "prefixes": ["a", "ab"]}, "'b' stands in the prefix 'ab'"),
-        ({"grammar": "ab*", "prefixes": ["a", "abc"]}, "'abc' .*: 'c' may not follow 'ab'"),
+        ({"banned": ["b"], "required": ["abc"]}, "'b' is part of the required string 'abc'"),
+        ({"stop": ["b"], "required": ["abc"]}, "'b' is part of the required string 'abc'"),
+        ({"banned": ["b"], "prefixes": ["a", "ab"]}, "'b' is part of the prefix 'ab'"),
+        ({"stop": ["b"], "prefixes": ["a", "ab"]}, "'b' is part of the prefix 'ab'"),
+        ({"grammar": "ab*", "prefixes": ["a", "abc"]}, "'abc' .*: 'c' must not follow 'ab'"),
         ({"grammar": "a{20}"}, "takes 21 tokens"),
         ({"grammar": "a{9}", "prefixes": ["aaaa", "a"], "max_length": 8}, "'a' takes 9 tokens"),
         ({"grammar": "a{3,4}", "min_length": 5}, "takes 4 tokens .* lower min_length"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(asked: dict, words: str):
+def test_impossible_constraints_are_refused_with_the_reason(asked: dict, words: str):
     with pytest.raises(ConstraintError, match=words) as caught:
         compile_constraints(LETTERS, **{"max_length": 10, **asked})
     assert "\n" not in str(caught.value)
 
 
-def test_a_prefix_outside_the_vocabulary_is_refused_as_such():
+def test_a_prefix_outside_the_vocabulary_is_a_tokenizer_error():
     with pytest.raises(TokenizerError, match="'Z'"):
         compile_constraints(LETTERS, banned=["b"], prefixes=["a", "aZ"], max_length=10)
 
 
-def test_lengths_that_just_fit_are_let_pass():
+def test_lengths_that_just_fit_are_accepted():
     assert compile_constraints(LETTERS, grammar="a{3,4}", min_length=4, max_length=5)
     assert compile_constraints(LETTERS, grammar="a{9}", prefixes=["a"], max_length=9)
     assert compile_constraints(LETTERS, grammar="a{3}b*", min_length=50, max_length=60)

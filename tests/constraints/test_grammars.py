@@ -45,7 +45,7 @@ def test_colours_by_example(text: str, is_color: bool):
     assert may_end(matching(COLOR), text) is is_color
 
 
-def test_a_rendered_recipe_is_a_recipe():
+def test_a_rendered_recipe_matches_the_grammar():
     long = "very ripe tomatoes, peeled and cut into small pieces of about the same size"
     sections = (
         Section("", (Ingredient("1 1/2", "c", "flour"), Ingredient("", "", long))),
@@ -61,7 +61,7 @@ def test_a_rendered_recipe_is_a_recipe():
     "ingredient",
     ["           Yield: 2", "           -Salt", "      1 c  Salt ", "      1 c  " + 29 * "x"],
 )
-def test_what_could_be_read_as_no_ingredient_cannot_be_the_first(ingredient: str):
+def test_a_line_that_does_not_parse_as_an_ingredient_cannot_come_first(ingredient: str):
     text = f"      Title: Tea\n\n{ingredient}\n\n  Boil."
     assert not may_end(matching(RECIPE), text)
     assert may_end(matching(RECIPE), text.replace(ingredient, "      1 c  Salt"))

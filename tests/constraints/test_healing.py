@@ -62,7 +62,7 @@ def test_the_engines_draw_the_same_texts():
     assert native == plain == own
 
 
-def test_a_prefix_inside_a_piece_goes_on_as_training_text_does():
+def test_a_prefix_that_ends_inside_a_piece_continues_like_training_text():
     world = TOKENIZER.encode(" world").tolist()
     assert len(world) == 1
     made = rules_of(TOKENIZER, ["the wor"], None, 12)
@@ -74,7 +74,7 @@ def test_a_prefix_inside_a_piece_goes_on_as_training_text_does():
     spelled = [TOKENIZER.token_bytes()[token] for token in allowed]
     assert world[0] in allowed
     assert all(s.startswith(b" wor") or b" wor".startswith(s) for s in spelled)
-    assert made.automaton.distance[start] == 2  # " world", and the end
+    assert made.automaton.distance[start] == 2  # " world" and the boundary
 
 
 def test_a_grammar_holds_from_the_first_letter_of_the_prefix():
@@ -101,19 +101,19 @@ def test_any_prefix_is_kept(prefix: str):
     assert all(text.startswith(prefix) for text in texts((prefix,), ENGINES[0], count=3))
 
 
-def test_a_prefix_that_takes_too_many_tokens_is_fed_whole():
+def test_a_prefix_that_would_take_too_many_tokens_is_fed_whole():
     made = rules_of(TOKENIZER, ["d" * 12, "the wor"], None, 12)
     assert made.heads == ("d" * 12, "the")
     assert texts(("d" * 12,), ENGINES[0], count=1)[0].startswith("d" * 12)
 
 
-def test_other_tokens_are_fed_as_they_are():
+def test_prefixes_of_other_tokenizers_are_fed_unchanged():
     letters = tokenizer.learn(TokenizerConfig(kind="character"), [TEXT])
     made = rules_of(letters, ["the wor"], None, 12)
     assert (made.heads, made.automaton, made.starts) == (("the wor",), None, None)
 
 
-def test_a_job_begins_its_texts_inside_a_piece(tmp_path: Path):
+def test_a_job_can_begin_its_texts_inside_a_piece(tmp_path: Path):
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, model(), TOKENIZER, EXPERIMENT, {})
     config = GenerationConfig(count=30, prefix="the wor", max_length=10, precision="fp32")

@@ -1,4 +1,4 @@
-"""Texts of an automaton: sampled as the engine does, and all of them."""
+"""Texts that an automaton accepts: sampled as the engine samples, or enumerated."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def sample(
     min_length: int = 0,
     prefix: list[int] | None = None,
 ) -> list[int]:
-    """Return sampled tokens, the closing boundary left out; fails if a text has no end in time."""
+    """Return sampled tokens without the closing boundary; fail if the text does not end in time."""
     state = automaton.run(prefix or [])
     assert state is not None
     ids: list[int] = []
@@ -33,7 +33,7 @@ def sample(
 
 
 def accepted(automaton: Automaton | None, most: int) -> Iterator[list[int]]:
-    """Yield the tokens of every text of at most so many, the closing boundary left out."""
+    """Yield the tokens of each text of at most `most` tokens, without the closing boundary."""
     waiting: list[tuple[int, list[int]]] = [(automaton.start, [])] if automaton else []
     while waiting:
         assert automaton

@@ -1,4 +1,4 @@
-"""Makes unseen members of the kinds of input that people have, by seed."""
+"""Generators of input files of the kinds that users have, each from a seed."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ VERBS = ("opens", "follows", "carries", "watches", "forgets", "mends", "paints",
 
 
 class Made(NamedTuple):
-    """A file and what a careful person would make of it."""
+    """A file, and the documents that a careful person would read from it."""
 
     name: str
     content: str
@@ -35,7 +35,7 @@ def sentences(chance: random.Random, count: int, *, comma: bool = False) -> list
 
 
 def one_column(chance: random.Random) -> Made:
-    """Write a column whose unquoted values hold commas, some of them more than others."""
+    """Write a column whose unquoted values hold varying numbers of commas."""
     rows = sentences(chance, 80, comma=True)
     rows = [row + ", again" * chance.randrange(2) for row in rows]
     header = chance.choice(["text", "tweet", "Comment", "message"])
@@ -53,7 +53,7 @@ def without_header(chance: random.Random) -> Made:
 
 
 def european(chance: random.Random) -> Made:
-    """Write columns parted by semicolons or tabs, with decimal commas."""
+    """Write columns separated by semicolons, tabs or bars, with decimal commas."""
     delimiter = chance.choice([";", "\t", "|"])
     rows = sentences(chance, 70, comma=True)
     names = chance.choice([["id", "beschreibung", "preis"], ["nom", "texte", "note"]])
@@ -65,7 +65,7 @@ def european(chance: random.Random) -> Made:
 
 
 def nested(chance: random.Random) -> Made:
-    """Write JSON lines whose text is some levels down."""
+    """Write JSON lines whose text is nested two or three levels deep."""
     rows = sentences(chance, 50)
     path = chance.choice([["data", "body"], ["post", "meta", "content"], ["payload", "message"]])
     lines = []
@@ -90,7 +90,7 @@ def messages(chance: random.Random) -> Made:
 
 
 def wrapped_records(chance: random.Random) -> Made:
-    """Write records in an object, beside counts."""
+    """Write records inside an object, next to their count."""
     rows = sentences(chance, 40)
     key = chance.choice(["items", "data", "results", "rows"])
     value = {"count": len(rows), key: [{"id": n, "text": row} for n, row in enumerate(rows)]}
@@ -98,7 +98,7 @@ def wrapped_records(chance: random.Random) -> Made:
 
 
 def archive(chance: random.Random) -> Made:
-    """Write a script that assigns a list."""
+    """Write a script that assigns a list of records to a variable."""
     rows = sentences(chance, 40)
     variable = chance.choice(["window.YTD.tweets.part0", "window.posts", "var items"])
     value = [{"tweet": {"id": str(n), "full_text": row}} for n, row in enumerate(rows)]
@@ -121,14 +121,14 @@ def marked(chance: random.Random) -> Made:
 
 
 def ruled(chance: random.Random) -> Made:
-    """Write records parted by a line of one symbol."""
+    """Write records separated by a rule, such as `---`."""
     rule = chance.choice(["%", "---", "=====", "***", "~~~~"])
     rows = ["\n".join(sentences(chance, chance.randint(1, 4))) + f" {n}" for n in range(40)]
     return Made("fortunes.txt", f"\n{rule}\n".join(rows) + "\n", rows)
 
 
 def keyed(chance: random.Random) -> Made:
-    """Write records of several lines that begin alike, parted by blank lines."""
+    """Write records of several lines that begin with the same key, separated by blank lines."""
     key = chance.choice(["Name", "Title", "Card"])
     rows = [
         f"{key}: {chance.choice(WORDS)} {n}\n" + "\n".join(sentences(chance, chance.randint(1, 3)))
@@ -138,14 +138,14 @@ def keyed(chance: random.Random) -> Made:
 
 
 def framed(chance: random.Random) -> Made:
-    """Write one-line records that begin with a symbol, parted by blank lines."""
+    """Write one-line records that begin with a symbol, separated by blank lines."""
     frame = chance.choice("|{@$")
     rows = [f"{frame}{chance.choice(WORDS)}{frame}{n}{frame} {sentence(chance)}" for n in range(50)]
     return Made("frames.txt", "\n\n".join(rows) + "\n", rows)
 
 
 def poems(chance: random.Random) -> Made:
-    """Write poems of one form, parted by blank lines."""
+    """Write poems of equal length, separated by blank lines."""
     size = chance.choice([4, 5, 14])
     rows = [
         "\n".join(sentence(chance) + chance.choice([",", ";", "", "."]) for _ in range(size))
@@ -169,7 +169,7 @@ def _hex(chance: random.Random) -> tuple[str, str]:
 
 
 def palette(chance: random.Random) -> Made:
-    """Write colours in one of the ways that people keep them."""
+    """Write colours in one of the formats that users have."""
     names = [
         f"{chance.choice(WORDS).title()} {chance.choice(WORDS).title()} {n}" for n in range(60)
     ]
@@ -202,7 +202,7 @@ def palette(chance: random.Random) -> Made:
 
 
 def prose(chance: random.Random) -> Made:
-    """Write hard-wrapped paragraphs, parted by blank lines or set in."""
+    """Write hard-wrapped paragraphs, separated by blank lines or by indented first lines."""
     width = chance.choice([60, 65, 72, 78])
     paragraphs = [
         " ".join(sentence(chance, comma=True) + "." for _ in range(chance.randint(2, 7)))

@@ -1,4 +1,4 @@
-"""Small texts with the dirt that real ones have."""
+"""Small texts with the defects of real ones."""
 
 VERSION_7 = """---------- Recipe via Meal-Master (tm) v7.04
 

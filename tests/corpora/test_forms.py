@@ -18,17 +18,17 @@ from rnnlm.corpora.forms import comparison_key, is_valid, read
         ("teal -1 2 3", None),
     ],
 )
-def test_colour_lines_parse_or_do_not(text: str, color: colors.Color | None):
+def test_only_valid_colour_lines_parse(text: str, color: colors.Color | None):
     assert colors.parse(text) == color
     assert is_valid("color", text) is (color is not None)
 
 
-def test_a_copied_name_is_a_copy_whatever_its_colour_and_case():
+def test_colours_are_compared_by_name_ignoring_case():
     assert comparison_key("color", "Dark  Teal 1 2 3") == comparison_key("color", "dark teal 9 9 9")
     assert comparison_key("text", "Dark  Teal 1 2 3") == "dark teal 1 2 3"
 
 
-def test_a_recipe_is_valid_if_it_can_be_read():
+def test_a_recipe_is_valid_if_it_parses():
     text = "      Title: Tea\n\n      1 c  water\n\n  Boil."
     assert is_valid("recipe", text)
     assert not is_valid("recipe", text.replace("Title", "Tilte"))
@@ -56,7 +56,7 @@ def test_prose_is_valid_if_it_ends_with_a_sentence(text: str, valid: bool):
 
 @pytest.mark.parametrize("form", ["text", "prose", "color", "recipe"])
 @pytest.mark.parametrize("text", ["teal 1 2 3", "teal 1 2 999", "Teal.", ""])
-def test_reading_once_says_what_reading_apart_does(form: str, text: str):
+def test_a_single_reading_agrees_with_the_separate_functions(form: str, text: str):
     reading = read(form, text)
     assert reading.is_valid == is_valid(form, text)
     assert " ".join(reading.subject.lower().split()) == comparison_key(form, text)

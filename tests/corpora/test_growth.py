@@ -1,4 +1,4 @@
-"""A text that grows, shrinks or is reordered: what was held out once is never trained on."""
+"""A text that grows, shrinks or is reordered: text that was held out once is never trained on."""
 
 import random
 import textwrap
@@ -61,7 +61,7 @@ KINDS = {
 
 
 def read(path: Path, between: str, number: int) -> dict[str, set[str]]:
-    """Return the units of each split as `rnnlm train` reads a file, white space squeezed."""
+    """Return each split's units, read as `rnnlm train` reads a file, with white space collapsed."""
     cache, out = path.parent / "cache", path.parent / str(number)
     experiment = advise(str(path), cache, ("training.base=none",)).experiment
     corpus = ingest(locate(experiment.corpus, cache), experiment.corpus, experiment.splits, out)
@@ -77,8 +77,8 @@ def read(path: Path, between: str, number: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_held_out_is_never_trained_on(tmp_path: Path, kind: str):
-    """Random edits, over the sizes at which a choice used to change, with reading in between."""
+def test_held_out_text_is_never_trained_on(tmp_path: Path, kind: str):
+    """Read a text after batches of random edits, at sizes across which choices used to change."""
     make, between = KINDS[kind]
     chance = random.Random(kind)
     units = [make(chance) for _ in range(120)]

@@ -37,7 +37,7 @@ def texts(corpus: Corpus) -> list[str]:
 
 
 def words(seed: int, count: int) -> str:
-    """Return a text of random words, unlike any other."""
+    """Return a text of random words that depend on the seed."""
     source = random.Random(seed)
     return " ".join("".join(source.choices("abcdefghij", k=6)) for _ in range(count))
 
@@ -51,7 +51,7 @@ def test_every_document_is_in_one_split_once(tmp_path: Path):
     assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith("documents-")]
 
 
-def test_an_added_line_moves_no_other(tmp_path: Path):
+def test_an_added_line_does_not_change_the_split_of_others(tmp_path: Path):
     (tmp_path / "text").write_text(lines(300))
     before = ingest(tmp_path / "text", tmp_path / "before")
     (tmp_path / "text").write_text("a new first line 1 2 3\n" + lines(300))
@@ -74,7 +74,7 @@ def test_repetitions_are_dropped_and_counted_or_kept_in_one_split(tmp_path: Path
 
 
 def test_no_near_copy_of_a_test_document_is_trained_on(tmp_path: Path):
-    """Copies with one word in forty changed, upper case, other spacing: all but one are dropped."""
+    """Of a document and its copies (two words changed, upper case, wider spacing), keep one."""
     documents = [words(seed, 200) for seed in range(40)]
     edited = []
     for document in documents:
@@ -113,7 +113,7 @@ def test_documents_that_share_an_attribute_share_a_split(tmp_path: Path):
     assert all(dict(row["attributes"])["name"] in row["text"] for row in rows)
 
 
-def test_the_digest_covers_attributes_where_there_are_any(tmp_path: Path):
+def test_the_digest_covers_attributes_if_there_are_any(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     (tmp_path / "other").write_text(lines(100))
     kinds: list[dict[str, Any]] = [
@@ -130,7 +130,7 @@ def test_the_digest_covers_attributes_where_there_are_any(tmp_path: Path):
     assert len({*digests}) == 5
 
 
-def test_the_files_stem_goes_by_another_name_too(tmp_path: Path):
+def test_the_file_stem_can_be_an_attribute_of_another_name(tmp_path: Path):
     (tmp_path / "Behr").write_text(lines(50))
     ingest(tmp_path / "Behr", tmp_path / "out", attributes=["brand"], fields={"brand": "file"})
     rows = pq.read_table(tmp_path / "out").to_pylist()
@@ -151,7 +151,7 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path):
     assert together.documents == alone.documents
 
 
-def test_where_files_are_cut_does_not_change_the_documents(tmp_path: Path):
+def test_documents_do_not_depend_on_where_files_are_cut(tmp_path: Path):
     paragraphs = "\r\n\r\n".join(f"Paragraph {n}.\r\nSecond line é {n}." for n in range(500))
     (tmp_path / "text").write_bytes(paragraphs.encode())
     found = []
@@ -202,7 +202,7 @@ def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path: Path):
 
     with pytest.raises(CorpusError, match="changed while it was read"):
         ingestion.ingest(files, config, SPLIT, tmp_path / "out", grow)
-    assert not (tmp_path / "out" / "reading").exists()  # nor taken for the file as it was
+    assert not (tmp_path / "out" / "reading").exists()  # and no partial result is kept
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_a_bad_record_ends_the_run_or_is_counted(
     assert any(reason in name for name in corpus.dropped)
 
 
-def test_the_line_of_a_fault_is_that_of_the_file(tmp_path: Path):
+def test_a_fault_reports_its_line_in_the_file(tmp_path: Path):
     good = "".join(json.dumps({"text": f"line {n}"}) + "\n" for n in range(500))
     (tmp_path / "a.jsonl").write_text(good + "no json\n")
     with pytest.raises(CorpusError, match=r"a\.jsonl, line 501: no JSON"):
         ingest(tmp_path / "a.jsonl", tmp_path / "out", shard_bytes=1000)
 
 
-def test_a_line_of_many_megabytes_is_never_held(tmp_path: Path):
+def test_a_line_of_many_megabytes_is_dropped(tmp_path: Path):
     path = tmp_path / "long.txt"
     with path.open("wb") as file:
         file.write(lines(200).encode())
@@ -281,7 +281,7 @@ def test_parquet_csv_and_text_can_be_one_corpus(tmp_path: Path):
     assert "u49: x" in found
 
 
-def test_a_long_csv_is_cut_only_where_no_quote_can_hide_a_line_end(tmp_path: Path):
+def test_a_long_csv_is_cut_only_at_line_ends_outside_quotes(tmp_path: Path):
     for quote in ("", '"'):
         path = tmp_path / f"q{len(quote)}.csv"
         rows = "".join(f"{n},{quote}text {n}{quote}\n" for n in range(500))
@@ -296,7 +296,7 @@ def test_an_empty_split_is_an_error(tmp_path: Path):
         ingest(tmp_path / "text", tmp_path / "out")
 
 
-def test_nothing_left_says_what_was_dropped(tmp_path: Path):
+def test_the_error_for_no_documents_says_what_was_dropped(tmp_path: Path):
     (tmp_path / "text").write_text("a\nb\n")
     with pytest.raises(CorpusError, match=r"no document is left .2 too short"):
         ingest(tmp_path / "text", tmp_path / "out", clean={"shortest": 5})
@@ -339,7 +339,7 @@ def test_unreadable_files_are_one_clear_error(tmp_path: Path):
         ingestion.ingest(files, config, SPLIT, tmp_path / "out")
 
 
-def test_a_run_killed_while_writing_keeps_what_it_wrote(tmp_path: Path):
+def test_a_run_killed_while_writing_keeps_its_written_shards(tmp_path: Path):
     (tmp_path / "text").write_text(lines(3000))
     config = CorpusConfig(source=str(tmp_path / "text"), shard_bytes=1000)
     files = locate(config, tmp_path)
@@ -358,7 +358,7 @@ def test_a_run_killed_while_writing_keeps_what_it_wrote(tmp_path: Path):
     assert resumed.model_dump(exclude={"uri"}) == whole.model_dump(exclude={"uri"})
 
 
-def test_what_is_dropped_is_shown_by_its_first_examples(tmp_path: Path):
+def test_the_first_dropped_records_are_kept_as_examples(tmp_path: Path):
     good = [json.dumps({"text": f"text number {number}"}) for number in range(200)]
     good[10:10] = ["{broken", "[", "}", "also broken"]
     (tmp_path / "x.jsonl").write_text("\n".join(good))
@@ -368,7 +368,7 @@ def test_what_is_dropped_is_shown_by_its_first_examples(tmp_path: Path):
     assert [text.partition(": ")[0].rpartition(" ")[2] for text in shown] == ["11", "12", "13"]
 
 
-def test_bytes_that_are_no_utf_8_are_told_by_line(tmp_path: Path):
+def test_bytes_that_are_not_utf_8_are_reported_by_line(tmp_path: Path):
     rows = [f"café number {number}".encode() for number in range(300)]
     rows[20] = b"caf\xe9 number 20"
     (tmp_path / "x.txt").write_bytes(b"\n".join(rows))
@@ -379,7 +379,7 @@ def test_bytes_that_are_no_utf_8_are_told_by_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("separator", "between"), [("", "\n\n"), ("^%$", "\n%\n"), ("<é>", "<é>")])
-def test_where_files_are_cut_does_not_change_records(tmp_path: Path, separator: str, between: str):
+def test_records_do_not_depend_on_where_files_are_cut(tmp_path: Path, separator: str, between: str):
     records = [f"Record {n}.\nIts second line é {n}." for n in range(500)]
     (tmp_path / "text").write_text(between.join(records))
     for size in (1000, 4321, 1_000_000):

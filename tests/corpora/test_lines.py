@@ -15,7 +15,7 @@ TEXTS = st.text(
 @given(TEXTS, st.randoms(use_true_random=False))
 @example("", None)
 @example("  12) it-\n em  -  x\n\n\n- item\n--- \nA. b, c", None)
-def test_native_code_sees_and_joins_what_python_does(text: str, chance):
+def test_native_code_observes_and_joins_like_python(text: str, chance):
     if lines._native is None:
         pytest.skip("built without a compiler")
     seen = lines.observe(text)
@@ -30,7 +30,7 @@ def test_native_code_sees_and_joins_what_python_does(text: str, chance):
     assert lines.join(text, seen, joins) == lines._join(text, joins)
 
 
-def test_a_number_of_joins_that_does_not_fit_is_refused():
+def test_a_wrong_number_of_joins_is_refused():
     seen = lines.observe("one\ntwo")
     with pytest.raises(ValueError, match=r"differ in number|zip"):
         lines.join("one\ntwo", seen, np.zeros(3, np.bool_))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 MOST = 1500
-"""Megabytes that a process may take."""
+"""Most megabytes of memory that a process may take."""
 STEPS = ("inspect", "ingest", "tokenize", "count", "report", "feed")
 
 

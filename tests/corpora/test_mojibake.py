@@ -9,7 +9,7 @@ LETTERS = "aZ é€ÂÃâäœšŸ™“”‘…°·\xa0\xad\x85\x9d漢αяЖđ�
 
 
 @given(st.lists(st.text(st.sampled_from(LETTERS), max_size=12) | st.text(max_size=12)))
-def test_no_line_that_ftfy_mends_is_missed(lines: list[str]):
+def test_no_line_that_ftfy_fixes_is_missed(lines: list[str]):
     lines = [line.replace("\n", " ") for line in lines if line.isprintable() or line.isspace()]
     changed = {number for number, line in enumerate(lines) if ftfy.fix_encoding(line) != line}
     assert changed <= {*suspects(lines)}
@@ -24,7 +24,7 @@ def test_mojibake_of_every_kind_is_found():
     assert changed <= {*suspects(lines)}
 
 
-def test_the_pattern_is_one_that_the_fast_search_knows():
+def test_the_fast_search_supports_the_pattern():
     assert mojibake._pattern() is not None
     assert suspects(["half of a character \ud83d", "plain"]) == [0]
     assert suspects(["plain", "tout à fait", "it\u00e2\u20ac\u2122s"]) == [2]

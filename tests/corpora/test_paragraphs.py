@@ -30,7 +30,7 @@ TEXTS = st.lists(PARTS, max_size=12).map("".join)
 @example("")
 @example("\n \n\n")
 @example("x" * 201 + "\n\n")
-def test_paragraphs_are_the_text_and_native_code_finds_what_python_does(text: str):
+def test_paragraphs_cover_the_text_and_native_code_agrees_with_python(text: str):
     bounds = paragraphs(text)
     assert "".join(text[start:end] for start, end in bounds.tolist()) == text
     if module._native is None:

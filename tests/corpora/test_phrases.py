@@ -1,4 +1,4 @@
-"""Lists of phrases: the words of a passage, a phrase a line."""
+"""Lists of phrases: phrases of a passage, one per line."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ def words(text: str) -> Counter[str]:
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_phrases_are_the_passages_own(seed: int):
+def test_phrases_occur_in_the_passage(seed: int):
     made = list_phrases(PASSAGE, seed)
     assert words(made) <= words(PASSAGE)
     squeezed = " ".join(PASSAGE.split()).lower()
@@ -32,14 +32,14 @@ def test_phrases_are_the_passages_own(seed: int):
     assert made == list_phrases(PASSAGE, seed)
 
 
-def test_lists_are_in_several_cases():
+def test_lists_vary_in_letter_case():
     lists = [list_phrases(PASSAGE, seed) for seed in range(60)]
     assert sum(made.islower() for made in lists) >= 3
     assert sum(all(p == capwords(p) for p in made.split("\n")) for made in lists) >= 3
     assert sum("the King" in made for made in lists) >= 3
 
 
-def test_only_training_passages_are_listed(tmp_path: Path):
+def test_only_training_passages_get_lists_of_phrases(tmp_path: Path):
     text = "\n\n".join(
         f"Passage number {n} says that the {n} birds sang, all day." for n in range(400)
     )

@@ -1,4 +1,4 @@
-"""Each real corpus is read by default as its README says."""
+"""Each real corpus is read, without settings, as its README describes it."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 from rnnlm.autoconfig import advise
 
 CORPORA = os.environ.get("RNNLM_CORPORA", "")
-pytestmark = pytest.mark.skipif(not CORPORA, reason="RNNLM_CORPORA names no folder of real corpora")
+pytestmark = pytest.mark.skipif(
+    not CORPORA, reason="RNNLM_CORPORA is not set to a folder of real corpora"
+)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.skipif(not CORPORA, reason="RNNLM_CORPORA names no fold
         ("speeches/obama.txt", "utf-8", "passages", "text"),
     ],
 )
-def test_a_corpus_is_read_as_what_it_is(
+def test_a_corpus_is_recognised_without_settings(
     tmp_path: Path, path: str, encoding: str, documents: str, form: str
 ):
     advice = advise(str(Path(CORPORA) / path), tmp_path, ("training.base=none",))

@@ -1,4 +1,4 @@
-"""MealMaster: what exports look like, and that clean text reads back to the same recipe."""
+"""MealMaster: exports are parsed, and clean text parses back to the same recipe."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,7 +40,7 @@ def test_version_7_is_read_down_the_left_column_first_and_broken_ingredients_are
     )
 
 
-def test_version_8_marks_what_goes_on_and_says_yield():
+def test_version_8_marks_continued_ingredients_and_states_a_yield():
     recipe = parse(VERSION_8)
     assert recipe.servings == "6 servings"
     assert ingredients(recipe) == [
@@ -58,7 +58,7 @@ def test_a_missing_yield_stays_missing():
     assert parse(render(recipe)) == recipe
 
 
-def test_several_recipes_of_an_export_come_apart():
+def test_the_recipes_of_an_export_are_separated():
     export = f"A note before.\n{VERSION_7}\nsome mail header\n{VERSION_8}\n"
     assert [parse(part).title for part in split_export(export)] == ["Beet Soup", "Bread"]
 
@@ -72,7 +72,7 @@ def test_several_recipes_of_an_export_come_apart():
         ("", "without `Title:`"),
     ],
 )
-def test_what_is_no_whole_recipe_is_refused(text: str, message: str):
+def test_an_incomplete_recipe_is_refused(text: str, message: str):
     with pytest.raises(BrokenRecipeError, match=message):
         parse(text)
 
@@ -112,7 +112,7 @@ def test_a_rendered_recipe_parses_back_to_itself(recipe: Recipe):
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(recipes)
-def test_columns_are_aligned_and_nothing_trails(recipe: Recipe):
+def test_columns_are_aligned_and_no_line_has_trailing_space(recipe: Recipe):
     lines = render(recipe).split("\n")
     assert all(line == line.rstrip() for line in lines)
     shown = [f"{i.quantity:>7} {i.unit:<2} " for s in recipe.sections for i in s.ingredients]
@@ -141,7 +141,7 @@ MMMMM
 """
 
 
-def test_other_headers_and_words_before_the_ingredients_are_kept_with_the_directions():
+def test_other_headers_and_notes_before_the_ingredients_become_directions():
     recipe = parse(NOW_YOURE_COOKING)
     assert (recipe.title, recipe.servings) == ("Apple Crisp", "6 servings")
     assert ingredients(recipe) == [("4", "c", "apples; sliced"), ("1/2", "c", "brown sugar")]

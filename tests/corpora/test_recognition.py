@@ -1,4 +1,4 @@
-"""Unseen members of each kind of input are read as a careful person would read them."""
+"""Generated files of each kind of input are read as a careful person would read them."""
 
 import random
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def read(folder: Path, made: Made, **corpus: object) -> list[str]:
 
 
 @pytest.mark.parametrize("make", kinds.RECORDS, ids=lambda make: make.__name__)
-def test_records_are_the_documents(tmp_path: Path, make: Callable[[random.Random], Made]):
+def test_each_record_is_a_document(tmp_path: Path, make: Callable[[random.Random], Made]):
     for seed in range(MEMBERS):
         made = make(random.Random(seed))
         assert read(tmp_path, made) == made.documents, f"seed {seed}: {made.content[:300]}"
@@ -48,7 +48,7 @@ def test_lines_of_even_length_are_not_taken_for_wrapped_prose():
         assert recognize_layout("\n".join(lines)).documents == "lines"
 
 
-def test_scene_breaks_and_underlined_headings_part_no_records():
+def test_scene_breaks_and_underlined_headings_do_not_separate_records():
     chance = random.Random(0)
     scenes = "\n\n* * *\n\n".join(kinds.prose(chance).content for _ in range(12))
     assert recognize_layout(scenes).documents == "passages"
@@ -58,17 +58,17 @@ def test_scene_breaks_and_underlined_headings_part_no_records():
     assert recognize_layout(headed).documents == "passages"
 
 
-def test_a_program_is_no_archive(tmp_path: Path):
+def test_a_script_of_code_is_not_an_archive(tmp_path: Path):
     code = "const words = ['a'];\nfunction show() {\n  return words;\n}\n" * 30
     assert "function show() {" in "\n".join(read(tmp_path, Made("app.js", code, [])))
 
 
-def test_a_field_that_is_called_text_is_the_text(tmp_path: Path):
+def test_a_field_named_text_is_the_text(tmp_path: Path):
     rows = '{"text": "a note", "name": "Rose", "hex": "#ff0011"}\n' * 30
     assert {*read(tmp_path, Made("x.jsonl", rows, []))} == {"a note"}
 
 
-def test_lists_beside_prose_keep_their_lines(tmp_path: Path):
+def test_lists_next_to_prose_keep_their_lines(tmp_path: Path):
     folder = tmp_path / "both"
     folder.mkdir()
     made = kinds.prose(random.Random(1))
@@ -83,7 +83,7 @@ def test_lists_beside_prose_keep_their_lines(tmp_path: Path):
     assert sum(paragraph in "\n".join(texts) for paragraph in made.documents) > 100
 
 
-def test_settings_win(tmp_path: Path):
+def test_settings_override_recognition(tmp_path: Path):
     made = kinds.european(random.Random(0))
     titles = read(tmp_path, made, render="{preis}", documents="whole")
     assert len(titles) == 70
@@ -103,7 +103,7 @@ def test_settings_win(tmp_path: Path):
         ({"separator": "("}, "a regular expression"),
     ],
 )
-def test_a_template_or_pattern_that_is_none_is_one_line(settings: dict[str, str], message: str):
+def test_an_invalid_template_or_pattern_is_a_one_line_error(settings: dict[str, str], message: str):
     from rnnlm.config import from_values
 
     with pytest.raises(ConfigError, match=message) as caught:
@@ -111,7 +111,7 @@ def test_a_template_or_pattern_that_is_none_is_one_line(settings: dict[str, str]
     assert "\n" not in str(caught.value)
 
 
-def test_records_without_a_text_show_the_paths_that_there_are(tmp_path: Path):
+def test_the_error_for_records_without_text_shows_their_paths(tmp_path: Path):
     made = Made("x.jsonl", '{"a": {"b": "x"}, "c": ["y"]}\n' * 30, [])
     with pytest.raises(CorpusError, match=r"\{a\.b\}, \{c\[\]\}.*corpus\.render='\{a\.b\}'"):
         read(tmp_path, made)

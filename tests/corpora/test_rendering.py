@@ -25,14 +25,14 @@ from tests.corpora.samples import MARKDOWN, VERSION_7, VERSION_8
         ("241 157 183", (241, 157, 183)),
     ],
 )
-def test_every_dialect_of_colour_is_read(written: str, color: tuple[int, int, int]):
+def test_every_notation_of_a_colour_is_read(written: str, color: tuple[int, int, int]):
     assert rgb(written) == color
     shown = " ".join(map(str, color))
     assert render("color", {"name": " Dusk  Pink ", "hex": written}, {}) == f"Dusk Pink {shown}"
 
 
 @pytest.mark.parametrize("written", ["#B39A7C", "b39a7c", "rgb(179, 154, 124)"])
-def test_a_colour_both_ways_is_two_lines_that_say_the_same(written: str):
+def test_color_both_renders_two_lines_that_agree(written: str):
     text = render("color-both", {"name": "warm  sand", "hex": written}, {})
     assert text.split("\n") == ["warm sand 179 154 124", "#b39a7c warm sand"]
     first, second = text.split("\n")
@@ -40,7 +40,7 @@ def test_a_colour_both_ways_is_two_lines_that_say_the_same(written: str):
     assert first == f"{name} {' '.join(map(str, rgb(code)))}"
 
 
-def test_a_name_that_would_be_taken_for_a_code_is_refused():
+def test_a_name_that_looks_like_a_code_is_refused():
     record = {"name": "#1 Fan", "hex": "#010203"}
     assert render("color", record, {}) == "#1 Fan 1 2 3"
     with pytest.raises(UnusableRecordError, match="begins with #"):
@@ -48,8 +48,8 @@ def test_a_name_that_would_be_taken_for_a_code_is_refused():
 
 
 @pytest.mark.parametrize("written", ["", "#ff", "rgb(1,2)", "300 1 1", "red"])
-def test_what_is_no_colour_is_refused(written: str):
-    with pytest.raises(UnusableRecordError, match="no #rrggbb"):
+def test_an_invalid_colour_is_refused(written: str):
+    with pytest.raises(UnusableRecordError, match="neither #rrggbb"):
         rgb(written)
 
 
@@ -67,7 +67,7 @@ def test_what_is_no_colour_is_refused(written: str):
         ("1/2-1 1/2 cups rice", ("", "", "1/2-1 1/2 cups rice")),
     ],
 )
-def test_ingredients_fall_into_quantity_unit_and_name(line: str, parts: tuple[str, str, str]):
+def test_ingredients_are_split_into_quantity_unit_and_name(line: str, parts: tuple[str, str, str]):
     found = ingredient(line)
     assert (found.quantity, found.unit, found.name) == parts
 
@@ -84,7 +84,7 @@ def test_ingredients_fall_into_quantity_unit_and_name(line: str, parts: tuple[st
         ("snake_case stays", "snake_case stays"),
     ],
 )
-def test_markup_and_what_it_leaves_behind_go(dirty: str, clean: str):
+def test_markup_and_its_leftovers_are_removed(dirty: str, clean: str):
     if "snake" in dirty:
         assert plain("2 * 3") == "2 * 3"
     else:
@@ -104,14 +104,14 @@ def test_a_markdown_recipe_becomes_mealmaster_text():
     assert parse(text).servings == "4 servings"
 
 
-def test_templates_take_named_fields_under_other_names_too():
+def test_templates_also_read_fields_under_other_names():
     record = {"title": "A", "body": ["x", "y"], "n": 3}
     assert render("{title}: {body} {n}", record, {}) == "A: x\ny 3"
     assert render("{name}", record, {"name": "title"}) == "A"
     assert field_names("{title}: {body}") == ("title", "body")
 
 
-def test_a_recipes_category_is_the_first_of_those_in_its_text():
+def test_the_category_of_a_recipe_is_the_first_in_its_text():
     (markdown,) = markdown_recipe(MARKDOWN)
     soup, bread = (record for text in (VERSION_7, VERSION_8) for record in meal_master(text))
     found = [attribute("recipe", record, "category", {}) for record in (markdown, soup, bread)]
@@ -121,14 +121,14 @@ def test_a_recipes_category_is_the_first_of_those_in_its_text():
     assert attribute("recipe", json, "title", {}) == "Borscht"
 
 
-def test_an_attribute_is_its_field_or_empty():
+def test_an_attribute_is_the_value_of_its_field_or_empty():
     assert attribute("{text}", {"year": 1790}, "year", {}) == "1790"
     assert attribute("{text}", {"vendor": "Behr"}, "brand", {"brand": "vendor"}) == "Behr"
     assert attribute("{text}", {"brand": None}, "brand", {}) == ""
     assert attribute("{text}", {}, "category", {}) == ""
 
 
-def test_a_missing_field_names_those_that_are_there():
+def test_the_error_for_a_missing_field_names_the_others():
     with pytest.raises(UnusableRecordError, match=r"no field `text` \(the record has: body, title"):
         render("{text}", {"title": "A", "body": "B"}, {})
     with pytest.raises(UnusableRecordError, match="without title and directions"):

@@ -26,7 +26,7 @@ def near_copies(texts: list[str]) -> int:
 
 @given(st.lists(SPACED | st.text(max_size=100), max_size=6))
 @example(["x" * 24, "x" * 25, "", " ", "the same words again and again and again"])
-def test_native_code_finds_what_numpy_does(texts: list[str]):
+def test_native_code_agrees_with_numpy(texts: list[str]):
     if shingling._library() is None:
         pytest.skip("built without a compiler")
     column = pa.array(["before", *texts], pa.large_string())[1:]  # with an offset
@@ -47,7 +47,7 @@ ALPHABETS = {
 
 
 @pytest.mark.parametrize("alphabet", ALPHABETS)
-def test_only_near_copies_of_unspaced_texts_go(alphabet: str):
+def test_only_near_copies_of_unspaced_texts_are_dropped(alphabet: str):
     chance = random.Random(alphabet)
     letters = ALPHABETS[alphabet]
     opening = "".join(chance.choices(letters, k=40))
@@ -63,7 +63,7 @@ def test_near_equal_short_lines_are_all_kept(tmp_path: Path):
     assert not ingest_text(tmp_path / "names.txt", tmp_path / "out").dropped
 
 
-def test_rows_that_share_their_frame_are_different():
+def test_rows_that_share_an_opening_are_not_near_copies():
     chance = random.Random(0)
     frame = "the field of this record is always written in these same words: "
     texts = [frame + "".join(chance.choices("abcdefg hij", k=300)) for _ in range(300)]

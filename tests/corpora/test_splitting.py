@@ -24,7 +24,7 @@ def test_the_split_depends_on_the_document_alone(documents: list[str], others: l
     assert together[len(others) :] == splits_of(documents, config)
 
 
-def test_shares_come_out_as_asked():
+def test_split_shares_are_as_requested():
     splits = splits_of(
         [f"document {n}" for n in range(10_000)], SplitConfig(validation=0.1, test=0.2)
     )
@@ -32,7 +32,7 @@ def test_shares_come_out_as_asked():
     assert abs(splits.count("validation") / 10_000 - 0.1) < 0.02
 
 
-def test_a_larger_test_share_keeps_what_was_in_test():
+def test_a_larger_test_share_keeps_the_earlier_test_documents():
     documents = [str(n) for n in range(500)]
     small, large = (
         splits_of(documents, SplitConfig(test=0.05)),
@@ -42,7 +42,7 @@ def test_a_larger_test_share_keeps_what_was_in_test():
 
 
 @given(st.integers(0, 500))
-def test_a_shuffle_puts_every_document_somewhere(count: int):
+def test_a_shuffle_assigns_every_document_to_a_split(count: int):
     config = SplitConfig(by="shuffle", validation=0.1, test=0.1)
     codes = split_by_shuffle(count, config)
     sizes = [int((codes == code).sum()) for code in range(3)]
@@ -51,7 +51,7 @@ def test_a_shuffle_puts_every_document_somewhere(count: int):
 
 
 @given(st.text())
-def test_positions_lose_nothing(text: str):
+def test_splitting_by_position_loses_nothing(text: str):
     parts = [*split_by_position(text, SplitConfig(by="position"))]
     assert "".join(part for part, _ in parts) == text
     assert [split for _, split in parts] == [*SPLITS]

@@ -14,7 +14,7 @@ def model(**settings) -> LanguageModel:
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "gru", "simple"])
-def test_bytes_times_scale_are_the_weights_to_half_a_step(architecture: str):
+def test_bytes_times_scale_equal_the_weights_within_half_a_step(architecture: str):
     made = model(architecture=architecture)
     exact, rough = (pack(made, dtype, None) for dtype in (torch.float32, torch.int8))
     unit = {"simple": 255.0}.get(architecture, 127.0)
@@ -26,13 +26,13 @@ def test_bytes_times_scale_are_the_weights_to_half_a_step(architecture: str):
         assert ((weights[:depth] - real[:depth]).abs() <= steps * 1.001 + 1e-6).all()
 
 
-def test_what_is_never_drawn_has_a_logit_that_cannot_be_chosen():
+def test_tokens_that_are_never_drawn_have_a_very_low_logit():
     network = pack(model(), torch.int8, unknown_id=1)
     forbidden = (network.added <= -1e29).nonzero()[:, 0].tolist()
     assert forbidden == [1, *range(30, 64)]
 
 
-def test_models_without_a_step_or_with_too_large_a_table_are_not_packed(
+def test_unsupported_models_and_models_with_large_tables_are_not_packed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     assert can_pack(model())

@@ -27,7 +27,7 @@ def text(documents: int = 30) -> TokenArrays:
     )
 
 
-def test_fewer_bits_are_chosen_where_they_cost_nothing():
+def test_fewer_bits_are_chosen_if_they_cost_nothing():
     choice = choose_precision(model(), text())
     assert choice is not None
     assert choice.chosen == "int8"
@@ -38,11 +38,11 @@ def test_fewer_bits_are_chosen_where_they_cost_nothing():
 
 
 @pytest.mark.skipif(not native_available(), reason="slow without native code")
-def test_the_next_higher_precision_is_chosen_where_they_do_cost(monkeypatch: pytest.MonkeyPatch):
+def test_a_higher_precision_is_chosen_if_fewer_bits_cost_too_much(monkeypatch: pytest.MonkeyPatch):
     loud = model()
     with torch.no_grad():
         for parameter in loud.parameters():
-            parameter.mul_(12.0)  # gates at their ends: a small error of the state tells
+            parameter.mul_(12.0)  # saturated gates: a small error of the state shows
     choice = choose_precision(loud, text())
     assert choice is not None
     assert choice.chosen != "int8"
@@ -60,5 +60,5 @@ def test_long_documents_are_scored_in_pieces(monkeypatch: pytest.MonkeyPatch):
     assert choice.tokens == 3 * 41
 
 
-def test_a_model_that_cannot_be_packed_has_no_choice():
+def test_a_model_that_cannot_be_packed_has_no_choice_of_precision():
     assert choose_precision(model(architecture="mogrifier"), text()) is None

@@ -45,13 +45,13 @@ def texts(
 
 
 @engines
-def test_every_text_comes_exactly_once(model: LanguageModel, how: Engine):
+def test_every_text_is_generated_exactly_once(model: LanguageModel, how: Engine):
     found = texts(model, how, first=7, count=50)
     assert [text.number for text in found] == [*range(7, 57)]
 
 
 @engines
-def test_a_text_depends_on_seed_and_number_alone(model: LanguageModel, how: Engine):
+def test_a_text_depends_only_on_the_seed_and_its_number(model: LanguageModel, how: Engine):
     whole = texts(model, how, count=40)
     assert texts(model, how, first=10, count=5) == whole[10:15]
     assert texts(model, how, first=39, count=1) == whole[39:]
@@ -66,7 +66,7 @@ def test_a_text_is_the_same_in_any_number_of_slots(model: LanguageModel, how: En
 
 
 @engines
-def test_slots_can_be_filled_again(model: LanguageModel, how: Engine):
+def test_slots_can_be_reused(model: LanguageModel, how: Engine):
     slots = open_slots(how, model, TOKENIZER, config())
 
     def by_number(first: int, count: int) -> dict[int, str]:
@@ -78,7 +78,7 @@ def test_slots_can_be_filled_again(model: LanguageModel, how: Engine):
 
 
 @engines
-def test_texts_keep_to_their_lengths_and_prefix(model: LanguageModel, how: Engine):
+def test_texts_respect_their_lengths_and_prefix(model: LanguageModel, how: Engine):
     for text in texts(model, how, max_length=9, min_length=4, prefix="abc"):
         assert text.text.startswith("abc")
         assert 5 <= text.tokens <= 9
@@ -87,7 +87,7 @@ def test_texts_keep_to_their_lengths_and_prefix(model: LanguageModel, how: Engin
 
 
 @engines
-def test_prefixes_go_round(model: LanguageModel, how: Engine):
+def test_prefixes_are_used_in_turn(model: LanguageModel, how: Engine):
     prefixes = ["a", "bcd", ""]
     slots = open_slots(how, model, TOKENIZER, config(), Rules(tuple(prefixes)))
     alone = {
@@ -99,7 +99,7 @@ def test_prefixes_go_round(model: LanguageModel, how: Engine):
             assert prefixes[place] + text.text == alone[place][text.number].text
 
 
-def test_a_long_prefix_takes_no_memory_for_the_others(model: LanguageModel):
+def test_a_long_prefix_takes_no_memory_for_the_other_prefixes(model: LanguageModel):
     given = ["a" * 5000, *["b"] * 20_000]
     how, rules = Engine("torch", "fp32"), Rules(tuple(given))
     slots = open_slots(how, model, TOKENIZER, config(max_length=5), rules)
@@ -117,7 +117,7 @@ def test_long_texts_outgrow_the_first_buffer(model: LanguageModel, how: Engine):
 
 
 @engines
-def test_log_probabilities_are_the_models_own(model: LanguageModel, how: Engine):
+def test_log_probabilities_match_the_model(model: LanguageModel, how: Engine):
     for text in texts(model, how, count=10, temperature=0.5, top_k=3, prefix="ab"):
         sampled = TOKENIZER.encode(text.text[2:]).tolist() + ([0] if text.complete else [])
         ids = [0, *TOKENIZER.encode("ab").tolist(), *sampled]
@@ -131,7 +131,7 @@ def test_log_probabilities_are_the_models_own(model: LanguageModel, how: Engine)
 
 
 @engines
-def test_documents_are_scored_as_the_model_does(model: LanguageModel, how: Engine):
+def test_document_scores_match_the_model(model: LanguageModel, how: Engine):
     documents = [np.array([*TOKENIZER.encode(text), 0]) for text in ("abc", "", "hagde fa" * 5)]
     expected = []
     for document in documents:
@@ -173,7 +173,7 @@ def test_a_prefix_outside_the_vocabulary_is_refused(model: LanguageModel):
         texts(model, ENGINES[0], prefix="aZ")
 
 
-def test_a_line_is_written_and_the_model_left_as_it_was(model: LanguageModel):
+def test_writing_a_line_leaves_the_model_unchanged(model: LanguageModel):
     model.train()
     line = write_line(model, TOKENIZER, seed=3)
     assert model.training and "\n" not in line
@@ -187,14 +187,14 @@ def _without_native_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_without_native_code")
-def test_without_a_compiler_the_engine_says_so(model: LanguageModel):
+def test_without_a_compiler_the_engine_gives_that_as_the_reason(model: LanguageModel):
     how = choose_engine(model, "int8")
     assert (how.kind, how.precision) == ("torch", "int8")
     assert "compiler" in how.reason
     assert choose_engine(model, "bf16").precision == "bf16"
 
 
-def test_models_that_cannot_be_packed_step_by_themselves():
+def test_models_that_cannot_be_packed_use_their_own_step():
     model = build(tiny_experiment(model={"architecture": "mingru"}).model, TOKENIZER.vocab_size)
     how = choose_engine(model.eval(), "int8")
     assert (how.kind, how.precision) == ("model", "fp32")

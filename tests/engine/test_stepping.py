@@ -61,7 +61,7 @@ def assert_same(ours: EndedTexts, theirs: EndedTexts) -> None:
 @pytest.mark.skipif(not native_available(), reason="no compiler made native code")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_torch_computes_the_bits_of_native_code(kind: dict, settings: dict):
+def test_torch_and_native_code_compute_the_same_bits(kind: dict, settings: dict):
     made = model(**kind)
     native = drawn(made, Engine("native", "int8"), **settings)
     assert_same(native, drawn(made, Engine("torch", "int8"), **settings))
@@ -75,7 +75,7 @@ def test_every_build_computes_the_same_bits(build_name: str, monkeypatch: pytest
     assert_same(drawn(made, Engine("native", "int8"), top_p=0.9), expected)
 
 
-def test_the_builds_are_those_of_the_project_file():
+def test_the_project_file_lists_every_build():
     text = (ROOT / "pyproject.toml").read_text()
     assert {*names()} <= {
         line.split(".")[-1][1:-1] for line in text.splitlines() if "kernels._" in line
@@ -84,7 +84,7 @@ def test_the_builds_are_those_of_the_project_file():
 
 @pytest.mark.skipif(not native_available(), reason="no compiler made native code")
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_torch_and_native_code_draw_nearly_the_same_at_more_bits(precision: str):
+def test_torch_and_native_code_draw_nearly_the_same_at_higher_precision(precision: str):
     made = model(architecture="lstm")
     ours, theirs = (drawn(made, Engine(kind, precision)) for kind in ("native", "torch"))
     is_same = np.array([a == b for a, b in zip(texts_of(ours), texts_of(theirs), strict=True)])
@@ -94,7 +94,7 @@ def test_torch_and_native_code_draw_nearly_the_same_at_more_bits(precision: str)
 
 
 @pytest.mark.parametrize("look_every", [2, 7, 1000])
-def test_it_does_not_matter_how_often_slots_are_looked_at(look_every: int, monkeypatch):
+def test_texts_do_not_depend_on_how_often_slots_are_checked(look_every: int, monkeypatch):
     made = model(architecture="gru")
     expected = drawn(made, Engine("torch", "int8"), top_p=0.9, prefix="ab")
     monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)

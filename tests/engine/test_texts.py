@@ -26,13 +26,13 @@ def ended(parts: list[list[int]], first: int = 0) -> EndedTexts:
 
 
 @given(rows, st.sampled_from(TOKENIZERS))
-def test_a_batch_decodes_as_its_texts_one_by_one(parts: list[list[int]], tokenizer: Tokenizer):
+def test_a_batch_decodes_like_its_texts_one_by_one(parts: list[list[int]], tokenizer: Tokenizer):
     ids = [[i % tokenizer.vocab_size for i in part] for part in parts]
     ids = [[i for i in part if i not in (tokenizer.unknown_id, 0)] for part in ids]
     decoded = Decoder(tokenizer, ["", "é"]).decode(ended(ids, first=3)).to_pylist()
     begins = [[] if n % 2 == 0 else tokenizer.encode("é").tolist() for n in range(3, 3 + len(ids))]
     whole = [tokenizer.decode(b + part) for b, part in zip(begins, ids, strict=True)]
-    assert decoded == [text.replace("\ufffd", "") for text in whole]  # torn characters
+    assert decoded == [text.replace("\ufffd", "") for text in whole]  # incomplete characters
 
 
 def test_a_text_that_ends_within_a_character_ends_before_it():
@@ -43,7 +43,7 @@ def test_a_text_that_ends_within_a_character_ends_before_it():
     assert decoder.decode(ended(cut)).to_pylist() == ["漢", "漢", "漢", *["漢漢"] * 3, "漢漢字"]
 
 
-def test_what_a_stop_string_began_is_cut_off_prefix_included():
+def test_a_stop_string_is_cut_off_even_if_it_begins_in_the_prefix():
     tokenizer = CharacterTokenizer("abc\n")
     texts = [tokenizer.encode(text).tolist() for text in ("cab", "aac", "\n")]
     decoder = Decoder(tokenizer, ["ab"], stop=["bc", "\n"])

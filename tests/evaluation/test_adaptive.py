@@ -31,7 +31,7 @@ def model() -> NeuralLanguageModel:
     return built
 
 
-def test_learning_from_the_text_pays_where_it_repeats(model: NeuralLanguageModel):
+def test_learning_from_the_text_improves_scores_on_repetitive_text(model: NeuralLanguageModel):
     plain = evaluate(model, ARRAYS).document_nll_nats
     adapted = evaluate_dynamically(model, ARRAYS, TRAIN, Dynamic(rate=3e-3)).document_nll_nats
     assert adapted[0] < 0.95 * plain[0]
@@ -48,7 +48,7 @@ def test_a_rate_of_zero_learns_nothing(model: NeuralLanguageModel):
     )
 
 
-def test_letters_that_training_never_showed_take_no_leaps(monkeypatch: pytest.MonkeyPatch):
+def test_letters_unseen_in_training_do_not_get_huge_updates(monkeypatch: pytest.MonkeyPatch):
     tokenizer = CharacterTokenizer("".join(TEXTS) + "äöü")
     built: Any = build(tiny_experiment().model, tokenizer.vocab_size)
     text = dataset.from_texts(tokenizer, ["äöü the cat. öäü a dog. üäö " * 20])
@@ -61,7 +61,7 @@ def test_letters_that_training_never_showed_take_no_leaps(monkeypatch: pytest.Mo
     assert max(seen) < 1.5 * seen[0]
     monkeypatch.setattr(adaptive, "SMALLEST_GRADIENT", 1e-12)
     evaluate_dynamically(built, text, train)
-    assert max(seen) > 100 * seen[0]  # the test can tell
+    assert max(seen) > 100 * seen[0]  # without the limit they do
 
 
 def test_a_learned_start_can_be_adapted():
@@ -80,7 +80,7 @@ def test_a_documents_score_does_not_depend_on_its_neighbours(model: NeuralLangua
     assert cached[1] == pytest.approx(evaluate_with_cache(model, alone).document_nll_nats[0])
 
 
-def test_the_model_is_left_as_it_was(model: NeuralLanguageModel):
+def test_evaluation_leaves_the_model_unchanged(model: NeuralLanguageModel):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
     evaluate_dynamically(model, ARRAYS, TRAIN, Dynamic(rate=1.0))
@@ -90,7 +90,7 @@ def test_the_model_is_left_as_it_was(model: NeuralLanguageModel):
 
 
 @pytest.mark.parametrize("size", [3, 50, 10_000])
-def test_the_cache_is_its_equations(size: int, model: NeuralLanguageModel):
+def test_the_cache_matches_its_equations(size: int, model: NeuralLanguageModel):
     cache = Cache(size=size, flatness=2.0, weight=0.3)
     scored = evaluate_with_cache(model, ARRAYS, cache).document_nll_nats
     model.eval().requires_grad_(False)
@@ -112,7 +112,7 @@ def test_the_cache_is_its_equations(size: int, model: NeuralLanguageModel):
         assert scored[number] == pytest.approx(nats, rel=1e-4)
 
 
-def test_counted_models_have_no_gradient_to_learn_by():
+def test_ngram_models_cannot_be_adapted():
     counted = build(tiny_experiment(model={"architecture": "ngram"}).model, TOKENIZER.vocab_size)
     with pytest.raises(ConfigError, match="trained by gradient"):
         evaluate_dynamically(counted, ARRAYS, TRAIN)

@@ -12,12 +12,12 @@ from rnnlm.tokenizer.word import WordTokenizer
 
 
 def nats(documents: np.ndarray, characters: np.ndarray) -> TextNats:
-    """Return a text whose documents are a piece each, a token for every character."""
+    """Return a text's nats, where each document is one piece and each character one token."""
     return TextNats(documents, characters, documents, characters)
 
 
 def some(count: int, seed: int, shift: float = 0.0) -> tuple[TextNats, TextNats]:
-    """Return two models' nats on the same documents, the second worse by `shift` a character."""
+    """Return two models' nats on the same documents, the second worse by `shift` per character."""
     chance = np.random.default_rng(seed)
     characters = chance.integers(5, 60, count)
     documents = characters * chance.uniform(1.0, 2.0, count)
@@ -34,7 +34,7 @@ def test_the_gain_is_the_difference_of_the_bits_per_character(count: int, seed: 
     assert comparison.low <= comparison.high
 
 
-def test_swapping_the_two_turns_the_sign():
+def test_swapping_the_models_negates_the_gain():
     first, second = some(100, 1, 0.02)
     one, other = compare(first, second, 0.95), compare(second, first, 0.95)
     assert one.better_by == pytest.approx(-other.better_by)
@@ -48,12 +48,12 @@ def test_a_model_is_not_better_than_itself():
     assert comparison.better_by == comparison.low == comparison.high == comparison.confidence == 0
 
 
-def test_a_clear_gain_is_sure_and_chance_is_not():
+def test_a_clear_gain_has_full_confidence_and_chance_does_not():
     assert compare(*some(300, 3, 0.05), 0.95).confidence == 1.0
     assert 0.05 < compare(*some(300, 3, 0.0), 0.95).confidence < 0.999
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_interval_contains_the_truth_about_as_often_as_stated():
     held = 0
     for seed in range(200):
         comparison = compare(*some(60, seed, 0.02), 0.9)
@@ -62,12 +62,12 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
-def test_of_few_documents_equal_models_seldom_win(count: int):
+def test_equal_models_seldom_win_on_few_documents(count: int):
     sure = [compare(*some(count, seed), 0.95).confidence >= 0.95 for seed in range(400)]
     assert sum(sure) / len(sure) <= 0.1
 
 
-def test_a_single_document_cut_differently_says_nothing():
+def test_a_single_document_gives_no_confidence():
     first, second = some(1, 0, 0.5)
     comparison = compare(first, second, 0.95)
     assert comparison.better_by > 0.4
@@ -75,7 +75,7 @@ def test_a_single_document_cut_differently_says_nothing():
     assert comparison.low == -np.inf
 
 
-def test_a_poorer_vocabulary_does_not_win_by_knowing_less():
+def test_a_smaller_vocabulary_does_not_win_by_unknown_tokens():
     words = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 4))
     names = ["".join(chr(97 + int(d)) for d in f"{n:03d}") for n in words]
     texts = [" ".join(names[at : at + 12]) for at in range(0, len(names), 12)]
@@ -90,15 +90,15 @@ def test_a_poorer_vocabulary_does_not_win_by_knowing_less():
     assert compare(scored(1000), scored(1), 0.95).better_by < 0
 
 
-def test_pairing_sees_what_two_intervals_would_not():
+def test_pairing_detects_a_gain_that_two_intervals_would_miss():
     chance = np.random.default_rng(5)
     characters = np.full(100, 20)
-    documents = characters * chance.uniform(0.5, 4.0, 100)  # documents differ much
+    documents = characters * chance.uniform(0.5, 4.0, 100)  # documents differ widely
     first, second = nats(documents, characters), nats(documents + 0.1, characters)
     assert compare(first, second, 0.95).confidence == 1.0
 
 
-def test_few_documents_are_compared_by_their_pieces_if_both_have_the_same():
+def test_few_documents_are_compared_by_their_pieces_if_both_models_have_the_same():
     documents, characters = np.array([300.0]), np.array([400])
     pieces = np.array([100.0, 120.0, 80.0])
     tokens = np.array([150, 150, 100])
@@ -117,7 +117,7 @@ def test_scores_of_different_documents_are_not_compared():
         compare(some(10, 1)[0], some(11, 1)[0], 0.95)
 
 
-def test_nats_are_read_as_they_were_written(tmp_path):
+def test_nats_survive_saving_and_loading(tmp_path):
     first, _ = some(12, 4)
     first.save(tmp_path / "nats.npz")
     again = TextNats.load(tmp_path / "nats.npz")

@@ -32,7 +32,7 @@ def test_lines_that_moved_into_training_are_found(tmp_path: Path):
     assert not trained_on(before, before).any()
 
 
-def test_one_paragraph_of_a_passage_is_enough(tmp_path: Path):
+def test_one_shared_paragraph_counts_as_trained_on(tmp_path: Path):
     def passages(start: int, stop: int) -> str:
         return "\n\n".join(PARAGRAPH.format(n) for n in range(start, stop))
 
@@ -45,7 +45,7 @@ def test_one_paragraph_of_a_passage_is_enough(tmp_path: Path):
     assert trained_on(first, ingested(tmp_path, "mixed", mixed, "position", **options)).sum() == 1
 
 
-def test_texts_split_by_hash_never_overlap_however_they_grow(tmp_path: Path):
+def test_growing_texts_split_by_hash_never_overlap(tmp_path: Path):
     text = lines(300).splitlines()
     before = ingested(tmp_path, "before", "\n".join(text[:150]), "hash")
     after = ingested(tmp_path, "after", "\n".join(text), "hash")

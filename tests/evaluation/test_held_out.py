@@ -1,4 +1,4 @@
-"""What a test split scores, and which of its documents count."""
+"""Scores of a test split, and which of its documents are scored."""
 
 import random
 from pathlib import Path
@@ -32,7 +32,7 @@ def page(seed: int) -> str:
 
 
 class Made:
-    """A tiny model of word pieces, its n-grams, and the test documents."""
+    """A tiny model of word pieces, n-gram models of its corpus, and the test documents."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,7 +87,7 @@ def test_a_test_split_that_the_base_has_read_is_refused(made: Made, tmp_path: Pa
         made.score(tmp_path, known=sample(made.texts))
 
 
-def test_the_yardstick_is_of_characters_whatever_the_tokens(made: Made, tmp_path: Path):
+def test_the_ngram_baseline_uses_characters_whatever_the_tokenizer(made: Made, tmp_path: Path):
     figures = made.score(tmp_path).figures
     assert figures["ngram_bits_per_character"] != figures["own_ngram_bits_per_character"]
     own, ngrams = (TextNats.load(tmp_path / name) for name in (NATS_FILE, NGRAM_NATS_FILE))
@@ -95,7 +95,7 @@ def test_the_yardstick_is_of_characters_whatever_the_tokens(made: Made, tmp_path
     assert ngrams.bits_per_character == pytest.approx(figures["ngram_bits_per_character"])
 
 
-def test_of_a_long_test_split_documents_spread_over_it_are_scored(
+def test_documents_spread_over_a_long_test_split_are_scored(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     whole = dataset.load_split(made.tokens, "test")

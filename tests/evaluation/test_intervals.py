@@ -12,12 +12,14 @@ TOKENIZER = CharacterTokenizer("ab")
 
 def evaluation_of(lengths: list[int], seed: int) -> Evaluation:
     arrays = dataset.from_texts(TOKENIZER, ["a" * length for length in lengths])
-    nats = np.random.default_rng(seed).gamma(4.0, 0.25, len(arrays.tokens))  # mean 1, deviation ½
+    nats = np.random.default_rng(seed).gamma(
+        4.0, 0.25, len(arrays.tokens)
+    )  # mean 1, standard deviation ½
     return Pieces(arrays).of_tokens(nats)
 
 
 @pytest.mark.parametrize("lengths", [[9] * 200, [PIECE_TOKENS * 60]])
-def test_the_interval_holds_the_truth_about_95_times_in_100(lengths: list[int]):
+def test_the_interval_contains_the_truth_about_95_times_in_100(lengths: list[int]):
     held = 0
     for seed in range(40):
         low, high = bits_per_character_interval(evaluation_of(lengths, seed))
@@ -27,7 +29,7 @@ def test_the_interval_holds_the_truth_about_95_times_in_100(lengths: list[int]):
     assert held >= 33
 
 
-def test_the_score_lies_within_and_more_text_narrows_it():
+def test_the_score_is_within_its_interval_and_more_text_narrows_it():
     small, large = evaluation_of([20] * 50, 1), evaluation_of([20] * 5000, 1)
     widths = []
     for evaluation in (small, large):

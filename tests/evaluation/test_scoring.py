@@ -44,7 +44,7 @@ def test_uniform_logits_give_a_perplexity_of_the_vocabulary(model: LanguageModel
     assert score.nll_nats == pytest.approx(score.tokens * math.log(TOKENIZER.vocab_size), rel=1e-5)
 
 
-def test_scoring_leaves_the_mode_as_it_was(model: LanguageModel):
+def test_scoring_leaves_the_training_mode_unchanged(model: LanguageModel):
     arrays = dataset.from_texts(TOKENIZER, TEXTS)
     for training in (True, False):
         model.train(training)
@@ -62,7 +62,7 @@ def test_nothing_to_score_is_an_error(model: LanguageModel):
         evaluate(model, dataset.from_texts(TOKENIZER, []))
 
 
-def test_the_n_gram_model_is_scored_by_one_look_up_per_token():
+def test_n_gram_scores_match_the_models_logits():
     arrays = dataset.from_texts(TOKENIZER, TEXTS)
     counted = build(tiny_experiment(model={"architecture": "ngram"}).model, TOKENIZER.vocab_size)
     assert isinstance(counted, NGramLanguageModel)
@@ -77,7 +77,7 @@ def test_the_n_gram_model_is_scored_by_one_look_up_per_token():
     assert [*fast] == pytest.approx(slow, rel=1e-4)
 
 
-def test_long_documents_are_summed_over_all_their_windows(model: LanguageModel):
+def test_long_documents_are_scored_over_all_their_windows(model: LanguageModel):
     arrays = dataset.from_texts(TOKENIZER, ["one " * 900, "two", "a much longer " * 300])
     evaluation = evaluate(model, arrays)
     assert evaluation.tokens.sum() == len(arrays.tokens)

@@ -46,7 +46,7 @@ async ([kind, url, values]) => {
   } catch (error) { return String(error) }
 }
 """
-"""Sends values in every way a page can, with and without CORS permission to read the answer."""
+"""Script that posts values in each way open to a page, with or without a CORS preflight."""
 KINDS = ("json", "plain", "untyped", "form", "beacon")
 
 READ = """

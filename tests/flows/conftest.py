@@ -1,4 +1,4 @@
-"""Servers that several tests use; started once, when the first of them asks."""
+"""Servers that several tests share; started once per module, when the first test needs them."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ deployments:
 
 @dataclass(frozen=True)
 class Served:
-    """`rnnlm serve` for other machines, with PostgreSQL behind it, and a client of its Prefect."""
+    """`rnnlm serve` open to other machines, on PostgreSQL, with a client of its Prefect server."""
 
     serving: Running
     addresses: dict[str, Any]
@@ -54,7 +54,7 @@ class Served:
 
 @contextlib.contextmanager
 def signed_in() -> Iterator[None]:
-    """Let the clients of this process send the password."""
+    """Make the clients in this process send the password."""
     with (
         pytest.MonkeyPatch.context() as patch,
         temporary_settings(updates={PREFECT_API_AUTH_STRING: f"rnnlm:{PASSWORD}"}),
@@ -66,7 +66,7 @@ def signed_in() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Standing servers on a tiny corpus, with the settings of docker/compose.yaml."""
+    """Running servers with a tiny corpus and the settings of docker/compose.yaml."""
     home = tmp_path_factory.mktemp("served")
     write_tiny(home)
     (home / "prefect.yaml").write_text(PREFECT_YAML)
@@ -92,7 +92,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
-    """What a webhook receives."""
+    """Messages that a webhook receives."""
     received: list[dict] = []
 
     class Receiver(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What the tests of standing servers start: PostgreSQL, and `rnnlm serve` as an operator does."""
+"""Processes that server tests start: PostgreSQL, and `rnnlm serve` as an operator starts it."""
 
 import contextlib
 import json
@@ -31,9 +31,9 @@ RNNLM = Path(sys.executable).with_name("rnnlm")
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """Provide the address of a real server of PostgreSQL, `user:password@host:port`.
+    """Run a real PostgreSQL server; yield its address, `user:password@host:port`.
 
-    It takes any password: the tests look at where this one ends up.
+    It accepts any password: the tests check where this one appears.
     """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
@@ -72,7 +72,7 @@ def postgresql() -> Iterator[str]:
 
 
 class Running:
-    """The installed command in a process of its own."""
+    """The installed command in a separate process."""
 
     def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
@@ -91,18 +91,18 @@ class Running:
         self._heard.start()
 
     def first_line(self) -> str:
-        """Return what it prints when everything is up."""
+        """Return the next line on stdout; the first is printed once everything is up."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, "".join(self.said)
         return line
 
     def addresses(self) -> dict[str, Any]:
-        """Return its JSON object."""
+        """Return the JSON object that the command prints."""
         return json.loads(self.first_line())
 
     def processes(self) -> list[psutil.Process]:
-        """Return everything that it started, by what marks it."""
+        """Return all processes that the command started, found by their RNNLM_HOME."""
         return [
             process
             for process in psutil.process_iter()
@@ -121,7 +121,7 @@ class Running:
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
-        """End it with this context."""
+        """End the command when the context ends."""
         try:
             yield
         finally:
@@ -133,7 +133,7 @@ class Running:
 
 
 def serve_others(home: Path, **environment: str) -> Running:
-    """Start `rnnlm serve` on all addresses, with one more name and a password."""
+    """Start `rnnlm serve` on all interfaces, with an allowed host name and a password."""
     (home / "password").write_text(f"{PASSWORD}\n")
     options = ["--json", "--host", "0.0.0.0", "--allow-host", NAME, *free_ports()]
     settings = {"RNNLM_PASSWORD_FILE": str(home / "password"), **environment}
@@ -141,7 +141,7 @@ def serve_others(home: Path, **environment: str) -> Running:
 
 
 def environment(process: psutil.Process) -> dict[str, str]:
-    """Return the environment of a process; nothing of one that is gone or another's."""
+    """Return the environment of a process; empty if the process has ended or is another user's."""
     try:
         return process.environ()
     except (psutil.Error, OSError):
@@ -149,7 +149,7 @@ def environment(process: psutil.Process) -> dict[str, str]:
 
 
 def free_ports() -> list[str]:
-    """Return options of `serve` that keep tests which run side by side out of each other's way."""
+    """Return options of `serve` with free ports, so that tests can run in parallel."""
     return ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
 
 
@@ -160,7 +160,7 @@ def free_port() -> int:
 
 
 def wait_until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Return the claim's value as soon as it is true."""
+    """Wait until `claim` returns a true value, and return that value; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := claim():

@@ -1,4 +1,4 @@
-"""What a reviewer sees in MLflow's pages, in a real browser."""
+"""MLflow's pages as a reviewer sees them, in a real browser."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PATIENCE_MS = 30_000
 
 @pytest.fixture(scope="module")
 def addresses(trained: Path) -> Iterator[dict[str, str]]:
-    """What `rnnlm ui` prints."""
+    """Addresses that `rnnlm ui` prints."""
     command = [sys.executable, "-m", "flows.cli", "ui", "--json"]
     environment = {**os.environ, "RNNLM_HOME": str(trained), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -48,7 +48,7 @@ def page(addresses: dict[str, str]) -> Iterator["sync_api.Page"]:
         browser.close()
 
 
-def test_from_the_list_of_runs_to_the_champion(
+def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
     trained: Path, addresses: dict[str, str], page: "sync_api.Page"
 ):
     expect = sync_api.expect
@@ -56,7 +56,7 @@ def test_from_the_list_of_runs_to_the_champion(
     result = json.loads((trained / "result.json").read_text())
     bits = f"{result['test']['bits_per_character']:.3f}"
 
-    page.goto(addresses["tiny runs"])  # what changed, did it get better, may it go out?
+    page.goto(addresses["tiny runs"])  # what changed, is it better, can it be deployed?
     row = page.get_by_role("link", name="tiny · lstm 1×16").first
     expect(row).to_be_visible()
     for column in ("rnnlm.verdict", "rnnlm.trigger", "test/bits_per_character"):
@@ -73,14 +73,14 @@ def test_from_the_list_of_runs_to_the_champion(
         page.get_by_placeholder("Search metric charts").fill(f"train/{curve}")
         expect(page.get_by_role("heading", name=curve).first).to_be_visible()
 
-    page.get_by_role("tab", name="Artifacts").click()  # how does it sound, where does it fail?
+    page.get_by_role("tab", name="Artifacts").click()  # what does it write, where does it fail?
     page.get_by_text("review", exact=True).first.click()
     page.get_by_text("review.html").first.click()
     report = page.frame_locator("iframe").first
     expect(report.get_by_text("How it learned")).to_be_attached()
     expect(report.get_by_text(bits).first).to_be_attached()
 
-    page.goto(addresses["tiny model"])  # who is champion, and how did it come to that?
+    page.goto(addresses["tiny model"])  # which version is champion, and why?
     expect(page.get_by_text("Champion of tiny: version 1")).to_be_visible()
     expect(page.get_by_text("@ champion").first).to_be_visible()
     page.get_by_role("link", name="Version 1").first.click()
@@ -101,7 +101,7 @@ def test_the_page_of_a_run_names_the_version_that_it_made(
     sync_api.expect(page.get_by_text("Version 1").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_the_pages_answer_to_no_other_name_and_no_other_page(addresses: dict[str, str]):
+def test_the_pages_refuse_other_host_names_and_other_origins(addresses: dict[str, str]):
     mlflow, prefect = addresses["tiny runs"].partition("/#")[0], addresses["flow runs"]
     for address in (f"{mlflow}/version", f"{prefect.removesuffix('/runs')}/api/admin/version"):
         assert httpx.get(address).status_code == 200

@@ -1,4 +1,4 @@
-"""How many of our files lie between a command and its work, counted from the call stack."""
+"""The number of our files between a command and its work, counted on the call stack."""
 
 import json
 import os
@@ -46,7 +46,7 @@ slots.library = library
 
 
 def first_stack(home: Path, patch: str, *arguments: str) -> list[str]:
-    """Return our files on the call stack when something first happens, the outermost first."""
+    """Return our files on the first call stack that the patched code prints, outermost first."""
     script = TRACE.format(root=str(ROOT), patch=patch, argv=["rnnlm", *arguments])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     finished = subprocess.run(
@@ -65,7 +65,7 @@ def first_stack(home: Path, patch: str, *arguments: str) -> list[str]:
 
 
 def documented(title: str) -> list[str]:
-    """Return the files that docs/architecture.md lists after a title, in its order."""
+    """Return the files that docs/architecture.md lists after a title, in that order."""
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     line = next(line for line in text.splitlines() if line.startswith(title))
     return re.findall(r"`([\w/]+\.py)`", line)

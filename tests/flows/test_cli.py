@@ -1,4 +1,4 @@
-"""The command line as a user meets it, each command in a process of its own."""
+"""The command line as a user runs it."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample
 
 
 def processes(home: Path) -> list[psutil.Process]:
-    """Return the Prefect servers of commands in a home that are running."""
+    """Return the running Prefect servers that commands started in a home."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -33,7 +33,7 @@ def processes(home: Path) -> list[psutil.Process]:
     return found
 
 
-def test_help_comes_in_half_a_second():
+def test_help_appears_within_half_a_second():
     times = []
     for _ in range(3):
         began = time.monotonic()
@@ -44,7 +44,7 @@ def test_help_comes_in_half_a_second():
     assert min(times) < 0.5
 
 
-def test_training_reports_every_figure_that_was_promised(trained: Path):
+def test_training_reports_all_documented_figures(trained: Path):
     result = json.loads((trained / "result.json").read_text())
     assert result["model"] == "tiny"
     assert (result["version"], result["alias"]) == (1, "champion")
@@ -83,7 +83,9 @@ def test_a_second_run_takes_every_step_from_the_cache(trained: Path):
         (["splits.test=0.3"], STEPS),
     ],
 )
-def test_the_plan_says_what_would_run_and_why(trained: Path, settings: list[str], runs: list[str]):
+def test_the_plan_states_what_would_run_and_why(
+    trained: Path, settings: list[str], runs: list[str]
+):
     sets = [word for setting in settings for word in ("--set", setting)]
     planned = call_cli(trained, "train", "tiny.toml", "--plan", "--json", *sets).json["plan"]
     assert [step["step"] for step in planned] == STEPS
@@ -95,7 +97,7 @@ def test_the_plan_says_what_would_run_and_why(trained: Path, settings: list[str]
         assert "→" in first["reason"]
 
 
-def test_a_changed_byte_of_the_corpus_runs_everything(trained: Path, tmp_path: Path):
+def test_a_changed_byte_of_the_corpus_reruns_everything(trained: Path, tmp_path: Path):
     text = trained / "tiny.txt"
     before = text.read_text()
     try:
@@ -144,10 +146,10 @@ def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     assert (better["version"], better["alias"]) == (3, "champion")
     assert "better than champion 1" in better["reason"]
     assert aliases() == {1: "previous", 2: None, 3: "champion"}
-    assert better["cached"] == dict.fromkeys(STEPS, False)  # by --force
+    assert better["cached"] == dict.fromkeys(STEPS, False)  # because of --force
 
 
-def test_generate_writes_the_texts_that_were_asked_for(trained: Path, tmp_path: Path):
+def test_generate_writes_the_requested_texts(trained: Path, tmp_path: Path):
     (tmp_path / "openings.txt").write_text("red\n" * 25)
     ask = ["generate", "--unique", "tiny", "--prefixes", str(tmp_path / "openings.txt"), "--json"]
     ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]
@@ -194,7 +196,7 @@ def test_evaluate_agrees_with_what_training_reported(trained: Path, tmp_path: Pa
     "option",
     [["--dynamic"], ["--dynamic", "--rate", "0.001"], ["--cache", "50", "--flatness", "1"]],
 )
-def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, option: list[str]):
+def test_evaluate_can_adapt_to_the_text(trained: Path, tmp_path: Path, option: list[str]):
     (tmp_path / "long.txt").write_text("warm grey 1 2 3 " * 100 + "\n")
     ask = ["evaluate", "tiny", "--text", str(tmp_path / "long.txt"), "--json"]
     plain, adapted = call_cli(trained, *ask).json, call_cli(trained, *ask, *option).json
@@ -217,13 +219,13 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
         (["train", "same.txt"], "one character only, 'a'"),
         (["train", "binary.bin"], r"no text: tried utf-8 \(byte 0 is 0x89\)"),
         (["train", "bad.toml"], r"hiden_size \(did you mean.*batch_size = -1"),
-        (["train", "tiny.toml", "--set", "training.budget"], "no assignment"),
+        (["train", "tiny.toml", "--set", "training.budget"], "not an assignment"),
         (["generate", "nobody", "--count", "3"], r"no model 'nobody' \(there are: tiny\)"),
         (["generate", "tiny/7", "--count", "3"], "no version '7' .*there are: 1"),
         (["generate", "tiny@best", "--count", "3"], "no alias 'best' .*there are: champion"),
         (["generate", "tiny", "--count", "0"], "--count '0' is out of range"),
         (["generate", "tiny", "--count", "9" * 100_000], r"--count '999.*… is out of range"),
-        (["generate", "tiny", "--count", "many"], "--count 'many' is no number"),
+        (["generate", "tiny", "--count", "many"], "--count 'many' is not a number"),
         (["generate", "tiny", "--count", "3", "--temperature", "-1"], "temperature = -1.0"),
         (["generate", "tiny", "--count", "3", "--prefix", "Ж"], "prefix 'Ж' has characters .*'Ж'"),
         (["generate", "tiny"], "how many texts.*--count"),
@@ -241,7 +243,7 @@ def test_evaluate_can_adapt_to_what_it_reads(trained: Path, tmp_path: Path, opti
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
 )
-def test_bad_input_is_one_clear_line(trained: Path, arguments: list[str], message: str):
+def test_bad_input_is_a_one_line_error(trained: Path, arguments: list[str], message: str):
     (trained / "empty").mkdir(exist_ok=True)
     (trained / "empty.txt").write_bytes(b"")
     (trained / "same.txt").write_text("aaaa\n" * 100)
@@ -266,7 +268,7 @@ def test_bad_input_is_one_clear_line(trained: Path, arguments: list[str], messag
     assert after == before
 
 
-def test_an_error_under_json_is_one_object(trained: Path):
+def test_an_error_with_json_output_is_one_object(trained: Path):
     finished = call_cli(trained, "generate", "nobody", "--count", "3", "--json")
     assert finished.status == 1
     assert "nobody" in finished.json["error"]
@@ -305,7 +307,7 @@ def test_inspect_shows_a_corpus_and_trains_nothing(tmp_path: Path):
     assert not (tmp_path / "data" / "models").exists()
 
 
-def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
+def test_corpora_lists_the_catalog(tmp_path: Path):
     listed = call_cli(tmp_path, "corpora", "--json").json["corpora"]
     demo = next(entry for entry in listed if entry["name"] == "colors-demo")
     assert demo["here"]
@@ -321,7 +323,7 @@ def test_corpora_lists_what_the_catalog_knows(tmp_path: Path):
 @pytest.mark.parametrize(
     "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL]
 )
-def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal.Signals):
+def test_a_stopped_run_leaves_no_process_and_resumes(tmp_path: Path, how: signal.Signals):
     write_tiny(tmp_path)
     give_empty_stores(tmp_path)
     command = [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"]
@@ -346,7 +348,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
         out, err = process.communicate(timeout=60)
     if how != signal.SIGKILL:
         assert process.returncode == 130
-        assert "run the same command again to go on" in json.loads(out)["error"]
+        assert "run the same command again to resume" in json.loads(out)["error"]
         assert "Traceback" not in err
         last = next(tmp_path.glob("data/models/tiny/*/last.safetensors"))
         assert last.stat().st_size > 0
@@ -362,7 +364,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, how: signal
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_two_first_runs_at_once_both_succeed(tmp_path: Path):
+def test_two_concurrent_first_runs_both_succeed(tmp_path: Path):
     (tmp_path / "one.txt").write_text(lines(150))
     (tmp_path / "two.txt").write_text(lines(150).upper())
     settings = ["--set", "training.budget=1 epoch", "--set", "gate.beat_ngrams=false"]

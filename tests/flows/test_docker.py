@@ -1,4 +1,4 @@
-"""The image: what its Dockerfile installs, run as it stands there; what compose.yaml says."""
+"""The image: the Dockerfile's instructions, run without Docker; and the compose.yaml file."""
 
 import json
 import os
@@ -25,7 +25,7 @@ POSTGRES, RNNLM = "POSTGRES_PASSWORD=x1y2", "RNNLM_PASSWORD=long-enough"
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
-    """Return a stage's instructions as (word, rest), continued lines joined, comments left out."""
+    """Return a stage's instructions as (word, rest), without comments, continued lines joined."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     begin = next(n for n, line in enumerate(lines) if line.endswith(f" AS {stage}"))
@@ -44,7 +44,7 @@ def test_the_last_stage_has_no_compiler_and_is_not_root():
     assert not re.search(r"^ARG PYTHON_IMAGE=.*(latest|python)$", text, re.MULTILINE)
 
 
-def test_what_the_image_copies_is_in_its_context():
+def test_files_that_the_image_copies_are_in_its_context():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
     copied = re.findall(
         r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE
@@ -63,7 +63,7 @@ def composed(*environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_compose_has_no_default_password_and_listens_on_this_machine_alone():
+def test_compose_has_no_default_password_and_listens_only_on_this_machine():
     for given, missing in ((RNNLM, "POSTGRES_PASSWORD"), (POSTGRES, "RNNLM_PASSWORD")):
         refused = composed(given)
         assert refused.returncode != 0
@@ -79,7 +79,7 @@ def test_compose_has_no_default_password_and_listens_on_this_machine_alone():
 @pytest.mark.service
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "health"), [("prefect", "/api/health"), ("mlflow", "/health")])
-def test_the_servers_of_compose_ask_for_the_password_and_know_their_names(
+def test_the_servers_of_compose_require_the_password_and_an_allowed_name(
     tmp_path: Path, name: str, health: str
 ):
     stores.give_empty_stores(tmp_path)
@@ -126,23 +126,25 @@ def test_the_servers_are_tested_with_the_settings_of_compose():
 @pytest.mark.service
 @pytest.mark.slow
 @pytest.mark.soak
-def test_what_the_image_installs_runs(tmp_path: Path):
+def test_the_installed_image_runs(tmp_path: Path):
     arguments = dict(
         rest.split("=", 1) for word, rest in instructions("build") if word == "ARG" and "=" in rest
     )
     if not reachable(arguments["TORCH_INDEX"]):
-        arguments["TORCH_INDEX"] = tmp_path.as_uri()  # nothing; torch comes as pip here is set up
+        arguments["TORCH_INDEX"] = (
+            tmp_path.as_uri()
+        )  # an empty index; torch comes from pip's own configuration
     environment = {**os.environ, **arguments}
     environment.pop("PYTHONPATH", None)
     environment["PATH"] = f"{Path(sys.base_exec_prefix) / 'bin'}{os.pathsep}{environment['PATH']}"
     prefix = tmp_path / "venv"
-    environment["PIP_NO_COMPILE"] = "1"  # half the time
+    environment["PIP_NO_COMPILE"] = "1"  # takes half the time
     for word, written in instructions("build"):
         rest = written.replace("/opt/rnnlm", str(prefix))
         if word == "ENV":
             for name, value in re.findall(r"(\w+)=(\S+)", rest):
                 environment[name] = value.replace("$PATH", environment["PATH"])
-            environment.pop("PIP_NO_CACHE_DIR", None)  # the image's own thrift
+            environment.pop("PIP_NO_CACHE_DIR", None)  # only saves space in the image
         elif word == "COPY":
             *names, place = rest.split()
             for name in names:

@@ -1,6 +1,6 @@
 """Scheduled retrainings on a corpus that grows, changes, turns to garbage and breaks.
 
-Sixteen days of the month that `python benchmarks/month.py` lives through as a whole.
+Sixteen days of the month that `python benchmarks/month.py` simulates in full.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def on(month: dict[str, Any], day: int) -> dict[str, Any]:
     return lived
 
 
-def test_what_is_unchanged_ends_in_seconds_and_registers_nothing(month: dict[str, Any]):
+def test_an_unchanged_corpus_ends_early_and_registers_nothing(month: dict[str, Any]):
     idle = [day for day in month["days"] if day["corpus"].startswith("weekend")]
     assert len(idle) == 4
     assert {day["flow"] for day in idle} == {"unchanged"}
@@ -64,7 +64,7 @@ def test_a_broken_corpus_fails_one_run_and_nothing_else(month: dict[str, Any]):
     assert on(month, BROKEN_DAY + 1)["flow"] == "version"
 
 
-def test_a_corpus_that_has_grown_goes_on_from_the_champion(month: dict[str, Any]):
+def test_a_grown_corpus_starts_from_the_champion(month: dict[str, Any]):
     begun = {v["checkpoint"]: v["version"] for v in month["versions"]}
     warm = [day for day in month["days"] if day["started_from"]]
     assert len(warm) >= 5
@@ -72,7 +72,7 @@ def test_a_corpus_that_has_grown_goes_on_from_the_champion(month: dict[str, Any]
     assert any(day["started_from"] in begun for day in warm)
 
 
-def test_the_journal_tells_how_the_champion_came_to_be_it(month: dict[str, Any]):
+def test_the_journal_records_every_move_to_the_current_champion(month: dict[str, Any]):
     moves = month["moves"][::-1]
     assert moves[0]["before"] is None
     assert all(one["after"] == two["before"] for one, two in itertools.pairwise(moves))
@@ -82,18 +82,18 @@ def test_the_journal_tells_how_the_champion_came_to_be_it(month: dict[str, Any])
     assert champion["version"] >= on(month, EDITED_DAY)["version"]
 
 
-def test_people_are_told_what_they_asked_for(month: dict[str, Any]):
+def test_users_get_the_notifications_that_they_asked_for(month: dict[str, Any]):
     titles = [message["title"] for message in month["messages"]]
     assert sum("new champion" in title for title in titles) == len(month["moves"])
     assert sum("the run failed" in title for title in titles) == 1
-    assert any("has got worse on fresh text" in title for title in titles)
+    assert any("is worse on fresh text" in title for title in titles)
 
 
-def test_housekeeping_holds_the_disk_flat(month: dict[str, Any]):
+def test_housekeeping_keeps_disk_use_bounded(month: dict[str, Any]):
     versions = len(month["versions"])
-    assert versions <= 6  # newest three, champion, previous, what it began from
+    assert versions <= 6  # newest three, champion, previous, the version it started from
     sizes = [day["megabytes"] for day in month["days"]]
-    assert max(sizes) < 8 * sizes[0]  # about a version each, and the databases
+    assert max(sizes) < 8 * sizes[0]  # each version is about that large, plus the databases
 
 
 def test_no_process_is_left(month: dict[str, Any]):

@@ -1,4 +1,4 @@
-"""A home that an earlier version wrote goes on working."""
+"""A home that an earlier version wrote still works."""
 
 import json
 import os
@@ -21,7 +21,7 @@ WAS_AT = "/tmp/rnnlm-home"
 
 
 def unpack(folder: Path) -> Path:
-    """Unpack the home and move what its MLflow store says of its place."""
+    """Unpack the home and update the paths in its MLflow store."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     root = folder / "home"
@@ -44,7 +44,7 @@ def said(root: Path, *arguments: str) -> str:
 
 
 def kill_once_it_trains(root: Path, *arguments: str) -> None:
-    """Kill a training after its first position, with the server that it started."""
+    """Start a command; kill it and its server once training has saved a first position."""
     known = {*root.glob("data/models/pets/*/last.safetensors")}
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *arguments],
@@ -66,7 +66,7 @@ def test_an_old_home_generates_promotes_rolls_back_retrains_and_resumes(tmp_path
     before = (root / "texts" / "manifest.json").read_bytes()
     assert "1 → 2" in said(root, "history", "pets")
     again = said(root, "generate", "pets", "--count", "60", "--out", "texts")
-    assert "they were there already" in again
+    assert "they were finished already" in again
     assert (root / "texts" / "manifest.json").read_bytes() == before
     assert "pets/1" in said(root, "promote", "pets", "1")
     assert "pets/2" in said(root, "rollback", "pets")
@@ -78,7 +78,7 @@ def test_an_old_home_generates_promotes_rolls_back_retrains_and_resumes(tmp_path
 
     longer = ("--set", "training.budget=40 epochs", "--set", "training.validations=40")
     kill_once_it_trains(root, "train", "pets.toml", *longer)
-    assert "goes on where it stopped" in said(root, "train", "pets.toml", *longer, "--plan")
+    assert "will resume where it stopped" in said(root, "train", "pets.toml", *longer, "--plan")
     assert json.loads(said(root, "train", "pets.toml", *longer, "--json"))["version"] == 4
     assert json.loads((root / "data" / home.FORMAT_FILE).read_text()) == {"format": home.FORMAT}
 
@@ -86,9 +86,9 @@ def test_an_old_home_generates_promotes_rolls_back_retrains_and_resumes(tmp_path
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ('{"format": 99}', "of format 99, which a later version wrote"),
-        ('{"format": "x"}', "does not say the format"),
-        ("not JSON", "does not say the format"),
+        ('{"format": 99}', "has format 99, which a later version wrote"),
+        ('{"format": "x"}', "does not state the format"),
+        ("not JSON", "does not state the format"),
     ],
 )
 def test_a_home_that_cannot_be_read_is_refused_in_one_line(

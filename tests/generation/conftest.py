@@ -1,4 +1,4 @@
-"""A tiny model and its corpus."""
+"""Shared fixtures of the generation tests: a tiny model and its corpus."""
 
 from pathlib import Path
 

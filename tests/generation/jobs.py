@@ -1,4 +1,4 @@
-"""Jobs on a tiny model, and what they leave."""
+"""Helpers that run jobs on a tiny model and read their output."""
 
 from pathlib import Path
 
@@ -41,4 +41,4 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 class Stop(Exception):
-    """What the test raises from `on_progress`."""
+    """Raised from `on_progress` to interrupt a job."""

@@ -42,7 +42,7 @@ def test_shards_hold_every_text_once_in_order(model: Path, tmp_path: Path):
     assert not (tmp_path / "out" / WORK).exists()
 
 
-def test_unique_keeps_the_lowest_number_and_makes_up_for_the_rest(model: Path, tmp_path: Path):
+def test_unique_keeps_the_lowest_number_and_draws_replacements(model: Path, tmp_path: Path):
     everything = run(model, tmp_path / "all", count=400, max_length=3)
     unique = run(model, tmp_path / "unique", count=120, max_length=3, unique=True)
     rows, seen = [], set()
@@ -56,7 +56,7 @@ def test_unique_keeps_the_lowest_number_and_makes_up_for_the_rest(model: Path, t
     assert unique.drawn > 120
 
 
-def test_novel_only_refuses_what_stands_in_the_training_text(
+def test_novel_only_refuses_copies_of_the_training_text(
     model: Path, source: Source, tmp_path: Path
 ):
     config = override(CONFIG, {"count": 300, "max_length": 4})
@@ -73,7 +73,7 @@ def test_novel_only_refuses_what_stands_in_the_training_text(
     }
 
 
-def test_novel_only_needs_something_to_compare_with(model: Path, tmp_path: Path):
+def test_novel_only_needs_the_training_text(model: Path, tmp_path: Path):
     with pytest.raises(GenerationError, match="training text"):
         run(model, tmp_path / "out", novel_only=True)
     assert not (tmp_path / "out").exists()
@@ -91,7 +91,7 @@ def left_as_drawn(
     accepted: NDArray[np.bool_],
     hashes: NDArray[np.uint64],
 ) -> str:
-    """Leave a job as if it had drawn whole shards of such texts, and return its digest."""
+    """Fake a job that has drawn whole shards, with the given decisions; return its digest."""
 
     def stop(progress: Progress) -> None:
         raise Stop
@@ -114,7 +114,7 @@ def left_as_drawn(
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_bad_luck_with_the_last_texts_does_not_end_a_job(
+def test_a_run_of_refused_texts_near_the_end_does_not_end_a_job(
     model: Path, tmp_path: Path, goes_on: bool
 ):
     accepted = np.arange(400_000) % 500 == 0
@@ -127,11 +127,11 @@ def test_bad_luck_with_the_last_texts_does_not_end_a_job(
         expected = np.flatnonzero(accepted)[:100].tolist()
         assert [row["id"] for row in table(tmp_path / "out")] == expected
     else:
-        with pytest.raises(GenerationError, match="92 of 100 in all"):
+        with pytest.raises(GenerationError, match="92 of 100 kept so far"):
             generate(model, config, tmp_path / "out", "text")
 
 
-def test_deciding_and_publishing_take_two_bytes_a_text(
+def test_deciding_and_publishing_take_two_bytes_per_text(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run(model, tmp_path / "small")  # so that everything is imported
@@ -202,7 +202,7 @@ def test_a_file_without_prefixes_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_text_that_the_longest_length_ended_is_not_complete(model: Path, tmp_path: Path):
+def test_a_text_that_reaches_the_maximum_length_is_not_complete(model: Path, tmp_path: Path):
     plain = run(model, tmp_path / "plain", count=200, max_length=3)
     ruled = run(model, tmp_path / "ruled", count=200, max_length=3, banned=["1111"])
     assert 0 < ruled.complete_share <= plain.complete_share < 1
@@ -216,7 +216,7 @@ def test_required_strings_are_not_forced_on_texts(model: Path, tmp_path: Path):
     assert table(tmp_path / "held") == expected
 
 
-def test_a_model_of_no_numbers_is_refused(tmp_path: Path):
+def test_a_model_with_nan_weights_is_refused(tmp_path: Path):
     experiment, tokenizer = tiny_experiment(), CharacterTokenizer("abc")
     network = build(experiment.model, tokenizer.vocab_size)
     network.b_2.data[2] = torch.nan
@@ -225,7 +225,7 @@ def test_a_model_of_no_numbers_is_refused(tmp_path: Path):
         run(tmp_path / "m", tmp_path / "out")
 
 
-def test_a_prefix_that_the_model_cannot_read_is_refused(model: Path, tmp_path: Path):
+def test_a_prefix_outside_the_vocabulary_is_refused(model: Path, tmp_path: Path):
     (tmp_path / "prefixes.txt").write_text("ab\nxyz\n")
     with pytest.raises(TokenizerError, match="'x', 'y', 'z'"):
         generate(model, CONFIG, tmp_path / "out", "text", prefixes=tmp_path / "prefixes.txt")
@@ -256,7 +256,7 @@ def test_jsonl_and_txt_hold_the_same_texts(model: Path, tmp_path: Path):
     assert plain == "".join(row["text"] + "\n" for row in shard)
 
 
-def test_plain_text_of_many_lines_can_be_taken_back(tmp_path: Path):
+def test_plain_text_with_line_ends_can_be_unescaped(tmp_path: Path):
     model = saved_model(tmp_path / "model.safetensors", "abn\n\r\\\u2028")
     run(model, tmp_path / "parquet", count=200)
     run(model, tmp_path / "txt", count=200, format="txt")
@@ -274,7 +274,7 @@ def unescaped(line: str) -> str:
     return names["text"]
 
 
-def test_a_hundred_million_texts_are_planned_without_a_list_of_them(model: Path, tmp_path: Path):
+def test_a_hundred_million_texts_are_planned_without_listing_them(model: Path, tmp_path: Path):
     def stop(progress: Progress) -> None:
         raise Stop
 

@@ -1,4 +1,4 @@
-"""Exactly once: killed, shared, damaged or refused, a job ends with the same bytes or none."""
+"""Exactly-once jobs: if killed, shared, damaged or refused, the same bytes result, or none."""
 
 import json
 import multiprocessing
@@ -40,7 +40,7 @@ def test_an_interrupted_job_ends_with_the_same_bytes(model: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("is_compared_at_first", [True, False])
-def test_a_corpus_may_go_or_come_while_texts_are_published(
+def test_a_corpus_may_disappear_or_appear_while_texts_are_published(
     model: Path, source: Source, tmp_path: Path, is_compared_at_first: bool
 ):
     sources = (source, None) if is_compared_at_first else (None, source)
@@ -69,7 +69,7 @@ def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
     out, kills, chance = tmp_path / "parts", 0, random.Random(5)
     longest = 0.05
     while kills < 20 or not (out / MANIFEST_FILE).is_file():
-        if (out / MANIFEST_FILE).is_file():  # it came through; begin again, and kill sooner
+        if (out / MANIFEST_FILE).is_file():  # the job finished: start over, and kill sooner
             shutil.rmtree(out)
             longest *= 0.7
         context = multiprocessing.get_context("fork")
@@ -126,7 +126,7 @@ def test_any_number_of_workers_writes_the_same_bytes(
     assert manifests[0]["audit"] == manifests[1]["audit"]
 
 
-def test_two_processes_at_one_job_make_one_data_set(model: Path, tmp_path: Path):
+def test_concurrent_runs_of_one_job_make_one_data_set(model: Path, tmp_path: Path):
     with ThreadPoolExecutor(3) as pool:
         jobs = [pool.submit(run, model, tmp_path / "out", count=300) for _ in range(3)]
         made = [job.result() for job in jobs]
@@ -143,7 +143,7 @@ def test_a_finished_job_is_not_run_again(model: Path, tmp_path: Path):
     assert not reports
 
 
-def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
+def test_a_damaged_shard_is_rewritten(model: Path, tmp_path: Path):
     first = run(model, tmp_path / "out")
     shard = tmp_path / "out" / "data" / "train-00001.parquet"
     good = shard.read_bytes()
@@ -152,7 +152,7 @@ def test_a_damaged_shard_is_made_again(model: Path, tmp_path: Path):
     assert shard.read_bytes() == good
 
 
-def test_a_lost_card_is_written_again(model: Path, tmp_path: Path):
+def test_a_lost_card_is_rewritten(model: Path, tmp_path: Path):
     first = run(model, tmp_path / "out")
     card = tmp_path / "out" / CARD_FILE
     content = card.read_bytes()
@@ -171,7 +171,7 @@ def _as_nobody(model: Path, out: Path) -> None:
     os._exit(0)
 
 
-def test_a_folder_that_may_not_be_looked_into_is_one_line(model: Path, tmp_path: Path):
+def test_a_folder_without_read_permission_is_a_one_line_error(model: Path, tmp_path: Path):
     run(model, tmp_path / "out")  # so that everything is imported
     with tempfile.TemporaryDirectory() as name:
         open_folder, closed = Path(name), Path(name) / "closed"
@@ -188,7 +188,7 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(model: Path, tmp_path:
     assert child.exitcode == 3
 
 
-def test_another_job_is_refused_the_folder(model: Path, tmp_path: Path):
+def test_a_folder_of_another_job_is_refused(model: Path, tmp_path: Path):
     run(model, tmp_path / "out")
     with pytest.raises(GenerationError, match="another job"):
         run(model, tmp_path / "out", seed=2)
@@ -199,7 +199,7 @@ def test_another_job_is_refused_the_folder(model: Path, tmp_path: Path):
     assert [*(tmp_path / "other").iterdir()] == [tmp_path / "other" / "thesis.txt"]
 
 
-def test_a_model_that_goes_or_changes_while_the_job_runs_is_noticed(model: Path, tmp_path: Path):
+def test_a_model_that_disappears_or_changes_during_a_job_is_noticed(model: Path, tmp_path: Path):
     def stop(progress: Progress) -> None:
         raise Stop
 
@@ -215,7 +215,7 @@ def test_a_model_that_goes_or_changes_while_the_job_runs_is_noticed(model: Path,
         run(model, tmp_path / "out")
 
 
-def test_what_another_job_drew_is_not_taken_over(model: Path, tmp_path: Path):
+def test_texts_that_another_job_drew_are_not_reused(model: Path, tmp_path: Path):
     def stop(progress: Progress) -> None:
         if progress.done >= 12:
             raise Stop

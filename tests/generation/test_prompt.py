@@ -34,7 +34,7 @@ def both_ways() -> Experiment:
     ("given", "before"),
     [({}, ""), ({"brand": "behr  &\tco"}, "behr & co\t"), ({"brand": "b", "year": "7"}, "b\t7\t")],
 )
-def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], before: str):
+def test_given_leading_attributes_begin_the_texts(given: dict[str, str], before: str):
     opening = open_texts(conditioned_experiment(), GenerationConfig(given=given))
     assert opening.before([""]) == [before]
 
@@ -43,7 +43,7 @@ def test_leading_attributes_stand_before_the_prefix(given: dict[str, str], befor
     ("given", "before"),
     [({"brand": "b", "year": "7"}, "b\t7\t"), ({"brand": "", "year": ""}, "\t\t")],
 )
-def test_a_prefix_follows_all_attributes(given: dict[str, str], before: str):
+def test_a_prefix_follows_the_whole_header(given: dict[str, str], before: str):
     opening = open_texts(conditioned_experiment(), GenerationConfig(given=given))
     assert opening.before(["x", ""]) == [before + "x", before]
 
@@ -55,7 +55,7 @@ def test_a_prefix_follows_all_attributes(given: dict[str, str], before: str):
         ({"brand": "b"}, "attribute 'year'.* add --given year=…, or"),
     ],
 )
-def test_a_prefix_that_would_begin_an_attribute_is_refused_before_anything_is_written(
+def test_a_prefix_without_all_attributes_is_refused_before_anything_is_written(
     given: dict[str, str], message: str, tmp_path: Path
 ):
     model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
@@ -70,15 +70,15 @@ def test_a_prefix_that_would_begin_an_attribute_is_refused_before_anything_is_wr
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"colour": "b"}, r"'colour' \(it can be given: brand, year\)"),
+        ({"colour": "b"}, r"the attribute 'colour' \(expected brand, year\)"),
         ({"year": "7"}, "give 'brand' too"),
         ({"color": "#b39a7c"}, "colors-both"),
     ],
 )
-def test_what_cannot_be_given_is_said(given: dict[str, str], message: str):
+def test_attributes_that_cannot_be_given_are_refused(given: dict[str, str], message: str):
     with pytest.raises(GenerationError, match=message):
         open_texts(conditioned_experiment(), GenerationConfig(given=given))
-    with pytest.raises(GenerationError, match="it can be given: nothing"):
+    with pytest.raises(GenerationError, match="expected none; see"):
         open_texts(tiny_experiment(), GenerationConfig(given={"brand": "b"}))
 
 
@@ -90,7 +90,7 @@ def test_a_colour_is_given_as_its_code():
             open_texts(both_ways(), GenerationConfig(given={"color": wrong}))
 
 
-def test_a_misspelt_grammar_is_no_regular_expression():
+def test_a_misspelt_grammar_name_is_refused():
     with pytest.raises(GenerationError, match=r"no grammar 'colour' \(there are: color, color-hsv"):
         open_texts(tiny_experiment(), GenerationConfig(grammar="colour"))
     assert open_texts(tiny_experiment(), GenerationConfig(grammar="(colour)")).grammar == "(colour)"
@@ -104,16 +104,16 @@ def saved(path: Path, experiment: Experiment, letters: str) -> Path:
     return path
 
 
-def test_a_grammar_is_of_what_follows_the_attributes():
+def test_a_grammar_applies_to_the_text_after_the_header():
     grammar = open_texts(conditioned_experiment(), GenerationConfig(grammar="^a|b$")).grammar
     assert [bool(re.fullmatch(grammar, f"behr\t7\t{text}")) for text in ("a", "b", "ab")] == [
         True, True, False
     ]  # fmt: skip
-    with pytest.raises(ConstraintError, match="no regular expression"):
+    with pytest.raises(ConstraintError, match="not a regular expression"):
         open_texts(conditioned_experiment(), GenerationConfig(grammar="a)|(?:b"))
 
 
-def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
+def test_attributes_are_columns_and_not_part_of_the_text(tmp_path: Path):
     model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
     config = GenerationConfig(
         count=40, max_length=30, temperature=1.0, given={"brand": "ab"}, grammar="[ab]{3}"
@@ -128,11 +128,11 @@ def test_attributes_are_columns_and_no_part_of_the_text(tmp_path: Path):
     }  # fmt: skip
 
 
-def test_no_attribute_takes_the_name_of_a_column():
+def test_reserved_attribute_names_are_those_of_the_columns():
     assert {*COLUMNS_OF_TEXTS} == {*COLUMNS, *DRAWN_SCHEMA.names, *TEXTS_SCHEMA.names}
 
 
-def test_a_value_that_no_training_text_was_told_is_refused(tmp_path: Path):
+def test_a_value_that_no_training_text_has_is_refused(tmp_path: Path):
     records = [
         {"text": f"text {n}", "brand": "ab" if n % 2 else "7", "year": "b"} for n in range(99)
     ]
@@ -143,13 +143,13 @@ def test_a_value_that_no_training_text_was_told_is_refused(tmp_path: Path):
     source = Source(uri=corpus.uri, digest=corpus.digest)
     model = saved(tmp_path / "m", conditioned_experiment(), "ab\t7")
     config = GenerationConfig(count=5, max_length=9, given={"brand": "acme"})
-    with pytest.raises(GenerationError, match=r"brand = 'acme' \(there are: 7, ab\)"):
+    with pytest.raises(GenerationError, match=r"brand = 'acme' \(known values: 7, ab\)"):
         generate(model, config, tmp_path / "out", "text", source=source)
     known = config.model_copy(update={"given": {"brand": "ab"}})
     assert generate(model, known, tmp_path / "out", "text", source=source).count == 5
 
 
-def test_a_given_colour_is_named(tmp_path: Path):
+def test_texts_for_a_given_colour_are_names_for_it(tmp_path: Path):
     model = saved(tmp_path / "m", both_ways(), "#0123456789abcdef xyz")
     config = GenerationConfig(count=30, max_length=20, given={"color": "#b39a7c"})
     data_set = generate(model, config, tmp_path / "out", "color")

@@ -4,7 +4,7 @@ from rnnlm.audit.card import UNESCAPE
 from rnnlm.generation.publishing import escaped
 
 
-def test_a_text_is_one_line_that_says_all_of_it():
+def test_escaping_makes_a_text_one_line_without_loss():
     letters = "n\\\n\r"
     texts = ["".join(made) for n in range(6) for made in itertools.product(letters, repeat=n)]
     lines = [escaped(text) for text in texts]
@@ -15,5 +15,5 @@ def test_a_text_is_one_line_that_says_all_of_it():
         assert names["text"] == text
 
 
-def test_a_text_without_line_ends_stays_as_it_is():
+def test_a_text_without_line_ends_is_unchanged():
     assert escaped("red 1 2 3 \u2028 ü\t") == "red 1 2 3 \u2028 ü\t"

@@ -12,7 +12,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
 @pytest.mark.parametrize("texts", [0, 1, 7, 50])
-def test_places_are_those_of_all_true_flags(texts: int, share: float):
+def test_places_match_the_positions_of_true_flags(texts: int, share: float):
     flags = np.random.default_rng(texts).random(texts) < share
     everywhere = np.flatnonzero(flags)
     for step in (1, 3, 20):
@@ -21,7 +21,7 @@ def test_places_are_those_of_all_true_flags(texts: int, share: float):
 
 
 @pytest.mark.parametrize("count", [0, 1, 13, 40, 50])
-def test_the_first_ones_are_the_first_that_are_accepted(count: int):
+def test_the_first_accepted_texts_are_kept(count: int):
     accepted = np.arange(60) % 3 != 1
     kept = first_ones(accepted, count)
     assert np.flatnonzero(kept).tolist() == np.flatnonzero(accepted)[:count].tolist()

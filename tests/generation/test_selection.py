@@ -1,4 +1,4 @@
-"""Which of several texts is kept: the likeliest per character, or what has only known words."""
+"""Selection of texts: the likeliest per character of a group, or those of known words only."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_the_likeliest_of_each_group_is_kept(model: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("shard_size", [7, 10, 100])
-def test_what_is_chosen_depends_neither_on_the_count_nor_on_shards(
+def test_the_choice_depends_neither_on_the_count_nor_on_shards(
     model: Path, tmp_path: Path, shard_size: int
 ):
     run(model, tmp_path / "many", count=40, best_of=3)
@@ -47,7 +47,7 @@ def test_each_prefix_has_its_own_group(model: Path, tmp_path: Path):
     assert [row["prefix"] for row in rows] == [*"abcabcabc"]
 
 
-def test_a_refused_text_does_not_stand_for_its_group(model: Path, tmp_path: Path):
+def test_a_refused_text_does_not_represent_its_group(model: Path, tmp_path: Path):
     run(model, tmp_path / "all", count=400)
     run(model, tmp_path / "best", count=20, best_of=4, required=("a",))
     drawn = table(tmp_path / "all")
@@ -57,9 +57,7 @@ def test_a_refused_text_does_not_stand_for_its_group(model: Path, tmp_path: Path
     assert table(tmp_path / "best") == expected[:20]
 
 
-def test_known_words_only_refuses_words_that_nobody_knows(
-    model: Path, source: Source, tmp_path: Path
-):
+def test_known_words_only_refuses_unknown_words(model: Path, source: Source, tmp_path: Path):
     config = override(CONFIG, {"count": 60, "known_words_only": True})
     data_set = generate(model, config, tmp_path / "out", "text", source=source)
     corpus = (tmp_path / "corpus.txt").read_text()
@@ -76,7 +74,7 @@ def test_known_words_only_needs_the_training_text(model: Path, tmp_path: Path):
         run(model, tmp_path / "out", known_words_only=True)
 
 
-def test_a_job_of_before_is_the_same_job(model: Path, tmp_path: Path):
+def test_defaults_of_newer_settings_do_not_change_a_job(model: Path, tmp_path: Path):
     run(model, tmp_path / "out", count=3)
     job = json.loads((tmp_path / "out" / MANIFEST_FILE).read_text())["job"]
     assert not {"best_of", "known_words_only"} & {*job["generation"]}

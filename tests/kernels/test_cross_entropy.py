@@ -1,4 +1,4 @@
-"""The output layer and its loss in one, against torch's own of each."""
+"""The fused output layer and loss, compared with torch's separate ones."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("_pieces")
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_loss_and_gradients_are_torchs(smoothing: float):
+def test_loss_and_gradients_match_torch(smoothing: float):
     leaves, targets, counts = arguments()
     loss, nats = linear_cross_entropy(*leaves, targets, counts, smoothing)
     expected = theirs(leaves, targets, counts, smoothing)
@@ -49,14 +49,14 @@ def test_loss_and_gradients_are_torchs(smoothing: float):
 
 
 @pytest.mark.usefixtures("_pieces")
-def test_gradients_are_the_derivatives():
+def test_gradients_match_finite_differences():
     leaves, targets, counts = arguments()
     assert torch.autograd.gradcheck(
         lambda *three: linear_cross_entropy(*three, targets, counts, 0.1)[0], leaves
     )
 
 
-def test_what_does_not_count_may_be_no_number():
+def test_masked_rows_may_be_nan():
     leaves, targets, counts = arguments()
     with torch.no_grad():
         leaves[0][~counts] = torch.nan
@@ -77,10 +77,10 @@ def test_products_in_bfloat16_stay_close():
         assert (one - two).norm() < 0.02 * two.norm()
 
 
-def test_no_gradient_is_made_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch):
+def test_no_gradient_is_computed_unless_needed(monkeypatch: pytest.MonkeyPatch):
     leaves, targets, counts = arguments()
     with torch.no_grad(), monkeypatch.context() as patch:
-        patch.setattr(torch, "mm", None)  # only gradients take it
+        patch.setattr(torch, "mm", None)  # only gradients use it
         assert not linear_cross_entropy(*leaves, targets, counts)[0].requires_grad
     frozen = [leaf.detach() for leaf in leaves]
     frozen[2].requires_grad_()

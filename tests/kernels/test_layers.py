@@ -1,4 +1,4 @@
-"""The layers against torch's own, in double precision, in float, and in bfloat16."""
+"""The layers compared with torch's own, in double precision, float and bfloat16."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +48,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def arguments(kind: str, steps: int, batch: int, size: int, dtype: Any = None) -> list[Tensor]:
-    """Return leaves: the input product, the recurrent matrix, its bias for a GRU, the state."""
+    """Return leaf tensors: input product, recurrent matrix, its bias (GRU only), state."""
     generator = torch.Generator().manual_seed(steps * 1000 + batch * 100 + size)
 
     def leaf(*shape: int) -> Tensor:
@@ -70,9 +70,9 @@ def ours(kind: str) -> Callable[..., tuple[Tensor, ...]]:
 
 
 def theirs(kind: str, given: list[Tensor]) -> tuple[Tensor, ...]:
-    """Return what torch computes, with identity for its input matrix.
+    """Return what torch computes, with the identity as its input matrix.
 
-    `nn.RNN` knows no sigmoid; the loop is written out there.
+    `nn.RNN` has no sigmoid, so for that kind the loop is written out.
     """
     projected, weight, *rest = given
     if kind == "sigmoid":
@@ -99,7 +99,7 @@ def theirs(kind: str, given: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def with_gradients(results: tuple[Tensor, ...], given: list[Tensor]) -> list[Tensor]:
-    """Return results, and gradients of a sum that weighs every number of them differently."""
+    """Return the results, and the gradients of their sum with a different weight per number."""
     total = sum((r * torch.linspace(-1, 2, r.numel()).view(r.shape)).sum() for r in results)
     wanted = [leaf for leaf in given if leaf.requires_grad]
     return [*results, *torch.autograd.grad(total, wanted)]
@@ -113,16 +113,14 @@ def assert_alike(these: list[Tensor], those: list[Tensor], tolerance: float) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_the_derivatives(kind: str) -> None:
+def test_gradients_match_finite_differences(kind: str) -> None:
     given = arguments(kind, 3, 2, 3, torch.float64)
     assert torch.autograd.gradcheck(ours(kind), given)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_layer_computes_what_torchs_own_does_in_double(
-    kind: str, shape: tuple[int, int, int]
-) -> None:
+def test_a_layer_matches_torch_in_double_precision(kind: str, shape: tuple[int, int, int]) -> None:
     given = arguments(kind, *shape, torch.float64)
     mine = with_gradients(ours(kind)(*given), given)
     assert_alike(mine, with_gradients(theirs(kind, given), given), 1e-12)
@@ -151,7 +149,7 @@ def test_products_in_bfloat16_stay_close(kind: str, shape: tuple[int, int, int],
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_carried_state_equals_the_whole(kind: str, path: str) -> None:
+def test_pieces_with_a_carried_state_match_the_whole(kind: str, path: str) -> None:
     projected, *rest = [leaf.detach() for leaf in arguments(kind, 12, 5, 32)]
     parameters, state = (rest[:2], rest[2:]) if kind == "gru" else (rest[:1], rest[1:])
     whole = ours(kind)(projected, *parameters, *state)
@@ -180,7 +178,7 @@ def test_the_layout_of_arguments_and_gradients_does_not_matter(kind: str, path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_argument_alone_gets_the_gradient_it_gets_among_all(kind: str, path: str) -> None:
+def test_each_argument_alone_gets_the_same_gradient(kind: str, path: str) -> None:
     given = arguments(kind, 3, 4, 20)
     results = with_gradients(ours(kind)(*given), given)
     gradients = results[-len(given) :]
@@ -197,7 +195,7 @@ def test_the_same_call_gives_the_same_bits(kind: str, path: str, threads: int) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_saturated_gates_and_not_a_number_pass_through(kind: str, path: str) -> None:
+def test_saturated_gates_stay_finite_and_nan_passes_through(kind: str, path: str) -> None:
     given = [leaf.detach() for leaf in arguments(kind, 2, 3, 16)]
     given[0].mul_(1e4)
     outputs = ours(kind)(*given)[0]
@@ -210,7 +208,7 @@ def test_saturated_gates_and_not_a_number_pass_through(kind: str, path: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_the_call_of_cudnn_says_what_it_means(kind: Any) -> None:
+def test_the_cudnn_call_matches_our_layers(kind: Any) -> None:
     given = arguments(kind, 4, 3, 8)
     projected, weight, *rest = given
     gates = len(weight)
@@ -226,7 +224,7 @@ def test_the_call_of_cudnn_says_what_it_means(kind: Any) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_layer_on_a_gpu_agrees(kind: str) -> None:
+def test_a_layer_on_a_gpu_matches_the_cpu(kind: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     given = arguments(kind, 5, 3, 20)

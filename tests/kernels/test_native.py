@@ -1,4 +1,4 @@
-"""The door to the C builds: what goes through it, and in which shape."""
+"""The interface to the C builds: which calls it accepts, and the layout of packed matrices."""
 
 import ctypes
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_a_packed_matrix_holds_every_number_once() -> None:
     assert blocks.count_nonzero() == matrix.numel()
 
 
-def test_pairs_lie_side_by_side() -> None:
+def test_values_of_a_group_are_adjacent() -> None:
     matrix = torch.arange(4.0 * 64).view(4, 64)
     pairs = native.pack(matrix, torch.bfloat16)
     assert pairs.shape == (1, 2, 64, 2)
@@ -27,14 +27,14 @@ def test_pairs_lie_side_by_side() -> None:
     assert torch.equal(bytes_of_four[0, 0, 5], (matrix[:, 5] % 100).to(torch.int8))
 
 
-def test_a_build_that_is_not_there_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_build_native_code_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     native.library.cache_clear()
     monkeypatch.setattr(native, "EXTENSION_SUFFIXES", [".nowhere"])
     assert not native_available()
     native.library.cache_clear()
 
 
-def test_double_precision_and_strange_products_are_left_to_torch() -> None:
+def test_double_precision_and_unsupported_products_are_left_to_torch() -> None:
     assert not native.usable(torch.float32, torch.zeros(2, 2, dtype=torch.float64))
     assert not native.usable(torch.float16, torch.zeros(2, 2))
     assert not native.usable(torch.bfloat16, torch.zeros(2, 3))
@@ -63,5 +63,5 @@ def test_every_build_for_this_processor_computes_the_same(monkeypatch: pytest.Mo
     assert all((outputs - results[0]).abs().max() < 1e-6 for outputs in results)
 
 
-def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+def test_freed_memory_is_kept_if_the_c_library_supports_it() -> None:
     assert keep_freed_memory() == hasattr(ctypes.CDLL(None), "mallopt")

@@ -1,4 +1,4 @@
-"""The loss over a sample of the vocabulary, against the one over all of it."""
+"""The loss over a sample of the vocabulary, compared with that over all of it."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def arguments(dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], Tensor,
     shapes = ((ROWS, SIZE), (VOCAB, SIZE), (VOCAB,))
     leaves = [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
     targets = torch.randint(VOCAB, (ROWS,))
-    targets[:2] = SAMPLE[1:3]  # some are in the sample
+    targets[:2] = SAMPLE[1:3]  # some targets are in the sample
     return leaves, targets, torch.rand(ROWS) < 0.7
 
 
@@ -24,7 +24,7 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("rnnlm.kernels.sampled_softmax.LOGITS_AT_ONCE", request.param)
 
 
-def test_a_sample_of_everything_is_the_whole_loss():
+def test_a_sample_of_the_whole_vocabulary_gives_the_full_loss():
     leaves, targets, counts = arguments()
     everything = torch.arange(VOCAB), torch.zeros(VOCAB, dtype=torch.float64)
     loss = sampled_cross_entropy(*leaves, targets, counts, *everything)
@@ -35,7 +35,7 @@ def test_a_sample_of_everything_is_the_whole_loss():
         torch.testing.assert_close(one, two)
 
 
-def test_gradients_are_the_derivatives():
+def test_gradients_match_finite_differences():
     leaves, targets, counts = arguments()
     log_shares = torch.linspace(-2.0, 0.0, len(SAMPLE), dtype=torch.float64)
     assert torch.autograd.gradcheck(
@@ -58,7 +58,7 @@ def test_the_normaliser_is_right_in_expectation():
     assert torch.stack(found).mean() == pytest.approx(exact.item(), rel=0.05)
 
 
-def test_what_does_not_count_may_be_no_number():
+def test_masked_rows_may_be_nan():
     leaves, targets, counts = arguments()
     with torch.no_grad():
         leaves[0][~counts] = torch.nan
@@ -85,5 +85,5 @@ def test_a_sample_may_be_empty():
     leaves, targets, counts = arguments()
     nothing = torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
     loss = sampled_cross_entropy(*leaves, targets, counts, *nothing)
-    assert loss == 0.0  # the target alone has all of the probability
+    assert loss == 0.0  # the target alone has probability 1
     assert all((part == 0.0).all() for part in torch.autograd.grad(loss, leaves))

@@ -65,7 +65,7 @@ def test_gradient_crosses_a_carried_state(neural: LanguageModel):
     assert state[0].grad.abs().sum() > 0
 
 
-def test_fresh_lanes_start_over_and_the_others_go_on(model: LanguageModel):
+def test_fresh_lanes_are_reset_and_the_others_keep_their_state(model: LanguageModel):
     inputs = torch.randint(0, 11, (2, 8))
     _, state = model(inputs, model.initial_state(2))
     reset = model.reset_state(state, torch.tensor([True, False]))

@@ -4,7 +4,7 @@ from rnnlm.config import ModelConfig
 from rnnlm.models.lstm import LSTMLayer
 
 
-def test_a_step_is_the_equations_in_the_docstring():
+def test_a_step_follows_the_equations_in_the_docstring():
     torch.manual_seed(0)
     layer, size = LSTMLayer(4, 5, ModelConfig()).double(), 5
     hidden, cell = torch.zeros(2, 5).double(), torch.zeros(2, 5).double()

@@ -20,7 +20,7 @@ def draw_state(layer: MinGRULayer, batch: int) -> tuple[Tensor, ...]:
     return tuple(torch.randn(batch, *shape).double() for shape in layer.state_shapes)
 
 
-def test_a_step_is_the_equations_in_the_docstring():
+def test_a_step_follows_the_equations_in_the_docstring():
     layer = MinGRULayer(4, 5, config(convolution=3)).double()
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -75,7 +75,7 @@ def test_without_convolution_and_feed_forward_a_layer_is_the_bare_recurrence():
 
 
 @pytest.mark.parametrize("convolution", [1, 2, 4, 9])
-def test_any_cut_of_a_text_gives_the_same(convolution: int):
+def test_outputs_do_not_depend_on_where_a_text_is_cut(convolution: int):
     layer = MinGRULayer(4, 5, config(convolution=convolution)).double()
     inputs, start = torch.randn(12, 2, 4).double(), draw_state(layer, 2)
     whole, end = layer(inputs, start)
@@ -88,7 +88,7 @@ def test_any_cut_of_a_text_gives_the_same(convolution: int):
         torch.testing.assert_close(state, end)
 
 
-def test_gradients_of_a_layer_are_those_of_finite_differences():
+def test_gradients_of_a_layer_match_finite_differences():
     layer = MinGRULayer(4, 3, config(convolution=3)).double()
     names = [name for name, _ in layer.named_parameters()]
     arguments = (torch.randn(5, 2, 4).double(), *draw_state(layer, 2), *layer.parameters())
@@ -121,14 +121,14 @@ def test_fresh_gates_remember_over_all_lengths_up_to_the_longest():
     torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios), rtol=1e-3, atol=0)
 
 
-def test_what_leaves_the_stack_is_normalised():
+def test_the_output_of_the_stack_is_normalised():
     model = build(config(num_layers=3, hidden_size=50), vocab_size=7)
     features, _ = model.features(torch.randint(0, 7, (2, 30)), model.initial_state(2))  # type: ignore[attr-defined]
     torch.testing.assert_close(features.mean(-1), torch.zeros(2, 30), rtol=0, atol=1e-5)
     torch.testing.assert_close(features.square().mean(-1), torch.ones(2, 30), rtol=0, atol=1e-3)
 
 
-def test_dropout_is_of_what_a_branch_adds_and_the_sum_goes_on_whole():
+def test_dropout_applies_to_branches_and_not_to_the_residual_sum():
     layer = MinGRULayer(5, 5, config(layer_dropout=0.999))
     inputs = torch.randn(3, 2, 5)
     torch.manual_seed(1)
@@ -150,13 +150,13 @@ def test_bf16_autocast_keeps_the_state_in_float32_and_nearly_the_same_logits():
         assert parameter.grad.isfinite().all()
 
 
-def test_a_model_of_bf16_numbers_runs():
+def test_a_model_with_bf16_weights_runs():
     model = build(config(num_layers=2), vocab_size=7).bfloat16()
     logits, state = model(torch.zeros(2, 6, dtype=torch.int64), model.initial_state(2))
     assert {part.dtype for part in (logits, *state)} == {torch.bfloat16}
 
 
-def test_a_repeated_text_is_learnt_by_heart():
+def test_a_repeated_text_is_memorised():
     torch.manual_seed(0)
     model = build(config(embedding_size=16, hidden_size=32, num_layers=2), vocab_size=20)
     text = torch.randint(0, 20, (2, 21))

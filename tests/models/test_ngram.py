@@ -43,7 +43,7 @@ def test_an_empty_model_is_uniform():
     torch.testing.assert_close(logits, torch.full((2, 4, VOCAB_SIZE), -math.log(VOCAB_SIZE)))
 
 
-def test_the_name_in_the_configuration_builds_it():
+def test_the_architecture_name_builds_an_ngram_model():
     built = build(ModelConfig(architecture="ngram"), VOCAB_SIZE)
     assert isinstance(built, NGramLanguageModel)
     assert built.order == 6
@@ -51,7 +51,7 @@ def test_the_name_in_the_configuration_builds_it():
 
 @settings(deadline=None)
 @given(train=DOCUMENTS, test=DOCUMENTS, order=st.integers(1, 5))
-def test_logits_are_the_log_probabilities_of_the_definition(train, test, order):
+def test_logits_match_the_log_probabilities_of_the_definition(train, test, order):
     model, slow = empty(order), SlowNGrams(train, VOCAB_SIZE, order)
     model.fit(arrays_of(train))
     for document in test:
@@ -65,7 +65,7 @@ def test_logits_are_the_log_probabilities_of_the_definition(train, test, order):
 
 
 @pytest.mark.parametrize("order", range(1, 7))
-def test_the_contract_scores_as_the_tables_do(order: int):
+def test_scores_by_logits_match_scores_by_tables(order: int):
     model = empty(order, TOKENIZER.vocab_size)
     model.fit(from_texts(TOKENIZER, TEXTS[::2]))
     test = from_texts(TOKENIZER, TEXTS[1::2])
@@ -95,7 +95,7 @@ def test_64_tokens_at_once_equal_4_times_16_with_carried_state(model: NGramLangu
     assert (end >= 0).any()
 
 
-def test_fresh_lanes_start_over_and_the_others_go_on(model: NGramLanguageModel):
+def test_fresh_lanes_are_reset_and_the_others_keep_their_state(model: NGramLanguageModel):
     _, state = model(torch.full((2, 3), 5), model.initial_state(2))
     (reset,) = model.reset_state(state, torch.tensor([True, False]))
     assert torch.equal(reset[0], model.initial_state(2)[0][0])
@@ -103,7 +103,7 @@ def test_fresh_lanes_start_over_and_the_others_go_on(model: NGramLanguageModel):
     assert reset.shape == (2, 3)
 
 
-def test_rows_are_the_same_however_few_are_computed_at_once(
+def test_results_do_not_depend_on_how_many_rows_are_computed_at_once(
     model: NGramLanguageModel, monkeypatch: pytest.MonkeyPatch
 ):
     inputs = torch.randint(0, TOKENIZER.vocab_size, (4, 9))
@@ -112,7 +112,7 @@ def test_rows_are_the_same_however_few_are_computed_at_once(
     assert torch.equal(model(inputs, model.initial_state(4))[0], whole)
 
 
-def test_fitting_again_forgets_what_was_counted():
+def test_fitting_again_forgets_earlier_counts():
     model, other = empty(3), empty(3)
     model.fit(arrays_of([[1, 2, 3, 4, 1, 2]]))
     model.fit(arrays_of([[4]]))
@@ -120,11 +120,11 @@ def test_fitting_again_forgets_what_was_counted():
     assert all(torch.equal(model.state_dict()[k], v) for k, v in other.state_dict().items())
 
 
-def test_parameters_are_the_ngrams_stored():
+def test_the_parameter_count_is_the_number_of_stored_ngrams():
     model = empty(3)
     assert model.parameter_count == VOCAB_SIZE
     model.fit(arrays_of([[1, 2], [1]]))
-    # 5 tokens; 01, 12, 20, 10; 012, 120, 010.
+    # 5 unigrams; bigrams 01, 12, 20, 10; trigrams 012, 120, 010.
     assert model.parameter_count == VOCAB_SIZE + 4 + 3
 
 
@@ -177,7 +177,7 @@ def test_the_engine_writes_texts_that_end(model: NGramLanguageModel):
     assert all(text.text.isprintable() for text in written)
 
 
-def test_the_engine_goes_on_from_a_prefix(model: NGramLanguageModel):
+def test_the_engine_continues_a_prefix(model: NGramLanguageModel):
     for text in texts(model, 20, prefix="warm"):
         assert text.text.startswith("warm")
     greedy = {text.text for text in texts(model, 3, prefix="warm", temperature=0.0)}
@@ -186,7 +186,7 @@ def test_the_engine_goes_on_from_a_prefix(model: NGramLanguageModel):
 
 
 def test_the_engine_reports_the_models_own_log_probabilities():
-    tokenizer = ByteTokenizer()  # which has no <unk> for the engine to leave out
+    tokenizer = ByteTokenizer()  # has no <unk> that the engine would leave out
     model = empty(3, tokenizer.vocab_size)
     model.fit(from_texts(tokenizer, TEXTS))
     settings = GenerationConfig(temperature=1.0, top_k=3, max_length=200, batch_size=8)
@@ -195,7 +195,7 @@ def test_the_engine_reports_the_models_own_log_probabilities():
     np.testing.assert_allclose([-t.log_prob_nats for t in written], own, rtol=1e-5)
 
 
-def test_sampled_bigrams_are_as_frequent_as_the_model_says():
+def test_sampled_bigrams_have_the_frequencies_of_the_model():
     tokenizer = CharacterTokenizer("abc")
     model = empty(2, tokenizer.vocab_size)
     model.fit(from_texts(tokenizer, ["abcab", "aabb", "cab", "bca", "c"]))

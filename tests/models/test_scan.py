@@ -35,13 +35,13 @@ def test_both_forms_agree(time: int, backwards: bool):
 
 
 @given(time=st.integers(1, 70))
-def test_backwards_is_forwards_of_the_reversed_text(time: int):
+def test_a_backward_scan_equals_a_forward_scan_of_the_reversed_text(time: int):
     decay, value, initial = draw(time)
     reversed_ = by_steps(decay.flip(0), value.flip(0), initial).flip(0)
     torch.testing.assert_close(by_steps(decay, value, initial, True), reversed_)
 
 
-def test_arguments_are_left_as_they_were():
+def test_arguments_are_not_changed():
     for form in (by_steps, by_doubling):
         given_, kept = draw(9), draw(9)
         form(*given_)
@@ -50,7 +50,7 @@ def test_arguments_are_left_as_they_were():
 
 @pytest.mark.parametrize("time", [1, 2, 7, 16])
 @pytest.mark.parametrize("form", [by_steps, by_doubling])
-def test_gradients_are_those_of_finite_differences(
+def test_gradients_match_finite_differences(
     time: int, form: object, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("rnnlm.models.scan._states", form)
@@ -70,7 +70,7 @@ def test_gradients_equal_those_through_the_naive_loop():
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_a_part_of_the_gradients_can_be_asked_for():
+def test_gradients_of_some_arguments_can_be_requested():
     decay, value, initial = draw(5)
     value.requires_grad_()
     scan(decay, value, initial).sum().backward()
@@ -101,7 +101,7 @@ def test_a_long_text_of_extreme_decays_stays_finite_and_exact(form: object):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_what_a_processor_gives():
+def test_a_gpu_matches_the_cpu():
     arguments = draw(100, torch.float32)
     there = scan(*(argument.cuda() for argument in arguments))
     torch.testing.assert_close(there.cpu(), scan(*arguments))

@@ -1,6 +1,6 @@
-"""The simple RNN against the lecture: NumPy, one-hot vectors, loops, gradients worked out by hand.
+"""The simple RNN compared with the lecture: NumPy, one-hot vectors, loops, gradients by hand.
 
-Nothing here but the weights comes from the library. Symbols are those of `docs/simple-rnn.md`.
+The reference takes nothing but weights from the library. Symbols as in `docs/simple-rnn.md`.
 """
 
 import math
@@ -20,7 +20,7 @@ from rnnlm.models import NeuralLanguageModel, build, detach_state
 Array = NDArray[np.float64]
 VOCAB, EMBEDDING, HIDDEN, TIME = 7, 3, 4, 6
 LENGTHS = (6, 3, 5)
-"""Tokens that count in each row; what follows them is padding."""
+"""Number of tokens that count in each row; the rest is padding."""
 
 
 @dataclass
@@ -71,14 +71,14 @@ def weights_of(model: NeuralLanguageModel, gradients: bool = False) -> Weights:
 
 
 def draw_text() -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs, targets (the tokens one later) and mask, each of shape (batch, time)."""
+    """Return inputs, targets (the next tokens) and mask, each of shape (batch, time)."""
     text = torch.randint(0, VOCAB, (len(LENGTHS), TIME + 1))
     mask = torch.arange(TIME) < torch.tensor(LENGTHS)[:, None]
     return text[:, :-1], text[:, 1:], mask
 
 
 def mean_nll(model: NeuralLanguageModel, text: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Return J, the mean of J⁽ᵗ⁾ over all steps that count."""
+    """Return J, the mean of J⁽ᵗ⁾ over all steps that are not padding."""
     inputs, targets, mask = text
     logits, _ = model(inputs, model.initial_state(len(inputs)))
     losses = functional.cross_entropy(
@@ -94,7 +94,7 @@ def one_hot(word: int) -> Array:
 def by_hand(
     w: Weights, text: tuple[Tensor, Tensor, Tensor], nonlinearity: str
 ) -> tuple[float, Weights]:
-    """Return J and its gradients, one row and one step after the other."""
+    """Return J and its gradients, computed row by row and step by step."""
     inputs, targets, mask = (part.numpy() for part in text)
     count = mask.sum()
     nll_nats, d = 0.0, Weights(*(np.zeros_like(getattr(w, field.name)) for field in fields(w)))
@@ -109,7 +109,7 @@ def by_hand(
             y_hat.append(np.exp(scores) / np.exp(scores).sum())
             if mask[row, t]:
                 nll_nats += -math.log(y_hat[t][targets[row, t]]) / count
-        later = np.zeros(HIDDEN)  # what reaches h⁽ᵗ⁾ from the steps after it
+        later = np.zeros(HIDDEN)  # gradient that reaches h⁽ᵗ⁾ from later steps
         for t in reversed(range(TIME)):
             d_scores = (y_hat[t] - one_hot(targets[row, t])) * mask[row, t] / count
             now, before = h[t + 1], h[t]
@@ -127,7 +127,7 @@ def by_hand(
 
 
 @pytest.mark.parametrize("nonlinearity", ["sigmoid", "tanh"])
-def test_loss_and_gradients_are_the_lectures_to_ten_digits(nonlinearity: str):
+def test_loss_and_gradients_match_the_lecture_to_ten_digits(nonlinearity: str):
     model, text = build_simple(nonlinearity), draw_text()
     nll_nats, expected = by_hand(weights_of(model), text, nonlinearity)
     loss = mean_nll(model, text)
@@ -140,7 +140,7 @@ def test_loss_and_gradients_are_the_lectures_to_ten_digits(nonlinearity: str):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-10, err_msg=field.name)
 
 
-def test_a_start_that_is_not_learnt_is_zero():
+def test_an_initial_state_that_is_not_learnt_is_zero():
     model = build_simple(learned_start=False)
     assert all((part == 0).all() for part in model.initial_state(2))
     assert "start.0" not in dict(model.named_parameters())
@@ -173,7 +173,7 @@ def test_padding_does_not_count():
 
 @dataclass
 class Unrolled:
-    """A text read one step at a time, each step with a copy of W_h of its own."""
+    """A text read one step at a time, where each step has a separate copy of W_h."""
 
     copies: list[Tensor]
     states: list[Tensor]
@@ -181,7 +181,7 @@ class Unrolled:
 
 
 def unroll(model: NeuralLanguageModel, cut: int | None = None) -> Unrolled:
-    """Read a row; before step `cut` the state is detached."""
+    """Read a row step by step; detach the state before step `cut`."""
     inputs, targets, _ = draw_text()
     name, shared = "layers.0.W_h", dict(model.named_parameters())["layers.0.W_h"]
     copies = [shared.detach().clone().requires_grad_() for _ in range(TIME)]
@@ -240,7 +240,7 @@ def test_truncated_bptt_keeps_the_parts_after_the_cut_and_drops_those_before():
 
 
 @pytest.mark.parametrize(("nonlinearity", "steepest"), [("sigmoid", 0.25), ("tanh", 1.0)])
-def test_what_reaches_a_state_is_a_product_of_slopes_and_weights_and_bounded(
+def test_gradients_between_states_are_bounded_products_of_slopes_and_weights(
     nonlinearity: str, steepest: float
 ):
     model = build_simple(nonlinearity)

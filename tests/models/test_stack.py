@@ -16,7 +16,7 @@ from rnnlm.models import build, lstm
         ("lstm", 16, False, True),
     ],
 )
-def test_small_products_one_after_the_other_want_one_thread(
+def test_models_with_many_small_products_want_one_thread(
     architecture: str, size: int, native: bool, alone: bool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(lstm, "native_available", lambda: native)

@@ -1,4 +1,4 @@
-"""What the tests of the review share: small trained models with their scores."""
+"""Shared fixtures of the review tests: small trained models with their scores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ HTML = '<b>&amp; "red"</b>'
 
 @dataclass(frozen=True)
 class Made:
-    """All that a review is of."""
+    """The inputs of a review: models, scores and tokens."""
 
     model: TrainedModel
     ngrams: TrainedModel
@@ -40,7 +40,7 @@ class Made:
 
 
 def make(folder: Path, text: str, documents: str = "lines", **sections: dict[str, Any]) -> Made:
-    """Train a tiny model on a text, count its n-grams and score both."""
+    """Train a tiny model on a text, count the text's n-grams and score both."""
     experiment = tiny_experiment(**sections)
     folder.mkdir(exist_ok=True)
     (folder / "text").write_text(text)
@@ -57,12 +57,12 @@ def make(folder: Path, text: str, documents: str = "lines", **sections: dict[str
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A model of lines, some of which hold HTML; read it, do not change it."""
+    """A model of lines, some of which hold HTML; treat it as read-only."""
     text = lines(200) + "".join(f"{HTML} {n} {n} {n}\n" for n in range(40))
     return make(tmp_path_factory.mktemp("made"), text)
 
 
 @pytest.fixture(scope="session")
 def reviewed(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Review:
-    """The review of `made`, its title and verdict HTML; read it, do not change it."""
+    """The review of `made`, with HTML as title and verdict; treat it as read-only."""
     return made.review(tmp_path_factory.mktemp("reviewed"), HTML, HTML)

@@ -39,11 +39,11 @@ def test_a_single_row_makes_no_curve():
     assert can_draw_curves(rows_of([3.0, 2.0]))
 
 
-def test_bits_of_characters_are_in_proportion_to_nats_of_tokens():
+def test_bits_per_character_are_proportional_to_nats_per_token():
     assert bits_per_nat(rows_of([3.0, 2.0])) == pytest.approx(1.5)
 
 
-def test_it_says_whether_a_model_learnt_too_long_or_too_short():
+def test_the_caption_states_whether_training_was_too_long_or_too_short():
     assert "rose by 1.500" in said_of_learning(rows_of([3.0, 2.0, 3.0]), 20)
     assert "still falling at the end, by 1.500" in said_of_learning(rows_of([3.0, 2.0]), 20)
     assert "level at the end" in said_of_learning(rows_of([3.0, 2.0, 2.0]), 30)

@@ -21,7 +21,7 @@ def test_differences_are_bits_per_character():
     assert pairs.quantiles()[2][1] == pytest.approx([1.0 / NATS_PER_BIT] * 5)
 
 
-def test_pieces_stand_in_where_documents_are_few():
+def test_pieces_replace_documents_if_there_are_few():
     pairs = pair(nats_of([10.0], [5.0, 5.0]), nats_of([20.0], [9.0, 11.0]))
     assert pairs.unit.startswith("pieces")
     assert len(pairs.gains) == 2
@@ -32,5 +32,5 @@ def test_any_scores_can_be_drawn(documents: list[float]):
     assert draw_documents(pair(nats_of(documents), nats_of(documents[::-1]))).light
 
 
-def test_scores_that_are_equal_can_be_drawn():
+def test_equal_scores_can_be_drawn():
     assert draw_documents(pair(nats_of([1.0] * 25), nats_of([1.0] * 25))).dark

@@ -11,7 +11,7 @@ from rnnlm.review.embeddings import KINDS, kind_of, visible
 from tests.review.conftest import Made
 
 
-def test_a_plane_keeps_the_distances_of_embeddings_that_lie_in_one(made: Made):
+def test_the_projection_keeps_distances_of_embeddings_in_a_plane(made: Made):
     loaded = checkpoint.load(Path(made.model.checkpoint))
     model = loaded.model
     assert isinstance(model, StackedLanguageModel)
@@ -34,7 +34,7 @@ def test_a_plane_keeps_the_distances_of_embeddings_that_lie_in_one(made: Made):
     assert projection.shares[0] >= projection.shares[1]
 
 
-def test_a_picture_is_the_same_each_time(made: Made):
+def test_pictures_are_reproducible(made: Made):
     loaded = checkpoint.load(Path(made.model.checkpoint))
     arrays = dataset.load_split(made.tokens_uri, "test")
     projection = project_embeddings(loaded.model, loaded.tokenizer, arrays)
@@ -77,6 +77,6 @@ def test_characters_have_kinds(name: str, kind: str):
     assert KINDS[kind_of(name)] == kind
 
 
-def test_what_cannot_be_seen_is_made_visible():
+def test_invisible_characters_are_made_visible():
     assert visible(" the\n\t\x01") == "␣the↵⇥\\x01"
     assert len(visible("a" * 100)) < 20

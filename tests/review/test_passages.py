@@ -55,7 +55,7 @@ def test_spreading_keeps_the_text_and_the_sum(kind: str):
     assert found[-1] == surprise[-1]
 
 
-def test_words_between_spaces_are_spread_with_their_spaces():
+def test_whitespace_words_are_spread_with_their_spaces():
     tokenizer = tokenizer_of("word", words="whitespace", min_count=4)
     arrays = dataset.from_texts(tokenizer, ["the cat and zebra\nthe end"])
     surprise = np.arange(1.0, len(arrays.tokens) + 1)
@@ -66,7 +66,7 @@ def test_words_between_spaces_are_spread_with_their_spaces():
 
 
 @given(st.text(max_size=30), st.integers(0, 8), st.integers(0, 8))
-def test_a_cut_in_the_middle_of_a_character_leaves_whole_ones(text: str, start: int, end: int):
+def test_cutting_inside_a_character_leaves_only_whole_ones(text: str, start: int, end: int):
     text = text.encode("utf-8", "ignore").decode()
     tokenizer = ByteTokenizer()
     ids = tokenizer.encode(text)
@@ -98,7 +98,7 @@ def test_the_hardest_cost_more_than_the_easiest(made: Made):
 
 
 def scored(lengths: list[int], rates: list[float]) -> tuple[TokenArrays, TextNats]:
-    """Return documents of one-byte tokens whose pieces score so many nats per token."""
+    """Return documents of one-byte tokens, with `rates` as their pieces' nats per token."""
     sizes = np.array(lengths)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     arrays = TokenArrays(np.full(offsets[-1], 97, np.uint8), offsets, sizes, sizes)
@@ -134,7 +134,7 @@ def test_scores_of_another_text_are_refused():
         choose_pieces(replace(arrays, characters=arrays.characters + 1), scores, 2)
 
 
-def test_a_piece_after_enough_context_costs_what_it_does_in_its_document():
+def test_a_piece_with_enough_context_scores_as_in_its_document():
     config = tiny_experiment().model
     model = ARCHITECTURES["lstm"](config, 30).eval()
     tokens = np.random.default_rng(0).integers(1, 30, 600).astype(np.uint8)
@@ -149,7 +149,7 @@ def test_a_piece_after_enough_context_costs_what_it_does_in_its_document():
     assert piece_nats(model, arrays, piece, 50)[0] == pytest.approx(every[400:500], abs=0.01)
 
 
-def test_a_long_passage_is_cut_where_it_is_the_hardest_or_the_easiest():
+def test_a_long_passage_is_cut_to_its_hardest_or_easiest_part():
     text = "word " * 400
     bits = np.ones(len(text))
     bits[1000:1400], bits[200:600] = 5.0, 0.1

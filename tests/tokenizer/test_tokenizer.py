@@ -22,7 +22,7 @@ from rnnlm.tokenizer import (
 from rnnlm.tokenizer.segments import PATTERN, pieces
 from rnnlm.tokens import BOUNDARY_ID
 
-any_text = st.text() | st.text("ab' \n.,é\t-<>0")  # any Unicode but lone surrogates
+any_text = st.text() | st.text("ab' \n.,é\t-<>0")  # any Unicode except lone surrogates
 PROSE = [
     "It was a dark and stormy night; the rain didn't stop. \n\nIt fell  in torrents.",
     "Except at occasional intervals, when it was checked by a violent gust of wind.",
@@ -45,7 +45,7 @@ def test_known_words_decode_to_what_was_encoded(text: str):
 
 
 @given(any_text)
-def test_pieces_are_those_of_the_pattern_that_merges_are_learnt_with(text: str):
+def test_pieces_match_the_pattern_that_merges_are_learnt_with(text: str):
     found = pieces(pa.array([text], pa.large_string()))
     split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
     expected = [piece.encode() for piece, _ in split.pre_tokenize_str(text)]
@@ -53,14 +53,14 @@ def test_pieces_are_those_of_the_pattern_that_merges_are_learnt_with(text: str):
 
 
 @given(any_text)
-def test_byte_pairs_are_those_of_the_library(text: str):
-    if "<eos>" not in text:  # which the library takes for its special token, and we for text
+def test_byte_pairs_match_the_library(text: str):
+    if "<eos>" not in text:  # a special token for the library, text for us
         assert BPE.encode(text).tolist() == BPE._library.encode(text).ids
     assert BOUNDARY_ID not in BPE.encode(text)
 
 
 @given(st.lists(any_text))
-def test_a_batch_is_its_texts_each_ended_by_the_boundary(texts: list[str]):
+def test_a_batch_holds_its_texts_each_followed_by_the_boundary(texts: list[str]):
     for tokenizer in (ByteTokenizer(), CharacterTokenizer("abé "), WORDS, BPE):
         encoded = tokenizer.encode_batch(pa.array(texts, pa.large_string()))
         assert encoded.tokens.dtype == token_type(tokenizer.vocab_size)
@@ -78,7 +78,7 @@ def test_words_are_ranked_by_count_capped_and_rare_ones_unknown():
     assert WordTokenizer.learn(texts, "whitespace", 3, 1).to_json()["words"] == ["a"]
 
 
-def test_words_between_spaces_take_line_ends_for_boundaries_as_the_literature_does():
+def test_whitespace_words_treat_line_ends_as_boundaries_like_the_literature():
     tokenizer = WordTokenizer.learn([" \n = Title = \n a <unk> b \n"], "whitespace", 100, 1)
     assert "<unk>" not in tokenizer.to_json()["words"]
     ids = tokenizer.encode(" \n = Title = \n a <unk> b")
@@ -109,7 +109,7 @@ def test_known_characters_decode_to_what_was_encoded(text: str):
 
 
 @given(any_text, any_text)
-def test_unknown_characters_and_no_others_become_unknown(known: str, text: str):
+def test_only_unknown_characters_become_unknown(known: str, text: str):
     tokenizer = CharacterTokenizer(known)
     unknown = [index == tokenizer.unknown_id for index in tokenizer.encode(text)]
     assert unknown == [character not in known for character in text]
@@ -131,9 +131,9 @@ def test_no_text_encodes_to_the_boundary(text: str):
         assert all(0 <= index < tokenizer.vocab_size for index in ids)
 
 
-def test_a_torn_character_is_replaced():
+def test_an_incomplete_character_is_replaced():
     tokenizer = ByteTokenizer()
-    tokenizer.decode([0xED, 0xA0, 0x80]).encode()  # a lone surrogate could not be
+    tokenizer.decode([0xED, 0xA0, 0x80]).encode()  # would fail if this decoded to a lone surrogate
     assert tokenizer.decode(tokenizer.encode("é")[:1]) == "\ufffd"
 
 
@@ -149,13 +149,13 @@ def test_an_unknown_prefix_is_refused_with_its_characters():
 @pytest.mark.parametrize(
     "value", [None, {}, {"kind": "word"}, {"kind": "character"}, {"kind": "bpe", "library": {}}, []]
 )
-def test_what_is_no_tokenizer_is_refused(value: object):
+def test_an_invalid_description_is_refused(value: object):
     with pytest.raises(TokenizerError):
         tokenizers.from_json(value)
 
 
 @given(any_text)
-def test_the_bytes_of_a_texts_tokens_are_the_texts(text: str):
+def test_token_bytes_of_a_text_join_to_the_text(text: str):
     for tokenizer in (
         ByteTokenizer(),
         BPE,
@@ -174,12 +174,12 @@ def test_every_token_but_boundary_and_unknown_has_bytes():
         assert empty == {BOUNDARY_ID, tokenizer.unknown_id} - {None}
 
 
-def test_words_between_spaces_have_no_bytes_of_their_own():
+def test_whitespace_words_have_no_token_bytes():
     with pytest.raises(TokenizerError, match="pieces"):
         WordTokenizer.learn(["a b"], "whitespace", 10, 1).token_bytes()
 
 
-def test_text_that_says_unknown_itself_loses_nothing():
+def test_text_with_its_own_unknown_token_loses_nothing():
     config = TokenizerConfig(kind="word", words="whitespace")
     published = tokenizers.learn(config, ["the <unk> sat\n"])
     assert published.unknown_id == 1

@@ -1,4 +1,4 @@
-"""What the tests of training share: a tiny tokenized corpus."""
+"""Shared fixtures of the training tests: a tiny tokenized corpus."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.conftest import ingest_text, lines, tiny_experiment
 
 @pytest.fixture(scope="session")
 def tokens_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder of token shards; read it, do not change it."""
+    """A folder of token shards; treat it as read-only."""
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "text").write_text(lines(200))
     corpus = ingest_text(folder / "text", folder / "corpus")

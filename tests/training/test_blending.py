@@ -1,4 +1,4 @@
-"""The weights that a training began with, mixed back in."""
+"""Mixing the weights that training started from back in."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ EXPERIMENT = tiny_experiment(training={"budget": "15 epochs", "learning_rate": 0
 
 @pytest.fixture
 def trained(tmp_path: Path) -> tuple[LoadedModel, Path, TokenArrays]:
-    """A model that learnt something, one that knew less, and validation text."""
+    """A trained model, a less trained one to start from, and validation text."""
     text = "".join(f"colour {n} {n * 7 % 256} {n * 3 % 256}\n" for n in range(200))
     tokens = tokens_of(tmp_path / "text", text, EXPERIMENT)
     model = train(tokens.uri, EXPERIMENT, tmp_path / "model")
@@ -34,7 +34,7 @@ def weights(loaded: LoadedModel) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in loaded.model.state_dict().items()}
 
 
-def test_weights_that_went_too_far_are_taken_back(trained):
+def test_weights_that_moved_too_far_are_moved_back(trained):
     loaded, start, validation = trained
     begun = weights(checkpoint.load(start))
     good = evaluate(loaded.model, validation).score
@@ -48,7 +48,7 @@ def test_weights_that_went_too_far_are_taken_back(trained):
     assert evaluate(loaded.model, validation).score.figures().items() <= facts.items()
 
 
-def test_weights_that_should_go_on_stay_as_they_are(trained):
+def test_weights_that_did_not_move_too_far_are_unchanged(trained):
     loaded, start, validation = trained
     before = weights(loaded)
     assert blend(loaded, start, validation)["trained_share"] == 1.0
@@ -56,7 +56,7 @@ def test_weights_that_should_go_on_stay_as_they_are(trained):
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_a_trainings_result_is_blended_if_it_is_to_be(on: bool, trained, tmp_path: Path):
+def test_a_training_result_is_blended_if_configured(on: bool, trained, tmp_path: Path):
     _, start, _ = trained
     few = tokens_of(tmp_path / "few", "".join(f"colour {n} 7 9\n" for n in range(60)), EXPERIMENT)
     settings = {"budget": "3 epochs", "blend": on}

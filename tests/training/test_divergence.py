@@ -8,11 +8,11 @@ from rnnlm.training.run_state import Position
 UNIFORM = math.log(67)
 FALLING = [1.5 + 2.7 * 0.98**step for step in range(400)]
 RISING = [1.5 + 0.01 * step for step in range(300)]
-"""Never as bad as a uniform guess."""
+"""Losses that rise but never reach that of a uniform guess."""
 
 
 def after(losses: list[float]) -> Position:
-    """Return the position of a run with these losses."""
+    """Return the position of a run that had these losses."""
     position = Position(step=len(losses))
     for step, nats in enumerate(losses, start=1):
         watch_step(position, step, nats, 1.0, UNIFORM)
@@ -25,18 +25,18 @@ def test_a_step_that_explodes_is_divergence(nats: float, norm: float):
         watch_step(after(FALLING[:8]), 9, nats, norm, UNIFORM)
 
 
-def test_a_run_that_forgets_what_it_had_learnt_has_diverged():
+def test_a_run_that_forgets_what_it_learnt_has_diverged():
     with pytest.raises(DivergedError, match=r"^700: 3 nats per token .* best was 1\.6"):
         watch_validation(after(FALLING + RISING), 3.0, 1.6, UNIFORM)
 
 
-def test_learning_the_text_by_heart_or_meeting_another_is_no_divergence():
+def test_overfitting_or_a_change_of_text_is_not_divergence():
     watch_validation(after(FALLING), 3.0, 1.6, UNIFORM)
     watch_validation(after(FALLING + RISING), 1.7, 1.6, UNIFORM)
     watch_validation(after(FALLING + RISING), 3.0, math.inf, UNIFORM)
 
 
-def test_a_position_on_the_way_up_or_no_better_than_chance_is_none_to_return_to():
+def test_a_position_with_rising_losses_or_no_better_than_chance_is_not_good():
     assert is_good(after(FALLING), 1.6, UNIFORM)
     assert is_good(after([*FALLING, 4.0, 4.0, 4.0]), 1.6, UNIFORM)
     assert not is_good(after(FALLING), UNIFORM, UNIFORM)

@@ -23,7 +23,7 @@ from tests.training.test_objective import window_of
 CURVE = ("train/nll_nats_per_token", "validation/nll_nats_per_token", "train/gradient_norm")
 
 
-def test_shares_are_every_lane_once():
+def test_shares_cover_every_lane_once():
     window = window_of([5, 4, 3, 2, 1], 5)
     shares = [Group(rank, 3).share(window) for rank in range(3)]
     assert [len(share.fresh) for share in shares] == [1, 2, 2]
@@ -45,7 +45,7 @@ def test_shares_are_every_lane_once():
         ([1], [], "no output"),
     ],
 )
-def test_why_the_processes_ended_is_found_in_how_and_in_what_they_said(
+def test_the_cause_is_read_from_exit_statuses_and_output(
     statuses: list[int | None], said: list[str], cause: str
 ):
     assert _cause(statuses, said) == cause
@@ -76,7 +76,7 @@ def test_two_processes_take_the_same_steps_as_one(feed: str, tokens_uri: str, tm
 
 
 @pytest.mark.slow
-def test_processes_that_torchrun_starts_take_the_same_steps(tokens_uri: str, tmp_path: Path):
+def test_processes_started_by_torchrun_take_the_same_steps(tokens_uri: str, tmp_path: Path):
     settings = {"bptt": 7, "budget": "1 epoch", "precision": "fp32", "processes": 2}
     experiment = tiny_experiment(training=settings)
     train(tokens_uri, experiment, tmp_path / "ours")
@@ -93,7 +93,7 @@ def test_processes_that_torchrun_starts_take_the_same_steps(tokens_uri: str, tmp
 
 
 @pytest.mark.slow
-def test_two_processes_that_were_stopped_go_on(tokens_uri: str, tmp_path: Path):
+def test_two_stopped_processes_resume(tokens_uri: str, tmp_path: Path):
     settings = {"feed": "stream", "bptt": 7, "budget": "2 epochs", "processes": 2}
     experiment = tiny_experiment(training=settings, model={"dropout": 0.3})
     train(tokens_uri, experiment, tmp_path / "whole")
@@ -113,7 +113,7 @@ def test_two_processes_that_were_stopped_go_on(tokens_uri: str, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_lost_process_ends_the_run_with_one_line(tokens_uri: str, tmp_path: Path):
+def test_a_killed_process_ends_the_run_with_a_one_line_error(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(training={"budget": "1000 epochs", "processes": 2})
 
     def kill_a_worker(progress: Progress) -> None:

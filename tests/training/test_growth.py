@@ -26,14 +26,14 @@ from tests.conftest import tiny_experiment
 from tests.training.conftest import weights
 
 STEPS = 30
-"""Of two epochs of the tiny corpus, in batches of eight."""
+"""Steps in two epochs of the tiny corpus, with batches of eight."""
 
 
 class Stop(Exception):
-    """What a test raises from `on_progress`."""
+    """Raised from `on_progress` to interrupt a training."""
 
 
-def test_a_model_writes_early_and_at_the_end(tokens_uri: str, tmp_path: Path):
+def test_texts_are_written_early_and_at_the_end(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(training={"budget": "4 epochs", "patience": 1000})
     model = train(tokens_uri, experiment, tmp_path)
     texts = read_growth(model.uri)
@@ -53,7 +53,7 @@ def test_a_model_writes_early_and_at_the_end(tokens_uri: str, tmp_path: Path):
     ("architecture", "stops"),
     [("lstm", [1]), ("lstm", [2, 6, STEPS]), ("mingru", [6, 7])],
 )
-def test_a_resumed_run_has_written_the_same(
+def test_a_resumed_run_writes_the_same_texts(
     architecture: str, stops: list[int], tokens_uri: str, tmp_path: Path
 ):
     experiment = tiny_experiment(
@@ -110,7 +110,7 @@ def test_writing_leaves_the_trained_weights_alone(
             assert all(torch.equal(value, theirs[key]) for key, value in mine.items())
 
 
-def test_a_run_that_stops_early_writes_at_its_end(tokens_uri: str, tmp_path: Path):
+def test_a_run_that_stops_early_still_writes_at_the_end(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(
         training={"budget": "500 epochs", "patience": 2, "validations": 1000, "learning_rate": 0.1}
     )
@@ -127,7 +127,7 @@ def test_a_finished_run_writes_nothing_more(tokens_uri: str, tmp_path: Path):
     assert (tmp_path / GROWTH_FILE).read_bytes() == before
 
 
-def test_the_same_weights_write_the_same(tokens_uri: str, tmp_path: Path):
+def test_the_same_weights_write_the_same_texts(tokens_uri: str, tmp_path: Path):
     model = checkpoint.load(Path(train(tokens_uri, tiny_experiment(), tmp_path).checkpoint))
     again = []
     for name in ("one", "two"):
@@ -140,7 +140,7 @@ def test_the_same_weights_write_the_same(tokens_uri: str, tmp_path: Path):
     assert again[0] == again[1]
 
 
-def test_weights_that_are_no_numbers_write_nothing(tokens_uri: str, tmp_path: Path):
+def test_nan_weights_write_nothing(tokens_uri: str, tmp_path: Path):
     tokenizer = dataset.load_tokenizer(tokens_uri)
     model = ARCHITECTURES["lstm"](tiny_experiment().model, tokenizer.vocab_size)
     next(model.parameters()).data[0] = float("nan")
@@ -148,7 +148,7 @@ def test_weights_that_are_no_numbers_write_nothing(tokens_uri: str, tmp_path: Pa
     assert not read_growth(str(tmp_path))
 
 
-def test_what_texts_may_cost_bounds_their_length(tokens_uri: str, tmp_path: Path):
+def test_the_allowed_cost_bounds_the_length_of_texts(tokens_uri: str, tmp_path: Path):
     tokenizer = dataset.load_tokenizer(tokens_uri)
     model = ARCHITECTURES["lstm"](tiny_experiment().model, tokenizer.vocab_size)
     writer = Growth(tmp_path, tokenizer, ["", "re"])
@@ -173,7 +173,7 @@ TELL: dict[str, tuple[Any, str, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("case", TELL)
-def test_a_prefix_is_what_is_told_and_the_first_words(case: str):
+def test_a_prefix_is_the_header_and_the_first_words(case: str):
     tokenizer, text, condition, expected = TELL[case]
     arrays = dataset.from_texts(tokenizer, [text, "another"])
     found = growth_prefixes(tokenizer, arrays, condition)

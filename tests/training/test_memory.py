@@ -21,7 +21,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_built():
         memory.check_memory(experiment, 5, TRAIN, CPU)
 
 
-def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
+def test_the_suggested_batch_size_fits(monkeypatch: pytest.MonkeyPatch):
     experiment = tiny_experiment(training={"batch_size": 4096})
     there = memory.training_bytes(experiment, 5, 901, CPU) // 7
     monkeypatch.setattr(memory, "_available", lambda device: there)
@@ -34,7 +34,7 @@ def test_what_would_fit_does_fit(monkeypatch: pytest.MonkeyPatch):
     memory.check_memory(smaller, 5, TRAIN, CPU)
 
 
-def test_what_would_fit_a_tied_model_is_a_tied_model(monkeypatch: pytest.MonkeyPatch):
+def test_the_suggested_size_of_a_tied_model_keeps_it_tied(monkeypatch: pytest.MonkeyPatch):
     model = {"hidden_size": 4096, "embedding_size": 4096, "tie_weights": True}
     training = {"batch_size": 1, "feed": "stream"}
     experiment = tiny_experiment(model=model, training=training)

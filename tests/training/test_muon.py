@@ -12,7 +12,7 @@ from rnnlm.training.optimizing import optimizer_of
 
 @pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 8), (40, 12), (12, 40), (128, 128)])
-def test_all_directions_count_alike(shape: tuple[int, int], products: torch.dtype):
+def test_all_directions_get_about_the_same_length(shape: tuple[int, int], products: torch.dtype):
     matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     result = orthogonalise(matrix, products) / math.sqrt(max(shape))
@@ -20,11 +20,11 @@ def test_all_directions_count_alike(shape: tuple[int, int], products: torch.dtyp
     values = torch.linalg.svdvals(result)
     assert values.max() < 1.3
     assert values.median() > 0.7
-    inner = (u.T @ result @ v.T).diag()  # the directions are the matrix's own
+    inner = (u.T @ result @ v.T).diag()  # the directions stay those of the matrix
     assert (inner[: min(shape) // 2] > 0.6).all()
 
 
-def test_rounding_does_not_grow_from_step_to_step():
+def test_rounding_errors_do_not_grow_from_step_to_step():
     left, right = (torch.linalg.qr(torch.randn(64, 64)).Q for _ in range(2))
     matrix = left @ torch.diag(torch.logspace(0, -3, 64)) @ right
     assert torch.linalg.svdvals(orthogonalise(matrix, torch.bfloat16)).max() < 1.3 * 8
@@ -37,7 +37,7 @@ def test_a_side_is_cut_into_equal_parts(side: int, parts: int):
     assert parts_of(side) == parts
 
 
-def test_each_block_is_orthogonalised_by_itself():
+def test_each_block_is_orthogonalised_separately():
     matrix = torch.randn(256, 384)
     matrix[:128, :128] *= 1e-3
     result = orthogonalise(matrix)
@@ -52,7 +52,7 @@ def test_a_gradient_of_zeros_changes_nothing():
     assert not orthogonalise(torch.zeros(256, 16)).any()
 
 
-def test_a_step_is_the_equations_in_the_docstring():
+def test_a_step_follows_the_equations_in_the_docstring():
     weight = nn.Parameter(torch.randn(6, 4))
     before = weight.detach().clone()
     optimizer = Muon([{"params": [weight], "weight_decay": 0.1, "orthogonal": True}], lr=0.05)
@@ -68,7 +68,7 @@ def test_a_step_is_the_equations_in_the_docstring():
         torch.testing.assert_close(weight.detach(), expected)
 
 
-def test_all_but_the_layers_matrices_go_to_adamw():
+def test_all_parameters_except_layer_matrices_use_adamw():
     model = build(ModelConfig(hidden_size=16, embedding_size=16, num_layers=2), 11)
     optimizer = optimizer_of(model, TrainingConfig(optimizer="muon"))
     orthogonal = [p for g in optimizer.param_groups if g["orthogonal"] for p in g["params"]]
@@ -79,7 +79,7 @@ def test_all_but_the_layers_matrices_go_to_adamw():
     assert sorted(everything) == sorted(id(p) for p in model.parameters())
 
 
-def test_a_convolution_is_no_map_between_features():
+def test_convolutions_are_not_orthogonalised():
     model = build(ModelConfig(architecture="mingru", hidden_size=32, embedding_size=32), 11)
     optimizer = optimizer_of(model, TrainingConfig(optimizer="muon"))
     taken = [p for g in optimizer.param_groups if g["orthogonal"] for p in g["params"]]

@@ -41,7 +41,7 @@ def objective_of(model: NeuralLanguageModel, window: Window, **settings: Any) ->
     return objective(model, window, state, config, window.tokens, torch.float32)
 
 
-def test_the_loss_is_the_mean_surprise_of_the_targets_that_count(model: NeuralLanguageModel):
+def test_the_loss_is_the_mean_surprise_of_unmasked_targets(model: NeuralLanguageModel):
     window = window_of([5, 2, 1], 5)
     logits, _ = model(window.inputs, model.initial_state(3))
     chosen = torch.log_softmax(logits, -1).gather(-1, window.targets[..., None])[..., 0]
@@ -63,7 +63,7 @@ def test_padding_changes_nothing(model: NeuralLanguageModel):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_smoothing_is_in_the_loss_and_not_in_the_reported_nats(model: NeuralLanguageModel):
+def test_smoothing_affects_the_loss_and_not_the_reported_nats(model: NeuralLanguageModel):
     window = window_of([4], 4)
     plain, smooth = objective_of(model, window), objective_of(model, window, label_smoothing=0.1)
     logits, _ = model(window.inputs, model.initial_state(1))
@@ -91,7 +91,7 @@ def test_padding_is_not_penalised(model: NeuralLanguageModel):
     torch.testing.assert_close(objective_of(model, padded, **settings).loss, loss)
 
 
-def test_bf16_comes_close_and_the_loss_stays_in_single_precision(model: NeuralLanguageModel):
+def test_bf16_is_close_and_the_loss_stays_in_single_precision(model: NeuralLanguageModel):
     model.float()
     window = window_of([6, 6], 6)
     state = model.initial_state(2)
@@ -104,7 +104,7 @@ def test_bf16_comes_close_and_the_loss_stays_in_single_precision(model: NeuralLa
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
 
 
-def test_many_gradients_of_one_token_sum_up_in_bf16(model: NeuralLanguageModel):
+def test_many_gradients_of_one_token_sum_accurately_in_bf16(model: NeuralLanguageModel):
     model.float()
     window, config = window_of([128] * 32, 128), TrainingConfig()
     gradients = []
@@ -119,7 +119,7 @@ def test_many_gradients_of_one_token_sum_up_in_bf16(model: NeuralLanguageModel):
         assert (gradients[1][name] - exact).norm() < 0.02 * exact.norm(), name
 
 
-def test_shares_of_a_batch_add_up_to_it(model: NeuralLanguageModel):
+def test_losses_of_shares_add_up_to_that_of_the_batch(model: NeuralLanguageModel):
     whole = window_of([4, 1, 2, 3], 4)
     config = TrainingConfig(activation_penalty=1.0, temporal_penalty=1.0)
     total = objective(model, whole, model.initial_state(4), config, 10, torch.float32).loss

@@ -38,7 +38,7 @@ def averaged(config: TrainingConfig, values: list[float], worse: list[int]) -> W
     return average
 
 
-def test_the_exponential_average_decays_as_said():
+def test_the_exponential_average_decays_as_documented():
     config = TrainingConfig(averaging="exponential", average_decay=0.5)
     expected = 1.0
     for step, value in enumerate([2.0, 3.0, 4.0], start=1):
@@ -55,7 +55,7 @@ def test_the_triggered_average_is_the_mean_since_the_trigger():
     assert average.steps == 3
 
 
-def test_the_average_is_lent_to_the_model_and_taken_back():
+def test_the_average_is_applied_to_the_model_and_reverted():
     model = nn.Linear(1, 1, bias=False)
     average = WeightAverage(model, TrainingConfig(averaging="triggered", trigger=1))
     for value in (1.0, 3.0):
@@ -66,7 +66,7 @@ def test_the_average_is_lent_to_the_model_and_taken_back():
     assert model.weight.item() == 3.0
 
 
-def test_without_an_average_the_model_is_its_own():
+def test_without_averaging_the_model_is_unchanged():
     model = nn.Linear(1, 1)
     average = WeightAverage(model, TrainingConfig())
     before = model.weight.clone()

@@ -31,7 +31,7 @@ from tests.training.conftest import weights
 
 
 def assert_same_future(one: Path, two: Path) -> None:
-    """All that decides what comes next is equal to the bit."""
+    """Assert that everything that determines later steps is bitwise equal."""
     mine, theirs = weights(one), weights(two)
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
@@ -49,7 +49,7 @@ def test_training_learns(tokens_uri: str, tmp_path: Path):
     assert score.bits_per_character == pytest.approx(model.validation_bits_per_character)
 
 
-def test_one_batch_can_be_learnt_by_heart(tmp_path: Path):
+def test_one_batch_can_be_memorised(tmp_path: Path):
     rows = "".join(f"{letter}bcde fghi{letter}\n" for letter in "cdfiha")
     (tmp_path / "text").write_text(rows * 10)
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus", clean={"repeated": "keep"})
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bits(feed: str, tokens_uri: str, tmp_path:
 
 
 class Stop(Exception):
-    """What the test raises from `on_progress`."""
+    """Raised from `on_progress` to interrupt a training."""
 
 
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -149,7 +149,7 @@ api.train(sys.argv[1], experiment, Path(sys.argv[3]), tell)
 """
     command = [sys.executable, "-c", script, tokens_uri, str(tmp_path / "experiment.json")]
     command.append(str(tmp_path / "parts"))
-    # As many threads as `whole` had: a product's last bit depends on them on some processors.
+    # Use as many threads as `whole`: on some processors the last bit of products depends on it.
     threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     steps = [randrange(1, 60) for _ in range(3)]
     print("killed after", steps)  # noqa: T201 - a failure shows it
@@ -175,7 +175,7 @@ def test_a_finished_training_is_not_run_again(tokens_uri: str, tmp_path: Path):
     assert not reports
 
 
-def test_training_stops_early_when_validation_gets_no_better(tokens_uri: str, tmp_path: Path):
+def test_training_stops_early_when_validation_stops_improving(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(
         training={"budget": "500 epochs", "patience": 2, "validations": 100, "learning_rate": 0.05}
     )
@@ -184,7 +184,7 @@ def test_training_stops_early_when_validation_gets_no_better(tokens_uri: str, tm
     assert read_history(str(tmp_path))[-1]["tokens"] < 500 * 0.6 * len(lines(200))
 
 
-def test_a_training_that_diverges_goes_on_at_a_lower_rate(tokens_uri: str, tmp_path: Path):
+def test_a_training_that_diverges_continues_at_a_lower_rate(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(
         training={"learning_rate": 100.0, "optimizer": "sgd", "recoveries": 20, "warmup": 0.0}
     )
@@ -192,7 +192,7 @@ def test_a_training_that_diverges_goes_on_at_a_lower_rate(tokens_uri: str, tmp_p
     model = train(tokens_uri, experiment, tmp_path / "one", reports.append)
     notes = [progress.note for progress in reports if "diverged at step" in progress.note]
     assert notes
-    assert "on from step" in notes[0]
+    assert "continuing from step" in notes[0]
     rows = read_history(str(tmp_path / "one"))
     assert rows[-1]["train/recoveries"] == len(notes)
     assert rows[-1]["train/nll_nats_per_token"] < 10.0
@@ -200,7 +200,9 @@ def test_a_training_that_diverges_goes_on_at_a_lower_rate(tokens_uri: str, tmp_p
     assert train(tokens_uri, experiment, tmp_path / "two").digest == model.digest
 
 
-def test_a_training_that_always_diverges_says_where_and_what_to_do(tokens_uri: str, tmp_path: Path):
+def test_the_error_for_repeated_divergence_says_where_and_what_to_do(
+    tokens_uri: str, tmp_path: Path
+):
     experiment = tiny_experiment(training={"recoveries": 1})
     broken = experiment.model_copy(
         update={"training": experiment.training.model_copy(update={"learning_rate": 1e30})}
@@ -211,11 +213,13 @@ def test_a_training_that_always_diverges_says_where_and_what_to_do(tokens_uri: s
 
 def test_a_position_of_another_model_is_refused(tokens_uri: str, tmp_path: Path):
     train(tokens_uri, tiny_experiment(), tmp_path)
-    with pytest.raises(CheckpointError, match=r"of another run: model\.hidden_size 16 → 17"):
+    with pytest.raises(
+        CheckpointError, match=r"belongs to another run: model\.hidden_size 16 → 17"
+    ):
         train(tokens_uri, tiny_experiment(model={"hidden_size": 17}), tmp_path)
 
 
-def test_a_position_of_another_way_of_training_is_refused(tokens_uri: str, tmp_path: Path):
+def test_a_position_of_other_training_settings_is_refused(tokens_uri: str, tmp_path: Path):
     train(tokens_uri, tiny_experiment(), tmp_path)
     with pytest.raises(CheckpointError, match=r"training\.optimizer adamw → sgd"):
         train(tokens_uri, tiny_experiment(training={"optimizer": "sgd"}), tmp_path)
@@ -227,20 +231,18 @@ def test_a_position_of_another_vocabulary_is_refused(tokens_uri: str, tmp_path: 
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
     config = tiny_experiment().tokenizer
     other = dataset.tokenize(corpus.uri, corpus.digest, config, tmp_path / "tokens")
-    with pytest.raises(CheckpointError, match="another vocabulary"):
+    with pytest.raises(CheckpointError, match="the vocabulary differs"):
         train(other.uri, tiny_experiment(), tmp_path / "model")
 
 
-def test_a_checkpoint_that_is_no_position_is_refused(tokens_uri: str, tmp_path: Path):
+def test_a_checkpoint_without_a_position_is_refused(tokens_uri: str, tmp_path: Path):
     train(tokens_uri, tiny_experiment(), tmp_path)
     (tmp_path / LAST_FILE).write_bytes((tmp_path / BEST_FILE).read_bytes())
-    with pytest.raises(CheckpointError, match="holds no position"):
+    with pytest.raises(CheckpointError, match="holds no saved training position"):
         train(tokens_uri, tiny_experiment(), tmp_path)
 
 
-def test_a_best_checkpoint_newer_than_the_position_is_written_again(
-    tokens_uri: str, tmp_path: Path
-):
+def test_a_best_checkpoint_newer_than_the_position_is_rewritten(tokens_uri: str, tmp_path: Path):
     experiment = tiny_experiment(training={"schedule": "plateau", "validations": 9})
     whole = train(tokens_uri, experiment, tmp_path / "whole")
     parts = tmp_path / "parts"
@@ -251,14 +253,16 @@ def test_a_best_checkpoint_newer_than_the_position_is_written_again(
             positions[progress.step] = (parts / LAST_FILE).read_bytes()
 
     train(tokens_uri, experiment, parts, keep)
-    for step, position in [*positions.items()][:-1]:  # as if killed after the next best
+    for step, position in [*positions.items()][
+        :-1
+    ]:  # as if killed after saving the next best checkpoint
         (parts / LAST_FILE).write_bytes(position)
         reports: list[Progress] = []
         assert train(tokens_uri, experiment, parts, reports.append).digest == whole.digest
         assert reports[0].step == step + 1
 
 
-def test_a_run_may_go_on_with_other_processors(tokens_uri: str, tmp_path: Path):
+def test_a_run_may_resume_on_another_device(tokens_uri: str, tmp_path: Path):
     def interrupt(progress: Progress) -> None:
         if progress.step == 20:
             raise Stop
@@ -274,7 +278,7 @@ def test_a_run_may_go_on_with_other_processors(tokens_uri: str, tmp_path: Path):
 def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
     better_later: bool, tokens_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Positions after the first validation are taken for bad ones, and one step diverges."""
+    """Treat positions after the first validation as bad, and make one step diverge."""
     diverged: list[int] = []
     watch_step = run.watch_step
 
@@ -301,7 +305,7 @@ def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
     assert not reports
 
 
-def test_a_run_that_diverged_as_its_time_ended_still_leaves_a_checkpoint(
+def test_a_run_that_diverges_as_its_time_ends_still_leaves_a_checkpoint(
     tokens_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def diverge(position: Position, step: int, *rest: float) -> None:
@@ -313,7 +317,7 @@ def test_a_run_that_diverged_as_its_time_ended_still_leaves_a_checkpoint(
     assert Path(train(tokens_uri, experiment, tmp_path).checkpoint).is_file()
 
 
-def test_a_torn_position_is_refused(tokens_uri: str, tmp_path: Path):
+def test_a_truncated_position_is_refused(tokens_uri: str, tmp_path: Path):
     train(tokens_uri, tiny_experiment(), tmp_path)
     last = tmp_path / LAST_FILE
     last.write_bytes(last.read_bytes()[:-10])
@@ -332,7 +336,9 @@ def test_every_kind_of_budget_ends_training(budget: str, tokens_uri: str, tmp_pa
 @pytest.mark.parametrize(
     ("kind", "unit"), [("character", "bits/character"), ("word", "perplexity")]
 )
-def test_the_note_says_how_it_goes_in_the_unit_of_the_tokens(kind: str, unit: str, tmp_path: Path):
+def test_the_note_shows_progress_in_a_unit_that_suits_the_tokens(
+    kind: str, unit: str, tmp_path: Path
+):
     (tmp_path / "text").write_text(lines(200))
     corpus = ingest_text(tmp_path / "text", tmp_path / "corpus")
     experiment = tiny_experiment(tokenizer={"kind": kind})

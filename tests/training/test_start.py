@@ -1,4 +1,4 @@
-"""Trainings that begin with another model's weights."""
+"""Trainings that start from another model's weights."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment) -> t
     return tokens, Path(train(tokens.uri, experiment, folder / "model").checkpoint)
 
 
-def test_what_comes_of_a_start_is_no_worse_than_the_start(
+def test_the_result_is_no_worse_than_the_start(
     first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
 ):
     tokens, start = first
@@ -45,7 +45,7 @@ def test_what_comes_of_a_start_is_no_worse_than_the_start(
     assert nothing.started_from is None
 
 
-def test_a_training_that_brings_nothing_keeps_what_it_began_with(
+def test_a_training_without_improvement_keeps_the_starting_weights(
     first: tuple[Tokens, Path], tmp_path: Path
 ):
     tokens, start = first
@@ -58,7 +58,7 @@ def test_a_training_that_brings_nothing_keeps_what_it_began_with(
     assert all(before[name].equal(after[name]) for name in before)
 
 
-def test_a_start_that_was_interrupted_goes_on_to_the_same_bits(
+def test_an_interrupted_training_from_a_start_ends_with_the_same_bits(
     first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
 ):
     tokens, start = first
@@ -81,7 +81,7 @@ def test_a_start_that_was_interrupted_goes_on_to_the_same_bits(
     assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_a_start_of_another_network_is_refused(
+def test_a_start_from_another_network_is_refused(
     first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
 ):
     tokens, start = first
@@ -91,7 +91,7 @@ def test_a_start_of_another_network_is_refused(
     assert not (tmp_path / "two" / "history.jsonl").exists()
 
 
-def test_a_start_of_another_vocabulary_gives_what_they_share(
+def test_a_start_with_another_vocabulary_shares_common_tokens(
     first: tuple[Tokens, Path], experiment: Experiment, tmp_path: Path
 ):
     _, start = first

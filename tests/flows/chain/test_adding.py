@@ -1,4 +1,4 @@
-"""A toy stage, added as docs/architecture.md says: a new file, and its name in the list."""
+"""A toy stage, added as docs/architecture.md describes: a new file and an entry in the list."""
 
 import shutil
 from pathlib import Path
@@ -37,7 +37,7 @@ class FindLongest(RecordedStage[Longest]):
 
 
 @pytest.mark.slow
-def test_a_toy_stage_is_one_new_file_and_its_name_in_the_list(tmp_path: Path):
+def test_adding_a_stage_takes_one_new_file_and_a_list_entry(tmp_path: Path):
     code, home = tmp_path / "code", tmp_path / "home"
     home.mkdir()
     for package in ("flows", "rnnlm"):

@@ -1,4 +1,4 @@
-"""The gate on a corpus whose splits cannot promise that held-out text stays held out."""
+"""The gate on a corpus whose splits do not guarantee that held-out text stays held out."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def train(home: Path, text: list[str]) -> dict[str, object]:
     return dict(finished.json)
 
 
-def test_what_the_champion_was_trained_on_is_left_out_and_that_is_said(tmp_path: Path):
+def test_documents_that_the_champion_was_trained_on_are_left_out_and_counted(tmp_path: Path):
     give_empty_stores(tmp_path)
     write_tiny(tmp_path)
     text = [f"number {n:03d} of {n * 7919 % 1000:03d}" for n in range(400)]
-    assert train(tmp_path, text[:200])["alias"] == "champion"  # trained on 0 to 119
+    assert train(tmp_path, text[:200])["alias"] == "champion"  # trained on lines 0 to 119
     swapped = [*text[100:200], *text[:90], *text[200:210]]
     reason = str(train(tmp_path, swapped)["reason"])
-    assert "without 30 of 40 test documents that champion 1 has read" in reason
+    assert "excluding 30 of 40 test documents that champion 1 was trained on" in reason
     everything = [*text[200:360], *text[100:140]]
     reason = str(train(tmp_path, everything)["reason"])
-    assert "not comparable: champion 2 has read 40 of 40 test documents" in reason
+    assert "not comparable: champion 2 was trained on 40 of 40 test documents" in reason

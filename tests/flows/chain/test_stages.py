@@ -1,4 +1,4 @@
-"""Stages: what a result depends on, what a plan says, and that a new stage is one class."""
+"""Stages: what a result depends on, what a plan states, and a new stage as a single class."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ def ingested(text: Path, home: Home, **corpus: Any) -> Run:
     return run
 
 
-def test_a_condition_makes_other_tokens_of_the_same_documents(tmp_path: Path):
+def test_a_condition_changes_the_tokens_but_not_the_documents(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     home = Home(tmp_path)
     plain = ingested(tmp_path / "text", home)
@@ -40,7 +40,7 @@ def test_a_condition_makes_other_tokens_of_the_same_documents(tmp_path: Path):
     assert Tokenize().step(plain).key != Tokenize().step(conditioned).key
 
 
-def test_another_value_of_an_attribute_makes_other_tokens(tmp_path: Path):
+def test_another_value_of_an_attribute_changes_the_tokens(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     first, second = (
         ingested(
@@ -55,7 +55,7 @@ def test_another_value_of_an_attribute_makes_other_tokens(tmp_path: Path):
     assert Tokenize().step(first).key != Tokenize().step(second).key
 
 
-def test_a_corpus_knows_the_files_that_it_was_read_from(tmp_path: Path):
+def test_a_corpus_records_the_digest_of_its_source_files(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     run = ingested(tmp_path / "text", Home(tmp_path))
     known = Ingest().ingredients(run)["source"]
@@ -71,7 +71,7 @@ class Longest(BaseModel):
 
 
 class FindLongest(RecordedStage[Longest]):
-    """A toy stage: a new file with a class like this, and a line in `CHAIN`."""
+    """A toy stage; a real one is a class like this in a new file, and a line in `CHAIN`."""
 
     name = "longest"
     version = 1
@@ -89,7 +89,7 @@ class FindLongest(RecordedStage[Longest]):
         return f"{result.characters:,} characters"
 
 
-def test_a_toy_stage_is_planned_taken_described_and_cached(tmp_path: Path):
+def test_a_toy_stage_is_planned_run_described_and_cached(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     home = Home(tmp_path)
     stages = (Ingest(), FindLongest())
@@ -110,7 +110,7 @@ def test_a_toy_stage_is_planned_taken_described_and_cached(tmp_path: Path):
     assert (changed.cached, changed.reason) == (False, "longest.txt was changed")
 
 
-def test_what_follows_a_missing_stage_names_the_first_one_that_has_to_run(tmp_path: Path):
+def test_stages_after_a_missing_one_name_the_first_that_must_run(tmp_path: Path):
     (tmp_path / "text").write_text(lines(100))
     run = run_of(tmp_path / "text", Home(tmp_path))
     planned = plan(run, CHAIN)

@@ -1,4 +1,4 @@
-"""Housekeeping: what it never takes, what it takes, and what a kill leaves."""
+"""Housekeeping: what it never removes, what it removes, and what remains if it is killed."""
 
 import contextlib
 import hashlib
@@ -37,7 +37,7 @@ from tests.conftest import ROOT, call_cli, run_cli, write_tiny
 from tests.stores import give_empty_stores
 
 RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
-"""Of learning, one for each version, from 1 on."""
+"""Learning rates, one for each version from 1 on."""
 CHAMPION, PREVIOUS, PRODUCTION, CLAIMED, LOST, NEWEST = 2, 1, 3, 4, 5, 6
 
 
@@ -47,7 +47,7 @@ def experiment(home: Path, version: int) -> Experiment:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with six versions, made by the steps of the chain without Prefect around them."""
+    """A home with six versions, made by running the chain's steps without Prefect."""
     root = tmp_path_factory.mktemp("built")
     write_tiny(root)
     give_empty_stores(root)
@@ -67,14 +67,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(chosen: Experiment) -> None:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, of what it would like to be given
+        warnings.simplefilter("ignore")  # MLflow's, on arguments that it would like to have
         patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
         take(Run(homes.current(), chosen, start=Start(None, "from nothing")), CHAIN)
 
 
 @pytest.fixture
 def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A copy of the built home, moved: what it names lies in the copy."""
+    """A copy of the built home whose stored paths point into the copy."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     for record in tmp_path.rglob(".step.json"):
@@ -103,7 +103,7 @@ def in_two_months(keep_days: float = 30, keep_versions: int = 1) -> Rules:
 
 
 def age(root: Path, days: float = 60) -> None:
-    """Make everything in a home older."""
+    """Make everything in a home `days` older."""
     seconds = days * DAY_SECONDS
     for path in root.rglob("*"):
         if not path.is_symlink():
@@ -131,7 +131,7 @@ def sweep(home: Home, rules: Rules) -> list[Leftover]:
 
 
 def assert_whole(home: Home, version: int) -> None:
-    """A version can be used, and its training is cached from the corpus to the samples."""
+    """Assert that a version is usable and its training is cached from the corpus to the samples."""
     chosen = registry.resolve(home, f"tiny/{version}")
     assert registry.checkpoint_path(home, chosen).is_file()
     planned = plan(Run(home, experiment(home.root, version)), CHAIN)
@@ -139,7 +139,7 @@ def assert_whole(home: Home, version: int) -> None:
 
 
 def files(root: Path) -> dict[str, str]:
-    """Return the digests of a home's files, but for Prefect's, which records that it was asked."""
+    """Return digests of a home's files, except Prefect's, whose files change with each request."""
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.rglob("*")
@@ -156,7 +156,7 @@ def bytes_beside_databases(root: Path) -> int:
 
 
 @pytest.mark.slow
-def test_nothing_that_an_alias_or_a_manifest_names_is_taken(home: Home):
+def test_nothing_that_an_alias_or_a_manifest_names_is_removed(home: Home):
     gone = sweep(home, in_two_months())
     assert [row.what for row in gone if row.kind == "version"] == [f"tiny/{LOST}"]
     assert {v.version for v in registry.versions(home)} == {1, 2, 3, 4, 6}
@@ -166,7 +166,7 @@ def test_nothing_that_an_alias_or_a_manifest_names_is_taken(home: Home):
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "version": 1,
         "run": 1,
-        "step": 5,  # samples, two scores, page, model; tokens, corpus and n-grams are others' too
+        "step": 5,  # samples, two scores, page, model; tokens, corpus and n-grams are shared
         "position": 5,
     }
     claimed = home.data / "generated" / "tiny" / f"v{CLAIMED}-0123abcd" / "manifest.json"
@@ -174,7 +174,7 @@ def test_nothing_that_an_alias_or_a_manifest_names_is_taken(home: Home):
 
 
 @pytest.mark.slow
-def test_the_bytes_that_were_said_are_freed_and_a_second_time_finds_nothing(home: Home):
+def test_the_reported_bytes_are_freed_and_a_second_run_finds_nothing(home: Home):
     before = bytes_beside_databases(home.root)
     gone = sweep(home, in_two_months())
     freed = before - bytes_beside_databases(home.root)
@@ -185,14 +185,14 @@ def test_the_bytes_that_were_said_are_freed_and_a_second_time_finds_nothing(home
 
 
 @pytest.mark.slow
-def test_what_is_young_stays(home: Home):
+def test_young_files_and_recent_versions_stay(home: Home):
     in_three_days = Rules(30, 1, time.time() + 3 * DAY_SECONDS)
     for rules in (in_three_days, in_two_months(keep_versions=6)):
         assert {row.kind for row in listed(home, rules)[1]} == {"position"}
 
 
 @pytest.mark.slow
-def test_what_people_made_is_never_listed(home: Home):
+def test_files_and_models_made_by_users_are_never_listed(home: Home):
     generated = home.data / "generated" / "tiny"
     for name in ("0123456789abcdef", "v9-76543210", "mine"):
         (generated / name).mkdir()
@@ -216,7 +216,7 @@ def test_what_people_made_is_never_listed(home: Home):
 
 
 @pytest.mark.slow
-def test_a_version_whose_files_are_gone_is_registered_anew(home: Home, built: Path):
+def test_a_version_whose_files_are_missing_is_registered_again(home: Home, built: Path):
     version = registry.resolve(home, f"tiny/{CHAMPION}")
     shutil.rmtree(registry.checkpoint_path(home, version).parents[1])
     assert not registry.is_whole(home, version)
@@ -224,11 +224,11 @@ def test_a_version_whose_files_are_gone_is_registered_anew(home: Home, built: Pa
     anew = registry.resolve(home, "tiny")
     assert (anew.version, anew.checkpoint) == (len(RATES) + 1, version.checkpoint)
     assert registry.is_whole(home, anew)
-    assert anew.reason == f"the files of champion {CHAMPION} are gone"
+    assert anew.reason == f"the files of champion {CHAMPION} are missing"
 
 
 @pytest.mark.slow
-def test_an_unfinished_data_set_claims_its_model(home: Home):
+def test_an_unfinished_data_set_keeps_its_model(home: Home):
     lost = registry.resolve(home, f"tiny/{LOST}")
     folder = home.data / "generated" / "tiny" / f"v{LOST}-76543210"
     folder.mkdir()
@@ -237,14 +237,14 @@ def test_an_unfinished_data_set_claims_its_model(home: Home):
 
 
 @pytest.mark.slow
-def test_a_step_in_use_stays_and_all_of_its_name(home: Home):
+def test_a_step_in_use_protects_all_results_of_its_name(home: Home):
     lock = step_folders.lock_files(home.data / "tokens" / "tiny")[0]
     with held(lock):
         found, rows = listed(home, in_two_months())
         assert found.busy == {"tiny"}
         assert rows == []
     found, rows = listed(home, in_two_months())
-    with held(lock):  # a run that began after it was listed
+    with held(lock):  # a run that began after the listing
         before = files(home.root)
         assert not any(remove(found, row) for row in rows if row.kind in ("step", "run", "version"))
         assert files(home.root) == before
@@ -252,7 +252,7 @@ def test_a_step_in_use_stays_and_all_of_its_name(home: Home):
 
 @contextlib.contextmanager
 def held(lock: Path) -> Iterator[None]:
-    """Have another process hold a lock."""
+    """Hold a lock in another process."""
     script = (
         "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n print(flush=True)\n input()"
     )
@@ -267,7 +267,7 @@ def held(lock: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_an_alias_set_after_the_listing_saves_a_version(home: Home):
+def test_an_alias_set_after_the_listing_protects_a_version(home: Home):
     found, rows = listed(home, in_two_months())
     tracking.connect(home).set_registered_model_alias("tiny", "mine", str(LOST))
     row = next(row for row in rows if row.kind == "version")
@@ -276,7 +276,7 @@ def test_an_alias_set_after_the_listing_saves_a_version(home: Home):
 
 
 @pytest.mark.slow
-def test_a_copied_home_never_touches_the_files_of_the_first(built: Path, tmp_path: Path):
+def test_housekeeping_in_a_copied_home_never_touches_the_original(built: Path, tmp_path: Path):
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     before = files(built)
     sweep(Home(tmp_path), in_two_months())
@@ -299,11 +299,11 @@ for row in rows:
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_killed_at_any_moment_the_house_is_in_order(home: Home):
+def test_housekeeping_can_be_killed_at_any_moment(home: Home):
     models = home.data / "models" / "tiny"
     model = sorted(path for path in models.iterdir() if step_folders.KEY.fullmatch(path.name))[0]
     samples = next((home.data / "generated" / "tiny").glob("*/.step.json")).parent
-    for number in range(40):  # what trainings and samples left that nothing names
+    for number in range(40):  # unreferenced results of trainings and samples
         for folder, kind in ((model, "models"), (samples, "generated")):
             copy = home.data / kind / "tiny" / f"{number:016x}"
             shutil.copytree(folder, copy)
@@ -311,7 +311,7 @@ def test_killed_at_any_moment_the_house_is_in_order(home: Home):
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             (copy / ".step.json").write_text(re.sub(r'"[0-9a-f]{64}"', f'"{digest}"', record))
             step_folders.lock_of(copy).touch()
-    for version in registry.versions(home):  # MLflow adds a file when it is first asked for it
+    for version in registry.versions(home):  # MLflow adds a file on the first request for it
         registry.checkpoint_path(home, version)
     rules = in_two_months()
     before = bytes_beside_databases(home.root)
@@ -345,14 +345,14 @@ def test_killed_at_any_moment_the_house_is_in_order(home: Home):
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_is_gone_is_killed(home: Home):
+def test_a_run_without_a_process_is_marked_as_killed(home: Home):
     client = tracking.connect(home)
     place = client.get_experiment_by_name("tiny").experiment_id
     keys = ("a" * 16, "b" * 16)
     dead, alive = (
         client.create_run(place, tags={"rnnlm.train_key": key}).info.run_id for key in keys
     )
-    other = client.create_run(place).info.run_id  # a person's own
+    other = client.create_run(place).info.run_id  # a user's own run
     lock = home.data / "models" / "tiny" / f".{keys[1]}.lock"
     in_two_hours = Rules(30, 5, time.time() + 7200)
     with held(lock):
@@ -366,7 +366,7 @@ def test_a_run_whose_process_is_gone_is_killed(home: Home):
 
 
 @pytest.mark.slow
-def test_the_command_lists_then_removes_and_the_house_goes_on(home: Home):
+def test_the_command_lists_then_removes_and_the_home_stays_usable(home: Home):
     age(home.root)
     before = files(home.root)
     shown = run_cli(home.root, "housekeeping", "--keep-versions", "1")
@@ -390,17 +390,17 @@ def test_the_command_lists_then_removes_and_the_house_goes_on(home: Home):
         pages = database.execute("select data from artifact where key = 'housekeeping'").fetchall()
         tags = {tags for (tags,) in database.execute("select tags from flow_run")}
     assert sum(f"tiny/{LOST}" in page for (page,) in pages) == 2
-    assert tags == {'["rnnlm"]'}, "by which housekeeping knows its own runs"
+    assert tags == {'["rnnlm"]'}, "housekeeping recognises its own runs by this tag"
 
 
 @pytest.mark.parametrize(("days", "versions"), [(-1, 5), (float("nan"), 5), (1e9, 5), (30, 0)])
-def test_what_cannot_be_meant_is_refused(days: float, versions: int):
+def test_invalid_rules_are_refused(days: float, versions: int):
     with pytest.raises(ConfigError, match="expected"):
         Rules(days, versions, 0.0)
 
 
 @pytest.mark.parametrize("option", [["--keep-days", "-1"], ["--keep-versions", "0"]])
-def test_bad_input_is_one_line(tmp_path: Path, option: list[str]):
+def test_bad_input_is_a_one_line_error(tmp_path: Path, option: list[str]):
     finished = call_cli(tmp_path, "housekeeping", *option)
     assert finished.status == 1
     assert finished.err.count("\n") == 1

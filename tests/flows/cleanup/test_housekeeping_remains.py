@@ -1,4 +1,4 @@
-"""What housekeeping does about flow runs, databases, locks and logs."""
+"""Housekeeping of flow runs, databases, locks and logs."""
 
 import contextlib
 import sqlite3
@@ -26,7 +26,9 @@ from tests.stores import give_empty_stores
 
 
 @pytest.mark.slow
-def test_dead_flow_runs_crash_and_old_ones_go_with_logs_and_artifacts(tmp_path: Path):
+def test_dead_flow_runs_are_marked_crashed_and_old_ones_deleted_with_logs_and_artifacts(
+    tmp_path: Path,
+):
     home = Home(tmp_path)
     give_empty_stores(tmp_path)
     with embedded.serve(home) as server:
@@ -87,7 +89,7 @@ def start_flow_run(
     return client.read_flow_run(run).id
 
 
-def test_free_space_of_a_database_is_given_back_unless_somebody_is_at_it(tmp_path: Path):
+def test_free_space_of_a_database_is_released_unless_it_is_in_use(tmp_path: Path):
     home = Home(tmp_path)
     home.prefect.mkdir(parents=True)
     home.mlruns.mkdir()
@@ -102,7 +104,7 @@ def test_free_space_of_a_database_is_given_back_unless_somebody_is_at_it(tmp_pat
     (row,) = databases.slack(home)
     assert row.bytes > 4_000_000
     with FileLock(home.prefect / ".starting.lock"):
-        assert databases.compact(home, path).note == "somebody is at it"
+        assert databases.compact(home, path).note == "another process is using it"
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("begin exclusive")
         assert "locked" in databases.compact(home, path).note
@@ -112,7 +114,7 @@ def test_free_space_of_a_database_is_given_back_unless_somebody_is_at_it(tmp_pat
     assert [*databases.slack(home)] == []
 
 
-def test_torn_writes_locks_and_logs_go_when_they_are_old(tmp_path: Path):
+def test_old_partial_writes_locks_and_logs_are_removed(tmp_path: Path):
     home = Home(tmp_path)
     names = home.data / "models" / "tiny"
     names.mkdir(parents=True)

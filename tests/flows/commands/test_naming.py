@@ -11,7 +11,7 @@ from tests.conftest import lines
 
 
 def remember(home: Home, name: str, *sources: str) -> None:
-    """Leave the record of a corpus that was ingested from one source, or from several."""
+    """Write the record of a corpus that was ingested from one source or from several."""
     path = home.data / "corpora" / name / "0123" / RECORD_FILE
     path.parent.mkdir(parents=True)
     corpus = {"source": sources[0]} if len(sources) == 1 else {"source": ""}

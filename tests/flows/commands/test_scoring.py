@@ -9,7 +9,7 @@ from rnnlm.config import CorpusConfig
 from tests.conftest import lines, run_cli
 
 
-def test_a_file_is_scored_as_told_nothing(tmp_path: Path):
+def test_a_file_is_scored_with_an_empty_header(tmp_path: Path):
     (tmp_path / "text").write_text(lines(10))
     config = CorpusConfig(source="x", attributes=("a", "b"), condition=("a", "b"))
     expected = [f"\t\t{line}" for line in lines(10).splitlines()]
@@ -18,7 +18,7 @@ def test_a_file_is_scored_as_told_nothing(tmp_path: Path):
     assert [*read_text(tmp_path / "text", plain, tmp_path)] == lines(10).splitlines()
 
 
-def test_records_become_text_as_the_corpuss_do(tmp_path: Path):
+def test_records_are_rendered_like_those_of_the_corpus(tmp_path: Path):
     (tmp_path / "text.jsonl").write_text('{"title": "A", "body": "B", "text": "C"}\n')
     config = CorpusConfig(source="x", render="{title}: {body}")
     assert [*read_text(tmp_path / "text.jsonl", config, tmp_path)] == ["A: B"]
@@ -28,7 +28,7 @@ def test_records_become_text_as_the_corpuss_do(tmp_path: Path):
     assert found == ["warm sand 179 154 124"]
 
 
-def test_a_conditioned_model_scores_as_its_shards_and_challenges_no_champion(
+def test_a_conditioned_model_scores_like_its_shards_and_does_not_replace_the_champion(
     trained: Path, tmp_path: Path
 ):
     for name in ("data", "mlruns"):
@@ -40,7 +40,7 @@ def test_a_conditioned_model_scores_as_its_shards_and_challenges_no_champion(
     assert finished.status == 0, finished.err
     result = finished.json
     assert (result["version"], result["alias"]) == (2, "challenger")
-    assert "not comparable: champion 1 is told nothing" in result["reason"]
+    assert "not comparable: champion 1 is conditioned on no attributes" in result["reason"]
     finished = run_cli(tmp_path, "evaluate", "tiny/2", "--json")
     assert finished.status == 0, finished.err
     scored = json.loads(finished.out)

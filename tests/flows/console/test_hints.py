@@ -1,4 +1,4 @@
-"""What is said where a network loses to n-grams."""
+"""Hints that are shown if a network loses to the n-grams."""
 
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,19 @@ def test_a_network_that_wins_needs_no_hints():
     assert what_to_try(result(1.9)) == []
 
 
-def test_one_that_still_learned_should_train_longer():
+def test_a_network_that_was_still_learning_should_train_longer():
     hints = what_to_try(result(2.1))
     assert hints[0] == "start from English: --set training.base=english"
     assert any("train longer than 1M tokens" in hint for hint in hints)
 
 
-def test_another_script_is_not_told_to_start_from_english():
+def test_a_text_in_another_script_gets_no_hint_to_start_from_english():
     chinese = result(9.0)
     chinese["test"]["bits_per_byte"] = 3.0
     assert not any("English" in hint for hint in what_to_try(chinese))
 
 
-def test_one_that_learned_by_heart_should_drop_more():
+def test_an_overfitted_network_should_use_more_dropout():
     hints = what_to_try(result(2.1, best_step=40, base="english"))
     assert len(hints) == 1
     assert "best at 40% of its training" in hints[0]

@@ -33,7 +33,7 @@ def test_texts_from_right_to_left_are_isolated_on_a_terminal(
 
 
 @pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\x9b31mb", "x\u202egnp.exe", "\r over"])
-def test_texts_cannot_steer_the_terminal(
+def test_texts_cannot_control_the_terminal(
     hostile: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(printing, "out", Console(force_terminal=True))

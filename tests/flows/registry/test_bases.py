@@ -12,7 +12,7 @@ from tests.conftest import call_cli, lines, run_cli
 
 @pytest.fixture
 def home(trained: Path, tmp_path: Path) -> Path:
-    """Return a home with a trained model and a text of other lines, of the same letters."""
+    """Return a home with a trained model, and another text that uses the same letters."""
     copy = tmp_path / "home"
     shutil.copytree(trained, copy)
     (copy / "more.txt").write_text(
@@ -26,13 +26,13 @@ def home(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_registered_model_is_a_base_and_so_is_its_export(home: Path):
+def test_a_registered_model_or_its_export_can_be_a_base(home: Path):
     exported = home / "tiny-base.safetensors"
     written = call_cli(home, "export", "tiny", "--out", str(exported))
     assert written.status == 0, written.err
     card = exported.with_suffix(".md").read_text()
     assert "rnnlm train configs/tiny.toml" in card
-    assert len(base.windows_of(exported)) == 0  # its lines are shorter than a window
+    assert len(base.windows_of(exported)) == 0  # the lines are shorter than a window
     first = checkpoint.load_description(exported)
     for name in ("tiny", str(exported)):
         ended = run_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
@@ -55,7 +55,7 @@ def test_a_registered_model_is_a_base_and_so_is_its_export(home: Path):
     ],
 )
 @pytest.mark.slow
-def test_a_base_that_is_not_there_is_one_line(home: Path, name: str, said: str):
+def test_a_missing_base_is_a_one_line_error(home: Path, name: str, said: str):
     ended = call_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--plan")
     assert ended.status == 1
     assert said in " ".join(ended.err.split())
@@ -63,15 +63,17 @@ def test_a_base_that_is_not_there_is_one_line(home: Path, name: str, said: str):
 
 
 @pytest.mark.slow
-def test_a_base_that_is_not_installed_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_base_that_is_not_installed_is_a_one_line_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(base, "shipped", lambda name: home / f"{name}.safetensors")
     ended = call_cli(home, "train", "more.toml", "--set", "training.base=english", "--plan")
     assert ended.status == 1
-    assert "this installation does not hold it" in " ".join(ended.err.split())
+    assert "this installation does not contain it" in " ".join(ended.err.split())
 
 
 @pytest.mark.slow
-def test_an_export_needs_a_name_of_its_kind(home: Path):
+def test_an_export_needs_the_right_file_extension(home: Path):
     ended = call_cli(home, "export", "tiny", "--out", str(home / "x.bin"))
     assert ended.status == 1
     assert "ends in .safetensors" in ended.err

@@ -1,4 +1,4 @@
-"""Aliases and their journal, on a real registry."""
+"""Aliases and their journal, in a real MLflow registry."""
 
 import itertools
 import multiprocessing
@@ -27,7 +27,7 @@ def here(tmp_path: Path) -> Home:
 
 
 def add(here: Home, name: str = "tiny") -> Version:
-    """Add a version without files; aliases do not look into them."""
+    """Add a version without files, which aliases do not need."""
     client = connect(here)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
@@ -49,14 +49,14 @@ def aliases(here: Home, name: str = "tiny") -> dict[str, int]:
 
 
 def is_linear(here: Home, name: str = "tiny") -> bool:
-    """Whether each champion followed the one before it, all moves done."""
+    """Return whether all moves are done and each starts from the champion that the last one set."""
     moves = registry.history(here, name)[::-1]
     return all(move.done for move in moves) and all(
         later.before == earlier.after for earlier, later in itertools.pairwise(moves)
     )
 
 
-def test_winners_are_champions_and_losers_challengers_with_their_reasons(here: Home):
+def test_winners_become_champions_and_losers_challengers_with_their_reasons(here: Home):
     first, second, third = add(here), add(here), add(here)
     assert crown(here, first, "no champion before it").alias == "champion"  # type: ignore[union-attr]
     lost = registry.place(here, second, 1, wins=False, reason="0.1 bits worse", description="sad")
@@ -71,7 +71,7 @@ def test_winners_are_champions_and_losers_challengers_with_their_reasons(here: H
     assert "| 1 → **3** | better |" in model.description
 
 
-def test_every_move_says_who_when_why_from_and_to(here: Home):
+def test_every_move_records_who_when_why_from_and_to(here: Home):
     crown(here, add(here), "no champion before it")
     crown(here, add(here))
     registry.rollback(here, "tiny", "sounds dull")
@@ -83,7 +83,7 @@ def test_every_move_says_who_when_why_from_and_to(here: Home):
     assert is_linear(here)
 
 
-def test_promoting_the_champion_moves_nothing(here: Home):
+def test_promoting_the_champion_changes_nothing(here: Home):
     crown(here, add(here))
     registry.promote(here, "tiny", "1")
     assert len(registry.history(here, "tiny")) == 1
@@ -95,7 +95,7 @@ def test_a_first_champion_cannot_be_rolled_back(here: Home):
         registry.rollback(here, "tiny")
 
 
-def test_a_place_is_not_given_over_a_champion_that_has_gone(here: Home):
+def test_no_alias_is_given_if_the_champion_has_changed(here: Home):
     crown(here, add(here))
     second, third = add(here), add(here)
     crown(here, second)
@@ -106,9 +106,7 @@ def test_a_place_is_not_given_over_a_champion_that_has_gone(here: Home):
 
 
 @pytest.mark.parametrize("calls", range(8))
-def test_a_move_that_is_cut_off_is_completed(
-    here: Home, monkeypatch: pytest.MonkeyPatch, calls: int
-):
+def test_an_interrupted_move_is_completed(here: Home, monkeypatch: pytest.MonkeyPatch, calls: int):
     crown(here, add(here))
     second = add(here)
     made = 0
@@ -129,8 +127,8 @@ def test_a_move_that_is_cut_off_is_completed(
             is_cut = False
         except MlflowException:
             is_cut = True
-    assert is_cut == (calls < 4)  # begun, previous, champion, done
-    assert aliases(here)["champion"] in (1, 2)  # one at any moment
+    assert is_cut == (calls < 4)  # the four calls: begun, previous, champion, done
+    assert aliases(here)["champion"] in (1, 2)  # there is a champion at any moment
     with moving(here, "tiny"):
         pass
     assert is_linear(here)
@@ -140,7 +138,7 @@ def test_a_move_that_is_cut_off_is_completed(
         assert aliases(here) == {"champion": 1}
 
 
-def test_a_place_that_was_being_given_is_given_for_its_first_reason(
+def test_an_interrupted_placing_is_completed_with_its_first_reason(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ):
     crown(here, add(here), "no champion before it")
@@ -162,7 +160,7 @@ def test_a_place_that_was_being_given_is_given_for_its_first_reason(
     assert is_linear(here)
 
 
-def test_a_deleted_version_is_left_out_and_the_journal_goes_on(here: Home):
+def test_a_deleted_version_is_skipped_and_the_journal_continues(here: Home):
     for _ in range(3):
         crown(here, add(here))
     client = connect(here)
@@ -174,7 +172,7 @@ def test_a_deleted_version_is_left_out_and_the_journal_goes_on(here: Home):
     assert is_linear(here)
 
 
-def test_a_move_to_a_version_that_was_deleted_meanwhile_is_over(
+def test_an_interrupted_move_to_a_deleted_version_is_closed(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ):
     crown(here, add(here))
@@ -199,7 +197,7 @@ def test_a_move_to_a_version_that_was_deleted_meanwhile_is_over(
         MlflowException("API request to http://joe:s3cret@m:5000 failed: timed out"),
     ],
 )
-def test_a_store_out_of_reach_is_not_a_version_that_is_gone(
+def test_an_unreachable_store_is_not_a_missing_version(
     here: Home, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
     def refuse(*_, **__):
@@ -212,7 +210,7 @@ def test_a_store_out_of_reach_is_not_a_version_that_is_gone(
     assert "s3cret" not in str(raised.value)
 
 
-def test_an_alias_moved_by_hand_stays_and_is_written_down(here: Home):
+def test_an_alias_moved_by_hand_stays_and_is_recorded(here: Home):
     crown(here, add(here))
     crown(here, add(here))
     add(here)
@@ -232,7 +230,7 @@ def _crown_many(root: Path, numbers: list[int]) -> None:
 
 
 @pytest.mark.slow
-def test_flows_at_once_leave_one_champion_and_a_journal_without_gaps(here: Home):
+def test_concurrent_flows_leave_one_champion_and_a_journal_without_gaps(here: Home):
     for _ in range(6):
         add(here)
     context = multiprocessing.get_context("spawn")
@@ -250,7 +248,7 @@ def test_flows_at_once_leave_one_champion_and_a_journal_without_gaps(here: Home)
     assert aliases(here)["previous"] == moves[0].before
 
 
-def test_a_name_means_its_champion_or_else_its_newest_challenger(here: Home):
+def test_a_name_resolves_to_its_champion_or_else_to_its_challenger(here: Home):
     version = add(here)
     with pytest.raises(RegistryError, match="no alias 'champion'"):
         registry.resolve(here, "tiny")
@@ -264,7 +262,7 @@ def test_versions_are_found_by_content_and_by_recipe(here: Home):
     first, second = add(here), add(here)
     assert registry.find(here, "tiny", first.checkpoint) is not None
     assert registry.find(here, "tiny", "0" * 64) is None
-    assert registry.newest(here, "tiny") is None  # none has its place yet
+    assert registry.newest(here, "tiny") is None  # no version has been placed yet
     crown(here, first)
     newest = registry.newest(here, "tiny", "r1")
     assert newest is not None

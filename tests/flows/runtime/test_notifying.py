@@ -1,4 +1,4 @@
-"""Who is told, and when a failed step is tried again."""
+"""Notifications, and which failed steps are retried."""
 
 import sqlite3
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def run_of(deployment: str | None = None, **parameters: object) -> SimpleNamespa
 FAILED = SimpleNamespace(name="Failed", message="CorpusError: no file tiny.txt")
 
 
-def test_a_webhook_is_told_what_the_config_asks_for(messages: list[dict]):
+def test_a_webhook_gets_the_events_that_the_config_asks_for(messages: list[dict]):
     config = RetrainingConfig(notify=("champion",))
     assert notifying.tell(config, "champion", "tiny: version 2", "0.1 bits better")
     assert not notifying.tell(config, "worse", "tiny", "worse")
@@ -30,31 +30,33 @@ def test_a_webhook_is_told_what_the_config_asks_for(messages: list[dict]):
     ]
 
 
-def test_a_failed_run_is_told_of_unless_somebody_watches_it(messages: list[dict]):
+def test_a_failed_run_sends_a_notification_unless_someone_watches_it(messages: list[dict]):
     notifying.of_failure(None, run_of(config="gone.toml", trigger="schedule"), FAILED)
     notifying.of_failure(None, run_of(config="gone.toml", trigger="manual"), FAILED)
     assert [m["title"] for m in messages] == ["tiny: the run failed"]
     assert "no file tiny.txt" in messages[0]["message"]
 
 
-def test_a_flow_without_a_trigger_is_watched_unless_a_deployment_runs_it(messages: list[dict]):
+def test_a_flow_without_a_trigger_counts_as_watched_unless_a_deployment_runs_it(
+    messages: list[dict],
+):
     notifying.of_failure(None, run_of(model="tiny"), FAILED)
     assert not messages
     notifying.of_failure(None, run_of(deployment="nightly", model="tiny"), FAILED)
     assert [m["title"] for m in messages] == ["tiny: the run failed"]
 
 
-def test_nobody_to_tell_is_no_error(monkeypatch: pytest.MonkeyPatch):
+def test_having_no_address_to_notify_is_not_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RNNLM_NOTIFY", raising=False)
     assert not notifying.tell(RetrainingConfig(), "failed", "title", "body")
 
 
-def test_an_address_that_does_not_answer_is_a_line_in_the_log(
+def test_an_unreachable_address_is_a_line_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("RNNLM_NOTIFY", "json://127.0.0.1:9/hook")
     assert not notifying.tell(RetrainingConfig(), "failed", "tiny: the run failed", "body")
-    assert "not every address in RNNLM_NOTIFY could be told" in caplog.text
+    assert "could not notify every address in RNNLM_NOTIFY" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         caused(FetchError("cannot fetch a.txt"), httpx.ReadTimeout("slow")),
     ],
 )
-def test_what_may_pass_is_tried_again(error: Exception):
+def test_temporary_failures_are_retried(error: Exception):
     assert retrying.can_help(error)
 
 
@@ -105,11 +107,11 @@ def test_what_may_pass_is_tried_again(error: Exception):
         None,
     ],
 )
-def test_what_stays_wrong_is_not(error: Exception | None):
+def test_permanent_failures_are_not_retried(error: Exception | None):
     assert not retrying.can_help(error)
 
 
-def test_a_person_would_rather_know_at_once():
+def test_manual_runs_fail_at_once():
     assert retrying.options() == {"retries": 0}
     with retrying.patiently(True):
         assert retrying.options()["retries"] == len(retrying.DELAYS_SECONDS)

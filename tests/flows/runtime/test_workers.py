@@ -1,4 +1,4 @@
-"""Workers, for real: a pool of processes, and Dask with TLS."""
+"""Real workers: a pool of processes, and Dask with TLS."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def test_little_work_needs_no_workers(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1000000"])
-def test_a_wrong_number_of_workers_is_said(monkeypatch: pytest.MonkeyPatch, value: str):
+def test_a_wrong_number_of_workers_is_refused(monkeypatch: pytest.MonkeyPatch, value: str):
     monkeypatch.setenv(WORKERS, value)
     with pytest.raises(ConfigError, match="expected a number of processes"), executor(1):
         pass
@@ -93,7 +93,7 @@ def test_shards_of_a_lost_worker_are_generated_again(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_an_error_in_a_worker_is_the_same_clear_line(
+def test_an_error_in_a_worker_has_the_same_clear_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "bad.jsonl").write_text('{"text": "x"}\nno json\n')
@@ -103,7 +103,7 @@ def test_an_error_in_a_worker_is_the_same_clear_line(
         ingest(locate(config, tmp_path), config, SplitConfig(), tmp_path / "out", executor=workers)
 
 
-def test_a_scheduler_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
+def test_an_unreachable_scheduler_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(SCHEDULER, "nope://127.0.0.1:1")
     with pytest.raises(ConfigError, match="no Dask scheduler answers there"), executor(1):
         pass
@@ -122,7 +122,7 @@ except ConfigError as error:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_scheduler_with_tls_takes_only_clients_with_a_certificate(tmp_path: Path):
+def test_a_scheduler_with_tls_accepts_only_clients_with_a_certificate(tmp_path: Path):
     security = Security.temporary()
     files = {}
     for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):

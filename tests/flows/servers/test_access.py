@@ -60,10 +60,10 @@ class OpenServers:
 
     Attributes:
         home: Their home folder.
-        prefect: The address of its page.
-        mlflow: The same.
-        deployment: The id of a deployment that the worker runs.
-        client: Of Prefect.
+        prefect: Address of the Prefect server.
+        mlflow: Address of the MLflow server.
+        deployment: Id of a deployment that the worker runs.
+        client: Client of the Prefect server.
     """
 
     home: Path
@@ -74,7 +74,7 @@ class OpenServers:
 
     @property
     def shell_command(self) -> dict[str, Any]:
-        """What a hostile page would have Prefect's worker run."""
+        """Flow run parameters with which a hostile page would run a shell command on the worker."""
         return {"name": "attack", "job_variables": {"command": f"touch {self.home}/attacked"}}
 
     def attacked_runs(self) -> int:
@@ -104,7 +104,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenServers]:
 
 @dataclass(frozen=True)
 class ProtectedServers:
-    """Servers on 0.0.0.0 that require a password, and what they printed."""
+    """Servers on 0.0.0.0 that require a password, and the addresses that they printed."""
 
     home: Path
     addresses: dict[str, Any]
@@ -122,7 +122,7 @@ def site() -> Iterator[int]:
         yield port
 
 
-# A page on another origin.
+# Attacks by a page on another origin.
 
 
 @pytest.mark.browser
@@ -172,7 +172,7 @@ def test_dns_rebinding_changes_nothing(opened: OpenServers, browser: Any):
     ):
         page = browser.new_page()
         address = server.replace("127.0.0.1", attacks.REBOUND)
-        page.goto(address)  # what follows is same-origin to the browser
+        page.goto(address)  # same-origin for the browser from here on
         said = page.evaluate(attacks.POST, ["json", f"{address}{path}", values])
         assert said == "answered 403"
         assert "is not allowed" in page.evaluate(attacks.READ, f"{address}/")
@@ -180,7 +180,7 @@ def test_dns_rebinding_changes_nothing(opened: OpenServers, browser: Any):
     assert (opened.attacked_runs(), opened.attacked_experiments()) == (0, 0)
 
 
-# A request without a browser.
+# Requests without a browser.
 
 
 @pytest.mark.parametrize("name", ["hostile.example", "hostile.example:4200", "127.0.0.1.evil", ""])
@@ -208,7 +208,7 @@ def test_a_refusal_is_a_line_in_the_log(opened: OpenServers):
         assert "refused '/': host 'hostile.example' is not allowed" in log, name
 
 
-# What still works.
+# Legitimate use still works.
 
 
 @pytest.mark.browser
@@ -223,7 +223,7 @@ def test_the_pages_themselves_still_work(opened: OpenServers, browser: Any):
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Quick run").click()
     expect(page.get_by_text("scheduled").first).to_be_visible(timeout=20_000)
-    page.goto(f"{by_name}/deployments/deployment/{opened.deployment}")  # the older page
+    page.goto(f"{by_name}/deployments/deployment/{opened.deployment}")  # Prefect's older page
     expect(page.get_by_text("one").first).to_be_visible(timeout=20_000)
     page.goto(f"{opened.mlflow}/#/experiments")
     page.get_by_role("button", name="Create").first.click()
@@ -249,10 +249,10 @@ def test_files_of_the_servers_are_private(opened: OpenServers):
         assert database.stat().st_mode & 0o177 == 0, database
 
 
-# The server of a single command.
+# The server that a single command starts.
 
 
-def test_nobody_but_the_command_can_call_the_server_it_starts(tmp_path: Path):
+def test_only_the_command_can_call_the_server_that_it_starts(tmp_path: Path):
     write_tiny(tmp_path)
     stores.give_empty_stores(tmp_path)
     training = Running(tmp_path, "train", "tiny.toml", "--set", "training.budget=1000 epochs")
@@ -281,7 +281,7 @@ def server_of(training: Running) -> str | None:
     return None
 
 
-# Open to other machines, with a password.
+# Servers open to other machines, with a password.
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ def test_websockets_require_the_password(protected: ProtectedServers, path: str,
         socket.recv(timeout=5)
 
 
-def test_the_password_opens_the_pages_under_the_allowed_name_alone(protected: ProtectedServers):
+def test_the_password_opens_the_pages_only_under_the_allowed_name(protected: ProtectedServers):
     (further,) = protected.addresses["also_at"]
     assert further.startswith(f"http://{NAME}:") and further.count(":") == 3
     sign_in = httpx.BasicAuth("rnnlm", PASSWORD)

@@ -1,4 +1,4 @@
-"""Unit tests of AccessControl, of hosts and of the password."""
+"""Unit tests of AccessControl, host names and the password."""
 
 import base64
 import os
@@ -84,7 +84,7 @@ def test_only_allowed_names_pass(host: str):
     assert answered.status_code == 403 or (ours and (not port or port.isdigit()))
 
 
-def test_two_hosts_are_refused():
+def test_two_host_headers_are_refused():
     answered = client().get("/", headers=[("Host", "localhost"), ("Host", "hostile.example")])
     assert answered.status_code == 403
 
@@ -116,7 +116,7 @@ def test_only_pages_of_the_server_may_call_it(headers: dict[str, str], status: i
     ("method", "destination", "status"),
     [("GET", "document", 200), ("GET", "iframe", 403), ("POST", "document", 403)],
 )
-def test_a_link_may_lead_to_the_server_but_no_frame_and_no_form(
+def test_other_sites_may_link_to_the_server_but_not_frame_it_or_post_forms(
     method: str, destination: str, status: int
 ):
     headers = {
@@ -127,7 +127,7 @@ def test_a_link_may_lead_to_the_server_but_no_frame_and_no_form(
     assert client().request(method, "/", headers=headers).status_code == status
 
 
-def test_the_application_sees_no_origin_and_its_pages_are_confined():
+def test_the_application_sees_no_origin_and_its_pages_have_a_strict_policy():
     answered = client().get("/", headers={"Origin": HERE})
     assert answered.text == "origin None"
     assert answered.headers["x-frame-options"] == "SAMEORIGIN"
@@ -164,7 +164,7 @@ def basic(text: str) -> dict[str, str]:
         ({"Authorization": "Basic"}, 401),
     ],
 )
-def test_with_a_password_only_the_health_check_needs_none(headers: dict[str, str], status: int):
+def test_only_the_health_check_needs_no_password(headers: dict[str, str], status: int):
     asking = client("rnnlm:secret-enough")
     answered = asking.get("/", headers=headers)
     assert answered.status_code == status
@@ -221,7 +221,7 @@ def test_an_invalid_password_gives_one_line_that_omits_it(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_other_machines_are_let_in_only_with_a_password_and_a_name(
+def test_servers_open_to_other_machines_need_a_password_and_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ):
     def refused(*options: str) -> str:
@@ -242,7 +242,7 @@ def test_other_machines_are_let_in_only_with_a_password_and_a_name(
     assert (host in hosts.allowed_names()) == (host == "192.0.2.1")
 
 
-def test_a_name_for_a_proxy_on_this_machine_takes_a_password_too(
+def test_an_allowed_name_on_loopback_also_needs_a_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     refused = call_cli(tmp_path, "serve", "--allow-host", NAME)
@@ -253,18 +253,18 @@ def test_a_name_for_a_proxy_on_this_machine_takes_a_password_too(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_needs_neither(host: str):
+def test_loopback_needs_no_password_and_no_name(host: str):
     assert hosts.check_host(host) == host
     assert hosts.allowed_names() == frozenset()
 
 
-def test_a_name_of_this_machine_becomes_its_address(monkeypatch: pytest.MonkeyPatch):
+def test_a_name_of_this_machine_is_resolved_to_its_address(monkeypatch: pytest.MonkeyPatch):
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert hosts.check_host("this-machine") == "127.0.1.1"
 
 
-def test_a_host_that_does_not_resolve_is_one_line(tmp_path: Path):
+def test_a_host_that_does_not_resolve_is_a_one_line_error(tmp_path: Path):
     finished = call_cli(tmp_path, "serve", "--host", "nowhere.invalid")
     assert finished.err.startswith("error: --host nowhere.invalid does not resolve")
 
@@ -311,7 +311,7 @@ def test_no_part_of_a_password_is_shown(address: str, secret: str):
     assert said.startswith(address.partition(":")[0])
 
 
-def test_a_server_or_a_database_that_is_not_there_is_said_without_the_password():
+def test_messages_on_unreachable_addresses_omit_the_password():
     said = "see http://joe:p@ss@m:5000/health?password=x&y=1, and http://m"
     assert without_passwords(said) == "see http://…@m:5000/health?password=…&y=1, and http://m"
     assert redact("postgresql://me:se cret@db/x") == "postgresql://…@db/x"
@@ -338,7 +338,7 @@ def test_an_odd_password_is_not_printed(
     assert "s3cr" not in finished.err and "et99" not in finished.err
 
 
-def test_clients_get_the_password_unless_they_have_one(monkeypatch: pytest.MonkeyPatch):
+def test_clients_get_the_password_unless_they_have_their_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(credentials.PASSWORD, "long-enough")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "joe")
     for name in ("PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"):
@@ -350,23 +350,23 @@ def test_clients_get_the_password_unless_they_have_one(monkeypatch: pytest.Monke
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "long-enough"
 
 
-def test_settings_that_are_empty_are_as_good_as_none(monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_client_password_counts_as_unset(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(credentials.PASSWORD, "long-enough")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
     credentials.hand_to_clients()
     assert os.environ["PREFECT_API_AUTH_STRING"] == "rnnlm:long-enough"
 
 
-def test_a_folder_is_made_private_while_others_use_it(tmp_path: Path):
+def test_a_folder_in_use_can_be_made_private(tmp_path: Path):
     journal = tmp_path / "mlflow.db-journal"
-    journal.symlink_to(tmp_path / "gone")  # listed, and not there when its turn comes
+    journal.symlink_to(tmp_path / "gone")  # is listed, but deleted before it is processed
     (tmp_path / "mlflow.db").touch(0o644)
     make_private(tmp_path)
     assert tmp_path.stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "mlflow.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_a_request_names_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture):
+def test_a_request_cannot_forge_lines_of_the_log(caplog: pytest.LogCaptureFixture):
     client().get("/x%0aFORGED%1b[31m", headers={"Host": "hostile\x1b.example"})
     (record,) = [one for one in caplog.records if one.name == access.__name__]
     assert record.getMessage().isprintable() and "FORGED" in record.getMessage()

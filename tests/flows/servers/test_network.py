@@ -47,7 +47,7 @@ def flow(config="x", trigger="manual"):
 
 @dataclass(frozen=True)
 class Sockets:
-    """What a command and its children did with sockets, except Unix sockets.
+    """Sockets that a command and its children used, except Unix sockets.
 
     Attributes:
         listened: `address:port` of every listening socket, and the thread that opened it;
@@ -70,7 +70,7 @@ def _is_loopback(place: str) -> bool:
 
 
 def read_trace(trace: Path) -> Sockets:
-    """Return what strace recorded."""
+    """Return the sockets that strace recorded."""
     listened: dict[str, int] = {}
     called: set[str] = set()
     address = re.compile(
@@ -93,11 +93,11 @@ def read_trace(trace: Path) -> Sockets:
 
 
 def traced(home: Path, *arguments: str) -> tuple[list[str], dict[str, str], Path]:
-    """Return a traced command, its environment (a user's, not the tests') and its trace."""
+    """Return a traced command, its environment (a user's, not the tests') and its trace file."""
     if shutil.which("strace") is None:
         pytest.skip("no strace here (apt-get install strace)")
     if subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True).returncode:
-        pytest.skip("no network namespaces here (they take root, and iproute2)")
+        pytest.skip("no network namespaces here (they need root and iproute2)")
     trace = home / f"trace-{arguments[0]}"
     strace = ["strace", "-f", "--seccomp-bpf", "-yy", "-e", CALLS, "-o", str(trace)]
     settings = {
@@ -121,10 +121,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("network")
 
 
-def test_the_demo_calls_nobody_and_listens_on_one_port_of_loopback(home: Path):
+def test_the_demo_calls_no_other_machine_and_listens_on_one_loopback_port(home: Path):
     sockets = run_traced(home, ROOT, "train", "configs/colors-demo.toml")  # as `make demo`
     assert sockets.beyond_loopback() == set()
-    assert len(sockets.listened) == 1, sockets.listened  # Prefect's, for this command alone
+    assert len(sockets.listened) == 1, (
+        sockets.listened
+    )  # that of the Prefect server for this command
     assert sockets.called
 
 
@@ -140,10 +142,12 @@ def test_processes_that_train_together_talk_over_loopback(home: Path):
     options = ("--set", "training.processes=2", "--set", "training.budget=1 epoch")
     sockets = run_traced(home, home, "train", "tiny.toml", *options)
     assert sockets.beyond_loopback() == set()
-    assert len(sockets.listened) >= 3, sockets.listened  # Prefect's, and one of each process
+    assert len(sockets.listened) >= 3, (
+        sockets.listened
+    )  # Prefect's, and one of each training process
 
 
-def test_serve_calls_nobody_and_listens_only_on_two_ports_and_run_channels(home: Path):
+def test_serve_calls_no_other_machine_and_listens_only_on_two_ports_and_run_channels(home: Path):
     (home / "flow.py").write_text(FLOW)
     (home / "prefect.yaml").write_text(PREFECT_YAML.format(home=home))
     command, settings, trace = traced(home, "serve")
@@ -152,7 +156,9 @@ def test_serve_calls_nobody_and_listens_only_on_two_ports_and_run_channels(home:
             wait_until((home / "ran").exists, "a scheduled run")
             tree = psutil.Process(serving.pid).children(recursive=True)
             workers = [one for one in tree if "worker" in one.cmdline()]
-            worker = min(workers, key=psutil.Process.create_time)  # not a run that it just forked
+            worker = min(
+                workers, key=psutil.Process.create_time
+            )  # not a run that the worker has just forked
             of_worker = {thread.id for thread in worker.threads()}
         finally:
             for process in ours(serving.pid):
@@ -167,14 +173,14 @@ def test_serve_calls_nobody_and_listens_only_on_two_ports_and_run_channels(home:
 
 
 def ours(strace: int) -> Iterator[psutil.Process]:
-    """Yield the command that strace runs."""
+    """Yield the process of the command that strace runs."""
     for process in psutil.Process(strace).children(recursive=False):
         with suppress(psutil.Error):
             if "serve" in process.cmdline():
                 yield process
 
 
-def test_read_trace(tmp_path: Path):
+def test_a_trace_is_parsed(tmp_path: Path):
     (tmp_path / "trace").write_text(
         """
 1 bind(3<TCP:[11]>, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("127.0.0.1")}, 16) = 0

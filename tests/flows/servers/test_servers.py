@@ -1,4 +1,4 @@
-"""Servers that stand: what `rnnlm serve` refuses, runs, survives and leaves behind."""
+"""Servers that `rnnlm serve` runs: what it refuses, runs, survives and leaves behind."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def write_file(folder: Path, text: str = GOOD) -> Path:
         ("{rrule: FREQ=DAILY}", "FREQ=DAILY"),
     ],
 )
-def test_a_schedule_is_said_in_words(tmp_path: Path, schedule: str, words: str):
+def test_a_schedule_is_described_in_words(tmp_path: Path, schedule: str, words: str):
     text = GOOD.replace('{cron: "0 2 * * *", timezone: UTC}', schedule)
     (found,) = deployments.read(write_file(tmp_path, text))
     now = datetime(2026, 11, 26, 1, 0, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_a_schedule_is_said_in_words(tmp_path: Path, schedule: str, words: str):
     assert standing.due(found, now).startswith("next ")
 
 
-def test_what_is_switched_off_is_not_due(tmp_path: Path):
+def test_a_disabled_schedule_is_not_due(tmp_path: Path):
     text = GOOD.replace("timezone: UTC", "timezone: UTC, active: false")
     (found,) = deployments.read(write_file(tmp_path, text))
     assert (found.words, standing.due(found)) == ("daily at 02:00 UTC", "switched off")
@@ -89,23 +89,23 @@ def test_what_is_switched_off_is_not_due(tmp_path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("- name", "- [name", "line 4 is no YAML"),
+        ("- name", "- [name", "line 4 is not YAML"),
         ("deployments", "deployment", "no list `deployments`"),
         ("- name: one", "- title: one", "deployment 1 has no name"),
         ("rnnlm", "pool", "'one' goes to work pool 'pool' (expected 'rnnlm')"),
         ("flow.py:", "gone.py:", "entrypoint 'gone.py:flow' (expected path.py:flow"),
         (":flow", ":walk", "flow.py has no flow 'walk'"),
         ("config:", "confg:", "flow takes no parameter 'confg' (it takes: config, trigger)"),
-        ("0 2 * * *", "0 25 * * *", "cron '0 25 * * *' is no schedule (expected such as"),
-        ("timezone: UTC", "timezone: Mars/Base", "timezone 'Mars/Base' is none"),
-        ('cron: "0 2 * * *"', "interval: -5", "interval -5 is no schedule"),
-        ('cron: "0 2 * * *"', "interval: soon", "interval 'soon' is no schedule"),
+        ("0 2 * * *", "0 25 * * *", "cron '0 25 * * *' is not a schedule (expected, for"),
+        ("timezone: UTC", "timezone: Mars/Base", "timezone 'Mars/Base' is unknown"),
+        ('cron: "0 2 * * *"', "interval: -5", "interval -5 is not a schedule"),
+        ('cron: "0 2 * * *"', "interval: soon", "interval 'soon' is not a schedule"),
         ('cron: "0 2 * * *"', "interval: 5, cron: x", "one of cron, interval or rrule"),
-        ('cron: "0 2 * * *"', "interval: 5, anchor_date: once", "anchor_date 'once' is none"),
-        ('cron: "0 2 * * *"', "rrule: daily", "rrule 'daily' is no schedule"),
+        ('cron: "0 2 * * *"', "interval: 5, anchor_date: once", "anchor_date 'once' is not a"),
+        ('cron: "0 2 * * *"', "rrule: daily", "rrule 'daily' is not a schedule"),
     ],
 )
-def test_a_fault_in_the_file_is_one_line_before_anything_starts(
+def test_a_fault_in_the_file_is_a_one_line_error_before_anything_starts(
     tmp_path: Path, old: str, new: str, message: str
 ):
     write_file(tmp_path, GOOD.replace(old, new))
@@ -123,7 +123,7 @@ def test_two_deployments_of_one_name_are_refused(tmp_path: Path):
         deployments.read(write_file(tmp_path, text))
 
 
-def test_a_port_that_is_taken_is_refused_only_if_it_was_asked_for(tmp_path: Path):
+def test_a_port_in_use_is_refused_only_if_it_was_requested(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -147,7 +147,7 @@ def test_a_port_that_is_taken_is_refused_only_if_it_was_asked_for(tmp_path: Path
         ("MLFLOW_TRACKING_URI", "http://127.0.0.1:1", "no MLflow server answers there"),
     ],
 )
-def test_what_does_not_answer_is_one_line(
+def test_an_unreachable_server_or_database_is_a_one_line_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, message: str
 ):
     monkeypatch.setenv(setting, value)
@@ -170,7 +170,7 @@ def test_a_port_for_a_server_that_is_not_started_is_refused(
     assert "--prefect-port 4999 while PREFECT_API_URL=http://127.0.0.1:1/api" in finished.err
 
 
-def test_a_home_that_is_served_is_not_served_twice(tmp_path: Path):
+def test_a_home_is_not_served_twice(tmp_path: Path):
     with (
         standing._alone(home.Home(tmp_path)),
         pytest.raises(ServerError, match="another `rnnlm serve`"),
@@ -179,7 +179,7 @@ def test_a_home_that_is_served_is_not_served_twice(tmp_path: Path):
         pass
 
 
-def test_a_server_answers_or_not():
+def test_responds_returns_whether_a_server_answers():
     class Hello(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -196,7 +196,7 @@ def test_a_server_answers_or_not():
     assert not processes.responds(address)
 
 
-def test_what_a_command_started_ends_with_it_whatever_session_it_is_in():
+def test_processes_of_a_command_end_with_it_even_in_another_session():
     script = "setsid sleep 60 & exec sleep 60"
     with processes.guarding() as mark:
         command = processes.Command("sleeper", ["sh", "-c", script], Path(os.devnull), {})
@@ -211,7 +211,7 @@ SHIPPED = deployments.read(ROOT / "prefect.yaml")
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda shipped: shipped.name)
-def test_a_shipped_deployment_fits_its_flow(shipped: deployments.Deployment):
+def test_a_shipped_deployment_matches_its_flow(shipped: deployments.Deployment):
     import yaml
 
     entries = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -226,7 +226,7 @@ def test_a_shipped_deployment_fits_its_flow(shipped: deployments.Deployment):
 @pytest.mark.service
 @pytest.mark.slow
 @pytest.mark.soak
-def test_a_store_of_another_mlflow_is_named_with_the_command_that_mends_it(tmp_path: Path):
+def test_the_error_for_a_store_of_another_mlflow_names_the_upgrade_command(tmp_path: Path):
     here = home.Home(tmp_path)
     stores.prepare_mlflow(here, stores.mlflow_store(here))
     with sqlite3.connect(here.mlruns / "mlflow.db") as connection:
@@ -236,11 +236,11 @@ def test_a_store_of_another_mlflow_is_named_with_the_command_that_mends_it(tmp_p
         stores.prepare_mlflow(here, stores.mlflow_store(here))
 
 
-# With PostgreSQL behind them, as docker/compose.yaml has it.
+# Servers on PostgreSQL, as in docker/compose.yaml.
 
 
 def runs_of(served: Served, deployment: str) -> list[FlowRun]:
-    """Return a deployment's runs that have begun, oldest first."""
+    """Return the runs of a deployment that have begun, oldest first."""
     found = served.client.read_deployment_by_name(f"retrain/{deployment}")
     runs = served.client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
@@ -251,7 +251,7 @@ def runs_of(served: Served, deployment: str) -> list[FlowRun]:
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_a_schedule_fires_and_its_run_makes_a_champion(served: Served):
+def test_a_scheduled_run_makes_a_champion(served: Served):
     def completed() -> list[FlowRun]:
         return [run for run in runs_of(served, "tiny") if run.state and run.state.is_completed()]
 
@@ -277,7 +277,7 @@ def test_a_schedule_fires_and_its_run_makes_a_champion(served: Served):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_marked_and_the_next_goes_on_where_it_was(served: Served):
+def test_a_killed_run_is_marked_crashed_and_the_next_resumes_it(served: Served):
     deployment = served.client.read_deployment_by_name("retrain/slow")
     first = served.client.create_flow_run_from_deployment(deployment.id)
     models = served.home / "data" / "models" / "slow"
@@ -303,7 +303,9 @@ def test_a_run_that_was_killed_is_marked_and_the_next_goes_on_where_it_was(serve
     state = served.client.read_flow_run(second.id).state
     assert state and state.is_completed(), state
     after = read_history(str(folder))
-    kept = [row for row in before if row in after]  # with seconds, which no new row would repeat
+    kept = [
+        row for row in before if row in after
+    ]  # rows hold seconds, which a new row would not repeat
     assert kept and kept == after[: len(kept)] and len(after) > len(before)
     client = MlflowClient(served.addresses["mlflow"])
     experiment = client.get_experiment_by_name("slow")
@@ -321,7 +323,7 @@ def runs_ended(served: Served, run_id: UUID) -> bool:
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_a_server_that_dies_is_started_again(served: Served):
+def test_a_server_that_dies_is_restarted(served: Served):
     address = served.addresses["mlflow"] + "/health"
     for process in served.serving.processes():
         if "mlflow" in process.cmdline() and "server" in process.cmdline():
@@ -330,7 +332,7 @@ def test_a_server_that_dies_is_started_again(served: Served):
         lambda: any(
             re.search(r"mlflow ended: killed by signal 9.*again in", s) for s in served.serving.said
         ),
-        "it is said",
+        "the restart is reported",
     )
     time.sleep(1)
     wait_until(lambda: processes.responds(address), "MLflow answers again")
@@ -338,7 +340,7 @@ def test_a_server_that_dies_is_started_again(served: Served):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_the_same_failure_is_told_once(served: Served, messages: list[dict]):
+def test_the_same_failure_is_notified_once(served: Served, messages: list[dict]):
     deployment = served.client.read_deployment_by_name("retrain/slow")
 
     def fail(message: str) -> None:
@@ -356,7 +358,7 @@ def test_the_same_failure_is_told_once(served: Served, messages: list[dict]):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_deployments_that_were_taken_out_of_the_file_are_named(served: Served):
+def test_deployments_that_were_removed_from_the_file_are_listed(served: Served):
     api = served.addresses["prefect_api_url"]
     wanted = deployments.read(served.home / "prefect.yaml")
     assert deployments.forgotten(api, wanted) == []
@@ -386,12 +388,12 @@ def test_no_password_is_in_an_address_a_log_or_a_command_line(served: Served):
         assert PASSWORD not in text and DATABASE_PASSWORD not in text, place
 
 
-# With nothing set up.
+# Servers without any setup.
 
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_with_embedded_databases_it_starts_shows_addresses_and_leaves_no_process(tmp_path: Path):
+def test_serve_with_embedded_databases_shows_addresses_and_leaves_no_process(tmp_path: Path):
     write_file(tmp_path)
     (tmp_path / "flow.py").write_text(f"from prefect import flow\n\n\n@flow\n{FLOW}\n")
     serving = Running(tmp_path, "serve")

@@ -1,4 +1,4 @@
-"""What `--over` may say: the space of a sweep."""
+"""The space of a sweep, as given by `--over`."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ sizes = st.integers(min_value=1, max_value=16_384)
 
 
 @given(ends=st.tuples(rates, rates).filter(lambda ends: ends[0] < ends[1]), at=st.floats(0, 1))
-def test_a_range_of_numbers_keeps_its_ends_and_is_read_back_as_it_was(
+def test_a_range_of_numbers_keeps_its_ends_and_reads_back_unchanged(
     ends: tuple[float, float], at: float
 ):
     low, high = ends
@@ -52,7 +52,7 @@ def test_a_range_of_whole_numbers_stays_whole(ends: tuple[int, int]):
     assert read_space(space.base, space.words) == space
 
 
-def test_a_whole_range_of_a_setting_that_is_none_has_fractions():
+def test_a_range_with_whole_ends_has_fractions_if_the_setting_does():
     (dimension,) = space_of("training.weight_decay=0..1").dimensions
     assert isinstance(dimension, Range)
     assert not dimension.is_whole
@@ -61,14 +61,14 @@ def test_a_whole_range_of_a_setting_that_is_none_has_fractions():
 
 
 @given(choices=st.lists(sizes, min_size=2, max_size=6, unique=True))
-def test_choices_stay_in_their_order(choices: list[int]):
+def test_choices_keep_their_order(choices: list[int]):
     space = space_of(f"{HIDDEN}={','.join(map(str, choices))}")
     assert space.dimensions == (Choices(HIDDEN, tuple(choices)),)
     assert space.size == len(choices)
     assert [values[HIDDEN] for values in space.points()] == choices
 
 
-def test_choices_may_be_words_and_truths():
+def test_choices_may_be_words_or_booleans():
     space = space_of("training.optimizer=adamw,muon", "model.learned_start=true,false")
     assert space.size == 4
     found = {
@@ -101,31 +101,31 @@ def test_the_order_of_the_words_does_not_matter():
         ([f"{HIDDEN}=4.0..8.0"], "is a whole number"),
         ([f"{HIDDEN}=9..4"], "9 is not below 4"),
         ([f"{HIDDEN}=4..4"], "4 is not below 4"),
-        ([f"{HIDDEN}=4..x"], "is no range"),
-        ([f"{HIDDEN}=1.." + "9" * 100_000], "is no range"),
-        ([f"{HIDDEN}="], "says nothing"),
-        (["=1,2"], "says nothing"),
+        ([f"{HIDDEN}=4..x"], "is not a range"),
+        ([f"{HIDDEN}=1.." + "9" * 100_000], "is not a range"),
+        ([f"{HIDDEN}="], "is incomplete"),
+        (["=1,2"], "is incomplete"),
         ([f"{HIDDEN}=4,,8"], "empty choice"),
-        ([f"{HIDDEN}=4,4"], "a choice twice"),
-        ([f"{HIDDEN}=4"], "leaves no choice; give several, or --set model.hidden_size=4"),
+        ([f"{HIDDEN}=4,4"], "repeats a choice"),
+        ([f"{HIDDEN}=4"], "has only one choice; give several, or --set model.hidden_size=4"),
         ([f"{HIDDEN}=4,8", f"{HIDDEN}=4..8"], "given twice"),
-        (["training.budget=1 epoch,soon"], "no budget"),
+        (["training.budget=1 epoch,soon"], "a budget such as"),
         (["training.optimizer=adamw,adamn"], "expected 'adamw', 'adam'"),
-        (["model.tie_weights=0..1"], "is no number; give choices"),
+        (["model.tie_weights=0..1"], "is not a number; give choices"),
         (["model.tie_weights=true,false"], "model.tie_weights needs"),
         (["training.averaging=none,triggered", "training.patience=3..9"], "below"),
         ([f"{RATE}=0.1..1e999"], "expected less than or equal to 100"),
         (["training.gradient_clip=1..1e300"], "too wide"),
     ],
 )
-def test_a_space_that_cannot_be_meant_is_one_clear_line(over: list[str], message: str):
+def test_an_invalid_space_is_a_one_line_error(over: list[str], message: str):
     with pytest.raises(ConfigError, match=message) as caught:
         space_of(*over)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
-def test_the_command_refuses_it_before_anything_starts(tmp_path: Path):
+def test_the_command_refuses_an_invalid_space_before_anything_starts(tmp_path: Path):
     write_tiny(tmp_path)
     for words, message in [
         (["--over", "model.hiden_size=1,2"], "did you mean"),

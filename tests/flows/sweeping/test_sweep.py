@@ -1,4 +1,4 @@
-"""Sweeps: the space as it is written, the study on disk, and a real sweep that is killed."""
+"""Sweeps: the study on disk, and a real sweep that is killed and resumed."""
 
 import json
 import math
@@ -35,12 +35,12 @@ def trained(bits: float) -> TrainedModel:
 
 
 def bits_of(values: Any) -> float:
-    """A valley whose floor is at a rate of 0.01."""
+    """Return made-up bits per character, lowest at a rate of 0.01 and a large size."""
     return 2.0 + abs(math.log10(values[RATE]) + 2) + 1 / float(values[HIDDEN])
 
 
 @pytest.mark.slow
-def test_what_a_study_proposes_does_not_depend_on_how_often_it_was_stopped(tmp_path: Path):
+def test_proposals_do_not_depend_on_how_often_a_study_was_stopped(tmp_path: Path):
     space = space_of(f"{RATE}=0.0001..1", f"{HIDDEN}=8,16,32")
     count = RANDOM_TRIALS + 3
 
@@ -61,18 +61,18 @@ def test_what_a_study_proposes_does_not_depend_on_how_often_it_was_stopped(tmp_p
             chosen = study.next()
             assert chosen is not None
             assert chosen.number == number + 1
-            assert study.next() == chosen  # not another one, however often it is asked
+            assert study.next() == chosen  # the same trial, however often it is asked
         try_once(tmp_path / "stopped")
     with open_study(tmp_path / "stopped", space) as study:
         assert study.trials() == whole
     assert len({trial.settings for trial in whole}) == count
-    assert whole[0].values == {HIDDEN: 16, RATE: 0.003}  # as the experiment has it
+    assert whole[0].values == {HIDDEN: 16, RATE: 0.003}  # the experiment's own values
     best = best_of(whole)
     assert best is not None
     assert best.bits_per_character == min(bits_of(trial.values) for trial in whole)
 
 
-def test_a_small_space_is_tried_point_by_point_none_twice(tmp_path: Path):
+def test_every_point_of_a_small_space_is_tried_once(tmp_path: Path):
     space = space_of("model.num_layers=1..3", f"{HIDDEN}=8,16")
     with open_study(tmp_path, space) as study:
         tried = []
@@ -82,7 +82,7 @@ def test_a_small_space_is_tried_point_by_point_none_twice(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tmp_path: Path):
+def test_a_lagging_trial_is_hopeless_except_at_the_start_and_the_end(tmp_path: Path):
     space = space_of(f"{RATE}=0.0001..1", training={"validations": 10})
     with open_study(tmp_path, space) as study:
 
@@ -99,7 +99,7 @@ def test_a_trial_that_lags_behind_is_hopeless_but_not_at_the_start_or_the_end(tm
             study.finish(chosen, trained(2.0))
         bad = begin(9.0, 1)
         assert not study.is_hopeless(bad)
-        study.report(bad, 1, 1.0, 1, 1.0)  # is known, stays as it was
+        study.report(bad, 1, 1.0, 1, 1.0)  # already reported: stays unchanged
         study.report(bad, 5, 9.0, 50, 2.5)
         assert study.is_hopeless(bad)
         given_up = study.give_up(bad, "step 50", failed=False)
@@ -160,7 +160,7 @@ with embedded.serve(home.current()) as server:
 
 
 def run_script(home: Path, how: str) -> Finished:
-    """Sweep in a process of its own, which dies as `how` says."""
+    """Run SCRIPT in a separate process, which dies at the point that `how` names."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     environment = {"RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     finished = subprocess.run(
@@ -176,7 +176,7 @@ def run_script(home: Path, how: str) -> Finished:
 
 @dataclass(frozen=True)
 class Swept:
-    """A home in which a sweep ran, ran again, and two of its trials were trained by themselves."""
+    """A home in which a sweep ran twice, and two of its trials were then trained alone."""
 
     home: Path
     first: dict[str, Any]
@@ -196,7 +196,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
 
 
 def runs_of(home: Path) -> tuple[Run, dict[int, Run], list[Run]]:
-    """Return the run of the only sweep, those of its trials by number, and all."""
+    """Return the run of the only sweep, the runs of its trials by number, and all runs."""
     client = MlflowClient(Home(home).tracking_uri)
     experiment = client.get_experiment_by_name("tiny")
     runs = [*client.search_runs([experiment.experiment_id])]
@@ -208,7 +208,7 @@ def runs_of(home: Path) -> tuple[Run, dict[int, Run], list[Run]]:
 
 
 def compared(trials: Sequence[dict[str, Any]]) -> list[Any]:
-    """Return what of trials does not depend on the clock."""
+    """Return the values of trials that do not depend on the clock."""
     return [
         (t["number"], t["settings"], t["state"], t["bits_per_character"], t["why"], t["checkpoint"])
         for t in trials
@@ -230,7 +230,7 @@ def test_a_sweep_tries_every_point_once_and_stops_the_hopeless(swept: Swept):
 
 
 @pytest.mark.slow
-def test_the_best_one_is_registered_and_judged_and_cached_from_then_on(swept: Swept):
+def test_the_best_trial_is_registered_judged_and_cached(swept: Swept):
     first, alone = swept.first, swept.best_alone
     assert (first["version"], first["alias"]) == (1, "champion")
     assert not first["unchanged"]
@@ -253,7 +253,7 @@ def test_the_same_sweep_again_does_nothing(swept: Swept):
 
 
 @pytest.mark.slow
-def test_every_trial_is_a_run_nested_in_the_sweeps(swept: Swept):
+def test_every_trial_is_a_run_nested_in_that_of_the_sweep(swept: Swept):
     parent, nested, _ = runs_of(swept.home)
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name.startswith("tiny · sweep · 20")
@@ -277,12 +277,12 @@ def test_every_trial_is_a_run_nested_in_the_sweeps(swept: Swept):
 
 
 @pytest.mark.slow
-def test_a_pruned_trial_leaves_no_weights_and_is_trained_anew_by_itself(swept: Swept):
+def test_a_pruned_trial_leaves_no_weights_and_is_trained_from_scratch_alone(swept: Swept):
     pruned = [trial for trial in swept.first["trials"] if trial["state"] == "pruned"]
     kept = [*swept.home.glob("data/models/tiny/*/pruned-history.jsonl")]
     assert len(kept) == len(pruned)
     without = [path for path in kept if not (path.parent / ".step.json").exists()]
-    assert len(without) == len(pruned) - 1  # one was trained to its end afterwards
+    assert len(without) == len(pruned) - 1  # one was trained to completion afterwards
     for path in without:
         assert not [*path.parent.glob("*.safetensors")]
     assert not swept.pruned_alone["cached"]["train"]
@@ -298,16 +298,14 @@ def test_a_pruned_trial_leaves_no_weights_and_is_trained_anew_by_itself(swept: S
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_a_sweep_that_was_killed_again_and_again_ends_as_if_it_never_was(
-    swept: Swept, tmp_path: Path
-):
+def test_a_sweep_killed_repeatedly_ends_like_an_uninterrupted_one(swept: Swept, tmp_path: Path):
     write_tiny(tmp_path)
     give_empty_stores(tmp_path)
     for how, status in [
-        ("finish", -signal.SIGKILL),  # trained, and not written down yet
+        ("finish", -signal.SIGKILL),  # trained, but not recorded yet
         ("training", -signal.SIGKILL),
         ("interrupt", 1),
-        ("give_up", -signal.SIGKILL),  # removed, and not written down yet
+        ("give_up", -signal.SIGKILL),  # removed, but not recorded yet
     ]:
         finished = run_script(tmp_path, how)
         assert finished.status == status, (how, finished.err[-2000:])

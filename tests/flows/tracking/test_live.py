@@ -1,4 +1,4 @@
-"""Curves on their way to MLflow: a server that is away, a store that is broken."""
+"""Sending curves to MLflow: an unreachable server, a broken store."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(folder: Path, port: int) -> Iterator[str]:
-    """A real tracking server on SQLite, in a folder."""
+    """Run a real tracking server on SQLite in a folder; yield its address."""
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts"]
@@ -74,7 +74,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
             os.killpg(process.pid, 9)
 
 
-def test_a_server_that_is_not_there_is_one_clear_line(trained: Path, monkeypatch):
+def test_an_unreachable_server_is_a_one_line_error(trained: Path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     began = time.monotonic()
     finished = call_cli(trained, "models")
@@ -87,7 +87,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(trained: Path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_a_server_that_goes_away_costs_no_point_and_no_training(
+def test_a_server_that_goes_away_costs_no_points_and_stops_no_training(
     made: Made, tmp_path: Path, monkeypatch
 ):
     experiment, corpus, tokens = made
@@ -101,7 +101,7 @@ def test_a_server_that_goes_away_costs_no_point_and_no_training(
         run = opened.__enter__()
         run_id = run.run_id
 
-    def tell(progress: Progress) -> None:  # the server is gone by now
+    def tell(progress: Progress) -> None:  # the server has stopped by now
         run.log_row(progress.metrics)
         time.sleep(0.002)
 
@@ -118,7 +118,7 @@ def test_a_server_that_goes_away_costs_no_point_and_no_training(
 
 
 @pytest.mark.slow
-def test_what_a_server_missed_is_sent_by_the_run_that_goes_on(
+def test_points_that_a_server_missed_are_sent_when_the_run_resumes(
     made: Made, tmp_path: Path, monkeypatch
 ):
     experiment, corpus, tokens = made
@@ -143,7 +143,7 @@ def test_what_a_server_missed_is_sent_by_the_run_that_goes_on(
 
 
 def copied(trained: Path, tmp_path: Path) -> Home:
-    """A home of its own with the store of the one that was trained in."""
+    """Return a separate home with a copy of the MLflow store of the trained one."""
     shutil.copytree(trained / "mlruns", tmp_path / "mlruns")
     return Home(tmp_path)
 
@@ -158,7 +158,7 @@ def test_a_deleted_experiment_is_restored(trained: Path, tmp_path: Path, made: M
     assert client.get_experiment_by_name("tiny").lifecycle_stage == "active"
 
 
-def test_a_store_of_another_schema_says_what_to_do(trained: Path, tmp_path: Path):
+def test_the_error_for_a_store_of_another_schema_says_what_to_do(trained: Path, tmp_path: Path):
     home = copied(trained, tmp_path)
     with sqlite3.connect(home.mlruns / "mlflow.db") as database:
         database.execute("update alembic_version set version_num = 'cfd24bdc0731'")
@@ -167,7 +167,7 @@ def test_a_store_of_another_schema_says_what_to_do(trained: Path, tmp_path: Path
         connect(home)
 
 
-def test_a_corrupt_checkpoint_in_the_store_says_so(trained: Path):
+def test_a_corrupt_checkpoint_in_the_store_is_a_one_line_error(trained: Path):
     version = registry.resolve(Home(trained), "tiny")
     path = registry.checkpoint_path(Home(trained), version)
     whole = path.read_bytes()
@@ -175,7 +175,7 @@ def test_a_corrupt_checkpoint_in_the_store_says_so(trained: Path):
     try:
         finished = call_cli(trained, "evaluate", "tiny")
         assert finished.status == 1
-        assert "is cut short or no checkpoint" in finished.err
+        assert "is cut short or not a checkpoint" in finished.err
         assert finished.err.count("\n") == 1
     finally:
         path.write_bytes(whole)
@@ -183,7 +183,7 @@ def test_a_corrupt_checkpoint_in_the_store_says_so(trained: Path):
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_two_processes_make_one_store(tmp_path: Path):
+def test_concurrent_processes_make_one_store(tmp_path: Path):
     script = "from flows import home; from flows.tracking import connect; connect(home.current())"
     environment = {**os.environ, "RNNLM_HOME": str(tmp_path)}
     running = [
@@ -197,7 +197,7 @@ def test_two_processes_make_one_store(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_prefect_server_that_is_not_there_is_one_clear_line(trained: Path):
+def test_an_unreachable_prefect_server_is_a_clear_error(trained: Path):
     address = f"http://127.0.0.1:{free_port()}/api"
     finished = run_cli(trained, "train", "tiny.toml", "--force", PREFECT_API_URL=address)
     assert finished.status == 1

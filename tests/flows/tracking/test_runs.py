@@ -1,4 +1,4 @@
-"""What MLflow and Prefect hold after a real run."""
+"""The contents of MLflow and Prefect after a real run."""
 
 import json
 import sqlite3
@@ -45,7 +45,9 @@ def test_a_run_holds_config_curves_data_samples_and_scores(trained: Path, client
     assert run.info.run_name.startswith("tiny · lstm 1×16 · 20")
 
 
-def test_the_prefect_run_and_the_mlflow_run_name_each_other(trained: Path, client: MlflowClient):
+def test_the_prefect_run_and_the_mlflow_run_refer_to_each_other(
+    trained: Path, client: MlflowClient
+):
     run_id = json.loads((trained / "result.json").read_text())["run_id"]
     flow_run = client.get_run(run_id).data.tags["prefect.flow_run_id"]
     database = sqlite3.connect(trained / "data" / "prefect" / "prefect.db")
@@ -82,14 +84,16 @@ print(json.dumps(one.to_dict("records")))
     assert all(len(row["text"]) <= len(row["prompt"]) + 12 for row in rows)
 
 
-def test_nothing_pickled_is_in_the_packaged_model(trained: Path):
+def test_the_packaged_model_holds_nothing_pickled(trained: Path):
     version = registry.resolve(Home(trained), "tiny")
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     files = [path for path in folder.rglob("*") if path.is_file()]
     suffixes = {path.suffix for path in files if path.parent.name != "__pycache__"}
     code = {".py", ".c", ".h", ".so", ".typed"}
     assert suffixes <= code | {"", ".safetensors", ".yaml", ".txt", ".toml"}
-    assert len([path for path in files if path.suffix == ".safetensors"]) == 1  # without the bases
+    assert (
+        len([path for path in files if path.suffix == ".safetensors"]) == 1
+    )  # the bases are not packaged
     assert "loader_module: mlflow.pyfunc.loaders.code_model" in (folder / "MLmodel").read_text()
 
 
@@ -113,7 +117,7 @@ def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
     assert len(client.get_metric_history(run_id, "validation/bits_per_character")) == 3
 
 
-def test_a_version_is_scored_on_any_corpus(trained: Path, tmp_path: Path):
+def test_a_version_can_be_scored_on_any_corpus(trained: Path, tmp_path: Path):
     version = registry.resolve(Home(trained), "tiny")
     path = registry.checkpoint_path(Home(trained), version)
     same = score_corpus(path, str(trained / version.corpus_uri), tmp_path / "same").figures
@@ -124,19 +128,19 @@ def test_a_version_is_scored_on_any_corpus(trained: Path, tmp_path: Path):
     assert worse["bits_per_character"] > same["bits_per_character"]
 
 
-def test_a_version_whose_files_are_gone_says_so(trained: Path, tmp_path: Path):
+def test_a_version_with_missing_files_is_a_clear_error(trained: Path, tmp_path: Path):
     version = registry.resolve(Home(trained), "tiny")
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     hidden = folder.with_name("hidden")
     folder.rename(hidden)
     try:
-        with pytest.raises(RegistryError, match="are gone from the artifact store"):
+        with pytest.raises(RegistryError, match="are missing from the artifact store"):
             registry.checkpoint_path(Home(trained), version)
     finally:
         hidden.rename(folder)
 
 
-def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch):
+def test_the_home_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RNNLM_HOME", "/somewhere")
     assert homes.current().data == Path("/somewhere/data")
     monkeypatch.delenv("RNNLM_HOME")
