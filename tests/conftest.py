@@ -20,6 +20,7 @@ from rnnlm.config import CorpusConfig, Experiment, SplitConfig, from_values
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
 from tests import stores
+from tests.forked import run_forked
 
 hypothesis.settings.register_profile("shared", deadline=None)  # cores are shared with other tests
 hypothesis.settings.load_profile("shared")
@@ -87,6 +88,11 @@ def run_cli(home: Path, *arguments: str, cwd: Path | None = None, **environment:
         timeout=300,
     )
     return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+def fork_cli(home: Path, *arguments: str, **environment: str) -> Finished:
+    """Run the command line in a process that shares imports and a Prefect server with others."""
+    return Finished(*run_forked(arguments, home, environment))
 
 
 def call_cli(home: Path, *arguments: str) -> Finished:

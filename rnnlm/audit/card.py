@@ -187,7 +187,7 @@ def _introduction(manifest: Manifest) -> str:
         f"{manifest.generation.count:,} {what}, sampled from the recurrent language model "
         f"*{manifest.model.name}*, which was trained on *{manifest.corpus.name}*. The texts are "
         "machine-generated; nothing in them should be taken as fact. "
-        f"{shards[0].upper()}{shards[1:]} of {kind}.\n\n"
+        f"{shards[0].upper()}{shards[1:]} in the format {kind}.\n\n"
         "```python\nfrom datasets import load_dataset\n\n"
         'texts = load_dataset("path/to/this/folder", split="train")\n'
         f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
