@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench examples base serve ui clean
+.PHONY: help setup demo test soak check fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ setup: .venv/.installed ## create .venv with the pinned packages
 demo: setup ## train on colour names, then invent a thousand more
 	@$(BIN)/rnnlm train configs/colors-demo.toml
 
-test: setup ## run all tests, or some: CHOSEN="slow or service"
-	@$(RUN_TESTS) -m "$(CHOSEN)"
+test: setup ## run the tests, or some: CHOSEN="slow or service"
+	@$(RUN_TESTS) -m "$(if $(CHOSEN),($(CHOSEN)) and )not soak"
+
+soak: setup ## run the tests that take minutes each
+	@$(RUN_TESTS) -m soak
 
 check: setup ## format, lint, types, import contracts, container files, fast tests
 	@$(BIN)/ruff format --check .

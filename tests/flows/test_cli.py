@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import ROOT, call_cli, lines, run_cli, write_tiny
+from tests.conftest import ROOT, call_cli, fork_cli, lines, run_cli, write_tiny
 from tests.stores import give_empty_stores
 
 STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate", "review"]
@@ -127,8 +127,8 @@ def test_a_damaged_file_is_noticed(trained: Path):
 def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     write_tiny(tmp_path)
     give_empty_stores(tmp_path)
-    assert "rror" not in run_cli(tmp_path, "train", "tiny.toml").err
-    worse = run_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=1 epoch")
+    assert "rror" not in fork_cli(tmp_path, "train", "tiny.toml").err
+    worse = fork_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=1 epoch")
     assert (worse.json["version"], worse.json["alias"]) == (2, "challenger")
     assert "worse than champion 1" in worse.json["reason"]
 
@@ -142,7 +142,7 @@ def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     assert call_cli(tmp_path, "rollback", "tiny").status == 0
     assert aliases() == {1: "champion", 2: "previous"}
     ask = ["train", "tiny.toml", "--json", "--force", "--set", "training.budget=9 epochs"]
-    better = run_cli(tmp_path, *ask).json
+    better = fork_cli(tmp_path, *ask).json
     assert (better["version"], better["alias"]) == (3, "champion")
     assert "better than champion 1" in better["reason"]
     assert aliases() == {1: "previous", 2: None, 3: "champion"}
@@ -154,7 +154,7 @@ def test_generate_writes_the_requested_texts(trained: Path, tmp_path: Path):
     ask = ["generate", "--unique", "tiny", "--prefixes", str(tmp_path / "openings.txt"), "--json"]
     ask += ["--out", str(tmp_path / "out"), "--format", "jsonl", "--max-length", "9"]
     ask += ["--seed", "5", "--banned", "7", "--workers", "2", "--shard-size", "10"]
-    finished = run_cli(trained, *ask)
+    finished = fork_cli(trained, *ask)
     assert finished.status == 0, finished.err
     rows = [
         json.loads(line)
@@ -166,7 +166,7 @@ def test_generate_writes_the_requested_texts(trained: Path, tmp_path: Path):
     assert all(row["text"].startswith("red") and row["tokens"] <= 9 for row in rows)
     assert not any("7" in row["text"] for row in rows)
     assert "generate --unique tiny/1 --prefixes" in (tmp_path / "out" / "README.md").read_text()
-    again = run_cli(trained, *[word for word in ask if word != "--json"])
+    again = fork_cli(trained, *[word for word in ask if word != "--json"])
     assert "nothing was done" in again.out, again.err
     client = MlflowClient(f"sqlite:///{trained}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
@@ -295,12 +295,12 @@ def test_inspect_shows_a_corpus_and_trains_nothing(tmp_path: Path):
         kind = "word"
         """
     )
-    shown = run_cli(tmp_path, "inspect", "songs.toml")
+    shown = fork_cli(tmp_path, "inspect", "songs.toml")
     assert shown.status == 0, shown.err
     assert "150 repeated" in shown.out
     assert "10 documents as the model sees them" in shown.out
     assert "<eos>" in shown.out
-    result = run_cli(tmp_path, "inspect", "songs.toml", "--workers", "2", "--json").json
+    result = fork_cli(tmp_path, "inspect", "songs.toml", "--workers", "2", "--json").json
     assert sum(result["corpus"]["documents"].values()) == 200
     assert (tmp_path / "data" / "tokens" / "songs").is_dir()
     assert Path(result["report"]["path"]).is_file()
@@ -383,7 +383,7 @@ def test_two_concurrent_first_runs_both_succeed(tmp_path: Path):
     for process in running:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
-    listed = run_cli(tmp_path, "models", "--json").json["models"]
+    listed = fork_cli(tmp_path, "models", "--json").json["models"]
     assert {model["name"]: model["alias"] for model in listed} == {
         "one": "champion",
         "two": "champion",

@@ -14,7 +14,7 @@ import pytest
 
 from flows.runtime import home
 from rnnlm.errors import StorageError
-from tests.conftest import ROOT, run_cli
+from tests.conftest import ROOT, fork_cli
 
 ARCHIVE = ROOT / "tests" / "homes" / "8404370.tar.xz"
 WAS_AT = "/tmp/rnnlm-home"
@@ -38,7 +38,7 @@ def unpack(folder: Path) -> Path:
 
 
 def said(root: Path, *arguments: str) -> str:
-    finished = run_cli(root, *arguments)
+    finished = fork_cli(root, *arguments)
     assert finished.status == 0, finished.err
     return finished.out
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_cli, write_tiny
+from tests.conftest import fork_cli, write_tiny
 from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
@@ -14,7 +14,7 @@ BY_POSITION = ("--set", "splits.by=position", "--set", "gate.forgotten_bits=10")
 
 def train(home: Path, text: list[str]) -> dict[str, object]:
     (home / "tiny.txt").write_text("\n".join(text) + "\n")
-    finished = run_cli(home, "train", "tiny.toml", *BY_POSITION, "--json")
+    finished = fork_cli(home, "train", "tiny.toml", *BY_POSITION, "--json")
     assert finished.status == 0, finished.err
     return dict(finished.json)
 

@@ -6,7 +6,7 @@ import pytest
 
 from flows.commands.scoring import read_text
 from rnnlm.config import CorpusConfig
-from tests.conftest import lines, run_cli
+from tests.conftest import fork_cli, lines
 
 
 def test_a_file_is_scored_with_an_empty_header(tmp_path: Path):
@@ -36,12 +36,12 @@ def test_a_conditioned_model_scores_like_its_shards_and_does_not_replace_the_cha
     for name in ("tiny.txt", "tiny.toml"):
         shutil.copy(trained / name, tmp_path / name)
     settings = ["--set", 'corpus.attributes=["file"]', "--set", 'corpus.condition=["file"]']
-    finished = run_cli(tmp_path, "train", "tiny.toml", "--json", *settings)
+    finished = fork_cli(tmp_path, "train", "tiny.toml", "--json", *settings)
     assert finished.status == 0, finished.err
     result = finished.json
     assert (result["version"], result["alias"]) == (2, "challenger")
     assert "not comparable: champion 1 is conditioned on no attributes" in result["reason"]
-    finished = run_cli(tmp_path, "evaluate", "tiny/2", "--json")
+    finished = fork_cli(tmp_path, "evaluate", "tiny/2", "--json")
     assert finished.status == 0, finished.err
     scored = json.loads(finished.out)
     for name in ("characters", "bytes", "tokens"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm import base, checkpoint
-from tests.conftest import call_cli, lines, run_cli
+from tests.conftest import call_cli, fork_cli, lines
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_registered_model_or_its_export_can_be_a_base(home: Path):
     assert len(base.windows_of(exported)) == 0  # the lines are shorter than a window
     first = checkpoint.load_description(exported)
     for name in ("tiny", str(exported)):
-        ended = run_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
+        ended = fork_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
         assert ended.status == 0, ended.err
         result = json.loads(ended.out)
         assert result["training"]["base"] == name

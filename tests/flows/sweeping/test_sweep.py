@@ -20,7 +20,7 @@ from flows.sweeping.picture import draw
 from flows.sweeping.study import RANDOM_TRIALS, open_study
 from flows.sweeping.trial import Trial, best_of
 from rnnlm.training.api import TrainedModel
-from tests.conftest import ROOT, Finished, run_cli, write_tiny
+from tests.conftest import ROOT, Finished, fork_cli, write_tiny
 from tests.flows.sweeping.test_space import space_of
 from tests.stores import give_empty_stores
 
@@ -311,7 +311,7 @@ def test_a_sweep_killed_repeatedly_ends_like_an_uninterrupted_one(swept: Swept, 
         assert finished.status == status, (how, finished.err[-2000:])
     words = [word for over in OVER for word in ("--over", over)]
     words += [word for setting in SETTINGS for word in ("--set", setting)]
-    finished = run_cli(tmp_path, "sweep", "tiny.toml", *words, "--json")
+    finished = fork_cli(tmp_path, "sweep", "tiny.toml", *words, "--json")
     assert finished.status == 0, finished.err
     assert compared(finished.json["trials"]) == compared(swept.first["trials"])
     assert finished.json["version"] == 1
@@ -320,6 +320,6 @@ def test_a_sweep_killed_repeatedly_ends_like_an_uninterrupted_one(swept: Swept, 
     assert [*sorted(nested)] == [1, 2, 3, 4, 5, 6]
     assert len(runs) == 7
     assert "trial " in finished.err
-    shown = run_cli(tmp_path, "sweep", "tiny.toml", *words)
+    shown = fork_cli(tmp_path, "sweep", "tiny.toml", *words)
     assert "nothing was done" in shown.out
     assert f"--set {RATE}=" in shown.out
