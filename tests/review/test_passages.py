@@ -130,7 +130,7 @@ def test_a_single_document_is_the_hardest():
 
 def test_scores_of_another_text_are_refused():
     arrays, scores = scored([40, 50], [1.0, 2.0])
-    with pytest.raises(DatasetError, match="not the same ones"):
+    with pytest.raises(DatasetError, match="of 2 other documents"):
         choose_pieces(replace(arrays, characters=arrays.characters + 1), scores, 2)
 
 
