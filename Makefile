@@ -37,7 +37,7 @@ check: setup ## format, lint, types, import contracts, container files, fast tes
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint docker/Dockerfile
 	@POSTGRES_PASSWORD=unused RNNLM_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
-	@$(RUN_TESTS) -m "not slow and not service"
+	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
 
 fix: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

@@ -49,6 +49,7 @@ def bare_packages(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_library_trains_on_a_bare_machine(tmp_path: Path, bare_packages: Path):
     command = [sys.executable, "-S", "-c", SCRIPT, str(tmp_path)]
     path = f"{ROOT}:{bare_packages}"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 
 TRAIN = """
@@ -80,6 +82,7 @@ def follow(section: str, code: Path) -> None:
         path.write_text(text.replace(before, after))
 
 
+@pytest.mark.slow
 def test_toys_are_added_as_the_page_says_and_work_together(tmp_path: Path):
     shutil.copytree(ROOT / "rnnlm", tmp_path / "rnnlm", ignore=shutil.ignore_patterns("base-*"))
     for title in ("an architecture", "a reader", "a tokenizer", "an audit"):

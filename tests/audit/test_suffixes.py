@@ -29,7 +29,7 @@ def longest_from(text: str, start: int, training: list[str]) -> int:
     return length
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(training=TEXTS, texts=TEXTS)
 def test_runs_match_a_brute_force_search(training: list[str], texts: list[str]):
     with TemporaryDirectory() as folder:
@@ -40,7 +40,7 @@ def test_runs_match_a_brute_force_search(training: list[str], texts: list[str]):
         assert matches.longest[number] == max(expected, default=0)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(training=TEXTS, texts=TEXTS, part=st.tuples(st.integers(0, 20), st.integers(0, 20)))
 def test_texts_within_a_document_are_found(
     training: list[str], texts: list[str], part: tuple[int, int]

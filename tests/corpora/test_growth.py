@@ -76,6 +76,7 @@ def read(path: Path, between: str, number: int) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_text_is_never_trained_on(tmp_path: Path, kind: str):
     """Read a text after batches of random edits, at sizes across which choices used to change."""

@@ -340,7 +340,7 @@ def test_unreadable_files_are_one_clear_error(tmp_path: Path):
 
 
 def test_a_run_killed_while_writing_keeps_its_written_shards(tmp_path: Path):
-    (tmp_path / "text").write_text(lines(3000))
+    (tmp_path / "text").write_text(lines(800))
     config = CorpusConfig(source=str(tmp_path / "text"), shard_bytes=1000)
     files = locate(config, tmp_path)
 

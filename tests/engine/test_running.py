@@ -100,7 +100,7 @@ def test_prefixes_are_used_in_turn(model: LanguageModel, how: Engine):
 
 
 def test_a_long_prefix_takes_no_memory_for_the_other_prefixes(model: LanguageModel):
-    given = ["a" * 5000, *["b"] * 20_000]
+    given = ["a" * 5000, *["b"] * 2_000]
     how, rules = Engine("torch", "fp32"), Rules(tuple(given))
     slots = open_slots(how, model, TOKENIZER, config(max_length=5), rules)
     tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]

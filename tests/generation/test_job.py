@@ -131,6 +131,7 @@ def test_a_run_of_refused_texts_near_the_end_does_not_end_a_job(
             generate(model, config, tmp_path / "out", "text")
 
 
+@pytest.mark.slow
 def test_deciding_and_publishing_take_two_bytes_per_text(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
