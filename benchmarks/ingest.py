@@ -1,21 +1,22 @@
-"""How fast text becomes documents: each step, and two other pipelines for comparison; one core.
+"""Measure how fast a text is ingested, step by step and compared with two other pipelines.
 
     python benchmarks/ingest.py FILE [--repeat N]
 
-The first rows are the steps of ingestion on the same text, in megabytes of UTF-8 per CPU-second,
-the best of N. The last of them is the whole ingestion, from the file to Parquet, with all cleaning
-and the search for near copies. Repetitions in FILE make the last steps cheaper, so use a text
-without any.
+The first rows are the steps of ingestion on the same text, in megabytes of UTF-8 per CPU-second of
+one core; of N runs, the fastest counts. The last of these rows is the whole ingestion, from the
+file to Parquet, with all cleaning and the search for near copies. Repetitions in FILE make the last
+steps cheaper, so use a text without any.
 
-The rows after these take the same passages from Parquet to Parquet: mojibake is repaired, text is
-composed to NFC, and near copies are dropped by MinHash of 128 hashes in 32 bands. Each side runs
-once:
+The rows after these compare pipelines that read the same passages from Parquet and write Parquet.
+Each repairs mojibake, composes characters (NFC), and drops near copies by MinHash with 128 hashes
+in 32 bands. Each runs once:
 - this library: `ingest`, which reads each passage as a document;
-- datatrove: FTFYFormatter and its four MinHash steps, words split at white space (its own word
-  tokenizer, spaCy, is slower);
+- datatrove: FTFYFormatter and its four MinHash steps, with words split at white space (datatrove's
+  own word tokenizer, spaCy, is slower);
 - datasets.map: ftfy, then datasketch's MinHash and LSH over sequences of five words.
-The other two get only the first 2 MB, because a run would otherwise take an hour. Every twentieth
-passage is repeated at the end with one more word. `pip install '.[bench]'` installs both.
+The last two get only the first 2 MB, because a run would otherwise take an hour. As near copies,
+every twentieth passage is repeated at the end with one more word. `pip install '.[bench]'` installs
+datatrove, datasets and datasketch.
 """
 
 import sys
@@ -51,7 +52,7 @@ from rnnlm.corpora.shingling import shingle_hashes
 SPLITS = SplitConfig(validation=0.1, test=0.1)
 PASSAGE = 2000
 OTHERS_GET = 2_000_000
-"""Characters that the slow pipelines get."""
+"""Approximate number of characters that the other two pipelines get, since they are slow."""
 
 
 def main() -> None:
@@ -100,7 +101,14 @@ def main() -> None:
 
 
 def _beside(name: str, work: Callable[[Path, Path], int], passages: list[str]) -> None:
-    """Print the rate of one side, and how many passages it keeps."""
+    """Run one pipeline on the passages and near copies; print its rate and how many it keeps.
+
+    Args:
+        name: Name of the pipeline.
+        work: Reads Parquet from the first folder, writes into the second, returns the number of
+            passages kept.
+        passages: The passages.
+    """
     passages = [*passages, *(f"Now {passage}" for passage in passages[::20])]
     folder = Path(tempfile.mkdtemp())
     try:
@@ -140,7 +148,7 @@ def _by_datatrove(source: Path, folder: Path) -> int:
     from datatrove.utils.word_tokenizers import WordTokenizer
 
     class Words(WordTokenizer):
-        """Words between white space."""
+        """A tokenizer that splits text into words at white space."""
 
         def word_tokenize(self, text: str) -> list[str]:
             return text.split()

@@ -1,12 +1,13 @@
-"""How much memory a long text takes, step by step, each step in a separate process.
+"""Measure how much memory each step of `rnnlm train` needs for a long text.
 
     python benchmarks/memory.py [--size 1GB] [--folder FOLDER] [--tokens character]
 
 The script writes a text of this size: sentences from 200,000 words whose frequencies follow Zipf's
-law, in hard-wrapped lines. Then it runs the steps of `rnnlm train` on the text, one after another.
-The last row reads a twentieth of the windows that training reads. Memory is the peak of the memory
-that a process needs (RssAnon); the column after it includes pages of mapped files, which the system
-can reclaim at any time. Each step runs in one process without workers.
+law, in hard-wrapped lines. Then it runs the steps of `rnnlm train` on the text, one after another,
+each in a separate process without workers. Instead of training, the last step (`feed`) only reads a
+twentieth of the windows (batches of tokens) that training reads. The column of memory is the peak
+of RssAnon, the memory that a process needs; the column after it includes pages of mapped files,
+which the system can reclaim at any time.
 """
 
 import sys
@@ -43,12 +44,17 @@ UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 WORDS = 200_000
 BLOCK = 20_000_000
 PARAGRAPH = 120
-"""Words in a paragraph."""
+"""Number of words in a paragraph."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Folder for all files, and kind of token."""
+    """What the steps run on.
+
+    Attributes:
+        folder: Folder for all files.
+        kind: Kind of token.
+    """
 
     folder: Path
     kind: str
@@ -144,7 +150,10 @@ def _prose(size: int) -> str:
 
 
 def in_own_process(step: Callable[[Case], None], case: Case) -> tuple[float, int, int]:
-    """Return seconds, and peak memory in bytes without and with mapped files, of a step."""
+    """Run a step in a separate process; return its seconds and two figures of its peak memory.
+
+    The first figure excludes mapped files, the second includes them; both are in bytes.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measured, (step, case))
 
@@ -169,7 +178,7 @@ def _measured(step: Callable[[Case], None], case: Case) -> tuple[float, int, int
 
 
 def inspect(case: Case) -> None:
-    """Look at the text as `rnnlm inspect` does before it reads it."""
+    """Choose an experiment for the text, as `rnnlm inspect` does before it reads the whole text."""
     advise(str(case.text), case.folder / "cache")
 
 
@@ -217,7 +226,7 @@ def report(case: Case) -> None:
 
 
 def feed(case: Case) -> None:
-    """Read some of the windows that training reads."""
+    """Read a twentieth of the windows (batches of tokens) that training reads."""
     arrays = load_split(str(case.folder / "tokens"), "train")
     most = len(arrays.tokens) // 20
     for window in windows(arrays, "stream", 32, 64, np.random.default_rng(1)):

@@ -1,10 +1,12 @@
-"""Every model on tiny Shakespeare: size, score on the test split, seconds, and the command.
+"""Train every kind of model on tiny Shakespeare and print its size, test score and CPU time.
 
     python benchmarks/models.py [--set KEY=VALUE] [--threads 1] [--json FILE]
 
-Trains `configs/shakespeare*.toml`, each with its own settings and budget, and scores the checkpoint
-that was best on validation. `--set` changes a setting of all of them, for example
-`--set training.budget='10 epochs'`. Seconds are CPU time, validation included.
+The models are those of `configs/shakespeare*.toml`, each with its own settings and training budget.
+The score, in bits per character on the test split, is that of the checkpoint with the best
+validation score. `--set` changes a setting of all models, for example
+`--set training.budget='10 epochs'`. Seconds are CPU time, validation included. Each row also has
+the command that trains the model.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from rnnlm.training.api import train
 
 
 def measure(path: Path, settings: list[str], folder: Path) -> dict[str, Any]:
-    """Train one config and return its row."""
+    """Train and score the model of one configuration file and return its row of the table."""
     experiment = config.load(path, settings)
     if not (folder / "tokens").is_dir():
         prepare(experiment, folder)
@@ -48,7 +50,7 @@ def measure(path: Path, settings: list[str], folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train all models and print the row of each when it is done."""
+    """Train all models; print each model's row when it is done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--threads", type=int, default=1)

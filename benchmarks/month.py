@@ -1,12 +1,13 @@
-"""A month of scheduled retraining on a corpus that grows, changes and breaks once.
+"""Simulate a month of scheduled retraining on a corpus that grows, changes and breaks.
 
     python benchmarks/month.py [--first 1] [--last 30] [--folder FOLDER] [--json FILE]
 
-On each day the script writes that day's corpus (colour names of the xkcd survey) and runs the flow
-`retrain` as its schedule would. Then it makes all files a day older and runs `housekeeping`, which
-keeps the versions with an alias and the newest three. It prints a line per day: what happened to
-the corpus, the result of the flow, the champion, megabytes on disk, seconds. A real server on the
-loopback interface receives the webhook messages.
+For each day the script writes that day's corpus (colours of the xkcd survey, one per line) and runs
+the flow `retrain` as its schedule would. Then it makes all files a day older and runs
+`housekeeping`, which keeps the model versions that have an alias and the newest three. It prints a
+line per day: what happened to the corpus, the result of the flow, the version that is champion,
+megabytes on disk, and seconds. A real server on the loopback interface receives the messages that
+the flow sends to a webhook.
 """
 
 import sys
@@ -54,7 +55,8 @@ valid_share = 0.3
 compare_minutes = {compare}
 """
 FIRST_DAY, DAILY = 560, 13
-"""Number of colours on the first day, and number that each working day adds."""
+"""Number of colours on the first day, and number of colours added per day (weekends' colours come
+on the next working day)."""
 GARBAGE_DAY, EDITED_DAY, BROKEN_DAY = 17, 11, 23
 KEPT_VERSIONS = 3
 DAY_SECONDS = 86_400
@@ -83,7 +85,13 @@ def main() -> None:
 
 
 def live(folder: Path, days: range, budget: str) -> dict[str, Any]:
-    """Run some days in a folder; return the figures of each, and the registry's final state."""
+    """Simulate some days; return each day's figures, and the registry's final state.
+
+    Args:
+        folder: The home, a folder for all files.
+        days: Numbers of the days, from 1.
+        budget: The setting `training.budget`.
+    """
     from flows import registry
     from flows.runtime import home
     from flows.servers import embedded
@@ -171,7 +179,7 @@ def write_corpus(path: Path, day: int) -> str:
 
 
 def let_a_day_pass(folder: Path) -> None:
-    """Make all files a day older, so that none counts as in use."""
+    """Make all files a day older, so that housekeeping does not take any for being in use."""
     for path in folder.rglob("*"):
         if path.is_file():
             seen = path.stat()
@@ -179,7 +187,7 @@ def let_a_day_pass(folder: Path) -> None:
 
 
 def survey() -> list[str]:
-    """Return the survey's colours, shuffled in an order that is always the same."""
+    """Return the survey's colours as lines `name R G B`, shuffled, always in the same order."""
     from matplotlib.colors import XKCD_COLORS, to_rgb
 
     lines = []
@@ -192,7 +200,7 @@ def survey() -> list[str]:
 
 @contextlib.contextmanager
 def webhook(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Collect posted messages; yield the server's address in Apprise's format."""
+    """Run a server that adds posted messages to a list; yield its address in Apprise's format."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,20 +1,21 @@
-"""What orchestration and tracking cost: the whole flow compared with the library calls alone.
+"""Measure what Prefect and MLflow cost: `rnnlm train` compared with the library calls alone.
 
     python benchmarks/overhead.py [--minutes 10] [--logging-minutes 10] [--json FILE]
 
-1. A job of about this many minutes (character LSTM 2×256 on random words): `rnnlm train` with its
-   embedded Prefect server and MLflow store, both newly created, compared with plain Python that
-   makes the same library calls in the same order, into the same kinds of folders. Each run is a
-   separate process, timed from start to exit. The order is plain, flow, flow, plain, so that a
-   machine that becomes slower or faster affects both sides. The training loop is also timed
-   separately: overhead outside it occurs once, overhead inside it grows with every minute. CPU
-   seconds of the command and all its children, the server included, are reported too, as other work
-   on the machine hardly affects them.
-2. The same command again, when everything is cached.
-3. Logging: training alternates, every few seconds, between sending 1,000 points a minute to MLflow
-   and sending none; each turn with logging is compared with the turns around it. On a shared
-   machine this leaves a percent or two of noise, so the cost of logging is also measured directly:
-   the time that training spends handing points over, and the CPU time of the sending thread.
+1. A training job of about `--minutes` minutes: a character LSTM with two layers of 256 units, on
+   random words. `rnnlm train` runs it with its embedded Prefect server and MLflow store, both newly
+   created; a plain Python script makes the same library calls in the same order, into the same
+   kinds of folders. Each run is a separate process, timed from start to exit. The order is plain,
+   flow, flow, plain, so that a machine that becomes slower or faster affects both sides. The
+   training loop is also timed separately, because overhead outside it occurs once, whereas overhead
+   inside it grows with every minute. CPU seconds of the command and all its children, the server
+   included, are reported too, since other work on the machine hardly affects them.
+2. The same command again, when the results of all steps are cached.
+3. Logging: a training alternates, every few seconds, between sending 1,000 points (metric values)
+   a minute to MLflow and sending none. The training rate of each turn with logging is compared with
+   that of the turns around it. On a shared machine this leaves a percent or two of noise, so the
+   cost of logging is also measured directly: the time that training spends handing points over to
+   the sending thread, and the CPU time of that thread.
 """
 
 import sys
@@ -151,17 +152,22 @@ def show_logging(logged: dict[str, float]) -> None:
 
 
 def seconds_of(values: list[float]) -> str:
-    """Return the mean of some seconds, and the seconds, as text."""
+    """Return the mean of several measured times, and the times themselves, as text."""
     return f"{fmean(values):.1f} s ({', '.join(f'{value:.1f}' for value in values)})"
 
 
 def print_row(what: str, amount: str, change: str) -> None:
-    """Print one line of the table."""
+    """Print one line of the table: what was measured, the amount, the change in percent."""
     print(f"  {what:<40} {amount:>28} {change:>8}", flush=True)
 
 
 def job(minutes: float) -> dict[str, Any]:
-    """Return the seconds of a job of about `minutes`, with library calls alone and as a flow."""
+    """Run a job of about `minutes` twice by library calls alone and twice by `rnnlm train`.
+
+    Returns:
+        The times of both sides by name, in seconds, and the time of `rnnlm train` when everything
+        is cached.
+    """
     write_config(PROBE_TOKENS)
     rate = PROBE_TOKENS / plain().training_seconds
     write_config(int(rate * minutes * 60))
@@ -176,7 +182,13 @@ def job(minutes: float) -> dict[str, Any]:
 
 
 class Took(NamedTuple):
-    """Seconds of one side: of the whole command, of its training loop, and CPU time."""
+    """The time that one run took.
+
+    Attributes:
+        seconds: Wall time of the whole command.
+        training_seconds: Wall time of the training loop.
+        processor_seconds: CPU time of the command and all its children.
+    """
 
     seconds: float
     training_seconds: float
@@ -184,14 +196,14 @@ class Took(NamedTuple):
 
 
 def plain() -> Took:
-    """Return the time that the library calls alone take."""
+    """Run the library calls alone, in a separate process; return the time that they took."""
     shutil.rmtree("plain", ignore_errors=True)
     whole, processor = timed([sys.executable, "-c", PLAIN, str(ROOT)])
     return Took(whole, trained_seconds(Path("plain")), processor)
 
 
 def flow() -> Took:
-    """Return the time that `rnnlm train` takes in an empty home."""
+    """Run `rnnlm train` in an empty home; return the time that it took."""
     for made in ("data", "mlruns"):
         shutil.rmtree(made, ignore_errors=True)
     whole, processor = timed(FLOW)
@@ -199,13 +211,16 @@ def flow() -> Took:
 
 
 def trained_seconds(folder: Path) -> float:
-    """Return the seconds of the longest training; the other one only counts n-grams."""
+    """Return the seconds that training took, by the histories of trainings in a folder.
+
+    Of the two trainings, the longer one counts; the other only counts n-grams.
+    """
     histories = [path.read_text().splitlines() for path in folder.rglob("history.jsonl")]
     return max(float(json.loads(rows[-1])["seconds"]) for rows in histories)
 
 
 def timed(command: list[str]) -> tuple[float, float]:
-    """Return the wall seconds of a command, and the CPU seconds of its process tree."""
+    """Run a command; return its wall time and the CPU time of its process tree, in seconds."""
     began, used = time.monotonic(), processor_seconds()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -220,10 +235,19 @@ def processor_seconds() -> float:
 
 
 class Turns:
-    """Alternating turns without and with logging, and the training rate of each."""
+    """A progress callback that alternates between turns (periods) without and with logging.
+
+    It records the training rate of each turn in `rates`, in tokens per second. In turns with
+    logging, it counts the points that it logged and the seconds that this took.
+    """
 
     def __init__(self, log_row: Callable[[dict[str, float]], None], ends: float) -> None:
-        """Begin with a turn without logging."""
+        """Begin with a turn without logging.
+
+        Args:
+            log_row: Logs metrics by name.
+            ends: Time of the monotonic clock at which training is interrupted.
+        """
         self.rates: list[float] = []
         self.points, self.handing_over = 0, 0.0
         self._log_row, self._ends = log_row, ends
@@ -252,7 +276,13 @@ class Turns:
 
 
 def logging_cost(seconds: float) -> dict[str, float]:
-    """Return training tokens per second with and without logging to MLflow, and what it costs."""
+    """Train for some seconds with and without logging to MLflow, in turns; return its cost.
+
+    Returns:
+        Training tokens per second without and with logging, points logged per minute, the relative
+        change of the rate with its standard error, and the shares of the time that handing over and
+        sending points take.
+    """
     from flows import tracking
     from flows.runtime import home
     from flows.tracking import live

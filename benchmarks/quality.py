@@ -1,15 +1,17 @@
-"""Quality for a fixed CPU time: tiny Shakespeare, a 2×256 character LSTM, one thread.
+"""Measure the quality that training reaches in a fixed CPU time, compared with PyTorch's example.
 
     python benchmarks/quality.py [--seconds 170] [--seeds 1,2,3] [--set KEY=VALUE] [--json FILE]
 
-Both sides learn from the first 90% and are scored on the last 10%, every character once:
+Both sides train a character LSTM with two layers of 256 units on one thread. They learn from the
+first 90% of tiny Shakespeare and are scored on the last 10%, each character once:
 
 - this project, through `rnnlm.training.train`, with `configs/shakespeare.toml` at that size;
-- the recipe of PyTorch's word-language-model example: `nn.LSTM`, plain SGD at 20, divided by 4 when
-  validation does not improve, clipped at 0.25, batch 20, bptt 35, dropout 0.2.
+- the recipe of PyTorch's word-language-model example: `nn.LSTM`, plain SGD at a learning rate of
+  20, which is divided by 4 when validation does not improve, gradients clipped at 0.25, batches of
+  20, 35 tokens of backpropagation through time (bptt), dropout 0.2.
 
-Seconds are CPU time of all threads, including validation, saving and imports; of 180 seconds, the
-budget leaves ten for these.
+Seconds are CPU time of all threads, including validation, saving and imports. The default budget of
+170 seconds leaves ten for these, so that a run takes 180 in all.
 """
 
 import argparse
@@ -42,7 +44,7 @@ PEER_BATCH, PEER_BPTT, PEER_RATE, PEER_CLIP, PEER_DROPOUT = 20, 35, 20.0, 0.25, 
 
 
 def prepare(experiment: config.Experiment, folder: Path) -> str:
-    """Read and tokenize tiny Shakespeare; return the folder of the shards."""
+    """Ingest and tokenize an experiment's corpus; return the folder of the token shards."""
     files = locate(experiment.corpus, folder / "sources")
     corpus = ingest(files, experiment.corpus, experiment.splits, folder / "corpus")
     tokens = dataset.tokenize(corpus.uri, corpus.digest, experiment.tokenizer, folder / "tokens")
@@ -50,7 +52,10 @@ def prepare(experiment: config.Experiment, folder: Path) -> str:
 
 
 def ours(uri: str, experiment: config.Experiment, out: Path) -> tuple[float, float, int]:
-    """Train this project's way; return nats per character on the last 10%, CPU-seconds, tokens."""
+    """Train with this project; return its score, CPU-seconds and number of training tokens.
+
+    The score is in nats per character on the last 10% of the text.
+    """
     began = time.process_time()
     model = train(uri, experiment, out)
     seconds = time.process_time() - began
@@ -64,7 +69,7 @@ def ours(uri: str, experiment: config.Experiment, out: Path) -> tuple[float, flo
 
 
 class Peer(nn.Module):
-    """The example's model, at 2×256."""
+    """The model of PyTorch's example, with two layers of 256 units."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
@@ -83,7 +88,10 @@ class Peer(nn.Module):
 
 
 def peer(uri: str, budget: float) -> tuple[float, float, int]:
-    """Train the example's way; return nats per character on the last 10%, CPU-seconds, tokens."""
+    """Train as PyTorch's example does; return its score, CPU-seconds and number of training tokens.
+
+    The score is in nats per character on the last 10% of the text.
+    """
     torch.manual_seed(1)
     model = Peer(dataset.load_tokenizer(uri).vocab_size)
     text = {
@@ -140,7 +148,7 @@ def _score(model: Peer, lanes: torch.Tensor) -> float:
 
 
 def main() -> None:
-    """Train every seed and the peer; print the row of each when it is done."""
+    """Train this project's model with each seed, and the example's; print a row after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=170.0)
     parser.add_argument("--seeds", default="1,2,3")

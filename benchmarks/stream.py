@@ -1,12 +1,12 @@
-"""A corpus larger than a memory limit: peak memory, and the same shards for any workers or restart.
+"""Ingest and tokenize a text larger than a memory limit; check peak memory and identical output.
 
     python benchmarks/stream.py [--gigabytes 2] [--workers 2] [--json FILE]
 
-Writes a text file of random prose, ingests and tokenizes it to Parquet in separate processes, and
-prints seconds and the peak of the resident memory of all these processes together, sampled ten
-times a second. Then it kills a run with one worker in the middle, resumes it, and compares the
-bytes. The file and all output are in a temporary folder (--folder names its parent), which is
-removed.
+The script writes a text file of random prose, ingests and tokenizes it to Parquet in separate
+processes, and prints seconds and the peak of the resident memory of all these processes together,
+sampled ten times a second. Then it does the same with one worker, kills that run in the middle,
+resumes it, and checks that the Parquet files have the same bytes as those of the first run. The
+text and all output are in a temporary folder (--folder names its parent), which is removed.
 """
 
 import sys
@@ -55,7 +55,17 @@ if __name__ == "__main__":
 
 
 def run(text: Path, out: Path, workers: int, kill_at: int | None = None) -> dict[str, Any]:
-    """Ingest and tokenize in a process; return its figures, or nothing if it was killed."""
+    """Ingest and tokenize a text in a separate process.
+
+    Args:
+        text: The text file.
+        out: Folder for the output.
+        workers: Number of worker processes.
+        kill_at: Kill the process once it has written this many Parquet files; None to let it end.
+
+    Returns:
+        Digest, counts, seconds and peak memory in gigabytes; empty if the process was killed.
+    """
     environment = {
         "RNNLM_WORKERS": str(workers),
         "PATH": os.environ["PATH"],
@@ -97,7 +107,10 @@ def show(name: str, row: dict[str, Any], gigabytes: float) -> None:
 
 
 def watch(process: psutil.Popen, peak: list[int]) -> None:
-    """Record the largest total of the resident memory of a process and its children."""
+    """Record in `peak` the largest total resident memory, in bytes, of a process and its children.
+
+    `peak` is a list of one number.
+    """
     while process.poll() is None:
         total = 0
         try:

@@ -1,11 +1,13 @@
-"""How well the default settings do on many texts, with and without a base.
+"""Train with the default settings on many texts, with and without a base, and score the models.
 
     RNNLM_CORPORA=FOLDER python benchmarks/texts.py [--only NAME,NAME] [--sides base,none]
         [--split validation] [--set KEY=VALUE] [--json FILE]
 
-Each text is read, cut, tokenized, trained on and scored by the library alone, with the settings
-that `rnnlm train FILE` would choose. A row has:
-- the bits per character of the split, those of 6-grams of characters, and the model's saving;
+Each text is ingested, tokenized, trained on and scored by the library alone, with the settings that
+`rnnlm train FILE` would choose. There are two sides: `base` starts from a pretrained model if one
+is chosen for the text, `none` from random weights. A row of the table has:
+- bits per character on the split, of a 6-gram model of characters and of the trained model, and by
+  what share the trained model needs fewer;
 - the share of words that exist, in texts drawn at temperatures 0.5, 0.7 and 1.0, and in real text;
 - the share of texts drawn at 0.7 that are copies of training texts;
 - the CPU-seconds of all processes, without counting n-grams and sampling.
@@ -52,11 +54,12 @@ TEXTS = {
 MADE = ("headlines", "colors", "code")
 TEMPERATURES = (0.5, 0.7, 1.0)
 DRAWN, DRAWN_CHARACTERS = 400, 60_000
-"""Most texts, and about the most characters, to draw at each temperature."""
+"""Largest number of texts, and approximate largest number of characters, to draw at each
+temperature."""
 
 
 def make_texts(corpora: Path, folder: Path) -> dict[str, Path]:
-    """Return the path of every text; write those that have to be made into `folder`."""
+    """Return the path of every text by name; write those of `MADE` into `folder`."""
     paths = {name: corpora / path for name, path in TEXTS.items()}
     for name, lines in (
         ("headlines", headlines(corpora)),
@@ -81,7 +84,7 @@ def headlines(corpora: Path) -> Iterator[str]:
 
 
 def colors(corpora: Path) -> list[str]:
-    """Return 4,224 lines `name R G B` of two brands, in random order."""
+    """Return 4,224 colours of two brands as lines `name R G B`, in random order."""
     lines = []
     for brand in ("valspar", "behr"):
         for row in json.loads((corpora / "colors" / f"{brand}.json").read_text("utf-8")):
@@ -101,7 +104,17 @@ def code() -> Iterator[str]:
 
 
 def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, ...]) -> Any:
-    """Train on a text and return its row, in a separate process."""
+    """Train on a text and return the figures of its row, or None for `base` if none is chosen.
+
+    It must run in a new process, since it reports all CPU time that the process has used.
+
+    Args:
+        name: Name of the text.
+        path: The text file.
+        side: `base` or `none`; see the top of this file.
+        split: Split to score.
+        settings: Settings that replace the chosen ones, as `KEY=VALUE`.
+    """
     import numpy as np
 
     from rnnlm import base, checkpoint, dataset
@@ -179,7 +192,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
 
 
 def work(pipe: Any, *arguments: Any) -> None:
-    """Send a row through a pipe, from a separate process."""
+    """Run `measure` in a separate process and send its result through a pipe."""
     import torch
 
     torch.set_num_threads(1)

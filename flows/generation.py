@@ -1,4 +1,4 @@
-"""The flow that turns a registered model into a data set."""
+"""The Prefect flow that generates a data set of texts with a registered model."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -55,14 +55,20 @@ def generate(
     command: Sequence[str] = (),
     anew_each_day: bool = False,
 ) -> TextDataSet:
-    """Generate a data set, or finish an interrupted one; see `rnnlm.generation.job`.
+    """Generate a data set of texts, or finish one that was interrupted.
+
+    `rnnlm.generation.job` describes the files of the data set.
 
     Args:
-        model: A name (meaning its champion), name@alias or name/version.
-        changes: Generation settings that differ from the model's own.
-        prefixes: Path of a file whose lines the texts continue; optional.
-        out: Folder for this data set only; by default, one named after version and settings.
-        command: Command line of the request, for the card.
+        model: Reference to a model: `name` (which means its champion), `name@alias` or
+            `name/version`.
+        changes: Generation settings that replace the model's own, by name.
+        prefixes: Path of a text file; each of its lines is the beginning of a text, which the model
+            continues. Optional.
+        out: Folder to write the data set to, used for nothing else; by default, a folder named
+            after the version and the settings.
+        command: Words of the command line that requested the data set, to be shown on its card
+            (`README.md`).
         anew_each_day: Whether to use today's date as the seed, so that each nightly run writes
             different texts.
     """

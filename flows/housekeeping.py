@@ -1,4 +1,8 @@
-"""The flow that limits disk use: it lists what is no longer needed and, on request, removes it."""
+"""The flow that limits disk use: it lists data that is not needed and, on request, removes it.
+
+A *leftover* is one thing that can be removed, such as a step's folder, an MLflow run, a version of
+a model, a Prefect flow run, a temporary file, or the free space in a database file.
+"""
 
 import contextlib
 import time
@@ -29,11 +33,12 @@ MOST_ROWS = 200
 def housekeeping(
     apply: bool = False, keep_days: float = 30, keep_versions: int = 5
 ) -> dict[str, Any]:
-    """List what is no longer needed; with `apply`, remove it.
+    """List the leftovers, that is, data that is no longer needed; with `apply`, remove them.
 
-    Always kept: versions with an alias, the newest `keep_versions` versions of each model, versions
-    that a data set names, anything younger than `keep_days`, anything in use, everything that
-    belongs to these, data sets that the user made, and fetched corpora.
+    The following are always kept: versions with an alias, the newest `keep_versions` versions of
+    each model, versions that a data set was generated with, anything younger than `keep_days`,
+    anything in use, what belongs to any of these (their corpus, tokens, model, scores, samples and
+    MLflow run), data sets that the user generated, and corpora fetched from the internet.
 
     Args:
         apply: Whether to remove the leftovers; otherwise nothing changes.
@@ -41,9 +46,10 @@ def housekeeping(
         keep_versions: Number of newest versions to keep of each model, with or without an alias.
 
     Returns:
-        Counts and bytes by kind and in total, the leftovers (the first 200), the names that were
-        skipped because they are in use, database sizes before and after, and whether anything was
-        applied.
+        A JSON-serializable dictionary with: whether the leftovers were removed (`applied`), both
+        limits, the size of all leftovers in bytes, the count and bytes of each kind, the first 200
+        leftovers, the names of models that were skipped because they are in use, the sizes of
+        compacted databases before and after, and notes for the user.
 
     Raises:
         ConfigError: A number is out of range.
@@ -67,7 +73,7 @@ def housekeeping(
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """Return a one-line summary of the result."""
+    """Return a one-line summary of the dictionary that `housekeeping` returns."""
     count = sum(kind["count"] for kind in result["kinds"].values())
     size = f"{count:,} items, {readable(result['bytes'])}"
     if result["applied"]:
@@ -85,7 +91,10 @@ def readable(size: int) -> str:
 
 @contextlib.contextmanager
 def _registry(here: Home) -> Iterator[None]:
-    """Lock the registry: no alias moves and no other housekeeping runs during removal."""
+    """Lock the registry, so that no alias is moved during removal.
+
+    The lock also keeps a second housekeeping run from removing at the same time.
+    """
     here.mlruns.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.aliases(here)):
         yield
@@ -94,7 +103,12 @@ def _registry(here: Home) -> Iterator[None]:
 def _remove_all(
     found: Found, runs: FlowRuns, listed: list[Leftover]
 ) -> tuple[list[Leftover], list[Leftover]]:
-    """Remove the listed leftovers; return those removed, and those in use by now."""
+    """Remove the listed leftovers, except databases, which `_compact` handles.
+
+    Returns:
+        The leftovers that were removed, and those that were kept because they have come into use
+        since they were listed.
+    """
     gone, left = list[Leftover](), list[Leftover]()
     for leftover in listed:
         if leftover.kind == "database":
@@ -111,7 +125,17 @@ def _remove_all(
 
 
 def _compact(here: Home, listed: list[Leftover], gone: list[Leftover]) -> list[databases.Compacted]:
-    """Compact the databases that now have much free space; add them to `gone`."""
+    """Compact the databases that have much free space after the removal.
+
+    Args:
+        here: Home that holds the databases.
+        listed: All leftovers that were listed.
+        gone: Leftovers that were removed; each compacted database is added to it, with the number
+            of bytes that were freed.
+
+    Returns:
+        The databases that were tried, with their sizes before and after.
+    """
     known = {leftover.what: leftover for leftover in listed}
     done = []
     for leftover in databases.slack(here):
@@ -172,7 +196,7 @@ def _result(
 
 
 def _page(result: dict[str, Any]) -> str:
-    """Return the result as Markdown."""
+    """Return the result of `housekeeping` as a page in Markdown, shown by Prefect."""
     rows = [
         f"| {row['kind']} | `{row['what']}` | {readable(row['bytes'])} | {row['days']:.1f} | "
         f"{row['why'].replace('|', '∣')} |"

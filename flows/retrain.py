@@ -1,4 +1,7 @@
-"""The chain: it turns a corpus into a registered model and a data set."""
+"""The Prefect flow that runs the chain: from a corpus to a registered model and sample texts.
+
+Each stage of the chain runs as one Prefect task. The stages themselves are in `flows.chain`.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +40,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def run_name() -> str:
-    """Return the name of a flow run: that of the model it makes."""
+    """Return the name of a flow run, which is the name of the model that it trains."""
     config = flow_run.parameters["config"]
     if isinstance(config, str):
         return Path(config).stem
@@ -51,21 +54,23 @@ def retrain(
     trigger: Trigger = "manual",
     force: bool = False,
 ) -> Any:
-    """Ingest, tokenize, count, train, evaluate, register, sample, judge, review.
+    """Run all stages: ingest, tokenize, count, train, evaluate, register, sample, gate, review.
 
-    The run ends as Unchanged if there was nothing to do, else as Completed; its message states the
-    result. A run that was not started by hand retries after transient faults, such as a locked
-    database.
+    The flow run ends in the state Unchanged if every result was cached, else in the state
+    Completed. The state's message names the version and why it became champion or challenger. A run
+    that was not started by hand retries after transient faults, such as a locked database.
 
     Args:
         config: The experiment, or the path of its TOML file, which is read when the flow runs.
         settings: `key=value` changes to the settings in the file.
-        trigger: What started this run. After a `data change`, nothing is done unless the corpus's
-            files differ from those that the newest version was made from.
+        trigger: What started this run: the user (`manual`), a schedule, or a change of the
+            corpus's files (`data change`). In the last case the run does nothing if the files
+            are the same as those that the newest version was trained on.
         force: Whether to run every step from scratch, even if its result is cached.
 
     Returns:
-        A final state whose data are the figures of the run; see `summary`.
+        A final Prefect state whose data is the dictionary that `summary` returns; for a `data
+        change` without a change, only the name and number of the newest version.
     """
     given = config if isinstance(config, Experiment) else load(Path(config), settings)
     experiment = bases.fit(home.current(), given)
@@ -86,7 +91,7 @@ def retrain(
 
 
 def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
-    """Run all stages, from corpus to review page; return the figures of the run."""
+    """Run all stages, from corpus to review page; return the dictionary made by `summary`."""
     run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
     take(run, CHAIN)
     outcomes = reporter.outcomes
@@ -100,8 +105,8 @@ def take(run: Run, stages: Sequence[Stage[Any]]) -> None:
     """Run some stages one after the other, each as a Prefect task, and keep their results.
 
     Args:
-        run: The run; each result is added to its `results`.
-        stages: The stages, in the order of the chain.
+        run: The run through the chain; each stage's result is added to `run.results`.
+        stages: The stages to run, in the order of the chain.
     """
     for stage in stages:
 
@@ -113,14 +118,15 @@ def take(run: Run, stages: Sequence[Stage[Any]]) -> None:
 
 
 def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
-    """Do some work as a Prefect task, or directly if no flow is running.
+    """Call a function as a Prefect task, or directly if no flow is running; return its result.
 
-    The task run's state is named Cached or Completed and carries the summary. Prefect stores no
-    result: the record in the step's folder is the only one.
+    The task run ends in a state named Cached or Completed, with the summary as its message. Prefect
+    does not store the result; it is stored only in the record in the step's folder.
 
     Args:
         name: Name of the task.
-        work: Function that returns the result, whether it was recalled, and a short summary.
+        work: Function that returns the result, whether the result came from the cache, and a short
+            summary.
     """
 
     def reported() -> tuple[R, bool, str]:
@@ -145,7 +151,7 @@ def run_as_task(name: str, work: Callable[[], tuple[R, bool, str]]) -> R:
 
 
 def _of_these_files(experiment: Experiment) -> Version | None:
-    """Return the newest version if it was made from the corpus's current files, else None."""
+    """Return the newest version if it was trained on the corpus's current files, else None."""
     here = home.current()
     entry = catalog().get(experiment.corpus.source)
     version = registry.newest(here, experiment.name)
@@ -157,7 +163,11 @@ def _of_these_files(experiment: Experiment) -> Version | None:
 
 @flow(name="inspect", flow_run_name="{experiment.name}", **OURS)
 def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
-    """Ingest and tokenize; return the corpus, the tokens, and the report of the corpus."""
+    """Run only the stages `ingest` and `tokenize`, to inspect a corpus before training on it.
+
+    Returns:
+        The results of both stages, and the report on the corpus.
+    """
     reporter = reporting.current() or reporting.LogReporter()
     run = Run(home.current(), experiment)
     with reporting.watching(reporter):
@@ -166,7 +176,11 @@ def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
 
 
 def summary(run: Run, reporter: reporting.Reporter) -> dict[str, Any]:
-    """Return the figures of a run of the whole chain as JSON-serializable values."""
+    """Return the results of a run of the whole chain as a JSON-serializable dictionary.
+
+    It names the version, its alias and the reason, and holds the figures of the corpus, the
+    training, the test and the sample texts, and each stage's duration in seconds.
+    """
     experiment, outcomes = run.experiment, reporter.outcomes
     corpus, model, version, texts = run[Ingest], run[Train], run[Gate], run[Sample]
     return {

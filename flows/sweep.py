@@ -1,8 +1,11 @@
-"""The flow that searches for better settings: it runs trials and sends the best one to the gate.
+"""The flow that searches for better settings: it trains many models and judges the best one.
 
-A trial is an ordinary training step, in the folder that `rnnlm train` would use with the same
-settings, so the best trial is cached from then on. The study on disk records the trials: running
-the same sweep again resumes where it stopped, even in the middle of a trial.
+A sweep varies some settings within given limits, its *space*. A *trial* is one training, with the
+values of one point of the space. Its folder is the one that `rnnlm train` would use with the same
+settings, so that a later `rnnlm train` with the best trial's settings finds the model cached. The
+*study* is the database on disk that records the trials. The gate decides whether the best trial's
+model becomes champion. Running the same sweep again resumes where it stopped, even in the middle of
+a trial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,17 +45,18 @@ from rnnlm.training.history import HISTORY_FILE, read_history
 from rnnlm.training.run import BEST_FILE, GOOD_FILE, LAST_FILE
 
 COMMON = 3
-"""Number of stages that all trials share: those of the chain before training."""
+"""Number of stages that run once for all trials: those that come before training in the chain."""
 VERSION = 1
-"""Version of the sweep's code; raised when older trials cannot be compared with new ones."""
+"""Version of the sweep's code; to be raised when older trials cannot be compared with new ones."""
 PRUNED_HISTORY_FILE = "pruned-history.jsonl"
-"""History of a trial that was given up; a training that starts over writes its own history."""
+"""File name of the training history of a trial that was ended early. The history is renamed to
+this, because a later training with the same settings starts over and writes its own history."""
 _VALIDATION = "validation/bits_per_character"
 _WHY_WIDTH, _ENDED_WIDTH = 30, len("pruned at 33%")
 
 
 class HopelessError(Exception):
-    """A trial is much worse than the others and is ended early."""
+    """Raised during a trial that scores worse than the other trials, to end it early."""
 
 
 @flow(name="sweep", flow_run_name=run_name, **OURS)
@@ -63,19 +67,20 @@ def sweep(
     settings: Sequence[str] = (),
     trigger: Trigger = "manual",
 ) -> Any:
-    """Try settings one after the other, and send the model that validates best to the gate.
+    """Train one model per trial, and send the model with the best validation score to the gate.
 
-    The run ends as Unchanged if everything had been done before, else as Completed.
+    The flow run ends in the state Unchanged if every result was cached, else as Completed.
 
     Args:
         config: The experiment to start from, or the path of its TOML file.
         over: Settings to vary, in the format of `--over`: `KEY=A,B,C` or `KEY=A..B`.
         trials: Total number of trials, including those of earlier runs of this sweep.
         settings: `key=value` changes to the settings in the file.
-        trigger: What started this run.
+        trigger: What started this run: the user, a schedule or a change of the corpus's files.
 
     Returns:
-        A final state whose data are the figures of the sweep; see `_summary`.
+        A final Prefect state whose data is the dictionary made by `flows.retrain.summary` for the
+        best trial, with the results of the sweep added (see `_summary`).
     """
     given = config if isinstance(config, Experiment) else load(Path(config), settings)
     experiment = bases.fit(home.current(), given)
@@ -129,7 +134,7 @@ def _sweep(
 
 
 def _run_with(common: Run, experiment: Experiment, tags: Mapping[str, str]) -> Run:
-    """Return a run of an experiment that continues from the stages that all trials share."""
+    """Return a run of an experiment that reuses the results of the stages before training."""
     return replace(
         common,
         experiment=experiment,
@@ -140,23 +145,30 @@ def _run_with(common: Run, experiment: Experiment, tags: Mapping[str, str]) -> R
 
 
 def sweep_key(space: Space, tokens: Tokens) -> str:
-    """Return the key of a sweep: sixteen hexadecimal digits, from its settings and tokens."""
+    """Return the key of a sweep: the first sixteen hexadecimal digits of a digest.
+
+    The digest covers the experiment's network and training settings, the varied settings with their
+    limits, and the tokens.
+    """
     base = space.base
     made_of = [VERSION, tokens.digest, base.model.model_dump(), way_of_training(base)]
     return value_digest([*made_of, list(space.words)])[:16]
 
 
 def trial(study: Study, chosen: Trial, run: Run, total: int) -> tuple[Trial, bool, str]:
-    """Train a point of the space to the end of its budget, or give it up early.
+    """Train with the settings of a trial to the end of the training budget, or end it early.
+
+    A trial ends early if it is hopeless, if training diverges, or if its settings are unusable.
 
     Args:
-        study: The study; the trial's outcome is written to it.
-        chosen: The trial, a point of the space.
-        run: A run of the point's experiment that has the results of the stages before training.
-        total: Total number of trials.
+        study: The study of the sweep; the trial's outcome is written to it.
+        chosen: The trial, with the values of its settings.
+        run: A run through the chain with the trial's settings; it already holds the results of the
+            stages before training.
+        total: Total number of trials in the sweep, for messages.
 
     Returns:
-        The trial, whether it had been trained before, and a line about it.
+        The trial with its outcome, whether its model came from the cache, and a line for the user.
     """
     experiment, start = run.experiment, run.start
     assert start is not None
@@ -178,13 +190,17 @@ def trial(study: Study, chosen: Trial, run: Run, total: int) -> tuple[Trial, boo
             raise  # may affect all trials, such as a missing device
         over = _give_up(study, chosen, experiment, step, str(error), "FAILED")
     else:
-        watch.report_all(read_history(model.uri))  # a recalled training reported none
+        watch.report_all(read_history(model.uri))  # a cached training called no reporter
         over = study.finish(chosen, model)
     return over, cached, _describe(study.space, over, total, before)
 
 
 class _Watch(reporting.Reporter):
-    """Reporter for a trial's training: records its validations, and ends it once it is hopeless."""
+    """Reporter that follows the training of a trial.
+
+    It records each validation score in the study, ends the trial once it is hopeless, and passes
+    the progress on to the reporter that was current before.
+    """
 
     def __init__(
         self, study: Study, chosen: Trial, experiment: Experiment, tokens: Tokens, total: int
@@ -200,14 +216,21 @@ class _Watch(reporting.Reporter):
         self._where = f"{chosen.number}/{total}{said} · "
 
     def progressed(self, step: str, progress: Progress) -> None:  # noqa: ARG002 - it is `train`
-        """Record a validation, if there is one; pass the progress on."""
+        """Record a validation score if the progress contains one; then pass the progress on.
+
+        Raises:
+            HopelessError: The trial is hopeless.
+        """
         if self._report(progress.metrics) and self._study.is_hopeless(self._trial):
             raise HopelessError
         note = self._where + progress.note
         self._told.progressed("trial", replace(progress, note=note, sample=""))
 
     def take_up(self, history: list[dict[str, float]]) -> None:
-        """Record the validations of this trial that an earlier process made.
+        """Record the validation scores that an earlier, interrupted process reached in this trial.
+
+        Args:
+            history: The training history that the process left: one dictionary of figures per row.
 
         Raises:
             HopelessError: The trial is hopeless; the earlier process was killed before ending it.
@@ -217,12 +240,16 @@ class _Watch(reporting.Reporter):
             raise HopelessError
 
     def report_all(self, history: list[dict[str, float]]) -> None:
-        """Record all validations of a history."""
+        """Record all validation scores in a training history."""
         for row in history:
             self._report(row)
 
     def _report(self, row: Mapping[str, float]) -> bool:
-        """Record a row's validation, if it has one; return whether it has one."""
+        """Record the validation score in a row of the history; return whether the row has one.
+
+        The study numbers a validation by how many validations were due by then: of a budget with 10
+        validations, the one after half of the budget is number 5.
+        """
         if _VALIDATION not in row:
             return False
         spent = row["seconds"] if self._budget.unit == "seconds" else row["tokens"]
@@ -242,9 +269,18 @@ def _give_up(
     why: str,
     status: str,
 ) -> Trial:
-    """End a trial before the end of its budget; repeating any part of this does no harm.
+    """End a trial before the end of its training budget, and return it with its outcome.
 
-    The study is updated last, because a trial that it lists as ended is never touched again.
+    The function can be interrupted at any point and called again. The study is updated last,
+    because a trial that the study lists as ended is never worked on again.
+
+    Args:
+        study: The study of the sweep.
+        chosen: The trial.
+        experiment: Configuration with the trial's settings.
+        step: The training step of the trial.
+        why: Why the trial ends early, in a few words.
+        status: Final status of the trial's MLflow run: `KILLED` or `FAILED`.
     """
     here = home.current()
     tracking.end_pruned(here, experiment, step.key, why, status)
@@ -258,15 +294,25 @@ def _give_up(
 
 
 def _clear(folder: Path) -> None:
-    """Remove the files that a training would resume from, and set its history aside."""
-    for name in (LAST_FILE, GOOD_FILE, BEST_FILE):  # without the first, the others are unused
+    """Remove the files that a training would resume from, and rename its history.
+
+    A later training with the same settings then starts from the beginning.
+    """
+    for name in (LAST_FILE, GOOD_FILE, BEST_FILE):  # without the first, no process reads the others
         (folder / name).unlink(missing_ok=True)
     if (folder / HISTORY_FILE).is_file():
         (folder / HISTORY_FILE).replace(folder / PRUNED_HISTORY_FILE)
 
 
 def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> str:
-    """Return a line about a trial's result, in columns that align with the other trials' lines."""
+    """Return a line about a trial's result, in columns that align with the other trials' lines.
+
+    Args:
+        space: The space of the sweep.
+        over: The trial, which has ended.
+        total: Total number of trials in the sweep.
+        before: The best of the earlier trials; None if none was trained to completion.
+    """
     number = f"{over.number:>{len(str(total))}}/{total}"
     bits = over.bits_per_character
     shown = "    –" if bits is None else f"{bits:.3f}"
@@ -282,7 +328,16 @@ def _describe(space: Space, over: Trial, total: int, before: Trial | None) -> st
 
 
 def _summary(folder: Path, run: SweepRun, best: Trial, tried: list[Trial]) -> dict[str, Any]:
-    """Return the results of a sweep as JSON-serializable values, with units in the key names."""
+    """Return the results of a sweep as a JSON-serializable dictionary.
+
+    The units of figures are part of the key names.
+
+    Args:
+        folder: Folder of the study; its name is the sweep's key.
+        run: The MLflow run of the sweep.
+        best: The best trial.
+        tried: All trials, including the best.
+    """
     counts = {state: sum(t.state == state for t in tried) for state in ("done", "pruned", "failed")}
     bits = best.bits_per_character
     return {

@@ -1,4 +1,4 @@
-"""Recurrent language models: corpora in, trained models and text data sets out.
+"""Recurrent language models: train them on corpora, and generate data sets of texts with them.
 
 The library uses PyTorch and Arrow but neither Prefect nor MLflow; `flows` connects it to both.
 Importing this package imports nothing heavy; import what you need from its modules.

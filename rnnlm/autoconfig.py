@@ -1,7 +1,7 @@
-"""Choose a sensible experiment for any text, by rules that are shown to the user.
+"""Choose an experiment, which is the configuration of a whole run, for any text.
 
-Each choice comes with the observation behind it, so that a user who disagrees can override it with
-`--set model.hidden_size=512`.
+Each choice is shown to the user together with the observation behind it, so that a user who
+disagrees can override it, for example with `--set model.hidden_size=512`.
 """
 
 import re
@@ -20,21 +20,25 @@ from rnnlm.recipe import BPTT, Seen, choose_recipe
 from rnnlm.storage import value_digest
 
 FEWEST_DOCUMENTS = 100
-"""Passages are made short enough that a text yields about this many, if possible."""
+"""Target number of passages. A passage is a document cut from a long text at paragraph borders;
+passages are made short enough that the text yields about this many, if possible."""
 FEWEST_TO_LEARN_FROM = 20
 """Fewest lines or records on which a model is trained."""
 FEWEST_CHARACTERS = 20_000
-"""Characters of prose below which a model learns no more than some of its words."""
+"""Number of characters of prose below which a warning is shown, because a model of so little text
+learns hardly more than some of its words."""
 MOST_REPEATED = 0.3
-"""Share of documents that may be repetitions before a warning is shown."""
+"""Largest share of documents that may be repetitions of others without a warning."""
 FEWEST_TO_WRITE_NEW_ONES = 200
-"""Lines or records below which a model mostly repeats them."""
+"""Number of lines or records below which a warning is shown, because a model of so few mostly
+repeats them."""
 HELD_OUT = 0.1
-"""Share of the text held out for validation, and again for testing. It does not depend on the
-text's size; otherwise text held out now would be trained on once the text has grown."""
+"""Share of the text held out for validation; the same share is held out for testing. It does not
+depend on the text's size; otherwise text held out now would be trained on once the text has grown.
+"""
 LONGEST_WHOLE = 1000
-"""Longest line in characters for which gradients flow through the whole line; memory grows with the
-length."""
+"""Largest length, in characters, of lines or records that are fed to the network whole, so that
+gradients flow through all of a line. Memory grows with the length."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Advice:
 
 
 def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
-    """Look at a corpus and choose documents, cleaning, tokenizer, network and budget for it.
+    """Look at a corpus and choose how to read, clean and tokenize it and how to train on it.
 
     Args:
         source: A path, or any other value of `corpus.source`.
@@ -174,7 +178,7 @@ SETTINGS = {
     "sequences": ("training.feed", "training.bptt"),
     "budget": ("training.budget",),
 }  # fmt: skip
-"""The settings that override each choice."""
+"""For each choice, by the name under which it is shown: the settings that override it."""
 
 
 def _as_set(choice: Choice, given: Experiment, experiment: Experiment) -> Choice:
@@ -201,7 +205,10 @@ def _is_set(given: Experiment, name: str) -> bool:
 
 
 def _how_it_is_read(seen: Preview) -> Iterator[Choice]:
-    """Yield the choices about the files, one for each group of files that are read alike."""
+    """Yield choices about reading: kinds of documents, encodings, unwrapping, files left out.
+
+    Files that are read in the same way share one choice.
+    """
     read = [file for file in seen.files if file.size]
     groups: dict[tuple[str, str], list[SourceFile]] = {}
     for file in read:
@@ -231,7 +238,8 @@ SPLIT_NAMES = {
     "valid": "validation", "validation": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
-"""The split for each name that files of published splits have."""
+"""The split that a file belongs to, by the first part of its name, such as `valid` in `valid.txt`.
+Published data sets often come as one file per split."""
 
 
 def _published_splits(files: Sequence[SourceFile], given: Experiment) -> list[dict[str, str]]:
@@ -266,7 +274,10 @@ def _count(files: Sequence[Any]) -> str:
 
 
 def _wanted_base(given: Experiment) -> tuple[str, str] | None:
-    """Return the base that settings require (`none` if they rule it out) and why, or None."""
+    """Return the base that the user's settings decide, and the reason; None if they leave it open.
+
+    The base is `none` if they set the network or the tokenizer, since a base has its own.
+    """
     if "base" in given.training.model_fields_set:
         return given.training.base, "as set"
     own = [name for name in NETWORK if name in given.model.model_fields_set]
@@ -276,7 +287,10 @@ def _wanted_base(given: Experiment) -> tuple[str, str] | None:
 
 
 def model_name(source: str) -> str:
-    """Turn a path into a model's name."""
+    """Return a name for a model of the text at a path: the stem in lower case, with dashes.
+
+    If the stem is not ASCII, or has neither letters nor digits, a digest of it is appended.
+    """
     path = Path(source.split("*", maxsplit=1)[0]) if "*" in source else Path(source)
     while path.suffix in (".gz", ".zst", ".bz2", ".zip"):
         path = path.with_suffix("")

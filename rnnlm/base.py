@@ -41,8 +41,8 @@ NETWORK = (
 )
 """Settings of `model` that decide the shapes of the weights."""
 WINDOWS = "base.windows"
-"""Name of the tensor in a base's file that holds the sampled hashes of the base's training text, as
-64-bit integers."""
+"""Name of the tensor in a base's file that holds hashes of sampled 13-word windows of the base's
+training text, as 64-bit integers; see `rnnlm.overlap`."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
 
@@ -55,8 +55,8 @@ def shipped(name: str) -> Path:
 def fit(experiment: Experiment, path: Path) -> Experiment:
     """Return the experiment with unset settings taken from its base.
 
-    Settings that decide the network's shapes are taken from the base if they are not set. So are
-    the tokens if no tokenizer is set.
+    Settings that decide the network's shapes are taken from the base if they are not set. The
+    base's tokenizer is used if no tokenizer is set.
 
     Args:
         experiment: An experiment that names a base.
@@ -85,7 +85,7 @@ def fit(experiment: Experiment, path: Path) -> Experiment:
 
 
 def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint as a base: in 8 bits, with a sample of its training text.
+    """Write a checkpoint as a base: matrices in 8 bits, and hashes sampled from its training text.
 
     Args:
         path: The checkpoint.
@@ -104,9 +104,10 @@ def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any])
 def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Copy a checkpoint's weights into `model`, which is mutated.
 
-    If the checkpoint has a different tokenizer, a token that both have keeps its row. Any other
-    token starts from the rows of the old tokens that spell it: their mean in the embedding, the
-    first of them in the output.
+    If the checkpoint has a different tokenizer, the embedding and the output matrix get new rows. A
+    token that both tokenizers have keeps its rows. Any other token is spelled with the checkpoint's
+    tokens: its embedding is the mean of their embeddings, and its output row is that of the first
+    of them.
 
     Raises:
         CheckpointError: The checkpoint belongs to a different network.
@@ -121,7 +122,13 @@ def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
 def _with_rows_for(
     tokenizer: Tokenizer, other: Tokenizer, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return tensors whose rows are for `tokenizer`'s tokens instead of `other`'s."""
+    """Return tensors with a row for each token of `tokenizer`, made from `other`'s rows.
+
+    Args:
+        tokenizer: Tokenizer of the model that the tensors are copied into.
+        other: Tokenizer that the tensors belong to.
+        tensors: Tensors of a checkpoint; not modified.
+    """
     spelled = [_spelled(token, other) for token in _spellings(tokenizer)]
     spelled[BOUNDARY_ID] = [BOUNDARY_ID]
     firsts = torch.tensor([ids[0] for ids in spelled])
@@ -139,7 +146,10 @@ def _with_rows_for(
 
 
 def _spellings(tokenizer: Tokenizer) -> list[bytes]:
-    """Return each token's UTF-8; for a tokenizer that splits at spaces, with a space before it."""
+    """Return the UTF-8 bytes of each token, by id.
+
+    If the tokenizer splits text at spaces, each token is given a space before it.
+    """
     try:
         return tokenizer.token_bytes()
     except TokenizerError:
@@ -147,7 +157,7 @@ def _spellings(tokenizer: Tokenizer) -> list[bytes]:
 
 
 def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids of the tokens that spell some bytes, or the boundary if none do."""
+    """Return the ids with which `tokenizer` spells some bytes, or the boundary if it cannot."""
     try:
         text = token.decode("utf-8")
     except UnicodeDecodeError:
@@ -161,6 +171,6 @@ def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
 
 
 def windows_of(path: Path) -> Hashes:
-    """Return the sampled windows of a base's training text; empty if the file has none."""
+    """Return the sampled hashes of a base's training text; an empty array if the file has none."""
     found = checkpoint.load_tensors(path)[0].get(WINDOWS)
     return np.zeros(0, np.uint64) if found is None else found.numpy().view(np.uint64)

@@ -1,7 +1,8 @@
-"""Documents to windows of inputs and targets: the one place that defines teacher forcing.
+"""Turn documents into windows of inputs and targets, for training and scoring by teacher forcing.
 
-The input at time t is the true token before the target at time t, never the model's own guess; the
-first input of a document is the boundary. A row of a window (a lane) belongs to one document.
+A window is the batch of tokens for one step, of shape (batch, time). Each of its rows, called
+lanes, belongs to one document. The input at time t is the true token before the target at time t,
+never the model's own prediction; the first input of a document is the boundary token.
 """
 
 import heapq
@@ -17,24 +18,24 @@ from torch import Tensor
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 POOL_BATCHES = 32
-"""Number of batches whose shuffled documents are sorted by length together, to save padding."""
+"""Shuffled documents are sorted by length within groups of this many batches, to save padding."""
 BLOCK_TOKENS = 8192
-"""Tokens of a lane that are prepared at a time."""
+"""Number of tokens per lane that are copied into windows at a time."""
 
 _TENSOR_TYPES = {1: np.uint8, 2: np.int32, 4: np.int64}
-"""The type that tensors of ids have, by the bytes of an id in the shards."""
+"""The type of id tensors, by the number of bytes that an id takes in the token shards."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A step's worth of tokens.
+    """The tokens of one step.
 
     Attributes:
         inputs: Token ids, shape (batch, time); of a narrow type, until `to` widens them.
         targets: The tokens that follow, shape (batch, time).
         mask: True where a target counts; padding is False; shape (batch, time).
-        fresh: True where a lane begins a document, or a span of a long one, so that its state must
-            be reset to the initial one; shape (batch,).
+        fresh: True where a lane begins a document, or a span (a part) of a long one, so that its
+            recurrent state must be reset to the initial one; shape (batch,).
         documents: Index of each lane's document, -1 for an idle lane; shape (batch,).
         tokens: Number of targets that count.
     """
@@ -79,10 +80,11 @@ def windows(
     Args:
         arrays: A split.
         feed: `documents`: a window holds whole documents of similar length. `stream`: each lane
-            takes `bptt` tokens of its document at a time, and the next document when that ends.
+            takes `bptt` tokens of its document per window, and continues with another document when
+            that ends.
         batch_size: Number of lanes.
-        bptt: Tokens per window of the `stream` feed; fewer if no lane has this many left.
-        order: Generator that shuffles the documents; None takes the longest first.
+        bptt: Tokens per lane in a window of the `stream` feed; fewer if no lane has this many left.
+        order: Generator that shuffles the documents; if None, the longest come first.
     """
     if feed == "documents":
         return _document_windows(arrays, batch_size, order)
@@ -114,7 +116,11 @@ def _document_windows(
 def _stream_windows(
     arrays: TokenArrays, batch_size: int, bptt: int, order: np.random.Generator | None
 ) -> Iterator[Window]:
-    """Yield windows, prepared in blocks so that a document's tokens are copied in one piece."""
+    """Yield the windows of the `stream` feed.
+
+    They are built in blocks of consecutive windows, so that a document's tokens are copied once per
+    block instead of once per window.
+    """
     queue = _spans(arrays, batch_size, order)
     lanes = min(batch_size, len(queue))
     count = max(1, BLOCK_TOKENS // bptt)
@@ -140,10 +146,11 @@ def _stream_windows(
 def _spans(
     arrays: TokenArrays, batch_size: int, order: np.random.Generator | None
 ) -> list[tuple[int, int, int]]:
-    """Return (document, first token, one past the last token) of each span that a lane takes.
+    """Return the spans that lanes read: (document, start, end) in tokens, `end` exclusive.
 
-    A span is a whole document. For training, a document longer than a lane's share of all tokens is
-    cut into spans of that length, so that a single long text fills all lanes.
+    A span is a whole document. For training (`order` is given), a document longer than a lane's
+    share of all tokens is cut into spans of that length, so that a single long text fills all
+    lanes.
     """
     lengths = arrays.lengths
     if order is None:
@@ -159,7 +166,10 @@ def _spans(
 
 
 class _Span(NamedTuple):
-    """Tokens `start` to `end` of a document, which `lane` takes from `window` on."""
+    """Tokens `start` to `end` (exclusive) of a document, which `lane` reads from `window` on.
+
+    `window` is the number of the window that the first of these tokens is in.
+    """
 
     document: int
     start: int
@@ -169,7 +179,7 @@ class _Span(NamedTuple):
 
 
 class _Block:
-    """Consecutive windows of all lanes in one piece of memory."""
+    """Several consecutive windows of all lanes, stored end to end in the same arrays."""
 
     def __init__(self, arrays: TokenArrays, lanes: int, count: int, time: int) -> None:
         self._arrays, self._time = arrays, time

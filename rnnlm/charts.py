@@ -1,4 +1,4 @@
-"""Shared parts of a review's pictures: light and dark colours, axes, PNG output."""
+"""Helpers for the pictures on a model's report page: light and dark colours, axes, PNG output."""
 
 import io
 import warnings
@@ -21,7 +21,7 @@ class Palette(NamedTuple):
         model: The model on held-out text.
         train: The model on its training text.
         ngrams: The n-gram model.
-        kinds: Kinds of tokens.
+        kinds: Kinds of tokens, one colour for each.
     """
 
     paper: str
@@ -90,7 +90,7 @@ def new_figure(palette: Palette, height: float) -> Any:
 
 
 def dress(axes: Any, palette: Palette, across: str = "", up: str = "", title: str = "") -> None:
-    """Give axes the palette's colours, a grid, labels and a title."""
+    """Give axes the palette's colours, a grid, labels (x: `across`, y: `up`) and a title."""
     axes.set_facecolor(palette.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(palette.faint)

@@ -1,7 +1,8 @@
-"""Models on disk: one safetensors file with weights, config and tokenizer. No pickled objects.
+"""Save and load models as safetensors files, which hold no pickled objects.
 
-The file's JSON header holds the experiment, the tokenizer and a few facts, so that this one file is
-enough to generate. A training position adds optimizer, averaged weights and carried state.
+A file's JSON header holds the experiment (the whole configuration), the tokenizer and a few facts
+about the training, so that this one file is enough to generate texts. The file from which training
+resumes also holds the optimizer's state, averaged weights and the recurrent state.
 """
 
 import json
@@ -39,7 +40,7 @@ class LoadedModel:
         model: The model, in eval mode.
         tokenizer: The tokenizer that the model was trained with.
         experiment: The resolved configuration that the model was trained with.
-        facts: What training recorded: step, tokens, validation score.
+        facts: What training recorded about itself, such as step, tokens and validation score.
     """
 
     model: LanguageModel

@@ -1,4 +1,4 @@
-"""A named colour as one line of text: `name R G B`, or its numbers in another colour space.
+"""Read and write named colours, each as one line of text, in several formats.
 
 Barely Pink 249 236 252        red, green, blue, 0 to 255
 Barely Pink hsv 289 6 99       hue in degrees, saturation and value in percent
@@ -42,8 +42,8 @@ def write(color: Color, space: str = "rgb") -> str:
 def parse(text: str) -> Color | None:
     """Read a line in any of the colour spaces; return None if the text is not such a line.
 
-    A CIELAB colour that no screen can show becomes the nearest one that a screen can show, channel
-    by channel.
+    A CIELAB colour outside the sRGB range, which no screen can show, has each channel clipped to 0
+    to 255.
     """
     if named := _NAMED.fullmatch(text):
         return Color(named[4], *(int(digits, 16) for digits in named.groups()[:3]))
@@ -61,7 +61,7 @@ def parse(text: str) -> Color | None:
 
 @lru_cache(maxsize=1 << 16)
 def numbers(channels: Numbers, space: str) -> Numbers:
-    """Return a colour, given as red, green and blue, as whole numbers in another space."""
+    """Convert a colour from red, green and blue to another colour space, as whole numbers."""
     from coloraide import Color as Converter
 
     first, second, third = Converter("srgb", [c / 255 for c in channels]).convert(

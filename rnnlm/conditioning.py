@@ -1,9 +1,9 @@
 """Conditioning on attributes: a text's header, which holds its attribute values.
 
 A model reads a document as its header, followed by its text. The header is the value of each
-attribute in `corpus.condition`, with white space squeezed and a tab after each value. With the
-condition (brand) a colour is `behr⇥Warm Sand 179 154 124`; with (category, season) a recipe begins
-with `Soups⇥June⇥`. An empty value means unknown.
+attribute in `corpus.condition`, with a tab after each value. White space within a value is reduced
+to single spaces. With the condition (brand) a colour is `behr⇥Warm Sand 179 154 124`; with
+(category, season) a recipe begins with `Soups⇥June⇥`. An empty value means unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,8 @@ from rnnlm.errors import CorpusError
 from rnnlm.tokens import every
 
 MARK = "\t"
-"""Follows each value; a squeezed value does not contain it."""
+"""The tab that follows each value. Values do not contain it, since their white space is reduced to
+single spaces."""
 
 
 def header(values: Mapping[str, str], condition: Sequence[str]) -> str:
@@ -88,8 +89,8 @@ def iter_with_headers(
         uri: Folder that `ingest` wrote.
         split: The split to read.
         condition: Attributes in the header; if there are none, the texts are the documents alone.
-        most: Bytes of text, about, to yield at most. From a larger split, runs of documents spread
-            evenly over it are taken.
+        most: Approximate limit on the bytes of text to yield; None for all. From a larger split,
+            batches of consecutive documents, spread evenly over the split, are taken.
 
     Raises:
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.

@@ -1,8 +1,8 @@
-"""Documents to Parquet token shards, and shards to arrays.
+"""Tokenize documents into token shards, which are Parquet files, and read shards into arrays.
 
 A shard holds documents of one split. Their tokens are in a binary column, as little-endian unsigned
-integers of the type that the metadata names. A list column would take four bytes a token and be
-read at a tenth of the speed (docs/decisions/0004).
+integers of the type that the file's metadata names. A list column would take four bytes per token
+and be read at a tenth of the speed (docs/decisions/0004).
 """
 
 import json
@@ -39,10 +39,12 @@ SCHEMA_VERSION = "2"
 SHARD_PATTERN = "tokens-{split}-*.parquet"
 TOKENIZER_FILE = "tokenizer.json"
 IN_MEMORY = 400_000_000
-"""Bytes of tokens up to which a split is read into memory; a larger one is mapped from disk."""
+"""Size in bytes up to which a split's tokens are read into memory; a larger split is memory-mapped.
+"""
 MOST_FREQUENT = 20
 COUNTED = 1_000_000
-"""How many most frequent tokens to report, and how many tokens of a shard to count for this."""
+"""Number of most frequent tokens to report, and number of training tokens of each shard that are
+counted to find them."""
 
 _RECORDS = "records"
 _FLAT = "flat"
@@ -56,9 +58,9 @@ class Tokens(BaseModel):
         digest: sha256 over everything that decides the tokens: the corpus's digest, the tokenizer,
             the condition, the schema.
         corpus_digest: Digest of the tokenized corpus.
-        vocab_size: Distinct ids, specials included.
-        tokens: Tokens per split, the boundary that ends each document included.
-        unknown: Tokens per split for which the vocabulary has no entry.
+        vocab_size: Number of distinct ids, special tokens included.
+        tokens: Number of tokens per split, including the boundary that ends each document.
+        unknown: Number of tokens per split for which the vocabulary has no entry.
         most_frequent: The most frequent tokens and their shares, counted over the first
             `COUNTED` training tokens of each shard.
     """
@@ -107,10 +109,10 @@ def tokenize(
         out: Folder for `tokens-*.parquet` and `tokenizer.json`, created if needed. Shards that
             exist there are kept.
         on_progress: Called with the number of shards done.
-        executor: Runs the shards; if None, they run one after another. The result does not depend
-            on it.
+        executor: Tokenizes shards in parallel; if None, they are tokenized one after another. The
+            result does not depend on it.
         condition: Attributes in the header of each text; see `rnnlm.conditioning`.
-        tokenizer: Tokenizer to use instead of learning one, such as a base's.
+        tokenizer: Tokenizer to use instead of learning one, such as that of a base.
 
     Raises:
         CorpusError: `corpus_uri` holds no documents, or one lacks an attribute of the condition.
@@ -177,8 +179,8 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
     Args:
         uri: Folder that `tokenize` wrote.
         split: The split to read.
-        in_memory: Bytes of tokens above which the split is unpacked to `uri/flat/`, once, and
-            mapped from there instead of being held in memory.
+        in_memory: Size of all tokens in bytes above which the split is not held in memory: it is
+            unpacked once to `uri/flat/` and memory-mapped from there.
 
     Raises:
         DatasetError: There are no shards, or they are damaged or of another schema.
@@ -195,7 +197,7 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
 
 
 def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
-    """Read documents spread evenly over a split, about `most` tokens in all.
+    """Read documents spread evenly over a split, with roughly `most` tokens in total.
 
     If the split has fewer tokens, all documents are read.
 
@@ -219,7 +221,9 @@ def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
 
 
 def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
-    """Yield a split's documents in order, a row group at a time; only one group is in memory.
+    """Yield a split's documents in order, one Parquet row group at a time.
+
+    Only one row group is in memory at a time.
 
     Raises:
         DatasetError: There are no shards, or they are damaged or of another schema.
@@ -255,7 +259,7 @@ def _token_bytes(paths: Sequence[Path]) -> int:
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
-    """Tokenize texts in memory, one document each, to score texts that are in no shard."""
+    """Tokenize texts in memory, each as one document; for scoring texts that are in no shard."""
     column = pa.array([*texts], pa.large_string())
     encoded = tokenizer.encode_batch(column)
     return TokenArrays(
@@ -276,7 +280,10 @@ class _Task:
 
 
 def _tokenize_shard(task: _Task) -> dict[str, Any]:
-    """Write one shard's documents as tokens, one file per split; return counts."""
+    """Tokenize one shard of documents into a file per split; return counts of tokens.
+
+    The counts are stored in a record; if the record exists, the shard is done already.
+    """
     record = task.out / _RECORDS / f"{task.number:05d}.json"
     return once(record, lambda: _write_tokens(task))
 
@@ -338,7 +345,10 @@ def _described(task: _Task, tokenizer: Tokenizer) -> pa.Schema:
 
 @lru_cache(maxsize=2)
 def _tokenizer_of(uri: str, _modified: int) -> Tokenizer:
-    """Return a folder's tokenizer, cached so that a worker reads it only once."""
+    """Return a folder's tokenizer, cached so that a worker process reads it only once.
+
+    `_modified` is the file's modification time; a changed file is read again.
+    """
     return load_tokenizer(uri)
 
 
@@ -390,7 +400,7 @@ def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
 
 
 def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack the shards into flat files, unless these exist, and map the files."""
+    """Unpack the shards into one raw file per array, unless these exist, and memory-map them."""
     types = {"tokens": ids, "offsets": np.dtype(np.int64)}
     types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
     if not folder.is_dir():

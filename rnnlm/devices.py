@@ -1,4 +1,4 @@
-"""The device, number format and threads that training and scoring use."""
+"""Choose the device, the number format and the number of threads for training and scoring."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,12 @@ from rnnlm.errors import ConfigError
 
 
 def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
-    """Return the device that `auto`, `cpu` or `cuda` names for a process on this machine.
+    """Return the torch device that a process should use.
 
     Args:
-        name: The value of `training.device`.
-        rank: Number of the process among those of this machine; each takes a separate GPU.
+        name: The value of `training.device`: `auto`, `cpu`, `cuda`, or `cuda:` with a number.
+        rank: Number of the process among the training processes on this machine; unless `name` has
+            a number, each process takes a separate GPU.
 
     Raises:
         ConfigError: The GPU does not exist.
@@ -39,7 +40,10 @@ def device_name(device: torch.device) -> str:
 
 
 def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:
-    """Return the type of matrix products: float32, or bfloat16 where the device supports it."""
+    """Return the number format for matrix products that `training.precision` sets.
+
+    `auto` is bfloat16 if the device has instructions for it, and float32 otherwise.
+    """
     if config.precision == "auto":
         return torch.bfloat16 if _computes_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
@@ -53,7 +57,7 @@ def _computes_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def one_thread(wanted: bool) -> Iterator[None]:
-    """Compute on one thread within this context, if wanted; then restore torch's thread count."""
+    """Limit torch to one thread within this context if `wanted`; restore the count afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if wanted else threads)
     try:

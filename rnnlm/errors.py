@@ -1,4 +1,4 @@
-"""Every error a user can cause, as one tree.
+"""The classes of all errors that a user can cause.
 
     RnnlmError
     ├── ConfigError          an unknown key, a value out of range, a file that is not TOML
@@ -16,7 +16,7 @@
     └── StorageError         a disk that is full, a folder that cannot be written
 
 Each message says what was found, what was expected and what to do, in one line. The command line
-and the flows print that line and exit with a non-zero status; no traceback.
+and the flows print that line without a traceback, and exit with a non-zero status.
 """
 
 

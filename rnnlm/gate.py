@@ -1,6 +1,7 @@
-"""The gate: whether a version may take the champion's place, and why.
+"""The gate: decide whether a new version of a model may replace the champion, and why.
 
-Pure functions: they take figures and return a verdict with its reasons. Every check must pass.
+The functions are pure: they take figures and return a verdict with its reasons. A version replaces
+the champion only if it passes every check.
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +10,7 @@ from rnnlm.config import GateConfig
 from rnnlm.evaluation import Comparison
 
 JUST_AS_GOOD_BITS = 0.0005
-"""Bits per character; a smaller difference counts as none."""
+"""Two models whose scores differ by less than this, in bits per character, count as equal."""
 
 
 class Check(BaseModel):
@@ -52,12 +53,12 @@ class Weighed(BaseModel):
         against_champion: Comparison with the champion on the same test documents; None if there is
             no champion.
         champion: The champion's version number.
-        champion_bits: Bits per character that the champion needs on the same test documents; None
-            if it could not be scored.
+        champion_bits: The champion's score on the same test documents, in bits per character (lower
+            is better); None if it could not be scored.
         fresh_bits: Bits per character by which the champion predicts these documents worse than its
             own test documents; None if they are the same. Shown to the user, and used in place of
             `forgotten_bits` where that is None.
-        where: Words that name the test documents, such as ` on the changed corpus`.
+        where: Words that name the test documents in messages, such as ` on the changed corpus`.
         obstacle: Why the version cannot be compared with the champion; empty if it can.
         excuse: Why the comparison is not needed, such as a champion whose files are missing; empty
             otherwise.
@@ -66,9 +67,9 @@ class Weighed(BaseModel):
         valid_share: Share of the version's texts that are valid.
         copied_share: Share of the version's texts that are copies; None if there is nothing to
             compare them with.
-        forgotten_bits: Bits per character that the version needs above the champion on the
-            champion's own test documents; None if the corpus is the same, or if these documents are
-            missing.
+        forgotten_bits: Bits per character by which the version predicts the champion's own test
+            documents worse than the champion does; None if the corpus is the same, or if these
+            documents are missing.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -8,15 +8,17 @@ NATS_PER_BIT = math.log(2.0)
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text, as sums: the scores of parts add up to that of the whole.
+    """How well a model predicts a text, as sums over its tokens.
+
+    Adding the scores of a text's parts gives the score of the whole text.
 
     Attributes:
-        nll_nats: Negative log-likelihood of all predicted tokens, in nats, the boundary that ends
-            each document included.
-        tokens: Tokens predicted, each once, boundaries included.
-        characters: Characters of the text itself; boundaries are not characters.
-        bytes: Bytes of the text in UTF-8.
-        unknown: Tokens for which the vocabulary has no entry.
+        nll_nats: Sum of the negative log-likelihoods of all predicted tokens, in nats, including
+            the boundary that ends each document.
+        tokens: Number of predicted tokens, boundaries included.
+        characters: Number of characters of the text; boundaries are not characters.
+        bytes: Number of bytes of the text in UTF-8.
+        unknown: Number of tokens for which the vocabulary has no entry.
     """
 
     nll_nats: float
@@ -55,7 +57,7 @@ class Score:
         return self.nll_nats / NATS_PER_BIT / self.bytes
 
     def metrics(self, split: str) -> dict[str, float]:
-        """Return the figures to plot as curves, named after the split."""
+        """Return the figures that are plotted as curves; each name begins with the split's."""
         return {
             f"{split}/nll_nats_per_token": self.nll_nats_per_token,
             f"{split}/bits_per_character": self.bits_per_character,
@@ -63,7 +65,7 @@ class Score:
         }
 
     def figures(self) -> dict[str, int | float]:
-        """Return every figure by name, units in the names."""
+        """Return all figures by name; the names state the units."""
         return {
             "nll_nats_per_token": self.nll_nats_per_token,
             "bits_per_character": self.bits_per_character,

@@ -46,7 +46,7 @@ FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
 """Discounts where counts of counts are too few to estimate them; KenLM's `--discount_fallback`."""
 
 _CHUNK = 1 << 18
-"""Tokens that are looked up at a time."""
+"""Number of tokens whose n-grams are looked up at a time."""
 
 Ids = NDArray[np.integer[Any]]
 """Ids of n-grams or tokens, of any width."""
@@ -54,10 +54,10 @@ Ids = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class NGramOrder:
-    """The n-grams of one order above 1, and the values derived from their counts.
+    """The n-grams of one order n ≥ 2, and the values derived from their counts.
 
     Attributes:
-        keys: Keys of the n-grams, ascending, shape (ngrams,); see the module.
+        keys: Keys of the n-grams, ascending, shape (ngrams,); see the module's docstring.
         counts: Adjusted counts, shape (ngrams,).
         contexts: Number of n-grams of the order below.
         vocab_size: Number of distinct tokens.
@@ -75,7 +75,7 @@ class NGramOrder:
 
     @cached_property
     def totals(self) -> NDArray[np.float64]:
-        """Σ_v c(hv) by the id of h, or 1 where that is 0; shape (contexts + 1,).
+        """For each context h, by its id: Σ_v c(hv), or 1 where that is 0; shape (contexts + 1,).
 
         The last entry is for the id `NEVER`.
         """
@@ -83,7 +83,7 @@ class NGramOrder:
 
     @cached_property
     def backoffs(self) -> NDArray[np.float64]:
-        """γ(h) by the id of h, or 1 where nothing follows h; shape (contexts + 1,), as `totals`."""
+        """For each context h, by its id: γ(h), or 1 where nothing follows h; shape as `totals`."""
         taken = self._sums(self.discounts[np.minimum(self.counts, 3)])
         return np.where(taken > 0.0, taken / self.totals, 1.0)
 
@@ -93,7 +93,9 @@ class NGramOrder:
         return sums.astype(np.float64)  # if there are no n-grams at all, numpy returns integers
 
     def find(self, contexts: Ids, tokens: Ids) -> NDArray[np.int64]:
-        """Return the id of each n-gram, given as context and last token; `NEVER` if it is unknown.
+        """Return the ids of n-grams; `NEVER` for an n-gram that is not in the table.
+
+        An n-gram is given as the id of its context (its first n−1 tokens) and its last token.
 
         Args:
             contexts: Ids of the contexts in the order below, `NEVER` allowed; shape (n,).
@@ -212,7 +214,7 @@ def score(tables: NGramTables, arrays: TokenArrays) -> NDArray[np.float64]:
 
     Args:
         tables: The model.
-        arrays: Documents to score, each from its beginning, with its closing boundary.
+        arrays: Documents to score; each is scored from its beginning to its closing boundary.
     """
     nats = np.empty(len(arrays.tokens))
     ended = [NEVER] * len(tables.orders)  # ids of the n-grams that the last chunk ended with
@@ -231,10 +233,13 @@ def score(tables: NGramTables, arrays: TokenArrays) -> NDArray[np.float64]:
 
 
 def discounts(counts: Ids) -> NDArray[np.float64]:
-    """Return D(0), D(1), D(2), D(3) of an order with these adjusted counts; see the module.
+    """Return D(0), D(1), D(2), D(3) of an order; see the module's docstring.
 
     They are defined only if there are n-grams with counts 1, 2, 3 and 4. If they are not all
     defined and above 0, `FALLBACK_DISCOUNTS` are returned.
+
+    Args:
+        counts: Adjusted counts of the order's n-grams, shape (ngrams,).
     """
     _, *of = np.bincount(counts[counts <= 4], minlength=5).tolist()
     if all(of):
@@ -265,9 +270,10 @@ def _adjusted(keys: Sequence[Ids], occurrences: Sequence[Ids], vocab_size: int) 
 
 
 def _distinct(keys: Ids) -> tuple[Ids, Ids]:
-    """Return the distinct keys of 0 and above, ascending, and how often each occurs; sort `keys`.
+    """Return the distinct non-negative keys in ascending order, and how often each occurs.
 
-    `np.unique` does the same but is several times slower: it hashes, or sorts with an index.
+    `keys` is sorted in place. `np.unique` gives the same result but is several times slower: it
+    hashes, or sorts with an index.
     """
     keys.sort()
     keys = keys[np.searchsorted(keys, 0) :]
@@ -278,7 +284,17 @@ def _distinct(keys: Ids) -> tuple[Ids, Ids]:
 def _contexts(
     arrays: TokenArrays, ids: Ids, n: int
 ) -> Iterator[tuple[slice, Ids, NDArray[np.unsignedinteger[Any]]]]:
-    """Yield each chunk's slice, the ids of the n−1 tokens before each token, and the tokens."""
+    """Yield the tokens in chunks, with the context of each token.
+
+    Args:
+        arrays: The documents.
+        ids: For each token, the id of the (n−1)-gram that ends with it, shape (tokens,).
+        n: Order of the n-grams to form.
+
+    Yields:
+        The chunk's slice of `arrays.tokens`, the id of the n−1 tokens before each token, and the
+        tokens.
+    """
     for start in range(0, len(ids), _CHUNK):
         place = slice(start, min(start + _CHUNK, len(ids)))
         firsts = _first_tokens(arrays, place.start, place.stop)
@@ -302,11 +318,14 @@ def _delayed(ids: Ids, before: int, firsts: Ids, n: int) -> NDArray[np.int64]:
 
 
 def _first_tokens(arrays: TokenArrays, start: int, end: int) -> NDArray[np.int64]:
-    """Return the indices, from `start`, of the tokens before `end` that begin a document."""
+    """Return which tokens from `start` to `end` (exclusive) begin a document.
+
+    They are returned as indices relative to `start`.
+    """
     first, last = np.searchsorted(arrays.offsets[:-1], [start, end])
     return np.asarray(arrays.offsets[first:last] - start)
 
 
 def _narrowest(largest: int) -> np.dtype[Any]:
-    """Return the narrowest type that holds a number: of 32 or 64 bits, as lookups need."""
+    """Return int32 if it can hold `largest`, otherwise int64; lookups need one of the two."""
     return np.dtype(np.int32 if largest < 2**31 else np.int64)

@@ -1,7 +1,8 @@
-"""Detection of text that was seen before, by hashes of a sample of its windows of 13 words.
+"""Detect text that a model was trained on, by hashes of sampled windows of 13 words.
 
-A base model contains the sample of its own training text. Held-out documents that the base has read
-would make scores too good, and texts that a model writes may be copies of the base's text.
+The file of a base contains such hashes of the base's training text. Held-out documents that the
+base was trained on would make scores too good, and texts that a model writes may be copies of the
+base's text.
 
 Source: 13-word windows, Brown et al. 2020 (GPT-3), appendix C; whether a window is sampled depends
 on its hash alone, as in Broder 1997.
@@ -30,7 +31,7 @@ Hashes = NDArray[np.uint64]
 
 
 def windows(text: str) -> Hashes:
-    """Return the hash of each window of `WORDS` words of a text, in order.
+    """Return the hash of each window of `WORDS` consecutive words of a text, in order.
 
     Case, punctuation and line ends make no difference.
     """
@@ -51,7 +52,7 @@ def is_sampled(hashes: Hashes) -> NDArray[np.bool_]:
 
 
 def sample(texts: Iterable[str]) -> Hashes:
-    """Return the sampled hashes of some texts, sorted, each once."""
+    """Return the hashes of all sampled windows of some texts, sorted and without repetitions."""
     found = [hashes[is_sampled(hashes)] for hashes in map(windows, texts)]
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
@@ -82,7 +83,7 @@ def unread(texts: Sequence[str], known: Hashes, whose: str) -> NDArray[np.bool_]
 
     Args:
         texts: The documents.
-        known: Sample of the text that has been seen; see `sample`.
+        known: Sorted hashes of the text that has been seen, as returned by `sample`.
         whose: Name of the model that has seen it, for the error message.
 
     Raises:

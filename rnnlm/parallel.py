@@ -28,9 +28,11 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 AHEAD = 256
-"""Most tasks in flight at a time: enough for this many workers, without listing all tasks."""
+"""Largest number of tasks that are submitted and not finished. It keeps this many workers busy
+without consuming all tasks at once."""
 MOST_LOSSES = 3
-"""Most losses of workers in a row, with no task finished in between, before an error is raised."""
+"""Number of times in a row that workers may be killed, with no task finished in between, before an
+error is raised."""
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -88,7 +90,7 @@ def _is_lost(future: "Future[Any]") -> bool:
 
 
 class ProcessPool(Executor):
-    """Worker processes on this machine, one thread each; if one is killed, they are replaced.
+    """Single-threaded worker processes on this machine; if one is killed, all are replaced.
 
     Work and results go through pipes; nothing listens on a port. Workers exit with this process,
     however it ends.
@@ -100,7 +102,7 @@ class ProcessPool(Executor):
         self._pool, self._lifeline = self._make()
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Submit work, to a new pool if the old one broke."""
+        """Submit work; if a worker was killed, start new workers first."""
         try:
             return self._pool.submit(fn, *args, **kwargs)
         except BrokenExecutor:
@@ -130,7 +132,7 @@ class ProcessPool(Executor):
 
 
 def _begin(lifeline: Connection) -> None:
-    """Prepare a worker: one thread, ignoring Ctrl-C, exiting when the pipe's other end closes."""
+    """Set up a worker: use one thread, ignore Ctrl-C, exit when the pipe's other end closes."""
     os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()

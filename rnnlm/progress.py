@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long computation is.
+    """The progress of a long computation at one moment.
 
     Attributes:
-        done: Units finished so far, of `total`.
-        total: Units in all.
+        done: Number of units finished so far, out of `total`.
+        total: Number of units of the whole computation.
         unit: What is counted: tokens, texts, documents, seconds.
         note: A few words for the user, such as `2.31 bits/character`.
-        step: Optimizer steps taken, for training; 0 elsewhere.
-        metrics: Figures by name, unit in the name; empty when there is nothing new.
-        sample: A text that the model just wrote, for training; usually empty.
+        step: Optimizer steps taken so far, in training; 0 in other computations.
+        metrics: Figures by name, with the unit in the name; empty when there is nothing new.
+        sample: In training, a text that the model has just written; usually empty.
     """
 
     done: float

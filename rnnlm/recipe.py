@@ -1,7 +1,10 @@
 """Choose the network, tokens, initial weights and length of training for a text.
 
-The numbers are initial choices, made by validation on a few texts and never by a test split.
-docs/experiments.md lists what was tried; `benchmarks/texts.py --split validation` scores others.
+The numbers in this module were chosen by validation scores on a few texts, never by test scores.
+docs/experiments.md lists what was tried; to try other numbers, score them with
+`benchmarks/texts.py --split validation`.
+
+A text consists of documents: short ones (lines or records), or passages cut from a long text.
 """
 
 import re
@@ -19,21 +22,23 @@ from rnnlm.evaluation import evaluate
 from rnnlm.overlap import Hashes, is_seen
 
 MOST_CHARACTERS = 256
-"""Distinct characters above which bytes give a smaller and better-trained vocabulary."""
+"""Number of distinct characters above which the tokens are bytes instead of characters, since they
+give a smaller and better-trained vocabulary."""
 LOOKED_AT, PIECE = 20_000, 1000
-"""Characters that a base scores before the choice is made, and characters in each piece of them."""
+"""Number of characters at the beginning of a text that a base scores before the choice is made, and
+length of the pieces in which it scores them."""
 LEAST_ENGLISH = 0.7
 """Share of a text's words that must be in an English dictionary for the base to help. English
 prose, lists and recipes have 90% and more, other languages and first names up to 51%."""
 MOST_BITS = 5.0
-"""Bits per character at which a base predicts a text, above which it cannot help. English prose
-takes 1.7 to 2.3, lists of names and recipes 3.7 to 4.6; code takes 5.4."""
+"""A base that predicts a text at more bits per character than this cannot help. English prose takes
+1.7 to 2.3 bits, lists of names and recipes 3.7 to 4.6; code takes 5.4."""
 MOST_SEEN = 0.5
-"""Share of a text that a base may have seen in its own training."""
+"""A base that was trained on more than this share of a text is not used for the text."""
 _TRIPLE = re.compile(r"(?:\D\d{1,3}){3}\s*$|#[0-9a-fA-F]{6}\b")
 """Matches a line that ends with three small numbers, or contains a hexadecimal colour."""
 TOKENS_AT_ONCE = 1024
-"""Tokens of short documents in a batch, in a training from random weights."""
+"""Target number of tokens in a batch of short documents, when training from random weights."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,9 @@ class Recipe:
         values: Sections `tokenizer`, `model` and `training` of an experiment.
         network: The network, in a few words.
         tokens: The tokens, in a few words.
-        start: What training starts from, in a few words, and why.
+        start: What training starts from, in a few words, and the reason.
         why_rate: Reason for the learning rate.
-        readings: Passes over the training text.
+        readings: Number of passes over the training text.
         vocab_size: Approximate number of distinct tokens.
         characters_per_token: Approximate number of characters per token.
     """
@@ -87,8 +92,8 @@ class Scratch(NamedTuple):
         characters: Largest size of the text.
         dropout: The setting `model.dropout`.
         learning_rate: The setting `training.learning_rate`.
-        passages: Batch size for long documents.
-        readings: Passes over the training text.
+        passages: The setting `training.batch_size` if the documents are passages.
+        readings: Number of passes over the training text.
     """
 
     characters: float
@@ -105,7 +110,7 @@ class Tuning(NamedTuple):
         characters: Largest size of the text.
         dropout: The setting `model.dropout`.
         embedding_dropout: The setting `model.embedding_dropout`.
-        readings: Passes over the training text.
+        readings: Number of passes over the training text.
     """
 
     characters: float
@@ -128,18 +133,21 @@ FROM_BASE = (
     Tuning(float("inf"), 0.1, 0.0, 3),
 )
 FEWEST_TOKENS, MOST_TOKENS, MOST_READ = 500_000, 6_000_000, 40_000_000
-"""Tokens to train on from random weights: the fewest for any text, the most for a text read several
-times, and the most for a text read once."""
+"""Limits on the number of tokens to train on from random weights: at least the first number for any
+text; at most the second if the text is read several times; at most the third if it is read once."""
 SHORT_RATE = 0.004
-"""Learning rate from a base for short texts, which are fed whole."""
+"""Learning rate when training from a base on short documents, each of which is fed to the network
+whole."""
 NEAR_BITS, NEAR_RATE, RATE_PER_BIT = 2.5, 0.003, 0.0016
-"""Learning rate for passages: `NEAR_RATE` if the base predicts them at `NEAR_BITS` per character or
-fewer, plus `RATE_PER_BIT` for each further bit. The less a base knows about a text, the farther its
-weights have to move."""
+"""Learning rate when training from a base on passages: `NEAR_RATE` if the base predicts them at
+`NEAR_BITS` per character or fewer, plus `RATE_PER_BIT` for each further bit. The less a base knows
+about a text, the farther its weights have to move."""
 MOST_TUNED_TOKENS, MOST_TUNED_READ = 2_400_000, 5_000_000
-"""Most tokens to train on from a base: for a text read several times, and for a text read once."""
+"""Limits on the number of tokens to train on from a base: at most the first number if the text is
+read several times; at most the second if it is read once."""
 SHORT_AT_ONCE, PASSAGES_AT_ONCE, BPTT = 32, 16, 64
-"""Batch size in a training from a base, for short texts and for passages; tokens of each lane."""
+"""Batch size for short documents and for passages when training from a base, and number of tokens
+of each passage in a step (with or without a base)."""
 
 
 def choose_recipe(seen: Seen, wanted: tuple[str, str] | None = None) -> Recipe:
@@ -253,13 +261,16 @@ def _training(seen: Seen, learning_rate: float, tokens: float) -> dict[str, Any]
 
 
 def _texts_at_once(texts: Sequence[str]) -> int:
-    """Return how many texts have about a thousand tokens, enough to keep a processor busy."""
+    """Return a batch size for short texts: as many as have about `TOKENS_AT_ONCE` characters.
+
+    That is enough to keep a processor busy. The batch size is at least 16 and at most 256.
+    """
     typical = median(len(text) for text in texts if text.strip())
     return int(max(16, min(256, TOKENS_AT_ONCE // max(1, typical))))
 
 
 def _read_first(pieces: Sequence[str]) -> tuple[str, ...]:
-    """Return the beginning of a text, in the pieces that a base scores."""
+    """Return about the first `LOOKED_AT` characters of a text, in pieces of at most `PIECE`."""
     read: list[str] = []
     left = LOOKED_AT
     for piece in pieces:

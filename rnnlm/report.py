@@ -1,4 +1,4 @@
-"""Report on a tokenized corpus: figures, a plot, documents as the model sees them."""
+"""Write a report on a tokenized corpus: figures, a plot of document lengths, sample documents."""
 
 import base64
 import html
@@ -22,7 +22,7 @@ LENGTHS_FILE = "lengths.png"
 FIGURES_FILE = "report.json"
 SAMPLES = 10
 SHOWN_TOKENS = 400
-"""Number of documents to show, and the most tokens to show of each."""
+"""Number of documents to show, and largest number of tokens to show of each."""
 BINS = 24
 SEED = 1
 
@@ -32,12 +32,14 @@ class CorpusReport(BaseModel):
 
     Attributes:
         path: The HTML page that shows the figures.
-        plot: A PNG of the lengths.
+        plot: A PNG file: histogram of the lengths of training documents.
         characters_per_token: Characters per token in the training split; the boundary counts as a
             token.
-        bytes_per_token: Bytes per token, likewise.
-        length_quantiles: Characters of a training document: minimum, quartiles, maximum.
-        length_counts: Training documents in each of `BINS` bins of length.
+        bytes_per_token: UTF-8 bytes per token in the training split; the boundary counts as a
+            token.
+        length_quantiles: Length of training documents in characters: minimum, three quartiles,
+            maximum.
+        length_counts: Number of training documents in each of `BINS` bins of length.
         length_edges: Edges of those bins, in characters.
         samples: Random training documents as the model sees them.
     """
@@ -105,7 +107,11 @@ def read_report(folder: str) -> CorpusReport:
 
 
 def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
-    """Return tokens as text in which boundaries and the cuts within words are visible."""
+    """Return the text of a document with its boundary token and the token borders made visible.
+
+    Borders are not marked if tokens are characters or bytes. Only the first `SHOWN_TOKENS` tokens
+    are shown.
+    """
     shown = ids[:SHOWN_TOKENS].tolist()
     more = [] if len(ids) <= SHOWN_TOKENS else ["…"]
     names = [token_name(tokenizer, index) for index in shown] + more
@@ -118,7 +124,13 @@ def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
 def _read_training_split(
     uri: str, count: int, tokenizer: Tokenizer
 ) -> tuple[NDArray[np.int64], int, tuple[str, ...]]:
-    """Return the characters of each document, the bytes of all, and sample documents."""
+    """Return each document's length in characters, the bytes of all documents, and random samples.
+
+    Args:
+        uri: Folder of token shards.
+        count: Number of training documents.
+        tokenizer: Tokenizer that made the shards.
+    """
     chosen = np.random.default_rng(SEED).choice(count, min(SAMPLES, count), replace=False)
     wanted = np.sort(chosen)
     lengths, samples, size, start = [], [], 0, 0
@@ -134,7 +146,11 @@ def _read_training_split(
 
 
 def _edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return bin edges: in equal steps, or equal ratios if max/min exceeds 30."""
+    """Return the edges of `BINS` bins of length, which are equally wide.
+
+    If the longest document is more than 30 times as long as the shortest, the edges grow by equal
+    ratios instead.
+    """
     low, high = max(1, int(lengths.min())), int(lengths.max()) + 1
     if high > 30 * low:
         return np.geomspace(low, high, BINS + 1)

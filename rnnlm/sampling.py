@@ -1,11 +1,13 @@
-"""From logits to the next token: pure functions, no generator state.
+"""Draw the next token from logits, by pure functions without a random generator's state.
 
 Randomness is counter-based: the uniform number that decides a token is a function of (seed, text
 number, position) alone, so a text is the same in whichever batch, shard or process it is drawn.
 
-Probabilities are integers here: the likeliest token weighs `ONE`, any other 2^((logit − top) ·
-rate) of that, rounded down. Sums of integers do not depend on their order, so native code and torch
-draw the same token. A token less than 2⁻³⁰ times as likely as the likeliest is never drawn.
+Probabilities are represented by integer weights. The likeliest token has the weight `ONE`; any
+other token has 2^((logit − top) · rate) times that, rounded down, where `top` is the largest logit
+and `rate` is log₂ e / temperature. Sums of integers do not depend on their order, so native code
+and torch draw the same token. A token less than 2⁻³⁰ times as likely as the likeliest is never
+drawn.
 """
 
 from __future__ import annotations
@@ -43,9 +45,10 @@ _POWER = (
 def uniforms(
     seed: int, texts: Int[Tensor, " batch"], positions: Int[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
-    """Return a number in (0, 1) for each (seed, text, position), in double precision.
+    """Return a uniform number in (0, 1) for each (seed, text, position), in double precision.
 
-    Three rounds of the SplitMix64 finaliser, each absorbing one part of the counter.
+    It is computed by three rounds of the SplitMix64 finaliser; each round absorbs one of the three
+    numbers.
     Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
     """
     state = _mix(torch.full_like(texts, _signed(seed)) + _GOLDEN)
@@ -56,7 +59,7 @@ def uniforms(
 
 
 def power_of_two(t: Float[Tensor, "*any"], top: float) -> Float[Tensor, "*any"]:
-    """Return 2^t to within 2e-7, t clamped to −126 and `top`, with the same bits as native code.
+    """Return 2^t to within 2e-7, with the same bits as native code; t is clamped to [−126, `top`].
 
     Every operation is rounded separately, as in IEEE 754; 2⁰ is exactly 1.
     """
@@ -90,7 +93,14 @@ def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "bat
 def penalise(
     logits: Float[Tensor, "batch vocab"], seen: Bool[Tensor, "batch vocab"], penalty: float
 ) -> Float[Tensor, "batch vocab"]:
-    """Return logits, those of seen tokens divided by `penalty`, or multiplied if negative.
+    """Return logits with a penalty on tokens that the text already contains.
+
+    The logits of these tokens are divided by `penalty` if positive, and multiplied by it otherwise.
+
+    Args:
+        logits: In single precision; not modified.
+        seen: True for tokens that the text already contains.
+        penalty: The repetition penalty; 1 has no effect.
 
     Source: Keskar et al. 2019 (CTRL), section 4.1.
     """
@@ -112,7 +122,7 @@ def keep_count(weights: Int[Tensor, "batch vocab"], k: int) -> Int[Tensor, "batc
 
 
 def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor, "batch vocab"]:
-    """Keep the fewest heaviest tokens whose weights make up `share` of the sum; set others to 0.
+    """Keep as few tokens as make up `share` of the sum of weights, heaviest first; set others to 0.
 
     If a single token suffices, only that token is kept. Among equal weights, the lower id is first.
     Source: top-p, Holtzman et al. 2020.
@@ -127,7 +137,10 @@ def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor,
 
 
 def least(min_p: float) -> int:
-    """Return the least weight to keep: that of a token `min_p` times as likely as the likeliest."""
+    """Return the weight of a token that is `min_p` times as likely as the likeliest, at least 1.
+
+    Tokens with smaller weights are not drawn.
+    """
     return max(1, int(np.ceil(min_p * ONE)))
 
 
@@ -140,7 +153,7 @@ def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "
 
 
 def draw_settings(config: SamplingConfig) -> DrawSettings:
-    """Return a configuration's settings in the form that `sample` takes, without the penalty."""
+    """Return the settings that `sample` takes; `repetition_penalty` is not among them."""
     return DrawSettings(
         log2_inverse_temperature=log2_inverse_temperature(config.temperature),
         top_k=config.top_k,
@@ -165,7 +178,7 @@ def filter_weights(
 def choose(
     weights: Int[Tensor, "batch vocab"], uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """Draw a token per row: the first whose cumulative weight exceeds `uniform` times the sum."""
+    """Draw one token per row: the first whose cumulative weight exceeds `uniform` times the sum."""
     cumulative = weights.cumsum(dim=-1)
     target = (uniform * cumulative[:, -1].double()).long()
     return (cumulative <= target[:, None]).sum(dim=-1)
@@ -176,9 +189,9 @@ def sample(
     uniform: Float[Tensor, " batch"],
     how: DrawSettings,
 ) -> Int[Tensor, " batch"]:
-    """Draw a token per row.
+    """Draw one token per row.
 
-    Temperature 0 takes the likeliest token; among equals, the one with the lowest id.
+    Temperature 0 takes the likeliest token; of equally likely tokens, the one with the lowest id.
 
     Args:
         logits: In single precision; not modified.

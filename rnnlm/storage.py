@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the digests that name them."""
+"""Write files so that each is either complete or absent, and compute sha256 digests."""
 
 import contextlib
 import hashlib

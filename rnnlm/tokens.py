@@ -12,10 +12,10 @@ BOUNDARY_ID = 0
 
 @dataclass(frozen=True)
 class TokenArrays:
-    """A split as arrays, in memory or mapped from disk.
+    """The documents of a split as arrays, in memory or memory-mapped.
 
     Attributes:
-        tokens: All documents' ids end to end, shape (tokens,).
+        tokens: Token ids of all documents, end to end, shape (tokens,).
         offsets: Document d is `tokens[offsets[d] : offsets[d + 1]]`; shape (documents + 1,).
         characters: Characters per document, shape (documents,).
         bytes: UTF-8 bytes per document, shape (documents,).
@@ -50,7 +50,7 @@ class TokenArrays:
         )
 
     def first(self, tokens: int) -> "TokenArrays":
-        """Return the first documents, at most `tokens` tokens in all.
+        """Return the first documents, with at most `tokens` tokens in total.
 
         If the first document alone is longer, return its beginning, with characters and bytes in
         proportion.
@@ -73,7 +73,7 @@ class TokenArrays:
 
 
 def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
-    """Choose documents spread evenly over all of them, at least one.
+    """Choose documents at even intervals, up to an approximate total size; at least one document.
 
     Args:
         sizes: Size of each document, shape (documents,).
@@ -86,7 +86,7 @@ def spread(sizes: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
 
 
 def every(share: float, start: int, count: int) -> NDArray[np.bool_]:
-    """Choose an evenly spaced share of a sequence of items, one part of the sequence at a time.
+    """Choose items at even intervals from a sequence, one part of the sequence at a time.
 
     The first item of the sequence is always chosen.
 

@@ -24,6 +24,9 @@ def spelled_out(words: Iterable[str]) -> Iterator[str]:
 
 @cache
 def pattern_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern that finds any of some words, or of the lists named, as whole words."""
+    """Return a pattern that finds any of some whole words, in any case.
+
+    The name of a list stands for all words in the list.
+    """
     either = "|".join(map(re.escape, spelled_out(words)))
     return re.compile(rf"\b(?:{either})\b", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Shared code of the n-gram tests: tiny splits, and a reference implementation on dictionaries."""
+"""Shared code of the n-gram tests: tiny sets of documents, and a slow reference implementation."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DOCUMENTS = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_
 
 
 def arrays_of(documents: Sequence[Document]) -> TokenArrays:
-    """Return a split of documents that are given without boundaries."""
+    """Return documents as token arrays; a boundary is added after each document."""
     ended = [[*document, BOUNDARY_ID] for document in documents]
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     return TokenArrays(
@@ -27,7 +27,7 @@ def arrays_of(documents: Sequence[Document]) -> TokenArrays:
 
 
 class SlowNGrams:
-    """Interpolated modified Kneser–Ney in exact fractions, straight from its definition."""
+    """Interpolated modified Kneser–Ney n-grams, computed from the definition in exact fractions."""
 
     def __init__(self, documents: Sequence[Document], vocab_size: int, order: int) -> None:
         self.vocab_size, self.order = vocab_size, order
@@ -47,7 +47,10 @@ class SlowNGrams:
         self.discounts = {n: self._discounts(n) for n in range(1, order + 1)}
 
     def probability(self, token: int, before: Sequence[int]) -> Fraction:
-        """Return p(token | all of its document before it, the boundary first)."""
+        """Return the probability of a token after the tokens `before`.
+
+        These are all tokens before it in its document, with a boundary first.
+        """
         probability = Fraction(1, self.vocab_size)
         for n in range(1, min(self.order, len(before) + 1) + 1):
             context = tuple(before[len(before) + 1 - n :])

@@ -24,7 +24,7 @@ def look_at(path: Path, settings: tuple[str, ...] = ()) -> Advice:
 
 
 def kind(advice: Advice) -> str:
-    """Return the kind of documents that was chosen."""
+    """Return the kind of documents that was chosen, such as `lines`."""
     return next(choice.value for choice in advice.choices if choice.setting == "documents")
 
 

@@ -1,4 +1,7 @@
-"""The library trains with only torch, numpy, pyarrow, pydantic and safetensors installed."""
+"""Test that the library trains on a machine where only five packages are installed.
+
+They are torch, numpy, pyarrow, pydantic and safetensors.
+"""
 
 import subprocess
 import sys
@@ -38,7 +41,7 @@ print(evaluate(model, dataset.load_split(str(out / "t"), "test")).score.bits_per
 
 @pytest.fixture
 def bare_packages(tmp_path: Path) -> Path:
-    """Return a folder of packages that holds these five and their requirements."""
+    """Return a folder of packages that holds only those five and their requirements."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for name in _with_requirements(INSTALLED):

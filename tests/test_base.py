@@ -1,4 +1,4 @@
-"""Trainings that start from a base."""
+"""Test trainings that start from a base."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files and names that the pages in docs/ refer to exist."""
+"""Test that the files and names which the pages in docs/ refer to exist."""
 
 import re
 

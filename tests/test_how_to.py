@@ -1,4 +1,4 @@
-"""The how-tos of docs/architecture.md, each done as written, in a copy of the code."""
+"""Test the how-to sections of docs/architecture.md by following them in a copy of the code."""
 
 import json
 import re
@@ -57,7 +57,7 @@ print(
 
 
 def how_to(title: str) -> str:
-    """Return a section of the page."""
+    """Return the section `How to add TITLE` of the page."""
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     found = re.search(rf"^## How to add {title}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, title
@@ -65,7 +65,7 @@ def how_to(title: str) -> str:
 
 
 def follow(section: str, code: Path) -> None:
-    """Do what a section says: write its Python files, and apply its changes to the files named.
+    """Do what a section describes: write its Python blocks to files, and apply its diff blocks.
 
     A block belongs to the last file that is named before it.
     """

@@ -15,7 +15,8 @@ from tests.ngrams import DOCUMENTS, VOCAB_SIZE, SlowNGrams, arrays_of
 
 ORDERS = st.integers(1, 5)
 RICH = [[*np.random.default_rng(seed).geometric(0.5, 40).clip(1, 4)] for seed in range(20)]
-"""Documents with enough counts of 1, 2, 3 and 4 to estimate discounts."""
+"""Documents with n-grams that occur once, twice, three and four times, so that discounts can be
+estimated."""
 
 
 def slow_nats(slow: SlowNGrams, documents: list[list[int]]) -> list[float]:
@@ -30,7 +31,7 @@ def slow_nats(slow: SlowNGrams, documents: list[list[int]]) -> list[float]:
 
 
 def next_probabilities(tables: ngram.NGramTables, before: list[int]) -> np.ndarray:
-    """Return the probability of every token after a document that begins with `before`."""
+    """Return the probability of each token to come next in a document that begins with `before`."""
     arrays = arrays_of([[*before, token] for token in range(VOCAB_SIZE)])
     return np.exp(-score(tables, arrays)).reshape(VOCAB_SIZE, -1)[:, len(before)]
 

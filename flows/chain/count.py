@@ -1,4 +1,4 @@
-"""The stage `count`: n-gram models, as baselines for the trained model."""
+"""The stage `count`: it counts n-grams, to get baseline models for the neural network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,11 @@ from rnnlm.training.api import train as train_model
 
 
 class Count(RecordedStage[TrainedModel]):
-    """Tokens → n-gram models of tokens and of characters."""
+    """Turn tokens into two n-gram models: one of the tokens, and one of characters.
+
+    The first has the same vocabulary as the neural network. The second does not depend on the
+    tokenizer. If each token is a character, one model serves as both.
+    """
 
     name = "count"
     version = 3
@@ -25,7 +29,7 @@ class Count(RecordedStage[TrainedModel]):
     folder = "baselines"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digest of the tokens, and the number of validation tokens to score."""
+        """Return the digest of the tokens, and the number of validation tokens to score on."""
         return {
             "tokens": run[Tokenize].digest,
             "validation_tokens": run.experiment.training.validation_tokens,
@@ -46,6 +50,6 @@ class Count(RecordedStage[TrainedModel]):
         return own.model_copy(update={"validation_bits_per_character": bits})
 
     def describe(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002
-        """Return the number of n-grams and their score."""
+        """Return a line with the number of n-grams and their validation score."""
         bits = result.validation_bits_per_character
         return f"{result.parameters:,} n-grams, validation {bits:.3f} bits/character"

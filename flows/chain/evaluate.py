@@ -1,4 +1,7 @@
-"""The stage `evaluate`: test-split scores, and figures of samples at three temperatures."""
+"""The stage `evaluate`: it scores a model on the test split and measures texts drawn from it.
+
+The texts are sampled at several temperatures and compared with real text.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +21,7 @@ from rnnlm.progress import OnProgress
 
 
 class Evaluate(RecordedStage[TestScores]):
-    """Checkpoint, n-grams and test split → scores."""
+    """Score a checkpoint and the n-gram models on the test split."""
 
     name = "evaluate"
     version = 6
@@ -26,7 +29,10 @@ class Evaluate(RecordedStage[TestScores]):
     folder = "scores"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digests of both models and of the tokens, and of the base to exclude."""
+        """Return the digests of the model, of the n-gram model, of the tokens and of the base.
+
+        The base matters because test documents that it was trained on are excluded.
+        """
         return {
             "checkpoint": run[Train].digest,
             "baseline": run[Count].digest,
@@ -35,7 +41,7 @@ class Evaluate(RecordedStage[TestScores]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TestScores:
-        """Score the test split, and measure samples at several temperatures."""
+        """Score both models on the test split; measure texts sampled at several temperatures."""
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)
         known = base.windows if base else None
@@ -54,7 +60,7 @@ class Evaluate(RecordedStage[TestScores]):
         return scores.model_copy(update={"figures": scores.figures | as_figures(rows)})
 
     def describe(self, run: Run, result: TestScores) -> str:
-        """Return the scores of both models, and how many documents the model's base has seen."""
+        """Return a line with both models' scores and the number of excluded test documents."""
         figures, base = result.figures, run.base
         said = (
             f"test {figures['bits_per_character']:.3f} bits/character, "

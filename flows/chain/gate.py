@@ -1,4 +1,4 @@
-"""The stage `gate`: it makes a version champion or challenger."""
+"""The stage `gate`: it decides whether a new version becomes champion or challenger."""
 
 from flows import registry, tracking
 from flows.chain import ruling
@@ -14,17 +14,20 @@ from flows.runtime import notifying, reporting
 
 
 class Gate(Stage[Version]):
-    """A version with its scores and texts → the same version as champion or challenger."""
+    """Judge a version by its scores and sample texts, and make it champion or challenger."""
 
     name = "gate"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version if it has been made champion or challenger."""
+        """Return the version if it has already been made champion or challenger, else None."""
         version = run[Register]
         return version if registry.is_placed(run.home, version) else None
 
     def make(self, run: Run) -> tuple[Version, bool]:
-        """Judge the version and move the aliases; repeat if the champion changed meanwhile."""
+        """Judge the version and set its alias.
+
+        If the champion changed while the version was being judged, judge again.
+        """
         if (known := self.recall(run)) is not None:
             return known, True
         home, version = run.home, run[Register]
@@ -54,16 +57,19 @@ class Gate(Stage[Version]):
         return result.described
 
     def why(self, run: Run) -> str:  # noqa: ARG002 - there is one reason
-        """Return a note that there is no decision yet."""
+        """Return words for the plan: the gate has not decided about the version yet."""
         return "has not decided"
 
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
-        """Return what was decided."""
+        """Return the reason for the decision, in a few words for the plan."""
         return f"has decided: {result.reason}"
 
 
 def _announce(candidate: Candidate, placed: Version, ruled: Ruling) -> None:
-    """Send notifications of a new champion, and of a champion that is worse on fresh text."""
+    """Send notifications: of a new champion, and of a champion that is worse on fresh text.
+
+    Fresh text is the test split of the new version's corpus, if that is not the champion's corpus.
+    """
     config, name = candidate.experiment.retraining, placed.name
     if placed.alias == registry.CHAMPION:
         title = f"{name}: version {placed.version} is the new champion"

@@ -1,4 +1,7 @@
-"""The stage `ingest`: it turns source files into documents, divided into splits."""
+"""The stage `ingest`: it turns source files into documents and divides them into splits.
+
+The splits are `train`, `validation` and `test`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +19,7 @@ from rnnlm.progress import OnProgress
 
 
 class Ingest(RecordedStage[Corpus]):
-    """Source files → documents in splits."""
+    """Read source files and write their documents, divided into splits."""
 
     name = "ingest"
     version = 4
@@ -24,7 +27,7 @@ class Ingest(RecordedStage[Corpus]):
     folder = "corpora"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digest of the files, and the settings for reading and splitting them."""
+        """Return the digest of the source files and the settings for reading and splitting them."""
         return {
             "source": digest(run.files, run.home.sources),
             "corpus": run.experiment.corpus.model_dump(exclude={"form", "condition"}),
@@ -32,11 +35,14 @@ class Ingest(RecordedStage[Corpus]):
         }
 
     def recall(self, run: Run) -> Corpus | None:
-        """Return the recorded corpus; None also if its files would have to be fetched."""
+        """Return the recorded corpus, or None.
+
+        None means that there is no valid record, or that the source files are not fetched yet.
+        """
         return None if _bytes_to_fetch(run) else super().recall(run)
 
     def why(self, run: Run) -> str:
-        """Return what has changed, or how much has to be fetched."""
+        """Return how much has to be fetched, or else what has changed since the last record."""
         if size := _bytes_to_fetch(run):
             return f"its files are not fetched yet ({size / 1e6:.1f} MB)"
         return super().why(run)
@@ -50,7 +56,7 @@ class Ingest(RecordedStage[Corpus]):
             )
 
     def describe(self, run: Run, result: Corpus) -> str:  # noqa: ARG002
-        """Return the amount of text, and how many documents were dropped."""
+        """Return a line with the number of documents, of characters, and of dropped documents."""
         documents, characters = sum(result.documents.values()), sum(result.characters.values())
         dropped = sum(result.dropped.values())
         said = f"{documents:,} documents, {characters:,} characters"
@@ -58,12 +64,16 @@ class Ingest(RecordedStage[Corpus]):
 
 
 def source_digest(corpus: Corpus) -> str:
-    """Return the digest that a corpus's source files had when the corpus was read from them."""
+    """Return the digest of the source files that a corpus was read from.
+
+    It is taken from the corpus's record, since the files may have changed later. It is empty if
+    there is no record.
+    """
     record = read_record(Path(corpus.uri) / RECORD_FILE) or {"ingredients": {}}
     return str(record["ingredients"].get("source", ""))
 
 
 def _bytes_to_fetch(run: Run) -> int:
-    """Return the bytes of a catalog entry's files if they are not fetched yet, else 0."""
+    """Return the bytes that must be fetched first; 0 if the corpus's files are on this machine."""
     entry = catalog().get(run.experiment.corpus.source)
     return entry.bytes if entry and not is_here(entry, run.home.sources) else 0

@@ -1,4 +1,7 @@
-"""The plan of a run, made without running it: which stages are cached, and why others are not."""
+"""The plan of a run: which stages have a cached result, and why the other stages would run.
+
+The plan is made without running any stage.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +12,13 @@ from flows.chain.stage import MissingError, Run, Stage
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """Whether a run would recall a stage from the cache or run it, and why."""
+    """What a run would do with a stage.
+
+    Attributes:
+        name: Name of the stage.
+        cached: Whether the stage's result would be read from disk instead of being made.
+        reason: Why the stage would run, or which cached result was found, in a few words.
+    """
 
     name: str
     cached: bool
@@ -20,11 +29,12 @@ def plan(run: Run, stages: Sequence[Stage[Any]]) -> list[PlannedStage]:
     """Return what a run would do with each stage, without running anything.
 
     Args:
-        run: The run. Recalled results are added to its `results`, other stages to its `missing`.
+        run: The run. Cached results are added to `run.results`, and stages without a cached result
+            to `run.missing`.
         stages: The stages of the chain, in order.
 
     Raises:
-        CorpusError: The source is missing.
+        CorpusError: The source of the corpus is missing.
     """
     return [_planned(run, stage) for stage in stages]
 

@@ -1,9 +1,11 @@
-"""Results on disk: each step has a key, a folder, and a record, which decides whether it is done.
+"""Results on disk: each step has a key, a folder, and a record that shows that the step is done.
 
-A step's key is a digest of its ingredients: the configuration that affects it, the digests of its
-inputs, and the version of its code. Its folder is `data/<kind>/<name>/<key>/`. The record in that
-folder is written last and lists every file with its digest. A record whose files no longer match
-does not count.
+A step is a piece of work for particular inputs. Its key is a digest of its name, its version (a
+number that is raised when the step's code changes) and its ingredients: the settings that affect
+the result, and the digests of the inputs. Its folder is `data/<kind>/<name>/<key>/`, where the name
+is that of the model. The record in that folder is written last and lists every file with its
+digest. If a file is missing or differs from its digest, the record is ignored, and the step is done
+again.
 """
 
 import json
@@ -35,11 +37,11 @@ class Step(Generic[R]):
     """A piece of work with everything that determines its result.
 
     Attributes:
-        name: Name of the step, a verb.
-        version: Version of the step's code; raised when the step writes different results.
-        ingredients: Everything that the result depends on; JSON-serializable.
-        result_type: Type of the result.
-        siblings: Folder that holds all results of this kind and name.
+        name: Name of the step, a verb such as `train`.
+        version: Version of the step's code; to be raised when the code produces other results.
+        ingredients: Everything that the result depends on, by name; JSON-serializable.
+        result_type: Type of the result, a pydantic model.
+        siblings: Folder that holds the folders of this step for all ingredients.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Step(Generic[R]):
 
     @property
     def key(self) -> str:
-        """Key of the step: sixteen hexadecimal digits, from its name, version and ingredients."""
+        """Key of the step: 16 hexadecimal digits, a digest of its name, version and ingredients."""
         return value_digest([self.name, self.version, self.ingredients])[:16]
 
     @property
@@ -59,14 +61,22 @@ class Step(Generic[R]):
         return self.siblings / self.key
 
     def recall(self) -> R | None:
-        """Return the recorded result if all its files exist unchanged, else None."""
+        """Return the recorded result if all its files exist unchanged, else None.
+
+        Within the context `forced`, always return None.
+        """
         record = read_record(self.folder / RECORD_FILE)
         if record is None or _fault(self.folder, record) or _forced.get():
             return None
         return self.result_type.model_validate(record["result"])
 
     def remember(self, result: R, seconds: float) -> None:
-        """Record a result with the digests of all files in the folder."""
+        """Write the record: the result and the digests of all files in the folder.
+
+        Args:
+            result: Result of the step.
+            seconds: How long the step took.
+        """
         files = {
             str(path.relative_to(self.folder)): _Seen.of(path)._asdict()
             for path in sorted(self.folder.rglob("*"))
@@ -83,7 +93,7 @@ class Step(Generic[R]):
         write_json(self.folder / RECORD_FILE, record)
 
     def forget_if_forced(self) -> None:
-        """Under `forced`, remove earlier runs' files, so that the step starts from scratch."""
+        """Within the context `forced`, remove the folder, so that the step starts from scratch."""
         if _forced.get():
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -110,20 +120,23 @@ class Step(Generic[R]):
 
 
 class Attempt(Generic[R]):
-    """An attempt at a step: it holds the recorded result, or takes a new one.
+    """What the context of `attempt` works with: the step's folder and its result.
+
+    If a result was recorded earlier, `result` returns it. Otherwise the code within the context
+    must make a result and assign it to `result`.
 
     Attributes:
         folder: Folder that the step writes to.
-        is_recalled: Whether there was a recorded result.
+        is_recalled: Whether a recorded result was found.
     """
 
     def __init__(self, folder: Path, recalled: R | None) -> None:
-        """Start with the recorded result, if there is one."""
+        """Store the folder and the recorded result; the latter is None if there is none."""
         self.folder, self.is_recalled, self._result = folder, recalled is not None, recalled
 
     @property
     def result(self) -> R:
-        """The recorded result, or the one that was set."""
+        """The recorded result, or the result that was assigned."""
         assert self._result is not None, "no result was set"
         return self._result
 
@@ -134,10 +147,11 @@ class Attempt(Generic[R]):
 
 @contextmanager
 def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
-    """Yield an attempt at a step; if it has no recorded result, set one within this context.
+    """Lock a step and yield an `Attempt`, which holds the recorded result if there is one.
 
-    A result that is set is recorded when the context ends without an error. If another process is
-    working on the same step, this waits for it.
+    If there is none, the code within the context must do the work, write to the attempt's folder,
+    and assign the result to the attempt. The result is recorded when the context ends without an
+    error. If another process is working on the same step, this function waits for it.
 
     Args:
         step: The step to do.
@@ -158,7 +172,7 @@ def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
 
 @contextmanager
 def forced(force: bool) -> Iterator[None]:
-    """Within this context, recall nothing if `force` is set."""
+    """Within this context, ignore all recorded results if `force` is true."""
     token = _forced.set(force)
     try:
         yield
@@ -167,7 +181,7 @@ def forced(force: bool) -> Iterator[None]:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Return a record, or None if it is missing or cannot be read."""
+    """Return the record in a file, or None if the file is missing or cannot be read."""
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -176,11 +190,11 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 class _Seen(NamedTuple):
-    """The state of a file when it was recorded.
+    """Size, time and digest that a file had when it was recorded.
 
     Attributes:
         size: Size in bytes.
-        modified: Time of the last change, in nanoseconds.
+        modified: Time of the last change, in nanoseconds since 1970.
         sha256: Digest of the content.
     """
 
@@ -194,7 +208,10 @@ class _Seen(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, file_digest(path))
 
     def holds(self, path: Path) -> bool:
-        """Return whether the file is unchanged; its content is read only if it was touched."""
+        """Return whether the file has the recorded content.
+
+        The content is read only if the size is the same and the modification time is not.
+        """
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (self.size, self.modified):
             return True
@@ -202,7 +219,7 @@ class _Seen(NamedTuple):
 
 
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a record's files, or None."""
+    """Return which file of a record is missing or was changed, or None if all are intact."""
     for name, seen in record["files"].items():
         path = folder / name
         if not path.is_file():

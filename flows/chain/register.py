@@ -1,4 +1,4 @@
-"""The stage `register`: it adds a checkpoint with its scores to the registry as a version."""
+"""The stage `register`: it adds a checkpoint to MLflow's model registry as a new version."""
 
 from filelock import FileLock
 
@@ -15,20 +15,21 @@ from flows.runtime import locks
 
 
 class Register(Stage[Version]):
-    """Checkpoint and scores → a version, without an alias yet.
+    """Register a checkpoint with its scores as a version; the stage `gate` sets its alias later.
 
-    A version whose files are missing from the store is registered again.
+    If a version holds the checkpoint already, but its files are missing from MLflow's artifact
+    store, the checkpoint is registered again.
     """
 
     name = "register"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version that holds the checkpoint, if its files are in the artifact store."""
+        """Return the version that holds the checkpoint if its files exist in MLflow, else None."""
         version = self._holder(run)
         return version if version and registry.is_whole(run.home, version) else None
 
     def make(self, run: Run) -> tuple[Version, bool]:
-        """Register the model, unless another run has already done so."""
+        """Register the checkpoint as a version, unless another run has already done so."""
         home, experiment = run.home, run.experiment
         corpus, tokens, model, scores = run[Ingest], run[Tokenize], run[Train], run[Evaluate]
         home.mlruns.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Interpret a request for texts: find its version, its settings and its folder."""
+"""Interpret a request for generated texts: find the model version, settings and output folder."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,25 @@ from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}
 _FLAGS = {"--unique", "--novel-only", "--valid-only", *_NOT_REPEATED}
-"""Options that take no value."""
+"""Options of `rnnlm generate` that take no value."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A requested data set.
+    """A requested data set, with everything that is needed to generate it.
 
     Attributes:
-        version: The version that generates it.
-        checkpoint: Checkpoint file of that version.
+        version: The model version that generates it.
+        checkpoint: Path of that version's checkpoint.
         config: Number of texts and sampling settings.
-        out: Folder for this job only.
-        form: Form that each text should have.
-        source: Training corpus, to compare the texts with; None if it is missing.
-        prefixes: File whose lines the texts continue; optional.
-        about: Description of the model and the command, for the card.
+        out: Folder to write the data set to, used for nothing else.
+        form: Form that each text should have, such as `recipe`.
+        source: The corpus that the version was trained on, to compare the texts with; None if it
+            is missing.
+        prefixes: Path of a text file; each of its lines is the beginning of a text, which the model
+            continues. None if not given.
+        about: Name and version of the model, and the command that requested the data set; shown on
+            the data set's card.
     """
 
     version: Version
@@ -48,7 +51,14 @@ class Wanted:
 
 
 def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
-    """Return a command's words with the model's reference replaced by `named`."""
+    """Return the words of a command with the reference to the model replaced by an exact one.
+
+    Args:
+        named: Name and number of the version, as `name/number`.
+        reference: Reference to the model in the command, such as `name`, which may mean another
+            version later.
+        words: Words of the command.
+    """
     found = [
         place
         for place, word in enumerate(words)
@@ -62,7 +72,13 @@ def _takes_value(word: str) -> bool:
 
 
 def _command(named: str, changes: Mapping[str, Any], prefixes: Path | None) -> list[str]:
-    """Return the words of the command that requests these changes."""
+    """Return the words of an `rnnlm generate` command that requests a data set.
+
+    Args:
+        named: Reference to the model.
+        changes: Generation settings that replace the model's own, by name.
+        prefixes: File of prefixes, if any.
+    """
     words = ["rnnlm", "generate", named]
     for key, value in changes.items():
         option = f"--{key.replace('_', '-')}"
@@ -85,22 +101,25 @@ def prepare(
     out: Path | None,
     command: Sequence[str],
 ) -> Wanted:
-    """Check a request and return it in full; write nothing.
+    """Check a request for texts, and return it with all defaults filled in; write nothing.
 
     Args:
         home: Home that holds the models and data sets.
         reference: Reference to a model: name, name@alias or name/version.
-        changes: Changes to the model's own generation settings; a value of None changes nothing.
-        prefixes: File whose lines the texts continue.
-        out: Folder of the data set; None for one named after version and settings.
-        command: Command line, for the card.
+        changes: Generation settings that replace the model's own, by name; a value of None changes
+            nothing.
+        prefixes: Path of a text file; each of its lines is the beginning of a text. None for none.
+        out: Folder to write the data set to; None for a folder named after version and settings.
+        command: Words of the command line, to be shown on the data set's card; if empty, an
+            equivalent command is shown.
 
     Raises:
         RegistryError: There is no such version, or its files are missing.
-        ConfigError: A setting is out of range, or neither count nor prefixes are given.
+        ConfigError: A setting is out of range, the file of prefixes does not exist, or neither a
+            number of texts nor prefixes are given.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: The model was not trained with the given attributes.
-        TokenizerError: A prefix has characters that the vocabulary lacks.
+        GenerationError: The model was not trained with the requested attributes.
+        TokenizerError: A prefix contains characters that the vocabulary lacks.
     """
     version = registry.resolve(home, reference)
     path = registry.checkpoint_path(home, version)

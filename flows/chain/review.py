@@ -1,4 +1,4 @@
-"""The stage `review`: a page about a judged version, also shown in its MLflow run."""
+"""The stage `review`: it writes an HTML page about a version, also shown in its MLflow run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from rnnlm.review import REVIEW_FILE, Review, write_review
 
 
 class WriteReview(RecordedStage[Review]):
-    """Checkpoint, scores and the gate's verdict → an HTML page to read."""
+    """Write an HTML page from a version's checkpoint, its scores and the gate's verdict."""
 
     name = "review"
     version = 1
@@ -24,7 +24,10 @@ class WriteReview(RecordedStage[Review]):
     folder = "reviews"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digests of both models and of the tokens, and the gate's verdict."""
+        """Return the digests of both models and of the tokens, and the words of the gate's verdict.
+
+        The two models are the trained network and the n-gram model.
+        """
         return {
             "checkpoint": run[Train].digest,
             "baseline": run[Count].digest,
@@ -33,7 +36,7 @@ class WriteReview(RecordedStage[Review]):
         }
 
     def make(self, run: Run) -> tuple[Review, bool]:
-        """Write the page, or recall it; log it to MLflow in either case."""
+        """Write the page, or reuse the recorded one; log it to MLflow in either case."""
         page, is_recalled = super().make(run)
         tracking.log_review(run.home, run[Gate].run_id, page)
         return page, is_recalled
@@ -47,5 +50,5 @@ class WriteReview(RecordedStage[Review]):
         return write_review(model.uri, *paths, run[Evaluate], uri, title, out, version.verdict)
 
     def describe(self, run: Run, result: Review) -> str:  # noqa: ARG002 - the page says it
-        """Return the file name of the page and its number of pictures."""
+        """Return a line with the file name of the page and its number of pictures."""
         return f"{REVIEW_FILE} with {len(result.pictures)} pictures, in MLflow too"

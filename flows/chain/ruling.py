@@ -1,4 +1,8 @@
-"""Collect the figures that the gate judges by, and describe its verdict in Markdown."""
+"""Collect the figures on which the gate judges a version, and describe its verdict in Markdown.
+
+The figures come from test documents, which the version and the champion both predict. A text's
+*nats* are the negative natural logarithm of its probability under a model: fewer are better.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -43,12 +47,12 @@ class Candidate:
     """A version to be judged by the gate, with everything known about it.
 
     Attributes:
-        experiment: Configuration that it was made with.
+        experiment: Configuration that it was trained with.
         corpus: Corpus that it was trained on.
         model: Its trained model, with paths and figures.
-        scores: Its scores on its corpus's test split, and those of the n-grams.
-        texts: Texts that it generated.
-        version: The registered version, without an alias.
+        scores: Its scores and those of the n-gram models on the test split of its corpus.
+        texts: Data set of texts that it generated.
+        version: The registered version, which has no alias yet.
     """
 
     experiment: Experiment
@@ -60,7 +64,7 @@ class Candidate:
 
     @property
     def nats(self) -> TextNats:
-        """Its scores in nats on the test documents of its corpus."""
+        """Nats of each test document of its corpus under this version."""
         return _nats(self.scores)
 
 
@@ -70,7 +74,7 @@ class Ruling:
 
     Attributes:
         weighed: Figures that the verdict is based on.
-        verdict: Checks with their results.
+        verdict: The checks that the candidate had to pass, each with its result.
         champion: Champion at the time of the ruling; None if there was none.
     """
 
@@ -83,7 +87,7 @@ def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
     """Compare a candidate with the current champion, and judge it.
 
     Both are scored on the test documents of the candidate's corpus. If the champion was trained on
-    a different corpus, both are also scored on the champion's own test documents.
+    a different corpus, both are also scored on the test documents of that corpus.
     """
     champion = registry.by_alias(home, candidate.version.name, CHAMPION)
     known = _by_itself(candidate)
@@ -95,7 +99,7 @@ def rule(home: Home, candidate: Candidate, on_progress: OnProgress) -> Ruling:
 
 
 def _by_itself(candidate: Candidate) -> dict[str, Any]:
-    """Return the figures that do not depend on the champion."""
+    """Return the figures that do not depend on the champion, by attribute of `Weighed`."""
     known: dict[str, Any] = {
         "valid_share": candidate.texts.valid_share,
         "copied_share": candidate.texts.copied_share,
@@ -110,7 +114,11 @@ def _by_itself(candidate: Candidate) -> dict[str, Any]:
 def _beside_champion(
     home: Home, champion: Version, candidate: Candidate, on_progress: OnProgress
 ) -> dict[str, Any]:
-    """Return the figures of the comparison with the champion, or why there is no comparison."""
+    """Return the figures of the comparison with the champion, by attribute of `Weighed`.
+
+    If there is no comparison, return the reason instead: as an `obstacle` if it keeps the candidate
+    from becoming champion, or as an `excuse` if it does not.
+    """
     if champion.condition != candidate.experiment.corpus.condition:
         given = ", ".join(champion.condition) or "no attributes"
         return {
@@ -132,7 +140,7 @@ def _beside_champion(
     try:
         scores = _scores_on(home, champion, mine, on_progress)
         ours = _nats(_scores_on(home, candidate.version, mine, on_progress)) if mine.said else None
-    except (RegistryError, CheckpointError) as error:  # a damaged file; transient errors are raised
+    except (RegistryError, CheckpointError) as error:  # a damaged file; transient errors propagate
         why = shorten_error(error)
         return {"excuse": f"champion {champion.version} cannot be scored: {why}"}
     theirs = _nats(scores)
@@ -167,12 +175,17 @@ def _beside_champion(
 class _Documents:
     """Test documents on which two models are compared.
 
+    Documents that one of the models was trained on are excluded.
+
     Attributes:
-        uri: Folder of the corpus.
-        digest: Digest of the corpus.
-        base: Base whose text is excluded; None for none.
-        others: Digest of the corpus whose training text is excluded; empty for none.
-        trained: For each document, whether it occurs in that training text; None if none does.
+        uri: Folder of the corpus with the test documents.
+        digest: Digest of that corpus.
+        base: Base of the candidate; test documents that the base was trained on are excluded. None
+            if there is no base.
+        others: Digest of another corpus; test documents that occur in its training split are
+            excluded. Empty if there is none.
+        trained: For each test document, whether it occurs in the training split of that other
+            corpus, shape (test documents,); None if none does.
     """
 
     uri: str
@@ -183,24 +196,32 @@ class _Documents:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no document remains because all occur in the other training text."""
+        """Whether all documents are excluded because they occur in the other training split."""
         return self.trained is not None and bool(self.trained.all())
 
     @property
     def said(self) -> str:
-        """How many documents occur in the other training text, in words; empty for none."""
+        """Words that state how many documents occur in the other training split; empty for none."""
         if self.trained is None:
             return ""
         return f"{np.count_nonzero(self.trained):,} of {len(self.trained):,} test documents"
 
     def without_trained(self, uri: str, digest: str) -> "_Documents":
-        """Return the documents without those in the training split of another corpus."""
+        """Return these documents, excluding those in the training split of another corpus.
+
+        Args:
+            uri: Folder of the other corpus.
+            digest: Digest of the other corpus.
+        """
         trained = trained_on(self.uri, uri)
         return replace(self, others=digest, trained=trained) if trained.any() else self
 
 
 def describe(candidate: Candidate, ruling: Ruling) -> str:
-    """Return a version's description in Markdown, starting with the result."""
+    """Return a version's description in Markdown, shown by MLflow.
+
+    It states the alias and the reason, a table of scores, the gate's checks, and sample texts.
+    """
     figures, verdict, weighed = candidate.scores.figures, ruling.verdict, ruling.weighed
     place = "champion" if verdict.wins else "challenger"
     low, high = figures["bits_per_character_low"], figures["bits_per_character_high"]
@@ -228,7 +249,10 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
 
 
 def _interval(comparison: Comparison | None) -> str:
-    """Return a difference in bits with its confidence interval; empty without a comparison."""
+    """Return by how many bits per character one model is better, with the confidence interval.
+
+    Return an empty string if there is no comparison.
+    """
     if comparison is None:
         return ""
     if not math.isfinite(comparison.low):
@@ -237,7 +261,10 @@ def _interval(comparison: Comparison | None) -> str:
 
 
 def _sample(texts: TextDataSet) -> str:
-    """Return some texts in a code block, so that Markdown shows them unchanged."""
+    """Return some of the texts in a code block, so that Markdown shows them unchanged.
+
+    If any text has several lines, only the first text is shown.
+    """
     one_line = not any("\n" in text for text in texts.examples)
     count = SHOWN_SAMPLES if one_line else 1
     shown = "\n".join(text[:SHOWN_CHARACTERS] for text in texts.examples[:count])
@@ -247,9 +274,10 @@ def _sample(texts: TextDataSet) -> str:
 def _scores_on(
     home: Home, version: Version, documents: _Documents, on_progress: OnProgress
 ) -> TestScores:
-    """Return a version's scores on test documents, computed once and then cached.
+    """Return a version's scores on test documents, computed once and then cached as a step.
 
-    Documents that the candidate's base has seen are excluded, as in the candidate's own score.
+    Documents that the candidate's base was trained on are excluded, as in the candidate's own
+    score on its test split.
     """
     base = documents.base
     ingredients = {
@@ -283,7 +311,8 @@ def _nats(scores: TestScores) -> TextNats:
 def _own_documents(home: Home, champion: Version) -> Path | None:
     """Return the folder of the corpus that a champion was trained on, or None if it is missing.
 
-    Both the recorded folder and its place in this home are tried, as the home may have moved.
+    The folder is looked for at the recorded path, and then at the usual path in this home, since
+    the home may have been moved.
     """
     was = Path(champion.corpus_uri)
     here = home.data / "corpora" / champion.name / was.name

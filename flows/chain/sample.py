@@ -1,4 +1,4 @@
-"""The stage `sample`: the version generates a data set of texts, shown in its MLflow run."""
+"""The stage `sample`: it generates texts with the new version and logs them to its MLflow run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from rnnlm.progress import OnProgress
 
 
 class Sample(RecordedStage[TextDataSet]):
-    """Checkpoint → data set of texts."""
+    """Generate a data set of texts with a checkpoint."""
 
     name = "sample"
     version = 3
@@ -26,7 +26,11 @@ class Sample(RecordedStage[TextDataSet]):
     folder = "generated"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digests of models and corpus, the form, and the generation settings."""
+        """Return the digests of both models and of the corpus, the form, and the settings.
+
+        The two models are the trained network and the n-gram model; the settings are those of
+        generation.
+        """
         return {
             "checkpoint": run[Train].digest,
             "baseline": run[Count].digest,
@@ -36,14 +40,14 @@ class Sample(RecordedStage[TextDataSet]):
         }
 
     def make(self, run: Run) -> tuple[TextDataSet, bool]:
-        """Generate the texts, or recall them; log them to MLflow in either case."""
+        """Generate the texts, or reuse the recorded ones; log them to MLflow in either case."""
         data_set, is_recalled = super().make(run)
         path, version = Path(run[Train].checkpoint), run[Register]
         tracking.log_texts(run.home, version.run_id, run.experiment, path, data_set)
         return data_set, is_recalled
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TextDataSet:
-        """Generate the texts."""
+        """Generate the texts, and audit them against the training corpus."""
         corpus, version, config = run[Ingest], run[Register], run.experiment.generation
         source = Source(
             uri=corpus.uri,
@@ -69,7 +73,10 @@ class Sample(RecordedStage[TextDataSet]):
             )
 
     def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it
-        """Return the number of texts, and the shares of valid and of copied texts."""
+        """Return a line with the number of texts and the shares of valid and of copied texts.
+
+        A text is valid if it has the corpus's form, and copied if the training split contains it.
+        """
         parts = [f"{result.count:,} texts"]
         if result.form != "text":
             parts.append(f"{result.valid_share:.1%} valid")

@@ -1,8 +1,9 @@
-"""The base classes of the chain's stages, and the run that stages share.
+"""The base classes of the chain's stages, and the run, which passes results between stages.
 
-A stage is defined in one class: its name, what its result depends on, how the result is made, and
-how it is described. It looks up the results of earlier stages in the run by their classes:
-`run[Tokenize]`.
+A stage is a class that defines the stage's name, what its result depends on, how the result is
+made, and how it is described. A stage gets the result of an earlier stage from the run by that
+stage's class, as in `run[Tokenize]`. To *recall* a result is to read it from disk or from the
+registry instead of making it again.
 """
 
 from abc import ABC, abstractmethod
@@ -29,10 +30,10 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class MissingError(Exception):
-    """A stage needs a result that does not exist.
+    """A stage needs a result that does not exist yet.
 
     Attributes:
-        stage: Name of the first stage that would have to run.
+        stage: Name of the earliest stage without a result on which this stage depends.
     """
 
     def __init__(self, stage: str) -> None:
@@ -43,15 +44,16 @@ class MissingError(Exception):
 
 @dataclass
 class Run:
-    """One run through the chain.
+    """One run through the chain, with its inputs and the results so far.
 
     Attributes:
         home: Home that holds all data.
         experiment: Configuration of the model to make.
         tags: Tags for the MLflow run of the model.
         start: Initial weights of the training; None until they are chosen.
-        results: Results of the stages so far, by name.
-        missing: Stages without a result, by name, each with the first stage that has to run for it.
+        results: Results of the stages so far, by name of the stage.
+        missing: For each stage without a result, by name: the name of the first stage that has to
+            run before it can have one. Used only for plans.
     """
 
     home: Home
@@ -65,7 +67,7 @@ class Run:
         """Return the result of an earlier stage.
 
         Raises:
-            MissingError: The stage has no result, as may happen while a run is only planned.
+            MissingError: The stage has no result. This happens while a run is only planned.
         """
         if stage.name not in self.results:
             raise MissingError(self.missing.get(stage.name, stage.name))
@@ -74,17 +76,17 @@ class Run:
 
     @cached_property
     def base(self) -> Base | None:
-        """The base that the experiment starts from; None for none."""
+        """The base that training starts from; None if the experiment names none."""
         return bases.find(self.home, self.experiment)
 
     @cached_property
     def files(self) -> Sequence[SourceFile]:
-        """The corpus's files, fetched if needed."""
+        """The source files of the corpus, fetched from the internet if needed."""
         return locate(self.experiment.corpus, self.home.sources, reporting.teller("ingest"))
 
 
 class Stage(ABC, Generic[R]):
-    """A stage of the chain. `stages.CHAIN` lists them in order."""
+    """A stage of the chain. `stages.CHAIN` lists all stages in order."""
 
     name: ClassVar[str]
 
@@ -93,33 +95,33 @@ class Stage(ABC, Generic[R]):
         """Return the result of an earlier run if it is complete and still valid, else None.
 
         Raises:
-            MissingError: An earlier stage has no result.
+            MissingError: An earlier stage has no result in this run.
         """
 
     @abstractmethod
     def make(self, run: Run) -> tuple[R, bool]:
-        """Recall or make the result; return it, and whether it was recalled."""
+        """Recall the result or make it; return the result, and whether it was recalled."""
 
     @abstractmethod
     def describe(self, run: Run, result: R) -> str:
-        """Return a short description of the result."""
+        """Return a short description of the result, shown to the user when the stage ends."""
 
     @abstractmethod
     def why(self, run: Run) -> str:
-        """Return in a few words why `recall` returns None."""
+        """Return in a few words why `recall` returns None; shown in the plan."""
 
     def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - stages differ in what they need
-        """Return in a few words what `recall` found."""
+        """Return in a few words what `recall` found; shown in the plan."""
         return "done"
 
 
 class RecordedStage(Stage[R]):
-    """A stage whose result is stored with a record, in a folder named by a key.
+    """A stage whose result is stored on disk with a record, in a folder named by a key.
 
     Attributes:
-        version: Version of the stage's code; raised when the stage writes different results.
-        result_type: Type of the result of `work`.
-        folder: Folder under `data/` that holds all results of this kind.
+        version: Version of the stage's code; to be raised when the code produces other results.
+        result_type: Type of the result of `work`, a pydantic model.
+        folder: Name of the folder under `data/` that holds all results of this stage.
     """
 
     version: ClassVar[int]
@@ -128,14 +130,23 @@ class RecordedStage(Stage[R]):
 
     @abstractmethod
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return everything the result depends on, JSON-serializable; the key is its digest."""
+        """Return everything that the result depends on, by name; JSON-serializable.
+
+        The key of the result's folder is a digest of it.
+        """
 
     @abstractmethod
     def work(self, run: Run, out: Path, tell: OnProgress) -> R:
-        """Make the result, write its files to the folder `out`, and return it."""
+        """Make the result, write its files to the folder `out`, and return it.
+
+        Args:
+            run: The run, which holds the results of earlier stages.
+            out: Folder of the step.
+            tell: Function to report progress with.
+        """
 
     def step(self, run: Run) -> Step[R]:
-        """Return the step with its key and folder."""
+        """Return the step: this stage's work for the inputs of a run, with its key and folder."""
         result_type: Any = self.result_type
         return Step(
             name=self.name,
@@ -162,5 +173,5 @@ class RecordedStage(Stage[R]):
         return self.step(run).why()
 
     def where(self, run: Run, result: R) -> str:  # noqa: ARG002 - the key says it
-        """Return the key of the result."""
+        """Return the key of the result, in words for the plan."""
         return f"key {self.step(run).key}, files verified"

@@ -1,4 +1,4 @@
-"""The stage `tokenize`: it turns documents into Parquet files of tokens, and reports on them."""
+"""The stage `tokenize`: it turns documents into token ids and writes a report on the corpus."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from rnnlm.report import write_report
 
 
 class Tokenize(RecordedStage[Tokens]):
-    """Documents → tokens in Parquet files."""
+    """Turn documents into token ids, stored in Parquet files."""
 
     name = "tokenize"
     version = 3
@@ -22,7 +22,10 @@ class Tokenize(RecordedStage[Tokens]):
     folder = "tokens"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the corpus's digest, the tokenizer with its base's digest, and the attributes."""
+        """Return the digest of the corpus, the tokenizer's settings, and the header's attributes.
+
+        If the tokenizer is the base's, its settings include the digest of the base.
+        """
         tokenizer = run.experiment.tokenizer.model_dump()
         if run.experiment.tokenizer.kind == "base":
             tokenizer["base"] = run.base.digest if run.base else None
@@ -33,7 +36,7 @@ class Tokenize(RecordedStage[Tokens]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Tokens:
-        """Learn a vocabulary or take the base's; write the tokens and the report."""
+        """Learn a vocabulary, or take that of the base; write the tokens and the report."""
         corpus, experiment, base = run[Ingest], run.experiment, run.base
         config, condition = experiment.tokenizer, experiment.corpus.condition
         given = base.tokenizer if base and config.kind == "base" else None
@@ -45,5 +48,5 @@ class Tokenize(RecordedStage[Tokens]):
         return tokens
 
     def describe(self, run: Run, result: Tokens) -> str:  # noqa: ARG002
-        """Return the number of tokens and the size of the vocabulary."""
+        """Return a line with the number of tokens and the size of the vocabulary."""
         return f"{sum(result.tokens.values()):,} tokens, vocabulary {result.vocab_size:,}"

@@ -1,4 +1,7 @@
-"""The stage `train`: it trains from a champion's weights, a base's, or random ones."""
+"""The stage `train`: it trains the network from a champion's, a base's, or random weights.
+
+A *start* is the choice of initial weights, with the reason for it.
+"""
 
 from collections.abc import Mapping
 
@@ -18,16 +21,20 @@ FROM_NOTHING = Start(None, "from nothing, to compare")
 
 
 class Train(Stage[TrainedModel]):
-    """Tokens → checkpoint.
+    """Train a network on tokens, and write a checkpoint.
 
-    If a training that started from a champion's weights was short, another one starts from random
-    weights, and the better of the two models is kept.
+    If training started from the champion's weights and took only a short time, a second network is
+    trained from random weights, and the one with the better validation score is the result.
     """
 
     name = "train"
 
     def recall(self, run: Run) -> TrainedModel | None:
-        """Return the recorded model; the better one if two are compared."""
+        """Return the recorded model, or None.
+
+        If a second model is trained from random weights, return the better of the two recorded
+        models, or None if the second is not recorded yet.
+        """
         model = training_step(run, self._start(run)).recall()
         if model is None or not self._is_compared(run, model):
             return model
@@ -35,7 +42,11 @@ class Train(Stage[TrainedModel]):
         return other and _better(model, other)
 
     def make(self, run: Run) -> tuple[TrainedModel, bool]:
-        """Train, or recall; if two models are compared, do the same from random weights."""
+        """Train the model or recall it; return the model, and whether it was recalled.
+
+        If a comparison is due, train or recall a second model from random weights, and return the
+        better of the two.
+        """
         model, is_recalled = train_from(run, self._start(run))
         if self._is_compared(run, model):
             other, is_other_recalled = train_from(run, FROM_NOTHING)
@@ -43,7 +54,11 @@ class Train(Stage[TrainedModel]):
         return model, is_recalled
 
     def describe(self, run: Run, result: TrainedModel) -> str:
-        """Return the initial weights if notable, else the size; and steps and score."""
+        """Return a line with the number of steps and the validation score.
+
+        It begins with the origin of the initial weights if that is of interest, or else with the
+        number of parameters.
+        """
         start = self._start(run)
         what = start.why if start.is_notable else f"{result.parameters:,} parameters"
         if self._is_compared(run, result) and not result.started_from:
@@ -52,28 +67,32 @@ class Train(Stage[TrainedModel]):
         return f"{what}, {result.step:,} steps, validation {bits:.3f} bits/character"
 
     def why(self, run: Run) -> str:
-        """Return what has changed since the last record."""
+        """Return what has changed since the last record of the first training that has to run."""
         step = training_step(run, self._start(run))
         return step.why() if step.recall() is None else training_step(run, FROM_NOTHING).why()
 
     def where(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002 - the key says it
-        """Return the key of the result."""
+        """Return the key of the result, in words for the plan."""
         return f"key {training_step(run, self._start(run)).key}, files verified"
 
     def _start(self, run: Run) -> Start:
-        """Return the initial weights of the training; they are chosen once per run."""
+        """Return the start of the training, which is chosen once per run."""
         if run.start is None:
             run.start = choose_start(run.home, run.experiment, run[Ingest], run[Tokenize])
         return run.start
 
     def _is_compared(self, run: Run, model: TrainedModel) -> bool:
-        """Return whether to compare with random weights: if training was short enough."""
+        """Return whether to also train from random weights, for comparison.
+
+        This is done if training started from the champion's weights, no version with the same
+        recipe exists, and training took at most `retraining.compare_minutes`.
+        """
         start, minutes = self._start(run), run.experiment.retraining.compare_minutes
         return bool(start.digest) and not start.is_settled and model.seconds <= 60.0 * minutes
 
 
 def training_step(run: Run, start: Start) -> Step[TrainedModel]:
-    """Return the step that trains a run's experiment on its tokens from a given start."""
+    """Return the step that trains a run's network on its tokens from given initial weights."""
     return Step(
         name="train",
         version=4,
@@ -89,9 +108,12 @@ def training_step(run: Run, start: Start) -> Step[TrainedModel]:
 
 
 def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
-    """Train a model, or recall it; return the model and whether it was recalled.
+    """Train a model from given initial weights, or recall it from its record.
 
-    During training, the curves are logged to an MLflow run.
+    During training, the learning curves are logged to an MLflow run.
+
+    Returns:
+        The model, and whether it was recalled.
     """
     home, experiment, tokens = run.home, run.experiment, run[Tokenize]
     step = training_step(run, start)

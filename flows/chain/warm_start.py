@@ -1,4 +1,7 @@
-"""The initial weights of a training: the champion's if only the corpus has changed."""
+"""Choose the initial weights of a training: the champion's, a base's, or random ones.
+
+The champion's weights are used if only the corpus has changed since the champion was trained.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +23,12 @@ class Start:
     """The initial weights of a training.
 
     Attributes:
-        digest: sha256 of the checkpoint that holds the weights; None for random ones.
+        digest: sha256 of the checkpoint that holds the weights; None for random weights.
         why: Where the weights come from and why, in a few words.
-        is_settled: Whether no other start is tried, because a version of this recipe started the
-            same way, or there is a base.
-        is_notable: Whether descriptions of the training mention this start.
+        is_settled: Whether these weights are used without a comparison with random weights, because
+            they are the base's or because a version with the same recipe (see `recipe`) was trained
+            from them.
+        is_notable: Whether the line about the training mentions where the weights come from.
     """
 
     digest: str | None
@@ -34,12 +38,18 @@ class Start:
 
 
 def way_of_training(experiment: Experiment) -> dict[str, Any]:
-    """Return the training settings without the base, whose digest is a separate part of keys."""
+    """Return the training settings without the name of the base.
+
+    Keys of training steps, and recipes, contain the digest of a checkpoint instead.
+    """
     return experiment.training.model_dump(exclude={"base"})
 
 
 def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
-    """Return a digest of everything that determines a model, except a champion's initial weights.
+    """Return a model's recipe: a digest of what determines the model, apart from a champion.
+
+    The recipe covers the tokens, the network, the training settings and the base. It does not cover
+    whether training started from a champion's weights.
 
     Args:
         experiment: Configuration that it is trained with.
@@ -51,7 +61,11 @@ def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
 
 
 def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens) -> Start:
-    """Return the initial weights for a training on this corpus."""
+    """Return the initial weights for a training.
+
+    In this order: those that the newest version with the same recipe started from; the champion's,
+    if nothing hinders it; the base's, if there is a base; or else random weights.
+    """
     if experiment.model.architecture == "ngram":
         return Start(None, "from nothing: n-grams are counted")
     base = bases.find(home, experiment)
@@ -85,7 +99,7 @@ def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
     Args:
         home: Home that holds the models.
         experiment: Configuration of the training.
-        digest: sha256 of the checkpoint: its base's, or that of a version of the model.
+        digest: sha256 of the checkpoint, which is the base's or that of a version of the model.
 
     Raises:
         RegistryError: No version holds the checkpoint, or its files are missing.

@@ -1,4 +1,7 @@
-"""Free space within SQLite files: returned to the disk while no other process uses them."""
+"""Return free space within SQLite files to the disk, while no other process is using them.
+
+SQLite keeps the space of deleted rows in its file, as free space, until the file is rewritten.
+"""
 
 import contextlib
 import shutil
@@ -15,19 +18,19 @@ from flows.runtime.home import Home
 
 FEWEST_FREE_BYTES = 1_000_000
 FEWEST_FREE_SHARE = 0.2
-"""Free bytes and share of a file below which compacting it is not worth the writing."""
-PATIENCE_SECONDS = 2.0
+"""A file is rewritten only if at least this many bytes, and this share of it, are free space."""
+PATIENCE_SECONDS = 2.0  # longest wait for another process that is writing to the database
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """A database file, before and after.
+    """The result of rewriting a database file without its free space.
 
     Attributes:
         path: The file.
-        before: Bytes before.
-        after: Bytes after; the same as before if it was left alone.
-        note: Why it was left alone; empty if it was not.
+        before: Size in bytes before.
+        after: Size in bytes after.
+        note: Why the file was not rewritten; empty if it was.
     """
 
     path: Path
@@ -37,7 +40,7 @@ class Compacted:
 
 
 def slack(home: Home) -> Iterator[Leftover]:
-    """Yield the databases of the home that have much free space."""
+    """Yield the databases of a home (Prefect's and MLflow's) that are worth rewriting."""
     for path in _databases(home):
         free = _free_bytes(path)
         size = path.stat().st_size
@@ -48,9 +51,14 @@ def slack(home: Home) -> Iterator[Leftover]:
 
 
 def compact(home: Home, path: Path) -> Compacted:
-    """Rewrite a database without its free space, unless another process is using it.
+    """Rewrite a database file without its free space, unless another process is using it.
 
-    Meanwhile, no embedded server starts and no process creates tables.
+    Locks are held meanwhile, so that no server that uses the file starts and no process creates
+    tables in it.
+
+    Args:
+        home: Home that the database belongs to.
+        path: The file.
     """
     before = _size(path)
     if shutil.disk_usage(path.parent).free < 2 * before:

@@ -1,4 +1,7 @@
-"""Leftovers: everything that nothing kept refers to, each with its size, age and reason."""
+"""Find leftovers: files and contents of MLflow that can be removed.
+
+These are the items that housekeeping does not have to keep and that nothing that is kept refers to.
+"""
 
 import re
 from collections.abc import Iterator
@@ -18,9 +21,9 @@ from flows.tracking.texts import KIND_TAG
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.training.run import GOOD_FILE, LAST_FILE
 
-GOING_SUFFIX = ".going"
+GOING_SUFFIX = ".going"  # end of the name of a step's folder while it is being removed
 LOG_BYTES = 10_000_000
-"""Size of a log above which it is cut."""
+"""A log of more than this many bytes is cut to its last `LOG_KEPT_BYTES`."""
 LOG_KEPT_BYTES = 1_000_000
 _GOING = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(GOING_SUFFIX)}")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_path`
@@ -28,19 +31,19 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_
 
 @dataclass(frozen=True)
 class Found:
-    """Contents of a home and its MLflow store, read once.
+    """Contents of a home and its MLflow store, read once, and what of it stays.
 
     Attributes:
         home: The home.
-        rules: What to keep.
+        rules: How much to keep.
         store: The MLflow store.
-        busy: Names that are being worked on; everything of these names stays.
-        folders: Step folders.
-        experiments: Names of MLflow's experiments, by id.
-        runs: MLflow's runs.
-        versions: All versions, newest first within a model.
-        kept: Versions that stay.
-        staying: Step folders that stay.
+        busy: Names of models that a process is working on; everything with such a name stays.
+        folders: All step folders.
+        experiments: Names of all MLflow experiments, by id.
+        runs: All MLflow runs.
+        versions: All registered versions, newest first within a model.
+        kept: The versions that stay.
+        staying: Paths of the step folders that stay.
     """
 
     home: Home
@@ -60,8 +63,8 @@ def look(home: Home, rules: Rules, also_busy: set[str]) -> Found:
 
     Args:
         home: The home.
-        rules: What to keep.
-        also_busy: Names that flow runs are working on.
+        rules: How much to keep.
+        also_busy: Names of models that Prefect flow runs are working on.
     """
     store = Store(home)
     folders = step_folders.read(home)
@@ -80,7 +83,7 @@ def look(home: Home, rules: Rules, also_busy: set[str]) -> Found:
 
 
 def leftovers(found: Found) -> Iterator[Leftover]:
-    """Yield the files and the contents of MLflow that can be removed."""
+    """Yield everything that can be removed from the home and from MLflow."""
     yield from _versions(found)
     yield from _models(found)
     yield from _runs(found)
@@ -109,7 +112,10 @@ def _versions(found: Found) -> Iterator[Leftover]:
 
 
 def _models(found: Found) -> Iterator[Leftover]:
-    """Yield our runs' packaged models that no version names: a removal or run was interrupted."""
+    """Yield packaged models (models logged to MLflow) that no version refers to.
+
+    They remain if a removal, or the run that packaged the model, was interrupted.
+    """
     named = {v.model_id for v in found.versions}
     ours = {run.info.run_id for run in found.runs if _is_training(run)}
     for model in found.store.models([*found.experiments]):
@@ -174,10 +180,16 @@ def _runs(found: Found) -> Iterator[Leftover]:
 
 
 def _is_dead(found: Found, run: Run, name: str) -> bool:
-    """Return whether a RUNNING run is dead: no process holds its step, and the run is silent.
+    """Return whether the process of an MLflow run with status RUNNING has ended.
 
-    On a server that several machines share, a run may be another machine's, whose locks we cannot
-    see.
+    It has if no process holds the lock of the training step and no point has been logged for
+    `SILENT_SECONDS`. On a server that several machines share, the run may belong to another
+    machine, whose locks are not visible here; so a run without a lock file here counts as alive.
+
+    Args:
+        found: Contents of the home.
+        run: The MLflow run.
+        name: Name of the model.
     """
     key = run.data.tags.get(TRAIN_KEY_TAG, "")
     lock = locks.step(found.home.data / "models" / name / key) if key else None
@@ -209,7 +221,12 @@ def _steps(found: Found) -> Iterator[Leftover]:
 
 
 def _rests(found: Found) -> Iterator[Leftover]:
-    """Yield remains of steps: half-removed folders, locks, positions, fetched, temporary files."""
+    """Yield other files that are no longer needed.
+
+    They are step folders whose removal was interrupted, lock files of removed steps, positions
+    (checkpoints to resume from) of finished trainings, fetched checkpoints that no kept version
+    has, and temporary files of interrupted writes.
+    """
     rules = found.rules
     for names in step_folders.name_folders(found.home):
         for path in sorted(names.iterdir()):

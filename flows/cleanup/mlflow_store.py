@@ -1,4 +1,7 @@
-"""MLflow's contents as housekeeping sees them, and the store's ways to remove permanently."""
+"""Read the MLflow store for housekeeping, and remove versions, models and runs from it.
+
+A packaged model is a model that was logged to MLflow with its files; a version refers to one.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,20 +20,21 @@ from flows.runtime.home import Home
 from flows.tracking import connect
 
 MARK_TAG = "rnnlm.housekeeping"
-"""Tag on what housekeeping has begun to remove, so that an interrupted removal is completed."""
+"""Tag of runs and packaged models whose removal has begun. If a removal is interrupted, the next
+housekeeping finds them by this tag and completes it."""
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A version, with details that only the store knows.
+    """A registered version, with details from MLflow that `Version` does not hold.
 
     Attributes:
-        version: The version as the registry reads it.
-        aliases: All its aliases, including those that users have made.
-        model_id: Id of the packaged model; empty if the version names none.
-        created: Creation time in seconds since 1970.
+        version: The version.
+        aliases: All aliases of the version, including those that users have made.
+        model_id: Id of the packaged model that the version refers to; empty if there is none.
+        created: Creation time of the version, in seconds since 1970.
     """
 
     version: Version
@@ -40,7 +44,16 @@ class Registered:
 
 
 class Store:
-    """A home's MLflow store."""
+    """The MLflow store of a home.
+
+    Attributes:
+        home: The home.
+        client: Client of the store.
+        database: Path of the SQLite file that is the home's default store.
+        is_here: Whether the store is that file, not a server or another database.
+        removes_for_good: Whether runs and models can be removed permanently. This is possible if
+            the store is a database; a server only marks them as deleted.
+    """
 
     def __init__(self, home: Home) -> None:
         """Connect to the store."""
@@ -52,9 +65,10 @@ class Store:
         self.removes_for_good = hasattr(self._backend, "_hard_delete_run")
 
     def versions(self) -> list[Registered]:
-        """Return our versions (those that name a checkpoint), newest first within a model.
+        """Return the registered versions of this project, newest first within a model.
 
-        Other projects may share the server.
+        They are the versions with a checkpoint tag. Versions of other projects, which may share the
+        server, have no such tag.
         """
         found = []
         aliases = {m.name: m.aliases for m in _pages(self.client.search_registered_models)}
@@ -76,19 +90,30 @@ class Store:
         return found
 
     def experiments(self) -> dict[str, str]:
-        """Return the names of experiments by their ids."""
+        """Return the names of all MLflow experiments that are not deleted, by id."""
         found = _pages(self.client.search_experiments, view_type=ViewType.ACTIVE_ONLY)
         return {e.experiment_id: e.name for e in found}
 
     def runs(self, experiment_ids: list[str], view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-        """Return all runs of some experiments."""
+        """Return all MLflow runs of some experiments.
+
+        Args:
+            experiment_ids: Ids of the experiments.
+            view: Whether to return active runs, deleted runs or both; a value of `ViewType`.
+        """
         if not experiment_ids:
             return []
         asked = {"experiment_ids": experiment_ids, "run_view_type": view, "max_results": _PAGE}
         return [*_pages(self.client.search_runs, **asked)]
 
     def models(self, experiment_ids: list[str]) -> list[LoggedModel]:
-        """Return all packaged models of some experiments, including half-removed ones."""
+        """Return all packaged models of some experiments.
+
+        Those whose removal by housekeeping was interrupted are included.
+
+        Args:
+            experiment_ids: Ids of the experiments.
+        """
         if not experiment_ids:
             return []
         found = [*_pages(self.client.search_logged_models, experiment_ids=experiment_ids)]
@@ -99,15 +124,22 @@ class Store:
         return found
 
     def last_word(self, run: Run) -> float:
-        """Return the time of the last point logged to a run, in seconds since 1970."""
+        """Return the time of a run's last activity, in seconds since 1970.
+
+        It is the time at which the last point of its training curves was logged, or else the start
+        time of the run.
+        """
         points = self.client.get_metric_history(run.info.run_id, "train/tokens")
         return float(max([run.info.start_time, *(point.timestamp for point in points)]) / 1000)
 
     def folder_of(self, uri: str) -> Path | None:
-        """Return the folder of artifacts that this home may remove, or None.
+        """Return the folder at an artifact address if this home may remove it, else None.
 
-        Behind a server, artifacts belong to the server. The database of a copied home names the
-        folders of the original home, which do not belong to the copy.
+        A home may not remove artifacts of a server. If the home is a copy, its database still names
+        the folders of the original home, which the copy may not remove either.
+
+        Args:
+            uri: Address of the artifacts of a run or of a packaged model.
         """
         parts = urlsplit(uri)
         if parts.scheme not in ("", "file") or not self.removes_for_good:
@@ -118,7 +150,7 @@ class Store:
         return path if path.is_dir() else None
 
     def remove_version(self, name: str, version: int) -> bool:
-        """Delete a version unless an alias names it now; return whether it was deleted."""
+        """Delete a version, unless an alias refers to it by now; return whether it was deleted."""
         held = self.client.get_registered_model(name).aliases.values()
         if str(version) in map(str, held):
             return False
@@ -126,10 +158,10 @@ class Store:
         return True
 
     def remove_model(self, model_id: str) -> None:
-        """Delete a packaged model, files first; permanently if the store can.
+        """Delete a packaged model, permanently if `removes_for_good`; its files are deleted first.
 
-        It does what `mlflow gc` does with only this id, except that `mlflow gc` would also remove
-        every experiment and model that users have moved to the trash.
+        This does what `mlflow gc` does for a single id. That command itself is not used, because it
+        would also remove all experiments and models that users have deleted but may still restore.
         """
         uri = self._model(model_id).artifact_location
         if MARK_TAG not in self._model(model_id).tags:
@@ -140,7 +172,7 @@ class Store:
             self._backend._hard_delete_logged_model(model_id)
 
     def remove_run(self, run_id: str) -> None:
-        """Delete a run, files first; permanently if the store can."""
+        """Delete a run, permanently if `removes_for_good`; its files are deleted first."""
         run = self.client.get_run(run_id)
         if run.info.lifecycle_stage == "active":
             self.client.set_tag(run_id, MARK_TAG, "removed")
@@ -161,11 +193,16 @@ class Store:
             return
         get_artifact_repository(uri).delete_artifacts()
         if folder is not None and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()  # the run's or model's, which held only `artifacts`
+            folder.parent.rmdir()  # the folder of the run or model, which held only `artifacts`
 
 
 def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """Yield all results of an MLflow search, page by page."""
+    """Yield all results of an MLflow search, which returns them in pages.
+
+    Args:
+        search: A search method of MLflow's client.
+        asked: Arguments of the search.
+    """
     token = None
     while True:
         page = search(**asked, page_token=token)

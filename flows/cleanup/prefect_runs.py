@@ -1,4 +1,8 @@
-"""Flow runs in Prefect's database: those that died silently, and those that ended long ago."""
+"""Find and clean up flow runs in Prefect's database.
+
+Flow runs that ended long ago are deleted. Flow runs whose process was killed, which Prefect still
+considers running, are set to the state Crashed.
+"""
 
 import itertools
 import time
@@ -23,15 +27,18 @@ _LOGS_SECONDS = 10.0
 
 
 class FlowRuns:
-    """The flow runs of this project, found by work pool or tag, as others may share the server."""
+    """The flow runs of this project on a Prefect server.
+
+    Other projects may share the server, so the runs are found by this project's work pool or tag.
+    """
 
     def __init__(self, client: SyncPrefectClient, rules: Rules, own: UUID | None) -> None:
-        """Read the runs that are under way.
+        """Read the flow runs that have not ended, and find out which of them show signs of life.
 
         Args:
             client: Client of the server.
-            rules: What to keep.
-            own: The run that does the housekeeping, which is left alone.
+            rules: How much to keep.
+            own: Id of the flow run that does the housekeeping, which is not touched.
         """
         self._client, self._rules, self._own = client, rules, own
         self._names: dict[UUID, str] = {}
@@ -40,14 +47,19 @@ class FlowRuns:
         self._silent = [(run, word) for run, word in heard if run not in self._alive]
 
     def busy_names(self) -> set[str]:
-        """Return the models that flow runs under way work on, taken from the names of the runs."""
+        """Return the names of the models that running flow runs work on.
+
+        The names are taken from the names of the flow runs. Runs without a sign of life do not
+        count.
+        """
         return {run.name.split(" · ")[0].split("@")[0].split("/")[0] for run in self._alive}
 
     def leftovers(self, busy: set[str]) -> Iterator[Leftover]:
-        """Yield runs that died and runs that ended long ago.
+        """Yield flow runs without a sign of life, and flow runs that ended long ago.
 
         Args:
-            busy: Names of models with locked steps; their runs count as alive, however silent.
+            busy: Names of models that a process is working on. Their flow runs count as alive, even
+                without a sign of life.
         """
         for run, word in self._silent:
             if run.name not in busy:
@@ -62,7 +74,11 @@ class FlowRuns:
                 yield Leftover("flow run", self._name(run), str(run.id), 0, days, why)
 
     def crash(self, run_id: str) -> bool:
-        """Set a run to Crashed unless it has been active since; return whether it was set."""
+        """Set a flow run to Crashed, unless it has ended or been active since it was listed.
+
+        Returns:
+            Whether the state was set.
+        """
         run = self._client.read_flow_run(UUID(run_id))
         heard = next(word for silent, word in self._silent if silent.id == run.id)
         is_under_way = run.state is not None and run.state.type in _UNDER_WAY
@@ -75,7 +91,7 @@ class FlowRuns:
         return True
 
     def delete(self, run_id: str) -> bool:
-        """Delete a run with its artifacts, then its logs."""
+        """Delete a flow run and its artifacts; the server then deletes its logs. Return True."""
         chosen = UUID(run_id)
         of_run = filters.ArtifactFilterFlowRunId(any_=[chosen])
         while found := self._client.read_artifacts(
@@ -87,7 +103,10 @@ class FlowRuns:
         return True
 
     def wait_for_logs(self, run_ids: list[str]) -> None:
-        """Wait until the server has deleted the logs of deleted runs, which it does afterwards."""
+        """Wait until the server has deleted the logs of deleted flow runs, for at most 10 seconds.
+
+        The server deletes logs some time after the flow run.
+        """
         deadline = time.monotonic() + _LOGS_SECONDS
         for start in range(0, len(run_ids), _PAGE):
             ids = [UUID(run_id) for run_id in run_ids[start : start + _PAGE]]
@@ -96,7 +115,7 @@ class FlowRuns:
                 time.sleep(0.1)
 
     def _read(self, states: list[StateType]) -> list[FlowRun]:
-        """Return our runs in some states, ordered by start time."""
+        """Return this project's flow runs that are in one of some states, ordered by start time."""
         kind = filters.FlowRunFilterStateType(any_=states)
         state = filters.FlowRunFilterState(type=kind)
         tagged = filters.FlowRunFilter(state=state, tags=filters.FlowRunFilterTags(all_=[OWN]))
@@ -121,7 +140,11 @@ class FlowRuns:
                 return
 
     def _last_word(self, run: FlowRun) -> float:
-        """Return a run's last activity: of its state, tasks, artifacts, log lines and events."""
+        """Return the time of a flow run's last activity, in seconds since 1970.
+
+        It is the latest timestamp of the run itself, its state, tasks, artifacts, log lines and
+        events.
+        """
         times: list[Any] = [run.updated, run.created, run.state and run.state.timestamp]
         chosen = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run.id]))
         for task in self._client.read_task_runs(flow_run_filter=chosen, limit=_PAGE):

@@ -1,4 +1,8 @@
-"""What must stay: versions with an alias, the newest ones, and everything that belongs to them."""
+"""Decide what must stay: which registered versions, and which step folders they depend on.
+
+Versions stay if they have an alias, are among the newest of their model, are young, or are needed
+by something else, such as a data set.
+"""
 
 import contextlib
 import json
@@ -16,16 +20,18 @@ from flows.runtime.home import Home
 from rnnlm.errors import RegistryError
 from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE
 
+# Kinds of steps up to training. All later steps, such as scores, are made from a model.
 _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
 
 
 @dataclass
 class Claims:
-    """The models that users' data sets refer to.
+    """The models that data sets of the user refer to.
 
     Attributes:
-        checkpoints: sha256 of the models that wrote the data sets, or are about to.
-        versions: Names and numbers of the versions that their manifests name.
+        checkpoints: sha256 of the checkpoints that wrote the data sets, or that will complete
+            unfinished ones.
+        versions: The versions that the manifests of the data sets name, as (name, number).
     """
 
     checkpoints: set[str] = field(default_factory=set)
@@ -33,19 +39,19 @@ class Claims:
 
 
 def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
-    """Return the models that data sets under the home, and some elsewhere, refer to.
+    """Return the models that the data sets in the home, and data sets in other folders, refer to.
 
-    An unfinished data set counts too, because the same command resumes it.
+    Unfinished data sets count too, because repeating the command would resume them.
 
     Args:
-        home: Where `data/generated` is.
-        others: Folders of data sets elsewhere, as recorded in MLflow.
+        home: The home, whose folder `data/generated` holds data sets.
+        others: Folders of data sets outside the home, as recorded in MLflow.
     """
     found = Claims()
     named = [f for f in name_folders(home) if f.parent.name == "generated"]
     inside = [path for folder in named for path in folder.glob("[!.]*/")]
     for folder in {*inside, *others}:
-        if (folder / RECORD_FILE).is_file():  # samples of a training run are a step
+        if (folder / RECORD_FILE).is_file():  # samples of a training, which are a step's result
             continue
         found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
         model = _read(folder / MANIFEST_FILE).get("model") or {}
@@ -57,14 +63,15 @@ def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
 def kept_versions(
     home: Home, versions: list[Registered], rules: Rules, claimed: Claims, used: Mapping[str, float]
 ) -> list[Registered]:
-    """Return the versions that stay.
+    """Return the registered versions that stay.
 
     Args:
-        home: Home whose registry they are in.
+        home: Home whose MLflow store holds the versions.
         versions: All versions, newest first within a model.
-        rules: How many stay without an alias, and for how long.
-        claimed: Models that data sets refer to.
-        used: When the training of a checkpoint was last requested, by the checkpoint's sha256.
+        rules: How many versions without an alias stay, and for how long.
+        claimed: The models that data sets refer to.
+        used: For each checkpoint, by sha256, when its training was last run or requested, in
+            seconds since 1970.
     """
     moved = _moved(home, versions)
     begun = {v.version.started_from for v in versions if v.aliases} - {""}
@@ -88,11 +95,19 @@ def kept_versions(
 def kept_steps(
     folders: list[StepFolder], kept: list[Registered], rules: Rules, busy: set[str]
 ) -> set[Path]:
-    """Return the step folders that stay: those of kept versions, young ones, those of busy names.
+    """Return the paths of the step folders that stay.
 
-    If a step stays, so do the steps that it was made from, back to the corpus. If a version's model
-    stays, so do steps made only from it and other kept things: its scores and its samples. A
-    comparison on another version's corpus is removed with that corpus.
+    Steps stay if a kept version refers to them, if they are young, or if a process is working on
+    their model. The steps from which a staying step was made stay too, back to the corpus. So do
+    steps that were made from a staying model, such as its scores and samples, if all their inputs
+    stay. For example, a comparison of two versions on the corpus of one of them is removed together
+    with that corpus.
+
+    Args:
+        folders: All step folders.
+        kept: The registered versions that stay.
+        rules: How long steps stay.
+        busy: Names of models that a process is working on.
     """
     checkpoints = {v.version.checkpoint for v in kept} - {""}
     places = {place for v in kept for place in _places(v)}
@@ -126,7 +141,10 @@ def kept_steps(
 
 
 def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> None:
-    """Add the origins of staying steps, except a model whose weights a training started from."""
+    """Add to `staying` the steps from which its steps were made, directly or indirectly.
+
+    The model from which a training took its initial weights is not added.
+    """
     waiting = [*staying.values()]
     while waiting:
         made = waiting.pop()
@@ -138,17 +156,23 @@ def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> 
 
 
 def _places(kept: Registered) -> list[tuple[str, str, str]]:
-    """Return the steps that a version's tags name by path, even if the home has moved."""
+    """Return the steps whose paths a version's tags contain, as (kind, name, key).
+
+    They identify the steps even if the home was moved to another folder.
+    """
     version = kept.version
     folders = [Path(version.corpus_uri), Path(version.baseline).parent]
     return [(f.parts[-3], f.parts[-2], f.parts[-1]) for f in folders if len(f.parts) > 2]
 
 
 def _moved(home: Home, versions: list[Registered]) -> set[tuple[str, int]]:
-    """Return the versions in each model's last move of aliases, which may be incomplete."""
+    """Return the versions, as (name, number), in the last change of champion of each model.
+
+    That change may have been interrupted, and needs both versions to be completed.
+    """
     found = set()
     for name in {v.version.name for v in versions}:
-        with contextlib.suppress(RegistryError):  # nothing in use, so nothing was moved
+        with contextlib.suppress(RegistryError):  # the model has never had a champion
             for move in registry.history(home, name)[:1]:
                 found |= {(name, n) for n in (move.before, move.after) if n is not None}
     return found

@@ -1,4 +1,7 @@
-"""Removal of leftovers: completely or not at all, and never what has just come into use."""
+"""Remove leftovers, each either completely or not at all.
+
+A leftover that has come into use since it was listed is not removed.
+"""
 
 import os
 import shutil
@@ -15,15 +18,16 @@ from flows.runtime import locks
 
 
 def remove(found: Found, leftover: Leftover) -> bool:
-    """Remove a leftover, on disk or in MLflow; return whether it was removed.
+    """Remove a leftover from the disk or from MLflow; return whether it was removed.
 
-    It stays if it has come into use since it was listed, or if an alias names it by now.
+    It is not removed if it has come into use since it was listed, or if an alias refers to it by
+    now.
     """
     return _WAYS[leftover.kind](found, leftover)
 
 
 def cut_log(path: Path, keep: int) -> None:
-    """Keep the last bytes of a log that a process may be appending to."""
+    """Shorten a log to its last `keep` bytes. A process may be appending to the log meanwhile."""
     with path.open("r+b") as file:
         file.seek(-min(keep, path.stat().st_size), os.SEEK_END)
         last = file.read()
@@ -67,10 +71,11 @@ def _end_run(found: Found, leftover: Leftover) -> bool:
 
 
 def _remove_step(found: Found, leftover: Leftover) -> bool:
-    """Rename a step's folder under its lock, then delete it.
+    """Rename a step's folder while holding its lock, then delete the folder.
 
-    Once renamed, the folder is no longer a step. If its record were removed first instead, a kill
-    in between would leave samples with a manifest, which look like a user's own data set.
+    Once renamed, the folder is no longer a step, so the removal takes effect at once. If the record
+    were removed first instead, a process killed in between would leave a folder of samples with a
+    manifest but no record, which looks like a data set that the user has generated.
     """
     path = _path(leftover)
     lock = locks.step(path)
@@ -82,19 +87,19 @@ def _remove_step(found: Found, leftover: Leftover) -> bool:
             if going.exists():
                 _empty(going)
             path.rename(going)
-            lock.unlink()  # a process that waits for it creates a new one
+            lock.unlink()  # a process that is waiting for the lock creates a new file
     except (Timeout, FileNotFoundError):
         return False
     _empty(going)
     return True
 
 
-def _remove_half(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as the others
+def _remove_half(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - see `_WAYS`
     _empty(_path(leftover))
     return True
 
 
-def _remove_lock(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as the others
+def _remove_lock(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - see `_WAYS`
     path = _path(leftover)
     try:
         with FileLock(path, timeout=0):
@@ -106,11 +111,11 @@ def _remove_lock(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as
     return True
 
 
-def _remove_position(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as the others
+def _remove_position(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - see `_WAYS`
     path = _path(leftover)
     try:
         with FileLock(locks.step(path.parent), timeout=0):
-            if not (path.parent / RECORD_FILE).is_file():  # it is being trained again
+            if not (path.parent / RECORD_FILE).is_file():  # the model is being trained again
                 return False
             path.unlink()
     except (Timeout, FileNotFoundError):
@@ -118,7 +123,7 @@ def _remove_position(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 
     return True
 
 
-def _remove_file(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - as the others
+def _remove_file(found: Found, leftover: Leftover) -> bool:  # noqa: ARG001 - see `_WAYS`
     _path(leftover).unlink(missing_ok=True)
     return True
 
@@ -132,7 +137,10 @@ def _remove_log(found: Found, leftover: Leftover) -> bool:
 
 
 def _is_busy(found: Found, name: str) -> bool:
-    """Return whether a name is in use by now: a run may have begun since it was listed."""
+    """Return whether a process holds a lock of any step of a model.
+
+    A run may have begun since the leftovers were listed.
+    """
     kinds = (folder for folder in step_folders.name_folders(found.home) if folder.name == name)
     return any(
         step_folders.is_held(lock) for folder in kinds for lock in step_folders.lock_files(folder)

@@ -1,4 +1,4 @@
-"""The rules of housekeeping, and the leftovers that it finds."""
+"""Define how much housekeeping keeps (`Rules`) and the items that it can remove (`Leftover`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,10 @@ from rnnlm.errors import ConfigError
 
 DAY_SECONDS = 86_400.0
 BUSY_SECONDS = 600.0
-"""Time after work on a name during which all of that name stays, as another step may follow."""
+"""After a step of a model was written, everything of that model stays for this long, because
+another step may follow."""
 SILENT_SECONDS = 3600.0
-"""Time without any sign of life after which a run counts as dead."""
+"""A run without any sign of life for this long counts as dead."""
 MOST_DAYS = 36_500
 
 
@@ -18,8 +19,8 @@ class Rules:
     """How much to keep.
 
     Attributes:
-        keep_days: Days for which everything stays.
-        keep_versions: Number of newest versions of each model that stay, aliased or not.
+        keep_days: Everything younger than this many days stays.
+        keep_versions: Number of newest versions of each model that stay, with or without an alias.
         now: Current time in seconds since 1970, from which ages are counted.
     """
 
@@ -28,7 +29,7 @@ class Rules:
     now: float
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are out of range.
+        """Check the numbers.
 
         Raises:
             ConfigError: A number is out of range.
@@ -45,26 +46,26 @@ class Rules:
             )
 
     def is_old(self, since: float) -> bool:
-        """Return whether a time is more than `keep_days` ago."""
+        """Return whether a time (in seconds since 1970) is more than `keep_days` ago."""
         return self.now - since > self.keep_days * DAY_SECONDS
 
     def days(self, since: float) -> float:
-        """Return how many days ago a time was."""
+        """Return how many days ago a time (in seconds since 1970) was, rounded to 0.01 days."""
         return round(max(0.0, self.now - since) / DAY_SECONDS, 2)
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that can be removed.
+    """An item that housekeeping can remove, such as a folder, a version or a flow run.
 
     Attributes:
-        kind: Kind of thing; see `KINDS`.
-        name: Name of the model or flow that it belongs to; may be empty.
-        what: A path under the home, or an id.
-        bytes: Bytes on disk; 0 for a row of a database.
+        kind: Kind of the item, one of `KINDS`.
+        name: Name of the model or flow that the item belongs to; may be empty.
+        what: The item's path relative to the home, its id, or its name and version number.
+        bytes: Bytes on disk that the removal frees; 0 for an item that is only a database row.
         days: Age in days.
-        why: Short reason for the removal.
-        path: Path of its files; None if it has none here.
+        why: Reason for the removal, in a few words.
+        path: Path of the item's file or folder; None if housekeeping removes it in another way.
     """
 
     kind: str
@@ -92,11 +93,15 @@ KINDS = (
     "flow run",
     "database",
 )
-"""Kinds of leftovers in order of removal: what refers to other things goes before them."""
+"""All kinds of leftovers in the order of their removal: an item is removed before the items that
+it refers to."""
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files under a folder; links are not followed."""
+    """Return the size in bytes of a file, or of all files in a folder and its subfolders.
+
+    Symbolic links are not followed.
+    """
     if path.is_symlink() or path.is_file():
         return path.lstat().st_size
     return sum(entry.lstat().st_size for entry in path.rglob("*") if not entry.is_dir())

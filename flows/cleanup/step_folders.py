@@ -1,4 +1,8 @@
-"""Step folders on disk, `data/KIND/NAME/KEY`, with their records and locks."""
+"""Read the folders of steps, `data/KIND/NAME/KEY`, with their records and lock files.
+
+KIND is the kind of result, such as `tokens`; NAME is the name of the model; KEY is the digest of
+the step's inputs.
+"""
 
 import contextlib
 import fcntl
@@ -28,14 +32,14 @@ class StepFolder:
     """The folder of a step.
 
     Attributes:
-        kind: corpora, tokens, models, …
+        kind: Kind of result: `corpora`, `tokens`, `models`, …
         name: Name of the model.
         key: Key of the step.
         path: The folder.
-        step: Verb of the step, from its record; empty without a record.
-        digest: Digest of its result; empty without a result.
-        inputs: Digests among its ingredients, of other steps' results and of files.
-        used: When it was last written or requested, in seconds since 1970.
+        step: Name of the step, such as `train`, from its record; empty if there is no record.
+        digest: Digest of the step's result; empty if the step has no result.
+        inputs: Digests of the results of other steps, and of files, from which this step was made.
+        used: When the step was last written or requested, in seconds since 1970.
     """
 
     kind: str
@@ -49,17 +53,20 @@ class StepFolder:
 
     @property
     def lock(self) -> Path:
-        """Lock file of the processes that work on the step."""
+        """Path of the lock file that a process holds while it works on the step."""
         return locks.step(self.path)
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Kind, name and key: the step's identity, wherever the home is."""
+        """Kind, name and key, which identify the step even if the home is moved."""
         return self.kind, self.name, self.key
 
 
 def read(home: Home) -> list[StepFolder]:
-    """Return all step folders, without those that users made or that are unknown."""
+    """Return all step folders of a home, including those of interrupted steps.
+
+    Data sets that the user generated, and folders that no step made, are left out.
+    """
     found = []
     for names in name_folders(home):
         for path in sorted(names.iterdir()):
@@ -83,7 +90,7 @@ def lock_files(folder: Path) -> list[Path]:
 
 
 def is_held(lock: Path) -> bool:
-    """Return whether a process holds a lock file, without changing the file."""
+    """Return whether a process holds the lock of a lock file; the file is not changed."""
     try:
         descriptor = os.open(lock, os.O_RDONLY)
     except OSError:
@@ -98,9 +105,14 @@ def is_held(lock: Path) -> bool:
 
 
 def busy_names(home: Home, now: float) -> set[str]:
-    """Return the names in use: those with a step that is locked or was written recently.
+    """Return the names of models with a step that is locked or was written recently.
 
-    A running chain reads folders of earlier steps without a lock, so all of a busy name stays.
+    A running chain reads the folders of its earlier steps without locking them, so housekeeping
+    keeps everything of a model with such a name.
+
+    Args:
+        home: The home.
+        now: Current time in seconds since 1970.
     """
     busy = set()
     for folder in name_folders(home):
@@ -110,7 +122,12 @@ def busy_names(home: Home, now: float) -> set[str]:
 
 
 def is_busy(folder: Path, now: float) -> bool:
-    """Return whether a step in a folder `data/KIND/NAME` is locked or was written recently."""
+    """Return whether a step in a folder `data/KIND/NAME` is locked or was written recently.
+
+    Args:
+        folder: The folder.
+        now: Current time in seconds since 1970; recently means within `BUSY_SECONDS` before.
+    """
     for path in lock_files(folder):
         key = path.name[1:-5]
         signs = (path, folder / key / RECORD_FILE, folder / key / LAST_FILE)
@@ -120,7 +137,7 @@ def is_busy(folder: Path, now: float) -> bool:
 
 
 def digests_of(value: Any) -> Iterator[str]:
-    """Yield the sha256 digests among nested values."""
+    """Yield the texts that are sha256 digests (64 hexadecimal digits) among nested values."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         yield value
     elif isinstance(value, Mapping):
@@ -131,7 +148,7 @@ def digests_of(value: Any) -> Iterator[str]:
 
 
 def newest_change(folder: Path) -> float:
-    """Return when a folder or anything in it last changed."""
+    """Return when a folder or anything in it last changed, in seconds since 1970."""
     return max(map(_modified, [folder, *folder.rglob("*")]))
 
 
@@ -151,7 +168,10 @@ def _folder(path: Path, record: Mapping[str, Any]) -> StepFolder:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Return whether a folder is an interrupted step, which has a lock, not a user's folder."""
+    """Return whether a folder without a record is that of an interrupted step.
+
+    Such a folder has a lock file and no manifest; a folder that the user made has no lock file.
+    """
     return locks.step(path).is_file() and not (path / MANIFEST_FILE).is_file()
 
 

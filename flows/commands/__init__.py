@@ -1,1 +1,5 @@
-"""Commands of `rnnlm`, grouped by subject. Heavy imports happen inside the commands."""
+"""The commands of `rnnlm`, one module per subject.
+
+Modules that are slow to import are imported inside the functions, so that `rnnlm --help` and
+commands that do not need them start fast.
+"""

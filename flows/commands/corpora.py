@@ -1,4 +1,4 @@
-"""Commands about corpora: list the catalog, inspect one corpus."""
+"""Commands about corpora: `corpora` lists the catalog, and `inspect` reports on one corpus."""
 
 from typing import Annotated, Any
 

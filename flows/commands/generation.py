@@ -1,4 +1,4 @@
-"""The command that generates data sets."""
+"""The command `generate`, which generates data sets of texts."""
 
 import shlex
 import sys

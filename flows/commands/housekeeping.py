@@ -1,4 +1,4 @@
-"""The command that lists and removes what is no longer needed."""
+"""The command `housekeeping`, which lists and removes files and runs that are no longer needed."""
 
 import time
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Commands about registered models: scores, export, versions, and which is champion."""
+"""Commands about registered models: score, export and list them, and choose the champion."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,8 @@
-"""Names of models trained on a path: two sources never become one model unless asked to."""
+"""Names of models that are trained on a file or folder.
+
+A model is named after its source. If a model of that name was trained on another source, the new
+model gets a different name; the user can still choose the same name with `--set name=NAME`.
+"""
 
 import json
 import os
@@ -12,12 +16,12 @@ from rnnlm.storage import value_digest
 
 
 def distinct(home: Home, advice: Advice, source: str) -> Advice:
-    """Return the advice under a name that no other source's model has.
+    """Return the advice with a model name that no model of another source has.
 
     Args:
-        home: Where earlier corpora are.
-        advice: Advice for `source`, named after its file.
-        source: A path.
+        home: The home whose earlier corpora show which names are taken, and by which sources.
+        advice: The settings chosen for `source`; its model name is that of the file or folder.
+        source: Path of the training text.
     """
     name, place = advice.experiment.name, _place(source)
     others = _sources_of(home, name) - {place}
@@ -34,7 +38,7 @@ def distinct(home: Home, advice: Advice, source: str) -> Advice:
 
 
 def _sources_of(home: Home, name: str) -> set[str]:
-    """Return the sources that a model's corpora were read from; paths are absolute."""
+    """Return the sources that the corpora of a model were read from, as absolute paths or URLs."""
     found = set()
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
         try:
@@ -44,7 +48,7 @@ def _sources_of(home: Home, name: str) -> set[str]:
         if corpus.get("source"):
             found.add(_place(corpus["source"]))
         elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:
-            found.add(os.path.commonpath(map(_place, paths)))  # a folder with files of each split
+            found.add(os.path.commonpath(map(_place, paths)))  # a folder with one file per split
     return found
 
 

@@ -25,9 +25,17 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's nam
 
 
 def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
-    """Return the experiment of a config file, or the advice and experiment for a text.
+    """Return the experiment (all settings) for a config file or a text, and the advice behind it.
 
-    If the text cannot be read, this fails here, before anything starts.
+    A text that cannot be read raises an error here, before a server or a training starts.
+
+    Args:
+        source: A .toml file, the name of a catalog corpus, or a text file or folder.
+        settings: `key=value` settings of `--set`, which take precedence.
+
+    Returns:
+        The advice (chosen settings with their reasons), which is None for a config file, and the
+        experiment.
     """
     from flows.registry import bases  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
@@ -56,7 +64,12 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
 
 
 def set_workers(workers: int | None, scheduler: str | None = None) -> None:
-    """Set the number of processes and the scheduler in the environment, where tasks find them."""
+    """Set the environment variables from which tasks read how many processes to use, and where.
+
+    Args:
+        workers: Number of worker processes; None leaves the variable as it is.
+        scheduler: Address of a Dask scheduler; None leaves the variable as it is.
+    """
     import os  # noqa: PLC0415
 
     from flows.runtime.workers import SCHEDULER, WORKERS  # noqa: PLC0415

@@ -1,4 +1,8 @@
-"""Run a flow from the command line, with Prefect, a console reporter and Ctrl-C handling."""
+"""Run a flow from the command line.
+
+Around the flow, a Prefect server runs, progress is printed on the console, and Ctrl-C stops the
+flow at the next safe point.
+"""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -11,10 +15,11 @@ from flows.runtime import startup_gc
 
 @contextmanager
 def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
-    """Yield a flow that is ready to be called: the server answers, MLflow's store is open.
+    """Yield a flow that is ready to be called: the Prefect server answers, MLflow's store is open.
 
-    The embedded server starts while the flow's module is imported and MLflow's store is opened,
-    which takes as long. In a new home, Prefect and MLflow also create their tables.
+    If no Prefect server is configured, an embedded one starts as a separate process. Meanwhile this
+    process imports the flow's module and opens MLflow's store, which takes about as long. In a new
+    home, Prefect and MLflow also create their database tables.
 
     Args:
         entrypoint: The flow, as `module:name`.
@@ -26,7 +31,7 @@ def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
     here = home.current()
     with embedded.serve(here) as server, reporting():
         found = getattr(importlib.import_module(module), name)
-        from flows.tracking import connect  # noqa: PLC0415 - heavy
+        from flows.tracking import connect  # noqa: PLC0415 - slow to import
 
         connect(here)
         if server:

@@ -1,4 +1,4 @@
-"""Scoring a registered model, next to n-gram models, on its test split or any text."""
+"""Score a registered model on its test split or on any text, and compare it with n-gram models."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,19 +34,21 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
 
 MOST_CHARACTERS = 50_000_000
-"""Characters of the training text that n-gram models and dynamic evaluation use."""
+"""N-gram models and dynamic evaluation use at most about this many characters of training text."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of a text.
+    """Scores that a model and two n-gram models reach on the same text.
 
     Attributes:
         what: Short description of the text.
         documents: Number of documents in the text.
         evaluation: Score of the model.
-        own: Score of n-grams of the model's own tokens; None if its training text is missing.
-        characters: Score of n-grams of characters; None if its training text is missing.
+        own: Score of an n-gram model that uses the same tokenizer as the model; None if the
+            model's training text is missing.
+        characters: Score of an n-gram model of characters; None if the model's training text is
+            missing.
     """
 
     what: str
@@ -56,7 +58,10 @@ class Scored:
     characters: Evaluation | None
 
     def figures(self) -> dict[str, int | float]:
-        """Return the score, its interval and the n-gram models' scores, with units in the names."""
+        """Return the model's score, its 95% interval and the n-gram models' scores, by name.
+
+        Each name contains the unit, such as `bits_per_character`.
+        """
         return figures_beside(self.evaluation, self.own, self.characters)
 
 
@@ -68,10 +73,19 @@ def choose_adaptation(
     weight: float | None,
     flatness: float | None,
 ) -> Dynamic | Cache | None:
-    """Return how a model adapts to the text that it reads; settings of None keep their defaults.
+    """Return how a model adapts to the text while it is scored, or None if it does not adapt.
+
+    Args:
+        dynamic: Whether to update the weights by gradient descent on the text scored so far.
+        rate: Learning rate of the updates; None for the default.
+        decay: How strongly the weights are pulled back to the trained ones; None for the default.
+        cache: Number of past steps to keep in a cache of hidden states; 0 for no cache.
+        weight: Share of the cache in the predicted probabilities; None for the default.
+        flatness: Factor on the similarities of hidden states; None for the default.
 
     Raises:
-        ConfigError: Both ways are requested, or a setting of a way that is not requested.
+        ConfigError: Both dynamic evaluation and a cache are requested, or a setting is given for
+            the one that is not requested.
     """
     if dynamic and cache:
         raise ConfigError("--dynamic and --cache are two ways to adapt; choose one")
@@ -96,10 +110,14 @@ def score(
 ) -> Scored:
     """Score a version of a model.
 
+    Documents that the model's base (the pretrained model it was trained from) has read are left
+    out.
+
     Args:
-        home: Where corpora are.
+        home: The home that holds the checkpoint and the corpora.
         version: Version to score.
-        text: A file to score instead of the test split; all attribute values are empty.
+        text: A file to score instead of the test split. If the model expects attribute values
+            before each text, they are empty. None scores the test split.
         adaptation: How the model adapts to the text that it reads; None for not at all.
         on_progress: Called with the number of tokens scored.
 
@@ -145,11 +163,17 @@ def score(
 
 
 def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
-    """Yield the documents of a file as a model of the corpus sees them, with empty attributes.
+    """Yield the documents of a file in the form in which a model of the corpus was trained on them.
 
-    The file is cleaned, cut into documents and rendered with the settings of the corpus. If the
-    corpus comes from the catalog, whose records have other fields, the settings for reading and
-    rendering follow the file's format instead.
+    The file is cleaned, split into documents and rendered with the settings of the model's corpus.
+    If that corpus comes from the catalog, its records have other fields than the file; then the
+    settings for reading and rendering are chosen by the file's format instead. If the model expects
+    attribute values before each text, they are empty.
+
+    Args:
+        text: Path of the file.
+        config: Settings of the corpus that the model was trained on.
+        cache: Folder for downloaded files.
 
     Raises:
         CorpusError: The file cannot be read.
@@ -164,7 +188,7 @@ def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
 
 
 def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
-    """Return the score as rows of names and values to print."""
+    """Return the scores as (name, value) rows to print."""
     figures = scored.figures()
     rows = [
         ("model", f"{version.name}/{version.version}"),
@@ -195,7 +219,13 @@ def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
 
 
 def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, Any]:
-    """Return the score as JSON-able values."""
+    """Return the scores as values that can be written as JSON.
+
+    Args:
+        scored: The scores.
+        version: The version that was scored.
+        text: The file that was scored; None for the test split.
+    """
     return {
         "model": version.name,
         "version": version.version,
@@ -206,7 +236,10 @@ def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, 
 
 
 def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
-    """Return the first documents of the training split, or none if it is missing."""
+    """Return documents from the start of the training split, about `MOST_CHARACTERS` in total.
+
+    The list is empty if the corpus is missing.
+    """
     if not Path(version.corpus_uri).is_dir():
         return []
     texts, characters = [], 0
@@ -220,7 +253,13 @@ def _training_text(loaded: LoadedModel, version: Version) -> list[str]:
 
 
 def _ngrams(words: Tokenizer, train: TokenArrays, arrays: TokenArrays) -> Evaluation:
-    """Fit an n-gram model to the tokens of the training text, and score a text with it."""
+    """Fit an n-gram model to the training text, and return its score on another text.
+
+    Args:
+        words: Tokenizer of both texts.
+        train: Tokens of the training text.
+        arrays: Tokens of the text to score.
+    """
     model = NGramLanguageModel(ModelConfig(architecture="ngram"), words.vocab_size)
     model.fit(train)
     return evaluate(model, arrays, words.lost_id)

@@ -1,4 +1,4 @@
-"""Commands that serve the web pages and run the schedules."""
+"""Commands that start servers: `ui` shows the web pages, and `serve` also runs the schedules."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""Command-line options made from a configuration class: one source for names, types and help."""
+"""Create command-line options from a configuration class.
+
+The names, types and help texts of the options are those of the class's fields.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +20,16 @@ PAIR = "KEY=VALUE"
 def options_of(
     config: type[BaseModel], parsers: Mapping[str, Parser] | None = None
 ) -> Callable[[Command], Command]:
-    """Add an option to a command for each field of a configuration class.
+    """Return a decorator that adds an option to a command for each field of a configuration class.
 
-    The command takes them as `**settings`; an option that is not given is None. The docstring of a
-    field is the help of its option. Lists and mappings become options that can be repeated.
+    The command receives the values of the options as `**settings`; an option that the user does
+    not give is None. The description of a field is the help text of its option. Fields that are
+    tuples or mappings become options that the user can repeat.
 
     Args:
         config: The class. Its fields become options, in order, after the command's first parameter.
-        parsers: Parsers of options, by field name. Other options are parsed by their type.
+        parsers: Functions that parse the text of an option, by field name. Options without such a
+            function are parsed according to the field's type.
     """
 
     def decorate(command: Command) -> Command:
@@ -47,10 +52,10 @@ def options_of(
 
 
 def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
-    """Return `KEY=VALUE` texts as a mapping.
+    """Return `KEY=VALUE` texts as a mapping, or None if there are none.
 
     Raises:
-        ConfigError: A text does not have this form.
+        ConfigError: A text is not of the form `KEY=VALUE`.
     """
     for text in texts or ():
         if not text.partition("=")[0] or "=" not in text:
@@ -59,7 +64,14 @@ def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
 
 
 def _option(name: str, kind: Any, description: str, parser: Parser | None) -> inspect.Parameter:
-    """Return the command parameter that sets a field."""
+    """Return the command parameter, with its option, that sets a field.
+
+    Args:
+        name: Name of the field.
+        kind: Type of the field.
+        description: Help text.
+        parser: Function that parses the option's text; None to parse it according to `kind`.
+    """
     flag = f"--{name.replace('_', '-')}"
     option: dict[str, Any] = {"help": " ".join(description.split()), "parser": parser}
     origin = get_origin(kind)

@@ -1,4 +1,4 @@
-"""The command that searches for better settings."""
+"""The command `sweep`, which trains with different settings and registers the best model."""
 
 import shlex
 from typing import Annotated, Any

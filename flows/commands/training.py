@@ -1,4 +1,4 @@
-"""The command that trains a model."""
+"""The command `train`, which trains a model."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

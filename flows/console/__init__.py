@@ -1,1 +1,4 @@
-"""Console output: lines, tables, swatches and bars; how a command ends."""
+"""What the user sees on the console: results, tables, progress bars, hints and errors.
+
+Handling of Ctrl-C and SIGTERM is here too.
+"""

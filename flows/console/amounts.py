@@ -1,4 +1,4 @@
-"""Amounts as written on the command line."""
+"""Parse the numbers of texts that users write on the command line, such as `20k`."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -6,11 +6,11 @@ from rnnlm.errors import ConfigError, GenerationError
 
 
 def amount(text: str) -> int:
-    """Parse a number of texts: digits, `20k`, `1M`, `1e6`.
+    """Return a number of texts that the user wrote as, for example, `500`, `20k`, `1M` or `1e6`.
 
     Raises:
-        ConfigError: The text is not a number.
-        GenerationError: The number is out of range.
+        ConfigError: `text` is not a number.
+        GenerationError: The number is not a whole number from 1 to `MAX_COUNT`.
     """
     from rnnlm.config import MAX_COUNT, shorten  # noqa: PLC0415 - pydantic is slow to import
 

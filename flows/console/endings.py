@@ -1,4 +1,4 @@
-"""How a command ends: with a JSON object, or with a one-line error."""
+"""The last output of a command: a JSON object, or an error message on one line."""
 
 import json
 import os
@@ -7,11 +7,18 @@ from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
 
-FULL_DISK_BYTES = 1_000_000
+FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 
 
 def store_failure(store: str, error: Exception) -> str:
-    """Return the reason why Prefect or MLflow could not write; a full disk is checked first."""
+    """Return a message that says why Prefect or MLflow could not write to its database.
+
+    If the disk is full, the message says so. Otherwise it is the first line of the error.
+
+    Args:
+        store: Name of the tool.
+        error: The error that the tool raised.
+    """
     import shutil  # noqa: PLC0415
 
     from flows.runtime import home  # noqa: PLC0415
@@ -33,7 +40,15 @@ def print_json(value: Any) -> None:
 
 
 def fail(message: str, status: int, wants_json: bool) -> NoReturn:
-    """End the process with a one-line error and, if requested, the same error as JSON."""
+    """Print an error on one line of standard error and end the process.
+
+    Passwords in addresses are removed from the message.
+
+    Args:
+        message: The error message.
+        status: Exit status.
+        wants_json: Whether to also print the error as a JSON object on standard output.
+    """
     one_line = without_passwords(" ".join(message.split()))
     if wants_json:
         print_json({"error": one_line})

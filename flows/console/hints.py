@@ -1,4 +1,4 @@
-"""Hints on what to try if a network predicts a text worse than n-grams do."""
+"""Hints on what to try if a network predicts a text worse than an n-gram model does."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,18 +6,22 @@ from typing import Any
 from rnnlm.base import NO_BASE, shipped
 
 OVERFIT_SHARE = 0.7
-"""Share of training; if the best checkpoint came before it, the network overfitted afterwards."""
+"""Share of the training steps. If the checkpoint that scored best on validation was made before
+this share, the network overfitted afterwards."""
 SHORT_CHARACTERS = 100_000
 """Characters below which a training text is too short to learn spelling from."""
 MOST_BYTES = 1.1
-"""Upper limit on bytes per character of an English text; other scripts have more."""
+"""A text with at least this many bytes per character in UTF-8 is not English: unaccented Latin
+letters take one byte, letters of other scripts two or more."""
 
 
 def what_to_try(result: Mapping[str, Any]) -> list[str]:
-    """Return hints, the most promising first; none if the network is better.
+    """Return hints for the user, the most promising first.
+
+    The list is empty if the network predicts the test split better than the n-gram model does.
 
     Args:
-        result: Summary of a run; see `flows.retrain.summary`.
+        result: Summary of a training run; see `flows.retrain.summary`.
     """
     test = result["test"]
     if test["bits_per_character"] < test["ngram_bits_per_character"]:

@@ -1,4 +1,8 @@
-"""A run on the console: its reporter, and what Ctrl-C and SIGTERM do to it."""
+"""Show the progress of a run on the console, and stop the run on Ctrl-C or SIGTERM.
+
+The first signal stops the run at its next progress report, which is a point where it is safe to
+stop. A second signal stops it at once.
+"""
 
 import signal
 import threading
@@ -11,14 +15,18 @@ if TYPE_CHECKING:
     from flows.console.printing import ConsoleReporter
 
 _TERMINATED = "TerminationSignal"
-"""Name of the exception that Prefect's handler, which replaces ours, raises on SIGTERM."""
+"""Name of the exception that Prefect's signal handler raises on SIGTERM. Prefect replaces the
+handler of this module by its own when a flow begins."""
 SECOND_SIGNAL_AFTER = 2.0
-"""Seconds without progress after which a signal ends the run at once."""
+"""If no progress was reported for this many seconds, even the first signal ends the run at once."""
 
 
 @contextmanager
 def reporting() -> "Iterator[ConsoleReporter]":
-    """Report to the console, and stop at the next safe point on Ctrl-C or SIGTERM."""
+    """Print progress on the console; on Ctrl-C or SIGTERM, stop at the next progress report.
+
+    The stop is a `KeyboardInterrupt`. The previous signal handlers are restored at the end.
+    """
     from flows.console.printing import ConsoleReporter  # noqa: PLC0415
     from flows.runtime.reporting import watching  # noqa: PLC0415
 
@@ -39,7 +47,7 @@ def reporting() -> "Iterator[ConsoleReporter]":
             signal.signal(number, stop)
 
     arm()
-    reporter.on_step = arm  # Prefect installs its own handler when a flow begins
+    reporter.on_step = arm  # Prefect installs its own handlers when a flow begins: replace them
     try:
         with watching(reporter):
             yield reporter

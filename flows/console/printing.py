@@ -1,4 +1,4 @@
-"""Printing: steps and progress bars on standard error, results on standard output."""
+"""Functions that print: steps and progress bars on standard error, results on standard output."""
 
 import os
 import re
@@ -31,13 +31,20 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleReporter(Reporter):
-    """A line per finished step and a bar for the current one, on standard error.
+    """Prints a line for each finished step and a progress bar for the current step.
 
-    If standard error is not a terminal, the bar is a plain line every `LINE_EVERY_SECONDS`.
+    Everything goes to standard error. If that is not a terminal, a line with the percentage is
+    printed every `LINE_EVERY_SECONDS` instead of the bar.
+
+    Attributes:
+        interrupted: Set this to end the current step at its next progress report, with a
+            `KeyboardInterrupt`.
+        on_step: Called at the start of each step, if set.
+        heard_at: Time of the last progress report, as `time.monotonic` counts it.
     """
 
     def __init__(self) -> None:
-        """Start without a bar."""
+        """Create the reporter; it prints nothing yet."""
         super().__init__()
         self.interrupted = False
         self.on_step: Callable[[], None] | None = None
@@ -49,14 +56,18 @@ class ConsoleReporter(Reporter):
         self._unit = ""
 
     def started(self, step: str) -> None:  # noqa: ARG002 - the same for every step
-        """Call `on_step`, if it is set, and note the time."""
+        """Call `on_step`, if it is set, and start to measure the speed of the step."""
         if self.on_step is not None:
             self.on_step()
         self._line_at = time.monotonic()
         self._first = None
 
     def progressed(self, step: str, progress: Standing) -> None:
-        """Move the bar; end the step if the user asked to stop."""
+        """Move the bar.
+
+        Raises:
+            KeyboardInterrupt: The user has asked to stop.
+        """
         self.heard_at = time.monotonic()
         if self.interrupted:
             raise KeyboardInterrupt
@@ -73,7 +84,7 @@ class ConsoleReporter(Reporter):
             err.print(f"  {step:<{STEP_WIDTH}} {share:4.0%}  {self._rate(progress)}")
 
     def finished(self, step: str, outcome: Outcome) -> None:
-        """Replace the bar with a line."""
+        """Replace the bar with a line that shows the result and the time of the step."""
         super().finished(step, outcome)
         self.close()
         took = "cached" if outcome.cached else duration(outcome.seconds)
@@ -118,7 +129,10 @@ class ConsoleReporter(Reporter):
 
 
 def program() -> str:
-    """Return the command that runs this program from here: its name if that is on the path."""
+    """Return what the user types to run this program: `rnnlm` if it is on the PATH, else its path.
+
+    The path is relative to the current folder.
+    """
     name = Path(sys.argv[0]).name
     if name != "rnnlm" or shutil.which(name):
         return "rnnlm"
@@ -126,7 +140,7 @@ def program() -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as text, with minutes from 60 seconds on."""
+    """Return a duration as text, such as `4.2 s` or, from 60 seconds, `1 min 05 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -134,7 +148,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(amount: float) -> str:
-    """Return an amount as text; from 1,000 on, three digits with k or M."""
+    """Return an amount as text, such as `950`; from 1,000 with three digits, such as `12.3k`."""
     for scale, letter in ((1e6, "M"), (1e3, "k")):
         if amount >= scale:
             return f"{amount / scale:.3g}{letter}"
@@ -142,9 +156,10 @@ def quantity(amount: float) -> str:
 
 
 def swatches(texts: Iterable[str]) -> None:
-    """Draw the colours among `texts` as true-colour swatches with name and hexadecimal value.
+    """Print a block of colour, with its name and hexadecimal value, for each text that is a colour.
 
-    The swatches are the content here, so they keep their colour in a pipe; NO_COLOR turns it off.
+    Other texts are skipped. The blocks are the content here, so they are printed in colour even if
+    standard output is a pipe; the environment variable NO_COLOR turns this off.
     """
     cells = [_swatch(color) for color in map(colors.parse, texts) if color]
     for start in range(0, len(cells), SWATCH_COLUMNS):
@@ -153,7 +168,7 @@ def swatches(texts: Iterable[str]) -> None:
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
-    """Print aligned names and values on standard output."""
+    """Print (name, value) rows on standard output, with the values aligned in a column."""
     width = max([STEP_WIDTH, *(len(name) for name, _ in rows)])
     for name, value in rows:
         line = Text(f"  {name:<{width}} " + "\n".join(map(visible, value.split("\n"))))
@@ -164,7 +179,13 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()
 ) -> None:
-    """Print a table with aligned columns and no frame on standard output."""
+    """Print a table with aligned columns and no frame on standard output.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Cells of each row.
+        right: Indices of the columns that are aligned to the right.
+    """
     drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for index, heading in enumerate(headings):
         drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
@@ -174,24 +195,33 @@ def table(
 
 
 def sparkline(counts: Sequence[int]) -> str:
-    """Return counts as a line of small bars; every count above 0 has a visible bar."""
+    """Return a bar chart of counts, with one character per count; counts above 0 are visible."""
     top = max([1, *counts])
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top)] for count in counts)
 
 
 def visible(line: str) -> str:
-    """Return a line of text that cannot affect the terminal or the text around it.
+    """Return a line of text in a form that cannot affect the terminal or the text around it.
 
-    Control characters and direction overrides become dots. On a terminal, right-to-left text is
-    isolated (U+2068 and U+2069, which take no space); otherwise it would move the punctuation and
-    numbers around it.
+    Control characters and Unicode's direction overrides become dots. On a terminal, right-to-left
+    text is enclosed in the isolating characters U+2068 and U+2069, which take no space; otherwise
+    it would move the punctuation and numbers around it.
     """
     safe = _UNSAFE.sub("·", line)
     return f"\u2068{safe}\u2069" if out.is_terminal and _RIGHT_TO_LEFT.search(safe) else safe
 
 
 def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> None:
-    """Print sampled texts on standard output; long or multi-line ones are set apart."""
+    """Print sampled texts on standard output.
+
+    If all texts are single lines of fewer than 100 characters, all of them are printed, one per
+    line. Otherwise the first ones are printed with a bar on their left and a blank line after each.
+
+    Args:
+        texts: The texts.
+        characters: Length at which a long text is cut off.
+        at_most: Number of long texts that are printed.
+    """
     if not any("\n" in text for text in texts) and all(len(text) < 100 for text in texts):
         for text in texts:
             out.print(Text(f"  {visible(text)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the commands print, other than progress."""
+"""Functions that print the results of commands, such as the report on a corpus."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,26 @@ from rnnlm.report import CorpusReport
 if TYPE_CHECKING:
     from flows.chain.plan import PlannedStage
 
-SHOWN_FILES = 12
+SHOWN_FILES = 12  # files that are listed; the others are only counted
 SHOWN_NAME = 28
-"""Most files listed, and most characters shown of a file name."""
+"""Number of characters of a file name that are shown."""
 
 FORMS = {
     "color": "parse as a colour",
     "recipe": "parse as a MealMaster recipe",
     "prose": "end a sentence",
 }
-"""What valid texts do, by form, for display. Free text is valid unless it is empty."""
+"""For each form of text, what a valid text does, worded for display after a percentage. Texts of
+other forms are valid unless they are empty."""
 
 
 def show_advice(advice: Advice, seconds: float | None = None) -> None:
-    """Print the choices made for a text, each with its reason, and how long training will take."""
+    """Print the settings chosen for a text, each with its reason.
+
+    Args:
+        advice: The chosen settings.
+        seconds: Estimated training time, which is printed too; None to leave it out.
+    """
     for choice in advice.choices:
         printing.err.print(f"  {choice.setting:<11} {choice.value:<18} {choice.reason}")
     if seconds is not None:
@@ -38,7 +44,7 @@ def show_advice(advice: Advice, seconds: float | None = None) -> None:
 
 
 def show_plan(planned: "Sequence[PlannedStage]") -> None:
-    """Print which steps would run, which are cached, and why."""
+    """Print for each step of a training whether it would run or is cached, and why."""
     printing.table(
         ["step", "would", "because"],
         [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],
@@ -46,7 +52,7 @@ def show_plan(planned: "Sequence[PlannedStage]") -> None:
 
 
 def show_result(result: dict[str, Any]) -> None:
-    """Print the result of a training run."""
+    """Print the result of a training run: sampled texts, the new version, its scores and hints."""
     generated, test = result["generated"], result["test"]
     alias = f" @{result['alias']}" if result["alias"] else ""
     show_texts(generated["form"], generated["examples"])
@@ -143,7 +149,7 @@ def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
 
 
 def shown(token: str) -> str:
-    """Return a token with visible spaces and line ends."""
+    """Return a token with its spaces and line ends made visible."""
     return repr(token)[1:-1].replace(" ", "␣")
 
 
@@ -152,7 +158,10 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _show_files(corpus: Corpus) -> None:
-    """Print how each file was read, so that a wrong guess is noticed before hours of training."""
+    """Print how each file was read, so that the user notices a wrong guess before training starts.
+
+    A guess concerns the encoding, the file format, or what counts as a document.
+    """
     printing.out.print()
     shown = corpus.files[:SHOWN_FILES]
     printing.table(
@@ -184,7 +193,7 @@ def _end_of(name: str) -> str:
 
 
 def _document_of(file: FileRead) -> str:
-    """Return a short description of what a document of a file is."""
+    """Return a few words that say what counts as one document of a file, such as `a line`."""
     one = {"lines": "a line", "passages": "a passage", "paragraphs": "a paragraph"}
     said = one | {"chapters": "a chapter", "records": "a record", "whole": "a record"}
     if file.reader == "text" and file.documents == "whole":
@@ -194,7 +203,7 @@ def _document_of(file: FileRead) -> str:
 
 
 def show_texts(form: str, examples: Sequence[str]) -> None:
-    """Print generated texts; colours are printed as swatches."""
+    """Print generated texts; colours are printed as blocks of colour with their names."""
     printing.out.print()
     if form == "color":
         printing.swatches(examples)
@@ -204,7 +213,7 @@ def show_texts(form: str, examples: Sequence[str]) -> None:
 
 
 def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return rows of names and values about a generated data set."""
+    """Return (name, value) rows about a generated data set, such as its share of valid texts."""
     figures, form = generated["audit"]["generated"], generated["form"]
     drawn = generated["drawn"] - generated["count"]
     more = f" ({drawn:,} others were rejected)" if drawn else ""

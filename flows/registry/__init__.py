@@ -1,7 +1,8 @@
-"""Versions of models, and the aliases that state which one to use.
+"""The registry: versions of models in MLflow, and the aliases that state which version to use.
 
-`champion` is the version in use, `previous` the champion before it, and `challenger` the newest
-version that did not become champion. Every move of `champion` is recorded in the model's journal.
+The alias `champion` names the version in use, `previous` the champion before it, and `challenger`
+the newest version that did not become champion. Each time `champion` is given to another version,
+this is recorded in the model's journal (see `flows.registry.aliases`).
 """
 
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback

@@ -1,10 +1,11 @@
-"""Moves of the aliases: one at a time, recorded before they are made, reversible.
+"""Moves of the alias `champion` from one version of a model to another, recorded in a journal.
 
-The journal is stored as tags of the registered model, `move.0001` and on, so that it is kept in the
-registry and appears on the model's page. A move is recorded as begun, then made, then recorded as
-done. If a process is killed in between, the next one that locks the aliases completes the move, so
-that there is always one champion, and `previous` is always the champion before it. An alias that
-was moved by hand, on MLflow's own pages, is left as it is, and the move is recorded.
+The journal is stored as tags of MLflow's registered model, named `move.0001`, `move.0002` and so
+on, so that it is kept with the model and appears on the model's page. A move is first written to
+the journal, then the aliases are set, then the move is marked as done. If a process is killed in
+between, the next process that locks the aliases completes the move. Thus there is always one
+champion, and `previous` always names the champion before it. If the user moved the alias on
+MLflow's own pages, it is left as it is, and the move is added to the journal.
 """
 
 import getpass
@@ -36,20 +37,20 @@ from rnnlm.errors import RegistryError
 
 _MOVE = "move."
 SHOWN_MOVES = 20
-"""Number of moves shown in a model's description."""
+"""Number of the latest moves that are shown in a model's description in MLflow."""
 
 
 class Move(BaseModel):
-    """A move of the alias `champion`.
+    """A move of the alias `champion` to another version.
 
     Attributes:
-        number: Number of the move, counted from 1.
-        when: Time of the move in UTC, ISO 8601, to the second.
-        who: The user and machine, or the flow run.
+        number: Number of the move, counted from 1 for each model.
+        when: Time of the move in UTC, in ISO 8601 format, to the second.
+        who: User and machine, or name of the flow run, that made the move.
         why: Reason in a few words.
-        before: Version that was champion; None for the first move.
-        after: Version that became champion.
-        done: Whether the aliases have been set.
+        before: Number of the version that was champion; None for the first move.
+        after: Number of the version that became champion.
+        done: Whether the aliases have been set; False while the move is under way.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,14 +72,14 @@ def place(
     Args:
         home: Home that holds the registry.
         version: A version without an alias.
-        over: Champion that it was compared with; None for none.
+        over: Number of the champion that it was compared with; None if there was no champion.
         wins: Whether the gate lets the version become champion.
-        reason: Reason in one line.
+        reason: Reason for the gate's decision, in one line.
         description: Description of the version, in Markdown.
 
     Returns:
-        The version with its alias; if it had been given its place before, nothing is changed. None
-        if the champion is no longer `over`; nothing is changed then either.
+        The version with its alias. If it was made champion or challenger before, it is returned
+        unchanged. None if the champion is no longer `over`; then nothing is changed either.
     """
     client, number = connect(home), str(version.version)
     with moving(home, version.name):
@@ -98,13 +99,19 @@ def place(
 
 
 def is_placed(home: Home, version: Version) -> bool:
-    """Return whether the gate or a user has made a version champion or challenger."""
+    """Return whether the gate or the user has ever made a version champion or challenger."""
     with moving(home, version.name):
         return _is_placed(connect(home), version)
 
 
 def promote(home: Home, name: str, version: str, why: str = "promoted by hand") -> Version:
-    """Make a version champion; the former champion becomes `previous`.
+    """Make a version champion, and give the alias `previous` to the former champion.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model.
+        version: Number of the version.
+        why: Reason, for the journal.
 
     Raises:
         RegistryError: There is no such version.
@@ -116,7 +123,12 @@ def promote(home: Home, name: str, version: str, why: str = "promoted by hand") 
 
 
 def rollback(home: Home, name: str, why: str = "rolled back by hand") -> Version:
-    """Make the previous champion champion again; the current champion becomes `previous`.
+    """Make the version `previous` champion again, and give its alias to the current champion.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model.
+        why: Reason, for the journal.
 
     Raises:
         RegistryError: There is no such model, or it has had only one champion.
@@ -133,7 +145,7 @@ def rollback(home: Home, name: str, why: str = "rolled back by hand") -> Version
 
 
 def history(home: Home, name: str) -> list[Move]:
-    """Return all moves of a model's champion, newest first.
+    """Return all moves in a model's journal, newest first.
 
     Raises:
         RegistryError: There is no such model.
@@ -144,7 +156,12 @@ def history(home: Home, name: str) -> list[Move]:
 
 @contextmanager
 def moving(home: Home, name: str) -> Iterator[None]:
-    """Lock the aliases against other processes; first complete a move that was interrupted."""
+    """Lock the aliases against other processes, and complete a move that was interrupted.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model whose interrupted move is completed, if there is one.
+    """
     home.mlruns.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.aliases(home)):
         _settle(home, name)
@@ -152,7 +169,14 @@ def moving(home: Home, name: str) -> Iterator[None]:
 
 
 def _crown(home: Home, name: str, after: int, why: str) -> None:
-    """Record a move in the journal and make it; do nothing if the version is already champion."""
+    """Make a version champion and record the move; do nothing if it is already champion.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model.
+        after: Number of the version.
+        why: Reason, for the journal.
+    """
     client = connect(home)
     champion = by_alias(home, name, CHAMPION)
     before = champion.version if champion else None
@@ -170,10 +194,11 @@ def _is_placed(client: MlflowClient, version: Version) -> bool:
 
 
 def _make(client: MlflowClient, name: str, move: Move) -> None:
-    """Set the aliases for a move; doing so twice does no harm.
+    """Set the aliases for a move, and mark the move as done.
 
-    Versions that were deleted meanwhile are skipped; a move to a deleted version is recorded as
-    done, and not made.
+    Calling this again for the same move does no harm. If the version to become champion was
+    deleted, no alias is set, and the move is marked as done, with a note. If the former champion
+    was deleted, only its alias `previous` is not set.
     """
     there = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
     if move.after not in there:
@@ -227,7 +252,7 @@ def _write(client: MlflowClient, name: str, move: Move) -> None:
 
 
 def _described(name: str, moves: list[Move]) -> str:
-    """Return a model's description in Markdown: its champion, and a table of the latest moves."""
+    """Return a model's description in Markdown: the champion, and a table of the latest moves."""
     rows = [
         f"| {move.when.replace('T', ' ')[:16]} | {move.before or '–'} → **{move.after}** "
         f"| {_cell(move.why)} | {_cell(move.who)} |"

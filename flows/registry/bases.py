@@ -1,4 +1,8 @@
-"""The base of a training: one from the package, a registered model, or a checkpoint file."""
+"""Find the base of a training, and export a registered model as a base.
+
+A base is a pretrained model that training starts from: one that comes with the package, a model in
+the registry, or a checkpoint file.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +24,12 @@ from rnnlm.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Base:
-    """A base and its checkpoint.
+    """A base with its checkpoint.
 
     Attributes:
-        name: Name in the experiment's settings.
-        path: Path of its checkpoint.
-        digest: sha256 of its checkpoint.
+        name: Value of the setting `training.base`.
+        path: Path of the checkpoint.
+        digest: sha256 of the checkpoint.
     """
 
     name: str
@@ -39,7 +43,10 @@ class Base:
 
     @property
     def windows(self) -> Hashes:
-        """Hashes of a sample of the 13-word windows of the text that the base has seen."""
+        """Hashes of 13-word sequences in the text that the base was trained on.
+
+        They are a sample of all such sequences, and serve to detect text that the base has seen.
+        """
         return base.windows_of(self.path)
 
 
@@ -57,7 +64,10 @@ def find(home: Home, experiment: Experiment) -> Base | None:
 
 
 def path_if_there(home: Home, experiment: Experiment) -> Path | None:
-    """Return the checkpoint of an experiment's base; None without a base, or if it is missing."""
+    """Return the path of the checkpoint of an experiment's base.
+
+    Return None if the experiment has no base, or if the base does not exist.
+    """
     try:
         found = find(home, experiment)
     except ConfigError:
@@ -66,11 +76,15 @@ def path_if_there(home: Home, experiment: Experiment) -> Path | None:
 
 
 def fit(home: Home, experiment: Experiment) -> Experiment:
-    """Return the experiment with its unset settings taken from its base, if it has one.
+    """Return the experiment with settings filled in from its base, if it has one.
+
+    Settings of the network and the tokenizer that the experiment leaves unset are taken from the
+    base.
 
     Raises:
         ConfigError: There is no such base.
-        CheckpointError: The base cannot be read, or the experiment sets a different network.
+        CheckpointError: The base cannot be read, or the experiment's settings describe another
+            network than the base's.
     """
     found = find(home, experiment)
     return base.fit(experiment, found.path) if found else experiment
@@ -100,12 +114,14 @@ def _path(home: Home, name: str) -> Path:
 
 
 def export(home: Home, version: Version, to: Path) -> Path:
-    """Write a registered model as a base, with a card next to it; return the card's path.
+    """Write a registered model to a file that can serve as a base; return the path of its card.
+
+    The card is a Markdown file next to the base that describes the model and its training text.
 
     Args:
         home: Home that holds the model and its corpus.
         version: Version to export.
-        to: File of the base.
+        to: Path of the base's file, which ends in `.safetensors`.
 
     Raises:
         CorpusError: The text that the model was trained on is missing.

@@ -1,8 +1,8 @@
-"""The packaged model: what `mlflow.pyfunc.load_model("models:/NAME@champion")` returns.
+"""The class of the model that `mlflow.pyfunc.load_model("models:/NAME@champion")` loads.
 
-MLflow copies this file next to the checkpoint and runs it to load a model ("models from code"), so
-nothing is pickled. `predict` has no type hints on purpose: they would replace the signature and
-drop its `params`.
+MLflow stores a copy of this file with the checkpoint and runs the copy to load the model (MLflow's
+"models from code"), so nothing is pickled. `predict` has no type hints on purpose: from type hints,
+MLflow would derive another signature, without `params`, in place of the one below.
 """
 
 import warnings
@@ -23,7 +23,11 @@ CHECKPOINT_ARTIFACT = "checkpoint"
 
 
 def signature(defaults: dict[str, Any]) -> ModelSignature:
-    """Return the model's signature: prompts in, texts out, sampling settings in `params`."""
+    """Return the model's MLflow signature: prompts in, texts out, sampling settings in `params`.
+
+    Args:
+        defaults: Default value of each sampling setting, by name.
+    """
     types = {
         "temperature": DataType.double,
         "top_k": DataType.long,
@@ -51,11 +55,14 @@ with warnings.catch_warnings(record=True):  # MLflow warns that type hints are m
             self.loaded = checkpoint.load(Path(context.artifacts[CHECKPOINT_ARTIFACT]))
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
-            """Return `count` texts for each prompt, as a frame with columns prompt and text.
+            """Return `count` texts for each prompt, in a data frame.
+
+            Its columns are `prompt` and `text`.
 
             Args:
                 context: MLflow's context; not used.
-                model_input: A frame with a column `prompt`; an empty prompt starts a new text.
+                model_input: A data frame with a column `prompt`. Each text continues its prompt;
+                    with an empty prompt, the model writes a text from the beginning.
                 params: Sampling settings: temperature, top_k, top_p, min_p, repetition_penalty,
                     seed, max_length, count.
             """

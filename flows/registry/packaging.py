@@ -1,4 +1,7 @@
-"""Register a checkpoint as a version: packaged with the code that reads it, without an alias."""
+"""Register a checkpoint as a new version of a model in MLflow.
+
+The checkpoint is packaged together with the code that reads it.
+"""
 
 import logging
 import shutil
@@ -20,16 +23,18 @@ from rnnlm.training.api import TrainedModel
 
 
 def register(home: Home, experiment: Experiment, model: TrainedModel, version: Version) -> Version:
-    """Package a checkpoint and register it; the gate sets its alias later.
+    """Package a checkpoint and register it as a version, without an alias.
+
+    The stage `gate` sets the alias later.
 
     Args:
         home: Home that names the MLflow store.
         experiment: Configuration of the model.
         model: The trained model.
-        version: Facts about the version; its number and alias are ignored.
+        version: Description of the version to store; its number and alias are ignored.
 
     Returns:
-        The version as registered.
+        The version as registered, with its number.
     """
     client = connect(home)
     uri = _package(home, experiment, model, version.run_id)
@@ -46,7 +51,11 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
 
 
 def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: str) -> str:
-    """Log the checkpoint with the code that reads it as a model of the run; return its URI."""
+    """Log a checkpoint and the code that reads it to an MLflow run, as an MLflow model.
+
+    Returns:
+        The URI of the MLflow model.
+    """
     mlflow.set_tracking_uri(home.tracking_uri)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     defaults = experiment.generation.model_dump() | {"count": 1}
@@ -68,7 +77,10 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
 
 @contextmanager
 def _library_code() -> Iterator[str]:
-    """Yield a copy of the library's sources, without compiled Python and without the bases."""
+    """Yield the path of a temporary copy of the sources of `rnnlm`.
+
+    The copy contains neither compiled Python files nor the files of the bases.
+    """
     with TemporaryDirectory() as folder:
         source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "base-*"))

@@ -1,4 +1,8 @@
-"""The versions in the registry, found by name, number, alias or content."""
+"""Find versions of models in the registry: by name, number, alias or checkpoint.
+
+The registry is MLflow's model registry. The *artifact store* is where MLflow keeps files: a folder
+of this home, or a server.
+"""
 
 import json
 import shutil
@@ -22,28 +26,32 @@ from rnnlm.storage import atomic_path, file_digest
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 PLACED_TAG = "placed"
-"""Tag that is set once a version is champion or challenger; without it, one is half registered."""
+"""Tag of a version that is set once the version has been made champion or challenger. A version
+without it is registered, but the gate has not finished judging it."""
 
 
 class Version(BaseModel):
-    """A version of a model in the registry. All but the first four attributes are tags there.
+    """A version of a model in the registry.
+
+    The attributes from `reason` on are stored in MLflow as tags of the version.
 
     Attributes:
         name: Name of the model.
         version: Number of the version, counted from 1.
-        alias: champion, challenger, previous, or None.
-        run_id: The MLflow run that trained it.
+        alias: `champion`, `challenger`, `previous`, or None.
+        run_id: Id of the MLflow run of its training.
         reason: Why it is champion or challenger.
-        test_bits_per_character: Score on the test split when it was registered.
+        test_bits_per_character: Bits per character on the test split when it was registered; lower
+            is better.
         checkpoint: sha256 of its checkpoint.
-        corpus_digest: Digest of the corpus it was trained on.
-        corpus_uri: Folder of that corpus's documents.
-        source_digest: Digest of the files that the corpus was read from.
-        recipe: Digest of tokens, network and training settings; two versions of one recipe differ
-            in their initial weights.
+        corpus_digest: Digest of the corpus that it was trained on.
+        corpus_uri: Folder with the documents of that corpus.
+        source_digest: Digest of the source files that the corpus was read from.
+        recipe: Digest of the tokens, the network, the training settings and the base; versions with
+            the same recipe can differ only in their initial weights.
         started_from: sha256 of the checkpoint with its initial weights; empty for random weights.
         baseline: Path of the checkpoint of its n-gram model.
-        condition: Attributes that its texts are conditioned on.
+        condition: Names of the attributes in the header before each text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,11 +79,11 @@ class Version(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """The gate's verdict in one line; unlike the alias, it does not change."""
+        """Name, number and the gate's reason, in one line; unlike the alias, these never change."""
         return f"{self.name}/{self.version}: {self.reason}"
 
     def tags(self) -> dict[str, str]:
-        """Return the tags to store in the registry; `read` restores the version from them."""
+        """Return the tags to store in the registry, from which `read` restores the version."""
         kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})
         checkpoint = kept.pop("checkpoint")
         written = {
@@ -86,12 +94,24 @@ class Version(BaseModel):
 
 
 def find(home: Home, name: str, digest: str) -> Version | None:
-    """Return the newest version that holds a checkpoint, or None."""
+    """Return the newest version of a model that holds a checkpoint, or None.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model.
+        digest: sha256 of the checkpoint.
+    """
     return _newest_where(home, name, f"tags.`{CHECKPOINT_TAG}` = '{digest}'")
 
 
 def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
-    """Return the newest version that has been champion or challenger, of one recipe or of any."""
+    """Return the newest version of a model that was ever champion or challenger, or None.
+
+    Args:
+        home: Home that holds the registry.
+        name: Name of the model.
+        recipe: If given, only versions with this recipe are considered.
+    """
     condition = f"tags.`{PLACED_TAG}` = 'yes'"
     return _newest_where(
         home, name, condition + (f" and tags.recipe = '{recipe}'" if recipe else "")
@@ -99,9 +119,9 @@ def newest(home: Home, name: str, recipe: str | None = None) -> Version | None:
 
 
 def resolve(home: Home, reference: str) -> Version:
-    """Return the version that `name`, `name@alias` or `name/version` means.
+    """Return the version that a reference (`name`, `name@alias` or `name/version`) refers to.
 
-    A name alone means its champion or, if there is no champion yet, its newest challenger.
+    A name alone refers to the champion or, if there is no champion yet, to the challenger.
 
     Raises:
         RegistryError: There is no such version; the message lists those that exist.
@@ -130,13 +150,14 @@ def resolve(home: Home, reference: str) -> Version:
 
 
 def checkpoint_path(home: Home, version: Version) -> Path:
-    """Return the path of a version's checkpoint, fetched from the store if it is not local.
+    """Return the path of a version's checkpoint.
 
-    A fetched checkpoint is kept, so that it is fetched only once.
+    If the artifact store is on another machine, the checkpoint is fetched and kept in this home, so
+    that it is fetched only once.
 
     Raises:
-        RegistryError: The artifact is missing, or is not the one that was registered.
-        ServerError: The store cannot be reached at the moment.
+        RegistryError: The checkpoint is missing, or is not the one that was registered.
+        ServerError: The artifact store cannot be reached at the moment.
         StorageError: There is not enough disk space.
     """
     if is_local(home):
@@ -156,10 +177,10 @@ def checkpoint_path(home: Home, version: Version) -> Path:
 
 
 def is_whole(home: Home, version: Version) -> bool:
-    """Return whether a version's checkpoint is in the artifact store; nothing is fetched.
+    """Return whether a version's checkpoint is in the artifact store, without fetching it.
 
     Raises:
-        ServerError: The store cannot be reached at the moment.
+        ServerError: The artifact store cannot be reached at the moment.
     """
     connect(home)
     mlflow.set_tracking_uri(home.tracking_uri)
@@ -174,7 +195,13 @@ def is_whole(home: Home, version: Version) -> bool:
 
 
 def _download(home: Home, version: Version, folder: str | None) -> Path:
-    """Return the path of a version's checkpoint, downloaded if it is not local."""
+    """Return the path of a version's checkpoint, downloaded if the artifact store is not local.
+
+    Args:
+        home: Home that names the MLflow store.
+        version: The version.
+        folder: Folder to download to; None if the artifact store is local.
+    """
     connect(home)
     mlflow.set_tracking_uri(home.tracking_uri)
     place = f"models:/{version.name}/{version.version}"
@@ -200,7 +227,10 @@ def _download(home: Home, version: Version, folder: str | None) -> Path:
 
 
 def _passes(error: Exception) -> bool:
-    """Return whether the store cannot be reached, as opposed to a missing artifact."""
+    """Return whether an error means that the artifact store cannot be reached at the moment.
+
+    False means that the store was reached, but the file is missing.
+    """
     return not isinstance(error, FileNotFoundError) and can_help(error)
 
 
@@ -212,7 +242,7 @@ def _unreachable(version: Version, error: Exception) -> ServerError:
 
 
 def by_alias(home: Home, name: str, alias: str) -> Version | None:
-    """Return the version that an alias names, or None."""
+    """Return the version of a model that has an alias, or None if no version has it."""
     try:
         return read(home, connect(home).get_model_version_by_alias(name, alias))
     except MlflowException as error:
@@ -222,7 +252,7 @@ def by_alias(home: Home, name: str, alias: str) -> Version | None:
 
 
 def versions(home: Home, name: str | None = None) -> list[Version]:
-    """Return all versions of one model or of all models, the newest of each model first."""
+    """Return the versions of one model or of all models, by name and then from newest to oldest."""
     client, condition = connect(home), f"name = '{name}'" if name else None
     models = {model.name: model for model in client.search_registered_models(condition, 1000)}
     found = client.search_model_versions(condition)
@@ -231,7 +261,10 @@ def versions(home: Home, name: str | None = None) -> list[Version]:
 
 
 def read(home: Home, version: ModelVersion) -> Version:
-    """Return a version from MLflow's entry, with the first of its aliases in order of `ALIASES`."""
+    """Return the version that an entry of MLflow's registry describes.
+
+    If the version has several aliases, the first in the order of `ALIASES` is chosen.
+    """
     return _described(version, connect(home).get_registered_model(version.name).aliases)
 
 
@@ -253,7 +286,7 @@ def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
 
 
 def shorten_error(error: BaseException) -> str:
-    """Return the first line of an error's message, at most 120 characters."""
+    """Return the first line of an error's message, cut to 120 characters."""
     return str(error).strip().split("\n")[0][:120]
 
 

@@ -1,1 +1,1 @@
-"""The environment of every flow: the home, workers, reporting, retries, notifications."""
+"""What every flow needs: the home folder, workers, reporters, retries and notifications."""

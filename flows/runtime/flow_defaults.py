@@ -1,4 +1,8 @@
-"""Options shared by all flows of the project: failure notices, and a tag that marks our runs."""
+"""Options shared by all flows of this project.
+
+They send a notification when a flow run fails, and give each flow run a tag, to distinguish it from
+the runs of other projects on the same Prefect server.
+"""
 
 from typing import Any
 
@@ -11,9 +15,9 @@ from flows.runtime.home import OWN
 def mark(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
     """Give a flow run the tag by which housekeeping recognizes it on a shared server.
 
-    The tag is set when the run begins. A tag set through Prefect's context would apply to its tasks
-    as well; each tagged task asks the server for a concurrency slot, and waits half a second for
-    the answer.
+    The tag is set when the run begins. It is not set through Prefect's `tags` context, because that
+    would tag the run's tasks as well; each tagged task asks the server for a concurrency slot, and
+    waits half a second for the answer.
     """
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, OWN})
@@ -25,4 +29,4 @@ OURS: dict[str, Any] = {
     "on_failure": [notifying.of_failure],
     "on_crashed": [notifying.of_failure],
 }
-"""Arguments of every `@flow`."""
+"""Arguments of the decorator `@flow` of every flow."""

@@ -1,4 +1,4 @@
-"""The home: the one folder that holds everything a run writes."""
+"""The home: the folder that holds everything that the program writes."""
 
 import contextlib
 import json
@@ -11,10 +11,11 @@ from rnnlm.errors import StorageError
 from rnnlm.storage import write_json
 
 OWN = "rnnlm"
-"""Name of our work pool, and tag of our flow runs, on a Prefect server shared with others."""
+"""Name of this project's work pool, and tag of its flow runs, on a shared Prefect server."""
 FORMAT = 1
-"""Format of a home. Homes without a format file have format 0, which this version reads as well:
-steps whose version has changed run again, everything else is the same."""
+"""Number of the format in which this version writes a home. A home without a format file has
+format 0, which this version reads as well: steps whose version has changed run again, and
+everything else is used as it is."""
 FORMAT_FILE = "format.json"
 
 
@@ -23,53 +24,58 @@ class Home:
     """The folder that holds `data/` and `mlruns/`.
 
     Attributes:
-        root: `RNNLM_HOME`, or the current directory.
+        root: Path of the folder: `RNNLM_HOME`, or the current directory.
     """
 
     root: Path
 
     @property
     def data(self) -> Path:
-        """Corpora, tokens, models, scores and generated texts."""
+        """Folder of corpora, tokens, models, scores and generated texts."""
         return self.root / "data"
 
     @property
     def mlruns(self) -> Path:
-        """MLflow's database and artifacts."""
+        """Folder of MLflow's database and artifacts."""
         return self.root / "mlruns"
 
     @property
     def sources(self) -> Path:
-        """Source files of catalog corpora, unchanged since they were fetched."""
+        """Folder of fetched source files, for the corpora that the catalog names."""
         return self.data / "sources"
 
     @property
     def fetched(self) -> Path:
-        """Checkpoints fetched from an artifact store on another machine."""
+        """Folder of checkpoints that were fetched from an artifact store on another machine."""
         return self.data / "fetched"
 
     @property
     def prefect(self) -> Path:
-        """Prefect's database, settings and logs."""
+        """Folder of Prefect's database, settings and logs."""
         return self.data / "prefect"
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow stores runs and versions: `MLFLOW_TRACKING_URI`, or SQLite in this home."""
+        """Address of MLflow's store: `MLFLOW_TRACKING_URI`, or a SQLite database in this home."""
         local = f"sqlite:///{(self.mlruns / 'mlflow.db').resolve()}"
         return os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that only its owner can enter, and make its databases owner-only as well."""
+    """Create a folder that only its owner can enter.
+
+    Databases that are already in the folder become readable and writable only for their owner.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for path, mode in [(folder, 0o700), *((file, 0o600) for file in folder.glob("*.db*"))]:
-        with contextlib.suppress(OSError):  # not our file, or a journal just deleted
+        with contextlib.suppress(OSError):  # another user's file, or one that was just deleted
             path.chmod(mode)
 
 
 def current() -> Home:
-    """Return the home that the environment names; by default the current directory, as `.`.
+    """Return the home: the folder that `RNNLM_HOME` names, or else the current directory.
+
+    The path of the former is absolute; that of the latter is `.`.
 
     Raises:
         StorageError: A later version of the program wrote the home, or its format is unreadable.
@@ -82,7 +88,13 @@ def current() -> Home:
 
 @lru_cache(maxsize=16)
 def _check_format(home: Home, _place: Path) -> None:
-    """Check a home's format, once per process and place; write the format file if it is missing."""
+    """Check the format of a home, once per process and folder.
+
+    If the home has been used but has no format file, write one.
+
+    Raises:
+        StorageError: The format is unreadable, or later than this version's.
+    """
     path = home.data / FORMAT_FILE
     try:
         found = json.loads(path.read_text("utf-8"))["format"]

@@ -1,4 +1,7 @@
-"""Paths of all lock files, by what each one protects."""
+"""The paths of all lock files that processes use to keep out of each other's way.
+
+Each function returns the path of one lock file, named after what the lock protects.
+"""
 
 from pathlib import Path
 
@@ -6,22 +9,28 @@ from flows.runtime.home import Home
 
 
 def registering(home: Home) -> Path:
-    """Return the lock for adding a version, as two runs may make the same checkpoint."""
+    """Return the lock for registering a version.
+
+    Without it, two runs that make the same checkpoint might both register it.
+    """
     return home.mlruns / ".register.lock"
 
 
 def aliases(home: Home) -> Path:
-    """Return the lock for moving aliases, and for removing versions."""
+    """Return the lock for moving aliases and for removing versions."""
     return home.mlruns / ".registry.lock"
 
 
 def mlflow_tables(mlruns: Path) -> Path:
-    """Return the lock for MLflow's tables, which two processes creating them at once corrupt."""
+    """Return the lock for creating MLflow's database tables.
+
+    Two processes that create them at the same time corrupt the database.
+    """
     return mlruns / ".mlflow.lock"
 
 
 def prefect_start(home: Home) -> Path:
-    """Return the lock for starting Prefect's server on its database."""
+    """Return the lock for starting a Prefect server on the home's Prefect database."""
     return home.prefect / ".starting.lock"
 
 
@@ -31,10 +40,10 @@ def serving(home: Home) -> Path:
 
 
 def step(folder: Path) -> Path:
-    """Return the lock for a step's folder, which is named after its key."""
+    """Return the lock for a step, given its folder; the lock file is next to the folder."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 def study(folder: Path) -> Path:
-    """Return the lock for a sweep's study."""
+    """Return the lock for the study of a sweep (the database of its trials), given its folder."""
     return folder / ".lock"

@@ -1,9 +1,11 @@
-"""Notifications: a failed run, a new champion, a champion that is worse on fresh text.
+"""Send notifications of three events, through the library Apprise.
 
-Addresses are secrets and are kept out of files: `RNNLM_NOTIFY`, or Prefect's secret block
-`rnnlm-notify`, holds one or more Apprise addresses, separated by spaces, such as
-`jsons://example.org/hook` for a webhook, or `slack://…`. `retraining.notify` lists the events to
-report.
+The events are: a run failed, a version became champion, and a champion predicts fresh text worse
+than its own test split. The setting `retraining.notify` lists the events to report.
+
+The addresses to notify are secret, so they are never stored in files. The environment variable
+`RNNLM_NOTIFY`, or else Prefect's secret block `rnnlm-notify`, holds one or more Apprise addresses,
+separated by spaces, such as `jsons://example.org/hook` for a webhook, or `slack://…`.
 """
 
 import logging
@@ -20,9 +22,18 @@ SECRET = "rnnlm-notify"  # noqa: S105 - the name of a secret
 
 
 def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
-    """Notify all addresses, if the event is configured; return whether every message arrived.
+    """Send a message about an event to all addresses, if the configuration lists the event.
 
     A failed delivery is logged and raises nothing, so that it does not fail the run.
+
+    Args:
+        config: Settings that list the events to report.
+        event: The kind of event.
+        title: Title of the message.
+        body: Body of the message.
+
+    Returns:
+        Whether a message was sent and arrived at every address.
     """
     addresses = _addresses() if event in config.notify else []
     if not addresses:
@@ -43,9 +54,10 @@ def tell(config: RetrainingConfig, event: Event, title: str, body: str) -> bool:
 def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefect's signature
     """Send a notification of a flow run that failed or crashed.
 
-    Runs started by hand are skipped, as the user is watching them. A run that failed like the
-    previous run of the same deployment is skipped too: a broken corpus is reported once, not every
-    quarter of an hour.
+    Nothing is sent for runs started by hand, as the user is watching them. Nothing is sent either
+    if the previous run of the same deployment (a flow that Prefect's server starts, for example on
+    a schedule) failed with the same message: a broken corpus is reported once, not every quarter of
+    an hour.
     """
     parameters = flow_run.parameters
     by_itself = "manual" if flow_run.deployment_id is None else "schedule"
@@ -59,7 +71,7 @@ def of_failure(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - 
 
 
 def _is_known(flow_run: Any, state: Any) -> bool:
-    """Return whether the previous run of the same deployment ended in the same way."""
+    """Return whether the previous run of the same deployment ended with the same message."""
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - heavy, and absent outside flows
 
     if flow_run.deployment_id is None or not PREFECT_API_URL.value():
@@ -104,7 +116,7 @@ def _secret() -> str:
         return ""
     try:
         return str(Secret.load(SECRET).get())  # type: ignore[union-attr]
-    except ValueError:  # there is none
+    except ValueError:  # there is no such block
         return ""
     except Exception as error:  # noqa: BLE001 - a notification never fails a run
         logging.getLogger(__name__).warning("could not read %s: %s", SECRET, error)
@@ -112,7 +124,11 @@ def _secret() -> str:
 
 
 def _config(config: Any) -> RetrainingConfig:
-    """Return the retraining settings in a flow run's parameter; defaults if it cannot be read."""
+    """Return the retraining settings of a flow run; the defaults if they cannot be read.
+
+    Args:
+        config: The run's parameter `config`: an experiment, or the path of its TOML file.
+    """
     try:
         if isinstance(config, str):
             return load(Path(config)).retraining

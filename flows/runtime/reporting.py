@@ -1,7 +1,9 @@
-"""Reporters: where a run's progress goes (the console, Prefect's log, or nowhere).
+"""Reporters, which receive the progress of a run and show it to the user.
 
-A flow does not know its reporter. `watching` sets the reporter of a context; a task looks up the
-current one and reports to it.
+One reporter shows it on the console, another one in Prefect's log, and the base class shows
+nothing. Flows and tasks do not choose the reporter. The caller sets the current reporter with
+`watching`, and a task looks it up and reports to it. What reporters call a step is a stage of the
+chain or another task, such as `generate`.
 """
 
 import time
@@ -17,7 +19,13 @@ from rnnlm.progress import OnProgress, Progress
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended: its seconds, whether it was cached, and a summary of its result."""
+    """How a step ended.
+
+    Attributes:
+        seconds: Duration in seconds.
+        cached: Whether the result came from the cache.
+        summary: Short description of the result.
+    """
 
     seconds: float
     cached: bool
@@ -26,7 +34,13 @@ class Outcome:
 
 @dataclass
 class Reporter:
-    """Receives the progress of every step; keeps outcomes, shows nothing. Subclasses show them."""
+    """Receives the progress of every step, and keeps the outcomes.
+
+    This base class shows nothing; subclasses do.
+
+    Attributes:
+        outcomes: Outcome of each step that has ended, by name of the step.
+    """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
@@ -34,18 +48,21 @@ class Reporter:
         """Handle the start of a step."""
 
     def progressed(self, step: str, progress: Progress) -> None:
-        """Handle a step's progress. An exception raised here ends the step at a safe point."""
+        """Handle a step's progress.
+
+        A subclass may raise an exception here, which ends the step at a point where it can resume.
+        """
 
     def finished(self, step: str, outcome: Outcome) -> None:
-        """Handle the end of a step that succeeded."""
+        """Handle the successful end of a step."""
         self.outcomes[step] = outcome
 
 
 class LogReporter(Reporter):
-    """Reports to the log of the current Prefect run."""
+    """Reports the end of each step to the log of the current Prefect run."""
 
     def finished(self, step: str, outcome: Outcome) -> None:
-        """Log one line."""
+        """Log one line: the step, the summary, and the seconds or `cached`."""
         from prefect import get_run_logger  # noqa: PLC0415 - needs a current run
 
         super().finished(step, outcome)
@@ -57,13 +74,13 @@ _current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def current() -> Reporter | None:
-    """Return the reporter of this context, if there is one."""
+    """Return the current reporter, or None if none was set with `watching`."""
     return _current.get()
 
 
 @contextmanager
 def watching(reporter: Reporter) -> Iterator[Reporter]:
-    """Make `reporter` the current one within this context."""
+    """Make a reporter the current one within this context."""
     token = _current.set(reporter)
     try:
         yield reporter
@@ -79,7 +96,10 @@ def teller(step: str) -> OnProgress:
 
 @contextmanager
 def progress(step: str) -> Iterator[OnProgress]:
-    """Yield a function that reports a step's progress, with a bar on the Prefect run's page."""
+    """Yield a function that reports a step's progress.
+
+    It reports to the current reporter, and draws a progress bar on the Prefect run's page.
+    """
     artifact, report = ProgressArtifact(step), teller(step)
 
     def tell(progress: Progress) -> None:
@@ -91,9 +111,12 @@ def progress(step: str) -> Iterator[OnProgress]:
 
 
 class ProgressArtifact:
-    """A progress bar on the Prefect run's page, for long steps; updated every few seconds.
+    """A progress bar on the Prefect run's page, updated every few seconds.
 
-    Each update is a request to the server, so updates are less frequent if requests take long.
+    It appears only if the step takes longer than `FIRST_SECONDS`. Each update is a request to the
+    server, so updates are less frequent if requests take long: requests may take a share of
+    `MOST_COST` of the time, but the interval is at least `EVERY_SECONDS` and at most
+    `MOST_SECONDS`.
     """
 
     FIRST_SECONDS = 2.0
@@ -101,13 +124,13 @@ class ProgressArtifact:
     MOST_COST = 0.003
 
     def __init__(self, step: str) -> None:
-        """Prepare the bar; nothing is drawn yet."""
+        """Prepare the bar of a step, without drawing it."""
         self._step = step
         self._due = time.monotonic() + self.FIRST_SECONDS
         self._id: UUID | None = None
 
     def update(self, progress: Progress) -> None:
-        """Draw the bar if it is due."""
+        """Draw the bar if enough time has passed since it was last drawn."""
         if time.monotonic() >= self._due:
             began = time.monotonic()
             self._draw(100.0 * progress.done / max(progress.total, 1e-9), progress.note)
@@ -116,7 +139,7 @@ class ProgressArtifact:
             self._due = ended + min(wait, self.MOST_SECONDS)
 
     def close(self) -> None:
-        """Fill the bar, if it was drawn at all."""
+        """Draw the bar as full, unless it was never drawn."""
         if self._id is not None:
             self._draw(100.0, "done")
 

@@ -1,4 +1,7 @@
-"""When to retry a failed step: only after faults that may be transient."""
+"""When Prefect retries a failed task: only after faults that may be transient.
+
+A transient fault is, for example, a locked database or an unreachable server.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +11,10 @@ from typing import Any
 from rnnlm.errors import RnnlmError
 
 DELAYS_SECONDS = (5.0, 30.0, 120.0)
-"""Delays before the second, third and fourth try in a run that was not started by hand."""
+"""Seconds to wait before the second, third and fourth try of a task that failed, in a run that was
+not started by hand."""
 _PASSING = ("database is locked", "connection", "timed out", "timeout", "temporarily", "503", "502")
-"""Parts of the messages with which a store reports a transient fault."""
+"""Words that occur in the error messages of MLflow, Prefect or databases on transient faults."""
 _patient: ContextVar[bool] = ContextVar("patient", default=False)
 
 
@@ -28,7 +32,7 @@ def patiently(is_patient: bool) -> Iterator[None]:
 
 
 def options() -> dict[str, Any]:
-    """Return the retry options of a Prefect task."""
+    """Return the arguments for Prefect's decorator `@task` that control retries."""
     if not _patient.get():
         return {"retries": 0}
     delays = [*DELAYS_SECONDS]
@@ -40,10 +44,11 @@ def options() -> dict[str, Any]:
 
 
 def can_help(error: BaseException | None) -> bool:
-    """Return whether a retry may help: the network or a database was unavailable for a moment.
+    """Return whether a retry may help, because the network or a database was briefly unavailable.
 
-    A user error, such as bad input, is permanent; but an error caused by the network, such as a
-    file that could not be fetched, may be transient.
+    A retry does not help after a user error, such as bad input. It may help if the user error was
+    caused by a network error, such as a file that could not be fetched; so the error's chain of
+    causes is searched.
     """
     while error is not None:
         module = type(error).__module__.partition(".")[0]

@@ -1,7 +1,7 @@
-"""Fewer runs of Python's garbage collector while modules load.
+"""Make Python's garbage collector run less often while modules are imported.
 
-Imports create a million objects and no garbage; collecting at the usual rate adds more than a
-second to a command.
+Imports create a million objects and no garbage; with the usual frequency of collections, a command
+takes more than a second longer.
 """
 
 import gc
@@ -11,11 +11,11 @@ _STARTING = (50_000, 10, 100)
 
 
 def rest() -> None:
-    """Collect garbage rarely; called at the start of a process."""
+    """Make the garbage collector run rarely; called at the start of a process."""
     gc.set_threshold(*_STARTING)
 
 
 def resume() -> None:
-    """Collect at the usual rate again, but ignore all objects created so far."""
+    """Make the garbage collector run as often as usual, but ignore all objects created so far."""
     gc.freeze()
     gc.set_threshold(*_USUAL)

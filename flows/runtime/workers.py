@@ -1,5 +1,6 @@
-"""Where the shards of a step run: in this process, in a pool of processes, or on Dask workers.
+"""Where a step's work runs: in this process, in several processes, or on Dask workers.
 
+A step divides its work into shards, such as parts of a corpus, which can run at the same time.
 Dask's own settings control the connection to a scheduler: for `tls://` addresses, set
 `DASK_DISTRIBUTED__COMM__TLS__CA_FILE`, `…__TLS__CLIENT__CERT` and `…__TLS__CLIENT__KEY`
 in the environment.
@@ -18,19 +19,20 @@ from rnnlm.parallel import ProcessPool
 WORKERS = "RNNLM_WORKERS"
 SCHEDULER = "RNNLM_SCHEDULER"
 WORTH_WORKERS = 100_000_000
-"""Bytes of work below which starting workers takes longer than it saves."""
+"""Bytes of text below which starting worker processes takes longer than they save."""
 
 
 @contextmanager
 def executor(size: int) -> Iterator[Executor | None]:
     """Yield the executor for a step's shards, or None to run them in this process, one by one.
 
-    `RNNLM_SCHEDULER` is the address of a Dask scheduler. Without it, `RNNLM_WORKERS` is the number
-    of processes to start here; 1 runs in this process. With neither, large work gets a process per
-    core.
+    If the environment variable `RNNLM_SCHEDULER` is set, it is the address of a Dask scheduler,
+    whose workers are used. Else, if `RNNLM_WORKERS` is set, it is the number of processes to start
+    on this machine; 1 means to run in this process. If neither is set, work of at least
+    `WORTH_WORKERS` bytes gets one process per CPU core.
 
     Args:
-        size: Approximate bytes of work.
+        size: Approximate size of the text to read or write, in bytes.
 
     Raises:
         ConfigError: The number of workers is invalid, or no scheduler answers at the address.
@@ -57,7 +59,10 @@ def executor(size: int) -> Iterator[Executor | None]:
 
 
 def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:
-    """Return the `executor` for generating the texts of a configuration."""
+    """Return the context manager `executor` for generating texts, given the settings.
+
+    The size of the work is estimated from the number of texts and their maximum length.
+    """
     return executor(2 * config.count * config.max_length)
 
 

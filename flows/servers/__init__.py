@@ -1,1 +1,5 @@
-"""Servers: embedded in a command, for the pages of `rnnlm ui`, and long-running."""
+"""Start, protect and end the servers of Prefect and MLflow.
+
+There are three kinds: Prefect servers that run as long as one command (`embedded`), servers for the
+web pages of `rnnlm ui` (`pages`), and the long-running servers of `rnnlm serve` (`standing`).
+"""

@@ -1,8 +1,8 @@
-"""Access control in front of the Prefect and MLflow servers: host name, origin, password.
+"""Access control for the Prefect and MLflow servers, by host name, origin and password.
 
-Any web page can make a browser send requests to 127.0.0.1, and anyone can point a host name of
-their own at it. Prefect's API starts shell commands and MLflow's deletes models, so both servers
-run behind `AccessControl`.
+Any web page can make a browser send requests to 127.0.0.1, and anyone can register a host name
+that resolves to 127.0.0.1. Prefect's API can start shell commands, and MLflow's API can delete
+models. Both servers therefore run behind `AccessControl`.
 """
 
 import base64
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 class AccessControl:
-    """ASGI middleware that refuses foreign hosts and cross-origin requests.
+    """ASGI middleware that refuses requests for unknown host names and cross-origin requests.
 
     Optionally it requires HTTP Basic authentication.
 
@@ -47,8 +47,8 @@ class AccessControl:
             app: Any ASGI application.
             names: Host names to accept in addition to localhost and loopback addresses, in lower
                 case, without ports.
-            credentials: The `user:password` to require; None disables authentication.
-                `/health` is exempt.
+            credentials: The `user:password` to require; None disables authentication. Requests to
+                `/health` never need a password.
         """
         self._app = app
         self._names = frozenset(names) | {LOCALHOST}
@@ -61,7 +61,7 @@ class AccessControl:
             return
         refusal = self._refuse(scope)
         if refusal is None:
-            # Origin is checked; drop it so that the application needs no allowlist of its own.
+            # The origin has been checked. Drop it, or the application would need its own allowlist.
             headers = [header for header in scope["headers"] if header[0] != b"origin"]
             await self._app({**scope, "headers": headers}, receive, _confined(send))
         elif scope["type"] == "websocket":
@@ -90,7 +90,10 @@ class AccessControl:
         return None
 
     def _accepts(self, name: str) -> bool:
-        """Return whether a host is accepted; loopback addresses always mean this machine."""
+        """Return whether requests for a host name or address are accepted.
+
+        Loopback addresses always are, because they always mean this machine.
+        """
         return name in self._names or is_loopback_address(name)
 
     def _is_signed_in(self, scope: Scope, headers: Headers) -> bool:
@@ -110,9 +113,10 @@ class AccessControl:
 
 
 def _is_cross_origin(scope: Scope, headers: Headers) -> bool:
-    """Return whether the browser reports that a page of another origin sent the request.
+    """Return whether the browser reports that a page of another origin made it send the request.
 
-    Following a link is allowed; frames, forms and scripts are not.
+    A request that only follows a link does not count as cross-origin; requests by frames, forms and
+    scripts of the other page do.
     """
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return False
@@ -125,10 +129,10 @@ def _is_cross_origin(scope: Scope, headers: Headers) -> bool:
 
 
 def _confined(send: Send) -> Send:
-    """Return a `send` that adds headers which confine pages to this server.
+    """Return a `send` that adds security headers to responses.
 
-    They prevent framing by other sites (clickjacking), and requests to other servers, such as
-    those with which Prefect's page sends usage statistics.
+    The headers keep other sites from showing the pages in a frame (clickjacking), and keep the
+    pages from sending requests to other servers, such as the usage statistics of Prefect's page.
     """
 
     async def sending(message: Message) -> None:
@@ -148,7 +152,10 @@ def _forbid(scope: Scope, reason: str) -> Response:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """Return whether an origin matches a Host header, to which proxies may add the usual port."""
+    """Return whether an Origin header names the same server as a Host header.
+
+    Proxies may add the usual port (80 or 443) to the Host header, so it is ignored there.
+    """
     scheme, _, netloc = origin.lower().partition("://")
     return netloc == host.lower().removesuffix(_USUAL_PORTS.get(scheme, ""))
 
@@ -160,5 +167,5 @@ def _name(host: str) -> str:
 
 
 def _quote(values: list[str]) -> str:
-    """Return what a client sent, escaped for terminals and logs."""
+    """Return header values that a client sent, shortened and escaped for terminals and logs."""
     return ascii(" ".join(values)[:100])

@@ -1,8 +1,9 @@
-"""The password for both pages: where it comes from, and how Prefect's and MLflow's clients get it.
+"""The password of the Prefect and MLflow servers.
 
-It is read from `RNNLM_PASSWORD`, or from the file that `RNNLM_PASSWORD_FILE` names, never from a
-command line: other users of the machine can read those. Setting it protects both pages; it is
-required on non-loopback addresses.
+The password is read from the environment variable `RNNLM_PASSWORD`, or from the file that
+`RNNLM_PASSWORD_FILE` names. It is never read from a command line, because other users of the
+machine can read command lines. If it is set, both servers require it; servers that listen on
+non-loopback addresses cannot start without it.
 """
 
 import os
@@ -19,7 +20,7 @@ _USABLE = re.compile(r"[!-~]*")
 
 
 def setting() -> str | None:
-    """Return the name of the variable that sets the password, or None."""
+    """Return the name of the environment variable that sets the password, or None."""
     return next((name for name in (PASSWORD, PASSWORD_FILE) if name in os.environ), None)
 
 
@@ -27,8 +28,8 @@ def read() -> str | None:
     """Return `rnnlm:PASSWORD`, or None if no password is set.
 
     Raises:
-        ConfigError: It is too short or has unsupported characters, or its file cannot be read. The
-            message never contains the password.
+        ConfigError: The password is too short or has unsupported characters, or its file cannot be
+            read. The message never contains the password.
     """
     name = setting()
     if name is None:
@@ -53,7 +54,10 @@ def read() -> str | None:
 
 
 def refusal() -> str:
-    """Return the message for a server that answers 401: no password is set, or a wrong one."""
+    """Return why a server answers with status 401, as the end of an error message.
+
+    Either no password is set, or the server rejects it.
+    """
     name = setting()
     if name:
         return f"rejects the password in {name}"
@@ -61,9 +65,9 @@ def refusal() -> str:
 
 
 def hand_to_clients() -> None:
-    """Set the credentials that Prefect's and MLflow's clients send, in this process's environment.
+    """Set the environment variables from which Prefect's and MLflow's clients read the password.
 
-    Existing settings of the tools take precedence.
+    Variables that are set already are not changed.
 
     Raises:
         ConfigError: The password cannot be used; see `read`.

@@ -1,4 +1,8 @@
-"""Deployments: read and check `prefect.yaml`, apply it to a server, find lost runs."""
+"""Prefect deployments: flows with their parameters and schedules, as listed in `prefect.yaml`.
+
+This module reads and checks that file and applies it to a server. It also marks flow runs as
+crashed if their process has ended without reporting it.
+"""
 
 import ast
 import asyncio
@@ -31,6 +35,7 @@ from flows.servers import processes
 from rnnlm.errors import ServerError
 
 FILE = Path("prefect.yaml")
+# A flow run without a process counts as lost if its state has not changed for this long.
 LOST_AFTER = timedelta(seconds=60)
 _KINDS = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
@@ -44,10 +49,10 @@ class Deployment:
     """One entry of `prefect.yaml`.
 
     Attributes:
-        name: Name, unique in the file.
-        entrypoint: `path.py:function` of its flow.
-        schedules: Active schedules; if all are switched off, all of them.
-        is_off: Whether it has schedules and all are switched off.
+        name: Name of the deployment, unique in the file.
+        entrypoint: The flow that it runs, as `path.py:function`.
+        schedules: The active schedules; if all schedules are switched off, all of them.
+        is_off: Whether the deployment has schedules and all of them are switched off.
     """
 
     name: str
@@ -57,11 +62,11 @@ class Deployment:
 
     @property
     def words(self) -> str:
-        """When it runs, in words."""
+        """The schedules in words, such as `daily at 02:00 UTC`; `by hand` if there are none."""
         return " and ".join(map(in_words, self.schedules)) or "by hand"
 
     def next_run(self, now: datetime) -> datetime | None:
-        """Return when it runs next, or None."""
+        """Return the time of the next run after `now`; None if no run is scheduled."""
         if self.is_off:
             return None
         due = [found for schedule in self.schedules if (found := _next(schedule, now))]
@@ -69,10 +74,10 @@ class Deployment:
 
 
 def read(path: Path) -> list[Deployment]:
-    """Return the deployments of a file, checked as far as possible without a server.
+    """Return the deployments that a file lists, checked as far as possible without a server.
 
     Raises:
-        ServerError: Something in the file cannot be used; the message says what and where.
+        ServerError: The file cannot be read, or an entry is invalid; the message says which.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
@@ -99,7 +104,10 @@ def read(path: Path) -> list[Deployment]:
 
 
 def in_words(schedule: Schedule) -> str:
-    """Return a schedule in words: `daily at 02:00 UTC`, `every 15 minutes`."""
+    """Return a schedule in words, such as `daily at 02:00 UTC` or `every 15 minutes`.
+
+    A schedule that is too complicated for words is returned as it is written in the file.
+    """
     if isinstance(schedule, IntervalSchedule):
         return f"every {_span(schedule.interval)}"
     if isinstance(schedule, RRuleSchedule):
@@ -128,13 +136,23 @@ def in_words(schedule: Schedule) -> str:
 
 
 def make_pool(api: str) -> None:
-    """Create the work pool of the deployments if it does not exist."""
+    """Create this project's work pool on a Prefect server if it does not exist.
+
+    The worker takes the runs of all deployments from this pool.
+
+    Args:
+        api: Address of the Prefect server's API.
+    """
     with _client(api) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=OWN, type="process"))
 
 
 def apply(api: str, path: Path) -> None:
-    """Create or update the server's deployments from the file.
+    """Create or update the deployments on a Prefect server to match a file.
+
+    Args:
+        api: Address of the Prefect server's API.
+        path: The file, `prefect.yaml`.
 
     Raises:
         ServerError: Prefect rejects a deployment.
@@ -155,7 +173,15 @@ def apply(api: str, path: Path) -> None:
 
 
 def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
-    """Return the names of deployments in our work pool that are not among the wanted ones."""
+    """Return the deployments of this project that are on the server but no longer in the file.
+
+    Args:
+        api: Address of the Prefect server's API.
+        wanted: Deployments in the file.
+
+    Returns:
+        The names, as `flow/deployment`, sorted.
+    """
     pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
     with _client(api) as client:
         found = client.read_deployments(work_pool_filter=pool, limit=200)
@@ -165,22 +191,24 @@ def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
 
 
 def worker_name() -> str:
-    """Return the name of this machine's worker, which is the same after a restart."""
+    """Return the name of the Prefect worker on this machine; it stays the same after a restart."""
     return f"{OWN}-{socket.gethostname()}"
 
 
 def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
-    """Set runs whose process has ended to Crashed, which frees their slots; return their names.
+    """Set flow runs whose process has ended to the state Crashed; return their names.
 
-    If a worker and its run were killed together, Prefect keeps the run in Running for ever. A run
-    is alive if this machine has a process for it. While a worker on another machine is up, all
-    runs are left alone: a run without a process here may belong to that worker.
+    If a worker and its run were killed together, Prefect keeps the run in the state Running for
+    ever, and the run still counts towards Prefect's concurrency limits. This function considers a
+    run alive if this machine has a process for it. While a worker on another machine is up, no run
+    is changed, because a run without a process here may belong to that worker.
 
     Notifications are sent as for any failed run.
 
     Args:
         api: Address of the Prefect server's API.
-        older_than: Leave runs alone whose state is younger; they may be about to start.
+        older_than: Runs whose state changed more recently than this are not changed; they may be
+            about to start.
     """
     with _client(api) as client:
         runs = _runs_under_way(client)
@@ -200,7 +228,10 @@ def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
 
 @contextlib.contextmanager
 def _client(api: str) -> Iterator[SyncPrefectClient]:
-    """Yield a client of a server that Prefect's settings do not name yet, using their password."""
+    """Yield a client of the Prefect server with this API address.
+
+    The password is that of Prefect's settings, which may name another address or none.
+    """
     with (
         temporary_settings(updates={PREFECT_API_URL: api}),
         get_client(sync_client=True) as client,
@@ -300,7 +331,7 @@ def _fault(kind: str, values: Mapping[str, Any], error: Exception) -> str:
 
 
 def _next(schedule: Schedule, now: datetime) -> datetime | None:
-    from prefect.server.schemas import schedules  # noqa: PLC0415 - heavy
+    from prefect.server.schemas import schedules  # noqa: PLC0415 - slow to import
 
     values = schedule.model_dump()
     on_server = getattr(schedules, type(schedule).__name__).model_validate(values)

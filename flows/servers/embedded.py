@@ -1,7 +1,7 @@
-"""Embedded Prefect: settings, and a server that runs as long as the command.
+"""An embedded Prefect server, which runs as long as the command that starts it.
 
-If `PREFECT_API_URL` is set, that server is used and none is started. Call `serve` before Prefect
-and torch are imported: they read their settings once.
+If `PREFECT_API_URL` names a server, that server is used and none is started. Call `serve` before
+importing Prefect and torch: they read their settings from the environment only once.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
-# A server that lives for one command schedules nothing: its background services only cost time.
+# A server that runs for one command schedules nothing, so these background services of Prefect
+# would only cost time.
 _IDLE_SERVICES = (
     "SCHEDULER",
     "LATE_RUNS",
@@ -41,10 +42,12 @@ _CLIENTS_SECRET = "PREFECT_API_AUTH_STRING"  # noqa: S105 - the name of a variab
 
 
 def configure(home: Home) -> None:
-    """Set what Prefect and MLflow read from the environment: folder, password, no telemetry.
+    """Set environment variables that configure Prefect, MLflow and OpenMP.
 
-    Also make OpenMP's threads wait without spinning: with a server on the second core, spinning
-    threads make training several times slower (docs/experiments.md, 2026-11-22).
+    They set Prefect's folder, the password and the verbosity of logs, and switch telemetry off.
+    Variables that are set already are not changed. OpenMP's threads are set to wait without
+    spinning: while a server uses the second core, spinning threads make training several times
+    slower (docs/experiments.md, 2026-11-22).
 
     Raises:
         ConfigError: The password cannot be used.
@@ -63,10 +66,14 @@ def configure(home: Home) -> None:
 
 @contextlib.contextmanager
 def serve(home: Home) -> Iterator["PrefectServer | None"]:
-    """Provide a Prefect API within this context: the configured one, or an embedded server.
+    """Provide a Prefect API within this context, and yield the embedded server if one is started.
 
-    The context is entered at once; the server starts while the caller imports what it needs. Call
-    the server's `wait` before the first flow run.
+    If `PREFECT_API_URL` is set, that server is used, and None is yielded. Otherwise an embedded
+    server is started. The context does not wait until it answers, so that the caller can import
+    modules meanwhile; call the server's `wait` before the first flow run.
+
+    Raises:
+        ServerError: The configured server does not answer, or it rejects our password.
     """
     configure(home)
     if address := os.environ.get("PREFECT_API_URL"):
@@ -87,10 +94,10 @@ def serve(home: Home) -> Iterator["PrefectServer | None"]:
 
 
 def _check(address: str) -> None:
-    """Check that the configured server is up and accepts our password.
+    """Check that the Prefect server at an address answers and accepts our password.
 
     Raises:
-        ServerError: It does not answer, or it rejects our password.
+        ServerError: The server does not answer, or it rejects our password.
     """
     import httpx  # noqa: PLC0415 - takes a tenth of a second
 
@@ -110,12 +117,12 @@ def _check(address: str) -> None:
 
 
 class PrefectServer:
-    """A Prefect server process that ends with this one.
+    """A Prefect server in a separate process, which ends when this process ends.
 
     Attributes:
-        url: Address of its API.
-        credentials: Random `user:password`, so that only processes that inherit this one's
-            environment can call the server.
+        url: Address of the server's API.
+        credentials: The `user:password` that the server requires. The password is random, so that
+            only this process and those that inherit its environment can call the server.
     """
 
     def __init__(self, home: Home) -> None:
@@ -142,7 +149,7 @@ class PrefectServer:
         """Wait until the server answers.
 
         Raises:
-            ServerError: The server ended or did not answer in time.
+            ServerError: The server ended, or did not answer within `STARTUP_SECONDS`.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         try:
@@ -158,7 +165,7 @@ class PrefectServer:
         )
 
     def stop(self) -> None:
-        """End the process and wait for it."""
+        """End the server's process and wait until it has ended."""
         self._starting.release()
         if self._process.stdin:
             self._process.stdin.close()
@@ -182,7 +189,7 @@ class PrefectServer:
 
 
 def _send_what_is_left() -> None:
-    """Let Prefect's threads deliver logs and events while the server still runs."""
+    """Wait until Prefect's threads have sent their logs and events to the server."""
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415 - only if Prefect was used
         from prefect.logging.handlers import APILogWorker  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Hosts of the servers: the addresses they may listen on, and the host names they accept."""
+"""Check which addresses servers may listen on, and which host names in requests they accept."""
 
 import ipaddress
 import os
@@ -10,7 +10,8 @@ from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 ALLOWED_HOSTS = "RNNLM_ALLOWED_HOSTS"
-"""Environment variable: host names to accept in addition to this machine's, comma-separated."""
+"""Name of an environment variable with host names that servers accept in addition to localhost and
+loopback addresses, separated by commas."""
 LOCALHOST = "localhost"
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - bound only when a password is set
 _HOST_NAME = re.compile(r"(?![\d.]+$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
@@ -27,7 +28,7 @@ def allowed_names() -> frozenset[str]:
 
 
 def allow(names: Iterable[str]) -> None:
-    """Add accepted host names for the servers that this process starts.
+    """Add host names that the servers started by this process will accept in requests.
 
     Raises:
         ServerError: A name is invalid.
@@ -39,15 +40,17 @@ def allow(names: Iterable[str]) -> None:
 def check_host(host: str = "127.0.0.1") -> str:
     """Check that servers may listen on `host`; return the address or name to listen on.
 
-    A host that other machines can reach is added to the allowed names.
+    If other machines may reach the servers, a password and at least one allowed host name are
+    required. Other machines are assumed to reach them if `host` is not a loopback address, or if
+    any host names are allowed. A `host` that is not a loopback address is added to the allowed
+    host names, unless it is a wildcard such as 0.0.0.0.
 
     Raises:
-        ServerError: The host or an allowed name exposes the servers to other machines, but a
-            password or a host name is missing; or a name is invalid.
+        ServerError: The password or the host name is missing, or a name is invalid.
         ConfigError: The password is invalid.
     """
     if _is_address(host):
-        host = str(ipaddress.ip_address(host))  # 0:0::0 is ::
+        host = str(ipaddress.ip_address(host))  # 0:0::0 becomes ::
     password, named, is_local = credentials.read(), allowed_names(), is_loopback(host)
     if not is_local or named:
         missing = [] if password else [f"a password ({credentials.PASSWORD_FILE}=FILE)"]
@@ -60,12 +63,14 @@ def check_host(host: str = "127.0.0.1") -> str:
             )
     if not is_local and host not in _WILDCARDS:
         allow([host])
-    # This machine's own name is not an accepted host name, but its loopback address always is.
+    # Requests to this machine's own name would be refused, so return its loopback address.
     return _addresses(host)[0] if is_local and host != LOCALHOST else host
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address or name.
+    """Return whether an address, or every address that a name resolves to, is a loopback address.
+
+    Only this machine can reach a server on a loopback address.
 
     Raises:
         ServerError: The name does not resolve.
@@ -74,7 +79,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(text: str) -> bool:
-    """Return whether a text is a loopback address; a name that resolves to one is not."""
+    """Return whether a text is a loopback address, such as 127.0.0.1; names are not resolved."""
     return _is_address(text) and ipaddress.ip_address(text).is_loopback
 
 

@@ -1,6 +1,7 @@
-"""MLflow's server behind `AccessControl`: the command that starts it, and its application.
+"""MLflow's server with access control: the command that starts it, and the web application.
 
-`mlflow server --app-name rnnlm` finds `create_app` by the entry point in pyproject.toml.
+The command is `mlflow server --app-name rnnlm`. MLflow finds `create_app` through the entry point
+in pyproject.toml.
 """
 
 import os
@@ -16,17 +17,18 @@ APP = "rnnlm"
 
 
 def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command:
-    """Return the command that starts the server.
+    """Return the command that starts an MLflow server.
 
-    Clients reach artifacts through the server. The exception is a local SQLite database without an
-    artifact destination: then clients get file paths, and can read while the server is down.
+    Clients read and write artifacts through the server, with one exception: if the database is
+    SQLite and `MLFLOW_ARTIFACTS_DESTINATION` is not set, clients get the paths of the files, and
+    can read them even while the server is down.
 
     Args:
-        home: Home whose artifacts it serves.
-        store: Address of its database.
+        home: Home whose artifacts the server provides.
+        store: Address of the server's database.
         host: Address to listen on.
         port: Port to listen on.
-        logs: Folder for its output.
+        logs: Folder for the server's log.
     """
     words = [sys.executable, "-m", "mlflow", "server", "--app-name", APP, "--workers", "1"]
     words += ["--host", host, "--port", str(port), "--serve-artifacts"]
@@ -40,14 +42,14 @@ def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command
         log=logs / "mlflow.log",
         environment={
             stores.MLFLOW_SETTING: store,  # not an argument: it may hold a password
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its runner starts six processes
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # the job runner starts six processes
         },
         health=f"{address_of(host, port)}/health",
     )
 
 
 def create_app() -> AccessControl:
-    """Return MLflow's application behind `AccessControl`; uvicorn calls this."""
+    """Return MLflow's web application wrapped in `AccessControl`; uvicorn calls this function."""
     hosts.check_host()
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # `AccessControl` checks the host
     from mlflow.server.fastapi_app import app  # noqa: PLC0415 - slow, and reads settings on import

@@ -1,4 +1,4 @@
-"""The MLflow and Prefect pages, served while a command runs."""
+"""Serve the web pages of MLflow and Prefect while the command `rnnlm ui` runs."""
 
 import contextlib
 import os
@@ -18,10 +18,11 @@ HOST = "127.0.0.1"
 
 @contextlib.contextmanager
 def serve(home: Home) -> Iterator[dict[str, str]]:
-    """Serve both pages on the loopback interface; yield the addresses of the main pages by name.
+    """Serve the web pages of MLflow and Prefect; yield the addresses of the main pages by name.
 
-    The usual ports are used if they are free, otherwise others. If `MLFLOW_TRACKING_URI` or
-    `PREFECT_API_URL` names a server, that server's page is used and none is started.
+    The servers listen on 127.0.0.1, on the usual ports (5000 and 4200) if those are free, otherwise
+    on other ports. If `MLFLOW_TRACKING_URI` or `PREFECT_API_URL` names a server, the pages of that
+    server are used, and none is started in its place.
 
     Raises:
         ServerError: A server did not start.

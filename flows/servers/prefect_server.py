@@ -1,10 +1,11 @@
-"""Prefect's server behind `AccessControl`: `python -m flows.servers.prefect_server OPTIONS`.
+"""Prefect's server with access control: `python -m flows.servers.prefect_server OPTIONS`.
 
-    --fd SOCKET                               for a single command
-    --host HOST --port PORT [--no-services]   until it is stopped
+    --fd SOCKET                               serve a single command
+    --host HOST --port PORT [--no-services]   serve until stopped
 
-With --fd it listens on an inherited socket and exits when standard input closes, so that it cannot
-outlive the command, however that ends.
+With --fd, the server listens on a socket that it inherits from the command, given as a file
+descriptor. It exits when its standard input closes. The command holds the other end of that input,
+so the server cannot outlive the command, even if the command is killed.
 """
 
 import argparse
@@ -27,13 +28,14 @@ OWNER_ONLY_UMASK = 0o077
 
 
 def command(host: str, port: int, logs: Path, *, services: bool = True) -> Command:
-    """Return the command that starts the long-running server.
+    """Return the command that starts a Prefect server that runs until it is stopped.
 
     Args:
         host: Address to listen on.
         port: Port to listen on.
-        logs: Folder for its output.
-        services: Whether it schedules runs; if false, it only serves its pages and API.
+        logs: Folder for the server's log.
+        services: Whether the server runs Prefect's background services, such as the scheduler. If
+            false, it only serves the web pages and the API.
     """
     words = [sys.executable, "-m", "flows.servers.prefect_server", "--host", host]
     words += ["--port", str(port), *([] if services else ["--no-services"])]
@@ -42,7 +44,7 @@ def command(host: str, port: int, logs: Path, *, services: bool = True) -> Comma
 
 
 def main() -> None:
-    """Serve until standard input closes, or until it is stopped."""
+    """Run the server: with --fd until standard input closes, otherwise until it is stopped."""
     parser = argparse.ArgumentParser(description="Prefect's server behind AccessControl.")
     parser.add_argument("--fd", type=int)
     parser.add_argument("--host", default="127.0.0.1")
@@ -59,7 +61,7 @@ def main() -> None:
     from prefect.server.api import collections  # noqa: PLC0415 - reads settings on import
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
-    # With their internet addresses removed, Prefect reads these tables from its own package.
+    # Prefect would download these tables. Without their addresses, it reads its own copies.
     views = vars(collections).get("KNOWN_VIEWS", {})
     views.update(dict.fromkeys(views, ""))
     app = AccessControl(create_app(webserver_only=asked.no_services), names)
@@ -74,24 +76,43 @@ def main() -> None:
 
 
 def _open(host: str) -> frozenset[str]:
-    """Set what only a long-running server needs; return the host names that it accepts."""
+    """Configure a server that runs until it is stopped; return the host names that it accepts.
+
+    The configuration is written to the environment, from which Prefect reads it.
+
+    Args:
+        host: Address to listen on.
+
+    Raises:
+        ServerError: The server may not listen on this address.
+        ConfigError: The password cannot be used.
+    """
     hosts.check_host(host)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"  # commands set a quieter one
-    os.environ["PREFECT_UI_API_URL"] = "/api"  # relative: works under any host name
+    os.environ["PREFECT_UI_API_URL"] = "/api"  # relative, so that it works under any host name
     if password := credentials.read():
         os.environ["PREFECT_SERVER_API_AUTH_STRING"] = password
     return hosts.allowed_names()
 
 
 def _protect(origin: str) -> None:
-    """Configure Prefect's own protections; Prefect reads these on import."""
+    """Configure Prefect's own protection against requests from other sites (CSRF and CORS).
+
+    Call this before Prefect is imported: it reads these environment variables on import.
+
+    Args:
+        origin: Address of the server, whose pages may call the API.
+    """
     os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
     os.environ["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = origin
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def _usual() -> dict[str, Any]:
-    """Return uvicorn's options as `prefect server start` sets them."""
+    """Return options for uvicorn, the web server, with the values that Prefect's command uses.
+
+    That command is `prefect server start`.
+    """
     from prefect.settings import get_current_settings  # noqa: PLC0415 - reads settings on import
 
     settings = get_current_settings().server

@@ -1,9 +1,10 @@
-"""Server processes: choose a port, start one, wait for it, end it and everything it started.
+"""Start server processes, wait until they answer, and end them with everything they started.
 
-Every process that a command starts has the command's mark in its environment, including processes
-that its servers start in other process groups and sessions. `guarding` provides the mark and a
-guard: a small process whose standard input only the command holds open. When the command ends,
-however it ends, that input closes, and the guard ends every marked process.
+A command that starts servers sets an environment variable to a random value, its mark. All
+processes that the servers start inherit the mark, even in other process groups and sessions, so
+they can be found. `guarding` sets the mark and starts a guard: a small process whose standard input
+only the command holds open. When the command ends, even if it is killed, that input closes, and the
+guard ends every marked process.
 """
 
 import contextlib
@@ -26,21 +27,21 @@ from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
 GRACE_SECONDS = 10.0
-MARK = "RNNLM_SERVED_BY"
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where to call, not to listen
+MARK = "RNNLM_SERVED_BY"  # name of the environment variable that holds the mark
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - not to listen on
 _LOG_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
 class Command:
-    """Description of a server process.
+    """What is needed to start a server process.
 
     Attributes:
-        name: Name for messages.
+        name: Name of the server in messages.
         words: The program and its arguments.
-        log: File that its output is appended to; a large one is renamed to `.log.1` first.
-        environment: Variables that are added to this process's environment.
-        health: Address that answers once it is up; None for a process that serves nothing.
+        log: File to which the output is appended; a large file is renamed to `.log.1` first.
+        environment: Environment variables to set in addition to those of this process.
+        health: Address that answers once the server is up; None for a process that serves nothing.
     """
 
     name: str
@@ -51,10 +52,15 @@ class Command:
 
 
 class Process:
-    """A running server in its own process group."""
+    """A server process, in a separate process group and session.
+
+    Attributes:
+        command: The command that started the process.
+        began: Start time, as `time.monotonic` counts it.
+    """
 
     def __init__(self, command: Command) -> None:
-        """Start it."""
+        """Start the process."""
         self.command = command
         self.began = time.monotonic()
         command.log.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +88,7 @@ class Process:
         return self.is_running and (self.command.health is None or responds(self.command.health))
 
     def ending(self) -> str:
-        """Return how it ended and the last line of its log."""
+        """Return how the process ended: its exit status and last line of log, or a signal."""
         status = self._popen.poll()
         if status is not None and status < 0:
             return f"killed by signal {-status}"
@@ -93,7 +99,7 @@ class Process:
         """Wait until the server answers.
 
         Raises:
-            ServerError: The server ended or did not answer in time.
+            ServerError: The server ended, or did not answer within `STARTUP_SECONDS`.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         while time.monotonic() < deadline:
@@ -107,11 +113,15 @@ class Process:
         )
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM to the whole group."""
+        """Send SIGTERM to the whole process group, and return without waiting."""
         self._signal(signal.SIGTERM)
 
     def end(self, grace: float = GRACE_SECONDS) -> None:
-        """End the whole group and wait for it."""
+        """End the whole process group and wait until the server has ended.
+
+        Args:
+            grace: Seconds to wait after SIGTERM before the group is killed.
+        """
         self.ask_to_end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=grace)
@@ -125,9 +135,9 @@ class Process:
 
 @contextlib.contextmanager
 def guarding() -> Iterator[str]:
-    """Yield a mark for all processes started in this context; end the marked ones afterwards.
+    """Yield a mark for all processes that are started in this context, and end them afterwards.
 
-    If this process is killed, the guard ends them.
+    The module docstring describes the mark. If this process is killed, the guard ends them.
     """
     mark = secrets.token_hex(8)
     environment = {**os.environ, "PYTHONPATH": _path_to_here()}
@@ -150,10 +160,10 @@ def guarding() -> Iterator[str]:
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """End this context without an error on Ctrl-C, SIGTERM or SIGHUP, after its clean-up.
+    """Leave this context on Ctrl-C, SIGTERM or SIGHUP, without raising an error to the caller.
 
-    This works even if a shell started us with Ctrl-C ignored. Later signals do not interrupt the
-    clean-up.
+    The code in the context sees a `KeyboardInterrupt` and can clean up; further signals do not
+    interrupt its clean-up. This works even if a shell started this process with Ctrl-C ignored.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -173,7 +183,13 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def find(wanted: Callable[[Mapping[str, str]], bool]) -> list[psutil.Process]:
-    """Return the other processes that we may inspect and whose environment is wanted."""
+    """Return the processes on this machine whose environment satisfies a condition.
+
+    This process, and processes whose environment we may not read, are left out.
+
+    Args:
+        wanted: The condition on a process's environment variables.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -183,9 +199,14 @@ def find(wanted: Callable[[Mapping[str, str]], bool]) -> list[psutil.Process]:
 
 
 def end_all(wanted: Callable[[Mapping[str, str]], bool], grace: float = GRACE_SECONDS) -> None:
-    """Ask the processes whose environment is wanted to end; kill them after `grace` seconds.
+    """End all processes whose environment satisfies a condition.
 
-    Killing repeats until none is left, because a process may start another while it is killed.
+    They are asked to end, and killed if they have not ended after a while. Killing repeats until
+    no such process is left, because a process may start another one while it is being killed.
+
+    Args:
+        wanted: The condition on a process's environment variables.
+        grace: Seconds that the processes have to end before they are killed.
     """
     found = find(wanted)
     for process in found:
@@ -201,7 +222,7 @@ def end_all(wanted: Callable[[Mapping[str, str]], bool], grace: float = GRACE_SE
 
 
 def responds(url: str) -> bool:
-    """Return whether a server answers at an address without an error."""
+    """Return whether a server at an address answers a request without an error status."""
     try:
         with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of a server
             return True
@@ -210,10 +231,19 @@ def responds(url: str) -> bool:
 
 
 def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
-    """Return the requested port; without one, the usual port, or a free one if that is taken.
+    """Return the port for a server to listen on.
+
+    It is the port that the user requested. If none was requested, it is the usual port, or any free
+    port if the usual one is taken.
+
+    Args:
+        host: Address to listen on.
+        asked: The requested port; None if none was requested.
+        usual: The usual port.
+        option: The option that requests a port, for the error message.
 
     Raises:
-        ServerError: The requested port is taken, or nothing can listen on the host.
+        ServerError: The requested port is taken, or no server can listen on the host.
     """
     if asked is not None:
         fault = _fault_of_port(host, asked)
@@ -233,13 +263,16 @@ def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
 
 
 def address_of(host: str, port: int) -> str:
-    """Return the address at which this machine reaches a server on a host and port."""
+    """Return the URL at which this machine reaches a server that listens on a host and port."""
     called = WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{called}:{port}"
 
 
 def last_words(log: Path, size: int = 4096) -> str:
-    """Return the last line of a log, shortened."""
+    """Return the last non-blank line of a log, shortened to 200 characters.
+
+    It is empty if the log cannot be read or its last `size` bytes are blank.
+    """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - size))
@@ -260,7 +293,8 @@ def _fault_of_port(host: str, port: int) -> str | None:
 
 def _socket(host: str) -> socket.socket:
     probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just released is free
+    # Without this option, a port that was released a moment ago would count as taken.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return probe
 
 

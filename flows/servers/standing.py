@@ -1,8 +1,10 @@
-"""Long-running servers: Prefect with its scheduler, MLflow, and a worker that runs what is due.
+"""The long-running servers that `rnnlm serve` starts.
 
-One command starts them, restarts those that die, and ends them all. Databases are embedded unless
-the tools' own settings name others. If `PREFECT_API_URL` or `MLFLOW_TRACKING_URI` names a server,
-it is used and none is started in its place.
+They are Prefect with its scheduler, MLflow, and a Prefect worker, which starts the scheduled flow
+runs. The command restarts servers that end unexpectedly, and ends all servers when it ends. The
+databases are SQLite files in the home, unless settings of Prefect or MLflow name other databases.
+If `PREFECT_API_URL` or `MLFLOW_TRACKING_URI` names a server, that server is used and none is
+started in its place.
 """
 
 import contextlib
@@ -27,25 +29,28 @@ from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 STEADY_SECONDS = 60.0
-"""A server that ran at least this long restarts after the shortest pause."""
-LONGEST_PAUSE = 60.0
+"""A server that ran for at least this long before it ended is restarted after the shortest pause.
+The pause before a restart doubles each time a server ends earlier than this."""
+LONGEST_PAUSE = 60.0  # longest pause before a restart, in seconds
 DEATHS = 6
-"""Early deaths of a server in a row after which the command gives up."""
-LOOK_SECONDS = 0.5
-SWEEP_SECONDS = 60.0
+"""The command gives up if a server ends early this many times in a row."""
+LOOK_SECONDS = 0.5  # time between two checks whether a process has ended
+SWEEP_SECONDS = 60.0  # time between two searches for lost flow runs
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The running servers and their deployments.
+    """The running servers and their deployments (flows with schedules).
 
     Attributes:
-        addresses: By name: the pages, and the settings that make other commands use these servers.
-        further: Pages of the started servers, under each additional host name.
+        addresses: Addresses of the web pages (`prefect`, `mlflow`), and values of the environment
+            variables that make other commands use these servers, all by name.
+        further: Addresses of the started servers under each additional host name.
         deployments: Deployments in `prefect.yaml`.
-        forgotten: Deployments on the server that are no longer in `prefect.yaml` but still run.
+        forgotten: Names of deployments on the server that are no longer in `prefect.yaml`; the
+            server still runs them.
         logs: Folder of the servers' logs.
     """
 
@@ -57,10 +62,13 @@ class Standing:
     _supervisor: "_Supervisor" = field(repr=False)
 
     def supervise(self, tell: Tell) -> None:
-        """Restart what ends, for ever.
+        """Restart servers whenever they end; this never returns.
+
+        Args:
+            tell: Called with a line of text whenever something happened, for the user.
 
         Raises:
-            ServerError: A server keeps ending.
+            ServerError: A server ended early `DEATHS` times in a row.
         """
         self._supervisor.run(tell)
 
@@ -73,10 +81,17 @@ def serve(
     mlflow_port: int | None = None,
     file: Path = deployments.FILE,
 ) -> Iterator[Standing]:
-    """Serve Prefect and MLflow and run what `file` schedules, as long as this context lasts.
+    """Run Prefect and MLflow servers, and the scheduled flows, as long as this context lasts.
 
-    What can be checked is checked before anything starts. Exception: call `hosts.check_host` first
-    to check whether servers may listen on `host`.
+    Settings are checked before any server starts, with one exception: the caller must first call
+    `hosts.check_host` to check whether servers may listen on `host`.
+
+    Args:
+        home: Home that the servers and flow runs use.
+        host: Address to listen on.
+        prefect_port: Port of the Prefect server; None for the usual port or a free one.
+        mlflow_port: Port of the MLflow server; None for the usual port or a free one.
+        file: File with the deployments and their schedules; it may be missing.
 
     Raises:
         ServerError: A port, a database, a server or a deployment cannot be used.
@@ -91,7 +106,8 @@ def serve(
         stack.enter_context(processes.guarding())
         supervisor = _Supervisor(plan)
         stack.callback(supervisor.end)
-        # Two servers must not create the tables at once; `rnnlm train` may be starting one.
+        # Two Prefect servers must not create the database tables at the same time, and a command
+        # such as `rnnlm train` may be starting one.
         with FileLock(locks.prefect_start(home)):
             supervisor.start([*plan.servers])
         deployments.make_pool(plan.prefect_api)
@@ -105,7 +121,15 @@ def serve(
 
 @dataclass(frozen=True)
 class _Plan:
-    """The servers to start, and the addresses of these and of existing servers."""
+    """The servers to start, and the addresses of the servers to use, whether started or existing.
+
+    Attributes:
+        prefect_api: Address of the Prefect server's API.
+        mlflow: Address of the MLflow server.
+        logs: Folder of the logs.
+        servers: Commands that start servers; empty if both servers exist already.
+        worker: Command that starts the Prefect worker.
+    """
 
     prefect_api: str
     mlflow: str
@@ -169,14 +193,14 @@ class _Supervisor:
         self._due: dict[str, tuple[float, Command]] = {}
 
     def start(self, commands: list[Command]) -> None:
-        """Start processes in parallel; return when all answer."""
+        """Start processes in parallel, and wait until all of them answer."""
         begun = [Process(command) for command in commands]
         self._running.extend(begun)
         for process in begun:
             process.wait_until_it_answers()
 
     def run(self, tell: Tell) -> None:
-        """Restart processes that end and mark lost runs, for ever."""
+        """Restart processes that end, and mark lost flow runs as crashed; this never returns."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while True:
             time.sleep(LOOK_SECONDS)
@@ -192,7 +216,10 @@ class _Supervisor:
                 sweep_at = time.monotonic() + SWEEP_SECONDS
 
     def end(self) -> None:
-        """End the worker and its runs first, so that the servers record how the runs ended."""
+        """End all processes: first the worker and its flow runs, then the servers.
+
+        In this order, the servers still record how the flow runs ended.
+        """
         for process in self._running[::-1]:
             if process.command is self._plan.worker:
                 process.ask_to_end()
@@ -239,9 +266,13 @@ def _is_run_of_ours(environment: Mapping[str, str]) -> bool:
 
 
 def _check_stores(home: Home, plan: _Plan) -> None:
-    """Refuse databases and servers that do not answer; create MLflow's tables."""
+    """Check that databases and existing servers answer, and create MLflow's tables if needed.
+
+    Raises:
+        ServerError: A database or an existing server does not answer.
+    """
     if plan.starts("prefect"):
-        from prefect.settings import get_current_settings  # noqa: PLC0415 - heavy
+        from prefect.settings import get_current_settings  # noqa: PLC0415 - slow to import
 
         url = get_current_settings().server.database.connection_url
         if url:
@@ -262,7 +293,11 @@ def _check_stores(home: Home, plan: _Plan) -> None:
 
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
-    """Lock the home: two schedulers on its databases would start every run twice."""
+    """Lock the home against a second `rnnlm serve`, which would start every scheduled run again.
+
+    Raises:
+        ServerError: Another `rnnlm serve` is running on this home.
+    """
     lock = FileLock(locks.serving(home))
     try:
         lock.acquire(timeout=0)
@@ -301,7 +336,10 @@ def _refuse(option: str, port: int | None, setting: str, address: str) -> None:
 
 
 def due(deployment: Deployment, now: datetime | None = None) -> str:
-    """Return in words when a deployment runs next, in local time."""
+    """Return the time of a deployment's next run, such as `next 02:00`, in local time.
+
+    The text is `switched off` if all schedules are, and empty if nothing is scheduled.
+    """
     if deployment.is_off:
         return "switched off"
     now = now or datetime.now(UTC)

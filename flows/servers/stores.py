@@ -1,8 +1,8 @@
-"""The databases of the servers: check that they answer, and create MLflow's tables.
+"""Check that the databases of the servers answer, and create MLflow's database tables.
 
-`python -m flows.servers.stores` reads the address of an MLflow store from standard input and
-creates its tables, or prints in one line why it cannot. It is a separate process so that a command
-that runs for months does not keep MLflow loaded.
+`python -m flows.servers.stores` reads the address of an MLflow database from standard input and
+creates the tables in it, or prints in one line why it cannot. This is done in a separate process so
+that `rnnlm serve`, which may run for months, does not keep MLflow in memory.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ ANSWER_SECONDS = 10.0
 
 
 def mlflow_store(home: Home) -> str:
-    """Return the address of an MLflow server's database.
+    """Return the address of the database that an MLflow server of this home uses.
 
-    It is `MLFLOW_BACKEND_STORE_URI`, or else a `MLFLOW_TRACKING_URI` that names a database, or else
-    SQLite in the home.
+    It is the first of these that is set: `MLFLOW_BACKEND_STORE_URI`; `MLFLOW_TRACKING_URI`, if it
+    names a database; a SQLite file in the home.
     """
     named = os.environ.get(MLFLOW_SETTING) or os.environ.get("MLFLOW_TRACKING_URI")
     if named and not is_http(named):
@@ -36,7 +36,11 @@ def mlflow_store(home: Home) -> str:
 
 
 def check_database(url: str, setting: str) -> None:
-    """Check that a PostgreSQL database answers; other kinds are left to their tools.
+    """Check that a PostgreSQL database answers; databases of other kinds are not checked.
+
+    Args:
+        url: Address of the database.
+        setting: The environment variable that sets the address, for the error message.
 
     Raises:
         ServerError: The database does not answer.
@@ -64,10 +68,16 @@ def check_database(url: str, setting: str) -> None:
 
 
 def prepare_mlflow(home: Home, store: str) -> None:
-    """Create the tables of an MLflow store if they are missing.
+    """Create the tables in an MLflow database if they are missing.
+
+    Args:
+        home: Home that the database belongs to; a lock in it keeps two processes from creating the
+            tables at the same time.
+        store: Address of the database.
 
     Raises:
-        ServerError: The tables belong to another version of MLflow, or the store cannot be opened.
+        ServerError: The tables belong to another version of MLflow, or the database cannot be
+            opened.
     """
     if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
         check_database(store, MLFLOW_SETTING)
@@ -89,10 +99,10 @@ def prepare_mlflow(home: Home, store: str) -> None:
 
 
 def _prepare(store: str) -> str | None:
-    """Create the tables; return an error message, or None."""
+    """Create the tables in an MLflow database; return an error message, or None on success."""
     import logging  # noqa: PLC0415
 
-    from flows.tracking.connecting import open_store  # noqa: PLC0415 - heavy
+    from flows.tracking.connecting import open_store  # noqa: PLC0415 - slow to import
 
     logging.disable(logging.WARNING)
     try:

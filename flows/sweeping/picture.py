@@ -1,4 +1,7 @@
-"""The picture of a sweep: the score of each trial, plotted over each setting."""
+"""The picture of a sweep: one plot per varied setting, with a point for each trial.
+
+A point shows the value of the setting and the validation score in bits per character.
+"""
 
 import io
 import math
@@ -13,14 +16,15 @@ COLUMNS = 3
 PANEL_INCHES = (3.4, 2.9)
 DPI = 150
 _SPREAD = 4.0
-"""Height of the plot above the best trial, in multiples of the median's distance from the best;
-worse trials are drawn on the upper edge."""
+"""Limit of the vertical axis: this many times the difference between the median and the best
+score, above the best score. Trials with worse scores are drawn on the upper edge."""
 
 
 def draw(space: Space, trials: list[Trial]) -> bytes:
-    """Return a PNG: bits per character over each swept setting, with a point for each trial.
+    """Return a PNG with one plot per varied setting: bits per character against its value.
 
-    Trials that were trained to completion are filled points, others hollow; the best is a star.
+    Each trial is a point: filled if it was trained to completion, hollow if not. The best trial is
+    marked by a star.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - heavy
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -73,7 +77,11 @@ def _draw_panel(axes: Any, dimension: Dimension, trials: list[Trial]) -> None:
 
 
 def _top(trials: list[Trial]) -> float:
-    """Return the value above which points are drawn at the edge, to keep the rest readable."""
+    """Return the upper limit of the vertical axis, in bits per character.
+
+    Trials with worse scores are drawn on the upper edge, so that they do not compress the rest of
+    the plot.
+    """
     values = [t.bits_per_character for t in trials if t.bits_per_character is not None]
     best = best_of(trials)
     if best is None or best.bits_per_character is None:

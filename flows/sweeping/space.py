@@ -1,8 +1,13 @@
-"""The space of a sweep: words such as `model.hidden_size=128,256`, checked before it starts.
+"""The space of a sweep: the settings that are varied, and the values that they may take.
 
-KEY=A,B,C   choices
-KEY=A..B    a range, ends included: whole numbers if the setting is a whole number; on a log scale
-            if A > 0 and B is ten times A or more
+The user describes each varied setting by a *word* on the command line, in one of two forms:
+
+KEY=A,B,C   the values A, B and C, such as `model.hidden_size=128,256`
+KEY=A..B    all numbers from A to B, both included: whole numbers if the setting is a whole number.
+            If A > 0 and B is at least ten times A, numbers are drawn on a log scale.
+
+A *point* of the space is one value for each varied setting. The space is checked before the sweep
+starts, so that invalid values are reported at once.
 """
 
 import difflib
@@ -21,11 +26,12 @@ from rnnlm.errors import ConfigError
 
 Value = bool | int | float | str
 Values = Mapping[str, Value]
-"""A value for each swept key."""
+"""A point of the space: the value of each varied setting, by key such as `model.hidden_size`."""
 
 MOST_TRIALS = 10_000
 MOST_CORNERS = 4096
-"""Largest number of corners that are checked; of a larger space, only the first ones are."""
+"""Largest number of corners (points at the ends of ranges) that are checked when a space is read;
+if a space has more corners, only the first ones are checked."""
 LOG_RATIO = 10.0
 """A range is swept on a log scale if its upper end is at least this multiple of its lower end."""
 _SECTIONS: dict[str, type[Config]] = {"model": ModelConfig, "training": TrainingConfig}
@@ -46,24 +52,29 @@ _SHORT_NAMES = {
     "num_layers": "layers",
     "batch_size": "batch",
 }
-"""Short names of settings, for lines with little room."""
+"""Short names of settings, for the title of a trial and the labels of plots."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The values of a setting to choose from, in the order in which they were given."""
+    """A varied setting that takes one of several given values.
+
+    Attributes:
+        key: Key of the setting, such as `model.hidden_size`.
+        values: The values, in the order in which they were given.
+    """
 
     key: str
     values: tuple[Value, ...]
 
     @property
     def word(self) -> str:
-        """As it is written on the command line."""
+        """The setting and its values, as written on the command line."""
         return f"{self.key}={','.join(written(value) for value in self.values)}"
 
     @property
     def corners(self) -> tuple[Value, ...]:
-        """Values to check."""
+        """The values to check when a space is read: all of them."""
         return self.values
 
     def holds(self, value: Any) -> bool:
@@ -73,7 +84,13 @@ class Choices:
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers of a setting from `low` to `high`, both included."""
+    """A varied setting that takes any number from `low` to `high`, both included.
+
+    Attributes:
+        key: Key of the setting, such as `training.learning_rate`.
+        low: Smallest value.
+        high: Largest value.
+    """
 
     key: str
     low: int | float
@@ -81,12 +98,12 @@ class Range:
 
     @property
     def word(self) -> str:
-        """As it is written on the command line."""
+        """The setting and its range, as written on the command line."""
         return f"{self.key}={written(self.low)}..{written(self.high)}"
 
     @property
     def corners(self) -> tuple[Value, ...]:
-        """Values to check."""
+        """The values to check when a space is read: both ends of the range."""
         return (self.low, self.high)
 
     @property
@@ -100,11 +117,15 @@ class Range:
         return self.low > 0 and self.high >= LOG_RATIO * self.low
 
     def holds(self, value: Any) -> bool:
-        """Return whether a value lies in the range."""
+        """Return whether a value is a number in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def rounded(self, value: float) -> int | float:
-        """Round a number to a thousandth of the range, or to three digits on a log scale."""
+        """Return a number of the range rounded to few digits; it stays in the range.
+
+        It is rounded to a thousandth of the range or finer, or to three significant digits on a log
+        scale. In a range of whole numbers, it is returned as an integer.
+        """
         if self.is_whole:
             return int(value)
         if self.is_log:
@@ -119,11 +140,11 @@ Dimension = Choices | Range
 
 @dataclass(frozen=True)
 class Space:
-    """All points that a sweep may try.
+    """The space of a sweep: all points that it may try.
 
     Attributes:
         base: Experiment whose settings are varied.
-        dimensions: The varied settings; each key occurs once.
+        dimensions: The varied settings with their possible values; each key occurs once.
     """
 
     base: Experiment
@@ -131,12 +152,12 @@ class Space:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The dimensions as written on the command line, in the order of `dimensions`."""
+        """The varied settings as written on the command line, in the order of `dimensions`."""
         return tuple(dimension.word for dimension in self.dimensions)
 
     @property
     def size(self) -> int | None:
-        """Number of points; None if a range holds real numbers."""
+        """Number of points in the space; None if a range holds real numbers."""
         size = 1
         for dimension in self.dimensions:
             if isinstance(dimension, Choices):
@@ -149,12 +170,15 @@ class Space:
 
     @property
     def own_values(self) -> Values | None:
-        """The experiment's own values, or None if they lie outside the space."""
+        """The base experiment's own values of the varied settings.
+
+        None if one of them is not among the values that the sweep may try.
+        """
         values = {d.key: _value_of(self.base, d.key) for d in self.dimensions}
         return values if all(d.holds(values[d.key]) for d in self.dimensions) else None
 
     def points(self) -> Iterator[Values]:
-        """Yield all points; the space must have a size."""
+        """Yield all points of the space; `size` must not be None."""
         axes = [
             d.values if isinstance(d, Choices) else range(int(d.low), int(d.high) + 1)
             for d in self.dimensions
@@ -163,19 +187,19 @@ class Space:
             yield dict(zip((d.key for d in self.dimensions), point, strict=True))
 
     def corners(self) -> Iterator[Values]:
-        """Yield the points whose values are all choices or ends of ranges."""
+        """Yield the points that combine any of the choices with either end of each range."""
         for point in product(*(d.corners for d in self.dimensions)):
             yield dict(zip((d.key for d in self.dimensions), point, strict=True))
 
     def rounded(self, values: Values) -> Values:
-        """Round the numbers of a point to few digits; the result stays in the space."""
+        """Return a point with its numbers rounded to a few digits; it stays in the space."""
         return {
             d.key: d.rounded(float(values[d.key])) if isinstance(d, Range) else values[d.key]
             for d in self.dimensions
         }
 
     def settings(self, values: Values) -> tuple[str, ...]:
-        """Return a point in the format of `--set`."""
+        """Return a point as `key=value` strings, which the option `--set` accepts."""
         return tuple(f"{d.key}={written(values[d.key])}" for d in self.dimensions)
 
     def title(self, values: Values) -> str:
@@ -194,10 +218,10 @@ class Space:
         return sum(widths) + 3 * (len(widths) - 1)
 
     def experiment(self, values: Values) -> Experiment:
-        """Return the experiment with the settings of a point.
+        """Return the base experiment with the varied settings set to the values of a point.
 
         Raises:
-            ConfigError: The settings are invalid together.
+            ConfigError: The settings are invalid in combination.
         """
         settings = self.settings(values)
         return from_values(self._base_values, settings, origin=f"--over, at {', '.join(settings)}")
@@ -208,15 +232,16 @@ class Space:
 
 
 def read_space(experiment: Experiment, over: Sequence[str]) -> Space:
-    """Read the space of a sweep, and check it by building an experiment at its corners.
+    """Read the space of a sweep, and check that an experiment can be made at each corner.
 
     Args:
         experiment: Experiment whose settings are varied.
-        over: Words as in this module's docstring, each for a different key.
+        over: The varied settings, as `KEY=A,B,C` or `KEY=A..B`, each for a different key.
 
     Raises:
-        ConfigError: A word cannot be read; its key is unknown, or decides only where training runs
-            or on what data; or the settings at a corner are invalid.
+        ConfigError: There are no words; or a word cannot be read; or its key is unknown, or is not
+            a setting of the network or its training that a sweep may vary; or the settings at a
+            corner are invalid.
     """
     if not over:
         raise ConfigError(
@@ -233,7 +258,7 @@ def read_space(experiment: Experiment, over: Sequence[str]) -> Space:
 
 
 def check_trials(trials: int) -> None:
-    """Check the number of trials.
+    """Check the number of trials of a sweep.
 
     Raises:
         ConfigError: The number is out of range.
@@ -243,13 +268,16 @@ def check_trials(trials: int) -> None:
 
 
 def short_name(key: str) -> str:
-    """Return the short name of a setting, for lines with little room."""
+    """Return the short name of a setting, such as `lr` for `training.learning_rate`."""
     last = key.rpartition(".")[2]
     return _SHORT_NAMES.get(last, last)
 
 
 def written(value: Value) -> str:
-    """Return a value as in TOML, but strings without quotes; `--set` reads it back unchanged."""
+    """Return a value as it is written on the command line.
+
+    The notation is that of TOML, but strings have no quotes. `--set` reads the same value back.
+    """
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -319,7 +347,9 @@ def _check_key(key: str) -> None:
 
 
 def _checked(experiment: Experiment, key: str, text: str) -> Value:
-    """Return a setting's value, checked against its type and range, not against other settings.
+    """Parse the value of a setting, and check it against the setting's type and range.
+
+    It is not checked against other settings.
 
     Raises:
         ConfigError: The value has the wrong type or is out of range.
@@ -338,7 +368,7 @@ def _checked(experiment: Experiment, key: str, text: str) -> Value:
 
 
 def _read_value(text: str) -> Value:
-    """Parse a value as `--set` does."""
+    """Parse a value as the option `--set` does: as a number, a boolean, or else a string."""
     for read in (int, float):
         try:
             return read(text)

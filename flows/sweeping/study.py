@@ -1,9 +1,10 @@
-"""A study records a sweep's trials on disk, proposes the next one, and detects hopeless ones.
+"""The study of a sweep records its trials on disk, proposes the next one, and detects bad ones.
 
-Optuna proposes trials (TPE) and prunes them; its tables are in a SQLite file. A trial is proposed
-in memory and then stored as a whole, so that after an interruption at any moment it is either
-complete in the file or absent. A proposal depends only on the seed and the trials before it, not on
-how often the sweep was stopped.
+The library Optuna proposes the values of each trial, with a tree-structured Parzen estimator (TPE),
+and decides which trials to prune, that is, to end early. Its database is a SQLite file. The values
+of a trial are proposed in memory and then stored at once, so that after an interruption the trial
+is either complete in the file or absent. A proposal depends only on the seed and the earlier
+trials, not on how often the sweep was interrupted.
 """
 
 import math
@@ -30,21 +31,25 @@ from rnnlm.training.api import TrainedModel
 
 STUDY_FILE = "study.db"
 RANDOM_TRIALS = 6
-"""Number of trials drawn at random before TPE has enough data."""
+"""Number of first trials whose values are drawn at random, before TPE has enough data."""
 UNPRUNED_TRIALS = 3
-"""Number of trials to train to completion before any is pruned, as pruning compares trials."""
+"""Number of trials that must be trained to completion before any trial is pruned, since a trial is
+pruned by comparison with the others."""
 WARMUP = 0.2
-"""Share of the budget before which no trial is pruned."""
+"""Share of the training budget that every trial gets before it may be pruned."""
 _ATTEMPTS = 30
 _WHY, _SPENT, _CHECKPOINT, _FAILED = "why", "spent", "checkpoint", "failed"
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Study:
-    """The trials of one sweep. Only one process may use it at a time; see `open_study`."""
+    """The trials of one sweep, recorded in a database.
+
+    Only one process may use a study at a time, which `open_study` ensures.
+    """
 
     def __init__(self, space: Space, study: optuna.Study) -> None:
-        """Wrap Optuna's study."""
+        """Wrap Optuna's study of a sweep over a space."""
         self.space = space
         self._study = study
         self._distributions = {d.key: _distribution(d) for d in space.dimensions}
@@ -58,7 +63,10 @@ class Study:
         return sum(trial.is_over for trial in self.trials())
 
     def next(self) -> Trial | None:
-        """Return the running trial or a new one; None if all points have been tried."""
+        """Return the next trial to train, or None if all points of the space have been tried.
+
+        This is the trial that was interrupted, if there is one, or else a new trial.
+        """
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             values = self._propose()
@@ -74,22 +82,32 @@ class Study:
         return self._read(running[0])
 
     def get(self, number: int) -> Trial:
-        """Return a trial in its current state."""
+        """Return a trial, by its number, as the study has it recorded now."""
         return self._read(self._study.get_trials(deepcopy=False)[number - 1])
 
     def report(
         self, trial: Trial, validation: int, bits_per_character: float, step: int, seconds: float
     ) -> None:
-        """Record a trial's validation score, step and time, unless that validation is known."""
+        """Record a validation score of a trial, unless that validation is already recorded.
+
+        Args:
+            trial: The trial.
+            validation: Number of the validation, counted from 1 up to `training.validations`.
+            bits_per_character: Bits per character on the validation split.
+            step: Number of optimizer steps taken so far.
+            seconds: Seconds spent training so far.
+        """
         if validation not in self._frozen(trial).intermediate_values:
             live = self._live(trial)
             live.set_user_attr(_SPENT, [step, round(seconds, 3)])
             live.report(bits_per_character, validation)
 
     def is_hopeless(self, trial: Trial) -> bool:
-        """Return whether a trial's best score is worse than the median of the others at this point.
+        """Return whether to end a trial early, because it is worse than most others.
 
-        Never true before `WARMUP`, or at the last validation, when there is nothing left to save.
+        A trial is hopeless if its best score so far is worse than the median of the scores that
+        trials trained to completion had at the same validation. No trial is hopeless in the first
+        part of its budget (`WARMUP`), or at its last validation, when ending it would save nothing.
         """
         known = self._frozen(trial).intermediate_values
         if not known or max(known) >= self.space.experiment(trial.values).training.validations:
@@ -97,12 +115,18 @@ class Study:
         return bool(self._live(trial).should_prune())
 
     def finish(self, trial: Trial, model: TrainedModel) -> Trial:
-        """Record that a trial was trained to completion."""
+        """Record that a trial was trained to completion, and return it with its outcome."""
         facts = {_SPENT: [model.step, round(model.seconds, 3)], _CHECKPOINT: model.digest}
         return self._end(trial, TrialState.COMPLETE, facts, model.validation_bits_per_character)
 
     def give_up(self, trial: Trial, why: str, *, failed: bool) -> Trial:
-        """Record that a trial was ended early."""
+        """Record that a trial was ended early, and return it with its outcome.
+
+        Args:
+            trial: The trial.
+            why: Why it was ended, in a few words.
+            failed: Whether it failed; otherwise it was pruned.
+        """
         facts = {_WHY: why, _FAILED: failed}
         return self._end(trial, TrialState.PRUNED, facts, None)
 
@@ -116,7 +140,12 @@ class Study:
         return self._read(self._frozen(trial))
 
     def _propose(self) -> Values | None:
-        """Return the next point: first the experiment's own, then points not tried if possible."""
+        """Return the point to try next, or None if all points have been tried.
+
+        The first point has the base experiment's own values, if they are in the space. Later points
+        are proposed by TPE. If it proposes only points that were tried before, another point is
+        chosen; if the space has real numbers, such a point is tried again.
+        """
         over = self._study.get_trials(deepcopy=False, states=_OVER)
         size = self.space.size
         if size is not None and len(over) >= size:
@@ -134,7 +163,14 @@ class Study:
         return next(v for v in self.space.points() if self.space.settings(v) not in known)
 
     def _sample(self, over: list[FrozenTrial], attempt: int) -> Values:
-        """Let TPE propose a point after the ended trials; equal trials lead to the same point."""
+        """Return a point that TPE proposes, given the trials that have ended.
+
+        The same trials, seed and attempt always lead to the same point.
+
+        Args:
+            over: The trials that have ended.
+            attempt: How many points were proposed and rejected before, for the same trial.
+        """
         entropy = [self.space.base.training.seed, len(over), attempt]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
@@ -173,7 +209,10 @@ class Study:
 
 @contextmanager
 def open_study(folder: Path, space: Space) -> Iterator[Study]:
-    """Open the study in a folder, creating it if needed; wait while another process uses it."""
+    """Open the study in a folder, and create it if it does not exist.
+
+    While another process uses the study, this waits.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(locks.study(folder)):

@@ -1,7 +1,8 @@
-"""MLflow runs: settings, progress and results.
+"""Write the settings, progress and results of trainings to MLflow.
 
-A run belongs to a checkpoint. Training sends its curves to the run as it goes. If the store is
-lost, the run is written again from the history on disk, so what MLflow shows can be restored.
+Each training has an MLflow run, which is tagged with the digest of the checkpoint it produced.
+Training sends its curves to the run as it goes. They are also kept on disk, in the training's
+history, so that the run can be written again if MLflow's database is lost.
 """
 
 from flows.tracking.connecting import connect, is_local

@@ -1,4 +1,7 @@
-"""The MLflow store: connecting to it, its experiments, and conversion of values for it."""
+"""Connect to the MLflow store, create its experiments, and convert values for it.
+
+The store is the database with the runs and registered models, or a server in front of it.
+"""
 
 import logging
 import os
@@ -22,11 +25,13 @@ from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
-"""Curves that are also logged over the tokens read, so that runs of any batch size can be compared.
-MLflow orders its charts by name, so a reviewer sees those named `by_tokens/…` first."""
+"""Curves that are logged twice: over optimizer steps, and over the number of tokens read. Curves
+over tokens can be compared between runs of different batch sizes. MLflow orders its charts by name,
+so charts named `by_tokens/…` come first."""
 PROBE_SECONDS = 10.0
 MOST_RETRIES = "2"
-"""Retries of a request to a tracking server; curves that fail to send are sent later anyway."""
+"""Number of times that MLflow's client repeats a failed request. Few are enough, because points of
+curves that could not be sent are sent again later."""
 
 
 def connect(home: Home) -> MlflowClient:
@@ -47,10 +52,11 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
 
 
 def open_store(address: str) -> MlflowClient:
-    """Return a client of a store, creating its tables if they are missing.
+    """Return a client of the MLflow store at an address, creating its tables if they are missing.
 
     Raises:
-        ServerError: Its tables belong to another version of MLflow, or it asks for a password.
+        ServerError: The tables belong to another version of MLflow, or the server rejects the
+            password or asks for one.
     """
     try:
         database = Path(address.removeprefix("sqlite:///"))
@@ -73,15 +79,15 @@ def open_store(address: str) -> MlflowClient:
 
 
 def is_local(home: Home) -> bool:
-    """Return whether the store and its artifacts are files of this machine."""
+    """Return whether the MLflow store of a home is a SQLite file, with its artifacts on disk."""
     return home.tracking_uri.startswith("sqlite:")
 
 
 def _probe(address: str) -> None:
-    """Check that a tracking server answers.
+    """Check that an MLflow server answers at an address.
 
     Raises:
-        ServerError: No server answers, or it is not a tracking server.
+        ServerError: No server answers, or it is not an MLflow server.
     """
     try:
         httpx.get(f"{address.rstrip('/')}/health", timeout=PROBE_SECONDS).raise_for_status()
@@ -94,7 +100,10 @@ def _probe(address: str) -> None:
 
 
 def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
-    """Return the id of an experiment, creating or restoring it if needed."""
+    """Return the id of the MLflow experiment with this name.
+
+    It is created if it does not exist, and restored if it was deleted.
+    """
     with FileLock(locks.mlflow_tables(home.mlruns)):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "active":
@@ -109,13 +118,17 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
-    """Send metrics, in batches as large as MLflow accepts."""
+    """Send metrics to a run, at most 1,000 per request, which is the most that MLflow accepts."""
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
 def metrics_of(row: Mapping[str, float]) -> list[Metric]:
-    """Return a row of history as MLflow metrics."""
+    """Return a row of a training's history as MLflow metrics.
+
+    Args:
+        row: Values by name, measured at the same optimizer step; see `read_history`.
+    """
     logged = now()
     values = [(k, v) for k, v in row.items() if k not in STEP_FIGURES]
     step = int(row.get("step", 0))
@@ -131,7 +144,12 @@ def metrics_of(row: Mapping[str, float]) -> list[Metric]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values, each with its dotted key."""
+    """Yield the values of a nested mapping, each with its path of keys joined by dots.
+
+    Args:
+        values: The mapping.
+        prefix: Text before each key.
+    """
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
@@ -140,5 +158,5 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def now() -> int:
-    """Return the current time as MLflow counts it, in milliseconds."""
+    """Return the current time as MLflow stores it, in milliseconds since 1970."""
     return int(time.time() * 1000)

@@ -1,8 +1,8 @@
-"""The MLflow run of a training in progress: its curves go to MLflow as they grow.
+"""Send the curves of a training to MLflow while it runs.
 
-Training neither waits for MLflow nor fails because of it: points that could not be sent are kept
-and sent later. Points still unsent at the end are on disk, in the training's history, and are sent
-when that training resumes.
+During training, nothing waits for MLflow or fails because of it: points of curves that could not be
+sent are kept and sent later. Points that are still unsent at the end are on disk, in the training's
+history, and are sent when that training resumes.
 """
 
 import contextlib
@@ -30,18 +30,22 @@ from rnnlm.training.history import read_history
 
 FLUSH_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
-"""Longest wait for the sender at the end of a run."""
+"""Longest wait, at the end of a run, for the thread that sends points."""
 SYSTEM_SECONDS = 10.0
-"""Seconds between two readings of processor, memory, disk and network."""
+"""Seconds between two measurements of the use of processor, memory, disk and network."""
 STORE_ERRORS = (MlflowException, OSError, sqlalchemy.exc.SQLAlchemyError)
 _UNFINISHED = "attributes.status != 'FINISHED'"
 
 
 class LiveRun:
-    """The MLflow run of a training in progress. Rows are sent from a separate thread."""
+    """The MLflow run of a training in progress. Metrics are sent from a separate thread.
+
+    Attributes:
+        run_id: Id of the MLflow run.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        """Start with an empty buffer."""
+        """Prepare to log to an existing run; the points that it already has are not sent again."""
         self.run_id = run_id
         self._client = client
         self._buffer: list[Metric] = []
@@ -53,7 +57,10 @@ class LiveRun:
         self._last_step = max((point.step for point in logged), default=0)
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """Buffer a row of history, to be sent within seconds, unless the run already has it."""
+        """Buffer a row of the training's history, unless the run already has it.
+
+        The buffer is sent at most once every `FLUSH_SECONDS`.
+        """
         if row.get("step", 0) > self._last_step:
             self._buffer.extend(metrics_of(row))
         is_free = self._sending is None or self._sending.done()
@@ -61,15 +68,16 @@ class LiveRun:
             self._flush()
 
     def log_sample(self, step: int, text: str) -> None:
-        """Keep a line that the model wrote; `finish` logs all lines as one artifact."""
+        """Keep a line that the model wrote at a step; `finish` logs all lines in one file."""
         if text:
             self._written.append(f"{step:>8,}  {text}")
 
     def finish(self, model: TrainedModel) -> None:
-        """Send what is left, and log the checkpoint.
+        """Send the points that are left, and log the lines that the model wrote and its figures.
 
         Raises:
-            MlflowException: The store cannot be reached; all points are in the training's history.
+            MlflowException: The store cannot be reached. No points are lost, because all of them
+                are in the training's history.
         """
         self._send_the_rest()
         if self._written:
@@ -78,7 +86,7 @@ class LiveRun:
         describe_model(self._client, self.run_id, model)
 
     def close(self, status: str) -> None:
-        """End the run, sending what is left.
+        """Send the points that are left, and end the run with a status.
 
         Raises:
             MlflowException: The store cannot be reached.
@@ -104,7 +112,10 @@ class LiveRun:
         self._sending = self._sender.submit(self._send, batch)
 
     def _send(self, batch: list[Metric]) -> list[Metric]:
-        """Send points; if that fails, return all of them: MLflow keeps a repeated point once."""
+        """Send points; if that fails, return all of them, to be sent again.
+
+        Some may have arrived. Sending those again does no harm, because MLflow keeps one copy.
+        """
         try:
             log_metrics(self._client, self.run_id, batch)
         except STORE_ERRORS as error:
@@ -124,9 +135,19 @@ def live_run(
     out: Path,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[LiveRun]:
-    """Open the MLflow run of a training: a new one, or the one that the training in `out` resumes.
+    """Open the MLflow run of a training: its earlier run if the training resumes, or a new one.
 
-    It ends as FINISHED, as FAILED, or as KILLED if the training was interrupted.
+    When the context is left, the run ends with the status FINISHED, with FAILED after an error, or
+    with KILLED if the training was interrupted.
+
+    Args:
+        home: Home whose MLflow store is used.
+        experiment: Settings of the training.
+        corpus: Corpus that the model is trained on.
+        tokens: The tokenized corpus.
+        train_key: Key of the training step, by which an earlier run is found.
+        out: Folder of the training, which holds its history if it was interrupted.
+        tags: Additional tags for a new run.
     """
     client = connect(home)
     history = read_history(str(out))
@@ -153,7 +174,7 @@ def live_run(
 
 @contextmanager
 def _system_metrics(home: Home, run_id: str) -> Iterator[None]:
-    """Log system metrics while this context lasts."""
+    """Log the use of processor, memory, disk and network while this context lasts."""
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
     monitor = SystemMetricsMonitor(
         run_id, SYSTEM_SECONDS, resume_logging=True, tracking_uri=home.tracking_uri

@@ -1,4 +1,4 @@
-"""MLflow runs of trainings: their settings, data and results."""
+"""Create and find the MLflow runs of trainings, and log their settings, data and results."""
 
 import getpass
 import json
@@ -38,14 +38,23 @@ NAME_TAG = "mlflow.runName"
 
 
 def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
-    """Return the id of the run that made a checkpoint, or None."""
+    """Return the id of the MLflow run of the training that made a checkpoint, or None.
+
+    Args:
+        home: Home whose MLflow store is searched.
+        experiment: Settings whose name is that of the MLflow experiment to search.
+        digest: sha256 of the checkpoint.
+    """
     return find_latest(connect(home), experiment, f"tags.`{CHECKPOINT_TAG}` = '{digest}'")
 
 
 def ensure_run(
     home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens, model: TrainedModel
 ) -> str:
-    """Return the id of the run that made a checkpoint; if it is missing, write it from disk."""
+    """Return the id of the MLflow run of the training that made a checkpoint.
+
+    If there is no such run, it is created from the training's history on disk.
+    """
     found = find_run(home, experiment, model.digest)
     if found:
         return found
@@ -59,13 +68,13 @@ def ensure_run(
 
 
 def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verdict) -> None:
-    """Write the verdict on a version into the tags and the note of its run.
+    """Write the gate's verdict on a version into the tags and the note of its MLflow run.
 
     Args:
-        home: Where MLflow is.
+        home: Home whose MLflow store holds the run.
         version: The version, as name/number.
-        run_id: The run that trained it.
-        alias: The alias that it was given.
+        run_id: Id of the MLflow run of the training that made the version.
+        alias: The alias that the version was given.
         verdict: The verdict, with its reason and checks.
     """
     client = connect(home)
@@ -81,7 +90,7 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
 
 
 def log_review(home: Home, run_id: str, review: Review) -> None:
-    """Log a page and its pictures to a run, unless the run already has this page."""
+    """Log a review page and its pictures to an MLflow run, unless the run already has this page."""
     client = connect(home)
     if client.get_run(run_id).data.tags.get(REVIEW_TAG) == review.digest:
         return
@@ -91,7 +100,7 @@ def log_review(home: Home, run_id: str, review: Review) -> None:
 
 
 def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
-    """Log the test figures, and write the result into the first line of the run's note."""
+    """Log the scores on the test split to an MLflow run, and write them into the run's note."""
     client = connect(home)
     metrics = [Metric(f"test/{k}", v, now(), 0) for k, v in scores.figures.items()]
     client.log_batch(run_id, metrics=metrics)
@@ -106,7 +115,7 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
 
 
 def title(experiment: Experiment) -> str:
-    """Return the title of a run: corpus, network, time."""
+    """Return the title of an MLflow run: the names of the model and the network, and the time."""
     return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
 
 
@@ -118,9 +127,18 @@ def create_run(
     tokens: Tokens,
     tags: Mapping[str, str],
 ) -> str:
-    """Create a run with its parameters, its data and its tags; return its id.
+    """Create the MLflow run of a training and return its id.
 
-    Its name is the value of `NAME_TAG` in `tags`, or else its title.
+    The run gets the settings as parameters, a description of the corpus, and tags. The name of the
+    run is the value of `NAME_TAG` in `tags` or, if that is missing, the result of `title`.
+
+    Args:
+        client: Client of the MLflow store.
+        home: Home of the store.
+        experiment: Settings of the training.
+        corpus: Corpus that the model is trained on.
+        tokens: The tokenized corpus; its report is logged too.
+        tags: Additional tags.
     """
     named = {
         "rnnlm.corpus": corpus.digest,
@@ -160,13 +178,14 @@ def create_run(
 
 
 def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
-    """Write the outcome of each stage of the chain into the run, as tags `stage.NAME`.
+    """Write the outcome of each stage of the chain into an MLflow run, as tags `stage.NAME`.
 
-    The tags are informational: if the store stops answering, the chain succeeds without them.
+    The tags are informational: if the store stops answering, a warning is logged and the chain
+    succeeds without them.
 
     Args:
-        home: Where MLflow is.
-        run_id: The run that trained the model.
+        home: Home whose MLflow store holds the run.
+        run_id: Id of the MLflow run of the training.
         summaries: One line per stage, by stage name.
     """
     tags = [RunTag(f"stage.{name}", summary) for name, summary in summaries.items()]
@@ -177,14 +196,20 @@ def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
 
 
 def _code_tags(experiment: Experiment) -> dict[str, str]:
-    """Return tags with the corpus's source, the user, and the commit if the code is a checkout."""
+    """Return tags with the corpus's source, the user, and, in a git checkout, the commit."""
     tags = {"mlflow.source.name": experiment.corpus.source, "mlflow.user": getpass.getuser()}
     commit = get_git_commit(str(Path(__file__).parent))
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
 def find_latest(client: MlflowClient, experiment: Experiment, condition: str) -> str | None:
-    """Return the id of an experiment's newest run that meets a condition, or None."""
+    """Return the id of the newest MLflow run that meets a condition, or None.
+
+    Args:
+        client: Client of the MLflow store.
+        experiment: Settings whose name is that of the MLflow experiment to search.
+        condition: A filter in MLflow's search syntax.
+    """
     found = client.get_experiment_by_name(experiment.name)
     if found is None:
         return None
@@ -195,7 +220,10 @@ def find_latest(client: MlflowClient, experiment: Experiment, condition: str) ->
 
 
 def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> None:
-    """Log the checkpoint and its figures, with the cost in nats of generating in fewer bits."""
+    """Log the digest and the figures of a trained model to an MLflow run, and set the run's note.
+
+    The figures include how many nats per token each reduced precision loses in generation.
+    """
     figures: dict[str, float] = {"parameters": model.parameters, "best_step": model.best_step}
     if model.started_from:
         figures["trained_share"] = model.trained_share
@@ -218,8 +246,8 @@ def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> No
 
 
 def prefect_tags() -> dict[str, str]:
-    """Return tags that name the current Prefect run, or none outside of one."""
-    from prefect.runtime import flow_run  # noqa: PLC0415 - heavy, and absent outside flows
+    """Return tags with the id and the name of the current Prefect flow run; none outside of one."""
+    from prefect.runtime import flow_run  # noqa: PLC0415 - slow to import
 
     if flow_run.id is None:
         return {}
@@ -227,7 +255,10 @@ def prefect_tags() -> dict[str, str]:
 
 
 def link_prefect_to(client: MlflowClient, run_id: str) -> None:
-    """Name the MLflow run on the page of the current Prefect run, if there is one."""
+    """Add the name and id of an MLflow run to the page of the current Prefect flow run.
+
+    Outside of a flow run, this does nothing.
+    """
     from prefect.artifacts import create_markdown_artifact  # noqa: PLC0415
     from prefect.runtime import flow_run  # noqa: PLC0415
 

@@ -1,4 +1,8 @@
-"""A sweep in MLflow: one run for the sweep, and a nested one for each trial."""
+"""Show a sweep, which trains with different settings, in MLflow.
+
+The sweep has one MLflow run, and each trial (a training with particular settings) has a run nested
+in it.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -39,15 +43,31 @@ _STATUS = {"done": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class SweepRun:
-    """The MLflow run of a sweep. What it shows can be restored from the study on disk."""
+    """The MLflow run of a sweep.
+
+    If it is lost, it can be restored from the sweep's study, the record of all trials on disk.
+
+    Attributes:
+        run_id: Id of the MLflow run.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str, key: str, space: Space) -> None:
-        """Wrap an existing run."""
+        """Wrap an existing run.
+
+        Args:
+            client: Client of the MLflow store.
+            run_id: Id of the run.
+            key: Key of the sweep.
+            space: The settings that the sweep varies.
+        """
         self.run_id = run_id
         self._client, self._key, self._space = client, key, space
 
     def tags_of(self, trial: Trial) -> dict[str, str]:
-        """Return the tags of a trial's run: nested in this one, and named after its settings."""
+        """Return the tags for a trial's MLflow run.
+
+        They nest the run in this one, and name it after the settings of the trial.
+        """
         return {
             NAME_TAG: trial.title,
             PARENT_TAG: self.run_id,
@@ -56,12 +76,13 @@ class SweepRun:
         }
 
     def show(self, trials: list[Trial], total: int, version: str = "") -> None:
-        """Update note, curves and nested runs with the trials that have ended.
+        """Update the note, the curves and the nested runs with the trials that have ended.
 
         Args:
-            trials: All trials.
+            trials: All trials, including those that are running.
             total: Number of trials planned.
-            version: The version that the best trial became, with the reason; empty before.
+            version: The version that the best trial became, with the reason; empty as long as no
+                trial has been registered.
         """
         over = [trial for trial in trials if trial.is_over]
         self._add_missing(over)
@@ -83,14 +104,17 @@ class SweepRun:
             self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
 
     def log_picture(self, png: bytes) -> None:
-        """Log the picture of all trials."""
+        """Log a picture of all trials, in PNG format, as `sweep/trials.png`."""
         with TemporaryDirectory() as folder:
             path = Path(folder) / "trials.png"
             path.write_bytes(png)
             self._client.log_artifact(self.run_id, str(path), "sweep")
 
     def _add_missing(self, over: list[Trial]) -> None:
-        """Add runs of trials that have none: their training was cached, or the store was lost."""
+        """Create MLflow runs for the trials that have none.
+
+        A trial has no run if its training was cached, or if the MLflow store was lost.
+        """
         place = self._client.get_run(self.run_id).info.experiment_id
         condition = f"tags.`{PARENT_TAG}` = '{self.run_id}'"
         runs = self._client.search_runs([place], condition, max_results=50_000)
@@ -115,7 +139,10 @@ class SweepRun:
         self._client.set_terminated(run_id, _STATUS[trial.state])
 
     def _origin(self, place: str, trial: Trial) -> str:
-        """Return a note on a trial, with a link to its training if that has another run."""
+        """Return the note for the run of a trial whose training was not logged to this run.
+
+        If the training has an MLflow run, the note links to it.
+        """
         bits = f"{trial.bits_per_character:.3f}" if trial.bits_per_character else "–"
         said = f"**Validation: {bits} bits per character.**"
         if not trial.checkpoint:
@@ -161,13 +188,14 @@ class SweepRun:
 def sweep_run(
     home: Home, space: Space, key: str, trials: int, tags: Mapping[str, str]
 ) -> Iterator[SweepRun]:
-    """Open the MLflow run of a sweep: its earlier run, or a new one.
+    """Open the MLflow run of a sweep: its earlier run if there is one, or a new one.
 
-    It ends as FINISHED, as FAILED, or as KILLED if the sweep was interrupted.
+    When the context is left, the run ends with the status FINISHED, with FAILED after an error, or
+    with KILLED if the sweep was interrupted.
 
     Args:
-        home: Where MLflow is.
-        space: The settings that are varied.
+        home: Home whose MLflow store is used.
+        space: The settings that the sweep varies.
         key: Key of the sweep.
         trials: Number of trials planned.
         tags: Additional tags for a new run.
@@ -205,9 +233,17 @@ def sweep_run(
 
 
 def end_pruned(home: Home, experiment: Experiment, train_key: str, why: str, status: str) -> None:
-    """Mark the run of a training as given up, unless that is done already.
+    """Mark the MLflow run of a training as given up, because its trial was pruned or has failed.
 
-    The run's key is changed, so that a later training with these settings gets a new run.
+    This does nothing if the training has no unfinished run. The key in the run's tags is changed,
+    so that a later training with the same settings gets a new run.
+
+    Args:
+        home: Home whose MLflow store holds the run.
+        experiment: Settings of the training.
+        train_key: Key of the training step.
+        why: Why the training was given up, in a few words.
+        status: The run's final MLflow status.
     """
     client = connect(home)
     condition = f"tags.`{TRAIN_KEY_TAG}` = '{train_key}' and attributes.status != 'FINISHED'"

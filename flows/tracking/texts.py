@@ -1,4 +1,8 @@
-"""Generated texts in MLflow: samples in the training's run, and a run for each data set."""
+"""Log generated texts to MLflow.
+
+Samples are logged to the MLflow run of the training. Each data set that `rnnlm generate` produces
+has a separate run.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -27,9 +31,17 @@ SAMPLE_TOKENS = 800
 def log_texts(
     home: Home, run_id: str, experiment: Experiment, checkpoint_path: Path, texts: TextDataSet
 ) -> None:
-    """Log a data set's figures, picture and first texts, and samples at three temperatures.
+    """Log sampled texts to the MLflow run of the training that made the model.
 
-    This does nothing if the run already shows this data set.
+    Logged are the figures, card, pages and manifest of a data set, and short samples at three
+    temperatures. This does nothing if the run already has this data set.
+
+    Args:
+        home: Home whose MLflow store holds the run.
+        run_id: Id of the MLflow run.
+        experiment: Settings of the training.
+        checkpoint_path: Checkpoint of the model that writes the short samples.
+        texts: The data set.
     """
     client = connect(home)
     if client.get_run(run_id).data.tags.get(TEXTS_TAG) == texts.digest:
@@ -54,15 +66,16 @@ def log_texts(
 def log_generation(
     home: Home, name: str, version: int, run_id: str, texts: TextDataSet, config: GenerationConfig
 ) -> str:
-    """Log a data set as a run of its model's experiment, and return the run's id.
+    """Create an MLflow run for a generated data set, and return the run's id.
 
-    A data set has one run, however often it is requested.
+    The run is in the MLflow experiment of the model. If the data set has a run already, because it
+    was requested before, the id of that run is returned.
 
     Args:
-        home: Where MLflow is.
+        home: Home whose MLflow store is used.
         name: Name of the model.
-        version: The version that wrote the texts.
-        run_id: The run that trained it.
+        version: Number of the version that wrote the texts.
+        run_id: Id of the MLflow run of the training that made the version.
         texts: The generated data set.
         config: Settings of the generation.
     """
@@ -98,7 +111,7 @@ def log_generation(
 
 
 def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:
-    """Log a data set's figures, card, pages, pictures and manifest."""
+    """Log a data set's figures, card (`README.md`), pages, pictures and manifest to a run."""
     figures: dict[str, Any] = {
         "texts": texts.count,
         "drawn": texts.drawn,

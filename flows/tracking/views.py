@@ -1,6 +1,7 @@
-"""A view of MLflow's list of runs, with the columns that a reviewer needs.
+"""Addresses of MLflow's pages, and a view of its list of runs with the columns a reviewer needs.
 
-MLflow stores a shared view as a tag of the experiment; an address with its key opens the view.
+MLflow stores such a view as a tag of the experiment. An address that contains the view's key opens
+the list in this view.
 """
 
 import json
@@ -8,7 +9,7 @@ import json
 from mlflow.tracking import MlflowClient
 
 MODEL_TRAINING = "workflowType=machine_learning"
-"""Part of an address; without it, MLflow opens its GenAI view."""
+"""Part of the address of a page; without it, MLflow shows its pages for GenAI applications."""
 _KEY = "rnnlm"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
 _COLUMNS = (
@@ -33,9 +34,9 @@ _VIEW = {
 
 
 def runs_page(client: MlflowClient, experiment_id: str) -> str:
-    """Return the page of an experiment's runs, relative to the server's address.
+    """Return the address of the page that lists an experiment's runs, relative to the server.
 
-    The view is added to the experiment if it is missing.
+    The address opens this module's view, which is added to the experiment if it is missing.
     """
     view = json.dumps(_VIEW)
     if client.get_experiment(experiment_id).tags.get(_TAG) != view:
@@ -44,11 +45,16 @@ def runs_page(client: MlflowClient, experiment_id: str) -> str:
 
 
 def run_page(experiment_id: str, run_id: str) -> str:
-    """Return the page of a run, relative to the server's address."""
+    """Return the address of a run's page, relative to the server."""
     return f"/#/experiments/{experiment_id}/runs/{run_id}?{MODEL_TRAINING}"
 
 
 def model_page(name: str, version: int | None = None) -> str:
-    """Return the page of a model or of one of its versions, relative to the server's address."""
+    """Return the address of the page of a model or of a version, relative to the server.
+
+    Args:
+        name: Name of the model.
+        version: Number of the version; None for the page of the model.
+    """
     place = f"{name}/versions/{version}" if version else name
     return f"/#/models/{place}?{MODEL_TRAINING}"

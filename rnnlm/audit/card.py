@@ -1,4 +1,6 @@
-"""The data set card: a README.md for readers, the Hugging Face hub and the library `datasets`.
+"""Write the data set card: a README.md with a description of the data set and its audit.
+
+Its metadata are read by the Hugging Face hub and by the library `datasets`.
 
 Source of the layout: https://huggingface.co/docs/hub/datasets-cards
 """
@@ -20,20 +22,22 @@ from rnnlm.storage import write_bytes
 CARD_FILE = "README.md"
 EXAMPLES = 10
 EXAMPLE_CHARACTERS = 1200
-"""Number of example texts on the card, and the most characters shown of each."""
+"""Most example texts on the card, and most characters shown of each."""
 
 UNESCAPE = """import re
 
 ends = {"n": "\\n", "r": "\\r"}
 text = re.sub(r"\\\\(.)", lambda found: ends.get(found[1], found[1]), line)"""
-"""Code that turns a line of a plain text file back into a text; see `publishing.escaped`."""
+"""Python code for the card's readers that turns a line of a plain text file back into a text. It
+reverses `rnnlm.generation.publishing.escaped`."""
 
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
     (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
 )  # fmt: skip
-"""The hub's size categories, each with the number of rows that it stays below."""
+"""The size categories of the Hugging Face hub: data sets with fewer rows than the number are in the
+category, unless they are in an earlier one."""
 
 
 class Origin(BaseModel):
@@ -43,7 +47,7 @@ class Origin(BaseModel):
         name: Name of the model or corpus.
         digest: sha256 of its file or documents.
         version: Version in the model registry; None if it is not registered.
-        description: A few words, such as `lstm 2×256`; may be empty.
+        description: A few words on a model, such as `lstm 2×256`; may be empty.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,11 +59,11 @@ class Origin(BaseModel):
 
 
 class Shard(BaseModel):
-    """What a card needs to know about a shard; other keys are ignored.
+    """The parts of a shard's record that a card is written from; other keys are ignored.
 
     Attributes:
-        escaped: Number of texts with escaped line ends or backslashes, in a format with one text
-            per line; else 0.
+        escaped: Number of texts with escaped line ends or backslashes. It is 0 for formats other
+            than plain text, which do not have one text per line.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,7 +79,7 @@ class Manifest(BaseModel):
         form: What a text should be; see `CorpusConfig.form`.
         files: Names of the shards, in order.
         columns: Name and one-line description of each column; empty for plain text.
-        generation: Number of texts, sampling, and format.
+        generation: Settings of the job: the number of texts, sampling, and the file format.
         model: The model that generated the texts, with the digest of its checkpoint.
         corpus: The corpus that the model was trained on.
         engine: Name of the engine that ran the model.
@@ -84,11 +88,11 @@ class Manifest(BaseModel):
         command: Command line that reproduces the data set.
         examples: Some texts.
         audit: Audit of the texts; None if they were not audited.
-        license: A licence identifier of the hub.
-        language: ISO 639-1 codes; empty if unknown.
-        pages: Pictures and HTML pages in the card's folder: caption by file name.
+        license: Licence of the data set, as an identifier of the Hugging Face hub.
+        language: ISO 639-1 codes of the texts' languages; empty if unknown.
+        pages: Caption of each picture and HTML page in the card's folder, by file name.
         prefixes: Whether the texts begin with the lines of a file of prefixes.
-        shards: The shards in order; empty if nothing is known about them.
+        shards: The shards, in order; empty if nothing is known about them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -118,7 +122,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
 
     Args:
         out: The data set's folder.
-        manifest: Must have the keys of `Manifest`.
+        manifest: The data set's manifest as a dictionary; it must have the keys of `Manifest`.
 
     Raises:
         ValidationError: A key is missing or of the wrong type.
@@ -167,7 +171,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
 
 
 def _pattern(files: Sequence[str]) -> str | list[str]:
-    """Return the shards' names, or a pattern if there are more than three: `train-*.parquet`."""
+    """Return the shards' names, or a pattern such as `train-*.parquet` for more than three."""
     if len(files) <= 3:
         return [*files]
     first, _, rest = files[0].rpartition("-")
@@ -244,7 +248,7 @@ def _begin(manifest: Manifest) -> str:
 
 
 def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
-    """Return the constraints on texts and the filters, one row each."""
+    """Return rows of a table: a name and a description of each constraint, and of the filters."""
     rows = [("grammar", f"`{config.grammar}`")] if config.grammar else []
     rows += [
         (name, ", ".join(f"`{text}`" for text in strings))
@@ -267,7 +271,7 @@ def _columns(manifest: Manifest) -> str:
 
 
 def _lines(manifest: Manifest) -> str:
-    """Return instructions for reading escaped texts; empty if there are none."""
+    """Return a section on reading escaped texts; empty if no text is escaped."""
     count = sum(shard.escaped for shard in manifest.shards)
     if not count:
         return ""

@@ -1,13 +1,15 @@
 """Find generated texts that are copies or near copies of training texts.
 
-Copies are found among all training texts by a 64-bit hash of `forms.comparison_key`. With a million
-texts and a million training texts, one audit in twenty million reports a false copy.
+A copy has the same `forms.comparison_key` as a training text. Copies are found among all training
+texts by a 64-bit hash of this key. With a million generated texts and a million training texts, one
+audit in twenty million reports a false copy, because the hashes of two different texts agree.
 
-A text of `duplicates.SHORTEST` characters or more is a near copy if it shares at least the share
-`SIMILAR` of its word sequences with a training text (Jaccard similarity, estimated by MinHash:
-Broder 1997). Shorter texts have too few word sequences; they are near copies if they have the same
-words in any order, ignoring case, accents, punctuation, plural s and repetitions: the key collision
-method "fingerprint" of OpenRefine.
+For near copies, a text of `duplicates.SHORTEST` characters or more is long, and a shorter one is
+short. A long text is a near copy if the Jaccard similarity of its word sequences to those of a
+training text is at least `SIMILAR`, estimated by MinHash (Broder 1997). A short text has too few
+word sequences. It is a near copy if it has the same words as a training text in any order, ignoring
+case, accents, punctuation, plural s and repetitions. This is the key collision method "fingerprint"
+of OpenRefine.
 """
 
 import unicodedata
@@ -32,9 +34,10 @@ from rnnlm.corpora.duplicates import (
 from rnnlm.corpora.forms import normalized
 
 SIMILAR = 0.8
-"""Least similarity of a near copy; the same as for near duplicates in `CleaningConfig`."""
+"""Least Jaccard similarity of a near copy; the same as for near duplicates in `CleaningConfig`."""
 MOST_CANDIDATES = 64
-"""Most training texts with an equal band that a text is compared with, per band."""
+"""Most training texts that a text is compared with per band. A band is a part of a MinHash
+signature; only training texts with an equal band are compared."""
 
 _ESSENCES_FILE, _FINGERPRINTS_FILE = "essences.npy", "fingerprints.npy"
 _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE = "signatures.npy", "keys.npy", "order.npy"
@@ -44,16 +47,17 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Training:
-    """Index of the training texts, to look copies up in; arrays may be mapped from disk.
+    """An index of the training texts that finds copies; its arrays may be mapped from disk.
 
-    "Long" are texts of `duplicates.SHORTEST` characters or more, "short" the others.
+    The module docstring explains long and short texts.
 
     Attributes:
-        essences: Hashes of the training texts' comparison keys, ascending.
-        fingerprints: Hashes of the short texts' fingerprints, ascending.
-        signatures: MinHash signatures of the long texts, shape (long, SIGNATURE_SIZE).
-        keys: One hash per band of each signature, ascending, shape (BANDS, long).
-        order: Index of the signature of each key, shape (BANDS, long).
+        essences: Hashes of the training texts' comparison keys, in ascending order.
+        fingerprints: Hashes of the short texts' fingerprints, in ascending order.
+        signatures: MinHash signatures of the long texts, shape (long texts, SIGNATURE_SIZE).
+        keys: For each band, the hashes of this part of all signatures, in ascending order; shape
+            (BANDS, long texts).
+        order: Index of the signature that each of the `keys` belongs to, shape (BANDS, long texts).
     """
 
     essences: Hashes
@@ -63,7 +67,7 @@ class Training:
     order: NDArray[np.uint32]
 
     def has(self, essences: Sequence[str]) -> NDArray[np.bool_]:
-        """Return whether each comparison key is one of the training split's, shape (texts,)."""
+        """Return whether a training text has each of some comparison keys, shape (texts,)."""
         return _are_in(hashes(essences), self.essences)
 
     def nearly_has(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
@@ -93,7 +97,7 @@ class Training:
 
 
 class TrainingWriter:
-    """Takes training texts in batches and writes the files of a `Training`."""
+    """Takes training texts in batches and writes them as the files of a `Training` index."""
 
     def __init__(self) -> None:
         self._essences: list[Hashes] = []
@@ -101,7 +105,11 @@ class TrainingWriter:
         self._signatures: list[Signatures] = [signatures([])]
 
     def add(self, subjects: Sequence[str]) -> None:
-        """Add the subjects of some texts; see `forms.read_subject`."""
+        """Add some texts, given their subjects.
+
+        The subject of a colour is its name, and of another text the whole text; see
+        `forms.read_subject`.
+        """
         self._essences.append(hashes([normalized(subject) for subject in subjects]))
         short = [fingerprint(subject) for subject in subjects if len(subject) < SHORTEST]
         self._fingerprints.append(hashes(short))
@@ -125,7 +133,7 @@ class TrainingWriter:
 
 
 def open_training(folder: Path) -> Training:
-    """Memory-map the files that `TrainingWriter` wrote."""
+    """Return the index that `TrainingWriter` wrote; its arrays are memory-mapped."""
     names = (_ESSENCES_FILE, _FINGERPRINTS_FILE, _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE)
     return Training(*(np.load(folder / name, mmap_mode="r") for name in names))
 
@@ -142,7 +150,10 @@ def hashes(texts: Sequence[str]) -> Hashes:
 
 
 def fingerprint(subject: str) -> str:
-    """Return a text's distinct words in alphabetical order; see the module docstring."""
+    """Return the distinct words of a text in alphabetical order, in lower case and simplified.
+
+    Accents, apostrophes and plural s are removed. A text without words is returned as it is.
+    """
     plain = unicodedata.normalize("NFKD", subject.lower())
     if not plain.isascii():
         plain = "".join(c for c in plain if not unicodedata.combining(c))
@@ -162,5 +173,5 @@ def _are_in(wanted: Hashes, known: Hashes) -> NDArray[np.bool_]:
 
 
 def _band_keys(rows: Signatures) -> NDArray[Any]:
-    """Return one hash per band of each signature, shape (BANDS, signatures)."""
+    """Return a hash of each band (part) of each signature, shape (BANDS, signatures)."""
     return np.stack([band_keys(band) for band in np.split(rows, BANDS, axis=1)])

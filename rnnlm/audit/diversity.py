@@ -1,4 +1,4 @@
-"""Diversity of texts: share of distinct n-grams, and BLEU of texts against each other."""
+"""Measure how diverse texts are: the share of distinct n-grams, and the texts' mutual BLEU."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -6,10 +6,11 @@ from itertools import chain, islice
 from rnnlm.audit.novelty import WORD, Unit
 
 DISTINCT_ORDERS = (1, 2, 3)
-"""Lengths n of the word n-grams whose distinct share is reported."""
+"""The lengths n for which the share of distinct word n-grams is reported."""
 SELF_BLEU_TEXTS = 100
 SELF_BLEU_CHARACTERS = 1000
-"""For self-BLEU, the first texts are compared, and the first characters of each."""
+"""Most texts that are compared for self-BLEU, and most characters of each text; these are the first
+ones."""
 
 
 def words_in(text: str) -> list[str]:
@@ -18,15 +19,15 @@ def words_in(text: str) -> list[str]:
 
 
 def ngram_count(texts: Sequence[str], n: int) -> int:
-    """Return the number of word n-grams in the texts; none spans two texts."""
+    """Return the number of word n-grams in some texts; no n-gram extends over two texts."""
     return sum(max(0, len(words_in(text)) - n + 1) for text in texts)
 
 
 def distinct_share(texts: Sequence[str], n: int, most: int) -> float | None:
     """Return the share of distinct n-grams among the first `most` word n-grams of some texts.
 
-    The share falls as the sample grows, so compare samples with the same number of n-grams. Returns
-    None if there are no n-grams.
+    The share falls as the number of n-grams grows, so only compare shares of equally many n-grams.
+    Returns None if there are no n-grams.
 
     Source: distinct-n of Li et al. 2016, "A diversity-promoting objective function for neural
     conversation models", section 5.
@@ -36,10 +37,15 @@ def distinct_share(texts: Sequence[str], n: int, most: int) -> float | None:
 
 
 def self_bleu(texts: Sequence[str], unit: Unit) -> float | None:
-    """Return the mean BLEU, 0 to 1, of each of the first texts with the others as references.
+    """Return how similar some texts are to each other, by BLEU.
 
-    It counts n-grams of 1 to 4 words or characters, and is 1 if all texts are the same. Returns
-    None for fewer than two texts.
+    The BLEU of each text is computed with the other texts as references; the result is the mean,
+    from 0 to 1. It counts n-grams of 1 to 4 words or characters, and is 1 if all texts are the
+    same. Returns None for fewer than two texts.
+
+    Args:
+        texts: The texts; only the first `SELF_BLEU_TEXTS` are used.
+        unit: What n counts: words or characters.
 
     Source: Zhu et al. 2018, "Texygen", section 3; BLEU as sacrebleu computes it (Post 2018), with
     exponential smoothing and the effective order (no n-grams longer than the text).

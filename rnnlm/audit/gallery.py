@@ -1,4 +1,4 @@
-"""A picture of generated colours: swatches with their names, sorted by hue."""
+"""Draw a picture of generated colours: swatches with their names, sorted by hue."""
 
 import colorsys
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from rnnlm.storage import atomic_path
 
 COLUMNS = 8
 GREY = 0.12
-"""Saturation (HLS) below which a colour counts as grey."""
+"""Saturation in HLS, from 0 to 1, below which a colour counts as grey."""
 
 
 def by_hue(color: Color) -> tuple[bool, float, float]:
-    """Return a sort key: colours around the colour wheel, then greys from dark to light."""
+    """Return a sort key that puts colours in order of hue, and then greys from dark to light."""
     channels = (color.red / 255, color.green / 255, color.blue / 255)
     hue, lightness, saturation = colorsys.rgb_to_hls(*channels)
     return (saturation < GREY, 0.0 if saturation < GREY else hue, lightness)
@@ -95,5 +95,5 @@ def _wrapped(name: str, width: int = 17) -> str:
 
 
 def _luminance(fill: tuple[float, float, float]) -> float:
-    """Return the perceived lightness of sRGB channels (ITU-R BT.601 weights)."""
+    """Return the perceived lightness of a colour, from its sRGB channels (ITU-R BT.601 weights)."""
     return 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2]

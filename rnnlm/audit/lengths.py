@@ -1,7 +1,8 @@
-"""Histograms of lengths that can be added: exact below 64 characters, at most 3% too low above.
+"""Histograms of the lengths of texts, which can be added up over shards.
 
-From 64 characters on, there are 32 bins to each doubling of the length, as in an HDR histogram
-(Tene 2012).
+Below 64 characters, each length has its own bin. From 64 characters on, there are 32 bins for each
+doubling of the length, as in an HDR histogram (Tene 2012). A bin is named by its smallest length,
+so a length read from a histogram is at most 3% too low.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""The quantiles that are reported, as shares of the texts."""
+"""The quantiles that are reported, each as a share of the texts."""
 
 _EXACT, _STEPS = 64, 32
 
 Counts = dict[int, int]
-"""Number of texts in each bin, by the bin's smallest length."""
+"""A histogram: the number of texts in each bin, by the bin's smallest length in characters."""
 
 
 def count_lengths(lengths: NDArray[np.int64]) -> Counts:
-    """Return how many lengths fall into each bin, by the bin's smallest length.
+    """Return the histogram of some lengths.
 
     Args:
         lengths: Lengths of texts in characters, shape (texts,).
@@ -40,10 +41,10 @@ def add_counts(several: Sequence[Mapping[int, int]]) -> Counts:
 
 
 def quantiles(counts: Mapping[int, int], shares: Sequence[float] = SHARES) -> dict[str, int]:
-    """Return quantiles of the lengths, by name (`50%`).
+    """Return quantiles of the lengths in a histogram, by name, such as `50%`.
 
-    A quantile is the smallest length such that at least this share of the texts is no longer. The
-    result is empty if nothing was counted.
+    The quantile of a share is the smallest length such that at least this share of the texts is no
+    longer than it. The result is empty if the histogram is empty.
     """
     if not counts:
         return {}

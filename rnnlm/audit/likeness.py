@@ -1,8 +1,9 @@
-"""Bits per character of texts under an n-gram model of the training split, the *judge*.
+"""Measure how much texts are like the corpus, by their bits per character under an n-gram model.
 
-The judge is independent of the model that generated the texts. If they take far more bits than real
-text, they are unlike the corpus; if far fewer, they are more predictable than it, as texts sampled
-at low temperatures are.
+The n-gram model is called the *judge*. It is counted on the training split, and is independent of
+the model that generated the texts. Texts that take far more bits than real text are unlike the
+corpus. Texts that take far fewer are more predictable than the corpus, which is typical of low
+sampling temperatures.
 """
 
 import json
@@ -24,7 +25,7 @@ from rnnlm.tokenizer import Tokenizer, batches_of
 from rnnlm.tokens import TokenArrays
 
 MOST_TOKENS = 20_000_000
-"""Most training tokens that are counted: the first ones."""
+"""Most tokens of the training split that are counted, from its beginning."""
 
 _TOKENIZER_FILE = "tokenizer.json"
 
@@ -36,7 +37,10 @@ class Judge:
         self._tables, self._tokenizer = tables, tokenizer
 
     def score(self, texts: Sequence[str]) -> Score:
-        """Return nats, tokens, characters and bytes of some texts, including their boundaries."""
+        """Return the score of some texts: their nats, tokens, characters and bytes.
+
+        The boundary token that ends each text is included in the nats and tokens.
+        """
         if not texts:
             return Score(0.0, 0, 0, 0)
         arrays = from_texts(self._tokenizer, texts)
@@ -54,10 +58,10 @@ def write_judge(
     """Write an n-gram model into `folder`.
 
     Args:
-        folder: Created if needed.
-        texts: Texts of the training split; not read if `fitted` is given.
-        words: Tokenizer for counting the training split.
-        fitted: Checkpoint of an n-gram model to use instead of counting.
+        folder: Folder to write to; created if needed.
+        texts: Texts of the training split, to count n-grams in; not read if `fitted` is given.
+        words: Tokenizer for these texts.
+        fitted: Checkpoint of an n-gram model to use instead of counting n-grams; None to count.
 
     Raises:
         CheckpointError: `fitted` cannot be read or contains another kind of model.
@@ -83,7 +87,7 @@ def write_judge(
 
 
 def open_judge(folder: Path) -> Judge:
-    """Open the n-gram model that `write_judge` wrote; its arrays are memory-mapped."""
+    """Return the n-gram model that `write_judge` wrote; its arrays are memory-mapped."""
     orders = range(2, 2 + len([*folder.glob("keys-*.npy")]))
     tables = tables_of(
         np.load(folder / "counts-1.npy"),
@@ -95,7 +99,10 @@ def open_judge(folder: Path) -> Judge:
 
 
 def _first_tokens(texts: Iterable[str], words: Tokenizer) -> TokenArrays:
-    """Return the first tokens of the training split; lengths in characters and bytes are 0."""
+    """Return the first `MOST_TOKENS` tokens of the training split.
+
+    The numbers of characters and bytes in the result are not set; they are 0.
+    """
     tokens, lengths, total = [], [], 0
     for batch in batches_of(texts):
         encoded = words.encode_batch(batch)

@@ -1,4 +1,4 @@
-"""Name, definition and source of every figure of an audit, in one place."""
+"""The name, definition and source of every figure of an audit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Measure:
 
     Attributes:
         name: Display name.
-        read: Returns the figure of generated or real texts as a string; empty if there is none.
-        of: Which texts it is computed on, such as `all texts` or `a sample`.
+        read: Function that returns the formatted figure of some texts; empty if there is none.
+        of: The texts that it is computed on, such as `all texts` or `a sample`.
         definition: One-line definition.
-        source: Publication or tool that it comes from; empty if it needs none.
+        source: Publication or tool that the figure comes from; may be empty.
     """
 
     name: str

@@ -1,6 +1,8 @@
-"""Pictures and HTML pages next to a data set's card: a colour gallery, or marked samples.
+"""Write the pictures and HTML pages next to a data set's card.
 
-A page is one file without scripts, for light and dark screens.
+There is a gallery of colours, or a page of sampled texts in which runs of characters that also
+occur in the training text are marked. A page is one file without scripts. It follows the reader's
+light or dark colour scheme.
 """
 
 import html
@@ -24,7 +26,7 @@ LENGTHS_PICTURE, RUNS_PICTURE, GAMUT_PICTURE = "lengths.png", "overlaps.png", "g
 GALLERY_COLORS = 1000
 SHOWN_TEXTS = 20
 SHADES = (RUN, 40, 80, 160)
-"""Least length of a run, in characters, for each shade of its mark, from the weakest on."""
+"""Least length of a run in characters for each colour that marks it, from the palest on."""
 
 
 def write_pages(
@@ -35,10 +37,10 @@ def write_pages(
     Args:
         out: The data set's folder.
         title: Title of the data set.
-        total: The sum of its shards' records.
+        total: The sum of the audit records of its shards.
         audit: The audit computed from `total`.
-        reference: The reference that the audit was made with; without one, no page of marked
-            samples is written.
+        reference: The reference (index of training text) that the audit was made with. If it is
+            None, no page of marked texts is written.
 
     Raises:
         StorageError: A file cannot be written.
@@ -80,10 +82,10 @@ def write_gallery(colors: Sequence[Color], title: str, path: Path) -> None:
 
 
 def write_samples(texts: Sequence[str], title: str, reference: Reference, path: Path) -> None:
-    """Write a page of texts, with runs that also occur in the training text marked.
+    """Write a page of texts in which runs that also occur in the training text are marked.
 
-    A character is marked by the length of the longest run around it, if that has at least `RUN`
-    characters.
+    The colour of a character depends on the length of the longest run that contains it. Runs
+    shorter than `RUN` characters are not marked.
 
     Raises:
         StorageError: The page cannot be written.
@@ -112,7 +114,12 @@ def write_samples(texts: Sequence[str], title: str, reference: Reference, path: 
 
 
 def _marked(text: str, around: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> str:
-    """Return a text as HTML with its runs marked."""
+    """Return a text as HTML with its runs marked.
+
+    Args:
+        text: The text.
+        around: Length of the longest run that contains each character, shape (characters,).
+    """
     changes = [0, *(np.flatnonzero(np.diff(around)) + 1).tolist(), len(text)]
     pieces = []
     for start, end in pairwise(changes):

@@ -1,4 +1,8 @@
-"""Pictures of an audit: lengths, longest runs, and the gamut of colours, next to real texts."""
+"""Draw the pictures of an audit, which compare generated with real texts.
+
+They show the lengths of texts, the longest runs of characters that also occur in the training text,
+and the range of colours.
+"""
 
 import colorsys
 import io
@@ -44,7 +48,10 @@ def draw_lengths(audit: Audit, path: Path) -> None:
 
 
 def draw_longest_runs(audit: Audit, path: Path) -> None:
-    """Write a PNG of the share of texts by the least length of their longest run in training.
+    """Write a PNG of the share of texts whose longest run has at least a given length.
+
+    A run is a sequence of characters that occurs verbatim in the training text. The picture shows
+    generated texts and held-out real texts.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -83,13 +90,14 @@ def draw_longest_runs(audit: Audit, path: Path) -> None:
 
 
 def draw_gamut(colors: Sequence[Color], training: NDArray[np.uint8], path: Path) -> None:
-    """Write a PNG with generated and training colours side by side, by hue and lightness.
+    """Write a PNG that shows generated and training colours side by side, by hue and lightness.
 
-    Both panels show equally many colours; greys, which have no hue, are in a column on the right.
+    Both panels show the same number of colours. Greys, which have no hue, are in a separate column
+    on the right.
 
     Args:
         colors: Generated colours.
-        training: Red, green, blue of training colours, shape (colours, 3).
+        training: Red, green and blue channels of training colours, shape (colours, 3).
         path: Path of the picture.
 
     Raises:
@@ -119,15 +127,23 @@ def draw_gamut(colors: Sequence[Color], training: NDArray[np.uint8], path: Path)
 
 
 def _place(red: float, green: float, blue: float) -> tuple[float, float]:
-    """Return the hue in degrees, or a number above 380 for greys, and the lightness in percent."""
+    """Return the coordinates of a colour in the picture, from its channels, each from 0 to 1.
+
+    The first is the hue in degrees, or a number above 380 for a grey. The second is the lightness
+    in percent.
+    """
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    # Greys are spread out by the little colour they have.
+    # Greys are spread over the column by their channels, so that they do not cover each other.
     spread = 385 + 40 * ((red * 7 + blue * 13) % 1.0)
     return (spread if saturation < GREY else 360 * hue), 100 * lightness
 
 
 def _edges(several: Sequence[Mapping[int, int]]) -> tuple[NDArray[np.float64], bool]:
-    """Return edges of common bins, and whether they grow by a ratio, for a wide span of lengths."""
+    """Return the edges of bins for several histograms of lengths.
+
+    For a wide range of lengths, the width of the bins grows by a constant ratio; the second result
+    is whether it does.
+    """
     ends = [length for counts in several for length in counts] or [1]
     low, high = min(ends), max(ends) + 1
     if high > 30 * max(1, low) and high > 8 * _BINS:

@@ -1,14 +1,20 @@
-"""The reference that generated texts are compared with: built once per corpus, memory-mapped after.
+"""The reference: an index of a corpus that generated texts are compared with.
 
-    essences.npy …           hashes and signatures of the training split, for copies; see `copies`
-    text.npy places.npy …    its beginning as a suffix array, for runs and copies; see `suffixes`
-    ngram/                   an n-gram model of it, for likeness; see `likeness`
-    colors.npy               its colours, if it has any
-    words.npy                words that exist; see `words`
-    base.npy                 sampled windows of a base model's training text; see `rnnlm.overlap`
-    held_out.json            real texts that were held out: a sample of the validation split
-    reference.json           written last: origin of the reference, lengths of the training texts
-    held_out-audit.json      audit of the held-out texts; written by the first audit
+It is built once per corpus, and is memory-mapped afterwards. Its folder has these files:
+
+    essences.npy …           hashes and signatures of the training split, to find copies; see
+                             `copies`
+    text.npy places.npy …    suffix array of the beginning of the training split, to find runs and
+                             copies; see `suffixes`
+    ngram/                   n-gram model of the training split; see `likeness`
+    colors.npy               colours in the training split, if it has any
+    words.npy                hashes of words that exist; see `words`
+    base.npy                 hashes of sampled windows (runs of 13 words) of a base model's training
+                             text; see `rnnlm.overlap`
+    held_out.json            real texts for comparison: a sample of the validation split
+    reference.json           inputs of the reference, and lengths of the training texts; written
+                             after all files above
+    held_out-audit.json      audit of the texts in held_out.json; written by the first audit
 
 A folder without `reference.json` is unfinished; the same call builds it again.
 """
@@ -45,8 +51,8 @@ FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
 SAMPLE_CHARACTERS = 5000
-"""Most characters of a sampled text that are examined: its beginning. A longer held-out text is cut
-into several."""
+"""Most characters of a sampled text that are examined, from its beginning. A longer held-out text
+is cut into several texts."""
 MOST_COLORS = 100_000
 
 _HELD_OUT_FILE, _COLORS_FILE, _BASE_FILE = "held_out.json", "colors.npy", "base.npy"
@@ -55,16 +61,18 @@ _TEXTS_AT_ONCE = 5000
 
 
 class ReferenceFacts(BaseModel):
-    """What a reference was built from.
+    """Facts about the corpus that a reference was built from.
 
     Attributes:
-        digest: sha256 of its inputs: corpus, form, tokenizer or n-gram model, base, version.
+        digest: sha256 of the inputs: the corpus, form, tokenizer or n-gram model, windows of the
+            base model, and `VERSION`.
         form: What a text should be; see `CorpusConfig.form`.
-        unit: Unit of the n-grams: characters if half of the training texts are too short for
-            n-grams of words, else words.
+        unit: What the n-grams of an audit consist of: words, or characters if half of the training
+            texts are too short for n-grams of words.
         documents: Number of training texts.
         lengths: Histogram of the training texts' lengths in characters; see `lengths`.
-        searched_bytes: Bytes of the training text that longest runs are looked up in.
+        searched_bytes: Number of bytes of the training text, from its beginning, that longest runs
+            are looked up in.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,16 +90,18 @@ class Reference:
     """An open reference.
 
     Attributes:
-        folder: Its folder; results that depend on the reference alone may be stored there.
-        facts: What it was built from.
-        training: Finds copies of whole training texts.
-        suffixes: Finds longest runs, and texts that occur within training texts.
-        judge: The n-gram model.
-        words: Knows which words exist.
-        held_out: Real texts, in random order, each of at most `SAMPLE_CHARACTERS`.
-        colors: Red, green, blue of the training texts, shape (colours, 3).
-        base: Sorted hashes of sampled windows of the base model's training text; empty without a
-            base.
+        folder: Folder of the reference; results that depend on the reference alone may be stored
+            there.
+        facts: Facts about the corpus that it was built from.
+        training: Index that finds copies of whole training texts.
+        suffixes: Suffix array that finds longest runs, and texts that occur within training texts.
+        judge: N-gram model of the training split.
+        words: The words that exist.
+        held_out: Real texts in random order, each of at most `SAMPLE_CHARACTERS` characters.
+        colors: Red, green and blue channels of the colours in the training split, shape
+            (colours, 3).
+        base: Sorted hashes of sampled windows (runs of 13 words) of the base model's training text;
+            empty without a base.
     """
 
     folder: Path
@@ -129,18 +139,22 @@ class Reference:
             ) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return whether each text is a copy of training text, shape (texts,); see `are_copies`."""
+        """Return whether each text is a copy of training text, shape (texts,).
+
+        `are_copies` defines what a copy is.
+        """
         return self.are_copies([read_subject(self.facts.form, text) for text in texts])
 
     def are_copies(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
         """Return whether each text is a copy of training text, given the texts' subjects.
 
-        A copy equals a whole training text, ignoring case and spacing; or it occurs verbatim within
-        one and has at least `RUN` characters. Shorter names and words contain each other by chance;
-        so do names of colours, for which only the first rule applies.
+        A copy equals a whole training text, ignoring case and spacing; or it has at least `RUN`
+        characters and occurs verbatim within a training text. Shorter texts occur within others by
+        chance. So do names of colours, for which only the first rule applies.
 
         Args:
-            subjects: Subject of each text; see `forms.read_subject`.
+            subjects: Subject of each text: a colour's name, or else the whole text; see
+                `forms.read_subject`.
 
         Returns:
             Shape (texts,).
@@ -166,13 +180,14 @@ def build_reference(
     """Write the reference of a corpus into `out`, unless it is already there, and open it.
 
     Args:
-        corpus_uri: Folder that `ingest` wrote.
+        corpus_uri: Folder of the corpus, which `ingest` wrote.
         corpus_digest: Digest of the corpus.
         form: What a text should be; see `CorpusConfig.form`.
-        words: Tokenizer of the n-gram model.
+        words: Tokenizer for counting n-grams.
         out: Folder for this reference only; created if needed.
-        ngram: Checkpoint of an n-gram model to use instead of counting one.
-        base: Hashes of sampled windows of the base model's training text; None without a base.
+        ngram: Checkpoint of an n-gram model to use instead of counting n-grams; None to count.
+        base: Hashes of sampled windows (runs of 13 words) of the base model's training text; None
+            without a base.
 
     Raises:
         CorpusError: `corpus_uri` contains no documents.
@@ -218,7 +233,11 @@ def unit_of(lengths: Counts) -> Unit:
 
 
 def _write_training(corpus_uri: str, form: str, out: Path) -> tuple[int, Counts]:
-    """Write the index for copies, and the colours; return number and lengths of the texts."""
+    """Write the index that finds copies, and the colours in the training split.
+
+    Returns:
+        The number of training texts, and the histogram of their lengths.
+    """
     writer, counts, documents = TrainingWriter(), [], 0
     colors: list[tuple[int, int, int]] = []
     for readings in _readings(corpus_uri, form):
@@ -241,7 +260,10 @@ def _readings(corpus_uri: str, form: str) -> Iterator[list[Reading]]:
 
 
 def _held_out(corpus_uri: str) -> list[str]:
-    """Return the validation texts with the lowest hashes: a random sample in random order."""
+    """Return a random sample of validation texts in random order.
+
+    These are the texts with the lowest hashes, so the sample is always the same.
+    """
     chosen = heapq.nsmallest(HELD_OUT_TEXTS, _hashed_pieces(corpus_uri))
     if not chosen:
         raise EmptySplitError(f"the validation split of {corpus_uri} is empty; provide more text")

@@ -1,12 +1,16 @@
-"""Find the longest runs of characters that also occur in the training text, exactly.
+"""Find the longest runs of characters in a text that occur verbatim in the training text.
 
-A suffix array (Manber and Myers 1993) lists all positions (here *places*) of the training text,
-sorted by the suffixes that begin there, so that suffixes with a common beginning are neighbours.
-Each suffix of a text is looked up by binary search: eight bytes at a time, as one big-endian
-number, for all places of many texts at once. The longest match is with one of the two neighbours.
+The search is exact. It uses a suffix array (Manber and Myers 1993): the list of all byte offsets
+(here *places*) in the training text, sorted by the suffixes that begin there. So suffixes with a
+common beginning are neighbours in the list; an index into it is a *rank*.
 
-Documents end with the byte 0xFF and looked-up texts with 0xFE. UTF-8 uses neither byte, so no run
-crosses the end of a document. Runs begin only at the beginning of a character.
+Each suffix of a text is looked up by binary search, many suffixes at once. The search compares
+eight bytes at a time (a *word*) as one big-endian number. The longest match is with one of the two
+neighbours of the place where the suffix would be inserted.
+
+Training documents end with the byte 0xFF, and texts that are looked up end with 0xFE. UTF-8 uses
+neither byte, so no run crosses the end of a document. Runs begin only at the first byte of a
+character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +24,14 @@ from numpy.typing import NDArray
 from rnnlm.storage import atomic_path
 
 MOST_BYTES = 50_000_000
-"""Most bytes of training text that are searched: the first ones. The array is four times as big."""
+"""Most bytes of training text that are searched, from its beginning. The suffix array takes four
+times as much memory."""
 
 _TEXT_FILE, _PLACES_FILE, _PAIRS_FILE = "text.npy", "places.npy", "pairs.npy"
 _END, _QUERY_END = b"\xff", b"\xfe"
 _WORD = 8
 _AT_ONCE = 1 << 17
-"""Number of places that are looked up together."""
+"""Number of suffixes that are looked up together."""
 _LIMITS = np.array([1 << 8 * power for power in range(_WORD)], dtype=np.uint64)
 
 Words = NDArray[np.uint64]
@@ -35,7 +40,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Matches:
-    """For every character of some texts, the longest run from there that occurs in training text.
+    """The longest run in the training text that begins at each character of some texts.
 
     Attributes:
         lengths: Length of the run in characters, shape (characters of all texts,).
@@ -56,18 +61,19 @@ class Matches:
         return np.where(np.diff(self.offsets) > 0, longest, 0)
 
     def of(self, text: int) -> Places:
-        """Return the lengths of text number `text`, shape (its characters,)."""
+        """Return the run lengths of text number `text`, shape (characters of the text,)."""
         return self.lengths[self.offsets[text] : self.offsets[text + 1]]
 
 
 @dataclass(frozen=True)
 class SuffixArray:
-    """A text and its suffix array; may be mapped from disk.
+    """The training text and its suffix array; the arrays may be mapped from disk.
 
     Attributes:
-        text: UTF-8 bytes, padded with seven more, shape (bytes + 7,).
-        places: Byte offsets, sorted by the suffixes that begin there, shape (bytes,).
-        pairs: Number of suffixes that sort before each pair of bytes, shape (65537,).
+        text: The text as UTF-8 bytes, padded with seven more bytes, shape (bytes + 7,).
+        places: Byte offsets in the text, sorted by the suffixes that begin there, shape (bytes,).
+        pairs: For each pair of bytes, the number of suffixes that sort before all suffixes
+            beginning with this pair, shape (65537,). It narrows the binary search.
     """
 
     text: NDArray[np.uint8]
@@ -75,21 +81,21 @@ class SuffixArray:
     pairs: Places
 
     def find(self, texts: Sequence[str]) -> Matches:
-        """Return the longest run from each character of some texts."""
+        """Return the longest run in the training text that begins at each character of `texts`."""
         query = np.frombuffer(_joined(texts, _QUERY_END) + _QUERY_END * _WORD, dtype=np.uint8)
-        is_start = (query & 0xC0) != 0x80  # all but the later bytes of a character; ends too
+        is_start = (query & 0xC0) != 0x80  # the first byte of each character, and the end bytes
         is_start[-_WORD:] = False
         before = np.concatenate([[0], np.cumsum(is_start)])
         starts = np.flatnonzero(is_start & (query != _QUERY_END[0]))
         sizes, places = np.empty_like(starts), np.empty_like(starts)
         words = _words(query)
-        # Sorted, because suffixes with a common beginning are found in the same parts of memory.
+        # The order makes memory access faster, as similar suffixes are found near each other.
         order = starts[np.argsort(words[starts])] if len(starts) else starts
         rank = np.cumsum(is_start & (query != _QUERY_END[0])) - 1
         for first in range(0, len(order), _AT_ONCE):
             chunk = order[first : first + _AT_ONCE]
             sizes[rank[chunk]], places[rank[chunk]] = self._find(words, chunk)
-        # A run of whole characters ends where the next begins.
+        # Convert bytes to characters; an incomplete character at the end of a run does not count.
         lengths = before[starts + sizes + 1] - before[starts + 1]
         offsets = np.cumsum([0, *map(len, texts)])
         return Matches(lengths, places, offsets.astype(np.int64))
@@ -107,7 +113,15 @@ class SuffixArray:
         return is_held
 
     def _find(self, query: NDArray[Any], starts: Places) -> tuple[Places, Places]:
-        """Return length in bytes and place of the longest run from each of the query's `starts`."""
+        """Find the longest run that begins at each of some offsets of the looked-up texts.
+
+        Args:
+            query: The words that begin at each byte of the looked-up texts, from `_words`.
+            starts: Byte offsets to look up, shape (starts,).
+
+        Returns:
+            The length of each run in bytes, and its place in the training text.
+        """
         sizes, places = np.zeros_like(starts), np.zeros_like(starts)
         text = _words(self.text)
         wanted = query[starts].astype(np.uint64)
@@ -144,7 +158,8 @@ class SuffixArray:
     ) -> Places:
         """Return the first rank in [`low`, `high`) whose word is >= the wanted one, else `high`.
 
-        With `equal`, return the first rank whose word is greater than the wanted one.
+        The word of a rank is the eight bytes that begin `depth` bytes after its place. With
+        `equal`, return the first rank whose word is greater than the wanted one.
         """
         while (is_open := low < high).any():
             middle = np.minimum((low + high) >> 1, len(self.places) - 1)
@@ -155,7 +170,7 @@ class SuffixArray:
         return low
 
     def _follow(self, text: NDArray[Any], ranks: Places, depth: int) -> Words:
-        """Return the eight bytes that begin `depth` bytes after the places of some ranks."""
+        """Return the word (eight bytes) that begins `depth` bytes after the place of each rank."""
         places = self.places[ranks].astype(np.int64) + depth
         found: Words = text[np.minimum(places, len(text) - 1)].astype(np.uint64)
         return found
@@ -187,7 +202,7 @@ def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BY
 
 
 def open_suffixes(folder: Path) -> SuffixArray:
-    """Memory-map the files that `write_suffixes` wrote."""
+    """Return the suffix array that `write_suffixes` wrote; its arrays are memory-mapped."""
     names = (_TEXT_FILE, _PLACES_FILE, _PAIRS_FILE)
     return SuffixArray(*(np.load(folder / name, mmap_mode="r") for name in names))
 
@@ -199,7 +214,12 @@ def write_array(path: Path, values: NDArray[Any]) -> None:
 
 
 def _pairs(padded: NDArray[np.uint8], count: int) -> Places:
-    """Return how many of the first `count` suffixes sort before each byte pair, shape (65537,)."""
+    """Return for each pair of bytes how many suffixes sort before it; see `SuffixArray.pairs`.
+
+    Args:
+        padded: The padded text, shape (bytes + 7,).
+        count: Number of suffixes, which is the number of bytes without the padding.
+    """
     times = np.zeros((1 << 16) + 1, dtype=np.int64)
     for start in range(0, count, 1 << 22):
         part = padded[start : min(start + (1 << 22), count) + 1].astype(np.int64)
@@ -212,7 +232,7 @@ def _joined(texts: Iterable[str], end: bytes) -> bytes:
 
 
 def _words(data: NDArray[np.uint8]) -> NDArray[Any]:
-    """View the eight bytes from each offset as a big-endian number; shape (bytes - 7,)."""
+    """View the eight bytes that begin at each offset as a big-endian number, shape (bytes - 7,)."""
     return np.ndarray((len(data) - _WORD + 1,), dtype=">u8", buffer=data.data, strides=(1,))
 
 

@@ -1,7 +1,8 @@
-"""The audit itself: a record per shard, the sum of all records, and the figures computed from it.
+"""Compute an audit: a record for each shard, the sum of all records, and figures from the sum.
 
-A record has sums, so that shards can be audited by any processes, and a sample: the shard's first
-texts. The held-out real texts go through the same functions as one more shard.
+A record consists of sums and of a sample, which is the shard's first texts. As records can be
+added, different processes can audit different shards. Held-out real texts are audited by the same
+functions, as if they were another shard.
 """
 
 import math
@@ -24,7 +25,7 @@ from rnnlm.storage import once
 SAMPLE_TEXTS = 2000
 """Approximate number of texts of a data set that are sampled."""
 EXAMPLES = 5
-"""Number of invalid texts, and of copies, that are shown: the first ones."""
+"""Number of invalid texts that are shown, and number of copies; the first ones are shown."""
 
 _Share = float | None
 
@@ -32,31 +33,34 @@ _Share = float | None
 class ShardAudit(BaseModel):
     """The audit record of one shard, or the sum of several.
 
-    The first group of attributes is of all texts, the second of the sample. The *subject* of a text
-    is the part that is made up: the name of a colour, else the whole text. Without a reference, the
+    The first group of attributes describes all texts, the second the sample. The *subject* of a
+    text is the part that the model makes up: the name of a colour, or else the whole text. The
+    *reference* is the index of training text that texts are compared with. Without a reference, the
     attributes that need the training text are None, 0 or empty.
 
     Attributes:
         texts: Number of texts.
         valid: Number of texts that are valid in their form.
-        complete: Number of texts that the model ended, not cut at the maximum length.
+        complete: Number of texts that the model ended; the others were cut at the maximum length.
         copied: Number of copies of training text; None without a reference.
         lengths: Histogram of the subjects' lengths in characters; see `lengths`.
         invalid_examples: The first texts that are not valid.
         copied_examples: The first texts that are copies.
 
-        sample: The first texts, each of at most `SAMPLE_CHARACTERS`.
+        sample: The first texts, each cut at `SAMPLE_CHARACTERS` characters.
         colors: The colours parsed from the sample.
-        near_copied: Number of near copies of training texts, without the copies.
-        longest_runs: Histogram of the texts' longest runs that occur in the training text.
-        taken_characters: Characters in such runs of at least `novelty.RUN` characters.
-        characters: Characters of the subjects.
-        ngrams: By n, how many n-grams occur in the training text, and how many there are.
-        nll_nats: Negative log-likelihood under the n-gram model.
-        judged_characters: Characters of the whole texts.
-        words: How many words exist, and how many there are.
-        base_windows: Number of sampled windows of 13 words that occur in the base model's training
-            text, and number of all sampled windows.
+        near_copied: Number of near copies of training texts, not counting the copies.
+        longest_runs: Histogram of the lengths of the texts' longest runs (sequences of characters
+            that occur verbatim in the training text).
+        taken_characters: Number of characters in runs of at least `novelty.RUN` characters.
+        characters: Number of characters of the subjects.
+        ngrams: For each n, the number of n-grams that occur in the training text, and the number of
+            all n-grams.
+        nll_nats: Negative log-likelihood of the whole texts under the reference's n-gram model.
+        judged_characters: Number of characters of the whole texts.
+        words: Number of words that exist (see `words`), and number of all words.
+        base_windows: Number of sampled windows (runs of 13 words) that occur in the base model's
+            training text, and number of all sampled windows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,10 +87,10 @@ class ShardAudit(BaseModel):
 
 
 class Figures(BaseModel):
-    """Figures of some texts; `measures` has the definition and source of each.
+    """The figures of an audit; the module `measures` has the definition and source of each.
 
-    Quantiles are keyed by name (`50%`); above 64 characters they may be up to 3% too low. A figure
-    is None if there is nothing to compute it from.
+    Quantiles of lengths are dictionaries with keys such as `50%`; from 64 characters on, they may
+    be up to 3% too low. A figure is None if there is nothing to compute it from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -109,23 +113,25 @@ class Figures(BaseModel):
 
 
 class Audit(BaseModel):
-    """Figures of a data set, and the same figures of real texts.
+    """The figures of a data set, and the same figures for real texts.
 
     Attributes:
-        form: What a text should be.
-        unit: Unit of n in `known_ngram_share`.
+        form: What a text should be; see `CorpusConfig.form`.
+        unit: What n counts in `Figures.known_ngram_share`: words or characters.
         generated: Figures of the data set.
         held_out: Figures of real texts that the model was not trained on; None without a reference.
-            Then the figures of the training split are 0 or empty too.
+            In that case, the attributes about the training split are 0 or empty.
         duplicate_share: Share of texts that equal an earlier text of the data set; None if not
             counted.
         training_texts: Number of texts in the training split.
         training_length_characters: Quantiles of the training texts' lengths.
-        searched_bytes: Bytes of training text, from its beginning, that runs were looked up in.
+        searched_bytes: Number of bytes of training text, from its beginning, that longest runs were
+            looked up in.
         length_counts: Histogram of the generated texts' lengths in characters; see `lengths`.
         training_length_counts: Histogram of the training texts' lengths.
-        longest_run_counts: Histogram of the sampled texts' longest runs in the training text.
-        held_out_longest_run_counts: Histogram of the real texts' longest runs.
+        longest_run_counts: Histogram of the lengths of the sampled texts' longest runs, which are
+            sequences of characters that occur verbatim in the training text.
+        held_out_longest_run_counts: Histogram of the lengths of the real texts' longest runs.
         invalid_examples: The first texts that are not valid in their form.
         copied_examples: The first copies.
     """
@@ -149,7 +155,10 @@ class Audit(BaseModel):
 
 
 def sample_size(texts: int, shards: int) -> int:
-    """Return how many texts to sample per shard: about `SAMPLE_TEXTS` in all, at least one each."""
+    """Return how many texts to sample from each shard, at least one.
+
+    From all shards together, these are about `SAMPLE_TEXTS` texts.
+    """
     return max(1, -(-min(SAMPLE_TEXTS, texts) // shards))
 
 
@@ -166,9 +175,10 @@ def audit_shard(
         texts: The texts, in order.
         complete: Whether the model ended each text, shape (texts,).
         form: What a text should be; see `CorpusConfig.form`.
-        reference: Reference of the corpus that the model was trained on, with the same form; None
-            if it is not available.
-        sample: Number of texts to examine closely, the first ones; see `sample_size`.
+        reference: Reference (index of training text) of the corpus that the model was trained on,
+            with the same form; None if it is not available.
+        sample: Number of texts, from the first on, that are also examined by the slower functions;
+            see `sample_size`.
     """
     readings = [read(form, text) for text in texts]
     subjects = [reading.subject for reading in readings]
@@ -209,7 +219,7 @@ def audit_shard(
 
 
 def merge(records: Sequence[ShardAudit]) -> ShardAudit:
-    """Return the sum of some shards' records, which must be in the shards' order."""
+    """Return the sum of the records of some shards, which must be given in the shards' order."""
     orders = sorted({n for record in records for n in record.ngrams})
     return ShardAudit(
         texts=sum(record.texts for record in records),
@@ -236,13 +246,13 @@ def merge(records: Sequence[ShardAudit]) -> ShardAudit:
 def conclude(
     total: ShardAudit, form: str, reference: Reference | None, duplicates: int | None = None
 ) -> Audit:
-    """Return the figures of a data set.
+    """Return the audit of a data set: its figures, and those of the held-out real texts.
 
     Args:
-        total: The sum of its shards' records.
+        total: The sum of the records of all shards.
         form: What a text should be; see `CorpusConfig.form`.
-        reference: The reference that the records were made with. The audit of its held-out texts
-            is computed once and kept in its folder.
+        reference: The reference that the records were made with, or None. The audit of its held-out
+            texts is computed once and kept in its folder.
         duplicates: Number of texts that equal an earlier text of the data set, if counted.
 
     Raises:

@@ -1,6 +1,7 @@
-"""Measure what a model writes at three temperatures, compared with real text.
+"""Measure the texts that a model writes at three temperatures, and compare them with real text.
 
-The figures show the trade-off between safe and varied texts, and need no explanation.
+The figures, such as the share of existing words, show the trade-off between safe and varied texts.
+They are chosen so that readers understand them without an explanation.
 """
 
 from dataclasses import dataclass
@@ -18,22 +19,24 @@ from rnnlm.engine.texts import sample_texts
 TEMPERATURES = (0.5, 0.7, 1.0)
 FEWEST_TEXTS, MOST_TEXTS = 20, 400
 MOST_CHARACTERS = 40_000
-"""Approximate number of characters sampled at each temperature."""
+"""Approximate number of characters that are sampled at each temperature, in all texts together."""
 SLOWER = 10
-"""Factor by which fewer characters are sampled if native code cannot be used."""
+"""If native code cannot be used, the number of sampled characters is divided by this factor."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table.
+    """The figures for one temperature, or for real text; a row of a table.
+
+    A figure is None if it was not measured.
 
     Attributes:
-        temperature: Temperature of the samples; None for real text.
-        existing: Share of words that exist.
+        temperature: Temperature at which the texts were sampled; None for real text.
+        existing: Share of words that exist; see `words`.
         copied: Share of texts that are copies of training text.
-        near_copied: Share of texts that are near copies.
-        repeated: Share of texts that equal an earlier sample.
-        distinct: By n, the share of distinct word n-grams.
+        near_copied: Share of texts that are near copies of training text.
+        repeated: Share of texts that equal an earlier sampled text.
+        distinct: For each n, the share of distinct word n-grams.
     """
 
     temperature: float | None
@@ -51,8 +54,9 @@ def measure_temperatures(
 
     Args:
         loaded: The model.
-        reference: Reference of the corpus that the model was trained on.
-        config: Maximum length, top-k, top-p, min-p and seed; constraints and prefixes are ignored.
+        reference: Reference (index of training text) of the corpus that the model was trained on.
+        config: Settings for the maximum length, top-k, top-p, min-p and the seed; constraints and
+            prefixes are ignored.
     """
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     characters = MOST_CHARACTERS if how.kind == "native" else MOST_CHARACTERS // SLOWER
@@ -83,9 +87,9 @@ def measure_temperatures(
 
 
 def as_figures(rows: list[Row]) -> dict[str, float]:
-    """Return the rows as named figures.
+    """Return all figures of the rows, by name.
 
-    The names have the form `existing_words_at_0.7` and `existing_words_of_real_text`.
+    The names are like `existing_words_at_0.7` and `existing_words_of_real_text`.
     """
     figures: dict[str, float] = {}
     for row in rows:

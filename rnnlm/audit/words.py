@@ -1,4 +1,7 @@
-"""Find which words of a text exist: in the training text, or in a dictionary of its language."""
+"""Find which words of a text exist.
+
+A word exists if it occurs in the training text or in a dictionary of the language of this text.
+"""
 
 import re
 from collections import Counter
@@ -15,25 +18,25 @@ from rnnlm.audit.suffixes import write_array
 
 WORDS_FILE = "words.npy"
 MOST_CHARACTERS = 100_000_000
-"""Most characters of the training text that words are taken from: the first ones."""
+"""Most characters of the training text that words are taken from, from its beginning."""
 TYPICAL_WORDS = 1000
-"""Number of most frequent words, from which the language is recognised."""
+"""Number of most frequent words of the training text that are used to recognise its language."""
 KNOWN_SHARE, ENOUGH = 0.5, 0.7
-"""Share of the frequent words that a dictionary must contain, and the share from which on no other
-dictionary is tried."""
+"""A dictionary is used if it contains at least the share `KNOWN_SHARE` of the most frequent words.
+If it contains the share `ENOUGH`, no other dictionary is tried."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
 class ExistingWords:
-    """The set of words that exist, as hashes."""
+    """The set of words that exist, stored as hashes."""
 
     def __init__(self, known: NDArray[np.uint64]) -> None:
-        """Keep the hashes, which must be sorted."""
+        """Create the set from the hashes of its words, which must be sorted."""
         self._known = known
 
     def count(self, texts: Sequence[str]) -> tuple[int, int]:
-        """Return how many words of some texts exist, and how many there are."""
+        """Return how many words of some texts exist, and the number of all their words."""
         words = [word for text in texts for word in words_in(text)]
         return int(np.count_nonzero(self.exist(words))), len(words)
 
@@ -46,7 +49,13 @@ class ExistingWords:
         return found
 
     def exist(self, words: Sequence[str]) -> NDArray[np.bool_]:
-        """Return whether each word exists, shape (words,); words are as `words_in` returns them."""
+        """Return whether each word exists, shape (words,).
+
+        A word with `'s` at its end also exists if the word without it does.
+
+        Args:
+            words: Words as `words_in` returns them.
+        """
         if not words or not len(self._known):
             return np.zeros(len(words), dtype=np.bool_)
         found = self._has(words)
@@ -68,7 +77,13 @@ def words_in(text: str) -> list[str]:
 
 
 def write_words(folder: Path, texts: Iterable[str]) -> None:
-    """Write the existing words into `folder`: those of a training split and of its dictionary.
+    """Write the set of existing words into `folder`.
+
+    They are the words of a training split and of a dictionary of its language.
+
+    Args:
+        folder: Folder to write to.
+        texts: The texts of the training split.
 
     Raises:
         StorageError: The file cannot be written.
@@ -81,14 +96,15 @@ def write_words(folder: Path, texts: Iterable[str]) -> None:
 
 
 def open_words(folder: Path) -> ExistingWords:
-    """Memory-map the file that `write_words` wrote."""
+    """Return the words in the file that `write_words` wrote, which is memory-mapped."""
     return ExistingWords(np.load(folder / WORDS_FILE, mmap_mode="r"))
 
 
 def dictionary(typical: Sequence[str]) -> frozenset[str]:
-    """Return the dictionary that contains most of some words; empty if none contains enough.
+    """Return the dictionary of the language that some words are from; empty if it is not found.
 
-    The dictionaries are those of pyspellchecker; see `KNOWN_SHARE` and `ENOUGH`.
+    Of the dictionaries of pyspellchecker, it is the one that contains the most of the words, if
+    these are enough; see `KNOWN_SHARE` and `ENOUGH`.
     """
     from spellchecker import SpellChecker
 
@@ -103,7 +119,9 @@ def dictionary(typical: Sequence[str]) -> frozenset[str]:
 
 
 def share_in(language: str, texts: Iterable[str]) -> float:
-    """Return the share of the words of some texts that a dictionary contains; 0 without words.
+    """Return the share of the words of some texts that are in the dictionary of a language.
+
+    The share is 0 if the texts have no words.
 
     Args:
         language: pyspellchecker's code of the language, such as `en`.

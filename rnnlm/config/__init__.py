@@ -1,7 +1,8 @@
-"""The configuration of an experiment: frozen, checked as a whole, one TOML file each.
+"""The configuration of an experiment: one TOML file, read into one immutable, validated value.
 
 A configuration contains everything that decides a result, so its digest identifies the result.
-Faults are reported all at once, each by its dotted path: a misspelt key, a number out of range.
+Faults, such as a misspelt key or a number out of range, are reported all at once, each with the
+dotted path of its key.
 """
 
 from rnnlm.config.base import Config

@@ -19,7 +19,8 @@ class CleaningConfig(Config):
     soft_hyphens: bool = True
     """Remove soft hyphens, zero-width spaces and byte-order marks from within the text."""
     unwrap: bool | Literal["auto"] = False
-    """Join the lines of hard-wrapped paragraphs; `auto` does so in files split into passages."""
+    """Join the lines of hard-wrapped paragraphs; `auto` does so in files that are cut into
+    passages."""
     boilerplate: tuple[Literal["gutenberg", "contents", "notes", "rules", "transcript"], ...] = ()
     """Boilerplate to remove. `gutenberg`: Project Gutenberg's header and licence; `contents`:
     tables of chapters; `notes`: reference marks such as `[i_1]` and captions of illustrations;
@@ -59,17 +60,18 @@ class ReadingConfig(Config):
     """How files are read and how a record becomes text."""
 
     reader: Reader = "auto"
-    """File format; `auto` goes by the name (`.jsonl.gz` is JSON Lines) and the beginning of the
-    file, and falls back to plain text. `colors` are lines with a name and a code each."""
+    """File format. `auto` recognises it by the file's name (`.jsonl.gz` is JSON Lines) and
+    beginning, and falls back to plain text; `colors` means lines with a name and a colour code."""
     documents: DocumentKind = "lines"
-    """What makes a document: a whole record (or plain text file), a line, a paragraph, a passage of
-    whole paragraphs of about `passage_characters`, the text between chapter headings, or the text
-    between matches of `separator` (`records`). `auto` decides for each file, by its beginning."""
+    """What makes a document. `whole`: a record, or a plain text file; `lines`: a line;
+    `paragraphs`: a paragraph; `passages`: whole paragraphs of about `passage_characters` in total;
+    `chapters`: the text between chapter headings; `records`: the text between matches of
+    `separator`; `auto`: one of these for each file, chosen by its beginning."""
     separator: str = ""
     """For `records`: a regular expression for the text between them, such as `^%$` (`^` and `$`
     match at line ends); if empty, blank lines separate records."""
     delimiter: str = Field(default="", max_length=1)
-    """For `csv`: character between cells; if empty, it is detected."""
+    """For `csv`: the character between cells; if this is empty, it is detected."""
     header: Literal["auto", "yes", "no"] = "auto"
     """For `csv`: whether the first row names the columns. If not, they are called `column1`,
     `column2` and so on, or `text` if there is only one."""
@@ -86,7 +88,8 @@ class ReadingConfig(Config):
     """Fields to keep along with the text, for conditioning or splitting. `file` is the file's stem;
     a recipe's `category` is the first of its categories."""
     encoding: str = "auto"
-    """A Python codec name, or `auto`: byte-order mark, then UTF-8, then detection."""
+    """Name of a Python codec. `auto` uses the byte-order mark if there is one, otherwise UTF-8 if
+    the text is valid UTF-8, and otherwise detects the encoding."""
 
     @field_validator("render")
     @classmethod
@@ -115,7 +118,7 @@ class SourceConfig(ReadingConfig):
     path: str = Field(min_length=1)
     """A file, a directory, a glob, or an address that fsspec opens, such as `s3://bucket/*.gz`."""
     split: Literal["train", "validation", "test"] | None = None
-    """Published split that the source belongs to as a whole, for `splits.by = "source"`."""
+    """Split that the whole source belongs to, for published splits (`splits.by = "source"`)."""
 
 
 COLUMNS_OF_TEXTS = (
@@ -142,16 +145,17 @@ class CorpusConfig(ReadingConfig):
     """Attributes that a text is conditioned on; they precede it, in this order. Every source must
     have them. An empty value means unknown."""
     phrases: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the training documents that are also added as a list of their phrases, in varied
-    case; teaches a base how titles and names are written."""
+    """Share of the training documents for which a list of their phrases, in varied case, is added
+    as a further document. This teaches a base how titles and names are written."""
     clean: CleaningConfig = CleaningConfig()
     """How to clean the text."""
     bad_records: Literal["error", "skip"] = "error"
     """What to do with a record that cannot be read: end the run, or drop and count the record."""
     longest: int = Field(default=64_000_000, ge=1000, le=1_000_000_000)
-    """Most bytes of a document; a longer one counts as a record that cannot be read."""
+    """Largest size of a document in bytes; a longer one counts as a record that cannot be read."""
     shard_bytes: int = Field(default=32_000_000, ge=1000, le=1_000_000_000)
-    """Source bytes per shard of documents; decides memory and the unit of parallel work."""
+    """Number of source bytes per shard, a file of documents. A shard is the unit of parallel work,
+    so its size decides how much memory is used."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -205,7 +209,7 @@ class SplitConfig(Config):
     published benchmarks: `position` cuts each file, training text first; `shuffle` shuffles the
     documents with Python's generator; `source` goes by `sources.split`."""
     key: str = ""
-    """Hash this attribute instead of the text: documents that share it share a split."""
+    """Hash this attribute instead of the text: documents with the same value are in one split."""
     seed: int = Field(default=42, ge=0, lt=2**63)
     """Seed of `shuffle`."""
     validation: float = Field(default=0.05, gt=0.0, lt=0.5)
@@ -225,6 +229,6 @@ class TokenizerConfig(Config):
     restores the text exactly. `whitespace`: text between spaces; a line end is `<eos>`, as in the
     language modelling literature."""
     vocab_size: int = Field(default=8000, ge=260, le=4_000_000)
-    """For `word` and `bpe`: most entries of the vocabulary, specials included."""
+    """For `word` and `bpe`: largest number of vocabulary entries, special tokens included."""
     min_count: int = Field(default=1, ge=1)
     """For `word`: words that occur less often than this become `<unk>`."""

@@ -20,7 +20,7 @@ class Experiment(Config):
     corpus: CorpusConfig
     """Where the text comes from."""
     splits: SplitConfig = SplitConfig()
-    """What is held out."""
+    """Shares of the text that are held out for validation and testing."""
     tokenizer: TokenizerConfig = TokenizerConfig()
     """What a token is."""
     model: ModelConfig = ModelConfig()
@@ -28,11 +28,11 @@ class Experiment(Config):
     training: TrainingConfig = TrainingConfig()
     """How to train the network."""
     generation: GenerationConfig = GenerationConfig()
-    """The data set sampled at the end."""
+    """The data set of texts that is generated after training."""
     gate: GateConfig = GateConfig()
     """Conditions for a version to become the champion."""
     retraining: RetrainingConfig = RetrainingConfig()
-    """How to train on the corpus again."""
+    """How to train again when the corpus has changed."""
 
     @model_validator(mode="after")
     def _tokens_of_a_base_need_one(self) -> Self:

@@ -1,4 +1,4 @@
-"""Settings of sampling, and of the data set to generate."""
+"""Settings of sampling, and of the data set of texts to generate."""
 
 from typing import Literal, Self
 
@@ -18,9 +18,10 @@ class SamplingConfig(Config):
     top_k: int = Field(default=0, ge=0)
     """Draw among the k likeliest tokens only; 0 for all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Draw among the fewest likeliest tokens whose probabilities add up to this; 1 for all."""
+    """Draw among as few of the likeliest tokens as have this total probability; 1 for all."""
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Draw among tokens at least this many times as likely as the likeliest; 0 for all."""
+    """Draw among tokens whose probability is at least this share of the likeliest token's; 0 for
+    all."""
     repetition_penalty: float = Field(default=1.0, ge=0.01, le=100.0)
     """Divide the logits of tokens that the text already has by this; 1 for no penalty."""
 
@@ -63,7 +64,8 @@ class GenerationConfig(SamplingConfig):
     """Draw this many texts for each one wanted, and keep the one that the model finds likeliest per
     character."""
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
-    """Numbers to compute with; `auto` takes the fastest that training found to cost nothing."""
+    """Number format to compute with; `auto` takes the fastest that, as measured after training,
+    predicts text hardly worse than 32-bit numbers."""
     format: Literal["parquet", "jsonl", "txt"] = "parquet"
     """File format of the shards."""
     shard_size: int = Field(default=10_000, ge=1, le=10_000_000)
@@ -73,7 +75,7 @@ class GenerationConfig(SamplingConfig):
 
     @property
     def compares(self) -> bool:
-        """Whether a rule needs the training text."""
+        """Whether a setting requires the training text, to compare the drawn texts with it."""
         return self.novel_only or self.known_words_only
 
     @model_validator(mode="after")

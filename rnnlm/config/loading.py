@@ -1,4 +1,4 @@
-"""Loading an experiment from a TOML file and overrides; all faults are reported at once."""
+"""Load an experiment from a TOML file and `key=value` overrides; report all faults at once."""
 
 import difflib
 import tomllib
@@ -41,6 +41,11 @@ def from_values(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str
 ) -> Experiment:
     """Build an experiment from nested values and `key=value` overrides.
+
+    Args:
+        values: Sections and their settings, as a TOML file would give them.
+        overrides: Settings that replace those in `values`.
+        origin: Where the values come from, for error messages.
 
     Raises:
         ConfigError: Some keys or values are wrong; all faults are reported at once.

@@ -26,30 +26,30 @@ class ModelConfig(Config):
     architecture: Architecture = "lstm"
     """Kind of model; see the table in `rnnlm.models`."""
     embedding_size: int = Field(default=64, ge=1, le=16_384)
-    """Features of a token's embedding."""
+    """Number of features of a token's embedding."""
     hidden_size: int = Field(default=256, ge=1, le=16_384)
-    """Features of a layer's hidden state."""
+    """Number of features of a layer's hidden state."""
     num_layers: int = Field(default=1, ge=1, le=32)
-    """Recurrent layers, stacked."""
+    """Number of stacked recurrent layers."""
     last_size: int | None = Field(default=None, ge=1, le=16_384)
-    """Features of the last layer; by default `hidden_size`."""
+    """Number of features of the last layer's hidden state; by default `hidden_size`."""
     tie_weights: bool = False
     """Use the embedding as the output matrix too; its size must equal the last layer's."""
     learned_start: bool = False
     """Learn the initial state; otherwise it is zero."""
     nonlinearity: Literal["sigmoid", "tanh"] = "sigmoid"
-    """σ of the simple RNN."""
+    """Activation function of the simple RNN, σ in its equations."""
     mogrifier_rounds: int = Field(default=5, ge=1, le=10)
     """Rounds in which the Mogrifier LSTM's input and state gate each other."""
     convolution: int = Field(default=4, ge=1, le=64)
-    """Tokens that minGRU's short convolution sees; 1 for no convolution."""
+    """Number of tokens that minGRU's short convolution spans; 1 for no convolution."""
     mlp_ratio: float = Field(default=2.0, ge=0.0, le=8.0)
     """Width of minGRU's feed-forward part, divided by `hidden_size`; 0 for no such part."""
     ngram_order: int = Field(default=6, ge=1, le=6)
-    """Tokens of an n-gram, the predicted one included."""
+    """Number of tokens of the longest n-gram, the predicted token included."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability of dropping a feature of inputs, between layers and of outputs, unless one of the
-    next three settings overrides it."""
+    """Probability that a feature is dropped, the same for the inputs, between layers and for the
+    outputs, unless one of the next three settings overrides it."""
     input_dropout: float | None = _Share
     """Dropout of the embeddings that enter the first layer; by default `dropout`."""
     layer_dropout: float | None = _Share
@@ -59,9 +59,9 @@ class ModelConfig(Config):
     locked_dropout: bool = True
     """Drop the same features at every time step of a sequence (variational dropout)."""
     embedding_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a token's embedding is zero throughout a step."""
+    """Probability that a token's whole embedding is zero throughout a training step."""
     weight_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a recurrent weight is zero throughout a step (DropConnect)."""
+    """Probability that a recurrent weight is zero throughout a training step (DropConnect)."""
 
     @property
     def title(self) -> str:
@@ -72,7 +72,7 @@ class ModelConfig(Config):
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Features of each layer."""
+        """Number of features of each layer's hidden state."""
         return (self.hidden_size,) * (self.num_layers - 1) + (self.last_size or self.hidden_size,)
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ class RetrainingConfig(Config):
     not: the champion's; or, for `nothing`, those of `training.base` or random ones."""
     compare_minutes: float = Field(default=10.0, ge=0.0)
     """If training from the champion's weights took no longer than this, also train from random
-    weights and take the model that validates better; 0 for never."""
+    weights and keep the model with the better validation score; 0 for never."""
     notify: tuple[Event, ...] = ("failed", "champion", "worse")
     """Events to report to the addresses in `RNNLM_NOTIFY` (or Prefect's secret `rnnlm-notify`): a
     failed run, a new champion, a champion that predicts fresh text worse than its test split."""

@@ -23,15 +23,16 @@ class TrainingConfig(Config):
     the path of a checkpoint; `none` for random weights. Settings that `model` and `tokenizer` leave
     open are taken from the base."""
     blend: bool = True
-    """Mix the initial weights back into the trained ones, in the share that validates best."""
+    """After training from another model's weights, such as a base's, mix them back into the trained
+    ones, in the proportion that gives the best validation score."""
     feed: Literal["documents", "stream"] = "documents"
-    """`documents`: whole documents; gradients flow through each, and the state is reset between
-    them. `stream`: contiguous text in pieces of `bptt` tokens; the state is carried from piece to
-    piece, and gradients are cut between them."""
+    """What a step reads. `documents`: whole documents; gradients flow through each, and the state
+    is reset between them. `stream`: contiguous text in pieces of `bptt` tokens; the state is
+    carried from piece to piece, and gradients are cut between them."""
     batch_size: int = Field(default=32, ge=1, le=65_536)
-    """Documents, or lanes of the stream, in one step."""
+    """Number of documents, or of parallel lanes of the stream, in one step."""
     bptt: int = Field(default=128, ge=1, le=65_536)
-    """Tokens through which gradients flow back, for the `stream` feed."""
+    """Number of tokens through which gradients flow back, for the `stream` feed."""
     optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     """AdamW (decoupled weight decay), Adam (decay as an L2 penalty), SGD, or Muon, which learns
     more from each step."""
@@ -42,21 +43,23 @@ class TrainingConfig(Config):
     weight_decay: float = Field(default=0.01, ge=0.0, le=10.0)
     """Weight decay, on matrices only."""
     gradient_clip: float = Field(default=1.0, gt=0.0)
-    """Largest L2 norm of the whole gradient."""
+    """Largest L2 norm of the whole gradient; a larger gradient is scaled down to it."""
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     """Learning rate after the warm-up: it falls along half a cosine, stays constant, or is
     multiplied by `plateau_factor` after each validation without a new best."""
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of the budget during which the learning rate rises to its peak."""
     plateau_factor: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """Factor of the `plateau` schedule."""
+    """Factor of the `plateau` schedule; see `schedule`."""
     averaging: Literal["none", "exponential", "triggered"] = "none"
-    """Score and keep an average of the weights: exponential; or, as in averaged SGD, over all steps
-    since validation first stopped improving (NT-ASGD)."""
+    """Score and keep an average of the weights instead of the weights of the last step:
+    `exponential`, or `triggered`, the mean over all steps since validation first stopped improving
+    (NT-ASGD)."""
     average_decay: float = Field(default=0.999, gt=0.0, lt=1.0)
     """Decay per step of the exponential average."""
     trigger: int = Field(default=3, ge=1)
-    """Validations without a new best that start the `triggered` average; fewer than `patience`."""
+    """Number of validations without a new best score after which the `triggered` average starts;
+    fewer than `patience`."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the target's probability that is spread over the vocabulary during training."""
     sampled_vocabulary: int = Field(default=0, ge=0)
@@ -71,17 +74,17 @@ class TrainingConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of matrix products; `auto` is bf16 if the processor or GPU supports it."""
     recoveries: int = Field(default=3, ge=0, le=100)
-    """How often a training that diverges returns to its last good position and continues at half
-    the learning rate, before it ends with an error."""
+    """Number of times that a diverging training returns to its last good position and continues at
+    half the learning rate; if it diverges again, it ends with an error."""
     budget: str = "10 epochs"
     """When to stop: `90 s`, `3 min`, `1 h`, `5M tokens`, `20 epochs`. With a time budget, two runs
     do not give the same result."""
     validations: int = Field(default=20, ge=1, le=10_000)
     """How many times to score the validation split over the budget."""
     validation_tokens: int = Field(default=100_000, ge=1)
-    """Most tokens to score each time, from the beginning of the split."""
+    """Largest number of tokens to score each time, from the beginning of the validation split."""
     patience: int = Field(default=5, ge=1)
-    """Validations in a row without a new best after which training stops early."""
+    """Number of validations in a row without a new best score after which training stops early."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of initial weights, document order and dropout."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -1,4 +1,8 @@
-"""Constraints on texts (grammars, strings), compiled to one table that the sampling loop reads."""
+"""Constraints on generated texts: grammars, and banned, required and stop strings.
+
+They are compiled to one table of states and tokens. The sampling loop reads in it which tokens may
+come next.
+"""
 
 from rnnlm.constraints.automaton import Automaton
 from rnnlm.constraints.compiling import compile_constraints, stop_pattern

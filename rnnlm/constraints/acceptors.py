@@ -1,6 +1,7 @@
-"""Automata over the UTF-8 bytes of a text; tokens play no part here.
+"""Acceptors: automata that read the UTF-8 bytes of a text and accept it or not.
 
-Each requirement becomes one table; `product` combines two tables into one that requires both.
+Each constraint on texts becomes one acceptor; `product` combines two acceptors into one that
+requires both. `rnnlm.constraints.automaton` turns the result into an automaton over tokens.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from numpy.typing import NDArray
 from rnnlm.errors import ConstraintError
 
 MOST_ENTRIES = 1 << 26
-"""Most entries of a table: 256 MiB."""
+"""Most entries of a table; it then takes 256 MiB."""
 SETTLED = np.iinfo(np.int32).max
-"""The age in a state of an acceptor that requires nothing."""
+"""The value of `Acceptor.age` in an acceptor without a required string."""
 _BYTES = 256
 _BLOCK = 4096
 _END = 0
-"""The byte that ends a text while its pattern is compiled."""
+"""The byte that marks the end of a text in a pattern while the pattern is compiled."""
 _VOCABULARY = {bytes([byte]): [byte] for byte in range(_BYTES)}
 _MARKS = re.compile(r"\\.|\[\^?\]?|[\]^$]", re.DOTALL)
-"""The parts of a pattern needed to find its anchors: escapes, class brackets, and anchors."""
+"""Matches the parts of a pattern that matter for finding its anchors: escapes, the brackets of
+character classes, and the anchors themselves."""
 _ANCHORS = frozenset({"^", "$", *(f"\\{letter}" for letter in "AzZbB<>")})
 
 
@@ -34,11 +36,13 @@ class Acceptor:
     """A deterministic automaton over bytes. Its initial state is 0.
 
     Attributes:
-        successors: (states, 256), int32: the state after each byte, -1 if the byte is forbidden.
-        may_end: (states,), bool: whether the text may end in the state.
-        age: (states,), int32: bytes since the last required string was completed; -1 while one is
-            still missing.
-        stop: (states,), int32: length in bytes of the stop string just completed, 0 if none was.
+        successors: The state that follows after each byte, -1 if the byte is forbidden; int32,
+            shape (states, 256).
+        may_end: Whether the text may end in the state; shape (states,).
+        age: Number of bytes since the last of the required strings was completed; -1 if one is
+            still missing. int32, shape (states,).
+        stop: Length in bytes of the stop string that the last byte completed, 0 if it completed
+            none; int32, shape (states,).
     """
 
     successors: NDArray[np.int32]
@@ -48,22 +52,24 @@ class Acceptor:
 
 
 def anything() -> Acceptor:
-    """Accept every text."""
+    """Return an acceptor for every text."""
     return _plain(np.zeros((1, _BYTES), dtype=np.int32))
 
 
 def matching(pattern: str) -> Acceptor | None:
-    """Accept texts that a regular expression matches as a whole; None if it matches no text.
+    """Return an acceptor for the texts that a regular expression matches from beginning to end.
+
+    Returns None if the expression matches no text.
 
     Args:
-        pattern: See `bare_pattern`. It cannot match NUL.
+        pattern: The expression; see `bare_pattern` for its dialect. It cannot match the NUL byte.
 
     Raises:
         ConstraintError: The pattern is invalid, or uses an unsupported feature.
     """
-    # The library matches leftmost-first: `a|ab` would never match `ab`, as a state that may end
-    # loses its continuations. So every match ends in NUL here: a text may end where NUL completes
-    # a match.
+    # The library matches leftmost-first: `a|ab` would never match `ab`, because a state in which a
+    # match may end loses its continuations. So a NUL byte is appended to the pattern. A text may
+    # end in the states in which a NUL byte would complete a match.
     index = _index(f"(?:{bare_pattern(pattern)})\\x00", pattern)
     if index is None:
         return None
@@ -81,12 +87,12 @@ def matching(pattern: str) -> Acceptor | None:
 
 
 def bare_pattern(pattern: str) -> str:
-    """Return a regular expression that can be embedded in a longer one with the same meaning.
+    """Return a regular expression that keeps its meaning when it is embedded in a longer one.
 
     Args:
-        pattern: In the dialect of Rust's `regex`: Unicode classes, no look-around, no
-            back-references, no word boundaries; `^` and `$` only at its very ends, where they are
-            redundant and are removed.
+        pattern: An expression in the dialect of Rust's `regex`: it may have Unicode classes, but
+            no look-around, back-references or word boundaries. `^` is allowed only at its
+            beginning and `$` only at its end; both are redundant there, and are removed.
 
     Raises:
         ConstraintError: The pattern is invalid, or uses an unsupported feature.
@@ -102,18 +108,21 @@ def bare_pattern(pattern: str) -> str:
 
 
 def without(strings: Iterable[bytes]) -> Acceptor:
-    """Accept texts that contain none of some strings, which must not be empty."""
+    """Return an acceptor for the texts that contain none of `strings`.
+
+    The strings must not be empty.
+    """
     successors, ending = _endings(strings)
     successors[ending[successors] > 0] = -1
     return _plain(successors)
 
 
 def holding(string: bytes, oldest: int = 0) -> Acceptor:
-    """Accept texts that contain a string, which must not be empty.
+    """Return an acceptor for the texts that contain a string.
 
     Args:
-        string: The required string.
-        oldest: Largest age to count, in bytes: the length of the longest stop string.
+        string: The required string; not empty.
+        oldest: Length of the longest stop string in bytes. `Acceptor.age` is counted up to here.
     """
     successors, _ = _endings([string])
     missing = len(string)
@@ -125,16 +134,20 @@ def holding(string: bytes, oldest: int = 0) -> Acceptor:
 
 
 def until(strings: Iterable[bytes]) -> Acceptor:
-    """Accept texts that contain none of some strings, or have just completed the first one."""
+    """Return an acceptor for the texts that end with the first stop string in them, or have none.
+
+    Args:
+        strings: The stop strings; not empty.
+    """
     successors, ending = _endings(strings)
     return Acceptor(successors, ending == 0, np.full_like(ending, SETTLED), ending)
 
 
 def product(first: Acceptor, second: Acceptor) -> Acceptor:
-    """Accept texts that both acceptors accept; the result has only reachable states.
+    """Return an acceptor for the texts that both acceptors accept; it has only reachable states.
 
-    A stop string ends the text. It may be completed only if no required string was still missing
-    when it began; therefore the acceptor with stop strings must be combined last.
+    A stop string ends the text. It may be completed only if all required strings were completed
+    before it began. Therefore the acceptor with the stop strings must be combined last.
 
     Raises:
         ConstraintError: The table would have more than `MOST_ENTRIES`.
@@ -166,8 +179,9 @@ def product(first: Acceptor, second: Acceptor) -> Acceptor:
 def smallest(acceptor: Acceptor) -> Acceptor:
     """Return the acceptor with the fewest states that accepts the same texts.
 
-    States are split into classes by `may_end`, `age` and `stop`, then again and again by the
-    classes that their bytes lead to, until no class splits any more.
+    The states are first divided into classes with equal `may_end`, `age` and `stop`. A class is
+    split if the same byte leads from its states to different classes; this is repeated until no
+    class can be split. Each class then becomes one state.
     Source: Moore 1956, "Gedanken-experiments on sequential machines".
     """
     differing = np.unique(acceptor.successors, axis=1)
@@ -207,7 +221,19 @@ def check_size(states: int, columns: int) -> None:
 
 
 def _pairs(first: Acceptor, second: Acceptor, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the pair of states after each byte, (pairs, 256), -1 where a byte is forbidden."""
+    """Return the pair of states that follows each pair after each byte.
+
+    A state of the first acceptor and one of the second are written as one number:
+    `state of first * number of states of second + state of second`.
+
+    Args:
+        first: The first acceptor.
+        second: The second acceptor.
+        pairs: The pairs to start from, shape (pairs,).
+
+    Returns:
+        Shape (pairs, 256); -1 where a byte is forbidden.
+    """
     width = len(second.successors)
     one, two = np.divmod(pairs, width)
     a, b = first.successors[one], second.successors[two]
@@ -220,7 +246,7 @@ def _pairs(first: Acceptor, second: Acceptor, pairs: NDArray[np.int64]) -> NDArr
 
 
 def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = None) -> Acceptor:
-    """Return an acceptor without required strings and stop strings."""
+    """Return an acceptor that has neither required strings nor stop strings."""
     states = len(successors)
     may_end = np.ones(states, dtype=np.bool_) if may_end is None else may_end
     age = np.full(states, SETTLED, dtype=np.int32)
@@ -228,11 +254,15 @@ def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = No
 
 
 def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return an automaton that finds strings: successors, and the string that ends in each state.
+    """Return an automaton that finds all occurrences of some strings in a text.
 
-    The states are the prefixes of the strings, shortest first; the state of a text is the longest
-    suffix of the text that is such a prefix. The second array has the length in bytes of the
-    longest string that the prefix ends with, 0 for none.
+    Its states are the prefixes of the strings, shortest first. After some text, the automaton is in
+    the state of the longest such prefix that the text ends with.
+
+    Returns:
+        The successors, shape (states, 256); and for each state the length in bytes of the longest
+        string that its prefix ends with, 0 if there is none, shape (states,).
+
     Source: Aho and Corasick 1975, with the failure links resolved into the table.
     """
     wanted = {*strings}
@@ -256,7 +286,7 @@ def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.in
 
 
 def _index(whole: str, pattern: str) -> Any:
-    """Return the library's automaton for `whole`, or None if it matches nothing.
+    """Return the automaton that the library makes of an expression; None if it matches nothing.
 
     Args:
         whole: The expression to compile.
@@ -276,7 +306,7 @@ def _index(whole: str, pattern: str) -> Any:
 
 
 def _anchors(pattern: str) -> Iterator[str]:
-    """Yield the anchors and word boundaries of a pattern, except inside character classes."""
+    """Yield the anchors and word boundaries of a pattern that are outside character classes."""
     depth = 0
     for mark in _MARKS.findall(pattern):
         if mark.startswith("["):

@@ -1,8 +1,8 @@
-"""Which tokens may come next in a text: an automaton over tokens that the sampling loop reads.
+"""An automaton over tokens, from which the sampling loop reads which tokens may come next.
 
-A text, including its prefix, walks from `start`. In state s with n tokens left, token t is allowed
-if `successors[s, t] >= 0` and `distance[successors[s, t]] <= n - 1`, so that every text ends in
-time.
+A text, including its prefix, begins in the state `start`, and each token leads to another state. In
+state s, when the text may have n more tokens, token t is allowed if `successors[s, t] >= 0` and
+`distance[successors[s, t]] <= n - 1`. So every text can end before its maximum length.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ class Automaton:
     """A deterministic automaton over tokens; from every state, the text can still end.
 
     Attributes:
-        successors: (states, vocab), int32: the state after each token, -1 if it is forbidden. The
-            boundary's column is -1 in states where the text may not end.
-        distance: (states,), int32: fewest tokens until the text ends, including a closing
-            boundary; 0 only in the final state, which has no successors.
+        successors: The state that follows after each token, -1 if the token is forbidden; int32,
+            shape (states, vocab). The boundary token, which ends a text, is forbidden in states in
+            which the text may not end.
+        distance: Fewest tokens until the text ends, including a closing boundary token; int32,
+            shape (states,). It is 0 only in the final state, which has no successors.
         start: The state of the empty text.
     """
 
@@ -41,7 +42,7 @@ class Automaton:
     start: int
 
     def run(self, ids: Iterable[int]) -> int | None:
-        """Return the state that tokens lead to from the start, or None if one is forbidden."""
+        """Return the state after some tokens, from `start`; None if one of them is forbidden."""
         state = self.start
         for token in ids:
             state = int(self.successors[state, token])
@@ -51,11 +52,13 @@ class Automaton:
 
 
 class Walks(NamedTuple):
-    """The states that documents lead to.
+    """The result of running an automaton over some documents.
 
     Attributes:
-        states: (documents,), the state after each document; -1 if one of its tokens is forbidden.
-        lengths: (documents,), number of tokens before the first forbidden one, or of all tokens.
+        states: The state after each document, -1 if one of its tokens is forbidden; shape
+            (documents,).
+        lengths: For each document, the number of tokens before the first forbidden one, or the
+            number of all its tokens if none is forbidden; shape (documents,).
     """
 
     states: NDArray[np.int64]
@@ -66,11 +69,11 @@ def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | No
     """Compile an automaton over bytes to one over tokens; return None if no text can end.
 
     A text ends with the token that completes a stop string, even if the token has more bytes after
-    it. Tokens without bytes are forbidden, except the boundary.
+    it. Tokens without bytes are forbidden, except for the boundary token.
 
     Args:
-        acceptor: The requirements on texts.
-        pieces: The bytes of each token.
+        acceptor: An automaton over bytes that accepts the allowed texts.
+        pieces: The bytes of each token, by id.
 
     Raises:
         ConstraintError: The table would be too large.
@@ -106,7 +109,7 @@ def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | No
 
 
 def walk(automaton: Automaton, documents: Encoded) -> Walks:
-    """Run the automaton over many documents at once, without their closing boundaries."""
+    """Run an automaton over many documents at once, without their closing boundary tokens."""
     lengths = np.diff(documents.offsets) - 1
     states = np.full(len(lengths), automaton.start, dtype=np.int64)
     walked = np.zeros_like(lengths)
@@ -121,10 +124,11 @@ def walk(automaton: Automaton, documents: Encoded) -> Walks:
 
 
 def farthest(automaton: Automaton) -> NDArray[np.int64]:
-    """Return the most tokens until the text ends, including a closing boundary.
+    """Return for each state the largest number of tokens that can follow until the text ends.
 
     Returns:
-        Shape (states,); -1 for states from which texts can be of any length.
+        The numbers, including a closing boundary token; -1 for states from which the text can
+        become arbitrarily long. Shape (states,).
     """
     graph = _graph(automaton.successors)
     before = graph.T.tocsr()
@@ -144,7 +148,7 @@ def farthest(automaton: Automaton) -> NDArray[np.int64]:
 
 
 class _Tokens:
-    """The bytes of a vocabulary as one array, longest tokens first."""
+    """The bytes of all tokens of a vocabulary as one array, with the longest tokens first."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         sizes = np.array([len(piece) for piece in pieces])
@@ -158,7 +162,16 @@ class _Tokens:
     def after(
         self, table: NDArray[np.int32], states: NDArray[np.int64], forbidden: int
     ) -> NDArray[np.int32]:
-        """Return the state that each token leads to from each of some states, (states, vocab)."""
+        """Return the state that each token leads to from each of `states`.
+
+        Args:
+            table: The state after each byte, shape (all states, 256).
+            states: The states to start from, shape (states,).
+            forbidden: The state to return for tokens without bytes.
+
+        Returns:
+            Shape (states, vocab).
+        """
         current = np.repeat(states[:, None], len(self._ids), axis=1)
         for place, count in enumerate(self._counts):
             current[:, :count] = table[current[:, :count], self._bytes[:count, place]]
@@ -168,10 +181,13 @@ class _Tokens:
 
 
 def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
-    """Return an automaton without the states from which no text can end; None if none can.
+    """Return an automaton without the states from which the text cannot end.
+
+    Returns None if it cannot end even from the initial state.
 
     Args:
-        successors: (states, vocab); the initial state is 0. Modified.
+        successors: The state after each token, shape (states, vocab); the initial state is 0.
+            Modified.
         over: The state of texts that have ended; -1 if there is no such state.
     """
     if over < 0:
@@ -189,7 +205,10 @@ def _trimmed(successors: NDArray[np.int32], over: int) -> Automaton | None:
 
 
 def _graph(successors: NDArray[np.int32]) -> csr_matrix:
-    """Return the matrix of transitions, (states, states), each pair of states once."""
+    """Return the transition matrix of an automaton, shape (states, states).
+
+    Several transitions between the same two states become one entry.
+    """
     states, vocab_size = successors.shape
     size = max(1, _ENTRIES_AT_ONCE // vocab_size)
     found = []

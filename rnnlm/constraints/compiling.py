@@ -18,7 +18,7 @@ from rnnlm.errors import ConstraintError, TokenizerError
 from rnnlm.tokenizer import Tokenizer, check_known
 
 _SEARCHED_STATES = 1 << 13
-"""Most states of a table that is searched for characters that the vocabulary lacks."""
+"""Most states of an acceptor that is searched for characters that the vocabulary lacks."""
 
 
 def compile_constraints(
@@ -34,23 +34,24 @@ def compile_constraints(
 ) -> Automaton | None:
     """Compile constraints that every text, including its prefix, must satisfy.
 
-    Returns None if there are no constraints. Strings match anywhere, also across tokens.
+    Returns None if there are no constraints. The strings are looked for anywhere in a text; an
+    occurrence may extend over several tokens.
 
     Args:
-        tokenizer: The model's own.
+        tokenizer: The model's tokenizer.
         grammar: A name from `GRAMMARS`, or a regular expression for the whole text; see
             `rnnlm.constraints.acceptors.bare_pattern` for its dialect.
         banned: Strings that must not occur in a text or in the stop string that ends it.
         required: Strings that must occur in every text, before the stop string that ends it.
-        stop: Stop strings: the first one completed ends the text; `stop_pattern` matches the part
-            to cut off.
+        stop: Stop strings. The one that is completed first ends the text; `stop_pattern` matches
+            the part of the text to cut off.
         prefixes: The prefixes that texts begin with.
-        min_length: Fewest tokens after the prefix and before the closing boundary.
-        max_length: Most tokens after the prefix, including the closing boundary.
+        min_length: Fewest tokens after the prefix and before the boundary token that ends a text.
+        max_length: Most tokens after the prefix, including that boundary token.
 
     Raises:
-        ConstraintError: The constraints contradict each other, the prefixes, the vocabulary or
-            the lengths, or their table is too large.
+        ConstraintError: The constraints contradict each other, a prefix, the vocabulary or the
+            lengths, or their table is too large.
         TokenizerError: A prefix has characters or words that the vocabulary lacks.
     """
     if not (grammar or banned or required or stop):
@@ -75,11 +76,11 @@ def compile_constraints(
 
 
 def stop_pattern(stop: Sequence[str]) -> str:
-    """Return a regular expression for the part to cut off a text that ended with a stop string.
+    """Return a regular expression that matches the part of a text to cut off at a stop string.
 
-    It matches from the start of the stop string that is completed first to the end of the text; if
-    several are completed at the same place, from the start of the longest. Search the whole text,
-    including its prefix.
+    The match begins with the stop string that is completed first, and extends to the end of the
+    text. If several are completed at the same place, it begins with the longest of them. Search for
+    it in the whole text, including the prefix.
     """
     first = [text for text in stop if not any(other in text[:-1] for other in stop)]
     return f"(?s)(?:{'|'.join(map(re.escape, first))}).*"
@@ -88,7 +89,10 @@ def stop_pattern(stop: Sequence[str]) -> str:
 def _acceptor(
     grammar: str, banned: Sequence[str], required: Sequence[str], stop: Sequence[str]
 ) -> Acceptor | None:
-    """Return an acceptor for all constraints together; None if the grammar matches nothing."""
+    """Return an acceptor for the texts that satisfy all constraints; see `acceptors`.
+
+    Returns None if the grammar matches no text.
+    """
     oldest = max((len(_bytes(text)) for text in stop), default=0)
     parts = [acceptors.holding(_bytes(text), oldest) for text in dict.fromkeys(required)]
     if banned:
@@ -98,7 +102,7 @@ def _acceptor(
         if accepted is None:
             return None
         parts.insert(0, accepted)
-    if stop:  # last: it depends on which required strings are still missing
+    if stop:  # must be combined last, as it depends on which required strings are still missing
         parts.append(acceptors.until(map(_bytes, stop)))
     return reduce(acceptors.product, parts, acceptors.anything())
 
@@ -176,10 +180,11 @@ def _check_prefixes(
 
 
 def _lacking(acceptor: Acceptor, pieces: Sequence[bytes]) -> str:
-    """Return the characters that the vocabulary lacks for an accepted text.
+    """Return characters that a text needs but the vocabulary lacks, for an error message.
 
-    Of all accepted texts, it looks at one with the fewest bytes that no token contains. The result
-    is empty if the table is too large to search, or if missing characters are not the cause.
+    Of all texts that satisfy the constraints, the function looks at one with the fewest bytes that
+    no token contains. The result is empty if the acceptor is too large to search, or if missing
+    characters are not the reason why the model cannot write such a text.
     """
     if len(acceptor.successors) > _SEARCHED_STATES:
         return ""
@@ -203,7 +208,12 @@ def _lacking(acceptor: Acceptor, pieces: Sequence[bytes]) -> str:
 
 
 def _way(came: dict[int, tuple[int, int]], state: int) -> dict[str, None]:
-    """Return the distinct characters on the way to a state, given each state's predecessor."""
+    """Return the distinct characters on the way from the initial state to `state`.
+
+    Args:
+        came: For each state, the state before it on the way and the byte that led from there.
+        state: The state where the way ends.
+    """
     way = bytearray()
     while came[state][0] >= 0:
         state, byte = came[state]
@@ -225,5 +235,5 @@ def _after(prefix: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Return the UTF-8 of a text; a lone surrogate becomes bytes that occur in no valid text."""
+    """Return a text as UTF-8; a lone surrogate becomes bytes that occur in no valid UTF-8 text."""
     return text.encode("utf-8", "surrogatepass")

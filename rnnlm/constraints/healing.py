@@ -1,10 +1,12 @@
-"""Token healing: prefixes that end inside a word piece.
+"""Token healing: continue a prefix that ends in the middle of a word.
 
-A model of word pieces has seen `" world"` as one token and hardly ever `" wor"` before `"ld"`. So
-the last piece of a prefix is not fed to the model. The model is fed what comes before (the *head*),
-and may then draw only tokens that equal the rest of the prefix, begin with it, or are a beginning
-of it. Whatever it draws, the text begins with the prefix and is tokenized like training text. If
-`max_length` leaves no room for that, the whole prefix is fed.
+In training text for a tokenizer of word pieces (byte-pair encoding), `" world"` is one token, and
+`" wor"` hardly ever comes before `"ld"`. So a model that is fed `" wor"` does not expect `"ld"`.
+Therefore the model is not fed the last piece of a prefix, such as `" wor"`, but only the text
+before it, the *head*. It must then draw tokens that spell the last piece: each of them equals the
+unwritten rest of it, begins with that rest, or is a beginning of it. So the text begins with the
+prefix and is tokenized like training text. If `max_length` leaves no room for that, the whole
+prefix is fed to the model.
 
 Source: "token healing" of the `guidance` library (Microsoft 2023).
 """
@@ -27,17 +29,18 @@ from rnnlm.tokenizer.segments import pieces
 from rnnlm.tokens import BOUNDARY_ID
 
 _NEVER = np.iinfo(np.int32).max // 2
-"""Distance of a state from which no text ends."""
+"""The distance (fewest tokens until the text ends) of a state from which no text can end."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How the texts of a job begin, and the constraints on them.
+    """The beginnings of a job's texts, and the constraints on the texts.
 
     Attributes:
-        heads: What the model is fed before it samples; `heads[n % len(heads)]` before text n.
-        automaton: What the model may draw; None for anything.
-        starts: The automaton's state after each head, (heads,); None without an automaton.
+        heads: Texts that are fed to the model before it samples. Before text n, this is
+            `heads[n % len(heads)]`.
+        automaton: Determines which tokens the model may draw; None if it may draw any token.
+        starts: The automaton's state after each head, shape (heads,); None without an automaton.
     """
 
     heads: tuple[str, ...]
@@ -51,13 +54,14 @@ def rules_of(
     automaton: Automaton | None,
     max_length: int,
 ) -> Rules:
-    """Return the rules for texts with some prefixes, with token healing for word pieces.
+    """Return the rules for texts with some prefixes, with token healing for byte-pair encoding.
 
     Args:
-        tokenizer: The model's own.
+        tokenizer: The model's tokenizer.
         prefixes: Text n begins with `prefixes[n % len(prefixes)]`.
-        automaton: Constraints on texts, including their prefixes; every prefix must be allowed.
-        max_length: Most tokens that are drawn, including the closing boundary.
+        automaton: Constraints on texts, including their prefixes, which must be allowed; None for
+            no constraints.
+        max_length: Most tokens that are drawn, including the boundary token that ends a text.
 
     Raises:
         ConstraintError: The table would be too large, or no text can begin with a prefix.
@@ -96,7 +100,11 @@ def _healed(
 
 
 def _parted(prefix: str) -> tuple[str, bytes]:
-    """Split a prefix: return it without its last piece, and the last piece."""
+    """Split a prefix before its last piece; return the text before it, and the piece's bytes.
+
+    A piece is a part of the text that the tokenizer encodes separately, such as a word with the
+    space before it.
+    """
     data = prefix.encode("utf-8", "surrogatepass")
     if not data:
         return prefix, b""
@@ -106,7 +114,10 @@ def _parted(prefix: str) -> tuple[str, bytes]:
 
 
 class _Table:
-    """An automaton extended by states in which the rest of a prefix must be written first."""
+    """Adds states to an automaton in which the model must first write the rest of a prefix.
+
+    The bytes of each token are given as `spelled`.
+    """
 
     def __init__(self, automaton: Automaton, spelled: Sequence[bytes]) -> None:
         self._automaton, self._spelled = automaton, spelled
@@ -116,7 +127,10 @@ class _Table:
         self._fitting: dict[bytes, list[tuple[int, bytes]]] = {}
 
     def state(self, state: int, rest: bytes) -> int:
-        """Return the state where `rest` must still be written; -1 if no text can end from it."""
+        """Return the state in which `rest` must be written before the text continues at `state`.
+
+        The state is added if needed. Returns -1 if a text cannot end from there.
+        """
         if not rest:
             return state
         key = (state, rest)
@@ -150,12 +164,15 @@ class _Table:
         return number
 
     def distance(self, state: int) -> int:
-        """Return the fewest tokens until the text ends."""
+        """Return the fewest tokens from a state until the text ends."""
         own = len(self._automaton.distance)
         return int(self._automaton.distance[state]) if state < own else self._distances[state - own]
 
     def _tokens_for(self, rest: bytes) -> list[tuple[int, bytes]]:
-        """Return the tokens that may come next, each with what must still be written after it."""
+        """Return the tokens that may come next where `rest` must be written.
+
+        Each token comes with the bytes that must still be written after it.
+        """
         if rest not in self._fitting:
             self._fitting[rest] = [
                 (token, rest[len(spelling) :])

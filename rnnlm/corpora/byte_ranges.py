@@ -1,7 +1,9 @@
 """Pieces of files: how files are cut into pieces for each shard, and how a piece is read.
 
-The cuts depend only on the files' bytes and the shard size, never on the number of workers. Any
-number of workers therefore reads the same documents into the same shards.
+A piece is a byte range of a file, or a range of row groups of a Parquet file. A shard is a list of
+pieces of about `shard_bytes` in total, which one worker process reads. The cuts depend only on the
+files' bytes and the shard size, never on the number of workers. Any number of workers therefore
+reads the same documents into the same shards.
 """
 
 import mmap
@@ -34,10 +36,11 @@ class Piece:
     Attributes:
         file: The file, unpacked.
         encoding: Encoding of its text; None for Parquet.
-        start: First byte, or first row group of a Parquet file. Reading starts at the next place
-            where the file may be cut.
-        end: One past the last byte or row group. Reading ends at the next place where the file may
-            be cut.
+        start: Offset of the first byte, or index of the first row group of a Parquet file. Reading
+            starts at the first position from there on at which the file can be split, such as the
+            start of a line.
+        end: Offset after the last byte, or index after the last row group. Reading ends at the
+            first position from there on at which the file can be split.
         is_whole: Whether the file is read as a whole.
     """
 
@@ -49,12 +52,15 @@ class Piece:
 
 
 def cut_files(files: Iterable[SourceFile], config: CorpusConfig, whole: bool) -> list[list[Piece]]:
-    """Return the pieces of each shard: long files are cut, short files share a shard.
+    """Assign files to shards, and return the list of pieces of each shard.
+
+    A file longer than the shard size is cut into several pieces if its format allows it. Short
+    files share a shard.
 
     Args:
         files: Unpacked files.
-        config: Sets the shard size.
-        whole: Read every file as a whole.
+        config: Configuration of the corpus, which sets the shard size.
+        whole: Whether to read every file as a whole, without cutting it.
 
     Raises:
         CorpusError: A file changed since it was found, or a Parquet file cannot be read.
@@ -81,13 +87,14 @@ def read_records(
     config: CorpusConfig,
     on_mended: Callable[[Sequence[int]], None] = _ignore,
 ) -> Iterator[Fields | Fault]:
-    """Yield the records of a piece, and a fault for each record that cannot be read.
+    """Yield the records of a piece, and a `Fault` object for each record that cannot be read.
 
     Args:
         piece: Piece to read.
-        config: Sets the shard size and the longest record.
-        on_mended: Called with the lines of the piece, from 1, that held bytes that are not UTF-8;
-            `line_of` turns them into lines of the file.
+        config: Configuration of the corpus, which sets the shard size and the longest record.
+        on_mended: Called if some lines contained bytes that are not UTF-8 and were read as
+            Windows-1252. Its argument is the numbers of these lines, counted from 1 at the start
+            of the piece; `line_of` converts them to line numbers of the file.
 
     Raises:
         CorpusError: The bytes do not fit the encoding that was detected, or a Parquet file cannot
@@ -123,7 +130,16 @@ def read_records(
 
 
 def line_of(piece: Piece, line: int, config: CorpusConfig) -> int:
-    """Return the line number in the file, from 1, of a line of a piece; 0 if it is unknown."""
+    """Convert a line number within a piece to a line number within its file.
+
+    Args:
+        piece: Piece that contains the line.
+        line: Line number in the piece, counted from 1; 0 if unknown.
+        config: Configuration of the corpus, which sets the shard size.
+
+    Returns:
+        The line number in the file, counted from 1. It is 0 if `line` is 0, or the file is Parquet.
+    """
     if not line or piece.file.source.reader == "parquet":
         return 0
     with piece.file.path.open("rb") as file, _mapped(file) as content:
@@ -182,7 +198,10 @@ def _read_parquet(piece: Piece) -> Iterator[Fields | Fault]:
 
 
 def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> tuple[int, int]:
-    """Return a piece's first byte and one past its last, moved to where the file may be cut."""
+    """Return the start and end offset of a piece in bytes; the end is exclusive.
+
+    Each offset is moved forward to the first position at which the file can be split.
+    """
     if piece.is_whole:
         return 0, len(content)
     patterns = _patterns(piece)
@@ -191,7 +210,7 @@ def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> t
 
 
 def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
-    """Return patterns for where the file may be cut, best first; the cut is after the match."""
+    """Return the patterns after whose matches a file can be split, in order of preference."""
     file_format = FORMATS[piece.file.source.reader]
     source = piece.file.source
     if source.reader == "text" and source.documents == "records" and source.separator:
@@ -206,9 +225,11 @@ def _patterns(piece: Piece) -> Sequence[re.Pattern[bytes]]:
 def _cut_at(
     content: mmap.mmap | bytes, at: int, patterns: Sequence[re.Pattern[bytes]], within: int
 ) -> int:
-    """Return the first position from `at` on where the content may be cut.
+    """Return the offset, at or after `at`, at which the content can be split.
 
-    All patterns but the last are searched for within the next `within` bytes only.
+    The patterns are tried in order, and the split is at the end of the first match. All patterns
+    but the last are searched for within the next `within` bytes only. If no pattern matches, the
+    end of the content is returned.
     """
     if at == 0 or at >= len(content):
         return min(at, len(content))
@@ -227,9 +248,9 @@ def _end_of(pattern: re.Pattern[bytes], content: mmap.mmap | bytes, at: int) -> 
 def _without_overlong(
     content: mmap.mmap | bytes, start: int, end: int, config: CorpusConfig
 ) -> Iterator[bytes | Fault]:
-    """Yield the bytes of a piece, with a fault in place of each line that exceeds the limit.
+    """Yield the bytes of a piece in blocks of whole lines, each of at most `config.longest` bytes.
 
-    Such a line is never read into memory.
+    A line that is longer than this is never read into memory; a fault is yielded in its place.
     """
     if end - start <= config.longest:
         yield content[start:end]
@@ -251,7 +272,7 @@ def _too_long(size: int, config: CorpusConfig) -> Fault:
 
 @contextmanager
 def _mapped(file: BinaryIO) -> Iterator[mmap.mmap | bytes]:
-    """Map a file into memory; yield empty bytes for an empty file, which cannot be mapped."""
+    """Map a file into memory; yield `b""` for an empty file, because mmap cannot map one."""
     if not os.fstat(file.fileno()).st_size:
         yield b""
         return

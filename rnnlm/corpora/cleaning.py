@@ -1,4 +1,7 @@
-"""Cleaning rules: each is named in the configuration, and its effects are counted."""
+"""Cleaning of texts by rules, each of which the configuration names.
+
+The number of changes that each rule makes is counted.
+"""
 
 import re
 import unicodedata
@@ -11,7 +14,7 @@ from rnnlm.corpora.mojibake import suspects
 from rnnlm.corpora.unwrapping import unwrap
 
 INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
-"""Soft hyphen, zero-width space, word joiner, byte-order mark."""
+"""Matches a soft hyphen, a zero-width space, a word joiner or a byte-order mark."""
 
 _GUTENBERG_START = re.compile(r"^\*\*\* ?START OF TH[^\n]*\n", re.MULTILINE)
 _GUTENBERG_END = re.compile(
@@ -25,7 +28,7 @@ _QUESTIONS = re.compile(r"^(?:Q|QUESTION|Question)(?:[:.]|\s).*$\n?", re.MULTILI
 _SPEAKERS = re.compile(r"^(?:(?:THE )?PRESIDENT[A-Z .]*|President \w+):[ \t]*", re.M)
 _STAGE = re.compile(r"[ \t]*[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]*[)\]]", re.IGNORECASE)
 _CONTENTS_LINES = 5
-"""Number of chapter headings in a row that count as a table of contents."""
+"""Least number of consecutive chapter headings that are taken as a table of contents."""
 
 
 def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: bool = True) -> str:
@@ -34,8 +37,9 @@ def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: b
     Args:
         text: A record's text, before it is cut into documents.
         config: Rules to apply.
-        counts: Mutated: how often each rule changed something is added under the rule's name.
-        is_suspect: Whether the text may contain mojibake; see `mojibake.suspects`.
+        counts: Number of changes by a description of the change; the changes made here are added.
+        is_suspect: Whether the text may contain mojibake (text decoded with a wrong encoding); see
+            `mojibake.suspects`.
     """
     if not text.isascii():
         if config.mojibake and is_suspect:
@@ -68,7 +72,10 @@ def _gutenberg(text: str, counts: Counter[str]) -> str:
 
 
 def _contents(text: str, counts: Counter[str]) -> str:
-    """Remove runs of chapter headings with nothing but blank lines between them."""
+    """Remove tables of contents: chapter headings with nothing but blank lines between them.
+
+    The last heading of such a run is kept, because the text after the table belongs to it.
+    """
     kept: list[str] = []
     run: list[str] = []
     for line in [*text.split("\n"), None]:
@@ -132,7 +139,18 @@ def _by_line(
     counts: Counter[str],
     choose: Callable[[list[str]], list[int]],
 ) -> str:
-    """Apply `mend` to the lines whose indices `choose` returns, and count those that change."""
+    """Apply a function to some lines of a text, and count the lines that change.
+
+    Args:
+        text: The text.
+        mend: Returns the repaired form of a line.
+        what: Name under which the lines that change are counted.
+        counts: Number of changes by name; updated.
+        choose: Returns the indices of the lines, of all those given, that `mend` is applied to.
+
+    Returns:
+        The text with the repaired lines.
+    """
     lines = text.split("\n")
     changed = 0
     for place in choose(lines):

@@ -12,7 +12,8 @@ _NO_ABBREVIATION = "".join(
 )
 _SENTENCE_END = re.compile(rf"[.!?…؟۔।]{_NO_ABBREVIATION}[\"'”’»)]*\s+|[。！？｡]+[”’」』）》]*\s*")
 _BREAKS = (_PARAGRAPH_END, re.compile(r"\n"), _SENTENCE_END, re.compile(r"\s+"))
-"""Where a text may be cut, best places first; the cut is after the match."""
+"""Patterns after whose matches a text can be cut, in order of preference: the end of a paragraph, a
+line, a sentence, a word."""
 CHAPTER = re.compile(
     r"^[ \t]*(?:(?:chapter|book|part|act|canto|letter|volume)[ \t]+(?:[0-9]+|[ivxlcdm]+|one|two|"
     r"three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|first|second|third|last)"
@@ -23,9 +24,15 @@ CHAPTER = re.compile(
 
 
 def documents_of(text: str, config: ReadingConfig, passage_characters: int) -> Iterator[str]:
-    """Yield the documents of a text as `config.documents` defines them.
+    """Yield the documents of a text, cut as the setting `config.documents` requires.
 
-    A whole text is kept unchanged, except that one newline at its end is removed.
+    If the whole text is one document, it is kept unchanged, except that one newline at its end is
+    removed.
+
+    Args:
+        text: Clean text of a record or file.
+        config: Defines what a document is: the whole text, a line, a paragraph, and so on.
+        passage_characters: Approximate length of a document if the documents are passages.
     """
     match config.documents:
         case "whole":
@@ -50,13 +57,18 @@ def lines(text: str) -> Iterator[str]:
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Yield the parts of a text that blank lines separate."""
+    """Yield the paragraphs of a text, which are separated by blank lines."""
     for paragraph in _PARAGRAPH_END.split(text):
         yield from _visible(paragraph)
 
 
 def records(text: str, separator: str) -> Iterator[str]:
-    """Yield the parts of a text that a regular expression separates; blank lines by default."""
+    """Yield the parts of a text between the matches of a regular expression.
+
+    Args:
+        text: Text to cut.
+        separator: The regular expression; if empty, blank lines separate the parts.
+    """
     pattern = re.compile(separator, re.MULTILINE) if separator else _PARAGRAPH_END
     place = 0
     for match in pattern.finditer(text):
@@ -79,32 +91,38 @@ def chapters(text: str) -> Iterator[str]:
 
 
 def passages(text: str, characters: int) -> Iterator[str]:
-    """Yield passages of about `characters` characters that end where a paragraph ends.
+    """Cut a text into passages of about `characters` characters that end where a paragraph ends.
 
     Passages are slices of the text: nothing between their first and last visible character is
-    changed. Where a passage ends depends on the hash of its last paragraph, not on a running count.
-    An edit therefore changes only the passages around it; the rest of the text is cut as before.
-    A paragraph longer than two passages is cut at line ends, then at sentence ends. Only a sentence
-    longer than two passages is cut at a space.
+    changed. Whether a passage ends after a paragraph depends on the hash of that paragraph, not on
+    a count from the start of the text. An edit therefore changes only the passages around it; the
+    rest of the text is cut as before. A paragraph of more than `2 * characters` characters is cut
+    at line ends, and a line longer than this at sentence ends. Only a sentence longer than this is
+    cut at a space.
     """
     for passage in _gathered(text, _ends(text, 2 * characters, _BREAKS), characters):
         yield from _visible(passage)
 
 
 def sentences(line: str, characters: int) -> Iterator[str]:
-    """Yield groups of sentences of about `characters` characters that together are the line.
+    """Cut a line into groups of sentences, each of about `characters` characters.
 
-    Where a group ends depends on the hash of its last sentence, as in `passages`.
+    Concatenated, the groups are the line. Whether a group ends after a sentence depends on the hash
+    of that sentence, as in `passages`.
     """
     return _gathered(line, _ends(line, 2 * characters, _BREAKS[2:]), characters)
 
 
 def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
-    """Yield slices of about `characters` characters; a part's hash decides if a slice ends there.
+    """Yield consecutive slices of a text, each of about `characters` characters.
+
+    A slice consists of whole parts, such as paragraphs. Once it has half the length `characters`,
+    it ends after the first part whose hash is below a limit that is proportional to the length of
+    the part. Once it has twice the length `characters`, it ends in any case.
 
     Args:
         text: Text to cut.
-        ends: Where the parts of the text end; the last is the end of the text.
+        ends: Offsets at which the parts of the text end; the last is the end of the text.
         characters: Approximate length of a slice.
     """
     start = last = 0
@@ -121,7 +139,15 @@ def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
 
 
 def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[int]:
-    """Yield where parts of a text end: at the best breaks; in overlong parts, at the next best."""
+    """Yield the offsets at which a text can be cut, the end of the text included.
+
+    Args:
+        text: Text to cut.
+        longest: Most characters between two consecutive offsets.
+        breaks: Patterns, such as paragraph ends and line ends, in order of preference. The text is
+            cut after each match of the first pattern. Only parts that are then longer than
+            `longest` are cut by the next pattern, and finally at any character.
+    """
     if not breaks:
         yield from range(longest, len(text), longest)
         yield len(text)
@@ -137,7 +163,7 @@ def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterato
 
 
 def _visible(passage: str) -> Iterator[str]:
-    """Yield the passage without leading newlines and trailing white space, unless it is blank."""
+    """Yield a passage without leading newlines and trailing white space; nothing if it is blank."""
     if passage.strip():
         yield passage.strip("\n").rstrip()
 

@@ -11,11 +11,11 @@ _GLYPHS = {
     for code, glyph in enumerate("☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼", start=1)
     if chr(code) not in "\t\n\r\x1a"
 }
-"""Symbols that DOS displayed for control characters; tabs and the characters that end lines and
-files are kept as they are."""
+"""Symbols that DOS displayed for control characters, by the character's code. Tabs, line ends and
+the end-of-file character are not included, and so stay as they are."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _BROKEN_OFF = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}")
-"""A UTF-8 character that is cut short: its first two or three bytes."""
+"""Matches the beginning of a UTF-8 character that is cut short: its first two or three bytes."""
 
 _PAGE_END = re.compile(r"\n?[ \t]*[\f\v][ \t\f\v]*\n?")
 
@@ -25,7 +25,8 @@ class Decoded(NamedTuple):
 
     Attributes:
         text: The text; lines and pages end with a newline.
-        mended: Lines, from 1, that held bytes that are not UTF-8 and were read as Windows-1252.
+        mended: Numbers of the lines, counted from 1, that contained bytes that are not UTF-8. Such
+            bytes were read as Windows-1252.
     """
 
     text: str
@@ -36,8 +37,8 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
     """Turn bytes into text.
 
     Args:
-        data: Bytes, which begin and end at character boundaries of `encoding`.
-        encoding: What `encodings.detect` returned.
+        data: Bytes to decode, which begin and end at character boundaries of `encoding`.
+        encoding: Encoding of the bytes, as `encodings.detect` returned it.
         origin: Name of the source, for error messages.
 
     Raises:
@@ -60,7 +61,11 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
 
 
 def _mend(data: bytes) -> Decoded:
-    """Decode UTF-8; read other bytes as Windows-1252, and drop characters that are cut short."""
+    """Decode text that is mostly UTF-8.
+
+    Bytes that are not valid UTF-8 are read as Windows-1252. A UTF-8 character that lacks its last
+    bytes is dropped.
+    """
     text = data.decode("utf-8", "surrogateescape")
     lines, line, seen = [], 1, 0
     for match in _ESCAPED.finditer(text):

@@ -1,4 +1,9 @@
-"""The second pass of ingestion: decide from hashes which documents to drop, and their splits."""
+"""The second pass of ingestion: find duplicate documents, and shuffle documents into splits.
+
+The first pass wrote each document with a hash of its text and, if it is long enough, a MinHash
+signature (128 numbers, in 32 bands). This pass reads only these columns, not the texts, and returns
+which documents of each shard to keep.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +22,7 @@ from rnnlm.corpora.reading_pass import UNDECIDED
 from rnnlm.corpora.splitting import split_by_shuffle
 
 REPEATED, NEAR_COPY = "repeated", "near copy"
-"""Reasons for leaving a document out, as they appear in the counts."""
+"""Reasons for dropping a document, as they appear in the counts."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,11 @@ class Decision:
         keep: Whether each document is kept, shape (documents,).
         is_repeated: Whether each document repeats an earlier one word for word, shape
             (documents,).
-        splits: Index of each document's split in `SPLITS`, or -1 if the hash of its key decides;
-            shape (documents,).
-        ordinals: For repeated documents that are kept, by their number in the shard: 2 for the
-            second occurrence, 3 for the third, and so on.
-        dropped: Number of documents left out, by reason.
+        splits: Index of each document's split in `SPLITS`, shape (documents,). It is -1 if the
+            third pass assigns the split by a hash of the document's text or of an attribute.
+        ordinals: For each repeated document that is kept, which occurrence of its text it is: 2 for
+            the second, 3 for the third, and so on. The keys are indices of documents in the shard.
+        dropped: Number of documents dropped, by reason.
     """
 
     keep: NDArray[np.bool_]
@@ -45,13 +50,14 @@ class Decision:
 def decide(
     paths: Sequence[Path], rows: Sequence[int], config: CorpusConfig, splits: SplitConfig
 ) -> list[Decision]:
-    """Decide for the whole corpus which documents are dropped, and their splits if shuffled.
+    """Decide which documents of the corpus to drop; if `splits.by` is `shuffle`, also split them.
 
     Args:
-        paths: Shards that the first pass wrote, in order.
+        paths: Parquet files that the first pass wrote, one for each shard, in order.
         rows: Number of documents in each shard.
-        config: Sets which documents are dropped.
-        splits: Sets whether all documents are shuffled.
+        config: Configuration of the corpus, which sets whether repeated and nearly repeated
+            documents are dropped.
+        splits: How documents are assigned to splits.
 
     Returns:
         One decision for each shard, in order.
@@ -104,7 +110,15 @@ def _has_signature(paths: Sequence[Path]) -> Iterator[NDArray[np.bool_]]:
 
 
 def _band(paths: Sequence[Path], band: int) -> NDArray[np.uint32]:
-    """Return one band of all signatures, shape (signatures, BAND_WIDTH)."""
+    """Read one band of the signature of each document that has one.
+
+    Args:
+        paths: Parquet files that the first pass wrote, in order.
+        band: Number of the band, from 0.
+
+    Returns:
+        The MinHashes of the band, shape (signatures, BAND_WIDTH).
+    """
     parts = [np.zeros(0, dtype=np.uint32)]
     name = f"band_{band:02d}"
     for path in paths:

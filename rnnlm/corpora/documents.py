@@ -1,4 +1,7 @@
-"""Document shards: written by the third pass of ingestion, read by everything else."""
+"""Document shards: Parquet files `documents-*.parquet`, each with some documents of a corpus.
+
+The third pass of ingestion writes them; all later stages read them.
+"""
 
 import hashlib
 from collections import Counter
@@ -33,16 +36,16 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 BATCH_BYTES = 1 << 20
-"""Approximate bytes of text in a batch that is read: few enough to stay in a processor's cache."""
+"""Approximate bytes of text that are read at a time: few enough to stay in a processor's cache."""
 
 _SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
 
 
 def shards(uri: str) -> list[Path]:
-    """Return the shards of documents in a folder, in order.
+    """Return the paths of the document shards in a folder, in order.
 
     Raises:
-        CorpusError: The folder has no shards of documents.
+        CorpusError: The folder contains no document shards.
     """
     found = sorted(Path(uri).glob(SHARD_PATTERN))
     if not found:
@@ -67,10 +70,15 @@ def text_bytes(paths: Iterable[Path], split: Split) -> int:
 def iter_batches(
     shard: Path, splits: Collection[Split], attributes: bool = False
 ) -> Iterator[tuple[Split, pa.RecordBatch]]:
-    """Yield (split, batch of its documents) from a shard in order, about a megabyte of text each.
+    """Yield pairs of a split and a batch of its documents, in the order of a shard.
 
-    A row group holds documents of one split, so the row groups of other splits are not read. The
-    attributes are read only if `attributes` is true.
+    Each batch holds about a megabyte of text.
+
+    Args:
+        shard: Path of the shard.
+        splits: Splits to read. A row group of the file holds documents of one split, so the row
+            groups of other splits are skipped.
+        attributes: Whether to read the documents' attributes, too.
     """
     file = pq.ParquetFile(shard, memory_map=True)
     for group in range(file.metadata.num_row_groups):
@@ -86,7 +94,9 @@ def iter_batches(
 
 
 def iter_texts(uri: str, split: Split) -> Iterator[str]:
-    """Yield the texts of a split's documents in corpus order, with one batch in memory at a time.
+    """Yield the texts of a split's documents in corpus order.
+
+    Only one batch, about a megabyte of text, is in memory at a time.
 
     Raises:
         CorpusError: `uri` holds no documents.
@@ -97,7 +107,9 @@ def iter_texts(uri: str, split: Split) -> Iterator[str]:
 
 
 def attribute_values(uri: str, name: str) -> set[str]:
-    """Return the values that an attribute has in the training split, with white space squeezed.
+    """Return the set of values that an attribute has in the training split.
+
+    In the values, each run of white space is replaced with a single space.
 
     Raises:
         CorpusError: `uri` holds no documents.
@@ -116,11 +128,12 @@ class WriteTask:
     """A shard to write: what the first pass read, what the second decided, and the output path.
 
     Attributes:
-        reading: Shard that the first pass wrote.
-        decision: Decision of the second pass about its documents.
-        splits: How documents whose split is still open are split.
-        phrases: Share of the training documents for which lists of phrases are added.
-        out: Shard to write.
+        reading: Parquet file that the first pass wrote.
+        decision: Decision of the second pass about the documents of that file.
+        splits: How to assign a split to documents that have none yet.
+        phrases: Share of the training documents for which a list of their phrases is added as
+            another document.
+        out: Path of the document shard to write.
     """
 
     reading: Path
@@ -131,9 +144,13 @@ class WriteTask:
 
 
 def write_shard(task: WriteTask) -> dict[str, Any]:
-    """Write the documents that are kept, each with its split; return counts and a digest.
+    """Write the documents of a shard that are kept, each with its split.
 
-    If the shard has been written before, return the recorded result.
+    If the shard has been written before, only the recorded result is returned.
+
+    Returns:
+        Numbers of documents, characters and bytes by split, a digest of the documents, and examples
+        of dropped documents.
 
     Raises:
         StorageError: The shard cannot be written.
@@ -169,7 +186,14 @@ def _write(task: WriteTask) -> dict[str, Any]:
 def _show_dropped(
     texts: pa.Array, decision: Decision, start: int, examples: dict[str, list[str]]
 ) -> None:
-    """Add the first documents that are left out to `examples`, under the reason."""
+    """Add the beginning of the first few dropped documents to `examples`, by the reason.
+
+    Args:
+        texts: Texts of a batch of documents.
+        decision: Which documents of the shard are kept.
+        start: Index in the shard of the first document of the batch.
+        examples: Examples by reason, at most `MOST_EXAMPLES` of each; updated.
+    """
     stop = start + len(texts)
     for number in np.flatnonzero(~decision.keep[start:stop]).tolist():
         reason = REPEATED if decision.is_repeated[start + number] else NEAR_COPY
@@ -208,7 +232,10 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
 
 
 def _document_ids(hashes: NDArray[np.uint64], ordinals: Sequence[int | None]) -> pa.Array:
-    """Return each hash as 16 hexadecimal digits, followed by its ordinal if it has one."""
+    """Return the documents' ids: 16 hexadecimal digits of the hash, such as `00c0ffee12345678`.
+
+    If the document repeats an earlier one, the number of the occurrence follows, such as `-2`.
+    """
     digits = hashes.astype(">u8").tobytes().hex()
     offsets = np.arange(0, len(digits) + 16, 16, dtype=np.int32)
     plain = pa.StringArray.from_buffers(
@@ -238,14 +265,20 @@ def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Has
 
 
 def _flat(attributes: Any) -> Iterator[pa.Array]:
-    """Yield the names and the values of all documents' attributes; nothing if there are none."""
+    """Yield an array of the attributes' names, then one of their values, for each chunk.
+
+    Chunks without attributes are skipped.
+
+    Args:
+        attributes: A map column, with a map of attribute names to values for each document.
+    """
     for chunk in attributes.chunks if isinstance(attributes, pa.ChunkedArray) else [attributes]:
         if len(chunk.items):
             yield from (chunk.keys, chunk.items)
 
 
 def _data(column: Any) -> Iterator[memoryview]:
-    """Yield the bytes of each chunk of a binary column, its values concatenated."""
+    """Yield the concatenated values of each chunk of a binary column."""
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         if len(chunk):
             offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)

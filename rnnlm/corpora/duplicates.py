@@ -1,8 +1,10 @@
 """Repeated and nearly repeated documents, found over a whole corpus in bounded memory.
 
-Near duplicates are found by MinHash (Broder 1997) over shingles, with locality-sensitive hashing:
-documents that agree in a band of their signatures are compared, and the later one is dropped if
-the estimated Jaccard similarity reaches the threshold.
+Near duplicates are found by MinHash (Broder 1997) over shingles, which are overlapping strings of
+24 bytes. The signature of a document is 128 MinHashes, and is divided into 32 bands of 4. By
+locality-sensitive hashing, only documents with an equal band are compared. The later document of
+such a pair is a near duplicate if the share of equal MinHashes, which estimates the Jaccard
+similarity of the two sets of shingles, reaches a threshold.
 """
 
 import struct
@@ -15,15 +17,16 @@ from numpy.typing import NDArray
 from rnnlm.corpora.shingling import shingle_hashes
 
 SIGNATURE_SIZE = 128
-"""MinHashes per document; the similarity then has a standard error of at most 0.044."""
+"""MinHashes per document; the estimated similarity then has a standard error of at most 0.044."""
 BANDS = 32
-"""Bands per signature, of four MinHashes each: a pair of similarity 0.8 agrees in at least one band
-with probability 1 - (1 - 0.8⁴)³² > 0.999."""
+"""Bands per signature, of four MinHashes each. Two documents with a similarity of 0.8 have at least
+one equal band with a probability of 1 - (1 - 0.8⁴)³² > 0.999."""
 BAND_WIDTH = SIGNATURE_SIZE // BANDS
 SHORTEST = 200
 """Length in characters below which a document has too few shingles to compare."""
 TEXTS_AT_ONCE = 200
-"""Texts that are signed together: few enough to stay in a processor's cache."""
+"""Number of texts whose signatures are computed together: few enough to stay in a processor's
+cache."""
 HASHES_AT_ONCE = 1 << 24
 """Approximate number of hashes in memory at a time."""
 SEED = 1
@@ -57,17 +60,18 @@ def signatures(texts: pa.LargeStringArray | Sequence[str]) -> Signatures:
 def repeated(
     read_hashes: Callable[[], Iterator[NDArray[np.uint64]]], count: int, *, counted: bool = True
 ) -> tuple[NDArray[np.bool_], dict[int, int]]:
-    """Find the documents whose hash occurred earlier.
+    """Find the documents that have the same hash as an earlier document.
 
     Args:
         read_hashes: Yields the hashes of all documents in order, block by block; called several
             times if there are more than `HASHES_AT_ONCE`.
         count: Number of documents.
-        counted: Whether to return ordinals, which take memory for every repetition.
+        counted: Whether to also number the occurrences, which takes memory for every repetition.
 
     Returns:
-        Whether each document is a repetition, shape (count,), and the ordinal of each repetition by
-        its number: 2 for the second occurrence, 3 for the third, and so on.
+        Whether each document is a repetition, shape (count,); and a mapping from the index of each
+        repetition to the number of its occurrence: 2 for the second occurrence of the hash, 3 for
+        the third, and so on. The mapping is empty if `counted` is false.
     """
     is_repeated = np.zeros(count, dtype=np.bool_)
     ordinals: dict[int, int] = {}
@@ -94,10 +98,10 @@ def near_duplicates(
     """Find the documents that nearly repeat an earlier one.
 
     Args:
-        read_band: Given a band's number, returns that band of every signature, shape
-            (count, BAND_WIDTH), documents in order.
+        read_band: Called with the number of a band, from 0; returns this band of the signatures of
+            all documents, in order, shape (count, BAND_WIDTH).
         count: Number of documents that have a signature.
-        threshold: Least estimated Jaccard similarity of a near duplicate.
+        threshold: Least estimated Jaccard similarity of a near duplicate to an earlier document.
 
     Returns:
         Whether each document is a near duplicate of an earlier one, shape (count,).
@@ -116,10 +120,10 @@ def near_duplicates(
 
 
 def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """Return one hash for a band of each signature, shape (signatures,).
+    """Return a hash of one band of each signature, shape (signatures,).
 
     Args:
-        band: One band of all signatures, shape (signatures, BAND_WIDTH).
+        band: The MinHashes of this band for all signatures, shape (signatures, BAND_WIDTH).
     """
     return np.asarray(band.astype(np.uint64) @ _POWERS)
 
@@ -127,7 +131,16 @@ def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
 def _of_part(
     blocks: Iterator[NDArray[np.uint64]], part: int, parts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return the numbers and values of the hashes that fall into one of `parts` parts."""
+    """Select the hashes whose remainder, divided by `parts`, is `part`.
+
+    Args:
+        blocks: Hashes of all documents in order, block by block.
+        part: Remainder of the hashes to select.
+        parts: Number of parts that the hashes are divided into.
+
+    Returns:
+        The indices of the selected documents and their hashes, each of shape (selected,).
+    """
     numbers, hashes, seen = [], [], 0
     for block in blocks:
         mine = np.flatnonzero(block % np.uint64(parts) == part)
@@ -139,9 +152,16 @@ def _of_part(
 
 
 def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return pairs (earlier, later) that agree in a band.
+    """Return pairs of documents whose signatures have an equal band.
 
-    Each document is paired with the first document of the same key and with the one before it.
+    Not all such pairs are returned: each document is paired with the first document whose band is
+    equal, and with the last such document before it.
+
+    Args:
+        band: The MinHashes of one band for all signatures, shape (signatures, BAND_WIDTH).
+
+    Returns:
+        Indices of the earlier and the later document of each pair, shape (pairs, 2).
     """
     keys = band_keys(band)
     order = np.argsort(keys, kind="stable")

@@ -1,4 +1,7 @@
-"""Detection of the encoding of a file's text, with a confidence."""
+"""Detection of the encoding of a file's text.
+
+The result includes a confidence from 0 to 1.
+"""
 
 import codecs
 import re
@@ -16,13 +19,15 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LEAST_CONFIDENCE = 0.35
-"""Confidence below which an encoding is reported as not sure. For texts of 2,000 bytes and more,
-wrong guesses had less, and right ones had 0.32 to 0.8 (docs/experiments.md)."""
+"""Confidence below which an encoding is reported as not sure. In an experiment with texts of at
+least 2,000 bytes, the confidence of wrong guesses was below this, and that of right guesses was
+0.32 to 0.8 (docs/experiments.md)."""
 LEAST_EVIDENCE = 0.1
-"""Confidence below which a guess has no value: Windows-1252, the most frequent encoding after
-UTF-8, is tried first."""
+"""Confidence below which a guess is ignored at first: Windows-1252, the most frequent encoding
+after UTF-8, is tried before the guessed encoding."""
 LOOKED_AT = 16_000_000
-"""Bytes of a file that are read to find its encoding; a longer file is sampled throughout."""
+"""Most bytes of a file that are read to find its encoding. Of a longer file, samples from all parts
+of it are read."""
 WINDOWS = {
     "iso8859-1": "cp1252",
     "iso8859-15": "cp1252",
@@ -34,23 +39,24 @@ WINDOWS = {
     "iso8859-6": "cp1256",
     "iso8859-13": "cp1257",
 }
-"""Encodings, and the Windows encodings that have more characters. A text that reads the same in
-both is reported to be in the Windows encoding."""
+"""ISO encodings, and for each the similar Windows encoding, which has more characters. A text that
+decodes to the same characters in both is reported to be in the Windows encoding."""
 JUDGED = 200_000
-"""Most bytes that the detector is given; of a longer text, only lines that are not plain ASCII."""
+"""Most bytes that are passed to chardet, which guesses encodings. Of a longer text, only the lines
+that are not plain ASCII are passed."""
 
 _SAMPLES = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _CONTROL_BYTES = bytes(code for code in range(128) if _CONTROL.match(chr(code)))
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _SHIFTS = re.compile(rb"\x1b[$(]")
-"""Escape sequences that switch to another alphabet in seven-bit encodings."""
+"""Escape sequences that switch to another alphabet in seven-bit encodings such as ISO-2022-JP."""
 _MISPLACED = re.compile(
     r"(?<=[a-z.,!?])[Ð-ÕÉ]|[Ð-Õ](?=[A-Z][a-z])|(?<=\s)[Ð-Õ](?=\s)"
     r"|(?<=[a-z])[•¾¿Ÿ¼½†‡ˆ‰Š‹ŒŽ](?=[a-z])"
 )
-"""Mac OS Roman's dashes, quotes and letters when read as Windows-1252: capitals and signs in places
-where they do not normally occur."""
+"""Matches characters that are probably dashes, quotes and letters of Mac OS Roman, wrongly decoded
+as Windows-1252: capital letters and symbols in places where they do not normally occur."""
 
 
 class Encoding(NamedTuple):
@@ -58,9 +64,11 @@ class Encoding(NamedTuple):
 
     Attributes:
         codec: Name of a Python codec.
-        confidence: From 0 to 1; 1 if nothing had to be guessed.
-        is_mended: Whether bytes that are not UTF-8 are read as Windows-1252.
-        has_glyphs: Whether control characters stand for code page 437's symbols.
+        confidence: Confidence from 0 to 1; 1 if nothing had to be guessed.
+        is_mended: Whether the text is UTF-8 with some invalid bytes, which are read as
+            Windows-1252.
+        has_glyphs: Whether to decode control characters as the symbols that DOS displayed for them
+            (code page 437).
     """
 
     codec: str
@@ -75,7 +83,10 @@ class Encoding(NamedTuple):
 
     @property
     def is_cuttable(self) -> bool:
-        """Whether a newline is a single byte that is part of no other character."""
+        """Whether a file can be split after newline bytes.
+
+        This requires that a newline is a single byte, which is part of no other character.
+        """
         return not self.codec.startswith(("utf-16", "utf-32")) and "\n".encode(self.codec) == b"\n"
 
     def __str__(self) -> str:
@@ -93,10 +104,11 @@ def detect(path: Path, encoding: str, *, is_recipes: bool = False) -> Encoding:
 
     Args:
         path: A local, unpacked file.
-        encoding: A Python codec, which is used as given, or `auto`: a byte-order mark decides, then
-            UTF-8, in which a few bytes may be invalid, then chardet.
-        is_recipes: Whether the file is a MealMaster export. An export that is not UTF-8 comes from
-            a DOS program and is in code page 437.
+        encoding: Name of a Python codec, which is used as given, or `auto`. With `auto`, a
+            byte-order mark decides. Without one, UTF-8 is tried, in which a few bytes may be
+            invalid; then the guesses of the package chardet.
+        is_recipes: Whether the file is an export of the recipe program MealMaster. Its text is
+            UTF-8 or else code page 437, since MealMaster is a DOS program.
 
     Raises:
         CorpusError: Python does not know the codec, or the bytes are not text in any encoding
@@ -133,7 +145,11 @@ def detect_bytes(data: bytes, origin: str = "this", *, is_recipes: bool = False)
 
 
 def _failure(data: bytes, candidate: Encoding) -> str:
-    """Return where and why the bytes do not fit an encoding; an empty string if they fit."""
+    """Check whether bytes are text in an encoding.
+
+    Returns:
+        An empty string if they are; otherwise which byte shows that they are not.
+    """
     try:
         text = data.decode(candidate.codec, "replace" if candidate.is_mended else "strict")
     except UnicodeError as error:
@@ -165,12 +181,18 @@ def _candidates(data: bytes, is_recipes: bool) -> Iterator[Encoding]:
 
 
 def _is_shifted(data: bytes) -> bool:
-    """Return whether ASCII bytes may encode other text: there are NULs or escape sequences."""
+    """Return whether bytes below 128 may encode characters other than ASCII.
+
+    This is so in UTF-16, which has NUL bytes, and in encodings with escape sequences.
+    """
     return b"\0" in data or _SHIFTS.search(data) is not None
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Return whether at most a fifth of what is not ASCII is invalid UTF-8."""
+    """Return whether at most a fifth of the non-ASCII parts of some bytes are invalid UTF-8.
+
+    A part is a valid non-ASCII character, or a sequence of invalid bytes.
+    """
     text = data.decode("utf-8", "surrogateescape")
     bad = len(_ESCAPED.findall(text))
     others = sum(1 for _ in re.finditer("[^\x00-\x7f\udc80-\udcff]", text))
@@ -178,7 +200,11 @@ def _is_mostly_utf8(data: bytes) -> bool:
 
 
 def _guesses(data: bytes) -> Iterator[Encoding]:
-    """Yield chardet's guesses about the bytes, the likeliest first."""
+    """Yield the encodings that chardet guesses, the likeliest first, with some corrections.
+
+    An ISO encoding is replaced with the similar Windows encoding if both decode the bytes equally.
+    If the guess is Windows-1252 but the bytes look like Mac OS Roman, Mac OS Roman comes first.
+    """
     import chardet
 
     judged = data[:JUDGED]
@@ -197,21 +223,24 @@ def _guesses(data: bytes) -> Iterator[Encoding]:
 
 
 def _windows(data: bytes, codec: str) -> str:
-    """Return the Windows encoding in which the bytes read the same, or else `codec`."""
+    """Return the Windows encoding that decodes bytes as `codec` does; if there is none, `codec`."""
     larger = WINDOWS.get(codec, codec)
     is_same = data.decode(codec, "replace") == data.decode(larger, "surrogateescape")
     return larger if is_same else codec
 
 
 def _is_mac(data: bytes) -> bool:
-    """Return whether bytes that could be Windows-1252 are Mac OS Roman; see `_MISPLACED`."""
+    """Return whether bytes that could be Windows-1252 are probably Mac OS Roman instead.
+
+    They are if `_MISPLACED` matches often compared with the number of non-ASCII characters.
+    """
     text = data.decode("cp1252", "replace")
     others = sum(not character.isascii() for character in text)
     return len(_MISPLACED.findall(text)) > 0.3 * others
 
 
 def _sample(path: Path) -> bytes:
-    """Return a file's bytes; for a long file, pieces from all parts of it, cut at line ends."""
+    """Return the bytes of a file; for a long file, samples of whole lines from all parts of it."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= LOOKED_AT:

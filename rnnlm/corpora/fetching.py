@@ -1,8 +1,9 @@
-"""Catalog files: fetched from their public address or read from a local folder, and verified.
+"""Provide the files of a catalog corpus: find them locally or download them, and verify checksums.
 
-`RNNLM_CORPORA` names the local folder. Fetched files stay in the cache. An interrupted download
-resumes where it stopped. A file with a wrong checksum is refused; if it is in the cache, it is
-renamed and kept.
+The environment variable `RNNLM_CORPORA` may name a local folder with the files. Other files are
+downloaded from their public address and stay in the cache folder. An interrupted download resumes
+where it stopped. A file with a wrong checksum is refused; if it is in the cache, it is renamed and
+kept.
 """
 
 import json
@@ -32,7 +33,7 @@ def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[
     Args:
         entry: Corpus to fetch.
         cache: Folder for fetched files; created if needed.
-        on_progress: Called with the bytes that are available so far, out of all.
+        on_progress: Called with the number of bytes that are available so far, and the total.
 
     Raises:
         FetchError: A file cannot be fetched, its checksum is wrong, or a package is not installed.
@@ -59,7 +60,7 @@ def fetch(entry: Entry, cache: Path, on_progress: OnProgress = silent) -> tuple[
 
 
 def is_here(entry: Entry, cache: Path) -> bool:
-    """Return whether a corpus is available without fetching (checksums are not verified)."""
+    """Return whether all files of a corpus are available locally; checksums are not verified."""
     if entry.records is not None:
         return entry.is_installed
     return all(
@@ -70,7 +71,10 @@ def is_here(entry: Entry, cache: Path) -> bool:
 
 
 def _places(entry: Entry, file: RemoteFile, cache: Path) -> list[Path]:
-    """Return where a file may already be: in the `RNNLM_CORPORA` folder first, then the cache."""
+    """Return the paths where a file may already exist.
+
+    The first is in the folder that `RNNLM_CORPORA` names, if it is set; the last is in the cache.
+    """
     stand_in = os.environ.get(STAND_IN)
     cached = cache / entry.name / Path(file.local).name
     return [Path(stand_in) / file.local, cached] if stand_in else [cached]
@@ -112,7 +116,7 @@ def _verify(path: Path, file: RemoteFile, keep_aside: bool) -> None:
 
 
 def _download(address: str, file: RemoteFile, path: Path, tell: Callable[[int], None]) -> None:
-    """Download an address to `path`, resuming what an earlier attempt left in the `.part` file."""
+    """Download a file to `path`, resuming an interrupted download whose `.part` file exists."""
     import httpx
 
     part = path.with_name(f"{path.name}.part")
@@ -176,7 +180,7 @@ def _extract(source: CatalogSource, file: RemoteFile, path: Path) -> None:
 
 
 def _from_package(entry: Entry, cache: Path) -> SourceConfig:
-    """Write the records of an installed package to the cache as JSON Lines."""
+    """Write the records of an installed package to the cache as JSON Lines; return their source."""
     if not entry.is_installed:
         raise FetchError(
             f"the corpus {entry.name} is in the package {entry.package}, which is not installed; "

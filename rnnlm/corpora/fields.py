@@ -1,4 +1,4 @@
-"""Field paths: read a field of a record by its path, and find the field that is the text.
+"""Field paths: read a field of a record by its path, and find the field that contains the text.
 
 A path is a key, or several keys joined by dots (`data.body`). In a list, `[]` selects every item
 (`messages[].content`) and `[0]` a single one (`messages[0].content`).
@@ -12,7 +12,7 @@ from typing import Any
 from rnnlm.corpora.records import Fields
 
 MOST_DEPTH = 6
-"""Levels of nesting that are searched for text."""
+"""Number of levels of nested lists and objects that are searched for text."""
 COVERAGE = 0.5
 """Least share of the records that must have a field for it to be proposed as the text."""
 
@@ -26,9 +26,11 @@ _USUAL_NAMES = (
 
 
 def value_at(record: Fields, path: str) -> Any:
-    """Return the value at a path, or None if there is none; a path through a list gives a list.
+    """Return the value at a path of a record, or None if the record has no such path.
 
-    If the record has a key equal to the whole path, the value of that key is returned.
+    If a key on the path selects from a list, the result is the list of the items' values. If the
+    record has a key equal to the whole path, such as a key that contains dots, the value of that
+    key is returned.
     """
     if path in record:
         return record[path]
@@ -39,7 +41,11 @@ def value_at(record: Fields, path: str) -> Any:
 
 
 def text_paths(records: Sequence[Fields]) -> dict[str, list[str]]:
-    """Return the strings of some records by path; several at a path of one record are joined."""
+    """Return the strings that some records contain, as a list for each path.
+
+    The list has one string for each record with a string at the path. If a record has several
+    strings there, because the path goes through a list, they are joined by newlines.
+    """
     found: dict[str, list[str]] = {}
     for record in records:
         mine: dict[str, list[str]] = {}
@@ -51,10 +57,11 @@ def text_paths(records: Sequence[Fields]) -> dict[str, list[str]]:
 
 
 def propose_text(records: Sequence[Fields]) -> str | None:
-    """Return the path of the field that is most likely the text, or None.
+    """Return the path of the field that is most likely the text, or None if no field is likely.
 
-    This is the field with the longest prose, but a prose field with a usual name comes first if it
-    is more than half as long. If no field is prose, it is one with a usual name, or the only field.
+    Of the fields that contain prose, the longest on average is chosen, unless one with a usual
+    name, such as `body`, is more than half as long. If no field contains prose, one with a usual
+    name is chosen, or the only field.
     """
     found = {
         path: values
@@ -75,7 +82,11 @@ def _last_key(path: str) -> str:
 
 
 def _is_prose(values: Sequence[str]) -> bool:
-    """Return whether most strings have several words, and few are repeated, URLs or numbers."""
+    """Return whether the strings of a field are prose.
+
+    Most of them must be long, have several words, or not be ASCII. Few may be repeated, or be URLs,
+    numbers or identifiers.
+    """
     is_several = sum(len(v) > 200 or " " in v.strip() or not v.isascii() for v in values)
     is_odd = sum(bool(_NO_PROSE.fullmatch(v)) for v in values)
     different = len({*values}) >= 0.3 * len(values) or len(values) < 5

@@ -1,7 +1,7 @@
 """Turn the sources of a configuration into local, unpacked files.
 
-Directories and globs are expanded, addresses downloaded, and packed files unpacked. All later
-stages see files that can be cut at any byte, however they were packed.
+Directories and globs are expanded, addresses are downloaded, and compressed files and archives are
+unpacked. The code that cuts files into byte ranges therefore sees only unpacked files.
 """
 
 import glob
@@ -38,7 +38,8 @@ class SourceFile:
     Attributes:
         name: Name to show to the user.
         path: Local path.
-        source: Configuration of how the file is read; once unpacked, with all choices made.
+        source: Configuration of how the file is read. Once the file has been unpacked and
+            recognised, `reader` and `documents` are no longer `auto`.
         size: Size in bytes when the file was found.
         modified: Modification time in nanoseconds when the file was found.
         encoding: Encoding of its text; None for Parquet and empty files, and before recognition.
@@ -57,7 +58,7 @@ class SourceFile:
 
     @classmethod
     def of(cls, path: Path, source: SourceConfig, name: str = "") -> "SourceFile":
-        """Describe a file as it is now.
+        """Return a description of a file with its current size and modification time.
 
         Raises:
             CorpusError: The file cannot be read.
@@ -85,12 +86,13 @@ class SourceFile:
 def locate(
     config: CorpusConfig, cache: Path, on_progress: OnProgress = silent
 ) -> tuple[SourceFile, ...]:
-    """Return the files of a corpus, possibly packed; fetch those that are not on this machine.
+    """Return the files of a corpus, still packed; fetch those that are not on this machine.
 
     Args:
         config: Configuration of the corpus.
         cache: Folder for fetched files.
-        on_progress: Called with the bytes of a catalog corpus that are available so far.
+        on_progress: Called while the files of a catalog corpus are fetched, with the number of
+            bytes that are available so far.
 
     Raises:
         ConfigError: A source lacks an attribute that `corpus.condition` names.
@@ -138,7 +140,10 @@ def digest(files: Sequence[SourceFile], cache: Path) -> str:
 
 
 def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
-    """Yield each file unpacked, with how to read it; files are unpacked into `scratch` only once.
+    """Unpack files into the folder `scratch`, and decide how each is read.
+
+    Yields a `SourceFile` for each file that is not packed or compressed, and for each member of an
+    archive. A file that is already in `scratch` is not unpacked again.
 
     Raises:
         CorpusError: A file is not text, or an archive is cut short, broken, or contains a path
@@ -156,7 +161,7 @@ def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
 
 
 def _as_set(source: SourceConfig, config: CorpusConfig) -> SourceConfig:
-    """Return a catalog source, overridden by the configuration's settings that are not defaults."""
+    """Return a catalog source with the settings of `config` that are not the default applied."""
     changes = config.model_dump(include={*ReadingConfig.model_fields}, exclude_defaults=True)
     if "fields" in changes:
         changes["fields"] = source.fields | changes["fields"]
@@ -218,7 +223,10 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the name and local copy of each file at an address; reuse copies still up to date."""
+    """Download the files at an address; yield the name and the local path of each.
+
+    A local copy from an earlier download is reused if it is still up to date.
+    """
     import fsspec
 
     options = {"cache_storage": str(cache / "addresses"), "check_files": True}
@@ -237,7 +245,7 @@ def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _recognized(file: SourceFile, name: str) -> SourceFile:
-    """Decide how an unpacked file is read."""
+    """Return an unpacked file with its encoding, its form and the settings to read it with."""
     file.check_unchanged()
     source, encoding, form, reason = recognize(file.path, name, file.source)
     return replace(file, source=source, encoding=encoding, form=form, reason=reason)
@@ -285,7 +293,16 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
 
 
 def _copy(read: Callable[[int], bytes], target: Path, file: SourceFile) -> None:
-    """Copy the blocks that `read` returns to `target`; an error of `read` means a broken file."""
+    """Copy the unpacked contents of a file to `target`, block by block.
+
+    Args:
+        read: Returns the next block, of at most as many bytes as its argument.
+        target: Path to write to.
+        file: The packed file, which the error names if `read` fails.
+
+    Raises:
+        CorpusError: The packed file is cut short or broken.
+    """
     with atomic_path(target) as temporary, temporary.open("wb") as out:
         while True:
             try:

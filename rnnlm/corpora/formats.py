@@ -1,7 +1,8 @@
-"""File formats: where a file may be cut into pieces, and how a piece becomes records.
+"""File formats: where a file may be cut into pieces (byte ranges), and how to parse a piece.
 
-A record is a mapping of named fields; plain text has the one field `text`. A record that cannot be
-read is yielded as a `Fault`, so that the caller can end the run, or count it and continue.
+Parsing yields records. A record is a mapping of named fields; plain text has the one field `text`.
+For a record that cannot be read, a `Fault` is yielded, so that the caller can end the run, or count
+the fault and continue.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Format:
     """A text format.
 
     Attributes:
-        parse: Yields the records of a piece.
+        parse: Function that yields the records and faults of a piece, given as a string.
         cut: Pattern after whose matches a file may be cut; None if files are read as a whole.
     """
 
@@ -36,7 +37,8 @@ class Format:
 
 
 SAMPLE = 1 << 20
-"""Characters at the beginning of a table that are examined to find out how it is written."""
+"""Number of characters at the beginning of a table from which the delimiter and the header are
+detected."""
 LINE_END = re.compile(rb"\r?\n|\r")
 PARAGRAPH_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 BEFORE_RECIPE = re.compile(rb"\n(?=(?:MMMMM|-----)[^\n]*Meal-?Master)", re.IGNORECASE)
@@ -48,7 +50,7 @@ def text(content: str) -> Iterator[Fields | Fault]:
 
 
 def json_lines(content: str) -> Iterator[Fields | Fault]:
-    """Yield the JSON object or string on each line; blank lines are skipped."""
+    """Yield a record for the JSON object or string on each line; blank lines are skipped."""
     for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
@@ -61,10 +63,11 @@ def json_lines(content: str) -> Iterator[Fields | Fault]:
 
 
 def json_values(content: str) -> Iterator[Fields | Fault]:
-    """Yield the items of an array, the values of an object of objects, or the one object.
+    """Yield the records of a JSON file.
 
-    The array may be wrapped: in an object with other values, or in an assignment such as
-    `window.tweets = [...]`.
+    The records are the items of an array, the values of an object whose values are objects, or the
+    file's only object. The array may be inside an object that has other values, or be assigned to a
+    variable, as in `window.tweets = [...]`.
     """
     if match := ASSIGNMENT.match(content):
         content = content[match.end() :].rstrip().removesuffix(";")
@@ -86,11 +89,15 @@ ASSIGNMENT = re.compile(
     r"\s*(?:(?:var|let|const|export)\s+)?[A-Za-z_$][\w.$\[\]\"']*\s*=\s*(?=[\[{])"
 )
 FEWEST_WRAPPED = 2
-"""Least number of items for a list in an object to be taken as the records."""
+"""Least number of items for a list within an object to be taken as the records of the file."""
 
 
 def _unwrapped(value: dict[str, Any]) -> Any:
-    """Return the records that an object contains, or the object if it is itself a record."""
+    """Return the list of records that a JSON object contains; the object itself if it is a record.
+
+    If the records, or the texts of records, are the object's values, the key of each value becomes
+    the record's field `key`.
+    """
     if all(isinstance(inner, dict) for inner in value.values()):
         return [{"key": key, **inner} for key, inner in value.items()]
     is_flat = len(value) >= 5 and all(isinstance(inner, str) for inner in value.values())
@@ -109,12 +116,15 @@ def _unwrapped(value: dict[str, Any]) -> Any:
 
 
 def comma_separated(content: str) -> Iterator[Fields | Fault]:
-    """Yield the rows of a table of separated values, with the delimiter and header detected."""
+    """Yield the rows of a table of separated values, whose delimiter and header are detected."""
     yield from rows_of(content, recognize_table(content[:SAMPLE]))
 
 
 def color_line(line: str) -> Fields | None:
-    """Return the name and code of a line that has both, in either order; None for other lines."""
+    """Return the colour name and the colour code of a line, which may have them in either order.
+
+    Returns None for lines without a name and a code, such as `#f1f2ee`.
+    """
     for pattern in _COLORS:
         if (match := pattern.fullmatch(line)) and re.search(r"[^\W\d]", match["name"]):
             return {"name": match["name"].strip("\"' "), "hex": match["hex"]}
@@ -122,7 +132,7 @@ def color_line(line: str) -> Fields | None:
 
 
 def color_lines(content: str) -> Iterator[Fields | Fault]:
-    """Yield the name and code of the colour on each line."""
+    """Yield a record with the name and the code of the colour on each line."""
     for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
             fault = Fault("no colour", f"{line[:60]} (expected a name and #rrggbb)", number)
@@ -140,7 +150,7 @@ _COLORS = (
 
 
 def meal_master(content: str) -> Iterator[Fields | Fault]:
-    """Yield the recipes of a MealMaster export as the field `recipe`."""
+    """Yield a record for each recipe of a MealMaster export; its field `recipe` is a `Recipe`."""
     exports = [*recipes.split_export(content)]
     if not exports and content.strip():
         yield Fault("no recipe", "no line `Recipe via Meal-Master` (version 7 or 8)", 1)
@@ -157,10 +167,11 @@ def meal_master(content: str) -> Iterator[Fields | Fault]:
 def markdown_recipe(content: str) -> Iterator[Fields | Fault]:
     """Yield one record with a Markdown recipe's title, categories, ingredients and directions.
 
-    The front matter's title and tags become the title and the categories; without a title there,
-    the first heading of level 1 is the title. List items below a heading that names ingredients or
-    directions, or below its subheadings, are the ingredients or directions. Paragraphs can be
-    directions, too. The field `servings` is present only if the recipe states a yield.
+    The title and the tags of the YAML front matter become the title and the categories. If there is
+    no title in the front matter, the first heading of level 1 is the title. The list items below a
+    heading that mentions ingredients, or below its subheadings, are the ingredients. In the same
+    way, the list items and paragraphs below a heading that mentions directions are the directions.
+    The field `servings` is present only if the recipe states a yield.
     """
     from markdown_it import MarkdownIt
 
@@ -208,7 +219,7 @@ FORMATS: dict[str, Format] = {
     "markdown": Format(markdown_recipe),
     "mealmaster": Format(meal_master, BEFORE_RECIPE),
 }
-"""Text formats by name. Parquet is not text and is read by row groups; see `byte_ranges`."""
+"""Text formats by name. Parquet is not text, and `byte_ranges` reads it by row groups instead."""
 
 
 def _as_record(value: Any, line: int) -> Fields | Fault:
@@ -233,7 +244,10 @@ def _front_matter(content: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _blocks(tokens: list[Token]) -> Iterator[tuple[str, int, str]]:
-    """Yield (kind, heading level, line) for each heading, list item and paragraph."""
+    """Yield (kind, level, text) for each heading, list item and paragraph of a Markdown document.
+
+    The kind is `heading`, `item` or `paragraph`, and the level is that of the last heading.
+    """
     kind, depth = "paragraph", 0
     open_items = 0
     for token in tokens:

@@ -1,4 +1,4 @@
-"""Forms of documents (free text, prose, a colour, a MealMaster recipe) and their validation."""
+"""Forms of documents (free text, prose, a colour, a MealMaster recipe), and validation of texts."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,16 +8,17 @@ from rnnlm.corpora import recipes
 
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 _CLOSING = "\"'”’»›)]}」』）*_"
-"""What may follow the end of a sentence: quotes, brackets, and emphasis in plain text."""
+"""Characters that may follow the punctuation at the end of a sentence: closing quotes and brackets,
+and the marks `*` and `_` that surround emphasised words in plain text."""
 
 
 class Reading(NamedTuple):
-    """A text read according to its form.
+    """The result of checking a text against its form.
 
     Attributes:
         is_valid: Whether the text is valid for its form.
-        subject: The invented part: a colour's name, else the whole text.
-        color: The colour, if the form is `color` and the text is one.
+        subject: The name of the colour if the text is a colour, else the whole text.
+        color: The colour, if the form is `color` and the text is valid; otherwise None.
     """
 
     is_valid: bool
@@ -26,7 +27,10 @@ class Reading(NamedTuple):
 
 
 def read(form: str, text: str) -> Reading:
-    """Return the validity, subject and colour of a text, which is parsed only once."""
+    """Check a text against its form, and return its validity, subject and colour.
+
+    If the form is `color`, the text is parsed only once.
+    """
     if form == "color":
         color = colors.parse(text)
         return Reading(color is not None, color.name if color else text, color)
@@ -54,15 +58,16 @@ def is_valid(form: str, text: str) -> bool:
 
 
 def comparison_key(form: str, text: str) -> str:
-    """Return what a text is compared by to find copies: a colour's name, else the whole text.
+    """Return the string by which texts are compared: two texts are copies if theirs are equal.
 
-    It is normalized, so a text that differs only in case and spacing is still a copy.
+    It is a colour's name, or the whole text of other forms. It is normalized, so a text that
+    differs only in case and spacing is still a copy.
     """
     return normalized(read_subject(form, text))
 
 
 def essences(form: str, texts: Iterable[str]) -> frozenset[str]:
-    """Return the set of the texts' comparison keys, for looking up copies."""
+    """Return the set of the texts' comparison keys, in which to look for copies of other texts."""
     return frozenset(comparison_key(form, text) for text in texts)
 
 

@@ -1,9 +1,10 @@
 """The first stage: turn a corpus into clean documents in splits, stored in Parquet shards.
 
-There are three passes. The first reads pieces of files, in parallel, into `reading/`. The second
-finds repetitions and near copies over all documents, from their hashes alone. The third writes the
-documents that are kept, in parallel, to `documents-*.parquet`, each with its split. A shard that
-exists is never written again, so a run that was killed resumes where it stopped.
+There are three passes. The first reads pieces (byte ranges) of files in parallel, and writes their
+documents to `reading/`. The second finds repeated and nearly repeated documents in the whole
+corpus, from hashes alone. The third writes the documents that are kept, each with its split, to
+`documents-*.parquet`, in parallel. A shard is a part of the corpus that is read and written as one
+file. A shard that exists is never written again, so a run that was killed resumes where it stopped.
 """
 
 import hashlib
@@ -45,7 +46,7 @@ class FileRead(BaseModel):
         documents: What a document is, as in `corpus.documents`.
         render: How a record became text, as in `corpus.render`.
         reason: Why the documents were read this way.
-        count: Number of documents, repetitions included.
+        count: Number of documents, including repeated documents that were dropped later.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,14 +67,16 @@ class Corpus(BaseModel):
 
     Attributes:
         uri: Folder that contains the shards.
-        digest: sha256 over every document, its split and its attributes, in order.
+        digest: sha256 of all documents with their splits and attributes, in order.
         documents: Number of documents per split.
         characters: Number of characters per split.
-        bytes: UTF-8 bytes per split.
-        dropped: Number of records and documents left out, by reason.
+        bytes: Number of UTF-8 bytes per split.
+        dropped: Number of records and documents that were dropped, by reason.
         cleaned: Number of repairs and removals, by cleaning rule.
-        encodings: Number of files by encoding, with the confidence if it was guessed.
-        examples: The first examples of what was dropped or repaired, by the same names.
+        encodings: Number of files by encoding. The name of an encoding that was guessed includes
+            the confidence.
+        examples: The first examples of what was dropped or repaired, by the reasons and rules of
+            `dropped` and `cleaned`.
         files: How each file was read, for the first `MOST_FILES` files.
     """
 
@@ -102,13 +105,14 @@ def ingest(
     """Read and clean files, cut them into documents, assign splits, and write the shards.
 
     Args:
-        files: What `files.locate` returned.
+        files: Files of the corpus, as `files.locate` returned them.
         config: How the files are read and cleaned, and what a document is.
-        splits: Which documents are held out.
-        out: Folder to write to; created if needed. Shards found there are kept.
-        on_progress: Called with the bytes done: the first half counts reading, the second writing.
-        executor: Processes the shards; if None, they are processed one after the other. The result
-            does not depend on it.
+        splits: How documents are assigned to splits.
+        out: Folder to write to; created if needed. Shards that an earlier run wrote there are kept.
+        on_progress: Called with the number of bytes done, of twice the size of the files: each byte
+            counts once when it is read and once when it is written.
+        executor: Executor that runs the work on each shard in parallel; if None, shards are
+            processed one after the other. The result does not depend on it.
 
     Raises:
         CorpusError: A file or record cannot be used, a file changed since it was found, or no
@@ -195,7 +199,10 @@ def _files_read(files: Sequence[SourceFile], documents: Counter[str]) -> Iterato
 
 
 class _Teller:
-    """Adds up bytes and reports them; reading and writing each count for half of the total."""
+    """Adds up the bytes that were read and written, and reports the sum as progress.
+
+    Reading and writing each count for half of the total.
+    """
 
     def __init__(self, on_progress: OnProgress, total: float) -> None:
         self._on_progress, self._total, self._done = on_progress, total, 0.0
@@ -213,7 +220,7 @@ def _summed(results: Any, name: str) -> Counter[str]:
 
 
 def _examples(results: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the first examples of each kind, over all shards."""
+    """Merge the examples of all shards; return the first few of each kind."""
     found: dict[str, tuple[str, ...]] = {}
     for result in results:
         for what, shown in result["examples"].items():

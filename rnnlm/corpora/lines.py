@@ -1,6 +1,8 @@
 """Observe each line of a text, and join lines.
 
-`text.c`, which setuptools builds, does both. Without a compiler, Python does the same.
+An observation is a fact such as the length of a line or whether it ends with a full stop;
+`unwrapping` decides from them which lines to join. Both functions are implemented in C (`text.c`,
+which setuptools builds) and in Python, which is used if the C code was not built.
 """
 
 import re
@@ -18,31 +20,34 @@ _RECORD = np.dtype(
         ("is_stopped", "?"), ("has_inner", "?"), ("has_columns", "?"), ("unused", "V6"),
     ]
 )  # fmt: skip
-"""The struct `Line` of `text.c`."""
+"""NumPy type of the struct `Line` of `text.c`, which holds the observations about a line."""
 _COPIED = (
     "first_word", "is_small", "is_large", "is_item", "is_stopped", "has_inner", "has_columns",
 )  # fmt: skip
 
 _ITEM = re.compile(r"(?:[-*+•–—>|#=~]|\d{1,3}[.)]|[A-Za-z][.)])(?:\s|$)|[|>]|-{3}")
-"""How a list item, a heading, a quotation or a row begins: never the middle of a paragraph."""
+"""Matches the beginning of a list item, a heading, a quotation or a table row. A line that begins
+like this is not the continuation of a paragraph."""
 _STOPS = frozenset(",.;:!?。")
 _INNER_STOP = re.compile(r"[,.;:!?][\"'”’)]? ")
 
 
 class Lines(NamedTuple):
-    """Observations about each line of a text, each of shape (lines,); lengths in characters.
+    """Observations about each line of a text.
+
+    All arrays have the shape (lines,). Lengths are in characters.
 
     Attributes:
         length: Length without white space at the end; 0 for a blank line.
         indent: Length of the white space before the first word.
         first_word: Length of the first word.
         is_small: Whether the first word begins with a small letter.
-        is_large: Whether the first word begins with a capital.
-        is_item: Whether the line begins as a list item, a heading, a quotation or a table row does.
+        is_large: Whether the first word begins with a capital letter.
+        is_item: Whether the line begins like a list item, a heading, a quotation or a table row.
         is_stopped: Whether the line ends with a punctuation mark.
-        has_inner: Whether the line has a punctuation mark before a space.
-        has_columns: Whether the line has three spaces in a row.
-        record: The same observations as bytes, for `join`.
+        has_inner: Whether the line has a punctuation mark within it, followed by a space.
+        has_columns: Whether the line has three consecutive spaces after its first word.
+        record: The same observations as the bytes of an array of `_RECORD`, for `join`.
     """
 
     length: NDArray[np.int64]
@@ -69,12 +74,12 @@ def observe(text: str) -> Lines:
 def join(text: str, lines: Lines, joins: NDArray[np.bool_]) -> str:
     """Return a text with some lines joined to the line above.
 
-    White space within joined lines is squeezed, and consecutive blank lines become one. White space
-    at the end of all other lines is removed; apart from that they are unchanged.
+    Within joined lines, each run of white space becomes one space. Consecutive blank lines become
+    one. In all other lines, only white space at the end is removed.
 
     Args:
         text: The text that was given to `observe`.
-        lines: What `observe` returned.
+        lines: Observations about the lines of the text, as `observe` returned them.
         joins: Whether each line is joined to the line above, shape (lines,).
     """
     if _native:
@@ -84,7 +89,7 @@ def join(text: str, lines: Lines, joins: NDArray[np.bool_]) -> str:
 
 
 def _observe(text: str) -> bytes:
-    """Do in Python what `text.c` does."""
+    """Return what `observe` of `text.c` returns: the bytes of an array of `_RECORD`."""
     records = []
     start = 0
     for whole in text.split("\n"):
@@ -104,7 +109,7 @@ def _observe(text: str) -> bytes:
 
 
 def _join(text: str, joins: NDArray[np.bool_]) -> str:
-    """Do in Python what `text.c` does."""
+    """Return what `join` of `text.c` returns: the text with the lines joined."""
     parts: list[str] = []
     is_part = joins.copy()
     is_part[:-1] |= joins[1:]
@@ -131,5 +136,10 @@ def _join(text: str, joins: NDArray[np.bool_]) -> str:
 
 
 def _is_compound(above: str, below: str) -> bool:
-    """Return whether a line ends within a compound such as `to-morrow`."""
+    """Return whether two lines meet within a compound such as `to-morrow`, and so without a space.
+
+    Args:
+        above: End of the text above the line break, such as `to-`.
+        below: The line below it, such as `morrow the`.
+    """
     return above[-1:] == "-" and above[-2:-1].isalpha() and below[:1].islower()

@@ -1,8 +1,9 @@
-"""Find text that was decoded with a wrong encoding (mojibake), which ftfy then repairs.
+"""Find text that was decoded with a wrong encoding (mojibake).
 
-ftfy looks for mojibake line by line, which is slow. Arrow's RE2 searches many texts at once for the
-same pattern, made slightly more general, and ftfy examines only the lines that are found. Each
-search costs a millisecond regardless of the amount of text, so pass many texts at a time.
+The package ftfy repairs such text, but looks for it line by line, which is slow. Here Arrow's
+regular expression library RE2 searches many texts at once for a slightly more general version of
+ftfy's pattern, so that ftfy has to examine only the lines that match. Each search has a fixed cost
+of about a millisecond, regardless of the amount of text, so pass many texts at a time.
 """
 
 import re
@@ -13,11 +14,15 @@ import pyarrow.compute as pc
 
 _SPACES = r"[\t\n\v\f\r\x{1c}-\x{1f} \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}"
 _SPACES += r"\x{205f}\x{3000}]"
-"""What `\\s` matches in Python; in RE2 it matches ASCII only."""
+"""Character class, for RE2, of what `\\s` matches in Python; RE2's own `\\s` matches only ASCII."""
 
 
 def suspects(texts: list[str]) -> list[int]:
-    """Return the indices of the texts (or lines of a text) that ftfy might change."""
+    """Return the indices of the texts that ftfy might change.
+
+    Args:
+        texts: Texts, or the lines of a text.
+    """
     if all(map(str.isascii, texts)):
         return []
     pattern = _pattern()
@@ -33,7 +38,10 @@ def suspects(texts: list[str]) -> list[int]:
 
 @cache
 def _pattern() -> str | None:
-    """Return ftfy's pattern for RE2, which matches at least as much; None if RE2 refuses it."""
+    """Return ftfy's pattern in the syntax of RE2, or None if RE2 does not support the pattern.
+
+    The pattern for RE2 matches everything that ftfy's pattern matches, and some other texts.
+    """
     from ftfy.badness import BADNESS_RE
 
     plain = re.sub(r"(?m)^\s*#.*$|\s+#.*$", "", BADNESS_RE.pattern)

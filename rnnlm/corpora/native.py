@@ -1,11 +1,11 @@
-"""Load the native code for text, `text.c`, which setuptools builds if there is a compiler."""
+"""Load the compiled form of `text.c`, which setuptools builds if there is a C compiler."""
 
 from importlib import import_module
 from typing import Any
 
 
 def _load() -> Any:
-    """Return the native module, or None if it was not built; Python then does the work."""
+    """Return the compiled module, or None if it was not built; Python code is then used instead."""
     try:
         return import_module("rnnlm.corpora._text")
     except ImportError:

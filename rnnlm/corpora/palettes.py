@@ -1,4 +1,4 @@
-"""Recognise records with one colour each, and find the fields with its name and its code."""
+"""Recognise data in which each record is a colour, and find the fields with its name and code."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from rnnlm.corpora.fields import text_paths, value_at
 from rnnlm.corpora.records import Fields
 
 SHARE = 0.95
-"""Least share of the records that must have a name or code in a field for it to be recognised."""
+"""Least share of the records that must have a colour name in a field for it to be recognised as the
+name, or a colour code for it to be recognised as the code."""
 
 _CODE = re.compile(r"#?[0-9a-f]{6}|#[0-9a-f]{3}|rgb\([\d\s,]+\)", re.IGNORECASE)
 _CHANNELS = (("r", "g", "b"), ("red", "green", "blue"))
@@ -16,9 +17,12 @@ _NAMES = ("name", "title", "label", "color", "colour", "color_name", "colorname"
 
 
 def recognize_colors(records: Sequence[Fields]) -> dict[str, str] | None:
-    """Return which fields are `name` and `hex`, or None if the records are not colours.
+    """Find the fields that contain the name and the code of a colour.
 
-    If the three channels are separate fields, `hex` is their names joined by commas: `r,g,b`.
+    Returns:
+        The path of the field with the name as `name`, and of the field with the code as `hex`; None
+        if the records are not colours. If red, green and blue are separate fields, `hex` is their
+        paths joined by commas, such as `r,g,b`.
     """
     if len(records) < 5:
         return None
@@ -39,7 +43,12 @@ def recognize_colors(records: Sequence[Fields]) -> dict[str, str] | None:
 
 
 def _channels(records: Sequence[Fields]) -> str:
-    """Return the fields of the three channels, the one field with all three, or an empty string."""
+    """Find the fields with the red, green and blue values of colours, from 0 to 255.
+
+    Returns:
+        The paths of the three fields joined by commas; or the name of a field that is a list of the
+        three values; or an empty string if there are no such fields.
+    """
     keys = {str(key) for record in records[:20] for key in record}
     for prefix in ("", *(f"{key}." for key in sorted(keys))):
         for channels in _CHANNELS:
@@ -62,6 +71,6 @@ def _is_channel(value: Any) -> bool:
 
 
 def _all(found: Any) -> bool:
-    """Return whether at least `SHARE` of the values are true, and there are any."""
+    """Return whether there are any values, and at least `SHARE` of them are true."""
     values = [bool(value) for value in found]
     return bool(values) and sum(values) >= SHARE * len(values)

@@ -1,7 +1,8 @@
-"""The paragraphs of a text, each of which belongs to one split.
+"""Cut a text into paragraphs, each of which can be assigned to a split as a whole.
 
 Where a paragraph begins and ends depends only on the text near it, never on the size of the text.
-`text.c`, which setuptools builds, finds them. Without a compiler, Python does the same.
+The code exists in C (`text.c`, which setuptools builds) and in Python, which is used if the C code
+was not built.
 """
 
 import re
@@ -18,7 +19,7 @@ LONG_LINE = 200
 LONGEST = 2000
 """Length in characters above which a line is cut into groups of sentences."""
 GROUP = 500
-"""Approximate length of such a group in characters."""
+"""Approximate length, in characters, of these groups of sentences."""
 
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
@@ -26,10 +27,11 @@ Bounds = NDArray[np.int64]
 
 
 def paragraphs(text: str) -> Bounds:
-    """Return start and end of each paragraph of a text, shape (paragraphs, 2).
+    """Return the start and end offsets of each paragraph of a text, shape (paragraphs, 2).
 
-    A paragraph is the text between blank lines, with the white space after it. If lines are long or
-    blank lines rare, each line is a paragraph. Concatenated, the paragraphs are the text.
+    A paragraph is the text between blank lines, together with the white space after it. In a block
+    of text between blank lines that is long or has long lines, each line is a paragraph instead; a
+    very long line is cut into groups of sentences. Concatenated, the paragraphs are the text.
     """
     if _native:
         found = np.frombuffer(_native.paragraphs(text, LONG_LINE, LONGEST), np.int64)
@@ -47,11 +49,11 @@ def paragraphs(text: str) -> Bounds:
 
 
 def squeezed(text: str, bounds: Bounds) -> list[bytes]:
-    """Return parts of a text in UTF-8, with single spaces between the words.
+    """Return parts of a text in UTF-8, with each run of white space reduced to a single space.
 
     Args:
         text: The text.
-        bounds: Start and end of each part in characters, shape (parts, 2).
+        bounds: Start and end offsets of each part in characters, shape (parts, 2).
     """
     if _native:
         parts: list[bytes] = _native.squeezed(text, np.ascontiguousarray(bounds).tobytes())
@@ -65,7 +67,10 @@ def _squeezed(text: str, bounds: Bounds) -> list[bytes]:
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Do in Python what `text.c` does."""
+    """Yield the start and end of each paragraph, like `paragraphs` of `text.c`.
+
+    Lines that are too long are not cut into groups of sentences here.
+    """
     start = 0
     ends = [*(match.span() for match in _BLANK_LINES.finditer(text)), (len(text), len(text))]
     for last, end in ends:
@@ -79,7 +84,10 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of a block's lines, or of the whole block if it and its lines are short."""
+    """Yield the start and end of each line of a block, the text between blank lines.
+
+    If the block and all its lines are short, only the start and end of the whole block are yielded.
+    """
     lines = text[start:end].splitlines(keepends=True)
     while len(lines) > 1 and not lines[-1].strip():  # blank lines belong to the line before
         lines[-2:] = [lines[-2] + lines[-1]]

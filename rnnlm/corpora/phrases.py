@@ -1,7 +1,8 @@
-"""Lists of phrases, made from the passages of a text.
+"""Additional training documents that list the phrases of a passage.
 
-A model trained on nothing but prose does not know how a title, a name or the first word of a line
-is written. Lists of the phrases of a passage, one phrase per line and in varied case, teach that.
+A model trained on nothing but prose does not learn how a title, a name or the first word of a line
+is written. It learns this from lists of the phrases of a passage, with one phrase per line, in
+lower case, with capitals, or as in the passage.
 """
 
 import random
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 _ENDS = re.compile(r"""[][,.;:!?()"“”_*\n]+|--|—""")
-"""Punctuation and line ends that no phrase may contain."""
+"""Matches punctuation and line ends, at which phrases end."""
 _LENGTHS = (1, 1, 2, 2, 3, 3, 4, 5, 6, 8)
-"""Lengths of a phrase in words; one is drawn uniformly, so repeated values are more likely."""
+"""Lengths of a phrase in words. One is drawn uniformly for each phrase, so values that are repeated
+here are more likely."""
 _CASES: tuple[Callable[[str], str], ...] = (
     str,
     str.lower,
@@ -23,8 +25,8 @@ _CASES: tuple[Callable[[str], str], ...] = (
     lambda phrase: phrase[:1].upper() + phrase[1:],
     lambda phrase: phrase[:1].upper() + phrase[1:],
 )
-"""Cases for the phrases of a list; one is drawn uniformly for the whole list, so repeated ones are
-more likely."""
+"""Functions that change the case of a phrase. One is drawn uniformly for a whole list of phrases,
+so functions that are repeated here are more likely."""
 _SHORTEST = 3
 
 
@@ -33,7 +35,7 @@ def list_phrases(text: str, seed: int) -> str:
 
     Args:
         text: The passage.
-        seed: Decides where phrases end, their order and their case.
+        seed: Seed of the random generator that decides where phrases end, their order and case.
     """
     chance = random.Random(seed)
     case = chance.choice(_CASES)
@@ -47,7 +49,8 @@ def with_phrases(table: pa.Table, share: float) -> pa.Table:
 
     Args:
         table: Documents, with the schema of `rnnlm.corpora.documents`.
-        share: Share of the training documents that get a list; the hash in their ids decides which.
+        share: Share of the training documents for which a list is appended as another document.
+            The hash in a document's id decides whether it is one of them.
     """
     if not share:
         return table
@@ -66,7 +69,10 @@ def with_phrases(table: pa.Table, share: float) -> pa.Table:
 
 
 def _share(value: int) -> float:
-    """Return a hash scaled to 0 to 1, from its low bits, as the high bits decide its split."""
+    """Return the low 32 bits of a hash as a number from 0 to 1.
+
+    The high bits are not used, because they decide which split a document belongs to.
+    """
     return (value & 0xFFFFFFFF) / 2.0**32
 
 

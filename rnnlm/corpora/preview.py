@@ -1,4 +1,4 @@
-"""Preview of a corpus without ingesting it: its first texts, or an iterator over its documents."""
+"""Look at a corpus without ingesting it: read its first texts, or iterate over its documents."""
 
 import tempfile
 from collections import Counter
@@ -18,7 +18,7 @@ from rnnlm.corpora.unwrapping import unwrap
 from rnnlm.errors import CorpusError
 
 LOOKED_AT = 32_000_000
-"""Bytes of a corpus that a preview reads."""
+"""Most bytes of a corpus that a preview reads."""
 RECORDS_LOOKED_AT = 20_000
 DOCUMENTS_LOOKED_AT = 20_000
 PASSAGE = 2000
@@ -29,14 +29,14 @@ class Preview:
     """What the beginning of a corpus contains.
 
     Attributes:
-        files: All files of the corpus, each with how it is read.
-        documents: The first documents, unwrapped but with repetitions; for files whose documents
-            are passages, their paragraphs.
+        files: All files of the corpus, each with the settings with which it is read.
+        documents: The first documents, including repeated ones. For files whose documents are
+            passages, these are paragraphs, with their hard-wrapped lines joined.
         characters: Number of characters read.
         distinct: Number of different characters.
-        bytes: Size of all files on disk, or `read` if that is larger.
-        read: UTF-8 bytes of the text that was read.
-        joins: Number of line ends within wrapped paragraphs.
+        bytes: Size of all files on disk in bytes, or `read` if that is larger.
+        read: Size of the text that was read, in bytes of UTF-8.
+        joins: Number of line ends at which hard-wrapped lines were joined.
     """
 
     files: tuple[SourceFile, ...]
@@ -48,7 +48,11 @@ class Preview:
     joins: int
 
     def most(self, what: Callable[[SourceFile], str]) -> str:
-        """Return the value of `what` that covers most of the text, weighted by file size."""
+        """Return the most common value of a property of the files, weighted by file size.
+
+        Args:
+            what: Returns the property, such as the encoding, of a file.
+        """
         sizes: Counter[str] = Counter()
         for file in self.files:
             sizes[what(file)] += file.size
@@ -56,7 +60,11 @@ class Preview:
 
 
 def look(config: CorpusConfig, cache: Path) -> Preview:
-    """Read the beginning of a corpus.
+    """Read the beginning of a corpus, and return what it contains.
+
+    Args:
+        config: Configuration of the corpus.
+        cache: Folder for downloaded files.
 
     Raises:
         CorpusError: The corpus cannot be read, is blank, or repeats a single character.
@@ -88,7 +96,11 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
 
 
 def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
-    """Yield all documents of a corpus, cleaned, with repetitions included.
+    """Yield all documents of a corpus, cleaned but including repeated documents.
+
+    Args:
+        config: Configuration of the corpus.
+        cache: Folder for downloaded files.
 
     Raises:
         CorpusError: The corpus cannot be read.
@@ -102,7 +114,16 @@ def documents(config: CorpusConfig, cache: Path) -> Iterator[str]:
 
 
 def _first_texts(file: SourceFile, config: CorpusConfig, size: int) -> list[str]:
-    """Return the texts of a file's first records; for plain text, its beginning as one text."""
+    """Return the texts of the first records of a file; for plain text, its beginning as one text.
+
+    Args:
+        file: Unpacked file.
+        config: Configuration of the corpus.
+        size: Approximate number of bytes to read.
+
+    Raises:
+        CorpusError: None of these records can be read.
+    """
     cut = config.model_copy(update={"shard_bytes": max(1000, size)})
     readable = replace(file, source=file.source.model_copy(update={"documents": "lines"}))
     texts, fault = [], ""

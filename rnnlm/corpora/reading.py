@@ -1,4 +1,4 @@
-"""Read clean documents from a piece of a file; count what is dropped and repaired."""
+"""Read clean documents from a piece (byte range) of a file; count what is dropped and repaired."""
 
 import re
 from collections import Counter
@@ -19,9 +19,10 @@ from rnnlm.errors import CorpusError
 from rnnlm.wordlists import pattern_of
 
 MOST_EXAMPLES = 3
-"""Most examples to keep of each kind of repair or removal."""
+"""Most examples to keep of each kind of repair, and of documents dropped for each reason."""
 RECORDS_AT_ONCE = 1000
-"""Records that are searched for mojibake together."""
+"""Number of records that are searched together for mojibake (text decoded with a wrong
+encoding)."""
 MENDED = "bytes that are no UTF-8 read as Windows-1252"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -33,8 +34,8 @@ class Document(NamedTuple):
 
     Attributes:
         text: Clean text.
-        attributes: Attributes that are kept with the text.
-        split: Split, if it is already known; None if it is decided later.
+        attributes: Values of the attributes that are kept with the text, by name.
+        split: Split that the document belongs to, or None if a later pass decides it.
     """
 
     text: str
@@ -47,11 +48,12 @@ class Counts:
     """Counts of what happened while reading; updated as documents are read.
 
     Attributes:
-        cleaned: How often each cleaning rule changed something.
-        dropped: Number of records and documents left out, by reason.
+        cleaned: Number of changes, by cleaning rule.
+        dropped: Number of records and documents that were dropped, by reason.
         encodings: Number of files, by encoding.
         documents: Number of documents, by the name of their file.
-        examples: The first examples of repairs and removals, by the same names.
+        examples: The first examples of repairs and of dropped documents, by the names used in
+            `cleaned` and `dropped`.
     """
 
     cleaned: Counter[str] = field(default_factory=Counter)
@@ -61,7 +63,7 @@ class Counts:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def show(self, what: str, example: str) -> None:
-        """Keep an example, unless `MOST_EXAMPLES` of its kind are kept already."""
+        """Keep an example of the rule or reason `what`, unless there are `MOST_EXAMPLES` of it."""
         kept = self.examples.setdefault(what, [])
         if len(kept) < MOST_EXAMPLES:
             kept.append(example)
@@ -70,13 +72,15 @@ class Counts:
 def read_documents(
     piece: Piece, config: CorpusConfig, splits: SplitConfig, counts: Counts
 ) -> Iterator[Document]:
-    """Yield the documents of a piece.
+    """Yield the clean documents of a piece of a file.
 
     Args:
         piece: Piece to read.
-        config: How to read and clean it, and what a document is.
-        splits: Sets whether texts are split here: by position, or by the hash of each paragraph.
-        counts: Mutated.
+        config: Configuration of the corpus: cleaning rules, limits, and what to do with records
+            that cannot be read.
+        splits: How documents are assigned to splits. If they are assigned by position, or by the
+            hash of each paragraph, this is done here.
+        counts: Counts of what happened while reading; updated.
 
     Raises:
         CorpusError: A record cannot be used and `config.bad_records` is `error`; the message names
@@ -127,7 +131,10 @@ def _batches(records: Iterator[Fields | Fault]) -> Iterator[list[Fields | Fault]
 def _cut(
     text: str, source: SourceConfig, config: CorpusConfig, splits: SplitConfig
 ) -> Iterator[tuple[str, Split | None]]:
-    """Yield the documents of a clean text, each with its split, or None if it is decided later."""
+    """Yield pairs of a document of a clean text and its split.
+
+    The split is None if a later pass decides it.
+    """
     parts: list[tuple[str, Split | None]] = [(text, source.split)]
     if splits.by == "position":
         parts = [*split_by_position(text, splits)]
@@ -150,7 +157,10 @@ def _text(piece: Piece, record: Fields) -> str | Fault:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text has no control characters or lone surrogates, faster than a regex."""
+    """Return whether a text contains neither control characters nor lone surrogates.
+
+    Deleting the control characters from the encoded text is faster than a regular expression.
+    """
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -187,14 +197,14 @@ def _attributes(piece: Piece, record: Fields | Fault) -> dict[str, str]:
 
 
 def _refuse(piece: Piece, fault: Fault, line: int, config: CorpusConfig, counts: Counts) -> None:
-    """Count a fault, or raise an error for it.
+    """Count a record or document that cannot be used, or raise an error for it.
 
     Args:
-        piece: Piece with the fault.
-        fault: Fault to report.
-        line: Line of the piece, used if the fault has none; 0 if unknown.
-        config: Sets whether bad records are skipped.
-        counts: Mutated.
+        piece: Piece that contains the record.
+        fault: Why the record cannot be used.
+        line: Line number in the piece, counted from 1, used if the fault has none; 0 if unknown.
+        config: Configuration of the corpus, which sets whether bad records are skipped.
+        counts: Counts of what happened while reading; updated if bad records are skipped.
 
     Raises:
         CorpusError: Bad records are not skipped.

@@ -1,4 +1,8 @@
-"""The first pass of ingestion: turn pieces of files into clean documents with hashes."""
+"""The first pass of ingestion: turn pieces of files into clean documents with hashes.
+
+A piece is a byte range of a file. The documents of each shard, a list of pieces, are written to one
+Parquet file, together with the hashes by which later passes find duplicates and assign splits.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +22,11 @@ from rnnlm.storage import atomic_path, once
 
 ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000
-"""Limits on the documents held in memory and written together: `ROWS_AT_ONCE` documents, or about
-`BYTES_AT_ONCE` characters of text."""
+"""Limits on the documents that are held in memory and written together: at most `ROWS_AT_ONCE`
+documents, of about `BYTES_AT_ONCE` characters in total."""
 
 UNDECIDED = -1
-"""Marks a document whose split is decided later."""
+"""Value of the column `split` for a document whose split a later pass decides."""
 
 READING_SCHEMA = pa.schema(
     [
@@ -41,7 +45,14 @@ READING_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ReadTask:
-    """A shard to read: its pieces, the settings that apply to them, and the output path."""
+    """A shard to read.
+
+    Attributes:
+        pieces: Pieces of files that belong to the shard.
+        config: Configuration of the corpus.
+        splits: How documents are assigned to splits.
+        out: Path of the Parquet file to write.
+    """
 
     pieces: list[Piece]
     config: CorpusConfig
@@ -55,13 +66,16 @@ def size_of(piece: Piece) -> int:
 
 
 def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> dict[str, Any]:
-    """Read, clean and cut the pieces of a shard; return counts.
+    """Read the pieces of a shard, and write their clean documents to `task.out`.
 
-    If the shard has been read before, return the recorded counts.
+    If the shard has been read before, only the recorded counts are returned.
 
     Args:
         task: Shard to read.
-        tell: Called with the size in bytes of each piece when it is done.
+        tell: Called after each piece with its size in bytes.
+
+    Returns:
+        The number of documents as `rows`, and the attributes of `Counts` by name.
 
     Raises:
         CorpusError: A record cannot be used and `corpus.bad_records` is not `skip`.
@@ -137,12 +151,15 @@ def _reading_table(
 
 
 def _key(document: Document, name: str) -> str:
-    """Return the attribute that decides a split, with case and spacing normalized."""
+    """Return a document's value of the attribute `name`, in lower case and with single spaces.
+
+    Documents with the same value are assigned to the same split.
+    """
     return " ".join(document.attributes.get(name, "").lower().split())
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Yield lists of documents, limited by `ROWS_AT_ONCE` and `BYTES_AT_ONCE`."""
+    """Group documents into lists, whose size `ROWS_AT_ONCE` and `BYTES_AT_ONCE` limit."""
     batch: list[Document] = []
     size = 0
     for document in documents:

@@ -1,9 +1,10 @@
-"""Recipes: parse MealMaster exports, and write recipes as clean MealMaster text.
+"""Recipes: parse exports of the DOS program MealMaster, and write recipes as clean MealMaster text.
 
 An ingredient line has three columns: quantity (7 characters, right-aligned), unit (2) and name
 (28). A longer name continues on a separate line that begins with `-`. A line may hold two
-ingredients side by side; the whole left side is read first. The frame of a recipe begins with
-`MMMMM` in version 8 and with `-----` in version 7.
+ingredients side by side; the ingredients on the left then come before those on the right. In an
+export, a recipe is framed by a first and a last line that begin with `MMMMM` in version 8 of the
+program, and with `-----` in version 7.
 """
 
 import re
@@ -17,10 +18,11 @@ from rnnlm.corpora.unwrapping import join_wrapped
 INGREDIENT_WIDTH = 28
 TEXT_WIDTH = 75
 NARROWEST_TEXT = 60
-"""Least width, in characters, at which directions are assumed to be wrapped; a line that leaves
-room for the next word ends its paragraph."""
+"""Least width, in characters, at which directions are assumed to be wrapped. A line that would have
+had room for the first word of the next line ends a paragraph."""
 COLUMN_WIDTH = 39
-"""Characters of quantity, unit and name; a second ingredient begins two characters further on."""
+"""Characters of quantity, unit and name, with the spaces between them. A second ingredient on the
+same line begins two characters further on."""
 
 HEADER = re.compile(r"^(?:MMMMM|-----)-*[ -]*.*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
 """The first line of a recipe in an export."""
@@ -33,7 +35,7 @@ _LOOSE = re.compile(
     r"(x|sm|md|lg|cn|pk|pn|dr|ds|ct|bn|sl|ea|t|ts|T|tb|fl|c|pt|qt|ga|oz|lb|ml|cb|cl|dl|l|mg|cg|dg"
     r"|g|kg) +(\S.{0,60})$"
 )
-"""An ingredient with one of MealMaster's units, in any columns."""
+"""Matches an ingredient with one of MealMaster's units that is not aligned to its columns."""
 _OPEN_END = re.compile(
     r"(?:,|\(|&|\b(?:or|and|of|with|in|into|to|for|cut|the|a|an|plus|about|your))$", re.IGNORECASE
 )
@@ -52,7 +54,7 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Section:
-    """Ingredients under a heading; the first section of a recipe may have an empty one."""
+    """A group of ingredients with a heading, which may be empty in a recipe's first section."""
 
     heading: str
     ingredients: tuple[Ingredient, ...]
@@ -82,7 +84,10 @@ class BrokenRecipeError(ValueError):
 
 
 def render(recipe: Recipe) -> str:
-    """Return a recipe as clean MealMaster text without a frame; `parse` returns the same recipe."""
+    """Return a recipe as clean MealMaster text without a frame.
+
+    Parsing the text with `parse` gives the same recipe again.
+    """
     lines = [f"      Title: {recipe.title}"]
     if recipe.categories:
         lines.append(f" Categories: {', '.join(recipe.categories)}")
@@ -102,15 +107,16 @@ def render(recipe: Recipe) -> str:
 
 
 def parse(text: str) -> Recipe:
-    """Parse one recipe, with or without a frame, of version 7 or 8, in one column or two.
+    """Parse the text of one recipe, with or without a frame, of MealMaster version 7 or 8.
 
-    If the source states no yield, `servings` is empty. Version 7 breaks long ingredients without
-    marking the break: a line without a quantity continues the line above if either line suggests
-    it, as in `Green bell pepper, cored,` / `Cut`.
+    The ingredients may be in one column or two. If the text states no yield, `servings` is empty.
+    Version 7 breaks long ingredients into two lines without marking the second. A line without a
+    quantity is therefore taken as a continuation if the line above or the line itself suggests it,
+    as in `Green bell pepper, cored,` followed by `Cut`.
 
     Raises:
-        BrokenRecipeError: There is no title, nothing after the header fields, or no end of the
-            frame.
+        BrokenRecipeError: There is no title, no text after the fields such as `Title:` and
+            `Yield:`, or no end of the frame.
     """
     lines = [line.expandtabs().rstrip() for line in text.split("\n")]
     is_framed = bool(lines) and HEADER.match(lines[0]) is not None
@@ -149,7 +155,7 @@ def parse(text: str) -> Recipe:
 
 
 def split_export(text: str) -> Iterator[str]:
-    """Yield the recipes of an export, each from its header line up to the next header line."""
+    """Yield the text of each recipe of an export, from its first line to the next recipe's."""
     starts = [match.start() for match in HEADER.finditer(text)]
     for start, end in pairwise([*starts, len(text)] if starts else []):
         yield text[start:end]
@@ -174,7 +180,7 @@ def _ingredients_and_directions(
                 headings, blocks = [""], [[]]
             blocks[-1].append(line)
         elif line.strip() and not any(blocks) and place < last:
-            notes.append(line)  # other header fields, or words before the ingredients
+            notes.append(line)  # another field such as `Title:`, or text before the ingredients
         elif line.strip():
             text = [_as_paragraph(line) for line in lines[place:]]
             break
@@ -189,13 +195,16 @@ def _ingredients_and_directions(
 
 
 def _in_columns(line: str) -> str:
-    """Return a line with its ingredient aligned to MealMaster's columns; other lines unchanged."""
+    """Return a line with its ingredient aligned to MealMaster's columns.
+
+    Lines that are already aligned, or contain no ingredient, are returned unchanged.
+    """
     match = None if _INGREDIENT.match(line) else _LOOSE.match(line)
     return f"{match[1]:>7} {match[2]:<2} {match[3]}" if match else line
 
 
 def _as_paragraph(line: str) -> str:
-    """Return a heading that occurs in the directions as a plain line; other lines unchanged."""
+    """Return a line of the directions; a heading such as `-----SAUCE-----` becomes `SAUCE:`."""
     heading = _HEADING.match(line)
     return f"{_squeeze(heading[1] or heading[2])}:" if heading else line
 
@@ -210,7 +219,16 @@ def _is_right_column(line: str) -> bool:
 
 
 def _ingredients(block: Sequence[str], guess: bool) -> tuple[Ingredient, ...]:
-    """Return the ingredients of a block, left side before right, with broken lines joined."""
+    """Parse ingredient lines, in one column or two.
+
+    Args:
+        block: Lines of ingredients without headings.
+        guess: Whether a line without a quantity can continue the ingredient above although it does
+            not begin with `-`, as in version 7.
+
+    Returns:
+        The ingredients of the left column, then those of the right column.
+    """
     left, right = [], []
     for line in block:
         second = line[COLUMN_WIDTH + 2 :]
@@ -238,7 +256,16 @@ def _ingredients(block: Sequence[str], guess: bool) -> tuple[Ingredient, ...]:
 
 
 def _goes_on(above: str, name: str) -> bool:
-    """Return whether version 7, which marks no breaks, broke an ingredient between these lines."""
+    """Return whether a line probably continues the ingredient on the line above.
+
+    MealMaster version 7 does not mark such lines. There is evidence for a continuation if the first
+    word would not have fitted on the line above, if the line above is incomplete, or if the line
+    begins like the middle of a phrase.
+
+    Args:
+        above: Name column of the line above.
+        name: Name column of the line.
+    """
     first = name.split(maxsplit=1)[0]
     is_full = len(above) + 1 + len(first) > INGREDIENT_WIDTH
     is_open = above.count("(") > above.count(")") or _OPEN_END.search(above) is not None
@@ -246,7 +273,11 @@ def _goes_on(above: str, name: str) -> bool:
 
 
 def _uncapitalised(name: str) -> str:
-    """Return a name without the capital that version 7 gave the beginning of each line."""
+    """Return the second line of a broken ingredient with a small first letter.
+
+    MealMaster version 7 capitalised the first letter of each line. If the second character is not
+    a small letter, the line is returned unchanged.
+    """
     return name[0].lower() + name[1:] if name[1:2].islower() else name
 
 

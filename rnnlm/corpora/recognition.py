@@ -1,6 +1,7 @@
-"""Decide how a file is read, from its name and its beginning, for each file separately.
+"""Decide how each file is read, from its name and its beginning: its format, encoding and layout.
 
-Choices that the configuration makes are kept. All others are made here, with a reason.
+Settings that the configuration gives a value are kept. All others are decided here, and the reason
+is recorded.
 """
 
 import json
@@ -33,22 +34,24 @@ READERS: dict[str, Reader] = {
     ".parquet": "parquet",
     ".mmf": "mealmaster",
 }
-"""Reader that `reader = "auto"` chooses by a file's suffix; all other files are plain text."""
+"""Reader that `reader = "auto"` chooses by the suffix of a file's name. Files with another suffix
+are first assumed to be plain text."""
 RECIPE_READERS = ("mealmaster", "markdown")
 """Readers whose records are recipes."""
 SAMPLE = 1 << 20
 """Bytes at the beginning of a file that decide how it is read."""
 RECORDS = 200
-"""Number of records that decide which field is the text."""
+"""Number of records from the beginning of a file that decide which field is the text."""
 MOST_JSON = 64_000_000
-"""Most bytes of a JSON file that are parsed to see its records; it is read whole later anyway."""
+"""Most bytes of a JSON file that are parsed to recognise its records. A part of a JSON file cannot
+be parsed, and the whole file is read later anyway."""
 
 
 class Recognized(NamedTuple):
     """How a file is read.
 
     Attributes:
-        source: Configuration of how the file is read, with all choices made.
+        source: Configuration of how the file is read; `reader` and `documents` are not `auto`.
         encoding: Encoding of its text; None for Parquet and empty files.
         form: Form of its documents, as in `corpus.form`.
         reason: Why its documents are read this way, in a few words.
@@ -65,8 +68,9 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
 
     Args:
         path: Local path.
-        name: Name of the file, whose suffix suggests the format.
-        source: Configuration of the file's source.
+        name: Name of the file, whose suffix suggests the format. For an archive's member, it is
+            the name in the archive.
+        source: Configuration that applies to the file.
 
     Raises:
         CorpusError: The file cannot be read as text or Parquet, or no field is clearly the text.
@@ -131,7 +135,10 @@ def _plain_text(source: SourceConfig, sample: str, encoding: Encoding) -> Recogn
 
 
 def _colors(sample: str) -> str:
-    """Return `text` for lines `name R G B`, `colors` for other colours, or an empty string."""
+    """Return the reader for a text with a colour on each line, or an empty string for other texts.
+
+    The reader is `text` if the lines already have the form `name R G B`, and `colors` otherwise.
+    """
     lines = [line.strip() for line in sample.split("\n")[:2000] if line.strip()]
     if sum(bool(_PLAIN_COLOR.fullmatch(line)) for line in lines) >= 0.95 * len(lines) > 4:
         return "text"
@@ -147,7 +154,12 @@ _PLAIN_COLOR = re.compile(rf".*[^\W\d].* {_CHANNEL} {_CHANNEL} {_CHANNEL}")
 
 
 def _reader_of(sample: str, reader: Reader) -> Reader:
-    """Return the reader that fits the content, if it is not the one that the name suggests."""
+    """Correct the reader that the name of a file suggests if the content shows another format.
+
+    Args:
+        sample: Beginning of the file.
+        reader: Reader that the name suggests.
+    """
     start = sample.lstrip()
     if reader == "text" and BEFORE_RECIPE.search(("\n" + sample[:100_000]).encode()):
         return "mealmaster"
@@ -159,7 +171,11 @@ def _reader_of(sample: str, reader: Reader) -> Reader:
 
 
 def _reader_of_script(content: str) -> Reader:
-    """Return `json` for a script that only assigns a list or an object, else `text`."""
+    """Return the reader for a script, which may be data in the form of a program.
+
+    It is `json` if the script only assigns a JSON list or object to a variable, and `text`
+    otherwise.
+    """
     match = ASSIGNMENT.match(content)
     return "json" if match and _parses(content[match.end() :]) else "text"
 
@@ -173,7 +189,7 @@ def _parses(text: str) -> bool:
 
 
 def _are_objects(text: str) -> bool:
-    """Return whether each of the first lines is a JSON value, and there are at least two."""
+    """Return whether there are at least two lines, and each of the first three is a JSON value."""
     lines = [line for line in text.split("\n", 4)[:3] if line.strip()]
     return len(lines) > 1 and all(line.strip()[-1:] in '}]"' and _parses(line) for line in lines)
 
@@ -184,7 +200,8 @@ def _table(source: SourceConfig, sample: str, encoding: Encoding) -> Recognized:
     names_no_text = "render" not in source.model_fields_set and not table.has_header
     if names_no_text and table.delimiter != NO_DELIMITER and not source.delimiter:
         colored = recognize_colors(records)
-        if colored is None and _prose_columns(records) != 1:  # the text is the line, not a column
+        # If not exactly one column is prose, each line as a whole is a text.
+        if colored is None and _prose_columns(records) != 1:
             table = table._replace(delimiter=NO_DELIMITER)
             records = [*_first(rows_of(sample, table))]
     found = _of_records(source, "csv", encoding, records)
@@ -202,7 +219,7 @@ def _prose_columns(records: Sequence[Fields]) -> int:
 def _of_records(
     source: SourceConfig, reader: Reader, encoding: Encoding | None, records: Sequence[Fields]
 ) -> Recognized:
-    """Decide which field of the records is their text."""
+    """Decide how records become text: as a colour, as a recipe, or from one of their fields."""
     changes: dict[str, Any] = {}
     if "render" in source.model_fields_set or not records:
         return _decided(source, reader, encoding, changes, "text", f"{reader} records")
@@ -229,7 +246,12 @@ def _of_records(
 
 
 def _recipe_fields(records: Sequence[Fields]) -> dict[str, str]:
-    """Return the names of a recipe's parts in the records; empty if they are not recipes."""
+    """Find the fields of the records that contain the parts of a recipe.
+
+    Returns:
+        A mapping from the standard name of each part, such as `directions`, to its field, such as
+        `steps`; empty if the records are not recipes.
+    """
     found = {}
     for part, names in _RECIPE_FIELDS.items():
         for name in names:
@@ -263,7 +285,15 @@ def _parquet_records(path: Path, name: str) -> list[Fields]:
 
 
 def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:
-    """Return the beginning of a file as text; whole lines, if the encoding allows it."""
+    """Return the beginning of a file as text.
+
+    It ends at a line end if there is one, and the encoding allows the file to be split at newlines.
+
+    Args:
+        path: Local path.
+        encoding: Encoding of the file's text.
+        size: Most bytes to read.
+    """
     with path.open("rb") as file:
         head = file.read(size)
         is_all = not file.read(1)

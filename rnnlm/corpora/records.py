@@ -1,18 +1,21 @@
-"""Records, and faults: records that cannot be read."""
+"""Records (mappings of named fields, read from a file), and faults (records that cannot be read).
+
+Line numbers are relative to a piece, which is the byte range of a file that is read at once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Fields = Mapping[str, Any]
-"""Named values; plain text has the one field `text`."""
+"""The fields of a record: values by name. A record of plain text has the one field `text`."""
 
 
 class Record(dict[str, Any]):
-    """The fields of a record, with its line.
+    """The fields of a record, with its line number.
 
     Attributes:
-        line: Line of the piece, from 1; 0 if unknown.
+        line: Line number in the piece, counted from 1; 0 if unknown.
     """
 
     __slots__ = ("line",)
@@ -29,7 +32,7 @@ class Fault:
     Attributes:
         reason: Kind of fault in a few words; dropped records are counted under it.
         detail: What exactly was found.
-        line: Line of the piece, from 1; 0 if unknown.
+        line: Line number in the piece, counted from 1; 0 if unknown.
     """
 
     reason: str

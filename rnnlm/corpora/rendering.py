@@ -1,6 +1,7 @@
 """Render a record's fields as text: by a template, as a colour, or as a recipe.
 
-Rendering is pure. A missing field is an error that the caller can count; nothing is invented.
+Rendering is a pure function of the record. A missing field raises an error, which the caller can
+count; no default value replaces it.
 """
 
 import html
@@ -16,7 +17,8 @@ from rnnlm.corpora.recipes import Ingredient, Recipe, Section
 from rnnlm.corpora.records import Fields
 
 COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": "rgb"}
-"""Forms of a colour, and the colour space of their numbers."""
+"""Values of the setting `render` that write a record as a colour, and for each the colour space of
+the numbers that it writes."""
 
 
 class UnusableRecordError(ValueError):
@@ -27,12 +29,13 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
     """Return the text of a record.
 
     Args:
-        form: `recipe`, one of `COLORS`, or a template such as `{title}: {body}`.
+        form: `recipe`, a key of `COLORS`, or a template such as `{title}: {body}`.
         record: Fields of the record.
-        names: For fields that have another name in the record: that name.
+        names: Mapping from the name of a field in `form` to its name in the record, for fields
+            whose names differ.
 
     Raises:
-        UnusableRecordError: A field is missing, or the form does not allow its value.
+        UnusableRecordError: A field is missing, or its value cannot be written in this form.
     """
     if form == "recipe":
         return recipes.render(_recipe(record, names))
@@ -54,9 +57,9 @@ def render(form: str, record: Fields, names: Mapping[str, str]) -> str:
 
 
 def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) -> str:
-    """Return a record's value of an attribute as text; empty if the record has none.
+    """Return a record's value of an attribute as text; an empty string if it has no such value.
 
-    A recipe's `category` is the first category in its text.
+    The attribute `category` of a recipe is the first of its categories.
     """
     if form == "recipe" and name == "category":
         recipe = record.get("recipe")
@@ -68,7 +71,11 @@ def attribute(form: str, record: Fields, name: str, names: Mapping[str, str]) ->
 
 
 def field_names(form: str) -> tuple[str, ...]:
-    """Return the names of the fields that a template or form needs."""
+    """Return the names of the fields that are needed to render records.
+
+    Args:
+        form: `recipe`, a key of `COLORS`, or a template.
+    """
     known: dict[str, tuple[str, ...]] = {
         **dict.fromkeys(COLORS, ("name", "hex")),
         "recipe": ("title", "ingredients", "directions"),
@@ -160,7 +167,7 @@ _WORD = re.compile(r"([A-Za-z]+)\.?(?=[\s(]|$)\s*(.*)")
 def ingredient(line: str) -> Ingredient:
     """Parse an ingredient: `1 ½ cups flour` has quantity `1 1/2`, unit `c` and name `flour`.
 
-    If the quantity is too long for its column, it stays in the name.
+    If the quantity is longer than 7 characters, MealMaster's limit, it is left in the name.
     """
     text = plain(line)
     text = _FRACTION.sub(lambda m: ("" if m[1] is None else " ") + _FRACTIONS[m[2]], text)
@@ -206,7 +213,7 @@ def _recipe(record: Fields, names: Mapping[str, str]) -> Recipe:
 
 
 def _sections(lines: Sequence[str]) -> tuple[Section, ...]:
-    """Group ingredients by heading; a heading is a line that begins with `# `."""
+    """Parse lines of ingredients, grouped under the lines that begin with `# `, their headings."""
     found: list[tuple[str, list[Ingredient]]] = [("", [])]
     for line in lines:
         if line.startswith("# "):
@@ -233,7 +240,11 @@ def _servings(text: str) -> str:
 
 
 def _shown(paragraph: str) -> str:
-    """Return a paragraph without leading dashes, which would read as an ingredient or a frame."""
+    """Return a paragraph without leading dashes.
+
+    The recipe parser would take a line with leading dashes as a part of the ingredients or the
+    frame.
+    """
     return paragraph.lstrip("-") or paragraph
 
 

@@ -1,4 +1,5 @@
-/* Hashes of the shingles of texts; `shingling.py` defines shingles and calls this code. */
+/* Hashes of the shingles of texts: overlapping strings of SHINGLE bytes that begin at word starts.
+ * `shingling.py` calls this code, and implements the same in Python. */
 
 #include <stdint.h>
 #include <string.h>
@@ -6,8 +7,8 @@
 enum { SHINGLE = 24 };
 static const uint64_t PRIME = 0x9E3779B97F4A7C15u;
 
-/* Return the length in bytes of the UTF-8 white space character at `at`, or 0 if there is none.
- * White space is what Python's `str.split` splits at. */
+/* Return the length in bytes of the UTF-8 white space character at `at`, or 0 if the character
+ * there is not white space. White space is what Python's `str.split` splits at. */
 static long space(const uint8_t *at, const uint8_t *end) {
     uint8_t c = *at;
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
@@ -20,8 +21,9 @@ static long space(const uint8_t *at, const uint8_t *end) {
     return at[1] == 0x81 && at[2] == 0x9F ? 3 : 0;
 }
 
-/* For each byte: what it is replaced with; whether it is part of a word; whether it begins a
- * multi-byte character that may be white space. All ASCII white space is replaced with a space. */
+/* Tables with an entry for each value of a byte. `plain`: the byte that replaces it, which is a
+ * space for ASCII white space, and a small letter for a capital. `is_word`: whether it is part of a
+ * word. `may_be_space`: whether it begins a multi-byte character that may be white space. */
 static uint8_t plain[256], is_word[256], may_be_space[256];
 
 __attribute__((constructor)) static void fill(void) {
@@ -33,9 +35,9 @@ __attribute__((constructor)) static void fill(void) {
     }
 }
 
-/* Write a text to `to` with ASCII letters in lower case and spaces squeezed; return its size in
- * bytes. Every byte is written, and superfluous spaces are overwritten by the next byte, so that
- * the loop has no branches that are hard to predict. */
+/* Write a text to `to`, with ASCII letters in lower case and single spaces between words; return
+ * the number of bytes written. Every byte is written at first, and the next byte then overwrites a
+ * superfluous space, so that the loop has no branches that are hard to predict. */
 static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
     uint8_t *start = to;
     int was_space = 1;
@@ -51,7 +53,8 @@ static long squeeze(const uint8_t *at, const uint8_t *end, uint8_t *to) {
     return to - start - (to > start && was_space);
 }
 
-/* Write the start and the end of each word to `places`, in turn; return the number of words. */
+/* Write the start and end offset of each word to `places`: word w is at places[2 * w] and ends
+ * before places[2 * w + 1]. Return the number of words. */
 static long find_words(const uint8_t *text, long size, int64_t *places) {
     long count = 0;
     int was_word = 0;
@@ -74,13 +77,15 @@ static uint64_t hash(const uint8_t *at) {
     return total;
 }
 
-/* Write the hashes of all texts' shingles one after the other; return the number of hashes.
+/* Compute the hashes of the shingles of all texts; return the number of hashes.
  *
  * data, offsets: The texts in UTF-8, in Arrow's layout: text t is data[offsets[t]:offsets[t + 1]].
- * hashes: Output; room for at least one hash per byte of the texts.
- * bounds: Output; where the hashes of each text begin, and the end of the last; texts + 1 values.
- * scratch, places: Work space; the size of the longest text plus SHINGLE + 8, in bytes for
- *     scratch and in values for places. */
+ * texts: Number of texts.
+ * hashes: Output; the hashes of all texts, one text after the other. There must be room for one
+ *     hash per byte of the texts.
+ * bounds: Output; texts + 1 values: the hashes of text t are hashes[bounds[t]:bounds[t + 1]].
+ * scratch, places: Work space; each must have room for as many values as the longest text has
+ *     bytes, plus SHINGLE + 8. */
 long shingle_hashes(const uint8_t *data, const int64_t *offsets, long texts, uint64_t *hashes,
                     int64_t *bounds, uint8_t *scratch, int64_t *places) {
     long count = 0;

@@ -1,4 +1,8 @@
-"""Shingle hashes, by `shingles.c`, which setuptools builds; without a compiler, by NumPy."""
+"""Hashes of the shingles of a text, which are the overlapping strings of 24 bytes at word starts.
+
+Texts are compared by these hashes to find near duplicates. They are computed by `shingles.c`, which
+setuptools builds, or by NumPy if it was not built.
+"""
 
 from ctypes import CDLL, c_int64, c_long, c_void_p
 from functools import cache
@@ -11,8 +15,9 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 SHINGLE = 24
-"""Bytes in a shingle, about five words. A shingle begins at the beginning of each word; in a word
-longer than this, as in scripts without spaces, DNA and base64, at every character."""
+"""Bytes in a shingle, about five words. A shingle begins at the beginning of each word. In a word
+of more than this many bytes, as in scripts without spaces, DNA and base64, a shingle begins at
+every character."""
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _LOWER = bytes(b + 32 if 65 <= b <= 90 else b for b in range(256))
@@ -20,15 +25,17 @@ _IS_WORD = np.array([b >= 128 or chr(b).isalnum() for b in range(256)])
 
 
 def shingle_hashes(texts: pa.LargeStringArray) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return the hashes of the texts' shingles, after lower-casing ASCII and squeezing spaces.
+    """Return the hashes of the shingles of some texts.
+
+    Before a text is hashed, ASCII letters are lower-cased, and each run of white space becomes a
+    single space. The hashes are the same whether they are computed by C or by NumPy.
 
     Args:
         texts: Texts, without nulls.
 
     Returns:
-        The hashes of all texts, concatenated, shape (shingles,); and where the hashes of each text
-        begin, followed by the end of the last, shape (texts + 1,). They are the same with and
-        without native code.
+        The hashes of all texts, concatenated, shape (shingles,); and the index at which the hashes
+        of each text begin, followed by the number of hashes, shape (texts + 1,).
     """
     native = _library()
     if native is None:
@@ -68,9 +75,14 @@ def hashes_by_numpy(text: str) -> Hashes:
 
 
 def _in_long_words(codes: NDArray[np.uint8], is_word: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return whether each byte begins a character in a word longer than a shingle.
+    """Return whether each byte is the first of a character in a word that is longer than a shingle.
 
-    The result has the shape of `codes`.
+    Args:
+        codes: Bytes of a text in UTF-8, shape (bytes,).
+        is_word: Whether each byte belongs to a word, shape (bytes,).
+
+    Returns:
+        One value for each byte, shape (bytes,).
     """
     bounds = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
     starts, ends = bounds[::2], bounds[1::2]

@@ -1,4 +1,4 @@
-"""Assignment of documents to splits."""
+"""Assignment of documents to the training, validation and test split."""
 
 import hashlib
 import random
@@ -22,15 +22,23 @@ def content_hash(text: str) -> int:
 
 
 def content_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return the `content_hash` of each of many texts in UTF-8, shape (texts,)."""
+    """Return the `content_hash` of each text, shape (texts,); the texts are bytes of UTF-8."""
     digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
     return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
-    """Return the index in `SPLITS` of each document's split, a pure function of its hash.
+    """Assign each document to a split, as a pure function of its hash.
 
-    Adding a document therefore never moves another, and equal documents share a split.
+    Adding a document therefore never moves another document to a different split, and equal
+    documents are in the same split.
+
+    Args:
+        hashes: 64-bit hash of each document, shape (documents,).
+        config: Sets the shares of the validation and the test split.
+
+    Returns:
+        The index of each document's split in `SPLITS`, shape (documents,).
     """
     shares = hashes.astype(np.float64) / 2.0**64
     splits = np.zeros(len(hashes), dtype=np.int8)
@@ -40,10 +48,17 @@ def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np
 
 
 def split_by_shuffle(count: int, config: SplitConfig) -> NDArray[np.int8]:
-    """Return the index in `SPLITS` of each document's split, after a shuffle by Python's generator.
+    """Assign documents to splits after shuffling them with Python's random generator.
 
-    In the shuffled order, the first documents are for training and the last for testing.
-    Source: the lectures that made `names` a benchmark (makemore).
+    In the shuffled order, the training documents come first and the test documents last. This is
+    the procedure of the makemore lectures, whose data set `names` has become a benchmark.
+
+    Args:
+        count: Number of documents.
+        config: Sets the seed, and the shares of the validation and the test split.
+
+    Returns:
+        The index of each document's split in `SPLITS`, shape (documents,).
     """
     order = list(range(count))
     random.Random(config.seed).shuffle(order)
@@ -55,7 +70,7 @@ def split_by_shuffle(count: int, config: SplitConfig) -> NDArray[np.int8]:
 
 
 def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
-    """Yield the parts of a text: the first for training, then validation, then test."""
+    """Cut a text into a training, a validation and a test part, in this order; yield each part."""
     first, second = _ends(len(text), config)
     yield text[:first], "train"
     yield text[first:second], "validation"
@@ -63,11 +78,12 @@ def split_by_position(text: str, config: SplitConfig) -> Iterator[tuple[str, Spl
 
 
 def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Split]]:
-    """Yield a text's paragraphs for training, joined, then those for validation, then for test.
+    """Assign each paragraph of a text to a split; yield the paragraphs of each split as one text.
 
-    Each paragraph's split is a pure function of its words. No edit elsewhere moves it, and what was
-    held out once is never trained on, however the text grows. A blank line replaces the paragraphs
-    of other splits.
+    The split of a paragraph is a pure function of its words, so an edit elsewhere in the text never
+    changes it. A paragraph that was held out once is therefore never used for training, however
+    the text grows. In the yielded texts, a blank line takes the place of paragraphs of other
+    splits.
     """
     bounds = paragraphs(text)
     codes = split_by_hash(content_hashes(squeezed(text, bounds)), config)
@@ -76,7 +92,7 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
 
 
 def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
-    """Return the chosen paragraphs as one text."""
+    """Return the chosen paragraphs as one text, with a blank line where paragraphs are left out."""
     changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
     runs = zip(changes[::2], changes[1::2], strict=True)
     parts = [text[bounds[first, 0] : bounds[end - 1, 1]] for first, end in runs]
@@ -84,7 +100,7 @@ def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
 
 
 def _ends(count: int, config: SplitConfig) -> tuple[int, int]:
-    """Return where the training part ends and where the validation part ends, in whole items."""
+    """Return the numbers of items after which the training part and the validation part end."""
     ends = (1.0 - config.validation - config.test, 1.0 - config.test)
     first, second = (int(share * count + 1e-6) for share in ends)  # 0.9 may be 0.8999…
     return first, second

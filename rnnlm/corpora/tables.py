@@ -12,16 +12,16 @@ from rnnlm.corpora.records import Fault, Fields, Record
 
 DELIMITERS = ",;\t|"
 NO_DELIMITER = "\x1f"
-"""Separates nothing: each line is a row of one cell."""
+"""Delimiter of a table with a single column. No text contains it, so each line is one cell."""
 SAME_WIDTH = 0.95
-"""Least share of the rows with the most common number of cells, for a delimiter to be accepted."""
+"""Least share of the rows that must have equally many cells for a delimiter to be accepted."""
 SAME_WIDTH_NAMED = 0.5
-"""The same if the first row looks like column names."""
+"""Value used instead of `SAME_WIDTH` if the first row looks like column names."""
 MOST_ROWS = 500
-"""Number of rows that are examined."""
+"""Number of rows that are examined to recognise how a table is written."""
 
 _NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,39}")
-"""What a column name looks like."""
+"""Matches a string that looks like a column name."""
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]*\d%?\s*")
 
 
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     """How a table is written.
 
     Attributes:
-        delimiter: One character; `NO_DELIMITER` if there is a single column.
+        delimiter: Character between the cells of a row; `NO_DELIMITER` for a single column.
         has_header: Whether the first row names the columns.
     """
 
@@ -42,8 +42,8 @@ def recognize_table(sample: str, delimiter: str = "", header: str = "auto") -> T
 
     Args:
         sample: Beginning of the table, in whole lines.
-        delimiter: Delimiter of the cells, if it is known.
-        header: `yes`, `no` or `auto`.
+        delimiter: Character between the cells of a row; if empty, it is detected.
+        header: Whether the first row names the columns: `yes`, `no`, or `auto` to detect it.
     """
     candidates = [delimiter] if delimiter else [*DELIMITERS, NO_DELIMITER]
     found = max(candidates, key=lambda candidate: _consistency(sample, candidate))
@@ -86,7 +86,11 @@ def _column_names(count: int) -> list[str]:
 
 
 def _reader(content: str, delimiter: str) -> Any:
-    """Return a reader of the rows; only an unquoted single column may contain stray quotes."""
+    """Return a reader of the rows of a table.
+
+    If there is a single column whose values are not quoted, quotation marks are read as text.
+    Otherwise, a misplaced quotation mark is an error.
+    """
     lines = io.StringIO(content, newline="")
     if delimiter == NO_DELIMITER and not _is_quoted(content):
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -94,7 +98,10 @@ def _reader(content: str, delimiter: str) -> Any:
 
 
 def _is_quoted(content: str) -> bool:
-    """Return whether the values of a single column are quoted, judged by its first lines."""
+    """Return whether the cells of a table with a single column are quoted.
+
+    They are if more than 30 % of the first lines, without the header, begin with a quotation mark.
+    """
     lines = [line for line in content[:20_000].split("\n")[1:200] if line.strip()]
     return sum(line.lstrip().startswith('"') for line in lines) > 0.3 * len(lines)
 
@@ -113,7 +120,7 @@ def _sample_rows(sample: str, delimiter: str) -> list[list[str]]:
 
 
 def _consistency(sample: str, delimiter: str) -> float:
-    """Return how well a delimiter separates a sample into columns: 0 for not at all."""
+    """Return a score of how well a delimiter separates a sample into columns; 0 if it does not."""
     rows = _sample_rows(sample, delimiter)
     if delimiter == NO_DELIMITER or len(rows) < 2:
         return 0.5  # better than a delimiter that gives rows of different lengths
@@ -131,7 +138,11 @@ def _consistency(sample: str, delimiter: str) -> float:
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row is a header: it looks like names, and differs from the rest."""
+    """Return whether the first row of a table is a header.
+
+    It must look like column names, and differ from the other rows: it has a usual name such as
+    `title`, or a name above a column of numbers or of much longer texts.
+    """
     if len(rows) < 2:
         return bool(rows) and len(rows[0]) > 1
     first, rest = rows[0], rows[1:]

@@ -1,5 +1,5 @@
-/* The operations that visit each character of a corpus. `lines.py` and `paragraphs.py` describe
- * them, and implement the same in Python. */
+/* Operations that visit each character of a corpus, and are therefore written in C. `lines.py` and
+ * `paragraphs.py` describe them, and implement the same in Python. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -8,15 +8,17 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* One line. `lines.py` reads it as a NumPy record with the same fields in the same order. */
+/* Observations about one line of a text. `lines.py` describes them, and reads them as a NumPy
+ * record with the same fields in the same order. */
 typedef struct {
-    int64_t start, body, end; /* its first character, its first visible one, one past its last */
-    int32_t first_word;       /* length of its first word in characters */
+    /* Offsets in the text: of the line, of its first word, and of its end without white space. */
+    int64_t start, body, end;
+    int32_t first_word; /* length of the line's first word in characters */
     uint8_t is_small, is_large, is_item, is_stopped, has_inner, has_columns, unused[6];
 } Line;
 
-/* A text with one, two or four bytes per character. The functions below are inlined, so each is
- * compiled once per width. */
+/* A text with one, two or four bytes (`kind`) per character. The functions below are inlined, so
+ * that the compiler makes a version of each for each of these widths. */
 typedef struct {
     int kind;
     const void *data;
@@ -42,7 +44,8 @@ INLINE int is_bullet(Py_UCS4 c) {
 
 INLINE int is_letter(Py_UCS4 c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* Return whether the characters [at, end) begin like a list item. */
+/* Return whether the line of characters [at, end) begins like a list item, a heading, a quotation
+ * or a table row. */
 INLINE int begins_item(Text text, int64_t at, int64_t end) {
     if (at == end) return 0;
     Py_UCS4 first = get(text, at);
@@ -101,8 +104,8 @@ INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
     return count;
 }
 
-/* Copy characters to `to`; return the end of the copy. If `is_squeezed` and there are two spaces in
- * a row, squeeze white space. */
+/* Copy the characters [start, end) to `to`; return the end of the copy. If `is_squeezed` is true
+ * and there are two consecutive spaces, each run of white space becomes one space. */
 INLINE char *copy(Text text, int64_t start, int64_t end, int is_squeezed, char *to) {
     int is_double = 0;
     if (is_squeezed)
@@ -129,13 +132,18 @@ INLINE char *put(Text text, Py_UCS4 c, char *to) {
     return to + text.kind;
 }
 
-/* Return whether a line ends within a compound such as `to-morrow`, which continues below. */
+/* Return whether the break between two lines is within a compound such as `to-morrow`, so that the
+ * lines are joined without a space. */
 INLINE int is_compound(Text text, Line above, Line below) {
     return above.end - above.body >= 2 && get(text, above.end - 1) == '-' &&
            Py_UNICODE_ISALPHA(get(text, above.end - 2)) && below.is_small;
 }
 
-/* Write the text with some lines joined to the line above; return the end of the output. */
+/* Write a text to `to` with some lines joined to the line above; return the end of the output.
+ *
+ * lines: What `observe_lines` wrote.
+ * count: Number of lines.
+ * joins: Whether each line is joined to the line above. */
 INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8_t *joins,
                         char *to) {
     char *begin = to, *blank = NULL; /* start of a blank line, if it was written last */
@@ -160,8 +168,8 @@ INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8
     return blank ? blank : to;
 }
 
-/* Return the end of the paragraph that begins at `start`, including the blank lines after it; store
- * in `last` where its text ends: before a blank line, or at the end of the text. */
+/* Return the end of the block of lines that begins at `start`, including the blank lines after it.
+ * Set `last` to the end of its last line: before a blank line, or at the end of the text. */
 INLINE int64_t block_end(Text text, int64_t start, int64_t size, int64_t *last) {
     for (int64_t at = start; at < size; at++) {
         if (get(text, at) != '\n') continue;
@@ -181,8 +189,9 @@ INLINE int is_line_break(Py_UCS4 c) {
     return c < 0x80 ? (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) : Py_UNICODE_ISLINEBREAK(c);
 }
 
-/* Return the end of the line that begins at `start`, including its line end. Blank lines at the end
- * of a block belong to its last visible line. */
+/* Return the end of the line that begins at `start`, including its line break. If this is the last
+ * line of a block with visible text, which ends at `visible_end`, return the end of the block, so
+ * that blank lines belong to the line before them. */
 INLINE int64_t line_end(Text text, int64_t start, int64_t end, int64_t visible_end) {
     for (int64_t at = start; at < end; at++) {
         Py_UCS4 c = get(text, at);
@@ -193,9 +202,10 @@ INLINE int64_t line_end(Text text, int64_t start, int64_t end, int64_t visible_e
     return end;
 }
 
+/* A growing array of the start and end offsets of paragraphs. */
 typedef struct {
-    int64_t *places; /* start and end of each paragraph */
-    int64_t count, room;
+    int64_t *places;     /* start and end of each paragraph: 2 * count values */
+    int64_t count, room; /* number of paragraphs, and for how many there is room */
 } Bounds;
 
 static int add(Bounds *bounds, int64_t start, int64_t end) {
@@ -211,7 +221,8 @@ static int add(Bounds *bounds, int64_t start, int64_t end) {
     return 0;
 }
 
-/* Find the paragraphs of a text; return -1 if memory runs out. */
+/* Find the paragraphs of a text; return 0, or -1 if memory runs out. `long_line` and `longest` are
+ * LONG_LINE and LONGEST of `paragraphs.py`, in characters. */
 INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t longest,
                            Bounds *bounds) {
     for (int64_t start = 0, last, end; start < size; start = end) {
@@ -240,8 +251,8 @@ INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t l
     return 0;
 }
 
-/* Write characters in UTF-8, with single spaces between words; return the end of the output. A lone
- * surrogate becomes three bytes, as with Python's `surrogatepass`. */
+/* Write the characters [start, end) to `to` in UTF-8, with single spaces between words; return the
+ * end of the output. A lone surrogate becomes three bytes, as with Python's `surrogatepass`. */
 INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
     int is_due = 0, is_inside = 0;
     for (int64_t at = start; at < end; at++) {
@@ -272,6 +283,8 @@ INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
     return to;
 }
 
+/* Run `call` with `text` set to the Python string `string`. Since `kind` is a constant in each
+ * case, the inlined functions are compiled for each width. */
 #define BY_KIND(call)                                                                            \
     switch (PyUnicode_KIND(string)) {                                                            \
         case PyUnicode_1BYTE_KIND: { Text text = {PyUnicode_1BYTE_KIND, data}; call; break; }    \
@@ -279,7 +292,7 @@ INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
         default: { Text text = {PyUnicode_4BYTE_KIND, data}; call; }                             \
     }
 
-/* observe(text: str) -> bytes: a `Line` for each line. */
+/* observe(text: str) -> bytes: return an array with a `Line` for each line of a text, as bytes. */
 static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
     if (!PyUnicode_Check(string)) return PyErr_Format(PyExc_TypeError, "observe takes a str");
     const void *data = PyUnicode_DATA(string);
@@ -292,8 +305,9 @@ static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
     return found;
 }
 
-/* join(text: str, lines: bytes, joins: bytes) -> str: the text with some of its lines joined to the
- * line above. `lines` is what `observe` returned; `joins` holds one byte per line. */
+/* join(text: str, lines: bytes, joins: bytes) -> str: return the text with some of its lines joined
+ * to the line above. `lines` is what `observe` returned; `joins` has a byte for each line, which is
+ * 1 if the line is joined. */
 static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     Py_buffer lines, joins;
@@ -318,7 +332,8 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     return joined;
 }
 
-/* paragraphs(text: str, long_line: int, longest: int) -> bytes: start and end of each paragraph. */
+/* paragraphs(text: str, long_line: int, longest: int) -> bytes: return the start and end offset of
+ * each paragraph of a text, as an array of int64_t. */
 static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     long long long_line, longest;
@@ -335,8 +350,9 @@ static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     return found;
 }
 
-/* squeezed(text: str, bounds: bytes) -> list[bytes]: each part of a text in UTF-8, with single
- * spaces between words. */
+/* squeezed(text: str, bounds: bytes) -> list[bytes]: return each part of a text in UTF-8, with
+ * single spaces between words. `bounds` is an array of int64_t with the start and end offset of
+ * each part in characters. */
 static PyObject *squeezed(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string, *parts = NULL;
     Py_buffer bounds;

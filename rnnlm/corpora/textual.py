@@ -1,4 +1,7 @@
-"""Decide what a document is in a plain text file, from how its lines look, not their number."""
+"""Decide what a document is in a plain text file: a line, a record or a passage.
+
+The decision depends on what the lines look like, not on how many there are.
+"""
 
 import re
 from collections import Counter
@@ -12,10 +15,12 @@ from rnnlm.corpora.unwrapping import is_source, unwrap
 Kind = Literal["lines", "passages", "records"]
 
 LONGEST_RECORD = 3000
-"""Most characters in a typical record; longer parts are chapters."""
+"""Most characters in a typical (median) record. Parts of a text that are typically longer are taken
+as chapters, not records."""
 FEWEST_SEPARATORS = 5
 ALIKE = 0.8
-"""Least share of blocks that must be alike for each block to be a record."""
+"""Least share of the blocks (texts between blank lines) that must look alike for each block to be a
+record. It is also the least share of separator lines that must be the same."""
 
 _MARKER = re.compile(r"<\|[a-z_]{2,20}\|>|</?(?:s|bos|eos)>|\[(?:BOS|EOS)\]", re.IGNORECASE)
 _RULE = re.compile(r"^[ \t]*([%*=_~#+•§-])(?:[ \t]*\1)*[ \t]*$", re.MULTILINE)
@@ -23,7 +28,7 @@ _BLANK = re.compile(r"\n(?:[^\S\n]*\n)+")
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _GAME = re.compile(r'^\[Event "', re.MULTILINE)
 _STOP = re.compile(r"[.!?…؟।][\"'”’)]* ")
-"""The end of a sentence within a line; rare in lists."""
+"""Matches the end of a sentence within a line, which is rare in lists."""
 _KEY = re.compile(r"([A-Z][\w ]{0,20}):")
 
 
@@ -31,8 +36,9 @@ class Layout(NamedTuple):
     """What a document of a plain text is.
 
     Attributes:
-        documents: As in `corpus.documents`.
-        separator: As in `corpus.separator`; empty if blank lines separate the records.
+        documents: Kind of document, as in `corpus.documents`.
+        separator: Regular expression between records, as in `corpus.separator`; empty if blank
+            lines separate the records.
         reason: What the decision is based on, in a few words.
     """
 
@@ -80,7 +86,14 @@ def _ruled(text: str) -> Layout | None:
 
 
 def _underlines(parts: Sequence[str], rule: str) -> bool:
-    """Return whether a rule underlines headings: the lines above are about as long as the rule."""
+    """Return whether lines of a repeated symbol underline headings instead of separating records.
+
+    They do if the lines above them are mostly about as long as the symbols.
+
+    Args:
+        parts: The text between the lines of symbols.
+        rule: The repeated symbol, as often as it is repeated in a line.
+    """
     above = [part.rsplit("\n", 1)[-1] for part in parts[:-1]]
     return len(rule) > 3 and sum(abs(len(line) - len(rule)) <= 2 for line in above) > (
         0.5 * len(above)
@@ -88,7 +101,11 @@ def _underlines(parts: Sequence[str], rule: str) -> bool:
 
 
 def _blocks(text: str) -> Layout | None:
-    """Recognise records separated by blank lines: blocks that are alike."""
+    """Recognise records separated by blank lines.
+
+    The blocks between blank lines are taken as records if most begin with the same key or symbol,
+    have the same number of lines, or are poems. Blocks of one short line are taken as lines.
+    """
     blocks = [block for block in _BLANK.split(text.strip("\n")) if block.strip()]
     if len(blocks) < FEWEST_SEPARATORS or is_source(text):
         return None
@@ -114,7 +131,7 @@ def _blocks(text: str) -> Layout | None:
 
 
 def _poems(text: str, longest: int) -> Layout | None:
-    """Recognise poems: verse with more blank lines between poems than between stanzas."""
+    """Recognise poems: verse with several blank lines between poems, and one between stanzas."""
     poems = [poem for poem in _BLANKS.split(text.strip("\n")) if poem.strip()]
     stanzas = len(_BLANK.findall(text)) - len(poems) + 1
     if len(poems) < FEWEST_SEPARATORS or not stanzas or longest > 100:
@@ -142,7 +159,11 @@ def _lines_or_passages(text: str) -> Layout:
 
 
 def _runs_on(lines: Sequence[str]) -> bool:
-    """Return whether sentences run over line ends: capitals at line starts mostly follow a stop."""
+    """Return whether sentences continue from one line to the next.
+
+    They do if many lines begin with a small letter, and most lines that begin with a capital follow
+    the end of a sentence.
+    """
     pairs = [(above.rstrip(), line.lstrip()) for above, line in pairwise(lines) if above and line]
     small = sum(line[:1].islower() for _, line in pairs)
     large = [above[-1:] in '.!?"”»' for above, line in pairs if line[:1].isupper()]

@@ -1,10 +1,10 @@
 """Join hard-wrapped lines into paragraphs, if there is evidence that an editor wrapped them.
 
-Two facts distinguish wrapped prose from verse, lists, tables and source text. A wrapped line is
-full: the first word of the next line would not have fitted on it. And the next line continues in
-the middle of a sentence, so it mostly begins with a small letter. Both are counted for each block
-of lines, and over the whole text for blocks that are too short to judge. In doubt, the lines are
-kept.
+Two facts distinguish wrapped prose from verse, lists, tables and source code. First, a wrapped line
+is full: the first word of the next line would not have fitted on it. Second, the next line
+continues in the middle of a sentence, so it mostly begins with a small letter. Both are counted in
+each block, the lines between two blank lines. For blocks with too few lines to judge, they are
+counted in the whole text. In doubt, the lines are not joined.
 """
 
 import re
@@ -17,26 +17,30 @@ from numpy.typing import NDArray
 from rnnlm.corpora.lines import Lines, join, observe
 
 SLACK = 6
-"""Characters by which lines of hand-wrapped prose may fall short of the width."""
+"""Number of characters by which a full line of wrapped prose may be shorter than the width."""
 NARROWEST, WIDEST = 40, 120
-"""Least and greatest width, in characters, of wrapped prose."""
+"""Least and greatest width, in characters, of text that is taken as wrapped prose."""
 FULL_SHARE = 0.7
-"""Least share of full lines in wrapped prose, in a block or, if it is too short, in the text."""
+"""Least share of full lines in a block of wrapped prose, or in the whole text if blocks are too
+short to judge."""
 FULL_SHARE_UNCASED = 0.85
-"""The same for scripts without small letters, in which nothing else can be counted."""
+"""Value used instead of `FULL_SHARE` for scripts without small letters, where full lines are the
+only evidence."""
 NEARLY_FULL = 0.7
-"""Share of the width above which a line of wrapped prose may break off within a sentence."""
+"""In wrapped prose, a line that is longer than this share of the width is joined to the next line
+if that begins with a small letter, even if the line is not full."""
 SMALL_SHARE = 0.5
-"""Least share of small letters among the letters that begin a line after a full line; half of this
-in a block of a text that is wrapped as a whole."""
+"""Least share of lines with a small first letter, among the lines after a full line that begin with
+a letter. Half of this is enough in a block of a text that is wrapped as a whole."""
 LINES_TO_TELL = 4
-"""Least number of lines in a block that is judged alone."""
+"""Least number of lines in a block for the block to be judged by its own lines."""
 INNER_SHARE = 0.3
-"""Least share of lines with a punctuation mark inside; verse has them at line ends."""
+"""Least share of lines with a punctuation mark inside the line; verse has them at line ends."""
 COLUMNS_SHARE = 0.2
-"""Greatest share of lines with a run of spaces inside; tables and chords have more."""
+"""Greatest share of lines with three consecutive spaces inside the line. Tables, and songs with
+chords, have more."""
 SOURCE_SHARE = 0.04
-"""Share of lines that look like source text above which all lines are kept."""
+"""If more than this share of the lines look like source code, no lines are joined."""
 
 _SOURCE = re.compile(
     r"\s*(?:\\[A-Za-z]+|%|//|/\*|#!|#include|<[/!?A-Za-z]|@[a-z]+\{|(?:def|class) \w+[(:]"
@@ -47,8 +51,8 @@ _SOURCE = re.compile(
 def unwrap(text: str) -> tuple[str, int]:
     """Join the lines of wrapped paragraphs; return the text and the number of joins.
 
-    Verse, headings, lists, tables and source text keep their lines. If anything is joined,
-    consecutive blank lines become one.
+    The lines of verse, headings, lists, tables and source code are not joined. If any lines of the
+    text are joined, consecutive blank lines become one.
     """
     lines = observe(text)
     filled = lines.length[lines.length > 0]
@@ -61,7 +65,16 @@ def unwrap(text: str) -> tuple[str, int]:
 
 
 def _find_joins(seen: Lines, margin: int) -> NDArray[np.bool_]:
-    """Return whether each line is to be joined to the line above, shape (lines,)."""
+    """Decide which lines of a text to join to the line above.
+
+    Args:
+        seen: Observations about the lines.
+        margin: Width at which the text is probably wrapped: the 95th percentile of the lengths of
+            its lines, in characters.
+
+    Returns:
+        Whether each line is to be joined to the line above, shape (lines,).
+    """
     is_filled = seen.length > 0
     pair = _above(is_filled) & is_filled
     block = np.cumsum(is_filled & ~pair) - 1
@@ -99,15 +112,16 @@ def _above(values: NDArray[Any]) -> NDArray[Any]:
 
 
 class _Counts(NamedTuple):
-    """Counts of lines in each block, shape (blocks,), or in a whole text.
+    """Numbers of lines of some kinds, in each block, shape (blocks,), or in a whole text.
 
     Attributes:
-        pairs: Lines with a line above them in the same block.
-        full: Of the `pairs`, lines below a full line.
-        small: Of the `full`, lines that begin with a small letter.
-        large: Of the `full`, lines that begin with a capital.
-        stops: Of the lines with a line below, those that end with a punctuation mark.
-        inner: Of the lines with a line below, those with a punctuation mark before a space.
+        pairs: Number of lines that have a line above them in the same block.
+        full: Number of these lines whose line above is full.
+        small: Number of lines below a full line that begin with a small letter.
+        large: Number of lines below a full line that begin with a capital letter.
+        stops: Number of lines with a line below them that end with a punctuation mark.
+        inner: Number of lines with a line below them that have a punctuation mark within the line,
+            followed by a space.
     """
 
     pairs: Any
@@ -125,7 +139,14 @@ class _Counts(NamedTuple):
         full: NDArray[np.bool_],
         counted: Callable[[NDArray[np.bool_]], Any],
     ) -> Self:
-        """Count pairs of lines."""
+        """Count lines.
+
+        Args:
+            seen: Observations about the lines.
+            pair: Whether each line has a line above it in the same block, shape (lines,).
+            full: Whether, in addition, the line above is full, shape (lines,).
+            counted: Counts the true values of such an array, in each block or in total.
+        """
         masks = (pair, full, full & seen.is_small, full & seen.is_large)
         above = (pair & _above(mask) for mask in (seen.is_stopped, seen.has_inner))
         return cls(*map(counted, (*masks, *above)))
@@ -134,7 +155,11 @@ class _Counts(NamedTuple):
         """Return whether each block, or the whole text, is wrapped prose.
 
         Args:
-            strict: Require more evidence, as the text around it is not known to be wrapped.
+            strict: Whether to require more evidence, because the text around a block is not known
+                to be wrapped.
+
+        Returns:
+            Booleans of shape (blocks,), or one boolean for a whole text.
         """
         cased = self.small + self.large
         is_cased = cased > 0.3 * self.full
@@ -150,11 +175,12 @@ def join_wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
     """Yield paragraphs of lines that are known to be wrapped, with single spaces between words.
 
     A line is joined to the line above unless it is blank, is indented further, or begins with a
-    word that would have fitted on the line above, which then was ended on purpose.
+    word that would have fitted on the line above. In the last case, the author ended the line above
+    on purpose.
 
     Args:
         lines: Lines without line ends.
-        width: Column at which the text was wrapped.
+        width: Most characters in a line when the text was wrapped.
     """
     paragraph: list[str] = []
     above = ""
@@ -176,7 +202,7 @@ def _indent(line: str) -> int:
 
 
 def is_source(text: str) -> bool:
-    """Return whether a text is a program, LaTeX or HTML, whose lines must not be joined."""
+    """Return whether a text is source code, LaTeX or HTML, whose lines must not be joined."""
     lines = (line.rstrip() for line in text.split("\n", 20_000)[:20_000])
     filled = [line for line in lines if line]
     return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)

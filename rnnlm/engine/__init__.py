@@ -1,4 +1,7 @@
-"""The sampling engine: slots that step together and refill, in native code or in torch."""
+"""The sampling engine: samples many texts at once, in native code or in torch.
+
+A batch of slots steps together. Each slot holds one text, and takes the next text when it ends.
+"""
 
 from rnnlm.engine.running import (
     PRECISIONS,

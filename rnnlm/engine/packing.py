@@ -1,10 +1,16 @@
-"""Pack a trained model into a network for fast steps: gates interleaved, weights quantised.
+"""Pack a trained model into a network that takes fast time steps.
 
-With 8 bits, a column of weights w is w_q · s, where s is the column's largest magnitude / 127. A
-state h in (-1, 1) is (q - 128) / 127, where q is a byte; the state of a sigmoid layer is q / 255.
-Sums of q · w_q are exact.
+Packing interleaves the gates of each layer in memory and can quantise the weights. A step of the
+packed network multiplies a *left factor* (the output of the layer below and the layer's own state)
+by a *right factor* (the weights of both), then scales each sum and adds a bias or a table row.
 
-Source: symmetric weights, asymmetric activations, a scale for each column, as in Jacob et al. 2018.
+With 8 bits, a column w of weights is stored as signed bytes w_q with w ≈ w_q · s, where s is the
+column's largest magnitude divided by 127. A state h in (-1, 1) is stored as a byte q with
+h ≈ (q - 128) / 127; the state of a sigmoid layer is stored as q with h ≈ q / 255. The sums of
+q · w_q are exact integers.
+
+Source: Jacob et al. 2018 describe such a quantisation, with symmetric weights, asymmetric
+activations, and one scale per column.
 """
 
 from __future__ import annotations
@@ -21,14 +27,20 @@ from rnnlm.models.layer import RecurrentLayer, StepWeights
 from rnnlm.models.stack import StackedLanguageModel
 
 LARGEST_TABLE = 1 << 27
-"""Most numbers in the first layer's table (half a gigabyte); a larger model is not packed."""
+"""Most numbers in the first layer's table (half a gigabyte); a larger model is not packed.
+
+The table has a row for each token of the vocabulary: what the token adds to the layer's gates."""
 _RATES = {"lstm": (1, 1, 2, 1), "gru": (1, 1, 2, 2), "sigmoid": (1,), "tanh": (2,)}
-"""Factor of −x in each gate's exponent: 1 in σ(x) = 1 / (1 + e⁻ˣ), 2 in
-tanh x = (1 − e⁻²ˣ) / (1 + e⁻²ˣ)."""
+"""The factor that −x has in the exponent of each gate, by the kind of layer: 1 for a gate with
+σ(x) = 1 / (1 + e⁻ˣ), and 2 for a gate with tanh x = (1 − e⁻²ˣ) / (1 + e⁻²ˣ)."""
 
 
 def can_pack(model: LanguageModel) -> bool:
-    """Return whether `pack` supports the model's layers and its table is not too large."""
+    """Return whether a model can be packed.
+
+    `pack` must support its layers, and the first layer's table must have at most `LARGEST_TABLE`
+    numbers.
+    """
     if not isinstance(model, StackedLanguageModel):
         return False
     steps = [layer.step_weights for layer in model.layers]
@@ -38,12 +50,13 @@ def can_pack(model: LanguageModel) -> bool:
 
 
 def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Network:
-    """Return a model as a packed network; `can_pack` must be true of the model.
+    """Return the packed network of a model for which `can_pack` is true.
 
     Args:
-        model: Not modified; on any device.
+        model: The model, on any device; not modified.
         dtype: Type of the weights: torch.int8, bfloat16 or float32.
-        unknown_id: A token that must never be drawn.
+        unknown_id: Id of the unknown token, which the network must never draw; None if the
+            vocabulary has none.
 
     Raises:
         CheckpointError: A weight is not a finite number.
@@ -83,7 +96,15 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
 def _layer(
     layer: RecurrentLayer, state: list[Tensor], embeddings: Tensor | None, dtype: torch.dtype
 ) -> NetworkLayer:
-    """Pack one layer; `embeddings` (vocab, input) are given for the first, to make its table."""
+    """Return one layer, packed.
+
+    Args:
+        layer: The layer of the model.
+        state: The layer's initial state.
+        embeddings: For the first layer, the embeddings of all tokens, shape (vocab, input), from
+            which its table is computed; None for the other layers.
+        dtype: Type of the weights.
+    """
     step = layer.step_weights
     assert step is not None
     inputs, own, bias = (
@@ -113,14 +134,18 @@ def _layer(
 def _columns(
     rows: Tensor, added: Tensor, rates: Tensor, dtype: torch.dtype, kind: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return matrix (depth, columns), scale (columns,) and added (tokens, columns).
+    """Return the packed weights: the `matrix`, `scale` and `added` of a `NetworkLayer`.
 
     Args:
-        rows: (columns, depth), weights in double precision.
-        added: (tokens, columns), what is added to the sums.
-        rates: (columns,), factors of the sums and of what is added to them.
+        rows: Weights in double precision, shape (columns, depth).
+        added: Summands that are added to the sums, shape (tokens, columns).
+        rates: Factors by which both the sums and the summands are multiplied, shape (columns,).
         dtype: Type of the matrix.
         kind: Kind of the layer that produces the left factor.
+
+    Returns:
+        The matrix, shape (depth, columns); the scale of each column's sums, shape (columns,); and
+        the summands that are added to the scaled sums, shape (tokens, columns).
     """
     if dtype != torch.int8:
         return rows.to(dtype).t(), rates.float(), (added * rates).float()
@@ -133,17 +158,24 @@ def _columns(
 
 
 def _shifted(added: Tensor, rates: Tensor, scale: Tensor, whole: Tensor, zero: float) -> Tensor:
-    """Return what is added to the scaled sums, minus what the zero point of the bytes adds."""
+    """Return the summands, corrected for the zero point of the bytes.
+
+    Each byte q exceeds the value that it stands for by the zero point. This adds a constant to each
+    sum, which is subtracted here in advance.
+    """
     return (added * rates - zero * whole.sum(dim=1) * scale.double()).float()
 
 
 def _byte_code(kind: str) -> tuple[float, float]:
-    """Return (byte steps per 1.0, the byte that means 0) for the state of a kind of layer."""
+    """Return how the state of a kind of layer is stored as bytes.
+
+    The result is the number of byte steps per 1.0, and the byte that stands for 0.
+    """
     return (255.0, 0.0) if kind == "sigmoid" else (127.0, 128.0)
 
 
 def _as_factor(state: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
-    """Return a state as it is stored in the left factor."""
+    """Return a state in the form in which the left factor stores it: as bytes, or as floats."""
     if dtype != torch.int8:
         return state.to(dtype)
     unit, zero = _byte_code(kind)
@@ -151,13 +183,17 @@ def _as_factor(state: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
 
 
 def _padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return rows padded with columns of zeros to whole words of four bytes."""
+    """Return rows padded with zeros, so that the length of each row is a multiple of 4 bytes."""
     numbers = 4 // dtype.itemsize
     return functional.pad(rows, (0, -rows.shape[1] % numbers))
 
 
 def _order(step: StepWeights, size: int) -> Tensor:
-    """Return the row of the gates that each packed column holds, or -1 for padding."""
+    """Return which row of the layer's weights each packed column holds, or -1 for padding.
+
+    The layer has all rows of its first gate, then all of its second, and so on. In packed order,
+    the gates of the same units are next to each other.
+    """
     if step.kind in ("sigmoid", "tanh"):
         return functional.pad(torch.arange(size), (0, padded(size) - size), value=-1)
     units = functional.pad(torch.arange(size), (0, -size % UNITS), value=-1).reshape(-1, 1, UNITS)
@@ -166,6 +202,6 @@ def _order(step: StepWeights, size: int) -> Tensor:
 
 
 def _reordered(columns: Tensor, order: Tensor) -> Tensor:
-    """Return the last axis in packed order, with zeros in padding columns."""
+    """Return `columns` with its last axis in packed order, and with zeros in padding columns."""
     chosen = columns[..., order.clamp(min=0)]
     return torch.where(order < 0, torch.zeros_like(chosen), chosen).contiguous()

@@ -1,4 +1,8 @@
-"""The lowest precision a model may generate at, measured on held-out text after training."""
+"""Choose the lowest precision that a model may generate texts at.
+
+After training, held-out text is scored at each precision. The lowest precision (fewest bits) that
+predicts the text almost as well as 32 bits is chosen.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,21 @@ from rnnlm.models import LanguageModel
 from rnnlm.tokens import TokenArrays
 
 MOST_NATS = 0.0005
-"""Most nats per token that a lower precision may cost."""
+"""Most nats per token that a lower precision may lose compared with 32 bits."""
 MOST_TOKENS = 200_000
-"""Tokens that are scored at each precision: the first of the split."""
+"""Number of tokens that are scored at each precision, from the beginning of the split."""
 PIECE = 1_000
-"""Tokens after which a document is cut. Each piece is scored from the initial state, so that pieces
-are scored in parallel; this does not affect the comparison."""
+"""Documents are cut into pieces of this many tokens. The model scores each piece from its initial
+state, so that pieces are scored in parallel; this does not affect the comparison."""
 
 
 class PrecisionChoice(BaseModel):
-    """The chosen precision, and what each precision costs.
+    """The chosen precision, and how much worse the model predicts text at each precision.
 
     Attributes:
-        chosen: The lowest precision that costs at most `MOST_NATS`.
-        cost_nats: Nats per token that each precision loses against 32 bits; negative if it gains.
+        chosen: The lowest precision that loses at most `MOST_NATS`.
+        cost_nats: Nats per token that each precision loses compared with 32 bits; negative if it
+            predicts the text better.
         tokens: Number of tokens that this was measured on.
     """
 
@@ -39,17 +44,18 @@ class PrecisionChoice(BaseModel):
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> PrecisionChoice | None:
-        """Return the choice recorded in a checkpoint's facts, or None."""
+        """Return the choice that is recorded in a checkpoint's facts; None if there is none."""
         return cls.model_validate(facts["precision"]) if "precision" in facts else None
 
 
 def choose_precision(model: LanguageModel, arrays: TokenArrays) -> PrecisionChoice | None:
-    """Measure what each precision costs, and choose one.
+    """Measure how many nats per token each precision loses, and choose a precision.
 
-    Returns None if the model cannot be packed or there is no held-out text.
+    Returns None if the model cannot be packed (see `rnnlm.engine.packing`) or there is no held-out
+    text.
 
     Args:
-        model: In eval mode, on a CPU; not modified.
+        model: The model, in eval mode and on a CPU; not modified.
         arrays: Held-out text.
     """
     if not can_pack(model) or not len(arrays.tokens):

@@ -1,8 +1,11 @@
-"""Sample many texts at once: a batch of slots steps together, a finished slot takes the next text.
+"""Sample many texts at once, in a batch of slots that step together.
 
-Native code (`rnnlm.kernels.slots`) and torch compute the same step of a packed network; for a model
-that cannot be packed, torch calls the model's own forward pass. A text depends only on the model,
-the precision, the settings, the seed and the text's number, not on the other slots.
+Each slot holds one text. When the text ends, the slot takes the next text.
+
+Native code (`rnnlm.kernels.slots`) and torch can both compute the steps of a packed network (see
+`rnnlm.engine.packing`). For a model that cannot be packed, torch calls the model's own forward
+pass. A text depends only on the model, the precision, the settings,
+the seed and the text's number, not on the texts in other slots.
 """
 
 from __future__ import annotations
@@ -33,24 +36,25 @@ PRECISIONS: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp32": torch.float32,
 }
-"""The precisions, from the fewest bits to the most."""
+"""The type of weights for each precision, from the fewest bits to the most."""
 NATIVE_SLOTS, TORCH_SLOTS, GPU_SLOTS = 96, 256, 8192
-"""Slots if `batch_size` is 0. The native number fits the processor cache (docs/experiments.md); the
-number for a GPU has not been measured."""
+"""Number of slots if `batch_size` is 0. With the native number, the slots fit into the processor
+cache (docs/experiments.md); nothing has been measured to choose the number for a GPU."""
 MOST_TOKENS = 1 << 28
-"""Most tokens that all slots hold together; very long texts get fewer slots."""
+"""Most tokens that all slots together may hold; very long texts get fewer slots."""
 STEPS_AT_ONCE = 256
-"""Steps between two checks for texts that have ended: about a tenth of a second."""
+"""Number of steps between two checks for texts that have ended: about a tenth of a second."""
 
 Slots = NativeSlots | TorchSlots
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How a model's texts are computed.
+    """The way in which a model's texts are computed.
 
     Attributes:
-        kind: `native` or `torch` for a packed network, or `model` for the model's own step.
+        kind: `native` or `torch` if that computes the steps of a packed network, or `model` if the
+            model's own forward pass does.
         precision: Precision of weights and states.
         reason: Why the engine is not native; empty if it is.
     """
@@ -63,7 +67,7 @@ class Engine:
 def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
     """Return the fastest available engine for a model at a precision.
 
-    On a GPU, 8 bits are no advantage here, so 16 are used instead.
+    On a GPU, 8-bit weights have no advantage here, so 16-bit weights are used instead.
     """
     if not can_pack(model):
         name = model.config.architecture
@@ -78,7 +82,13 @@ def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
 
 
 def resolve(precision: str, facts: Mapping[str, Any]) -> Precision:
-    """Return a precision, with `auto` replaced by the checkpoint's choice, or else by 32 bits."""
+    """Return the precision to use for a setting.
+
+    Args:
+        precision: A precision, or `auto` for the one that was chosen when the model was trained;
+            32 bits if none was chosen.
+        facts: The checkpoint's facts, which record the choice.
+    """
     if precision == "auto":
         precision = facts.get("precision", {}).get("chosen", "fp32")
     assert precision in PRECISIONS
@@ -92,14 +102,15 @@ def open_slots(
     config: GenerationConfig,
     rules: Rules | None = None,
 ) -> Slots:
-    """Return slots that are ready to `fill`.
+    """Return a batch of slots for a model; its method `fill` sets which texts to sample.
 
     Args:
-        engine: From `choose_engine`.
-        model: In eval mode; not modified.
-        tokenizer: The model's own.
-        config: Sampling, maximum length, slots, seed, and the prefix if there are no `rules`.
-        rules: How texts begin, and the constraints on them.
+        engine: The engine to use, from `choose_engine`.
+        model: The model, in eval mode; not modified.
+        tokenizer: The model's tokenizer.
+        config: Settings for sampling, the maximum length, the number of slots, and the seed; also
+            the prefix, which is used only without `rules`.
+        rules: The beginnings of the texts, and the constraints on them.
     """
     heads = rules.heads if rules else [config.prefix]
     given = [tokenizer.encode(text).astype(np.int32) for text in heads]
@@ -115,7 +126,7 @@ def run(slots: Slots, first: int, count: int) -> Iterator[EndedTexts]:
     """Yield the texts `first` to `first + count - 1` as they end, in batches.
 
     Args:
-        slots: Mutated; all texts of an earlier call must have been yielded.
+        slots: The slots to sample in; mutated. All texts of an earlier call must have been yielded.
         first: Number of the first text.
         count: Number of texts.
     """
@@ -129,12 +140,12 @@ def run(slots: Slots, first: int, count: int) -> Iterator[EndedTexts]:
 def log_probabilities(
     engine: Engine, model: LanguageModel, documents: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Return the log-probability of each document in nats, as the engine computes it.
+    """Return the log-probability of each document in nats, computed by the given engine.
 
     Args:
-        engine: From `choose_engine`.
-        model: In eval mode; not modified.
-        documents: The tokens of each document, including its closing boundary.
+        engine: The engine to use, from `choose_engine`.
+        model: The model, in eval mode; not modified.
+        documents: The tokens of each document, including the boundary token that ends it.
     """
     settings = _settings(GenerationConfig(max_length=1), None)
     given = [document.astype(np.int32) for document in documents]

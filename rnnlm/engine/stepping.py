@@ -1,12 +1,15 @@
-"""One time step of all slots in torch: of a packed network, or of any model by its forward pass.
+"""Compute one time step of all slots in torch.
 
-With 8 bits, a network's step gives bit for bit the results of `rnnlm/kernels/slots.c`: sums of
-bytes are exact integers in any order, and all else is the same sequence of single operations. So a
-machine without a compiler generates the same texts. With 16 and 32 bits, sums differ in their last
-bits.
+`NetworkSteps` computes the steps of a packed network, and `ModelSteps` those of any model by its
+forward pass.
 
-State is updated in place and nothing waits for the device, so that a step can be recorded as a CUDA
-graph.
+With 8 bits, a step of a packed network gives bit for bit the results of `rnnlm/kernels/slots.c`:
+sums of products of bytes are exact integers in any order, and all other operations are the same in
+the same order. So a machine without a compiler generates the same texts. With 16 and 32 bits, sums
+differ in their last bits.
+
+The state is updated in place and no operation waits for the device, so that a step can be recorded
+as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -29,9 +32,13 @@ class Steps(Protocol):
     """Computes the logits of the next token in every slot."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Feed one token per slot, shape (slots,); return logits (slots, vocab).
+        """Feed one token to each slot and return the logits of the next tokens.
 
-        Mutates the state. The caller may modify the logits.
+        Args:
+            tokens: The token for each slot, shape (slots,).
+
+        Returns:
+            The logits, shape (slots, vocab); the caller may modify them.
         """
         ...
 
@@ -41,10 +48,17 @@ class Steps(Protocol):
 
 
 class ModelSteps:
-    """Steps of any language model, by its forward pass."""
+    """Computes the steps of any language model by its forward pass."""
 
     def __init__(self, model: LanguageModel, slots: int, unknown_id: int | None) -> None:
-        """Set every slot to the initial state; the unknown token always gets `FORBIDDEN`."""
+        """Set every slot to the model's initial state.
+
+        Args:
+            model: The model.
+            slots: Number of slots.
+            unknown_id: Id of the unknown token, whose logit is always `FORBIDDEN`; None if the
+                vocabulary has none.
+        """
         self._model, self._unknown_id = model, unknown_id
         self._start = model.initial_state(1)
         self._state = tuple(part.expand(slots, *part.shape[1:]).clone() for part in self._start)
@@ -66,7 +80,7 @@ class ModelSteps:
 
 
 class NetworkSteps:
-    """Steps of a packed network."""
+    """Computes the steps of a packed network."""
 
     def __init__(self, network: Network, slots: int, device: torch.device) -> None:
         """Set every slot to the initial state."""
@@ -97,7 +111,7 @@ class NetworkSteps:
 
 
 class _Bytes:
-    """Product of unsigned bytes and a matrix of signed bytes: exact integers, as floats."""
+    """Multiplies unsigned bytes by a matrix of signed bytes; the exact sums become floats."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._matrix = matrix.contiguous()
@@ -109,7 +123,7 @@ class _Bytes:
 
 
 class _Floats:
-    """Product of 16-bit or 32-bit factors, summed in 32 bits."""
+    """Multiplies factors of 16 or 32 bits by a matrix; the sums have 32 bits."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._halves = matrix.dtype == torch.bfloat16 and matrix.is_cuda
@@ -126,7 +140,15 @@ def _product(matrix: Tensor) -> _Bytes | _Floats:
 
 
 def _cell(layer: NetworkLayer, t: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Return outputs and memory, both (slots, padded units); see `apply_cell` in slots.c."""
+    """Return a layer's outputs and its new memory, both of shape (slots, padded units).
+
+    This does the same as `apply_cell` in slots.c.
+
+    Args:
+        layer: The layer.
+        t: The exponents of its gates, to base 2, shape (slots, columns).
+        memory: The cells of an LSTM, or the states of a GRU; other layers do not use it.
+    """
     if layer.kind in ("sigmoid", "tanh"):
         e = _gate(t)
         one = 1.0 if layer.kind == "sigmoid" else 1.0 - e
@@ -152,7 +174,10 @@ def _gate(t: Tensor) -> Tensor:
 
 
 def _as_factors(outputs: Tensor, layer: NetworkLayer) -> Tensor:
-    """Return outputs in the form that the next product reads; see `write_factors` in slots.c."""
+    """Return outputs in the form that the next product reads: bytes or floats, padded with zeros.
+
+    This does the same as `write_factors` in slots.c.
+    """
     width = len(layer.start) - layer.units
     if layer.start.dtype != torch.uint8:
         return functional.pad(outputs, (0, width)).to(layer.start.dtype)

@@ -1,4 +1,4 @@
-"""Decode sampled tokens to columns of text, many texts at a time."""
+"""Decode sampled tokens to text, many texts at a time, and sample a few texts in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rnnlm.models import LanguageModel
 from rnnlm.tokenizer import Tokenizer, check_known
 
 LINE_TOKENS = 80
-"""Most tokens of the sample line that shows what a model has learnt so far."""
+"""Most tokens of the one-line sample that is shown during training; see `write_line`."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class GeneratedText:
     """One sampled text.
 
     Attributes:
-        number: The text's number in the job; with the job's seed it decides all its randomness.
+        number: The text's number in the job; together with the job's seed, it determines all
+            random numbers for the text.
         text: The prefix and the text sampled after it.
-        tokens: Number of tokens sampled, including the closing boundary.
+        tokens: Number of tokens sampled, including the boundary token that ends the text.
         log_prob_nats: Log-probability of the sampled tokens under the model itself, before
-            temperature and truncation (top-k, top-p, min-p).
-        complete: Whether the model ended the text, rather than it being cut at `max_length`.
+            temperature and truncation (top-k, top-p, min-p) are applied.
+        complete: True if the model ended the text, false if it was cut at `max_length`.
     """
 
     number: int
@@ -53,9 +54,9 @@ class Decoder:
         """Prepare to decode texts; text n begins with `prefixes[n % len(prefixes)]`.
 
         Args:
-            tokenizer: The model's own.
-            prefixes: At least one.
-            stop: Stop strings: a text is cut before any of them.
+            tokenizer: The model's tokenizer.
+            prefixes: The prefixes; at least one.
+            stop: Stop strings. A text is cut before the first of them that it contains.
         """
         self._tokenizer = tokenizer
         self._prefixes = pa.array(prefixes, pa.large_string())
@@ -70,9 +71,10 @@ class Decoder:
         self._bytes = np.frombuffer(b"".join(pieces), dtype=np.uint8)
 
     def decode(self, ended: EndedTexts) -> pa.Array:
-        """Return the texts, prefixes included, as large strings in the order of `ended`.
+        """Return the texts, including their prefixes, in the order of `ended`.
 
-        Bytes that are not part of a whole character are left out.
+        The result is an Arrow array of large strings. Bytes that are not part of a complete UTF-8
+        character are left out.
         """
         if self._bytes is None:
             return self._spaced(ended)
@@ -82,7 +84,10 @@ class Decoder:
         return pc.replace_substring_regex(texts, self._stop, "") if self._stop else texts
 
     def _spaced(self, ended: EndedTexts) -> pa.Array:
-        """Return texts of a word tokenizer: prefix and sampled tokens are decoded together."""
+        """Return the texts for a word tokenizer, which decodes prefix and tokens together.
+
+        They cannot be decoded separately, as the spaces depend on the neighbouring words.
+        """
         begins = [self._tokenizer.encode(text).tolist() for text in self._prefixes.to_pylist()]
         ends = np.cumsum(ended.lengths)
         texts = [
@@ -111,7 +116,7 @@ class Decoder:
 
 
 def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
-    """Return texts sorted by number."""
+    """Join batches of ended texts, and sort the texts by number."""
     ended = EndedTexts.joined([*parts])
     order = np.argsort(ended.numbers, kind="stable")
     starts = np.cumsum(ended.lengths) - ended.lengths
@@ -134,17 +139,17 @@ def generate_texts(
     count: int,
     how: Engine | None = None,
 ) -> Iterator[GeneratedText]:
-    """Yield texts `first` to `first + count - 1`, in the order in which they end.
+    """Sample texts `first` to `first + count - 1`; yield them in the order in which they end.
 
-    Meant for a few texts; the texts of a data set stay in columns throughout.
+    This is meant for a few texts. The texts of a data set are kept in columns instead.
 
     Args:
-        model: In eval mode; not modified.
-        tokenizer: The model's own.
-        config: Sampling, prefix and maximum length; its constraints are ignored.
+        model: The model, in eval mode; not modified.
+        tokenizer: The model's tokenizer.
+        config: Settings for sampling, the prefix and the maximum length; constraints are ignored.
         first: Number of the first text.
         count: Number of texts.
-        how: The engine; by default 32 bits.
+        how: The engine; by default the fastest one with a precision of 32 bits.
 
     Raises:
         TokenizerError: The prefix has characters that the vocabulary lacks.
@@ -159,7 +164,7 @@ def generate_texts(
 
 
 def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
-    """Yield texts one by one."""
+    """Decode a batch of ended texts, and yield the texts one by one."""
     columns = (ended.numbers, ended.lengths, ended.log_probs, ended.complete)
     texts = decoder.decode(ended).to_pylist()
     for text, number, length, log_prob, complete in zip(texts, *columns, strict=True):
@@ -167,9 +172,10 @@ def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
 
 
 def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[GeneratedText]:
-    """Return `config.count` texts in memory, sorted by number.
+    """Sample `config.count` texts in memory; return them sorted by number.
 
-    The precision is `config.precision`; `auto` is the one chosen when the model was trained.
+    The precision is `config.precision`, where `auto` means the precision that was chosen when the
+    model was trained.
     """
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
     texts = generate_texts(loaded.model, loaded.tokenizer, config, 0, config.count, how)
@@ -177,11 +183,11 @@ def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[Generate
 
 
 def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """Return a short sample of the model as it is now, on one line.
+    """Return a short sample from the model in its current state, on one line.
 
     Args:
-        model: Switched to eval mode meanwhile, then back to the mode it was in.
-        tokenizer: The model's own.
+        model: The model; switched to eval mode meanwhile, then back to the mode that it was in.
+        tokenizer: The model's tokenizer.
         seed: Seed of the sample.
     """
     was_training = model.training

@@ -1,8 +1,9 @@
-"""A batch of slots in torch, on any device, where native code cannot be used.
+"""A batch of slots in torch, for any device, used where native code cannot be used.
 
-It draws the same tokens as native code if the logits are bit for bit the same. A step never waits
-for the device; every `look_every` steps, ended texts are taken out and their slots refilled. On a
-GPU, the step of a packed network is recorded once as a CUDA graph and replayed from then on.
+Each slot holds one text. If the logits are bit for bit the same, the same tokens are drawn as in
+native code. A step never waits for the device; every `look_every` steps, ended texts are taken out
+and their slots are given the next texts. On a GPU, the step of a packed network is recorded once as
+a CUDA graph, which is replayed for every later step.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
 from rnnlm.tokens import BOUNDARY_ID
 
 LOOK_EVERY = {"cpu": 2, "cuda": 16}
-"""Steps between two checks for ended texts, by device. Reading a GPU's memory waits for the GPU."""
+"""Number of steps between two checks for ended texts, by kind of device. There are fewer checks on
+a GPU, because reading its memory waits for all its work to finish."""
 _RATE_OF_ONE = sampling.log2_inverse_temperature(1.0)
 _WARM_UPS = 3
 
 
 class TorchSlots:
-    """The batch: a text number, the tokens so far and a state per slot. Mutated by `run`."""
+    """A batch of slots: for each, the number of its text, the tokens so far, and the model's state.
+
+    `run` changes it.
+    """
 
     def __init__(
         self,
@@ -41,9 +46,10 @@ class TorchSlots:
         scores: bool = False,
         look_every: int | None = None,
     ) -> None:
-        """Take the arguments of `rnnlm.kernels.slots.NativeSlots`, which does the same.
+        """Create idle slots.
 
-        Beyond those, `steps` computes the logits, and `look_every` overrides `LOOK_EVERY`.
+        Most arguments are the same as for `rnnlm.kernels.slots.NativeSlots`, the class for native
+        code. In addition, `steps` computes the logits, and `look_every` overrides `LOOK_EVERY`.
         """
         self._steps, self._settings, self._seed, self._scores = steps, settings, seed, scores
         self._device = device
@@ -71,17 +77,20 @@ class TorchSlots:
         self._starts = torch.from_numpy(after).long().to(device)
 
     def fill(self, first: int, count: int) -> None:
-        """Set the range of texts to sample; all texts of an earlier call must have ended."""
+        """Start sampling the texts `first` to `first + count - 1`.
+
+        All texts of an earlier call must have ended.
+        """
         self._next, self._end = first, first + count
         self._refill(torch.arange(len(self._numbers), device=self._device))
 
     @property
     def is_done(self) -> bool:
-        """Whether every text has ended: none in progress, none waiting."""
+        """Whether every text has ended, so that no text is in progress or waiting for a slot."""
         return not self._busy
 
     def run(self, steps: int) -> EndedTexts:
-        """Run at most `steps` steps; return the texts that ended meanwhile, in that order."""
+        """Run at most `steps` steps; return the texts that ended, in the order they were found."""
         ended: list[EndedTexts] = []
         with torch.no_grad():
             for taken in range(1, steps + 1):
@@ -93,7 +102,7 @@ class TorchSlots:
         return EndedTexts.joined(ended)
 
     def _step(self) -> None:
-        """Take a step; a packed network on a GPU replays the recorded graph."""
+        """Take a step. A packed network on a GPU replays the recorded graph for it."""
         if self._device.type != "cuda" or not isinstance(self._steps, NetworkSteps):
             self._advance()
             return
@@ -105,7 +114,8 @@ class TorchSlots:
     def _record(self) -> None:
         """Record a step as a CUDA graph, after warm-up steps on another stream.
 
-        The warm-up is what torch's manual asks for. Its steps are undone by restarting all texts.
+        PyTorch's documentation requires the warm-up. All texts are restarted afterwards, which
+        undoes these steps.
         """
         numbers = self._numbers.clone()
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -123,7 +133,10 @@ class TorchSlots:
         self._begin(torch.arange(len(numbers), device=self._device))
 
     def _advance(self) -> None:
-        """Feed a token of the prefix, or draw one, in every slot whose text has not ended."""
+        """Take a step in every slot whose text has not ended.
+
+        A slot feeds the next token of its prefix to the model; after the prefix, it draws a token.
+        """
         logits = self._steps.step(self._inputs)
         prefix = self._numbers.clamp(min=0) % (len(self._given_starts) - 1)
         place = self._given_starts[prefix] + self._fed
@@ -152,7 +165,7 @@ class TorchSlots:
         self._lengths += is_drawn
         is_full = is_drawn & (self._lengths >= self._settings.max_length)
         is_complete = is_drawn & (tokens == BOUNDARY_ID)
-        if self._settings.successors is not None:  # an end in the last place may have been forced
+        if self._settings.successors is not None:  # in the last place, the end may have been forced
             is_complete = is_drawn & is_stopped & ~is_full
         if self._scores:
             is_complete |= is_fed & (left == 1)
@@ -160,7 +173,7 @@ class TorchSlots:
         self._is_over |= is_complete | is_full | is_dead
 
     def _draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a token per slot, and whether the rules allow no token there."""
+        """Return the drawn token of each slot, and whether the constraints allow no token there."""
         how = self._settings
         changed = logits
         if how.penalty != 1.0:
@@ -182,7 +195,13 @@ class TorchSlots:
         return sampling.sample(changed, uniform, how), is_stuck
 
     def _note(self, logits: Tensor, tokens: Tensor, counts: Tensor) -> None:
-        """Add up the tokens' log-probabilities, as `note` in slots.c does."""
+        """Add the log-probabilities of the tokens to the totals, as `note` in slots.c does.
+
+        Args:
+            logits: Logits of the step, shape (slots, vocab).
+            tokens: The token of each slot, shape (slots,).
+            counts: Whether each token counts, shape (slots,).
+        """
         total = sampling.weigh(logits, _RATE_OF_ONE).sum(dim=-1)
         mantissa, exponent = torch.frexp(self._product * total.double())
         distance = logits.gather(-1, tokens[:, None])[:, 0] - logits.amax(dim=-1)
@@ -191,7 +210,7 @@ class TorchSlots:
         self._logits += torch.where(counts, distance.double(), 0.0)
 
     def _take_out(self) -> list[EndedTexts]:
-        """Take out the texts that have ended, and refill their slots; waits for the device."""
+        """Return the texts that have ended, and refill their slots. This waits for the device."""
         slots = (self._is_over & (self._numbers >= 0)).nonzero()[:, 0]
         if not len(slots):
             return []
@@ -211,7 +230,7 @@ class TorchSlots:
         return [ended]
 
     def _refill(self, slots: Tensor) -> None:
-        """Give the next texts to `slots`; slots left over stay idle, with number -1."""
+        """Give the next texts to `slots`; slots left without a text are idle and get number -1."""
         fresh = min(len(slots), self._end - self._next)
         self._restart(slots)
         self._numbers[slots] = -1
@@ -223,7 +242,7 @@ class TorchSlots:
         self._begin(slots)
 
     def _begin(self, slots: Tensor) -> None:
-        """Set the automaton's states to the states after the texts' prefixes."""
+        """Set the state of the constraints' automaton to the one after each text's prefix."""
         prefixes = self._numbers[slots].clamp(min=0) % len(self._starts)
         self._states[slots] = self._starts[prefixes]
 

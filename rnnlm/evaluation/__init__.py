@@ -1,4 +1,8 @@
-"""Score texts: every token once, with intervals, adaptively, and against n-gram models."""
+"""Score how well a model predicts texts, so that every token counts exactly once.
+
+Scores have confidence intervals, and are compared with those of n-gram models. Adaptive evaluation
+scores a model that keeps learning from the text that it reads.
+"""
 
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
 from rnnlm.evaluation.comparison import Comparison, TextNats, compare

@@ -1,7 +1,9 @@
-"""Score a text with a model that adapts to it: dynamic evaluation and the neural cache.
+"""Score a text with a model that adapts to it while reading.
 
-Both predict every token before they see it. The model is reset at the end of a document, so that a
-document's score does not depend on the other documents.
+There are two methods: dynamic evaluation trains the weights on the text read so far, and the neural
+cache remembers which tokens followed in similar situations. Both predict every token before they
+see it. The model is reset at the end of each document, so that a document's score does not depend
+on other documents.
 """
 
 from __future__ import annotations
@@ -23,20 +25,21 @@ if TYPE_CHECKING:
     from rnnlm.tokens import TokenArrays
 
 SEGMENT_TOKENS = 32
-"""Tokens between two steps of dynamic evaluation."""
+"""Number of tokens between two updates of the weights in dynamic evaluation."""
 STATISTICS_TOKENS = 50_000
 """Number of training tokens from which the size of each weight's gradient is estimated."""
 SMALLEST_GRADIENT = 2e-5
-"""ε, added to the root mean square, so that weights that this training text does not touch (those
-of rare tokens) do not take huge steps."""
+"""ε, which is added to the root mean square of a weight's gradient. Without it, weights whose
+gradient is zero on this training text (those of rare tokens) would take huge steps."""
 
 
 class Dynamic(NamedTuple):
-    """How fast dynamic evaluation learns.
+    """Settings of dynamic evaluation; see `evaluate_dynamically` for the equation.
 
     Attributes:
-        rate: η, step size after division by the gradients' root mean square on training text.
-        decay: λ, how strongly weights are pulled back to the trained ones.
+        rate: η, the step size; it multiplies gradients that were divided by their root mean square
+            on training text.
+        decay: λ, how strongly the weights are pulled back to the trained weights.
     """
 
     rate: float = 3e-4
@@ -47,9 +50,9 @@ class Cache(NamedTuple):
     """Settings of the neural cache.
 
     Attributes:
-        size: Number of past steps that are remembered.
-        flatness: θ, factor of the similarities.
-        weight: λ, the cache's share of the probability.
+        size: Number of past time steps that are remembered.
+        flatness: θ, the factor by which similarities are multiplied.
+        weight: λ, the share of the probability that comes from the cache.
     """
 
     size: int = 2000
@@ -70,17 +73,19 @@ def evaluate_dynamically(
 ) -> Evaluation:
     """Score a text with a model that takes a step of gradient descent after every segment.
 
-    After a segment of `SEGMENT_TOKENS` tokens has been scored, with g its gradient, θ₀ the trained
-    weights and s the root mean square of the gradients on training text,
+    A segment has `SEGMENT_TOKENS` tokens. After it has been scored, the weights θ are updated:
 
         θ ← θ − η g / (s + ε) + λ (θ₀ − θ) ⊙ min(s / mean(s), 1/λ)
 
+    Here g is the gradient of the segment's loss, θ₀ the trained weights, s the root mean square of
+    the gradients on training text, and ε a small constant, `SMALLEST_GRADIENT`.
+
     Args:
-        model: Restored afterwards, including its weights.
+        model: The model; it is restored afterwards, including its weights.
         arrays: The documents to score, one after the other.
         train: Training text, from which s is estimated.
         dynamic: η and λ.
-        unknown_id: Token that is counted as unknown.
+        unknown_id: Id of the token that is counted as unknown; None to count none.
         on_progress: Called with the number of tokens scored.
 
     Raises:
@@ -134,16 +139,19 @@ def evaluate_with_cache(
 ) -> Evaluation:
     """Score a text with a model that also expects the tokens that followed similar states before.
 
-    With h⁽ⁱ⁾ the last layer's output at step i and x⁽ⁱ⁺¹⁾ the token that followed,
+    The probability of token w at step t is
 
         p(w) = (1 − λ) ŷ⁽ᵗ⁾(w) + λ p_cache(w)
         p_cache(w) ∝ Σ_{i<t} 1[x⁽ⁱ⁺¹⁾ = w] exp(θ h⁽ᵗ⁾·h⁽ⁱ⁾)
 
+    Here ŷ⁽ᵗ⁾ is the model's own prediction, h⁽ⁱ⁾ the last layer's output at step i, and x⁽ⁱ⁺¹⁾ the
+    token that followed it. The sum is over the last `cache.size` steps.
+
     Args:
-        model: Set to eval mode while scoring, then restored.
+        model: The model; set to eval mode while scoring, then restored.
         arrays: The documents to score, one after the other.
         cache: Size, θ and λ.
-        unknown_id: Token that is counted as unknown.
+        unknown_id: Id of the token that is counted as unknown; None to count none.
         on_progress: Called with the number of tokens scored.
 
     Raises:
@@ -187,7 +195,10 @@ def evaluate_with_cache(
 
 
 def _remembered(steps: int, keys: int, size: int, device: torch.device) -> Bool[Tensor, "step key"]:
-    """Return which keys each of the last `steps` steps may use: the last `size` before it."""
+    """Return which keys each of the last `steps` steps may use.
+
+    A key is the output of a step. A step may use the keys of the `size` steps before it.
+    """
     step = torch.arange(keys - steps, keys, device=device)[:, None]
     key = torch.arange(keys, device=device)[None]
     return (key < step) & (key >= step - size)

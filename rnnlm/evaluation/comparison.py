@@ -1,4 +1,4 @@
-"""Compare how well two models predict the same text: paired, document by document."""
+"""Compare how well two models predict the same text, by the paired bootstrap over documents."""
 
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,21 +13,24 @@ from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.storage import atomic_path
 
 NATS_PER_UNKNOWN_BYTE = float(np.log(256))
-"""Nats per byte of an unknown token: every one of the 256 bytes is equally likely."""
+"""Nats that each byte of an unknown token costs, as if all 256 bytes were equally likely."""
 
 
 class TextNats(NamedTuple):
-    """Nats of a text by document and by piece; stored with the scores, for comparisons.
+    """Nats of a text, by document and by piece; stored with the scores, for comparisons.
 
-    A token that the vocabulary lacks is cheap to predict, whichever word it replaces, so that the
-    poorer vocabulary would win. Here each unknown token also pays for its spelling: as many bytes
-    as the text's tokens have on average, at `NATS_PER_UNKNOWN_BYTE` each.
+    Nats are the negative log-likelihood under a model. A piece is a run of at most 1,024 tokens of
+    a document.
+
+    The unknown token is cheap to predict, whichever word it replaces, so a model with a poorer
+    vocabulary would look better. Therefore the nats here also include the spelling of each unknown
+    token: as many bytes as the text's tokens have on average, at `NATS_PER_UNKNOWN_BYTE` each.
 
     Attributes:
         documents: Nats of each document, shape (documents,).
-        characters: Characters of each document, shape (documents,).
+        characters: Number of characters of each document, shape (documents,).
         pieces: Nats of each piece of the documents, shape (pieces,).
-        piece_tokens: Tokens of each piece, shape (pieces,).
+        piece_tokens: Number of tokens of each piece, shape (pieces,).
     """
 
     documents: NDArray[np.float64]
@@ -37,7 +40,7 @@ class TextNats(NamedTuple):
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Self:
-        """Return the nats of an evaluation, with the spelling of unknown tokens."""
+        """Return the nats of an evaluation, including the spelling of unknown tokens."""
         arrays = evaluation.arrays
         spelling = NATS_PER_UNKNOWN_BYTE * float(arrays.bytes.sum()) / len(arrays.tokens)
         pieces = evaluation.nats + spelling * evaluation.unknown
@@ -66,14 +69,15 @@ class TextNats(NamedTuple):
 
 
 class Comparison(BaseModel):
-    """How much better one model predicts a text than another.
+    """The result of comparing how well two models predict a text.
 
     Attributes:
-        better_by: Bits per character that the first model saves; negative if it needs more.
+        better_by: Bits per character that the first model needs less than the second; negative if
+            it needs more.
         low: Lower end of the confidence interval of `better_by`.
-        high: Upper end.
+        high: Upper end of this interval.
         confidence: Share of the resamples in which the first model is better.
-        units: Number of documents, or pieces of documents, that were resampled.
+        units: Number of documents, or of pieces of documents, that were resampled.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,11 +92,13 @@ class Comparison(BaseModel):
 def compare(first: TextNats, second: TextNats, level: float) -> Comparison:
     """Compare two models on the same documents by the paired bootstrap.
 
-    Documents are resampled. If there are fewer than 20, their pieces of 1,024 tokens are resampled
-    instead, provided that both models cut the text into the same tokens. With fewer than 20 units
-    the bootstrap is overconfident (with two units, it would declare one of two equal models the
-    better one in a quarter of the cases), so Student's t is used instead. A single unit tells
-    nothing about chance: the interval is infinite and the confidence is 0.5.
+    Documents are resampled. If there are fewer than 20 documents, their pieces of 1,024 tokens are
+    resampled instead, provided that the pieces of both models have the same numbers of tokens.
+
+    If there are fewer than 20 of these units (documents or pieces), the bootstrap is overconfident:
+    with two units, it would declare one of two equal models better in a quarter of the cases. Then
+    Student's t distribution is used instead. From a single unit, the influence of chance cannot be
+    estimated, so the interval is infinite and the confidence is 0.5.
 
     Args:
         first: Scores of the model that is expected to be better.
@@ -131,7 +137,14 @@ def compare(first: TextNats, second: TextNats, level: float) -> Comparison:
 def _of_few(
     gains: NDArray[np.float64], weights: NDArray[np.float64], better_by: float, level: float
 ) -> Comparison:
-    """Return the comparison by Student's t, with one degree of freedom less than units."""
+    """Return the comparison by Student's t distribution, for few units (documents or pieces).
+
+    Args:
+        gains: Nats that the first model saves on each unit, shape (units,).
+        weights: Number of characters of each unit, shape (units,).
+        better_by: Bits per character that the first model saves on the whole text.
+        level: Two-sided confidence level of the interval.
+    """
     from scipy.stats import t
 
     units = len(gains)
@@ -153,7 +166,12 @@ def _of_few(
 
 
 def _resampled(gains: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Σ gains / Σ weights of each resample of the units, shape (RESAMPLES,)."""
+    """Resample the units; return Σ gains / Σ weights of each resample, shape (RESAMPLES,).
+
+    Args:
+        gains: Nats that the first model saves on each unit, shape (units,).
+        weights: Number of characters of each unit, shape (units,).
+    """
     generator, units = np.random.default_rng(0), len(gains)
     at_once = max(1, AT_ONCE // units)
     ratios = []

@@ -1,8 +1,9 @@
 """Find the test documents of a corpus that occur in the training split of another corpus.
 
-Models of two corpora are compared on the test documents of one of them. If a text was split by
-position, by a shuffle or by source, or if its paragraphs were edited, some of these documents may
-be in the training split of the other model and improve its score unfairly.
+Models that were trained on different corpora are compared on the test documents of one of them.
+Some of these documents may be in the training split of the other model, which improves its score
+unfairly. This can happen if the two corpora were made from the same text but split differently (by
+position, at random or by source), or if paragraphs were edited between them.
 """
 
 import numpy as np
@@ -13,15 +14,16 @@ from rnnlm.corpora.paragraphs import paragraphs
 from rnnlm.corpora.splitting import content_hash
 
 SHORTEST = 40
-"""Least characters of a shared paragraph that does not occur in two texts by chance."""
+"""Least characters of a paragraph that counts. Shorter ones may be in two texts by chance."""
 
 
 def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
-    """Return whether each test document, or a paragraph of it, is in another training split.
+    """Return whether each test document, or a paragraph of it, is in a given training split.
 
     Args:
         test_uri: Folder of the corpus with the test documents.
-        train_uri: Folder of the corpus that was trained on; read once, hardly any kept in memory.
+        train_uri: Folder of the corpus with the training split. It is read once, and hardly any of
+            it is kept in memory.
 
     Returns:
         True for each test document that was trained on, shape (test documents,).
@@ -38,7 +40,7 @@ def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
 
 
 def _hashes(text: str) -> set[int]:
-    """Return the hashes of a document and of its paragraphs, with whitespace normalised."""
+    """Return the hashes of a document and of its longer paragraphs, with whitespace normalised."""
     parts = {" ".join(text[start:end].split()) for start, end in paragraphs(text).tolist()}
     kept = {part for part in parts if len(part) >= SHORTEST}
     kept.add(" ".join(text.split()))

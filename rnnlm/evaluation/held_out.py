@@ -25,10 +25,11 @@ NATS_FILE = "nats.npz"
 NGRAM_NATS_FILE = "ngram-nats.npz"
 SCORED_FILE = "scored.npy"
 MOST_SCORED = 10_000_000
-"""Most characters of a test split to score; of a larger one, an evenly spread part is scored."""
+"""Most characters of a test split to score. If it has more, only a part of its documents is scored,
+which are spread evenly over the split."""
 CHARACTERS = "characters"
-"""Folder next to an n-gram model of other tokens; has the n-gram model of characters and its token
-shards."""
+"""Name of the folder with the n-gram model of characters and its token shards. It is next to an
+n-gram model whose tokens are not characters."""
 
 
 class TestScores(BaseModel):
@@ -38,11 +39,15 @@ class TestScores(BaseModel):
         uri: Folder with `scores.json` (nats of each document), `nats.npz` and `ngram-nats.npz`
             (nats of each piece too), and `scored.npy` (which documents of the test split were
             scored).
-        figures: `Score.figures()`; the 95% interval, `bits_per_character_low` and `_high`; scores
-            of n-gram models on the same text, namely `ngram_bits_per_character` of characters, and
-            `ngram_perplexity` and `own_ngram_bits_per_character` of the model's own tokens; and
-            `overlap_documents`, the number of documents left out because the model's base has
-            read them.
+        figures: Figures by name:
+
+            - those of `Score.figures()`
+            - `bits_per_character_low` and `bits_per_character_high`: the 95% confidence interval
+            - `ngram_bits_per_character`: score of an n-gram model of characters on the same text
+            - `ngram_perplexity` and `own_ngram_bits_per_character`: scores of an n-gram model of
+              the model's own tokens on the same text
+            - `overlap_documents`: number of documents that were left out because the model's base
+              (the pretrained model that training started from) has read them
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,12 +59,15 @@ class TestScores(BaseModel):
 def figures_beside(
     evaluation: Evaluation, own: Evaluation | None, characters: Evaluation | None
 ) -> dict[str, int | float]:
-    """Return the figures of a score, its interval, and the scores of n-gram models if given.
+    """Return the figures of a model's score, including its interval and the n-gram models' scores.
+
+    `TestScores.figures` lists their names.
 
     Args:
         evaluation: Evaluation of the model.
-        own: Evaluation of n-grams of the model's own tokens.
-        characters: Evaluation of n-grams of characters, the common baseline for all models.
+        own: Evaluation of an n-gram model of the model's own tokens; None to leave it out.
+        characters: Evaluation of an n-gram model of characters, the common baseline for all
+            models; None to leave it out.
     """
     low, high = bits_per_character_interval(evaluation)
     figures = evaluation.score.figures()
@@ -73,7 +81,11 @@ def figures_beside(
 
 
 def yardstick(ngram_path: Path) -> Path:
-    """Return the path of the n-gram model of characters that belongs to an n-gram model."""
+    """Return the path of the n-gram model of characters that belongs to a given n-gram model.
+
+    If there is none next to the given model, that is one of characters itself; its own path is
+    returned.
+    """
     of_characters = ngram_path.parent / CHARACTERS / ngram_path.name
     return of_characters if of_characters.is_file() else ngram_path
 
@@ -88,17 +100,18 @@ def score_test_split(
 ) -> TestScores:
     """Score a checkpoint and the n-gram models on a test split and write the scores into `out`.
 
-    If the test split has more than `MOST_SCORED` characters, only evenly spread documents are
-    scored.
+    If the test split has more than `MOST_SCORED` characters, only a part of its documents is
+    scored, which are spread evenly over the split.
 
     Args:
         checkpoint_path: The model.
-        ngram_path: N-gram model of the model's own tokens; the one of characters is next to it.
+        ngram_path: N-gram model of the model's own tokens. The n-gram model of characters is next
+            to it.
         tokens_uri: Folder of the token shards.
         out: Folder for `scores.json`, `nats.npz`, `ngram-nats.npz` and `scored.npy`.
         on_progress: Called with the number of tokens scored.
-        known: Hashes of sampled windows of the base's training text; documents that the base has
-            read are left out.
+        known: Hashes of windows (runs of 13 words) of the training text of the model's base, see
+            `rnnlm.overlap`. Documents that the base has read are left out.
 
     Raises:
         CheckpointError: A model cannot be read.
@@ -137,8 +150,8 @@ def scored_documents(scores: TestScores, arrays: TokenArrays) -> TokenArrays:
     """Return the documents of a test split that `score_test_split` scored.
 
     Args:
-        scores: The scores that it returned.
-        arrays: The test split.
+        scores: The scores that `score_test_split` returned.
+        arrays: The whole test split.
 
     Raises:
         DatasetError: The scores are of another split.
@@ -156,7 +169,13 @@ def scored_documents(scores: TestScores, arrays: TokenArrays) -> TokenArrays:
 
 
 def _unread(arrays: TokenArrays, words: Tokenizer, known: Hashes | None) -> NDArray[np.bool_]:
-    """Return whether each document is new to the model's base, shape (documents,)."""
+    """Return whether each document is new to the model's base, shape (documents,).
+
+    Args:
+        arrays: The documents.
+        words: The tokenizer of their tokens.
+        known: Hashes of windows that the base has read; None or empty without a base.
+    """
     count = len(arrays.lengths)
     if known is None or not len(known):
         return np.ones(count, dtype=np.bool_)
@@ -176,13 +195,13 @@ def score_corpus(
     """Score a checkpoint on the test documents of any corpus, with the checkpoint's tokenizer.
 
     Args:
-        checkpoint_path: The model; the corpus must have the attributes it is conditioned on.
+        checkpoint_path: The model. The corpus must have the attributes that it is conditioned on.
         corpus_uri: Folder of the corpus's documents.
         out: Folder for `nats.npz`.
         on_progress: Called with the number of tokens scored.
-        known: Hashes of sampled windows of text read before; documents that overlap with it are
-            left out.
-        without: True for each further document to leave out, shape (test documents,).
+        known: Hashes of windows (runs of 13 words) of text that was read before, see
+            `rnnlm.overlap`. Documents that overlap with this text are left out.
+        without: Whether to leave out each test document, shape (test documents,); None for none.
 
     Raises:
         CheckpointError: The model cannot be read.

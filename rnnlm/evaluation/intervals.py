@@ -1,4 +1,4 @@
-"""Confidence intervals of scores: the bootstrap over documents, or over pieces of them."""
+"""Confidence intervals of scores, by the bootstrap over documents or over pieces of documents."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,18 +9,20 @@ from rnnlm.metrics import NATS_PER_BIT
 LEVEL = 0.95
 RESAMPLES = 1000
 FEWEST_DOCUMENTS = 20
-"""Least number of documents to resample; with fewer, pieces of them are resampled instead."""
+"""Least number of documents to resample. With fewer documents, their pieces of 1,024 tokens are
+resampled instead."""
 AT_ONCE = 1 << 24
-"""Random numbers that are drawn at once."""
+"""Number of random numbers that are drawn at once, to limit memory."""
 
 
 def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
-    """Return the 95% interval of the bits per character, over resampled documents.
+    """Return the 95% confidence interval of the bits per character, by resampling documents.
 
-    If there are fewer than `FEWEST_DOCUMENTS`, pieces of 1,024 tokens are resampled instead. The
-    nats per token of each resample are scaled by the tokens per character of the whole text.
+    If there are fewer than `FEWEST_DOCUMENTS`, their pieces of 1,024 tokens are resampled instead.
+    The nats per token of each resample are converted to bits per character by the number of tokens
+    per character of the whole text.
 
-    Source: the percentile bootstrap, Efron 1979; for test sets of language, Koehn 2004.
+    Source: the percentile bootstrap, Efron 1979; its use for test sets of text, Koehn 2004.
     """
     from scipy.stats import bootstrap
 

@@ -1,4 +1,8 @@
-"""Score a text: predict every token exactly once, and sum the nats per piece and document."""
+"""Score a text: predict every token exactly once, and sum the nats per piece and per document.
+
+A piece is a run of at most `PIECE_TOKENS` tokens of a document. A batch has several *lanes*: each
+lane reads one document at a time, window by window, while the model's state is carried along.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,13 @@ from rnnlm.tokens import TokenArrays
 BATCH_SIZE = 64
 WINDOW_TOKENS = 128
 PIECE_TOKENS = 1024
-"""Most tokens of a piece: the unit of intervals if there are few documents."""
+"""Most tokens of a piece. Confidence intervals resample pieces if there are few documents."""
 MOST_LOGITS = 1 << 26
-"""Most logits in memory at once: a quarter of a gigabyte."""
+"""Most logits in memory at once; they take a quarter of a gigabyte."""
 
 NatsOf = Callable[[Window], Tensor]
-"""Returns the nats of each target of the next window, shape (batch, time)."""
+"""A function that returns the nats of each target token of the next window, shape (batch, time).
+It is called with all windows of a text in order."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Evaluation:
     Attributes:
         nats: Negative log-likelihood of each piece, shape (pieces,).
         tokens: Number of tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
-        offsets: First piece of each document, then the number of pieces; shape (documents + 1,).
+        offsets: Index of the first piece of each document, followed by the total number of pieces;
+            shape (documents + 1,).
         arrays: The documents that were scored.
         unknown: Number of tokens of each piece that the vocabulary lacks, shape (pieces,).
     """
@@ -58,7 +64,7 @@ class Evaluation:
 
     @property
     def score(self) -> Score:
-        """The sums over the whole text."""
+        """The score of the whole text."""
         return Score(
             nll_nats=float(self.nats.sum()),
             tokens=len(self.arrays.tokens),
@@ -74,12 +80,14 @@ def evaluate(
     unknown_id: int | None = None,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Score every token once; the state starts fresh in each document and is carried to its end.
+    """Score every token exactly once.
+
+    The model's state is reset at the beginning of each document, and kept until its end.
 
     Args:
-        model: Set to eval mode while scoring, then restored.
+        model: The model; set to eval mode while scoring, then restored.
         arrays: The documents to score.
-        unknown_id: Token that is counted as unknown.
+        unknown_id: Id of the token that is counted as unknown; None to count none.
         on_progress: Called with the number of tokens scored.
 
     Raises:
@@ -109,17 +117,17 @@ def evaluate(
 
 
 def nats_per_target(logits: Tensor, window: Window) -> Tensor:
-    """Return −log ŷ⁽ᵗ⁾ for each target, shape (batch, time)."""
+    """Return −log ŷ⁽ᵗ⁾, the negative log-likelihood of each target token, shape (batch, time)."""
     flat = logits.float().flatten(0, 1)
     nats = functional.cross_entropy(flat, window.targets.flatten(), reduction="none")
     return nats.view_as(window.mask)
 
 
 class Pieces:
-    """Cuts a text into pieces and sums nats over them."""
+    """Cuts a text into pieces and sums the nats of their tokens."""
 
     def __init__(self, arrays: TokenArrays, unknown_id: int | None = None) -> None:
-        """Cut each document into pieces of `PIECE_TOKENS`.
+        """Cut each document into pieces of at most `PIECE_TOKENS` tokens.
 
         Raises:
             EmptySplitError: There is nothing to score.
@@ -140,18 +148,18 @@ class Pieces:
             self._unknown = np.add.reduceat(is_unknown, starts, dtype=np.int64)
 
     def of_tokens(self, nats: NDArray[np.float64]) -> Evaluation:
-        """Return the evaluation, given the nats of each token, shape (tokens,)."""
+        """Return the evaluation for given nats of each token, shape (tokens,)."""
         return self._evaluation(np.add.reduceat(nats, self._starts))
 
     def of_windows(
         self, nats_of: NatsOf, lanes: int, time: int, on_progress: OnProgress = silent
     ) -> Evaluation:
-        """Read the text window by window, each document in one lane, and sum the nats per piece.
+        """Read the text window by window, each document in one lane; return the nats per piece.
 
         Args:
-            nats_of: Called with each window in turn.
-            lanes: Number of documents that step together.
-            time: Tokens per window; must divide `PIECE_TOKENS`.
+            nats_of: Returns the nats of a window's tokens; called with each window in turn.
+            lanes: Number of documents that are read together.
+            time: Number of tokens per lane of a window; must divide `PIECE_TOKENS`.
             on_progress: Called with the number of tokens scored.
         """
         nats = np.zeros(len(self._tokens))

@@ -1,1 +1,1 @@
-"""Bulk generation: data sets of texts, written shard by shard and completed by a manifest."""
+"""Generation of data sets of texts, written shard by shard and completed by a manifest file."""

@@ -1,14 +1,18 @@
 """A job generates a given number of texts from one model into one folder, each exactly once.
 
+The folder contains these files:
+
     job.json                  settings of the job; a job with other settings may not use the folder
-    .work/                    until the job is done: drawn shards, which texts are kept, records
+    .work/                    drawn shards, records, and the list of texts that are kept; exists
+                              until the job is done
     data/train-00000.parquet  the data set, in shards that are written atomically
     README.md                 the data set card, with the audit; pages and pictures are next to it
-    manifest.json             written last: the job, the shards with their digests, the totals
+    manifest.json             the job, the shards with their digests, and the totals; written last
 
-Texts are drawn by number, shard by shard, by any number of workers. Filters (unique, novel, valid
-texts) refuse some of them; then more are drawn, until enough are kept. Which texts are kept depends
-only on their numbers. A folder without a manifest is unfinished; the same call finishes it.
+Texts are numbered, and drawn (sampled) in shards of consecutive numbers by any number of workers.
+Filters (for unique, novel or valid texts, for example) refuse some of them; then more texts are
+drawn, until enough are kept. Which texts are kept does not depend on the order in which the workers
+finish. A folder without a manifest is unfinished; the same call finishes it.
 """
 
 import json
@@ -54,12 +58,13 @@ JOB_FILE = "job.json"
 MANIFEST_FILE = "manifest.json"
 WORK, LOCK = ".work", ".lock"
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
-"""A job is given up if it keeps less than this share of the texts drawn last, judged on at least
-this many texts, and on half of all texts if that is more: on fewer, chance would decide."""
+"""A job is given up if it keeps less than the share `FEWEST_KEPT` of the texts drawn last. At least
+the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with fewer texts, the
+decision would depend on chance."""
 MOST_DRAWN_MORE = 2
-"""Refused texts are made up for in batches of at most this many times the texts drawn so far."""
+"""To replace refused texts, at most this many times the texts drawn so far are drawn at once."""
 _LATER = {"known_words_only": False, "best_of": 1}
-"""Settings that earlier jobs did not have, and their defaults."""
+"""Settings that jobs of earlier versions did not have, with their defaults."""
 
 
 def generate(
@@ -78,22 +83,25 @@ def generate(
 
     Args:
         checkpoint_path: The model.
-        config: Number of texts, sampling, constraints, filters and format.
+        config: Settings: the number of texts, sampling, constraints, filters and file format.
         out: Folder for this job only; created if needed.
         form: What a text should be; see `CorpusConfig.form`.
-        source: Corpus to compare with; optional, except for filters that need it.
-        prefixes: A text file of prefixes, one per line; text n begins with line n, and the lines
-            repeat.
-        about: Facts about the model and the command, for the card.
-        on_progress: Called with the number of texts drawn, then of shards written.
-        executor: Runs the shards; one after the other if None. The result does not depend on it.
+        source: The corpus to compare the texts with; may be None unless a filter needs it.
+        prefixes: A text file with one prefix per line; text n begins with line n. After the last
+            line, the first one follows again.
+        about: Facts about the model and the command, for the data set card.
+        on_progress: Called with the number of texts drawn, then with the number of shards written.
+        executor: Runs the work on the shards in parallel; None to run it here, one shard after the
+            other. The result does not depend on it.
 
     Raises:
         CheckpointError: The model cannot be read.
         TokenizerError: A prefix has characters that the vocabulary lacks.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: `out` contains another job or other files; or hardly any text is kept.
-        StorageError: A file cannot be written, or `out` cannot be read; finished shards stay.
+        GenerationError: `out` contains another job or other files, or the filters refuse nearly
+            all texts.
+        StorageError: A file cannot be written, or `out` cannot be read. Finished shards are not
+            deleted.
     """
     if executor is not None:  # its workers may run in other working directories
         checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
@@ -113,7 +121,7 @@ def generate(
     if finished := _claim(out, job):
         return finished
     with _alone(out):
-        if finished := _claim(out, job):  # by another process that ran the same job
+        if finished := _claim(out, job):  # another process ran the same job meanwhile
             return finished
         write_json(out / JOB_FILE, job)
         reference = reference_for(source, form, loaded) if source else None
@@ -147,9 +155,10 @@ def generate(
 
 
 def _identity(config: GenerationConfig) -> dict[str, Any]:
-    """Return the settings that determine a data set.
+    """Return the settings that determine the texts of a data set.
 
-    Newer settings are left out if they have their defaults, so that earlier jobs stay the same.
+    Settings that earlier versions did not have are left out if they have their defaults, so that
+    this version can finish the jobs of earlier ones.
     """
     unused = {name for name, value in _LATER.items() if getattr(config, name) == value}
     return config.model_dump(mode="json", exclude={"batch_size"} | unused)
@@ -158,7 +167,7 @@ def _identity(config: GenerationConfig) -> dict[str, Any]:
 def check(
     loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
 ) -> None:
-    """Check that the job is possible, before anything is written or started.
+    """Check that a job is possible, before any file is written and any text is drawn.
 
     Raises:
         TokenizerError: A prefix has characters that the vocabulary lacks.
@@ -188,7 +197,7 @@ def check(
 
 
 def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> None:
-    """Refuse an attribute value that no training text has."""
+    """Raise a `GenerationError` for a given attribute value that no training text has."""
     for name in opening.condition:
         if name not in config.given:
             continue
@@ -238,9 +247,10 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
 
 
 def _remove_torn(out: Path) -> None:
-    """Remove half-written files of killed processes; a folder with a manifest has none of them.
+    """Remove half-written files that killed processes left, before the manifest is written.
 
-    Shards that an earlier version wrote next to the card are removed too; they are written again.
+    Shards that an earlier version wrote directly into the job's folder are removed too. They have
+    been written again into `data/`.
     """
     for path in (*out.glob(".*.tmp"), *(out / TEXTS).glob(".*.tmp"), *out.glob(f"{SPLIT}-*")):
         path.unlink(missing_ok=True)
@@ -276,7 +286,7 @@ def _cannot_use(out: Path, error: OSError) -> StorageError:
 
 
 def _check_folder(out: Path, job: dict[str, Any]) -> None:
-    """Check that `out` belongs to this job, or is empty or new."""
+    """Check that the folder `out` belongs to this job, is empty, or does not exist yet."""
     path = out / JOB_FILE
     if path.is_file():
         if json.loads(path.read_text("utf-8")) != job:
@@ -297,7 +307,7 @@ def _copied(prefixes: Path | None, to: Path) -> Path | None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether a file is none of those that a job creates when it claims a folder."""
+    """Return whether a path is none of those that a job creates when it begins to use a folder."""
     return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK, LOCK))
 
 
@@ -308,7 +318,11 @@ def _refusal(out: Path) -> str:
 def _draw_enough(
     drawing: Drawing, on_progress: OnProgress, executor: Executor | None
 ) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
-    """Draw shards until enough texts are kept; return the shards, and whether each text is kept."""
+    """Draw shards until enough texts pass the filters.
+
+    Returns:
+        The drawn shards, and whether each drawn text is kept, shape (texts drawn,).
+    """
     config = drawing.config
     size, wanted = drawing.size, config.count
     rules = (config.unique, config.compares, config.valid_only, config.required)
@@ -335,12 +349,12 @@ def _draw_enough(
 
 
 def _give_up(accepted: NDArray[np.bool_], latest: int, wanted: int) -> None:
-    """Give up a job that hardly keeps any texts.
+    """Raise an error if the filters refuse nearly all texts of a job.
 
     Args:
-        accepted: Whether each text drawn so far may be kept.
-        latest: Number of texts drawn last.
-        wanted: Number of texts of the data set.
+        accepted: Whether each text drawn so far may be kept, shape (texts,).
+        latest: Number of texts in the last batch of shards.
+        wanted: Number of texts that the data set should have.
 
     Raises:
         GenerationError: Too many texts were refused.
@@ -356,13 +370,16 @@ def _give_up(accepted: NDArray[np.bool_], latest: int, wanted: int) -> None:
 
 
 def _tried(kept: NDArray[np.bool_]) -> int:
-    """Return how many texts were drawn, up to and including the last one that is kept."""
+    """Return the number of texts drawn up to and including the last one that is kept."""
     last = np.array([np.count_nonzero(kept) - 1])
     return int(places_of(kept, last)[0]) + 1
 
 
 def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:
-    """Yield the shards from number `begin` on, until all shards together have `aim` texts."""
+    """Yield the shards from number `begin` on, until all shards together have `aim` texts.
+
+    With `whole`, the last shard is full even if the shards then have more than `aim` texts.
+    """
     size = drawing.size
     for number in range(begin, -(-aim // size)):
         first = number * size
@@ -392,7 +409,7 @@ def _publish(
     on_progress: OnProgress,
     executor: Executor | None,
 ) -> list[dict[str, Any]]:
-    """Write the shards of the data set; return their records, in order."""
+    """Write the kept texts as the shards of the data set; return the shards' records, in order."""
     config = drawing.config
     count = -(-config.count // config.shard_size)
     firsts = places_of(kept, np.arange(0, config.count, config.shard_size))

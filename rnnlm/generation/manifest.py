@@ -1,4 +1,4 @@
-"""The result of a job: its figures, its manifest, and its pages and pictures."""
+"""The result of a generation job: its figures, its manifest file, and its pages and pictures."""
 
 import platform
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ class Source(BaseModel):
     """The corpus that a model was trained on, for comparisons.
 
     Attributes:
-        uri: Folder that `ingest` wrote.
+        uri: Folder of the corpus, which `ingest` wrote.
         digest: Digest of the corpus.
-        baseline: Checkpoint of an n-gram model of the corpus; None to count one.
+        baseline: Checkpoint of an n-gram model of the corpus; None to count n-grams for the audit.
         base: Checkpoint of the base model that training started from; None without a base. The
-            texts may repeat what the base has read.
+            audit looks for text that the base has read, which the texts may repeat.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,13 +58,13 @@ class Source(BaseModel):
 
 
 class About(BaseModel):
-    """Facts for the card that a job does not know.
+    """Facts for the data set card that a job cannot find out itself.
 
     Attributes:
         name: Name of the model in the registry.
         version: Version of the model in the registry; None if it is not registered.
         command: Command line that reproduces the data set.
-        license: A licence identifier of the Hugging Face hub.
+        license: Licence of the data set, as an identifier of the Hugging Face hub.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,25 +80,27 @@ class TextDataSet(BaseModel):
 
     Attributes:
         uri: Folder with the shards and the manifest.
-        digest: sha256 of the shards' digests, in order.
+        digest: sha256 of the digests of all shards, in order.
         count: Number of texts.
-        drawn: Number of texts drawn, up to the last that was kept; more than `count` if some were
-            refused.
-        characters: Characters of all texts.
-        tokens: Tokens sampled for the texts that were kept.
-        engine: `native`, `torch`, or `model` (the model's own step).
+        drawn: Number of texts drawn up to the last one that was kept; more than `count` if filters
+            refused some.
+        characters: Number of characters of all texts.
+        tokens: Number of tokens sampled for the texts that were kept.
+        engine: The engine that computed the texts: `native`, `torch`, or `model` (the model's own
+            forward pass).
         precision: Precision of weights and states.
         engine_note: Why native code was not used; empty if it was.
         form: What a text should be; see `CorpusConfig.form`.
         valid_share: Share of texts that are valid in their form.
-        copied_share: Share of texts that are copies of training text, by the name for colours and
-            by the whole text otherwise, see `Reference.are_copies`; None if the training split was
-            not available.
-        complete_share: Share of texts that the model ended, not cut at the maximum length.
+        copied_share: Share of texts that are copies of training text; None if the training split
+            was not available. Colours are compared by their names, other texts as a whole; see
+            `Reference.are_copies`.
+        complete_share: Share of texts that the model ended; the others were cut at the maximum
+            length.
         audit: The audit of the texts.
-        pages: Pictures and HTML pages in the folder: caption by file name.
+        pages: Caption of each picture and HTML page in the folder, by file name.
         examples: The first valid texts; the first texts if none is valid.
-        was_finished: Whether the data set was finished already, so that nothing was done.
+        was_finished: Whether the data set was already finished, so that this run did nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -153,7 +155,7 @@ def summarise(
         records: Records of the shards, in order.
         total: The sum of the shards' audit records.
         audit: The audit computed from `total`.
-        drawn: Number of texts drawn, up to the last that was kept.
+        drawn: Number of texts drawn up to the last one that was kept.
         pages: The captions that `draw_pages` returned.
     """
     figures = audit.generated
@@ -179,7 +181,7 @@ def summarise(
 
 
 def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
-    """Return a description of each column of a shard; plain text has no columns."""
+    """Return a description of each column of a shard, by name; empty for plain text files."""
     headers = dict.fromkeys(condition, "attribute of the text: given, or else written by the model")
     return COLUMNS | headers if kind != "txt" else {}
 
@@ -194,7 +196,10 @@ def describe(
     about: About,
     source: Source | None,
 ) -> dict[str, Any]:
-    """Return the manifest of the data set; `audit.card.Manifest` lists what the card uses."""
+    """Return the manifest of a data set, as a dictionary that is written as JSON.
+
+    The data set card is written from it; `audit.card.Manifest` lists the keys that the card uses.
+    """
     experiment = loaded.experiment
     model = Origin(
         name=about.name,

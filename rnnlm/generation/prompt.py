@@ -1,9 +1,11 @@
-"""What a model is given before it samples a text: attributes, a colour, a prefix.
+"""The input that a model is given before it samples a text: attribute values, a colour, a prefix.
 
-A model of a corpus with a `corpus.condition` is conditioned on attributes: each text has a header
-with their values (`rnnlm.conditioning`). The model writes the values that are not given, then the
-text. A model of colours both ways (render `color-both`) is given a colour as `#rrggbb`, with which
-its texts of the second kind, `#rrggbb name`, begin.
+A model that was trained with `corpus.condition` is conditioned on attributes: a header with their
+values comes before each text (`rnnlm.conditioning`). The user may give some of the values. The
+model then writes the other values and the text.
+
+A model that was trained with the render `color-both` knows two kinds of lines, `name R G B` and
+`#rrggbb name`. It can be given a colour, with which a line of the second kind begins.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ class Opening:
     """The beginning that all texts of a job have in common.
 
     Attributes:
-        condition: Attributes in the header of every text.
-        header: The given part of the header, before the prefix: the leading values of the
-            condition, or a colour.
-        grammar: A regular expression for the whole text with its header; empty for none.
-        missing: Attributes of the condition that are not given, so that the model writes them.
+        condition: Names of the attributes in the header of every text.
+        header: The part of the header that is given to the model, before the prefix: the values of
+            the first attributes, or a colour.
+        grammar: A regular expression that matches the whole text with its header; empty for none.
+        missing: Names of the attributes whose values are not given, so that the model writes them.
     """
 
     condition: tuple[str, ...]
@@ -44,7 +46,8 @@ class Opening:
         """Return each of the user's prefixes with the header before it.
 
         Raises:
-            GenerationError: A prefix would become the beginning of an attribute, not of the text.
+            GenerationError: There are missing attributes, so that a prefix would become the
+                beginning of an attribute value instead of the text.
         """
         if self.missing and (prefix := next(filter(None, prefixes), "")):
             options = " ".join(f"--given {name}=…" for name in self.missing)
@@ -61,12 +64,12 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
 
     Args:
         experiment: Configuration that the model was trained with.
-        config: Only `given` and `grammar` are used.
+        config: Settings of the job; only `given` (attribute values) and `grammar` are used.
 
     Raises:
         ConstraintError: The grammar is invalid, or uses an unsupported feature.
         GenerationError: The model was not trained with a given attribute, or there is no grammar
-            of this name.
+            with the given name.
     """
     given, condition = dict(config.given), experiment.corpus.condition
     grammar = config.grammar

@@ -1,4 +1,4 @@
-"""Write a shard of the data set: the kept texts, in order, with an audit record."""
+"""Write a shard of the data set: the texts that are kept, in order, and an audit record of them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ TEXTS_SCHEMA = pa.schema(
     ]
 )
 SPLIT = "train"
-"""Beginning of the shards' names. Thanks to it, the library `datasets` loads only the shards from a
-folder that also has pictures and pages."""
+"""The beginning of the shards' file names. From it, the library `datasets` recognises which files
+to load in a folder that also has pictures and pages."""
 TEXTS = "data"
-"""Folder of the shards. Pictures and pages are outside it, so that pandas can load the folder."""
+"""Name of the folder of the shards. It contains no pictures or pages, so that pandas can load the
+whole folder."""
 COLUMNS = {
     "id": "number of the text in the job; refused texts leave gaps in the numbers",
     "text": "the text, including its prefix",
@@ -52,16 +53,19 @@ _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
 class PublishedShard:
     """A shard of the data set.
 
+    It contains the kept texts among the drawn texts with the numbers `start` to `stop - 1`.
+
     Attributes:
         drawing: The job's settings for drawing texts.
-        kept: A .npy file with a flag for each drawn text: whether it is kept.
+        kept: Path of a .npy file with a flag for each drawn text: whether it is kept.
         number: Number of the shard.
         start: Number of the first drawn text that may be in the shard.
-        stop: One past the number of the last such text.
-        sampled: Number of its texts that the slower audits read.
-        compared: Digest of the reference in `drawing`; None without a reference.
+        stop: One past the number of the last drawn text that may be in the shard.
+        sampled: Number of the shard's texts that are examined in the slower parts of the audit.
+        compared: Digest of the reference in `drawing`, the index of training text that the audit
+            compares texts with; None without a reference.
         out: Folder of the data set.
-        records: Folder of the records.
+        records: Folder of the shards' records.
     """
 
     drawing: Drawing
@@ -81,12 +85,12 @@ class PublishedShard:
 
 
 def publish_shard(shard: PublishedShard) -> dict[str, Any]:
-    """Write a shard, unless it is already there; return its record: digest, counts, audit.
+    """Write a shard, unless that was already done; return its record with digest, counts and audit.
 
-    A shard that was audited against another reference, or without one, is written again.
+    A shard is written again if it was audited against another reference, or without one.
 
     Raises:
-        GenerationError: The reference is missing, or was replaced by another one.
+        GenerationError: The reference is missing, or another one is in its place.
         StorageError: The file cannot be written.
     """
     record_path = shard.records / f"{shard.number:05d}.json"
@@ -122,7 +126,10 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _reference(folder: Path | None, digest: str | None) -> Reference | None:
-    """Open the reference with this digest; it stays open from one shard to the next."""
+    """Return the reference in a folder, after checking its digest; None without a folder.
+
+    The reference stays open from one shard to the next.
+    """
     if folder is None:
         return None
     reference = Reference.open(folder)
@@ -135,7 +142,10 @@ def _reference(folder: Path | None, digest: str | None) -> Reference | None:
 
 
 def _read_kept(shard: PublishedShard) -> pa.Table:
-    """Return the kept texts among those drawn as `start` to `stop - 1`, with all columns."""
+    """Return the kept texts among those drawn with the numbers `start` to `stop - 1`.
+
+    The table has the columns of the drawn shards, and the texts' prefixes and seed.
+    """
     drawing, size = shard.drawing, shard.drawing.size
     kept = np.load(shard.kept, mmap_mode="r")
     parts = []
@@ -155,7 +165,7 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
 
 
 def _published(table: pa.Table) -> pa.Table:
-    """Return the columns of the data set: `COLUMNS`, then the attributes of the header."""
+    """Return a table with the columns of the data set: `COLUMNS`, then the header's attributes."""
     headers = [name for name in table.schema.names if name not in {*COLUMNS, *DRAWN_SCHEMA.names}]
     schema = pa.schema([*TEXTS_SCHEMA, *(pa.field(name, pa.string()) for name in headers)])
     return table.select(schema.names).cast(schema)
@@ -177,7 +187,7 @@ def _write_txt(table: pa.Table, path: Path) -> None:
 
 
 def escaped(text: str) -> str:
-    r"""Return a text as one line: line ends become `\n` and `\r`, a backslash becomes two."""
+    r"""Return a text as one line: line ends become `\n` and `\r`, and a backslash becomes `\\`."""
     return re.sub(r"[\\\n\r]", lambda found: _ESCAPES[found[0]], text)
 
 

@@ -1,4 +1,8 @@
-"""Build the reference that generated texts are compared with, and keep it next to the corpus."""
+"""Build the reference of a corpus, and store it in the corpus's folder for later jobs.
+
+A reference is an index of training text that generated texts are compared with; see
+`rnnlm.audit.reference`.
+"""
 
 from pathlib import Path
 
@@ -12,13 +16,14 @@ from rnnlm.generation.manifest import Source
 from rnnlm.storage import file_digest, value_digest
 
 REFERENCES = "references"
-"""Name of the folder of references in a corpus's folder."""
+"""Name of the folder that contains the references, within a corpus's folder."""
 
 
 def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
-    """Return the reference to compare texts with; it is kept with the corpus for the next job.
+    """Return the reference to compare texts with, building it if needed.
 
-    Returns None if a split that it needs is empty.
+    It is stored in the corpus's folder, where later jobs find it. Returns None if a split that it
+    needs is empty.
 
     Args:
         source: The corpus that the model was trained on.

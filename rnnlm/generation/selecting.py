@@ -1,4 +1,7 @@
-"""Select the drawn texts that make the data set: by their numbers, never by order of arrival."""
+"""Select which of the drawn texts are kept for the data set.
+
+The selection depends on the texts' numbers, and never on the order in which workers finish them.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from rnnlm.corpora.duplicates import repeated
 from rnnlm.generation.shard_sampling import DrawnShard
 
 TEXTS_AT_ONCE = 1 << 16
-"""Flags that are converted to indices at once: an index takes eight times the memory of a flag."""
+"""Number of flags that are converted to indices at once. This limits the memory, as an index takes
+eight times the memory of a flag."""
 
 
 def accepted_texts(shards: Sequence[DrawnShard], unique: bool) -> NDArray[np.bool_]:
-    """Return whether each drawn text may be in the data set, by number.
+    """Return whether each drawn text may be in the data set, in the order of the texts' numbers.
 
     Args:
         shards: All drawn shards, in order.
@@ -45,7 +49,7 @@ def count_repeated(shards: Sequence[DrawnShard], kept: NDArray[np.bool_]) -> int
 
 
 def first_ones(accepted: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """Return the flags of only the first `count` accepted texts."""
+    """Return the flags with only the first `count` of the true flags set."""
     kept = accepted.copy()
     for end in places_of(accepted, np.array([count])):
         kept[end:] = False
@@ -53,14 +57,17 @@ def first_ones(accepted: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
 
 
 def places_of(flags: NDArray[np.bool_], ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices of some of the true flags, without listing the indices of all of them.
+    """Return the indices of some of the true flags.
+
+    To save memory, the indices of all true flags are never listed at once.
 
     Args:
-        flags: Shape (flags,).
-        ordinals: Which of the true flags, counted from 0, in ascending order.
+        flags: The flags, shape (flags,).
+        ordinals: Ordinal numbers of the wanted true flags in ascending order; 0 is the first true
+            flag.
 
     Returns:
-        The indices, in order; ordinals beyond the last true flag are left out.
+        The indices, in order. Ordinal numbers beyond the last true flag are left out.
     """
     found, seen = [np.zeros(0, dtype=np.int64)], 0
     for start in range(0, len(flags), TEXTS_AT_ONCE):
@@ -84,7 +91,7 @@ def _kept_hashes(
 
 
 def _blocks(flags: NDArray[np.bool_], shards: Sequence[DrawnShard]) -> Iterator[NDArray[np.bool_]]:
-    """Yield each shard's part of the flags of all texts, as a view."""
+    """Yield for each shard its part of the flags of all texts, as a view of the array."""
     start = 0
     for shard in shards:
         yield flags[start : start + shard.count]

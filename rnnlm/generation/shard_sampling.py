@@ -1,7 +1,8 @@
-"""Sample a shard of a job: plain functions that any worker can run.
+"""Sample a shard of a job: texts with consecutive numbers, in one file.
 
-The content of a shard depends only on the job and the shard's number. The file is written
-atomically, then a record next to it. If both exist, the shard is not sampled again.
+These are plain functions that any worker can run. The content of a shard depends only on the job
+and the shard's number. Its file is written atomically; then a record is written next to it. If both
+exist, the shard is not sampled again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 from rnnlm.tokenizer import Tokenizer
 
 FEWEST_DRAWN = 1000
-"""Least size of a drawn shard, for small data sets whose texts may be refused."""
+"""Least number of texts of a drawn shard. It matters for small data sets, of which filters may
+refuse most texts."""
 DRAWN_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -52,15 +54,17 @@ class Drawing:
     """The settings that all shards of a job share; paths are the same on every machine.
 
     Attributes:
-        job: Digest of the job's settings; tells its shards from those of other jobs.
-        checkpoint: The model.
+        job: Digest of the job's settings. A shard's record contains it, so that a shard of another
+            job is recognised.
+        checkpoint: Path of the model's checkpoint.
         digest: sha256 of the checkpoint file.
         device: Kind of device that the job is computed on, `cpu` or `cuda`.
-        config: Sampling, constraints and filters; `precision` is no longer `auto`.
+        config: Settings for sampling, constraints and filters; `precision` is no longer `auto`.
         form: What a text should be; see `CorpusConfig.form`.
-        prefixes: A file of prefixes: text n begins with line n, and the lines repeat; None for a
-            single prefix.
-        reference: Folder of the reference that texts are compared with; None for none.
+        prefixes: A text file with one prefix per line; text n begins with line n. After the last
+            line, the first one follows again. None for a single prefix.
+        reference: Folder of the reference, the index of training text that texts are compared with
+            (see `rnnlm.audit.reference`); None for none.
         out: Folder of the drawn shards.
     """
 
@@ -78,7 +82,7 @@ class Drawing:
     def size(self) -> int:
         """Number of texts of a drawn shard, a multiple of `config.best_of`.
 
-        It is about the shard size of the data set, or less if the data set is smaller.
+        It is about as large as a shard of the data set, or smaller for a small data set.
         """
         texts = min(self.config.shard_size, max(self.config.count, FEWEST_DRAWN))
         return texts + -texts % self.config.best_of
@@ -86,7 +90,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class DrawnShard:
-    """Texts `first` to `first + count - 1` of a job."""
+    """A shard of drawn texts: texts `first` to `first + count - 1` of a job."""
 
     drawing: Drawing
     number: int
@@ -105,7 +109,7 @@ class DrawnShard:
 
 
 def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Sample a shard's texts into its file, unless they are already there; return its record.
+    """Sample a shard's texts and write its file, unless that was already done; return its record.
 
     Args:
         shard: The shard to draw.
@@ -113,7 +117,7 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
             written.
 
     Raises:
-        CheckpointError: The model is missing, or is no longer the model of the job.
+        CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
         StorageError: The file cannot be written.
     """
     if shard.record_path.is_file():
@@ -170,7 +174,10 @@ _kept = threading.local()
 
 
 def _opened(drawing: Drawing) -> _Opened:
-    """Return the open slots and decoder of a job; each thread keeps them from shard to shard."""
+    """Return the opened resources of a job (slots, decoder, reference).
+
+    Each thread keeps them open from one shard to the next.
+    """
     if getattr(_kept, "drawing", None) != drawing:
         _kept.opened, _kept.drawing = _open(drawing), drawing
     opened: _Opened = _kept.opened
@@ -190,8 +197,8 @@ def _open(drawing: Drawing) -> _Opened:
     each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
     prefixes = opening.before(each)
     how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
-    assert how.precision == config.precision  # on the job's kind of device
-    rules = config.model_copy(update={"required": ()})  # checked after sampling: see `_accepted`
+    assert how.precision == config.precision  # as the device is of the job's kind
+    rules = config.model_copy(update={"required": ()})  # `_accepted` checks required strings
     compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
         engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
@@ -204,13 +211,13 @@ def _open(drawing: Drawing) -> _Opened:
 def constraint(
     tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
 ) -> Rules:
-    """Compile a configuration's constraints for a vocabulary, and how texts begin.
+    """Compile the constraints of a job for a vocabulary; return them with the texts' beginnings.
 
     Args:
-        tokenizer: The model's own.
-        config: The constraints.
-        opening: The common beginning of the texts, with the grammar.
-        prefixes: The prefixes, including the header.
+        tokenizer: The model's tokenizer.
+        config: Settings of the job, with the constraints.
+        opening: The common beginning of the texts; it also has the grammar.
+        prefixes: The prefixes, each including the header.
 
     Raises:
         ConstraintError: No text can satisfy the constraints, or a prefix violates them.
@@ -259,11 +266,12 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
 
 
 def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
-    """Return whether each text passes the filters that look at single texts.
+    """Return whether each text passes the filters that look at single texts, shape (texts,).
 
-    Required strings are checked here instead of being forced by the automaton: a text that the
-    model would have ended without the string would only continue until the maximum length. So the
-    accepted texts follow the model's own distribution, restricted to texts with the strings.
+    Required strings are checked here, and not forced while sampling: if the model were not allowed
+    to end a text without the string, the text would usually just continue to the maximum length.
+    With a filter, the accepted texts follow the model's own distribution, restricted to the texts
+    that contain the strings.
     """
     accepted = np.ones(len(texts), dtype=np.bool_)
     config = drawing.config
@@ -281,10 +289,11 @@ def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -
 def _best(
     accepted: NDArray[np.bool_], texts: list[str], log_probs: NDArray[np.float64], drawing: Drawing
 ) -> NDArray[np.bool_]:
-    """Return whether each text is accepted and the likeliest per character of its group.
+    """Return for each text whether it is the best accepted text of its group, shape (texts,).
 
-    A group is `config.best_of` texts with consecutive numbers, beginning at a multiple of
-    `best_of`, so that the choice does not depend on the number of texts.
+    The best text has the highest log-probability per character. A group is `config.best_of` texts
+    with consecutive numbers, beginning at a multiple of `best_of`. So the choice does not depend on
+    the number of texts.
     """
     group = drawing.config.best_of
     if group == 1:

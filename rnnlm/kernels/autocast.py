@@ -1,4 +1,4 @@
-"""Autocast for the layers here: it sets the precision of products and of nothing else."""
+"""Autocast for the functions here: it sets the precision of matrix products and nothing else."""
 
 from typing import Any
 
@@ -7,18 +7,22 @@ from torch import Tensor
 
 
 def products_dtype(weight: Tensor) -> torch.dtype:
-    """Return the precision in which to multiply by `weight`: that of autocast, else its own."""
+    """Return the dtype for products with `weight`: autocast's if it is enabled, else its own."""
     kind = weight.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 def apply(function: type[torch.autograd.Function], weight: Tensor, *arguments: Any) -> Any:
-    """Apply an autograd function outside autocast, with the products' precision added last.
+    """Call an autograd function with autocast disabled.
+
+    The dtype that the function should use for matrix products (see `products_dtype`) is passed to
+    it as an additional last argument.
 
     Args:
-        function: The function to apply.
-        weight: The matrix that determines the precision; passed on only if it is in `arguments`.
-        arguments: All arguments of the function but the last.
+        function: The autograd function.
+        weight: The matrix that determines the precision. It is not passed to the function, unless
+            it is also in `arguments`.
+        arguments: All arguments of the function except the last.
     """
     products = products_dtype(weight)
     with torch.autocast(weight.device.type, enabled=False):
@@ -26,11 +30,14 @@ def apply(function: type[torch.autograd.Function], weight: Tensor, *arguments: A
 
 
 def weight_gradient(grads: Tensor, states: Tensor, like: Tensor) -> Tensor:
-    """Return the gradient of a recurrent matrix, over all steps and lanes in one product.
+    """Return the gradient of a recurrent matrix.
+
+    One matrix product sums the contributions of all time steps and lanes (rows of the batch).
 
     Args:
-        grads: (time, batch, gates), gradients of the sums that the matrix contributed to.
-        states: (time, batch, hidden), states that it was multiplied by, in the same precision.
-        like: The matrix (gates, hidden).
+        grads: Gradients of the results of the products with the matrix, shape (time, batch, gates).
+        states: The hidden states that the matrix was multiplied by, shape (time, batch, hidden), in
+            the same dtype.
+        like: The matrix, shape (gates, hidden), whose dtype the result has.
     """
     return torch.mm(grads.flatten(0, 1).t(), states.flatten(0, 1)).to(like.dtype)

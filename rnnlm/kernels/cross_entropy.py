@@ -1,12 +1,16 @@
-"""The output layer and its loss in one function, which never holds the logits of all steps.
+"""The output layer and its cross-entropy loss in one function, which needs little memory.
 
-A word model's logits are its largest tensor by far: thousands of steps times tens of thousands of
-words, and as much again for their logarithms and gradients. Here the steps are processed in pieces,
-each completely: logits, loss and, while the logits are still in the cache, the gradients
+In a word model, the logits would be by far the largest tensor: thousands of positions times tens of
+thousands of words, and as much again for their logarithms and for their gradients. So this function
+processes the positions in pieces, and holds only the logits of one piece. For each piece it
+computes the logits, the loss and, while the logits are still in the processor's cache, the
+gradients of the loss J,
 
     ∂J/∂logits = softmax(logits) − y,   y = (1 − ε) · one-hot + ε / |V|
 
-and from these the gradients of features and weights, which the backward pass only has to scale.
+where y is the target distribution, ε the label smoothing and |V| the size of the vocabulary. From
+these it computes the gradients of features and weights already in the forward pass, so that the
+backward pass only has to multiply them by the gradient of the loss.
 
 Source: the gradient of the softmax, Bridle 1990; label smoothing ε, Szegedy et al. 2016; computing
 gradients piece by piece in the forward pass, Hsu et al. 2024 (Liger kernels).
@@ -21,7 +25,7 @@ from torch.autograd.function import once_differentiable
 from rnnlm.kernels.autocast import apply
 
 LOGITS_AT_ONCE = 1 << 23
-"""Logits in a piece: 32 megabytes."""
+"""Most logits that are held at once; as 32-bit floats they take 32 megabytes."""
 
 
 def linear_cross_entropy(
@@ -32,18 +36,21 @@ def linear_cross_entropy(
     counts: Tensor,
     smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Return −Σ log ŷ of the targets that count; differentiable once, in the first three.
+    """Return the cross-entropy of targets, summed over those that are not masked out.
+
+    The loss can be differentiated once, with respect to the first three arguments.
 
     Args:
-        features: (rows, size).
-        weight: (vocab, size).
-        bias: (vocab,).
+        features: Inputs of the output layer, shape (rows, size).
+        weight: Matrix of the output layer, shape (vocab, size).
+        bias: Bias of the output layer, shape (vocab,).
         targets: Target ids, shape (rows,).
-        counts: True where a target counts, shape (rows,).
+        counts: Mask of shape (rows,), False where a target is only padding.
         smoothing: Label smoothing ε.
 
     Returns:
-        The loss with smoothing, and the nats without smoothing, which have no gradient.
+        The loss with label smoothing, and the negative log-likelihood in nats without it, which has
+        no gradient. Both are scalars.
     """
     given = features, weight, bias, targets, counts, smoothing, torch.is_grad_enabled()
     sums: tuple[Tensor, Tensor] = apply(_LinearCrossEntropy, weight, *given)

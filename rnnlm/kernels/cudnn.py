@@ -1,4 +1,4 @@
-"""Layers on a GPU: one cuDNN call computes all time steps, both products and the cells."""
+"""Recurrent layers on a GPU: one call of cuDNN computes a whole layer for all time steps."""
 
 import warnings
 from typing import Literal
@@ -9,7 +9,9 @@ from torch import Tensor
 from rnnlm.kernels.autocast import products_dtype
 
 BF16_SINCE = 91300
-"""First version of cuDNN whose recurrent layers accept bfloat16; older ones use float32 here.
+"""First version of cuDNN whose recurrent layers accept bfloat16.
+
+With older versions, layers are computed in float32 here.
 
 Source: pull request 164411 of pytorch/pytorch.
 """
@@ -21,20 +23,22 @@ def cudnn_layer(
     state: tuple[Tensor, ...],
     weights: list[Tensor],
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run one recurrent layer over a window; differentiable in all arguments.
+    """Run one recurrent layer over all time steps; differentiable with respect to all tensors.
 
-    Autocast is switched off here, because it would make cuDNN compute in float16 whatever precision
-    was requested, and small gradients would be lost.
+    The call itself runs without autocast, under which cuDNN would compute in float16 even if
+    bfloat16 was requested, and small gradients would be lost.
 
     Args:
         kind: Kind of the layer.
-        inputs: (time, batch, input).
-        state: h, and c of an LSTM, before the first step; each (batch, hidden).
-        weights: W (gates, input), U (gates, hidden), the bias of W, and the bias of U.
+        inputs: The layer's inputs x, shape (time, batch, input).
+        state: State before the first time step: the hidden state h and, for an LSTM, the cell c,
+            each of shape (batch, hidden).
+        weights: Four tensors: the matrix W of the inputs, shape (gates, input), the recurrent
+            matrix U, shape (gates, hidden), the bias added to W x, and the bias added to U h.
 
     Returns:
-        The outputs (time, batch, hidden) in the precision of the products, and the state after the
-        last step in the precision of the weights.
+        The outputs, shape (time, batch, hidden), in the dtype in which cuDNN computed, and the
+        state after the last time step in the dtype of the weights.
     """
     own = weights[0].dtype
     products = products_dtype(weights[0])
@@ -44,7 +48,7 @@ def cudnn_layer(
     inputs = inputs.to(products)
     weights = [weight.to(products) for weight in weights]
     start = [part[None].to(products).contiguous() for part in state]
-    # has biases; layers; dropout; training; both directions; batch first
+    # has_biases, num_layers, dropout, train, bidirectional, batch_first
     how = True, 1, 0.0, torch.is_grad_enabled(), False, False
     with warnings.catch_warnings(), torch.autocast(inputs.device.type, enabled=False):
         # With weight dropout, the weights are new tensors each step, so they are not contiguous.

@@ -1,11 +1,12 @@
-"""The time loop of the gated recurrent unit, in the form that cuDNN and `nn.GRU` compute.
+"""The time loop of the gated recurrent unit (GRU), in the variant that cuDNN and `nn.GRU` compute.
 
-With p the input product, biases added,
+With p = W x + b the product with the inputs, split into p_r, p_z and p_n, and h the hidden state
+before a time step, the state h′ after it is given by
 
     r = σ(p_r + U_r h)      z = σ(p_z + U_z h)
     n = tanh(p_n + r ⊙ q)   q = U_n h + b      h′ = (1 - z) ⊙ n + z ⊙ h
 
-Source: Cho et al. 2014, version 1 of the paper, where r comes after the product.
+Source: Cho et al. 2014, version 1 of the paper, in which r is applied after the product with U_n.
 """
 
 from typing import Any
@@ -20,17 +21,18 @@ from rnnlm.kernels.autocast import apply, weight_gradient
 def gru_layer(
     projected: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Run one GRU layer over a window; differentiable once in all arguments.
+    """Run one GRU layer over all time steps; differentiable once, with respect to all arguments.
 
     Args:
-        projected: (time, batch, 3·hidden), W x + b of every step, with the recurrent biases of r
-            and z added too; the gates in the order r, z, n of `nn.GRU`.
-        weight: (3·hidden, hidden), the recurrent matrix U.
-        bias: (hidden,), the recurrent bias of n.
-        hidden: (batch, hidden), h before the first step.
+        projected: W x + b for every time step, shape (time, batch, 3·hidden). The bias b must
+            include the recurrent biases of r and z. The gates are in the order r, z, n, as in
+            `nn.GRU`.
+        weight: The recurrent matrix U, shape (3·hidden, hidden).
+        bias: The recurrent bias of n, the b in q, shape (hidden,).
+        hidden: The state h before the first time step, shape (batch, hidden).
 
     Returns:
-        The outputs (time, batch, hidden), and h after the last step.
+        The outputs h, shape (time, batch, hidden), and h after the last time step.
     """
     given = projected.to(weight.dtype), weight, bias, hidden
     outputs: tuple[Tensor, Tensor] = apply(_GRU, weight, *given)
@@ -49,7 +51,7 @@ class _GRU(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         steps, batch, _ = projected.shape
         size = weight.shape[1]
-        gates = projected.new_empty(steps, batch, 4 * size)  # r, z, n and q
+        gates = projected.new_empty(steps, batch, 4 * size)  # for r, z, n and q
         hiddens = projected.new_empty(steps + 1, batch, size)
         hiddens[0] = hidden
         matrix = weight.to(products).t()
@@ -70,7 +72,7 @@ class _GRU(torch.autograd.Function):
     def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor) -> tuple[Tensor | None, ...]:
         weight, gates, hiddens = ctx.saved_tensors
         size = weight.shape[1]
-        grad_sums = torch.empty_like(gates)  # of r, z and q, then of n
+        grad_sums = torch.empty_like(gates)  # gradients for r, z, q, n, in this order
         matrix = weight.to(ctx.products)
         for t in reversed(range(len(gates))):
             r, z, n, q = gates[t].chunk(4, dim=1)

@@ -1,4 +1,7 @@
-"""The time loop of the long short-term memory; `rnnlm/models/lstm.py` has the equations."""
+"""The time loop of the long short-term memory (LSTM); `rnnlm/models/lstm.py` has the equations.
+
+It runs in native code (`recurrence.c`) where possible, otherwise in torch.
+"""
 
 from typing import Any
 
@@ -13,17 +16,17 @@ from rnnlm.kernels.autocast import apply, weight_gradient
 def lstm_layer(
     projected: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run one LSTM layer over a window; differentiable once in all arguments.
+    """Run one LSTM layer over all time steps; differentiable once, with respect to all arguments.
 
     Args:
-        projected: (time, batch, 4·hidden), W x + b of every step, both biases added; the gates in
-            the order i, f, g, o of `nn.LSTM`.
-        weight: (4·hidden, hidden), the recurrent matrix U.
-        hidden: (batch, hidden), h before the first step.
-        cell: (batch, hidden), c before the first step.
+        projected: W x + b for every time step, shape (time, batch, 4·hidden), with all biases
+            included. The gates are in the order i, f, g, o, as in `nn.LSTM`.
+        weight: The recurrent matrix U, shape (4·hidden, hidden).
+        hidden: The hidden state h before the first time step, shape (batch, hidden).
+        cell: The cell c before the first time step, shape (batch, hidden).
 
     Returns:
-        The outputs (time, batch, hidden), and h and c after the last step.
+        The outputs h, shape (time, batch, hidden), and h and c after the last time step.
     """
     given = projected.to(weight.dtype), weight, hidden, cell
     outputs: tuple[Tensor, Tensor, Tensor] = apply(_LSTM, weight, *given)
@@ -102,7 +105,15 @@ class _LSTM(torch.autograd.Function):
 def _forward(
     projected: Tensor, matrix: Tensor, gates: Tensor, cells: Tensor, hiddens: Tensor
 ) -> None:
-    """Fill gates, cells and hiddens; `matrix` (hidden, 4·hidden) is in the products' precision."""
+    """Run the time loop in torch; `gates`, `cells` and `hiddens` are filled in place.
+
+    Args:
+        projected: As in `lstm_layer`.
+        matrix: The transposed recurrent matrix, shape (hidden, 4·hidden), in the dtype of products.
+        gates: Values of the gates i, f, g, o at every time step, shape (time, batch, 4·hidden).
+        cells: Cells, shape (time + 1, batch, hidden); the first entry is given.
+        hiddens: Hidden states, shape (time + 1, batch, hidden); the first entry is given.
+    """
     size = len(matrix)
     for t in range(len(projected)):
         product = torch.mm(hiddens[t].to(matrix.dtype), matrix)
@@ -124,7 +135,18 @@ def _backward(
     grad_cell: Tensor,
     grad_gates: Tensor,
 ) -> None:
-    """Fill grad_gates; turn grad_hidden and grad_cell from after the window to before it."""
+    """Run the time loop of the backward pass in torch.
+
+    Args:
+        grad_outputs: Gradients of the outputs, shape (time, batch, hidden).
+        matrix: The recurrent matrix, shape (4·hidden, hidden), in the dtype of products.
+        gates: Values of the gates from the forward pass.
+        cells: Cells from the forward pass.
+        grad_hidden: Gradient of the hidden state after the last time step; replaced in place by
+            that of the state before the first one.
+        grad_cell: Gradient of the cell; replaced in the same way.
+        grad_gates: Filled with the gradients of the gates' sums, shape (time, batch, 4·hidden).
+    """
     for t in reversed(range(len(gates))):
         i, f, g, o = gates[t].chunk(4, dim=1)
         tangent = cells[t + 1].tanh()

@@ -1,22 +1,23 @@
-"""Keep freed memory in the process, which makes the steps of a training loop cheaper."""
+"""Keep freed memory in the process for reuse, which makes training steps on a CPU faster."""
 
 import ctypes
 import os
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""Parameters of glibc's `mallopt`, from its malloc.h."""
+"""Numbers of the parameters M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of `mallopt`, from malloc.h."""
 
 
 def keep_freed_memory() -> bool:
-    """Make this process keep the memory that it frees, for its next allocations.
+    """Make this process reuse the memory that it frees, instead of returning it to the system.
 
-    glibc returns every freed block over 32 MiB to the operating system at once; a new block then
-    comes as pages that must be filled with zeros. For the window-sized tensors of a training step,
-    which are allocated again in every step, that costs more than the arithmetic on them. Call this
-    from a loop that repeats the same step, not from a library; it lasts as long as the process.
+    By default, glibc returns every freed block over 32 MiB to the operating system at once. A new
+    block then consists of fresh pages, which the operating system must fill with zeros. The large
+    tensors of a training step are allocated again in every step, and for them that costs more time
+    than the arithmetic. The change lasts until the process ends, so call this from a program that
+    trains, not from a library.
 
     Returns:
-        Whether the C library supports this.
+        Whether the C library supports this and accepted the change.
     """
     if os.name != "posix":
         return False

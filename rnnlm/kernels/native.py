@@ -1,9 +1,9 @@
-"""Interface to the native code, which setuptools builds once per kind of processor.
+"""Interface to the native code in C, which setuptools builds once per kind of processor.
 
-The builds are plain shared libraries, called through ctypes with the addresses of tensors. ctypes
-releases Python's lock, so each thread takes its own lanes of the batch through all time steps
-without waiting for the others. Without a compiler there are no builds, and plain torch code is used
-instead.
+Each build is a plain shared library for one instruction set, such as AVX2. It is called through
+ctypes, with the addresses of tensors. ctypes releases Python's global lock, so that several threads
+run in parallel: each runs all time steps for its share of the lanes (rows of the batch). If the
+package was installed without a C compiler, there are no builds, and plain torch code is used.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +17,25 @@ from torch import Tensor
 from torch.nn import functional
 
 COLUMNS = 64
-"""Columns of a block of a packed matrix, as in `recurrence.c`."""
+"""Number of columns in a block of a packed matrix (see `pack`), as in `products.h`."""
 FEWEST_LANES = 8
-"""Fewest lanes that are worth a separate thread."""
+"""Fewest lanes (rows of the batch) for which a separate thread is worthwhile."""
 
 
 def native_available() -> bool:
-    """Return whether an LSTM of 32-bit floats on this CPU goes through native code."""
+    """Return whether there is a build of the native code that this processor can run."""
     return library() is not None
 
 
 def usable(products: torch.dtype, *tensors: Tensor) -> bool:
-    """Return whether the native loops can take these tensors and this precision of products.
+    """Return whether native code can run an LSTM on these tensors.
 
-    The last axis of the last tensor holds the hidden units; bfloat16 needs an even number of them.
+    All tensors must be 32-bit floats on the CPU and must not be empty.
+
+    Args:
+        products: The dtype in which matrix products are to be computed: float32 or bfloat16. With
+            bfloat16, the number of hidden units must be even.
+        tensors: Arguments of the layer. The last axis of the last one must be the hidden units.
     """
     return (
         native_available()
@@ -44,13 +49,13 @@ def usable(products: torch.dtype, *tensors: Tensor) -> bool:
 
 @cache
 def library() -> CDLL | None:
-    """Return the best existing build that this processor can run, or None."""
+    """Return the fastest build that exists and that this processor can run; None without one."""
     found = names()
     return load(found[0]) if found else None
 
 
 def names() -> list[str]:
-    """Return the names of existing builds that this processor can run, the best first."""
+    """Return the names of the builds that exist and that this processor can run, fastest first."""
     avx512, vnni = torch.cpu._is_avx512_supported(), torch.cpu._is_vnni_supported()
     supported = {
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported() and vnni,
@@ -63,7 +68,7 @@ def names() -> list[str]:
 
 @cache
 def load(name: str) -> CDLL:
-    """Return the build of this name."""
+    """Load the build with this name, such as `avx2`, as a shared library."""
     return CDLL(str(_path(name)))
 
 
@@ -73,19 +78,24 @@ def _path(name: str) -> Path | None:
 
 
 def padded(columns: int) -> int:
-    """Return a number of columns rounded up to whole blocks, as in `recurrence.c`."""
+    """Return a number of columns rounded up to a multiple of `COLUMNS`, as in `recurrence.c`."""
     return columns + -columns % COLUMNS
 
 
 def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the right factor of products in the layout that `products.h` reads.
+    """Return the right factor of a matrix product in the layout that `products.h` reads.
+
+    The columns are padded with zeros and split into blocks of `COLUMNS`. Numbers are grouped into
+    32-bit words, each with 4 / itemsize consecutive numbers of one column.
 
     Args:
-        matrix: (depth, columns); the depth must be a multiple of the numbers in a word.
-        dtype: torch.float32, torch.bfloat16 (two in a word) or torch.int8 (four).
+        matrix: The factor, shape (depth, columns). The depth must be a multiple of the number of
+            numbers in a word.
+        dtype: The type of the result: torch.float32 (one number in a word), torch.bfloat16 (two) or
+            torch.int8 (four).
 
     Returns:
-        (blocks, words of the depth, columns of a block, numbers in a word).
+        The packed matrix, of shape (blocks, depth in words, COLUMNS, numbers in a word).
     """
     depth, columns = matrix.shape
     numbers = 4 // dtype.itemsize
@@ -95,13 +105,15 @@ def pack(matrix: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def run(name: str, sizes: tuple[int, int, int], *tensors: Tensor | None) -> None:
-    """Call a function of the library on all lanes, in at most as many threads as torch uses.
+    """Call a function of the native code for all lanes, split over several threads.
+
+    At most as many threads are used as torch uses.
 
     Args:
-        name: `lstm_forward` or `lstm_backward`.
-        sizes: Time steps, lanes of the batch, hidden units.
-        tensors: Contiguous arrays in the order of the function's parameters; its outputs are
-            mutated.
+        name: Name of the function: `lstm_forward` or `lstm_backward`.
+        sizes: Number of time steps, of lanes in the batch, and of hidden units.
+        tensors: The array arguments of the function, in its order; all must be contiguous. It
+            writes its results into some of them.
     """
     steps, batch, hidden = sizes
     function = getattr(library(), name)

@@ -1,20 +1,22 @@
-/* Products of small matrices with a packed right factor: the inner loop of all native code here.
+/* Products of small matrices, which are the inner loop of all native code here.
  *
- * Factors are arrays of 32-bit words. A word holds one float, two bfloat16 numbers, or four bytes:
- * unsigned in the left factor, signed in the right. The products of two words' numbers are added
- * into one float or, for bytes, one integer. Sums of integers are exact on every processor. See
- * `pack` in native.py for the memory layout of the right factor.
+ * Both factors are arrays of 32-bit words. A word holds one float, two bfloat16 numbers, or four
+ * bytes, which are unsigned in the left factor and signed in the right one. A word of the left
+ * factor and a word of the right one are multiplied number by number, and these products are added
+ * to one sum: a float or, for bytes, an integer. Sums of integers are exact on every processor.
+ * The right factor is packed into blocks of columns; see `pack` in native.py for the layout.
  */
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { FLOATS, PAIRS, QUADS }; /* what a word holds */
+enum { FLOATS, PAIRS, QUADS }; /* a word holds one float, two bfloat16, or four bytes */
 #ifdef __AVX512F__
-enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and a state fit into 32 registers */
+enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and 1 left word: 32 registers */
 #else
-enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and a state fit into 16 registers */
+enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and 1 left word: 16 registers */
 #endif
-enum { ROWS = 6, COLUMNS = 64, LINE = 16 }; /* rows of a tile, columns, words of a cache line */
+/* most rows of the left factor per call of `tile`; columns of a block; words of a cache line */
+enum { ROWS = 6, COLUMNS = 64, LINE = 16 };
 
 typedef float vector __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
@@ -22,14 +24,14 @@ typedef vector stored_vector __attribute__((aligned(4), may_alias));
 typedef words stored_words __attribute__((aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 
-/* The nearest bfloat16, ties to even, as torch rounds; NaN stays NaN. */
+/* Return the bits of the nearest bfloat16, with ties to even as in torch; NaN stays NaN. */
 INLINE uint16_t rounded(float x) {
     union { float value; uint32_t bits; } word = {x};
     uint32_t up = word.bits + 0x7fffu + ((word.bits >> 16) & 1u);
     return x != x ? 0x7fc0u : (uint16_t)(up >> 16);
 }
 
-/* sum + a · b */
+/* Return sum + a · b, elementwise for floats. */
 INLINE vector add_floats(vector sum, words a, words b) {
 #ifdef __AVX512F__
     return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
@@ -38,7 +40,7 @@ INLINE vector add_floats(vector sum, words a, words b) {
 #endif
 }
 
-/* sum + the products of the pairs of bfloat16 numbers in each word of a and b */
+/* Add to each element of `sum` the two products of the bfloat16 pairs in the words of a and b. */
 INLINE vector add_pairs(vector sum, words a, words b) {
 #ifdef __AVX512BF16__
     return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
@@ -48,7 +50,8 @@ INLINE vector add_pairs(vector sum, words a, words b) {
 #endif
 }
 
-/* sum + the products of the unsigned bytes of a and the signed bytes of b, in integers */
+/* Add to each element of `sum`, an integer, the four products of the unsigned bytes in a word of a
+ * and the signed bytes in the word of b. */
 INLINE vector add_quads(vector sum, words a, words b) {
 #if defined(__AVX512VNNI__)
     return (vector)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
@@ -67,8 +70,10 @@ INLINE vector add_quads(vector sum, words a, words b) {
 #endif
 }
 
-/* out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows; if `adds`, the
- * product is added to `out`. Meanwhile `depth` cache lines from `later` on are prefetched. */
+/* Compute out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows. The
+ * depth is in words. If `adds` is set, the product is added to `out` instead. `across` and `stride`
+ * are the distances between rows of a and of out. Meanwhile, prefetch `depth` cache lines from
+ * `later` on. */
 INLINE void tile(int rows, int kind, int adds, long depth, const int32_t *a, long across,
                  const int32_t *b, const int32_t *later, float *out, long stride) {
     for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {

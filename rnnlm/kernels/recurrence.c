@@ -1,18 +1,21 @@
-/* The time loops of the LSTM, forward and backward, for one group of lanes of a batch.
+/* The time loops of an LSTM layer, forward and backward, for a range of lanes (rows of the batch).
  *
- * Built once per kind of processor from this one source (see pyproject.toml) and called through
- * ctypes by native.py; lstm.py allocates the arrays. A step is one product with the recurrent
- * weight, followed by the cell. The weight is packed once per window, whereas a general matrix
- * product would pack it again in every step.
- * All arithmetic is in float, except that of products.
+ * This source is built once per kind of processor (see pyproject.toml). native.py calls it through
+ * ctypes, once per thread with different lanes; lstm.py allocates the arrays. A time step is one
+ * matrix product with the recurrent weight, followed by the elementwise part, the cell. The weight
+ * is packed once for all time steps, whereas a general matrix product would pack it again in each.
+ * Products may be of bfloat16 numbers (`kind` is PAIRS); all other arithmetic is in float.
  */
 #include "products.h"
 
-enum { DEPTH = 512 }; /* words of a strip's depth, which then stays in the L2 cache */
+/* Most rows of a strip, in words. A strip is a part of a block of the packed weight, small enough
+ * to stay in the L2 cache while it is multiplied with all lanes. */
+enum { DEPTH = 512 };
 
-/* Element-wise functions, written so that the compiler can vectorise a loop over them. */
+/* Elementwise functions, written so that the compiler can vectorise a loop that calls them. */
 
-/* e^x, accurate to 2e-7. Source: reduction and polynomial of Cephes expf (Moshier 1992). */
+/* Return e^x with a relative error of at most 2e-7.
+ * Source: argument reduction and polynomial of expf in Cephes (Moshier 1992). */
 INLINE float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
@@ -31,7 +34,8 @@ INLINE float exponential(float x) {
 
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* tanh x, accurate to 4e-7. Source: rational function of Eigen's ptanh, odd over even powers. */
+/* Return tanh x with an error of at most 4e-7.
+ * Source: rational function of ptanh in Eigen, with odd powers of x over even ones. */
 INLINE float hyperbolic_tangent(float x) {
     x = x < -7.9f ? -7.9f : x;
     x = x > 7.9f ? 7.9f : x;
@@ -48,7 +52,8 @@ INLINE float hyperbolic_tangent(float x) {
     return x * p / q;
 }
 
-/* `tile` for all rows: the strip of weights stays in the L2 cache, the next one is prefetched. */
+/* Multiply all rows of a with one strip of weights, by calls of `tile`, and prefetch the strip that
+ * starts at `next`. The arguments are those of `tile`. */
 INLINE void strip(int kind, int adds, long rows, long depth, const int32_t *a, long across,
                   const int32_t *b, const int32_t *next, float *out, long stride) {
     const int32_t *last = next + (COLUMNS / LINE - 1) * depth * LINE;
@@ -61,7 +66,8 @@ INLINE void strip(int kind, int adds, long rows, long depth, const int32_t *a, l
 #undef TILES
 }
 
-/* out (rows, stride) = a (rows, depth) · b, b packed as (stride / COLUMNS, depth, COLUMNS) */
+/* Compute out (rows, stride) = a (rows, depth) · b, where b is packed into blocks: its shape is
+ * (stride / COLUMNS, depth, COLUMNS). Depth is in words. */
 INLINE void multiply(int kind, long rows, long depth, const void *a, const int32_t *b,
                      float *out, long stride) {
     const int32_t *from = a, *start = b;
@@ -76,7 +82,8 @@ INLINE void multiply(int kind, long rows, long depth, const void *a, const int32
         }
 }
 
-/* One lane of the cell; see rnnlm/models/lstm.py for the equations. `gates` holds U h on entry. */
+/* Compute the elementwise part of a time step for one lane; see rnnlm/models/lstm.py for the
+ * equations. On entry `gates` holds U h; on return, the values of the gates i, f, g, o. */
 INLINE void lstm_cell(long hidden, const float *restrict projected, const float *restrict cell,
                       float *restrict gates, float *restrict new_cell, float *restrict output) {
     for (long u = 0; u < hidden; u++) {
@@ -91,7 +98,9 @@ INLINE void lstm_cell(long hidden, const float *restrict projected, const float 
     }
 }
 
-/* Its backward pass: from gradients of the output and new cell to those of the gates and cell. */
+/* The backward pass of `lstm_cell`: from the gradients of the output and of the new cell, compute
+ * those of the sums of the gates, and of the cell before the step. On entry `grad_cell` holds the
+ * gradient of the new cell; on return, that of the cell before. */
 INLINE void lstm_cell_backward(long hidden, const float *restrict gates,
                                const float *restrict cell, const float *restrict new_cell,
                                const float *restrict grad_output,
@@ -154,7 +163,8 @@ INLINE void backward(int kind, long steps, long batch, long first, long lanes, l
     }
 }
 
-/* The lanes from `first` to before `last`; `halves` is NULL if the products are in float. */
+/* Run the forward pass for the lanes from `first` to `last` - 1. `halves` is an array for states
+ * rounded to bfloat16, or NULL if products are to be in float. */
 void lstm_forward(long steps, long batch, long first, long last, long hidden,
                   const float *projected, const int32_t *weight, float *gates, float *cells,
                   float *outputs, uint16_t *halves) {
@@ -166,6 +176,8 @@ void lstm_forward(long steps, long batch, long first, long last, long hidden,
                 outputs, halves);
 }
 
+/* Run the backward pass for the lanes from `first` to `last` - 1. `halves` is an array for
+ * gradients rounded to bfloat16, or NULL if products are to be in float. */
 void lstm_backward(long steps, long batch, long first, long last, long hidden,
                    const float *grad_outputs, const int32_t *weight, const float *gates,
                    const float *cells, float *grad_hidden, float *grad_cell, float *grad_gates,

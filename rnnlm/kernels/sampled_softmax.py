@@ -1,11 +1,13 @@
-"""The loss over a sample of the vocabulary, for vocabularies of tens of thousands of words.
+"""The cross-entropy over a random sample of the vocabulary, for tens of thousands of words.
 
-The softmax over all words is most of the work of a large word model. Here a step's softmax is over
-the target and a sample of the words, where word i is in the sample with probability πᵢ:
+With such a vocabulary, the softmax over all words takes most of the time of training. Here the
+softmax of a training step is computed only over the target and a sample of the words. With s_y the
+logit of the target, sᵢ that of word i, and πᵢ the probability that word i is in the sample, the
+loss is
 
     −log ŷ ≈ log(e^s_y + Σ over sampled i ≠ y of e^(sᵢ − log πᵢ)) − s_y
 
-The sum in the logarithm is correct in expectation.
+The argument of the logarithm has the same expected value as the sum over the whole vocabulary.
 
 Source: importance sampling, Bengio and Senécal 2008; one sample for many targets, Jean et al. 2015.
 """
@@ -29,16 +31,18 @@ def sampled_cross_entropy(
     sample: Tensor,
     log_shares: Tensor,
 ) -> Tensor:
-    """Return −Σ log ŷ of the targets that count; differentiable once, in the first three.
+    """Return the estimated cross-entropy in nats, summed over targets that are not masked out.
+
+    It can be differentiated once, with respect to the first three arguments.
 
     Args:
-        features: (rows, size).
-        weight: (vocab, size).
-        bias: (vocab,).
+        features: Inputs of the output layer, shape (rows, size).
+        weight: Matrix of the output layer, shape (vocab, size).
+        bias: Bias of the output layer, shape (vocab,).
         targets: Target ids, shape (rows,).
-        counts: True where a target counts, shape (rows,).
-        sample: Distinct ids, shape (sampled,).
-        log_shares: log π of the sampled ids, shape (sampled,).
+        counts: Mask of shape (rows,), False where a target is only padding.
+        sample: Distinct ids of the sampled words, shape (sampled,).
+        log_shares: Natural logarithm of π for each sampled word, shape (sampled,).
     """
     given = features, weight, bias, targets, counts, sample, log_shares
     loss: Tensor = apply(_SampledCrossEntropy, weight, *given)

@@ -1,6 +1,10 @@
-"""The time loop of the simple recurrent network, h′ = φ(p + W h), p the input product.
+"""The time loop of the simple recurrent network (Elman network).
 
-Source: Elman 1990; with the logistic sigmoid for φ, the network of Mikolov et al. 2010.
+A time step computes the new state h′ = φ(p + W h) from the state h before it. Here W is the
+recurrent matrix, p the product of the inputs with their matrix plus the bias, and φ the logistic
+sigmoid or tanh.
+
+Source: Elman 1990; Mikolov et al. 2010 use the logistic sigmoid for φ.
 """
 
 from typing import Any, Literal
@@ -17,16 +21,18 @@ Nonlinearity = Literal["sigmoid", "tanh"]
 def simple_layer(
     projected: Tensor, weight: Tensor, hidden: Tensor, nonlinearity: Nonlinearity
 ) -> tuple[Tensor, Tensor]:
-    """Run one simple recurrent layer over a window; differentiable once in all arguments.
+    """Run one simple recurrent layer over all time steps.
+
+    The result can be differentiated once, with respect to all tensors.
 
     Args:
-        projected: (time, batch, hidden), the input product of every step, biases added.
-        weight: (hidden, hidden), the recurrent matrix W.
-        hidden: (batch, hidden), h before the first step.
+        projected: p for every time step, shape (time, batch, hidden).
+        weight: The recurrent matrix W, shape (hidden, hidden).
+        hidden: The state h before the first time step, shape (batch, hidden).
         nonlinearity: The function φ.
 
     Returns:
-        The outputs (time, batch, hidden), and h after the last step.
+        The outputs h, shape (time, batch, hidden), and h after the last time step.
     """
     given = projected.to(weight.dtype), weight, hidden, nonlinearity
     outputs: tuple[Tensor, Tensor] = apply(_Simple, weight, *given)

@@ -1,33 +1,35 @@
-/* Step many texts together: products, cells, sampling and refilling, for a given number of steps.
+/* Sample many texts together, one token per text and time step.
  *
- * Called through ctypes by slots.py, which describes the arrays; `_Job` there mirrors `struct job`.
- * A lane is a slot of the batch: it holds one text, and the next one when that ends.
+ * A lane (a slot) is a row of the batch. It holds one text at a time, and is refilled with the next
+ * text when that one ends. slots.py calls `slots_run` through ctypes; it allocates the arrays and
+ * describes them and the layout of the model. `_Job` there mirrors `struct job`.
  *
- * A lane's results depend only on its own numbers, in an order that is fixed here, so a text is the
- * same whatever the other lanes hold. If words hold bytes, sums are integers, and all the rest is
- * single operations of IEEE 754 (no contraction: see pyproject.toml), so that
- * `rnnlm/engine/stepping.py` computes the same bits with torch.
+ * A lane's results depend only on the lane's own numbers, which are always added in the same order.
+ * So a text does not depend on the texts in other lanes. If words hold bytes, sums of products are
+ * exact integers, and each other operation is rounded as IEEE 754 requires (without contraction to
+ * fused operations; see pyproject.toml), so that `rnnlm/engine/stepping.py` computes exactly the
+ * same bits with torch.
  */
 #include <string.h>
 
 #include "products.h"
 
 enum { LSTM, GRU, SIGMOID, TANH }; /* kinds of layers */
-enum { GATES = 4, UNITS = COLUMNS / GATES };
-enum { BOUNDARY = 0 };
-#define ONE (1 << 30)         /* weight of the likeliest token */
-#define FORBIDDEN (-1e30f)    /* logit of a token that is never drawn */
+enum { GATES = 4, UNITS = COLUMNS / GATES }; /* UNITS: hidden units in a block of columns */
+enum { BOUNDARY = 0 }; /* token that comes before a text and ends it */
+#define ONE (1 << 30)         /* weight of the likeliest token; others weigh less in proportion */
+#define FORBIDDEN (-1e30f)    /* logit that marks a token as one that is never drawn */
 
 struct layer {
-    int64_t kind, units, depth, own; /* depth in words; own: bytes before the layer's own state */
+    int64_t kind, units, depth, own; /* depth: in words; own: bytes before own state */
     const int32_t *weight;           /* (blocks, depth, COLUMNS) */
     const float *scale;              /* (blocks, COLUMNS): factors of the sums */
     const float *added;              /* (tokens or 1, blocks, COLUMNS): added to scaled sums */
-    int64_t by_token;
-    uint8_t *factors[2];             /* (lanes, depth) words: input from below, and own state */
-    float *memory;                   /* (lanes, padded units): cells, or the state of a GRU */
-    const uint8_t *start;            /* own state of a new text, as stored in the factors */
-    const float *start_memory;       /* (padded units) */
+    int64_t by_token;                /* whether `added` has an entry per token */
+    uint8_t *factors[2];             /* (lanes, depth) words: output from below, own state */
+    float *memory;                   /* (lanes, padded units): LSTM cells, or GRU state */
+    const uint8_t *start;            /* own state of a new text, in the form of `factors` */
+    const float *start_memory;       /* (padded units): memory of a new text */
 };
 
 struct output {
@@ -36,21 +38,21 @@ struct output {
     const float *scale, *added;
     uint8_t *factors; /* (lanes, depth) words */
     float *logits;    /* (lanes, padded vocab) */
-    float *changed;   /* (padded vocab), scratch: logits that a rule has changed */
-    int32_t *weights; /* (padded vocab), scratch */
+    float *changed;   /* (padded vocab): work space of `ruled` for the logits of one lane */
+    int32_t *weights; /* (padded vocab): work space of `draw` for the weights of one lane */
 };
 
 struct sampling {
     double top_p;
-    float rate, penalty;                          /* rate: log2 e / temperature; 0 for argmax */
-    int64_t top_k, least, min_length, max_length; /* least: smallest weight that min-p keeps */
-    const int32_t *successors, *distance;         /* of an automaton, or NULL */
+    float rate, penalty;                          /* rate: log2 e / temperature, or 0 */
+    int64_t top_k, least, min_length, max_length; /* least: smallest weight that is kept */
+    const int32_t *successors, *distance;         /* of an automaton, or NULL; see slots.py */
     const int32_t *starts; /* the automaton's state after each prefix, or NULL */
-    int64_t farthest;
+    int64_t farthest;      /* largest entry of `distance` */
 };
 
 struct lane {
-    int64_t number, length, fed, token, state; /* fed: tokens read from the prefix */
+    int64_t number, length, fed, token, state; /* fed: tokens of the prefix read so far */
     uint64_t random;
     double logits, product; /* sums for the log-probability; see `note` */
     int64_t exponent;
@@ -61,6 +63,10 @@ struct ended {
     double logits, product;
 };
 
+/* kind: what a word holds; parity: index of the `factors` that hold the current states; next, end:
+ * number of the next text to begin, and one more than that of the last text; scores: whether to
+ * score prefixes instead of sampling texts; most, room: sizes of `ended` and `texts`; done, used:
+ * number of their entries in use. */
 struct job {
     int64_t kind, layers, lanes, parity, next, end, prefixes, scores, room, most, used, done;
     uint64_t seed;
@@ -71,8 +77,8 @@ struct job {
     const int64_t *prefix_starts;   /* (prefixes + 1) */
     struct lane *lane;
     int32_t *tokens;                /* (lanes, max_length) */
-    uint64_t *seen;                 /* (lanes, words of 64 tokens), for the penalty */
-    int32_t *texts;                 /* (room): tokens of the texts that ended, end to end */
+    uint64_t *seen;                 /* (lanes, vocab / 64): a bit for each token in the text */
+    int32_t *texts;                 /* (room): tokens of the ended texts, end to end */
     struct ended *ended;            /* (most) */
 };
 
@@ -92,11 +98,12 @@ INLINE vector from_integers(words a) { return (vector)_mm256_cvtepi32_ps((__m256
 INLINE words to_integers(vector a) { return (words)_mm256_cvttps_epi32((__m256)a); }
 #endif
 
-/* 2^t, accurate to 2e-7, with t clamped to -126 and `top`, which is at most 126; exactly 1 at 0.
- * Source: fitted for this file, to minimise the maximal relative error over ±1/2. */
+/* Return 2^t with a relative error of at most 2e-7. t is clamped to the range from -126 to `top`,
+ * which must be at most 126. 2^0 is exactly 1.
+ * Source: polynomial fitted for this file, to minimise the maximal relative error over ±1/2. */
 INLINE vector power_of_two(vector t, float top) {
     t = lower(higher(t, all(-126.0f)), all(top));
-    vector shifted = t + 12582912.0f; /* 3 · 2^22: the last bits hold t, rounded */
+    vector shifted = t + 12582912.0f; /* 3 · 2^22: now the last bits hold t rounded to an integer */
     vector f = t - (shifted - 12582912.0f);
     vector sum = f * 0.001326467259787023f + 0.009671499952673912f;
     sum = sum * f + 0.05550733581185341f;
@@ -106,13 +113,15 @@ INLINE vector power_of_two(vector t, float top) {
     return (vector)((words)sum + ((words)shifted << 23));
 }
 
-/* 2^t for a gate: σ(x) = 1 / (1 + 2^t) and tanh x = (1 - 2^t) / (1 + 2^t) if t is -x or -2 x times
- * log2 e. t is clamped so that the product of three 1 + 2^t is still finite. */
+/* Return 2^t for a gate: σ(x) = 1 / (1 + 2^t) with t = -x log2 e, and tanh x =
+ * (1 - 2^t) / (1 + 2^t) with t = -2 x log2 e. t is clamped to at most 40, so that the product of
+ * three terms 1 + 2^t is still finite. */
 INLINE vector gate(vector t) { return power_of_two(t, 40.0f); }
 #define LOG2_E 1.4426950408889634f
 
-/* One block of one lane, from COLUMNS sums to the outputs of its units: UNITS, or COLUMNS if the
- * layer is simple. See rnnlm/models for the equations, rearranged here to need few divisions. */
+/* Compute the outputs of one block of one lane from its COLUMNS sums. A block has UNITS outputs, or
+ * COLUMNS if the layer is simple. `held` is the kind of words. See rnnlm/models for the equations,
+ * which are rearranged here to need few divisions. */
 INLINE void apply_cell(int kind, int held, const float *sums, const float *scale,
                        const float *added, float *memory, float *outputs) {
     enum { ALL = COLUMNS / WIDTH, EACH = UNITS / WIDTH };
@@ -148,7 +157,8 @@ INLINE void apply_cell(int kind, int held, const float *sums, const float *scale
         }
 }
 
-/* Write h as products read it: a byte is 255 h for a sigmoid layer, else 127 h + 128. */
+/* Write the outputs h to the left factors of this layer (`to`) and of the layer above, in the form
+ * that products read. As a byte, h is stored as 255 h for a sigmoid layer, else as 127 h + 128. */
 INLINE void write_factors(int kind, int held, int units, int count, const float *h, uint8_t *to,
                           uint8_t *above) {
     if (held == FLOATS) {
@@ -178,7 +188,8 @@ INLINE void write_factors(int kind, int held, int units, int count, const float 
     }
 }
 
-/* One step of a layer for all lanes. */
+/* Run one time step of a layer for all lanes. `above` is the left factor of the layer above, whose
+ * rows have `above_bytes` bytes. */
 INLINE void step_layer(int kind, int held, const struct job *job, const struct layer *layer,
                        uint8_t *above, int64_t above_bytes) {
     int units = kind == LSTM || kind == GRU ? UNITS : COLUMNS;
@@ -211,6 +222,7 @@ INLINE void step_layer(int kind, int held, const struct job *job, const struct l
     }
 }
 
+/* Compute the logits of all lanes. */
 INLINE void step_output(int held, const struct job *job) {
     const struct output *out = &job->output;
     long blocks = (out->vocab + COLUMNS - 1) / COLUMNS, depth = out->depth;
@@ -238,9 +250,9 @@ INLINE void step_output(int held, const struct job *job) {
     }
 }
 
-/* Sampling; see rnnlm/sampling.py for what each part means. */
+/* Sampling; rnnlm/sampling.py does the same in torch and explains it. */
 
-/* SplitMix64's finaliser; see rnnlm/sampling.py. */
+/* The finaliser of SplitMix64, which mixes the bits of a 64-bit number. */
 INLINE uint64_t mixed(uint64_t value) {
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9u;
     value = (value ^ (value >> 27)) * 0x94D049BB133111EBu;
@@ -248,8 +260,9 @@ INLINE uint64_t mixed(uint64_t value) {
 }
 #define GOLDEN 0x9E3779B97F4A7C15u
 
+/* Return the largest of some floats. */
 INLINE float largest(const float *values, long count) {
-    int32_t best = INT32_MIN; /* integers in the order of the floats: they vectorise */
+    int32_t best = INT32_MIN; /* compared as integers in the same order, which vectorises */
     const int32_t *bits = (const int32_t *)values;
     for (long n = 0; n < count; n++) {
         int32_t key = bits[n] ^ ((bits[n] >> 31) & 0x7fffffff);
@@ -259,8 +272,9 @@ INLINE float largest(const float *values, long count) {
     return word.value;
 }
 
-/* Fill `weights`, if not NULL, with ONE times 2^((logit - top) · rate), truncated to integers;
- * return their sum. */
+/* Compute the weight of each token, ONE · 2^((logit - top) · rate) truncated to an integer, where
+ * `top` is the largest logit. Store the weights in `weights`, unless that is NULL, and return their
+ * sum. */
 INLINE int64_t weigh(const float *restrict logits, long count, float top, float rate,
                      int32_t *restrict weights) {
     wide_words sums = {};
@@ -275,22 +289,25 @@ INLINE int64_t weigh(const float *restrict logits, long count, float top, float 
     return total;
 }
 
+/* Return the number of weights that are at least `least`. */
 INLINE int64_t count_from(const int32_t *weights, long count, int32_t least) {
     int32_t found = 0;
     for (long n = 0; n < count; n++) found += weights[n] >= least;
     return found;
 }
 
+/* Return the sum of the weights that are at least `least`. */
 INLINE int64_t sum_from(const int32_t *weights, long count, int32_t least) {
     int64_t sum = 0;
     for (long n = 0; n < count; n++) sum += weights[n] >= least ? weights[n] : 0;
     return sum;
 }
 
-/* Keep the k largest weights; among equals, those of lower tokens. */
+/* Keep the k largest weights and set all others to 0. Among equal weights, those of lower token ids
+ * are kept. The smallest weight to keep is found by bisection. */
 static void keep_count(int32_t *weights, long count, int64_t k) {
     if (count_from(weights, count, 1) <= k) return;
-    int32_t low = 1, high = ONE; /* k or more weights are >= low, fewer than k are > high */
+    int32_t low = 1, high = ONE; /* at least k weights are >= low; fewer are > high */
     while (low < high) {
         int32_t middle = low + (high - low + 1) / 2;
         if (count_from(weights, count, middle) >= k) low = middle;
@@ -301,7 +318,8 @@ static void keep_count(int32_t *weights, long count, int64_t k) {
         if (weights[n] < low || (weights[n] == low && left-- <= 0)) weights[n] = 0;
 }
 
-/* Keep the fewest largest weights that make up `share` of the sum; among equals, lower tokens. */
+/* Keep the largest weights, as few as together make up at least `share` of the sum, and set all
+ * others to 0. Among equal weights, those of lower token ids are kept. */
 static void keep_share(int32_t *weights, long count, double share) {
     double needed = share * (double)sum_from(weights, count, 1);
     int32_t low = 1, high = ONE;
@@ -320,7 +338,8 @@ static void keep_share(int32_t *weights, long count, double share) {
     }
 }
 
-/* The automaton's rule: a token must lead to a state from which the text can still end in time. */
+/* Set the logits of the tokens that the automaton forbids to FORBIDDEN: those without a successor
+ * state, and those from whose successor the text could not end within the length limit. */
 INLINE void forbid(const struct sampling *how, const struct lane *lane, long vocab,
                    float *restrict logits) {
     const int32_t *next = how->successors + lane->state * vocab;
@@ -332,7 +351,8 @@ INLINE void forbid(const struct sampling *how, const struct lane *lane, long voc
             if (next[n] < 0 || how->distance[next[n]] > left) logits[n] = FORBIDDEN;
 }
 
-/* Return the logits of a lane, changed by its rules: penalty, automaton, minimum length. */
+/* Return the logits of a lane after the repetition penalty, the automaton and the minimum length
+ * have been applied; the same array if none of these applies. */
 static const float *ruled(const struct job *job, const struct lane *lane, const uint64_t *seen,
                           const float *logits) {
     const struct sampling *how = &job->sampling;
@@ -349,13 +369,13 @@ static const float *ruled(const struct job *job, const struct lane *lane, const 
     if (is_short) {
         float kept = changed[BOUNDARY];
         changed[BOUNDARY] = FORBIDDEN;
-        if (largest(changed, vocab) <= FORBIDDEN) changed[BOUNDARY] = kept; /* nothing else is left */
+        if (largest(changed, vocab) <= FORBIDDEN) changed[BOUNDARY] = kept; /* no other token */
     }
     return changed;
 }
 
-/* Draw from weights that sum to `total`: the first token whose cumulative sum exceeds a random
- * share of it. */
+/* Draw a token with a probability proportional to its weight: return the first token for which the
+ * sum of the weights up to it exceeds a random share of `total`, the sum of all weights. */
 INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t random) {
     double uniform = ((double)(int64_t)(random >> 14) + 0.5) * 0x1p-50;
     int64_t target = (int64_t)(uniform * (double)total);
@@ -368,11 +388,12 @@ INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t
             if (target < 0) return n;
         }
     }
-    return -1; /* no weight is above 0: the model's numbers are NaN */
+    return -1; /* no weight is above 0, because the logits are NaN */
 }
 
-/* Draw the next token of a lane; return -1 if its rules allow none. Set `own_total` to the sum of
- * the model's own weights if it is computed on the way. */
+/* Draw the next token of a lane; return -1 if no token is allowed. `own_top` is the largest of the
+ * unchanged logits. At temperature 1, if no rule changes the logits, set `own_total` to the sum of
+ * all weights, which `note` would otherwise have to compute. */
 static int64_t draw(const struct job *job, const struct lane *lane, const uint64_t *seen,
                     const float *logits, float own_top, int64_t *own_total) {
     const struct sampling *how = &job->sampling;
@@ -394,8 +415,11 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
     return choose(weights, wide, total, mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN));
 }
 
-/* Add a token's log-probability: its logit minus the largest, minus ln of the sum of weights. The
- * sums are multiplied up as product · 2^exponent, so that no logarithm is taken here. */
+/* Add the log-probability of a token to that of the lane's text. It is the token's logit, minus the
+ * largest logit `top`, minus ln (total / ONE), where `total` is the sum of the weights at
+ * temperature 1, or 0 if that is not known yet. The quotients total / ONE are not added as
+ * logarithms but multiplied up, as product · 2^exponent, so that slots.py takes one logarithm per
+ * text. */
 INLINE void note(const struct job *job, struct lane *lane, const float *logits, int64_t token,
                  float top, int64_t total) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
@@ -407,7 +431,7 @@ INLINE void note(const struct job *job, struct lane *lane, const float *logits, 
     lane->logits += (double)(logits[token] - top);
 }
 
-/* Start the next text in a lane. */
+/* Begin the next text in lane `at`. */
 static void begin(struct job *job, long at) {
     struct lane *lane = &job->lane[at];
     long seen_words = (job->output.vocab + 63) / 64;
@@ -427,7 +451,7 @@ static void begin(struct job *job, long at) {
     }
 }
 
-/* Add the text of a lane to the ended texts. */
+/* Append the text in lane `at` to the ended texts. */
 static void end(struct job *job, const struct lane *lane, long at, int is_complete) {
     job->ended[job->done++] = (struct ended){lane->number, lane->length, is_complete,
                                              lane->exponent, lane->logits, lane->product};
@@ -436,7 +460,7 @@ static void end(struct job *job, const struct lane *lane, long at, int is_comple
     job->used += lane->length;
 }
 
-/* Move the last lane's text into lane `at`, and drop the last lane. */
+/* Move the text in the last lane to lane `at`, and reduce the number of lanes by one. */
 static void move(struct job *job, long at) {
     long last = --job->lanes, seen_words = (job->output.vocab + 63) / 64;
     if (at == last) return;
@@ -456,7 +480,8 @@ static void move(struct job *job, long at) {
     }
 }
 
-/* Read a token of the prefix, or draw one; return whether the text has ended. */
+/* Take the next token of the text in lane `at`, which is read from the prefix or drawn from the
+ * logits; return whether the text has ended. */
 static int advance(struct job *job, struct lane *lane, long at, const float *logits) {
     const struct sampling *how = &job->sampling;
     long vocab = job->output.vocab, prefix = lane->number % job->prefixes;
@@ -465,7 +490,7 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
     int is_given = lane->fed < given;
     int is_noted = !is_given || job->scores;
     float top = is_noted ? largest(logits, (vocab + COLUMNS - 1) / COLUMNS * COLUMNS) : 0.0f;
-    int64_t total = 0; /* sum of the model's own weights, once known */
+    int64_t total = 0; /* sum of the weights at temperature 1; 0 while unknown */
     int64_t token = is_given ? job->prefix[first + lane->fed]
                              : draw(job, lane, seen, logits, top, &total);
     if (token < 0) { end(job, lane, at, 0); return 1; }
@@ -481,13 +506,15 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
         return 1;
     }
     job->tokens[at * how->max_length + lane->length++] = (int32_t)token;
-    int is_full = lane->length >= how->max_length; /* an automaton may force an end here */
+    /* With an automaton, a text of full length may have been forced to end, so it is incomplete. */
+    int is_full = lane->length >= how->max_length;
     int is_complete = how->successors ? !how->distance[lane->state] && !is_full : token == BOUNDARY;
     if (!is_complete && !is_full) return 0;
     end(job, lane, at, is_complete);
     return 1;
 }
 
+/* Run one time step of the model for all lanes, up to the logits. */
 INLINE void step(int held, struct job *job) {
     for (long l = 0; l < job->layers; l++) {
         const struct layer *layer = &job->layer[l];
@@ -505,8 +532,9 @@ INLINE void step(int held, struct job *job) {
     job->parity = 1 - job->parity;
 }
 
-/* Step until `steps` are done, no text is left, or the next ended texts might not fit. Return the
- * number of steps taken. Lanes without a text are filled first. */
+/* Run time steps until `steps` of them are done, no text is left, or the arrays for ended texts
+ * might be too small for the next step. Before that, begin texts in unused lanes, up to `lanes`
+ * lanes in total. Return the number of time steps taken. */
 long slots_run(struct job *job, long steps, long lanes) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS, taken = 0;
     while (job->lanes < lanes && job->next < job->end) begin(job, job->lanes++);

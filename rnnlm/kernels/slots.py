@@ -1,10 +1,18 @@
-"""Interface to `slots.c`, which steps many texts together, and the layout of a network there.
+"""Interface to `slots.c`, which samples many texts together, and the layout of a model there.
 
-A network is a stack of recurrent layers under an output layer. A layer's step is one product: the
-left factor holds the output of the layer below and the layer's own state; the right factor holds
-the weights of both. The first layer has none below: the contribution of its inputs is looked up in
-a table by token. Columns come in blocks of `COLUMNS`: sixteen units with their four gates side by
-side, or sixty-four units of a simple layer.
+A slot, called a lane in the C code, is a row of the batch that holds one text at a time. A model in
+this layout is called a network: a stack of recurrent layers and an output layer. A time step of a
+layer is one matrix product for all lanes:
+
+- The left factor has a row per lane, which holds the output of the layer below, followed by the
+  layer's own state. The first layer has only its own state there; the contribution of its inputs
+  is looked up in a table by token.
+- The right factor holds the corresponding weights, one column per sum. "Depth" is the length of its
+  columns. Columns come in blocks of `COLUMNS`: a block holds sixteen hidden units with four sums
+  (gates) each, those of the first gate first, or sixty-four units of a simple layer.
+
+The results are then multiplied by a scale per column, as weights may be quantised to 8 bits, and a
+bias is added. `rnnlm.engine.packing` makes networks from models.
 """
 
 from __future__ import annotations
@@ -26,26 +34,30 @@ GATES = 4
 UNITS = COLUMNS // GATES
 LOG2_E = 1.4426950408889634
 FORBIDDEN = -1e30
-"""Logit of a token that is never drawn."""
+"""Logit that marks a token as one that is never drawn."""
 ONE = 1 << 30
-"""Weight of the likeliest token."""
+"""Weight of the likeliest token; probabilities are represented by integers up to this one."""
 _WORDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
 @dataclass(frozen=True)
 class NetworkLayer:
-    """A recurrent layer, packed for stepping.
+    """A recurrent layer in the layout of the module docstring.
 
     Attributes:
-        kind: One of `KINDS`.
-        units: Hidden units.
-        own: Position in the left factor where the layer's own state begins.
-        matrix: (depth, columns), the right factor, in the network's type.
-        scale: (columns,), factors of the sums.
-        added: (tokens or 1, columns), summands that are added to the scaled sums.
-        start: (depth - own,), the own state of a new text as stored in the left factor: uint8
-            (see `rnnlm.engine.packing`), bfloat16 or float32.
-        memory: (padded units,), the cells of a new text; for a GRU, its state.
+        kind: Kind of the layer, one of `KINDS`.
+        units: Number of hidden units.
+        own: Index in a row of the left factor at which the layer's own state begins.
+        matrix: The right factor, shape (depth, columns), of the network's `dtype`.
+        scale: Factor that each sum is multiplied by, shape (columns,).
+        added: Values that are added to the scaled sums: for the first layer, biases plus the
+            contribution of each token as an input, shape (tokens, columns); for others, biases
+            only, shape (1, columns).
+        start: The layer's own state at the beginning of a text, as stored in the left factor:
+            shape (depth - own,), of type uint8 (see `rnnlm.engine.packing`), bfloat16 or float32.
+        memory: State that is kept in 32-bit floats apart from the left factor, at the beginning of
+            a text: the cells of an LSTM, or the hidden state of a GRU. Its length is `units`
+            rounded up to whole blocks.
     """
 
     kind: str
@@ -60,15 +72,16 @@ class NetworkLayer:
 
 @dataclass(frozen=True)
 class Network:
-    """A model, packed for stepping.
+    """A model in the layout of the module docstring.
 
     Attributes:
-        dtype: Type of the right factors: torch.int8, bfloat16 or float32.
-        vocab_size: Distinct tokens.
+        dtype: Type of the right factors: torch.int8, torch.bfloat16 or torch.float32.
+        vocab_size: Number of tokens in the vocabulary; "padded" means rounded up to `COLUMNS`.
         layers: The recurrent layers, from the first to the last.
-        matrix: (depth, padded vocab), the right factor of the output layer.
-        scale: (padded vocab,), factors of its sums.
-        added: (padded vocab,), summands; `FORBIDDEN` for tokens that are never drawn.
+        matrix: The right factor of the output layer, shape (depth, padded vocab).
+        scale: Factor that each sum of the output layer is multiplied by, shape (padded vocab,).
+        added: Biases of the output layer, shape (padded vocab,); `FORBIDDEN` for tokens that are
+            never drawn.
     """
 
     dtype: torch.dtype
@@ -79,20 +92,24 @@ class Network:
     added: Tensor
 
     def to(self, device: torch.device) -> Network:
-        """Return the network on a device."""
+        """Return a copy of the network whose tensors are on a device."""
         layers = (_moved(layer, device) for layer in self.layers)
         return replace(_moved(self, device), layers=(*layers,))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawSettings:
-    """How a token is drawn from logits; see `rnnlm.sampling`.
+    """Settings of how a token is drawn from logits; see `rnnlm.sampling`.
+
+    A token's weight is an integer proportional to its probability.
 
     Attributes:
-        log2_inverse_temperature: log₂ e / temperature; 0 takes the likeliest token.
-        top_k: Number of tokens to keep; 0 for all.
-        top_p: Share of the probability to keep; 1 for all.
-        least: Smallest weight to keep; the likeliest token weighs `ONE`.
+        log2_inverse_temperature: log₂ e / temperature; 0 means that the likeliest token is taken.
+        top_k: Draw only from this many likeliest tokens; 0 for all tokens.
+        top_p: Draw only from the likeliest tokens that together have this share of the probability;
+            1 for all tokens.
+        least: Draw only tokens of at least this weight, where the likeliest token has weight `ONE`
+            (min-p sampling).
     """
 
     log2_inverse_temperature: float
@@ -103,15 +120,22 @@ class DrawSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SlotSettings(DrawSettings):
-    """How the tokens of a text are drawn, and which texts are allowed.
+    """Settings of how texts are drawn, and which texts are allowed.
+
+    An automaton restricts texts: it has a state after each token, which determines the tokens that
+    may follow (see `rnnlm.constraints.Automaton`).
 
     Attributes:
-        penalty: Repetition penalty; 1 for none.
-        min_length: Number of tokens before the boundary is allowed.
+        penalty: Repetition penalty: positive logits of tokens that occur in the text are divided by
+            it, and negative ones multiplied; 1 for none.
+        min_length: Number of tokens that a text must have before the boundary token, which ends a
+            text, may be drawn.
         max_length: Most tokens of a text, including the boundary.
-        successors: (states, vocab), int32, of a `rnnlm.constraints.Automaton`; None without one.
-        distance: (states,), int32, of the same automaton.
-        starts: (prefixes,), int32: the automaton's state after each prefix.
+        successors: Table of an automaton: the state after each token, shape (states, vocab), int32;
+            None without an automaton.
+        distance: Fewest tokens until a text can end, for each state of the automaton, shape
+            (states,), int32.
+        starts: State of the automaton after each prefix, shape (prefixes,), int32.
     """
 
     penalty: float
@@ -124,14 +148,17 @@ class SlotSettings(DrawSettings):
 
 @dataclass(frozen=True)
 class EndedTexts:
-    """Texts that have ended.
+    """Texts that have ended, as one array per attribute.
 
     Attributes:
-        numbers: (texts,), numbers of the texts within the job.
-        lengths: (texts,), tokens sampled, including a closing boundary.
-        tokens: (sum of lengths,), sampled tokens of all texts, end to end.
-        complete: (texts,), whether the model ended the text, rather than it being cut short.
-        log_probs: (texts,), log-probabilities in nats, under the model itself.
+        numbers: Number of each text within the job, shape (texts,).
+        lengths: Number of tokens sampled for each text, without its prefix and including a boundary
+            at its end, shape (texts,).
+        tokens: Sampled tokens of all texts, end to end, shape (sum of lengths,).
+        complete: Whether each text has a proper end, instead of being cut off at the length limit,
+            shape (texts,).
+        log_probs: Log-probability of each text in nats, shape (texts,). It is that under the model
+            itself, without temperature, penalty and other settings.
     """
 
     numbers: NDArray[np.int64]
@@ -142,7 +169,7 @@ class EndedTexts:
 
     @classmethod
     def joined(cls, parts: Sequence[EndedTexts]) -> EndedTexts:
-        """Return the texts of all parts, end to end."""
+        """Return one object with the texts of all parts, in order."""
         if not parts:
             kinds: tuple[Any, ...] = (np.int64, np.int64, np.int32, np.bool_, np.float64)
             return cls(*(np.zeros(0, kind) for kind in kinds))
@@ -209,7 +236,7 @@ _LANE_BYTES = 9 * 8
 
 
 class NativeSlots:
-    """A batch of slots in native code; mutated by `run`."""
+    """A batch of slots (see the module docstring) in native code; `fill` and `run` change it."""
 
     def __init__(
         self,
@@ -221,16 +248,16 @@ class NativeSlots:
         *,
         scores: bool = False,
     ) -> None:
-        """Allocate everything; nothing runs yet.
+        """Allocate all arrays for the native code; nothing is sampled yet.
 
         Args:
-            network: Network to step; kept, not modified.
-            settings: How tokens are drawn.
-            lanes: Number of texts that step together.
-            seed: Seed of the job.
-            prefixes: Tokens of the prefixes; text n begins with `prefixes[n % len(prefixes)]`.
-            scores: Score prefixes instead of sampling: a text ends with its prefix, and its
-                log-probability is that of the prefix.
+            network: The packed model; it is referenced, and not modified.
+            settings: Settings of how texts are drawn.
+            lanes: Number of slots, and so of texts that are sampled at the same time.
+            seed: Random seed of the job.
+            prefixes: Token ids of each prefix; text n begins with `prefixes[n % len(prefixes)]`.
+            scores: Compute the log-probabilities of the prefixes instead of sampling: each text
+                ends at the end of its prefix.
         """
         self._lanes = lanes
         self._kept: list[Any] = [network]
@@ -256,11 +283,24 @@ class NativeSlots:
         job.texts, job.ended = self._address(self._texts), self._address(self._ended)
 
     def fill(self, first: int, count: int) -> None:
-        """Set the numbers of the next texts; the texts of an earlier call must have ended."""
+        """Set the texts that `run` samples next.
+
+        All texts of an earlier call must have ended.
+
+        Args:
+            first: Number of the first text.
+            count: Number of texts.
+        """
         self._job.next, self._job.end = first, first + count
 
     def run(self, steps: int) -> EndedTexts:
-        """Take at most `steps` steps; return the texts that ended, in the order they ended."""
+        """Run at most `steps` time steps.
+
+        In each of them, every occupied slot draws a token or reads the next one of its prefix.
+
+        Returns:
+            The texts that ended, in the order in which they ended.
+        """
         self._job.done = self._job.used = 0
         function = library().slots_run  # type: ignore[union-attr]
         function(byref(self._job), c_long(steps), c_long(self._lanes))
@@ -276,7 +316,7 @@ class NativeSlots:
 
     @property
     def is_done(self) -> bool:
-        """Whether all texts have ended and none is waiting to begin."""
+        """Whether all texts given to `fill` have ended."""
         return not self._job.lanes and self._job.next >= self._job.end
 
     def _layer(self, layer: NetworkLayer) -> _Layer:
@@ -330,7 +370,7 @@ class NativeSlots:
         return made
 
     def _address(self, array: Tensor | NDArray[Any]) -> int:
-        """Return the address of an array's data; the array lives as long as the slots."""
+        """Return the address of an array's data; this object keeps a reference to the array."""
         if isinstance(array, Tensor):
             array = array.contiguous()
             self._kept.append(array)

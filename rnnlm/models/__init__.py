@@ -1,4 +1,8 @@
-"""The language models by name. To add one, add a file here and a line to `ARCHITECTURES`."""
+"""The language models of all architectures; `build` makes one from its configuration.
+
+To add an architecture, add a file here and a line to `ARCHITECTURES`; docs/architecture.md has an
+example.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +28,12 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig, int], LanguageModel]] = {
 
 
 def build(config: ModelConfig, vocab_size: int) -> LanguageModel:
-    """Return a new model, whose weights are drawn from torch's global generator."""
+    """Return a new model; its weights are drawn with torch's global random generator.
+
+    Args:
+        config: Architecture and sizes of the model.
+        vocab_size: Number of tokens in the vocabulary.
+    """
     return ARCHITECTURES[config.architecture](config, vocab_size)
 
 

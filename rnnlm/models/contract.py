@@ -1,4 +1,4 @@
-"""The interface of all language models here, and its extension for training by gradient."""
+"""The interface of all language models, and the one of those trained by gradient descent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from rnnlm.config import ModelConfig
 
 State = tuple[Tensor, ...]
-"""What a model remembers between calls: tensors whose first dimension is the batch."""
+"""What a model remembers between calls, such as hidden states.
+
+The first dimension of each tensor is the batch. A row of the batch, with its own sequence of tokens
+and its own state, is called a lane.
+"""
 
 
 class LanguageModel(nn.Module, ABC):
-    """A language model with a state: `(inputs, state) → (logits, state)`.
+    """A language model with a recurrent state, which maps `(inputs, state)` to `(logits, state)`.
 
-    One call on 64 tokens gives the same as four calls on 16 tokens with the state carried over.
+    One call on 64 tokens gives the same logits as four calls on 16 tokens each, if every call gets
+    the state that the call before returned.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
-        """Store the config and the size of the vocabulary."""
+        """Store the configuration and the number of tokens in the vocabulary."""
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
@@ -34,14 +39,24 @@ class LanguageModel(nn.Module, ABC):
     def forward(
         self, inputs: Int[Tensor, "batch time"], state: State
     ) -> tuple[Float[Tensor, "batch time vocab"], State]:
-        """Return the logits of each next token and the state after the last input."""
+        """Return the logits of the next token after each input, and the state after the last input.
+
+        Args:
+            inputs: Token ids.
+            state: State before the first input.
+        """
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """Return the state before a document's first token, on the model's device."""
+        """Return the state at the beginning of a document, on the model's device."""
 
     def reset_state(self, state: State, fresh: Bool[Tensor, " batch"]) -> State:
-        """Return `state` with the initial state in the lanes that are `fresh`."""
+        """Return a copy of `state` in which the `fresh` lanes have the initial state.
+
+        Args:
+            state: State of all lanes.
+            fresh: True where a lane begins a new document.
+        """
         initial = self.initial_state(fresh.shape[0])
         return tuple(
             torch.where(fresh.view(-1, *[1] * (s.dim() - 1)), i, s)
@@ -50,12 +65,16 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def wants_one_thread(self) -> bool:
-        """Whether one thread is best, because several would mostly wait for each other."""
+        """Whether the model runs fastest with torch limited to one thread.
+
+        This is so if its products are so small that several threads would mostly wait for each
+        other.
+        """
         return False
 
     @property
     def parameter_count(self) -> int:
-        """Number of trained parameters."""
+        """Number of trained parameters (single numbers, not tensors)."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
@@ -65,7 +84,11 @@ class LanguageModel(nn.Module, ABC):
 
 
 class NeuralLanguageModel(LanguageModel):
-    """A language model trained by gradient: it computes features, and from them the logits."""
+    """A language model that is trained by gradient descent.
+
+    It computes features, the outputs of its last layer, and maps them to logits linearly. The two
+    parts are separate methods because training computes the loss without holding all logits.
+    """
 
     @abstractmethod
     def features(
@@ -77,17 +100,20 @@ class NeuralLanguageModel(LanguageModel):
     def drop(
         self, features: Float[Tensor, "batch time features"]
     ) -> Float[Tensor, "batch time features"]:
-        """Return the features as the output layer sees them: some are dropped in training."""
+        """Return the features after the dropout that precedes the output layer in training."""
 
     @property
     @abstractmethod
     def activations(self) -> int:
-        """Numbers that training keeps per step and lane, excluding the output layer."""
+        """Estimate of the numbers that training holds in memory per time step and lane.
+
+        It includes what the backward pass needs, but not the output layer.
+        """
 
     @property
     @abstractmethod
     def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
-        """The matrix and the bias that map features to logits."""
+        """The weight matrix and the bias of the output layer, which maps features to logits."""
 
     def logits(
         self, features: Float[Tensor, "batch time features"]
@@ -98,11 +124,11 @@ class NeuralLanguageModel(LanguageModel):
     def forward(
         self, inputs: Int[Tensor, "batch time"], state: State
     ) -> tuple[Float[Tensor, "batch time vocab"], State]:
-        """Return logits and state; see `LanguageModel.forward`."""
+        """Return the logits and the state after the last input; see `LanguageModel.forward`."""
         features, state = self.features(inputs, state)
         return self.logits(self.drop(features)), state
 
 
 def detach_state(state: State) -> State:
-    """Return the state without its gradient history, so that no gradient flows further back."""
+    """Return the state detached from the autograd graph, so that no gradient flows through it."""
     return tuple(part.detach() for part in state)

@@ -1,7 +1,7 @@
-"""Dropout in training, which keeps a model from memorising its text.
+"""Dropout, which sets random numbers to zero in training to keep a model from memorising its text.
 
-A dropped number is zero; the others are divided by the share that is kept, so that sums stay the
-same on average. Nothing is dropped in eval mode.
+The numbers that are not dropped are divided by the probability of being kept, so that sums stay the
+same on average. Nothing is dropped in evaluation mode.
 """
 
 from __future__ import annotations
@@ -19,25 +19,30 @@ if TYPE_CHECKING:
 
 
 class FeatureDropout(nn.Module):
-    """Drop features, by default the same ones at every time step of a sequence.
+    """Set random features to zero, by default the same ones at every time step of a sequence.
 
     Source: locked (variational) dropout, Gal and Ghahramani 2016.
     """
 
     def __init__(self, share: float, locked: bool = True) -> None:
-        """Drop each feature with probability `share`."""
+        """Store the arguments.
+
+        Args:
+            share: Probability that a feature is dropped.
+            locked: Drop the same features at every time step, instead of new ones at each.
+        """
         super().__init__()
         self.share, self.locked = share, locked
 
     @property
     def drops(self) -> bool:
-        """Whether anything is dropped now."""
+        """Whether `forward` drops anything: only in training mode, and if `share` is above 0."""
         return self.training and self.share > 0.0
 
     def forward(
         self, features: Float[Tensor, "time batch features"]
     ) -> Float[Tensor, "time batch features"]:
-        """Return the features, some of them zero."""
+        """Return the features, with some of them set to zero and the others scaled up."""
         if not self.drops:
             return features
         if not self.locked:
@@ -47,12 +52,12 @@ class FeatureDropout(nn.Module):
 
 
 def seed_dropout(entropy: Sequence[int], device: torch.device) -> None:
-    """Seed dropout, so that everything dropped from now on depends only on `entropy`.
+    """Seed the random generator of dropout, so that what is dropped depends only on `entropy`.
 
     Args:
-        entropy: Numbers such as a run's seed, the step and the process.
-        device: Device of the model. Only its generator is seeded, with the same result as
-            `torch.manual_seed`, which also seeds all other devices and takes 0.1 ms.
+        entropy: Non-negative numbers, such as a run's seed, the step and the rank of the process.
+        device: Device of the model. Only the generator of this device is seeded, in the same way as
+            by `torch.manual_seed`, which also seeds all other devices and takes 0.1 ms.
     """
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
     if device.type == "cuda":
@@ -64,7 +69,12 @@ def seed_dropout(entropy: Sequence[int], device: torch.device) -> None:
 def drop_rows(
     table: Float[Tensor, "vocab features"], share: float, training: bool
 ) -> Float[Tensor, "vocab features"]:
-    """Return the embedding with the whole rows of some tokens set to zero.
+    """Return an embedding matrix in which the rows of random tokens are set to zero.
+
+    Args:
+        table: The embedding matrix; not modified.
+        share: Probability that a row is dropped.
+        training: Whether the model is in training mode; otherwise nothing is dropped.
 
     Source: embedding dropout, Gal and Ghahramani 2016; Merity et al. 2018, section 4.3.
     """
@@ -77,7 +87,14 @@ def drop_rows(
 def drop_weights(
     weight: Float[Tensor, "rows columns"], share: float, training: bool
 ) -> Float[Tensor, "rows columns"]:
-    """Return a recurrent matrix with some weights set to zero, the same ones at all time steps.
+    """Return a recurrent weight matrix in which random weights are set to zero.
+
+    The result is used at all time steps of a sequence, so the same weights are dropped at all.
+
+    Args:
+        weight: The matrix; not modified.
+        share: Probability that a weight is dropped.
+        training: Whether the model is in training mode; otherwise nothing is dropped.
 
     Source: DropConnect, Wan et al. 2013; on the recurrent weights, Merity et al. 2018, section 2.
     """

@@ -1,12 +1,13 @@
-"""The gated recurrent unit.
+"""The gated recurrent unit (GRU).
 
-With x⁽ᵗ⁾ the layer's input at time t, σ the logistic sigmoid and ⊙ the elementwise product,
+With x⁽ᵗ⁾ the layer's input at time t, h⁽ᵗ⁾ its hidden state, which is also its output, σ the
+logistic sigmoid and ⊙ the elementwise product, the layer computes
 
     r = σ(W_r x⁽ᵗ⁾ + U_r h⁽ᵗ⁻¹⁾ + b_r)       z = σ(W_z x⁽ᵗ⁾ + U_z h⁽ᵗ⁻¹⁾ + b_z)
     n = tanh(W_n x⁽ᵗ⁾ + b_n + r ⊙ (U_n h⁽ᵗ⁻¹⁾ + d))
     h⁽ᵗ⁾ = (1 − z) ⊙ n + z ⊙ h⁽ᵗ⁻¹⁾
 
-Source: Cho et al. 2014, with the reset gate after the product as in cuDNN.
+Source: Cho et al. 2014, with the reset gate r applied after the product with U_n, as in cuDNN.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
 
 
 class GRULayer(RecurrentLayer):
-    """The equations above; W, U and b stack the gates in the order r, z, n."""
+    """A GRU layer; the module docstring has the equations.
+
+    The parameters `W`, `U` and `b` hold the weights of r, z and n in this order, stacked along the
+    first axis.
+    """
 
     activations = 14
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw weights uniformly within ±1/√size."""
+        """Create the parameters, with weights drawn uniformly within ±1/√size."""
         super().__init__(input_size, size, config)
         bound = 1.0 / math.sqrt(size)
         self.W = nn.Parameter(torch.empty(3 * size, input_size).uniform_(-bound, bound))
@@ -50,14 +55,17 @@ class GRULayer(RecurrentLayer):
     def recur(
         self, projected: Float[Tensor, "time batch gates"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return h⁽¹⁾ … h⁽ᵀ⁾ and h⁽ᵀ⁾."""
+        """Return the outputs h⁽¹⁾ … h⁽ᵀ⁾, and the state after the last step, h⁽ᵀ⁾."""
         outputs, hidden = gru_layer(projected, self._recurrent_weight(), self.d, state[0])
         return outputs, (hidden,)
 
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; on a GPU, cuDNN computes all of it, including both products."""
+        """Return the outputs of all time steps and the state after the last one.
+
+        On a GPU, one call of cuDNN does the work of both `project` and `recur`.
+        """
         if not inputs.is_cuda:
             return super().forward(inputs, state)
         recurrent_bias = torch.cat([self.d.new_zeros(2 * self.size), self.d])
@@ -66,7 +74,10 @@ class GRULayer(RecurrentLayer):
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """W, U and b, with n split in two: W_n x + b_n, and U_n h + d."""
+        """The weights of one time step, with four gates: r, z, W_n x + b_n, and U_n h + d.
+
+        The candidate n takes two gates because r multiplies only the second of these sums.
+        """
         W_n, U_n = self.W[-self.size :], self.U[-self.size :]  # noqa: N806
         return StepWeights(
             "gru",
@@ -77,7 +88,7 @@ class GRULayer(RecurrentLayer):
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The hidden state."""
+        """The shape of the hidden state."""
         return ((self.size,),)
 
     def _recurrent_weight(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The interface of a recurrent layer: a product independent of time, then a recurrence."""
+"""The interface of a recurrent layer: a product for all time steps at once, then a recurrence."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """The weights of one time step of a layer, for an engine that steps many texts together.
+    """The weights of one time step of a layer, for fast sampling of many texts together.
 
-    The step's sums are `inputs @ x + own @ h + bias`, with the gates stacked.
+    A step computes the sums `inputs @ x + own @ h + bias`, with x the layer's input and h its
+    state. The rows of several gates are stacked. `rnnlm.engine.packing` packs these weights for
+    native code.
 
     Attributes:
-        kind: How the sums are used: as an LSTM's gates i, f, g, o; as a GRU's r, z, the input part
-            of n and the state part of n; or in a simple layer's sigmoid or tanh.
+        kind: What the sums are. `lstm`: the gates i, f, g, o. `gru`: the gates r and z, the part of
+            n that depends on the input, and the part of n that depends on the state. `sigmoid` and
+            `tanh`: the argument of this function in a simple layer.
         inputs: Weights of the inputs, (gates · size, input).
         own: Weights of the layer's own state, (gates · size, size).
         bias: Biases, (gates · size,).
@@ -37,48 +40,64 @@ class StepWeights:
 
 
 class RecurrentLayer(nn.Module, ABC):
-    """One layer of a stack. Time is the first dimension, so each step is contiguous in memory.
+    """One recurrent layer of a language model.
 
-    The work is split in two, because the first part does not depend on the past: `project` is one
-    large product for all time steps. Applied to a vocabulary's embeddings, it gives a table in
-    which tokens are looked up.
+    The work is split in two methods. `project` is one large product for all time steps, because it
+    does not depend on the past; applied to the embeddings of a whole vocabulary, it gives a table
+    in which the products of tokens are looked up. `recur` then runs the recurrence over time.
+
+    Time is the first dimension of the tensors, so that each time step is contiguous in memory.
     """
 
     activations: ClassVar[int]
-    """Numbers that training keeps per step and feature, including the backward pass; measured."""
+    """Numbers that training holds in memory per time step, lane and output feature.
+
+    Measured, and including the backward pass. A lane is a row of the batch.
+    """
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Store the sizes and the config."""
+        """Store the arguments.
+
+        Args:
+            input_size: Number of features of an input.
+            size: Number of features of an output.
+            config: Configuration of the model.
+        """
         super().__init__()
         self.input_size, self.size, self.config = input_size, size, config
 
     @abstractmethod
     def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any projected"]:
-        """Return what the recurrence needs of each input."""
+        """Return the part of the computation that depends on one input only, for `recur`."""
 
     @abstractmethod
     def recur(
         self, projected: Float[Tensor, "time batch projected"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return the outputs of all time steps and the state after the last."""
+        """Return the outputs of all time steps, and the state after the last one.
+
+        Args:
+            projected: Result of `project` for the inputs of all time steps.
+            state: State before the first time step.
+        """
 
     @property
     def loops_in_python(self) -> bool:
-        """Whether the time loop runs in Python, one small product after another."""
+        """Whether `recur` loops over the time steps in Python, with a small product in each."""
         return True
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """The weights of a step, if the layer is of a kind in `StepWeights`; else None."""
+        """The weights of one time step; None if the layer is of no kind in `StepWeights`."""
         return None
 
     @property
     @abstractmethod
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the parts of the state, without the batch."""
+        """Shapes of the tensors of the state, without the batch dimension."""
 
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state of inputs that were not looked up in a table."""
+        """Return the outputs of all time steps and the state after the last one, for raw inputs."""
         return self.recur(self.project(inputs), state)

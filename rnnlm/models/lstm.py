@@ -1,6 +1,7 @@
-"""The long short-term memory.
+"""The long short-term memory (LSTM).
 
-With x⁽ᵗ⁾ the layer's input at time t, σ the logistic sigmoid and ⊙ the elementwise product,
+With x⁽ᵗ⁾ the layer's input at time t, h⁽ᵗ⁾ its hidden state, which is also its output, c⁽ᵗ⁾ its
+cell, σ the logistic sigmoid and ⊙ the elementwise product, the layer computes
 
     i = σ(W_i x⁽ᵗ⁾ + U_i h⁽ᵗ⁻¹⁾ + b_i)      f = σ(W_f x⁽ᵗ⁾ + U_f h⁽ᵗ⁻¹⁾ + b_f)
     g = tanh(W_g x⁽ᵗ⁾ + U_g h⁽ᵗ⁻¹⁾ + b_g)   o = σ(W_o x⁽ᵗ⁾ + U_o h⁽ᵗ⁻¹⁾ + b_o)
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM layer remembers.
+    """The state of an LSTM layer after a time step.
 
     Attributes:
-        hidden: h, (batch, size), which is also the layer's output.
-        cell: c, (batch, size).
+        hidden: The hidden state h, shape (batch, size), which is also the layer's output.
+        cell: The cell c, shape (batch, size).
     """
 
     hidden: Tensor
@@ -43,12 +44,16 @@ class LSTMState(NamedTuple):
 
 
 class LSTMLayer(RecurrentLayer):
-    """The equations above; W, U and b stack the four gates in the order i, f, g, o."""
+    """An LSTM layer; the module docstring has the equations.
+
+    The parameters `W`, `U` and `b` hold the weights of the gates i, f, g and o in this order,
+    stacked along the first axis.
+    """
 
     activations = 14
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw weights uniformly within ±1/√size; forget gates start open."""
+        """Create the parameters: uniform within ±1/√size, but 1 for the biases of forget gates."""
         super().__init__(input_size, size, config)
         bound = 1.0 / math.sqrt(size)
         self.W = nn.Parameter(torch.empty(4 * size, input_size).uniform_(-bound, bound))
@@ -64,7 +69,7 @@ class LSTMLayer(RecurrentLayer):
     def recur(
         self, projected: Float[Tensor, "time batch gates"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], LSTMState]:
-        """Return h⁽¹⁾ … h⁽ᵀ⁾, and h and c after the last step."""
+        """Return the outputs h⁽¹⁾ … h⁽ᵀ⁾, and the state after the last step, h⁽ᵀ⁾ and c⁽ᵀ⁾."""
         before = LSTMState(*state)
         outputs, hidden, cell = lstm_layer(
             projected, self._recurrent_weight(), before.hidden, before.cell
@@ -74,7 +79,10 @@ class LSTMLayer(RecurrentLayer):
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; on a GPU, cuDNN computes all of it, including both products."""
+        """Return the outputs of all time steps and the state after the last one.
+
+        On a GPU, one call of cuDNN does the work of both `project` and `recur`.
+        """
         if not inputs.is_cuda:
             return super().forward(inputs, state)
         weights = [self.W, self._recurrent_weight(), self.b, torch.zeros_like(self.b)]
@@ -82,17 +90,17 @@ class LSTMLayer(RecurrentLayer):
 
     @property
     def loops_in_python(self) -> bool:
-        """False if the native loop is available."""
+        """Whether the time loop runs in Python, which it does only without the native code."""
         return not native_available()
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """W, U and b."""
+        """The weights of one time step: W, U and b."""
         return StepWeights("lstm", self.W, self.U, self.b)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The hidden state and the cell."""
+        """The shapes of the hidden state and of the cell."""
         return ((self.size,), (self.size,))
 
     def _recurrent_weight(self) -> Tensor:

@@ -1,8 +1,8 @@
-"""A gated recurrence whose gates do not depend on the state, in residual blocks.
+"""A language model of minGRU layers: gated recurrences whose gates do not depend on the state.
 
-A layer adds two branches to its input x⁽ᵗ⁾, which a linear map brings to the layer's size.
-With N(·) the normalisation of a token's features, σ the logistic sigmoid and ⊙ the elementwise
-product,
+A layer is a residual block: it adds the outputs of two branches, a recurrence and a feed-forward
+network, to its input x⁽ᵗ⁾, after a linear map to the layer's size if the input has another size.
+With N(·) layer normalisation, σ the logistic sigmoid and ⊙ the elementwise product, it computes
 
     u⁽ᵗ⁾ = Σₖ C_k ⊙ N(x⁽ᵗ⁻ᵏ⁾)                      convolution over the last tokens, k from 0
     z⁽ᵗ⁾ = σ(W_z u⁽ᵗ⁾ + b_z)                       gate
@@ -10,9 +10,9 @@ product,
     y⁽ᵗ⁾ = x⁽ᵗ⁾ + W_o (h⁽ᵗ⁾ ⊙ SiLU(W_g u⁽ᵗ⁾ + b_g))
     output⁽ᵗ⁾ = y⁽ᵗ⁾ + W_d GELU(W_u N(y⁽ᵗ⁾) + b_u)
 
-In the equation of h, only h⁽ᵗ⁻¹⁾ depends on more than the last few tokens, so all time steps are
-computed together (`rnnlm.models.scan`). The price is that a layer's gates cannot depend on its own
-state; those of the next layer can.
+The gate z⁽ᵗ⁾ depends on the last few inputs and not on h⁽ᵗ⁻¹⁾, so the recurrence is linear in h and
+all time steps are computed together (`rnnlm.models.scan`). The price is that a layer's gates cannot
+depend on the layer's own state, although they can depend on that of the layer below.
 
 Source: minGRU, Feng et al. 2024; the convolution before it and the gate after it, Gu and Dao 2023
 (Mamba); normalisation before a branch, Xiong et al. 2020.
@@ -39,25 +39,30 @@ if TYPE_CHECKING:
     from rnnlm.config import ModelConfig
 
 LONGEST_MEMORY = 64.0
-"""Tokens after which the slowest feature of a new layer has forgotten all but 1/e."""
+"""Tokens after which a new layer's slowest feature has decayed to 1/e of its value."""
 _SHORTEST_MEMORY = 1.5
 
 
 class MinGRULayer(RecurrentLayer):
-    """The equations above; W stacks W_z, W_h and W_g, and b their biases."""
+    """A minGRU layer; the module docstring has the equations.
+
+    The parameter `W` holds W_z, W_h and W_g, stacked along the first axis, and `b` holds their
+    biases.
+    """
 
     activations = 32
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw weights uniformly within ±1/√columns; gates start with memories of all lengths.
+        """Create the parameters; matrices are drawn uniformly within ±1/√columns.
 
-        The output weights of each branch are smaller by 1/√branches, so that the outputs of a deep
-        stack do not start larger than those of a shallow one. Source: Radford et al. 2019,
-        section 2.3.
+        The output matrices of the branches are smaller by 1/√branches, with `branches` the number
+        of branches in the whole model, so that the initial outputs of a deep model are not larger
+        than those of a shallow one. Source: Radford et al. 2019, section 2.3.
 
-        A gate z remembers about 1/z tokens. The biases spread these lengths evenly on a logarithmic
-        scale up to `LONGEST_MEMORY`. Source: chrono initialisation, Tallec and Ollivier 2018;
-        the logarithmic scale, the step sizes of Gu et al. 2021 (S4).
+        A feature whose gate is z remembers about 1/z tokens. The biases b_z are set so that these
+        lengths are spread evenly on a logarithmic scale over the features, up to `LONGEST_MEMORY`.
+        Source: chrono initialisation, Tallec and Ollivier 2018; the logarithmic scale, the step
+        sizes of Gu et al. 2021 (S4).
         """
         super().__init__(input_size, size, config)
         branches = 2 * config.num_layers
@@ -78,16 +83,20 @@ class MinGRULayer(RecurrentLayer):
             self.b[:size] = -torch.log(lengths - 1.0)
 
     def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any size"]:
-        """Return the inputs, mapped to the layer's size."""
+        """Return the inputs, mapped linearly to the layer's size if they have another size."""
         return inputs if self.W_x is None else functional.linear(inputs, self.W_x)
 
     def recur(
         self, projected: Float[Tensor, "time batch size"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return the outputs, and the state after the last step: h and the convolution's inputs."""
+        """Return the outputs of all time steps, and the state after the last one.
+
+        The state is h and, if there is a convolution, its last inputs.
+        """
         seen, window = self._convolve(self.norm(projected), state[1:])
         gates, candidates, ways_out = functional.linear(seen, self.W, self.b).chunk(3, dim=-1)
-        gates = gates.to(torch.promote_types(gates.dtype, torch.float32))  # 1 − z is near 1
+        # bfloat16 is too coarse for 1 − z, which is near 1.
+        gates = gates.to(torch.promote_types(gates.dtype, torch.float32))
         hidden = scan(torch.sigmoid(-gates), torch.sigmoid(gates) * candidates, state[0])
         let_out = functional.linear(hidden * functional.silu(ways_out), self.W_o)
         outputs = projected + self.drop(let_out)
@@ -97,12 +106,12 @@ class MinGRULayer(RecurrentLayer):
 
     @property
     def loops_in_python(self) -> bool:
-        """False: each product covers all steps at once."""
+        """Return False: each product covers all time steps."""
         return False
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The hidden state, and the last inputs that the convolution needs for the next step."""
+        """The shapes of h and, with a convolution, of the past inputs that the next step needs."""
         if self.C is None:
             return ((self.size,),)
         return ((self.size,), (len(self.C) - 1, self.size))
@@ -121,10 +130,11 @@ class MinGRULayer(RecurrentLayer):
 
 
 class MinGRULanguageModel(StackedLanguageModel):
-    """A stack of `MinGRULayer`, whose last output is normalised, as every branch's input is.
+    """A language model with a stack of `MinGRULayer` and a layer normalisation after the last one.
 
-    Nothing is dropped from the residual sum between layers, because that would add noise to all
-    later layers; `layer_dropout` applies to what each branch adds to the sum.
+    There is no dropout on the residual sum between layers, because that would add noise to the
+    inputs of all later layers. The setting `layer_dropout` applies to the output of each branch
+    before it is added to the sum.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
@@ -142,7 +152,7 @@ class MinGRULanguageModel(StackedLanguageModel):
 
 
 class _FeedForward(nn.Module):
-    """W_d GELU(W_u N(y) + b_u)."""
+    """The feed-forward branch of a layer: W_d GELU(W_u N(y) + b_u)."""
 
     def __init__(self, size: int, inner: int, branches: int) -> None:
         super().__init__()
@@ -157,6 +167,6 @@ class _FeedForward(nn.Module):
 
 
 def _matrix(rows: int, columns: int, fan_in: int | None = None) -> nn.Parameter:
-    """Return weights drawn uniformly within ±1/√fan_in; `fan_in` defaults to `columns`."""
+    """Return a matrix drawn uniformly within ±1/√fan_in; `fan_in` defaults to `columns`."""
     bound = 1.0 / math.sqrt(fan_in or columns)
     return nn.Parameter(torch.empty(rows, columns).uniform_(-bound, bound))

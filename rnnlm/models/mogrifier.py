@@ -1,11 +1,13 @@
-"""The Mogrifier LSTM: input and hidden state gate each other before every step.
+"""The Mogrifier LSTM: before each time step, input and hidden state gate each other in turns.
 
-With x¹ the layer's input at time t and h⁰ = h⁽ᵗ⁻¹⁾, for rounds i = 1 … r
+With x^{−1} the layer's input at time t, h^0 the hidden state h⁽ᵗ⁻¹⁾, σ the logistic sigmoid and ⊙
+the elementwise product, compute for i = 1 … r
 
     x^i = 2 σ(Q^i h^{i−1}) ⊙ x^{i−2}    for odd i
     h^i = 2 σ(R^i x^{i−1}) ⊙ h^{i−2}    for even i
 
-and the last x and h enter an LSTM's step (see `rnnlm.models.lstm`).
+An ordinary LSTM step (see `rnnlm.models.lstm`) then takes the last of these x and h as its input
+and its previous hidden state. The number of rounds r is the setting `model.mogrifier_rounds`.
 
 Source: Melis, Kočiský and Blunsom 2020, equations 1 and 2.
 """
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
 
 
 class MogrifierLayer(LSTMLayer):
-    """An LSTM whose gates cannot be computed in advance, because the state gates the input."""
+    """A Mogrifier LSTM layer.
+
+    The product with the inputs cannot be computed for all time steps at once, because the inputs
+    are first gated by the hidden state; so `project` does nothing.
+    """
 
     activations = 38
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw the gating matrices uniformly within ±1/√columns."""
+        """Create an LSTM's parameters, and the matrices Q and R, uniform within ±1/√columns."""
         super().__init__(input_size, size, config)
         shapes = [
             (size, input_size) if number % 2 else (input_size, size)
@@ -47,13 +53,13 @@ class MogrifierLayer(LSTMLayer):
         )
 
     def project(self, inputs: Float[Tensor, "*any input"]) -> Float[Tensor, "*any input"]:
-        """Return the inputs as they are."""
+        """Return the inputs unchanged."""
         return inputs
 
     def recur(
         self, projected: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], LSTMState]:
-        """Return h⁽¹⁾ … h⁽ᵀ⁾, and h and c after the last step."""
+        """Return the outputs h⁽¹⁾ … h⁽ᵀ⁾, and the state after the last step, h⁽ᵀ⁾ and c⁽ᵀ⁾."""
         hidden, cell = LSTMState(*state)
         recurrent = self._recurrent_weight()
         outputs = []
@@ -76,15 +82,18 @@ class MogrifierLayer(LSTMLayer):
     def forward(
         self, inputs: Float[Tensor, "time batch input"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return outputs and state; no library has this step, so all devices run the same code."""
+        """Return the outputs of all time steps and the state after the last one.
+
+        All devices run the same code, because cuDNN does not support this layer.
+        """
         return self.recur(inputs, state)
 
     @property
     def loops_in_python(self) -> bool:
-        """True: the only time loop is the one in `recur`."""
+        """Return True: on every device, the only time loop is the one in `recur`."""
         return True
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """None: a step is several products, one after the other."""
+        """None, because a time step consists of several products that depend on each other."""
         return None

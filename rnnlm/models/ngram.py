@@ -1,8 +1,12 @@
-"""Modified Kneser–Ney n-grams with the interface of the recurrent models; see `rnnlm.ngram`.
+"""A modified Kneser–Ney n-gram model with the same interface as the recurrent models.
 
-The state of an n-gram model holds the ids of the contexts that the last tokens form, so that a step
-is one look-up per order. The tables are buffers and are therefore stored like weights: the adjusted
-counts of every order, and the keys of every order above 1. Everything else is derived from them.
+`rnnlm.ngram` has the equations, and defines the ids, keys and adjusted counts of n-grams. The
+context of a token is the sequence of the tokens before it. The model's state holds the ids of the
+contexts of 1, 2, … order − 1 tokens, so that a time step is one look-up per order.
+
+The tables of n-grams are torch buffers, and are therefore stored in checkpoints like weights: the
+adjusted counts of every order, and the keys of every order above 1. All other tables are computed
+from these.
 """
 
 from __future__ import annotations
@@ -26,16 +30,25 @@ if TYPE_CHECKING:
     from rnnlm.tokens import TokenArrays
 
 MOST_COUNTED = 50_000_000
-"""Most tokens to count: all keys of an order are sorted in memory, at 20 bytes per token."""
+"""Most tokens of text to count.
+
+Counting sorts all keys of an order in memory, which takes 20 bytes per token.
+"""
 _MOST_PROBABILITIES = 1 << 22
-"""Most probabilities to hold at once in double precision: 32 MB, and as much again per order."""
+"""Most probabilities to compute at once in double precision.
+
+They take 32 MB, and up to as much again for each order.
+"""
 
 
 class NGramLanguageModel(LanguageModel):
-    """An n-gram model; it is empty, and therefore uniform, until it is fitted or loaded."""
+    """An n-gram language model.
+
+    It predicts every token with the same probability until it is fitted or loaded.
+    """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
-        """Make an empty model of order `config.ngram_order`."""
+        """Create a model without n-grams; its order is `config.ngram_order`."""
         super().__init__(config, vocab_size)
         self.order = config.ngram_order
         nothing = np.zeros(0, dtype=np.int32)
@@ -43,19 +56,26 @@ class NGramLanguageModel(LanguageModel):
         self._adopt(tables_of(np.zeros(vocab_size, dtype=np.int32), empty, empty))
 
     def fit(self, arrays: TokenArrays, on_progress: OnProgress = silent) -> None:
-        """Count the n-grams of a training split; earlier counts are replaced.
+        """Count the n-grams of a training split; they replace earlier counts.
 
-        Of a split longer than `MOST_COUNTED`, only the first documents are counted.
+        If the split is longer than `MOST_COUNTED` tokens, only its first documents are counted.
+
+        Args:
+            arrays: Tokens of the training split.
+            on_progress: Called as counting proceeds.
 
         Raises:
-            EmptySplitError: There is nothing to count.
+            EmptySplitError: The split has no tokens.
         """
         counted = arrays.first(MOST_COUNTED) if len(arrays.tokens) > MOST_COUNTED else arrays
         self._adopt(count(counted, self.vocab_size, self.order, on_progress))
 
     @property
     def tables(self) -> NGramTables:
-        """The counts as arrays, for `rnnlm.ngram.score`; they share the model's memory."""
+        """The tables as numpy arrays, for `rnnlm.ngram.score`.
+
+        They share the memory of the model's buffers if these are on the CPU.
+        """
         counts = [self._array(f"counts_{n}") for n in range(1, self.order + 1)]
         keys = [self._array(f"keys_{n}") for n in range(2, self.order + 1)]
         return tables_of(counts[0], keys, counts[1:])
@@ -63,7 +83,10 @@ class NGramLanguageModel(LanguageModel):
     def forward(
         self, inputs: Int[Tensor, "batch time"], state: State
     ) -> tuple[Float[Tensor, "batch time vocab"], State]:
-        """Return the logarithm of each next token's probability, and the state."""
+        """Return the log-probabilities of the next token after each input, and the state.
+
+        They can be used as logits, because their exponentials sum to 1.
+        """
         contexts = self._contexts(inputs, state[0])
         rows = contexts.flatten(0, 1)
         at_once = max(1, _MOST_PROBABILITIES // self.vocab_size)
@@ -74,13 +97,17 @@ class NGramLanguageModel(LanguageModel):
         return logits.view(*inputs.shape, self.vocab_size), (contexts[:, -1],)
 
     def initial_state(self, batch_size: int) -> State:
-        """Return `NEVER` for the contexts of 1, 2, … tokens; shape (batch, order − 1)."""
+        """Return the state at the beginning of a document, where there are no contexts yet.
+
+        It is one tensor of shape (batch, order − 1), filled with `NEVER`, the id of an unknown
+        context.
+        """
         shape = (batch_size, self.order - 1)
         return (torch.full(shape, NEVER, dtype=torch.int64, device=self.device),)
 
     @property
     def parameter_count(self) -> int:
-        """Number of n-grams stored."""
+        """Number of n-grams of all orders in the tables."""
         return sum(self.get_buffer(f"counts_{n}").numel() for n in range(1, self.order + 1))
 
     @property
@@ -91,23 +118,33 @@ class NGramLanguageModel(LanguageModel):
     def _contexts(
         self, inputs: Int[Tensor, "batch time"], before: Int[Tensor, "batch lengths"]
     ) -> Int[Tensor, "batch time lengths"]:
-        """Return the ids of the contexts of 1, 2, … order − 1 tokens that end at each input."""
+        """Return the ids of the contexts of 1, 2, … order − 1 tokens that end with each input.
+
+        Args:
+            inputs: Token ids.
+            before: Ids of the contexts that end before the first input.
+        """
         lengths = [inputs]
         for n in range(2, self.order):
             shorter = torch.cat([before[:, n - 2, None], lengths[-1][:, :-1]], dim=1)
             keys = self.get_buffer(f"keys_{n}")
-            wanted = shorter * self.vocab_size + inputs  # below 0 for a context never seen
+            wanted = shorter * self.vocab_size + inputs  # below 0 after an unknown context
             places = torch.searchsorted(keys, wanted.to(keys.dtype)).clamp(max=len(keys) - 1)
-            # In an empty table, the clamped place is already NEVER.
+            # For an empty table, `clamp(max=-1)` has made every place -1, which is NEVER.
             found = keys[places] == wanted if len(keys) else places < 0
             lengths.append(torch.where(found, places, NEVER))
         return torch.stack(lengths, dim=-1)[..., : self.order - 1]
 
     def _distribution(self, contexts: Int[Tensor, "rows lengths"]) -> Float[Tensor, "rows vocab"]:
-        """Return the probability of each next token, in double precision.
+        """Return the probability of each next token after the given contexts, in double precision.
 
-        The recurrence is unrolled, so that only the lowest order touches the whole vocabulary. What
-        an order adds is weighted by the probability that all higher orders leave to it.
+        The recursion of `rnnlm.ngram` over orders is unrolled from the highest order down: `left`
+        is the product of the back-off weights γ of the orders done so far, and the first term of an
+        order is multiplied by it. That term is computed only for n-grams that were seen, so only
+        order 1 needs work for the whole vocabulary.
+
+        Args:
+            contexts: Ids of the contexts of 1, 2, … order − 1 tokens.
         """
         left = torch.ones(len(contexts), dtype=torch.float64, device=self.device)
         added = []
@@ -117,7 +154,7 @@ class NGramLanguageModel(LanguageModel):
             start = torch.searchsorted(keys, first_key.to(keys.dtype))
             end = torch.searchsorted(keys, (first_key + self.vocab_size).to(keys.dtype))
             rows, places = _ranges(start, end)
-            # index_select gathers several times faster than indexing does.
+            # index_select is several times faster than indexing with a tensor.
             counts = self.get_buffer(f"counts_{n}").index_select(0, places)
             taken = self.get_buffer(f"discounts_{n}").index_select(0, counts.clamp(max=3))
             scale = (left / self.get_buffer(f"totals_{n}")[context]).index_select(0, rows)
@@ -130,7 +167,7 @@ class NGramLanguageModel(LanguageModel):
         return probabilities
 
     def _adopt(self, tables: NGramTables) -> None:
-        """Store the tables, and the values that are derived from the counts."""
+        """Register the tables as buffers; only keys and counts are stored in checkpoints."""
         self._keep("counts_1", tables.unigram_counts)
         self._keep("unigrams", tables.unigrams, stored=False)
         for n, table in enumerate(tables.orders, start=2):
@@ -151,7 +188,10 @@ class NGramLanguageModel(LanguageModel):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Tensor], prefix: str, *arguments: Any
     ) -> None:
-        """Allocate tables of the lengths to be loaded, load them, and derive the rest."""
+        """Load keys and counts from a checkpoint, and compute the other tables from them.
+
+        Overridden because torch can load a buffer only if it already has the right length.
+        """
         errors: list[str] = arguments[-1]
         for n in range(2, self.order + 1):
             lengths = set()
@@ -169,7 +209,12 @@ class NGramLanguageModel(LanguageModel):
 def _ranges(
     start: Int[Tensor, " rows"], end: Int[Tensor, " rows"]
 ) -> tuple[Int[Tensor, " total"], Int[Tensor, " total"]]:
-    """Return the row and the place of each place from a row's `start` to before its `end`."""
+    """List all integers of several ranges, one range per row.
+
+    Returns:
+        The number of the row that each integer belongs to, and the integers `start[row]` to
+        `end[row] - 1` themselves, both in the order of the rows.
+    """
     sizes = end - start
     rows = torch.repeat_interleave(sizes)
     skipped = start - (sizes.cumsum(0) - sizes)

@@ -1,19 +1,21 @@
-"""The linear recurrence over time, all steps at once.
+"""The elementwise linear recurrence, which can be computed for all time steps at once.
 
-With elementwise products,
+With ⊙ the elementwise product, the recurrence is
 
     h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾
 
-Two steps combine into one of the same form: (a, b) then (a′, b′) is (a′ ⊙ a, a′ ⊙ b + b′). This
-product is associative, so the states of all time steps are prefix products, and 2ⁿ steps take n
-rounds. There are no logarithms or quotients: with |a| ≤ 1 nothing grows, however long the text is.
+Two steps combine into one of the same form: the step (a, b) followed by the step (a′, b′) equals
+the step (a′ ⊙ a, a′ ⊙ b + b′). This combination is associative, so the states of all time steps are
+its prefix products, and n rounds of a parallel scan compute 2ⁿ of them. No logarithm or quotient is
+needed, so with |a| ≤ 1 no intermediate factor overflows, however long the sequence is.
 
-Gradients are the same recurrence run backwards. With g⁽ᵗ⁾ the total gradient at h⁽ᵗ⁾,
+The gradients follow the same recurrence backwards in time. With J the loss and g⁽ᵗ⁾ its gradient
+with respect to h⁽ᵗ⁾, including what flows back through later time steps,
 
     g⁽ᵗ⁾ = ∂J/∂h⁽ᵗ⁾ + a⁽ᵗ⁺¹⁾ ⊙ g⁽ᵗ⁺¹⁾       ∂J/∂b⁽ᵗ⁾ = g⁽ᵗ⁾       ∂J/∂a⁽ᵗ⁾ = g⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾
 
-Source: Blelloch 1990, section 1.4, for the product; Hillis and Steele 1986 for the rounds; for
-networks, Martin and Cundy 2018.
+Sources: the associative combination, Blelloch 1990, section 1.4; the rounds, Hillis and Steele
+1986; use in neural networks, Martin and Cundy 2018.
 """
 
 from __future__ import annotations
@@ -33,12 +35,15 @@ def scan(
     value: Float[Tensor, "time batch size"],
     initial: Float[Tensor, "batch size"],
 ) -> Float[Tensor, "time batch size"]:
-    """Return h⁽¹⁾ … h⁽ᵀ⁾ of h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾; differentiable once, in all arguments.
+    """Return the states h⁽¹⁾ … h⁽ᵀ⁾ of the recurrence h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾.
+
+    The result can be differentiated once, with respect to all arguments.
 
     Args:
-        decay: The factors a; at least one time step.
-        value: The summands b.
-        initial: h⁽⁰⁾. The result has its dtype; sums are computed in float32 or higher precision.
+        decay: The factors a⁽ᵗ⁾, for at least one time step.
+        value: The summands b⁽ᵗ⁾.
+        initial: The state h⁽⁰⁾. The result has its dtype, but is computed in float32 or a higher
+            precision.
     """
     kind = torch.promote_types(torch.promote_types(decay.dtype, value.dtype), torch.float32)
     hidden: Tensor = _Scan.apply(decay.to(kind), value.to(kind), initial.to(kind))  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -51,13 +56,13 @@ def by_steps(
     initial: Float[Tensor, "batch size"],
     backwards: bool = False,
 ) -> Float[Tensor, "time batch size"]:
-    """Return the states, computed one step after another in place: fastest on a CPU.
+    """Return the states of the recurrence, computed step by step; the fastest way on a CPU.
 
     Args:
-        decay: As in `scan`.
-        value: As in `scan`.
-        initial: The state before the first step or, if `backwards`, after the last.
-        backwards: Start at the last step: h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁺¹⁾ + b⁽ᵗ⁾.
+        decay: The factors a⁽ᵗ⁾.
+        value: The summands b⁽ᵗ⁾.
+        initial: The state before the first step or, if `backwards`, after the last one.
+        backwards: Run from the last step to the first: h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁺¹⁾ + b⁽ᵗ⁾.
     """
     states = torch.empty_like(value)
     steps = list(zip(decay.unbind(0), value.unbind(0), states.unbind(0), strict=True))
@@ -73,9 +78,10 @@ def by_doubling(
     initial: Float[Tensor, "batch size"],
     backwards: bool = False,
 ) -> Float[Tensor, "time batch size"]:
-    """Return the same states in about log₂(time) rounds over whole tensors: for a GPU.
+    """Return the same states as `by_steps`, in about log₂(time) rounds, which is faster on a GPU.
 
-    Each round doubles the number of steps that an element combines; they all end at that element.
+    Before each round, the entry for time t combines the last `span` steps up to t; the round
+    combines it with the entry `span` steps earlier, so that `span` doubles.
     """
     if backwards:
         return by_doubling(decay.flip(0), value.flip(0), initial).flip(0)

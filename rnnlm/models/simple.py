@@ -1,14 +1,16 @@
-"""The simple recurrent network, as it is usually taught.
+"""The simple recurrent network (Elman network), in the notation in which it is usually taught.
 
-Words are one-hot vectors x⁽ᵗ⁾ of the vocabulary's length. With σ the logistic sigmoid (or tanh),
+The word at time t is a one-hot vector x⁽ᵗ⁾ over the vocabulary. With σ the logistic sigmoid (or
+tanh, as `model.nonlinearity` sets),
 
     e⁽ᵗ⁾ = E x⁽ᵗ⁾                                  embedding
     h⁽ᵗ⁾ = σ(W_h h⁽ᵗ⁻¹⁾ + W_e e⁽ᵗ⁾ + b₁)           hidden state; h⁽⁰⁾ is zero, or learned
     ŷ⁽ᵗ⁾ = softmax(U h⁽ᵗ⁾ + b₂)                    distribution of the next word
 
-E is `embedding.weight` transposed (looking a row up is the product with a one-hot vector), U and b₂
-are the stack's `U` and `b_2`, and W_h, W_e, b₁ are the layer's. The loss at time t is
-J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next word.
+In the code, E is the transpose of `embedding.weight`, because looking up a row is the same as the
+product with a one-hot vector. U and b₂ are `U` and `b_2` of `StackedLanguageModel`; W_h, W_e and b₁
+are parameters of the layer. The loss at time t is −log of the probability that ŷ⁽ᵗ⁾ assigns to the
+true next word.
 
 Source: Elman 1990; as a language model, Mikolov et al. 2010.
 """
@@ -34,12 +36,12 @@ if TYPE_CHECKING:
 
 
 class SimpleLayer(RecurrentLayer):
-    """h⁽ᵗ⁾ = σ(W_h h⁽ᵗ⁻¹⁾ + W_e e⁽ᵗ⁾ + b₁)."""
+    """A simple recurrent layer: h⁽ᵗ⁾ = σ(W_h h⁽ᵗ⁻¹⁾ + W_e e⁽ᵗ⁾ + b₁)."""
 
     activations = 6
 
     def __init__(self, input_size: int, size: int, config: ModelConfig) -> None:
-        """Draw weights uniformly within ±1/√size."""
+        """Create the parameters: matrices uniform within ±1/√size, and biases of 0."""
         super().__init__(input_size, size, config)
         bound = 1.0 / math.sqrt(size)
         self.W_h = nn.Parameter(torch.empty(size, size).uniform_(-bound, bound))
@@ -53,17 +55,17 @@ class SimpleLayer(RecurrentLayer):
     def recur(
         self, projected: Float[Tensor, "time batch size"], state: State
     ) -> tuple[Float[Tensor, "time batch size"], State]:
-        """Return h⁽¹⁾ … h⁽ᵀ⁾ and h⁽ᵀ⁾."""
+        """Return the outputs h⁽¹⁾ … h⁽ᵀ⁾, and the state after the last step, h⁽ᵀ⁾."""
         weight = drop_weights(self.W_h, self.config.weight_dropout, self.training)
         outputs, hidden = simple_layer(projected, weight, state[0], self.config.nonlinearity)
         return outputs, (hidden,)
 
     @property
     def step_weights(self) -> StepWeights | None:
-        """W_e, W_h and b₁."""
+        """The weights of one time step: W_e, W_h and b₁."""
         return StepWeights(self.config.nonlinearity, self.W_e, self.W_h, self.b_1)
 
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The hidden state."""
+        """The shape of the hidden state."""
         return ((self.size,),)

@@ -1,4 +1,7 @@
-"""Embedding, stacked recurrent layers, logits: common to all models trained by gradient."""
+"""The common part of all neural models: an embedding, recurrent layers, and an output layer.
+
+Most architectures differ only in the kind of recurrent layer.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +24,29 @@ if TYPE_CHECKING:
 
 
 LARGEST_ALONE = 512
-"""Largest layer size for which a step's product is too small for several threads."""
+"""Largest layer for which the product of one time step is too small to use several threads."""
 
 
 class StackedLanguageModel(NeuralLanguageModel):
-    """A stack of layers of one kind between an embedding and a linear map to logits.
+    """A language model with an embedding, recurrent layers of one kind, and an output layer.
 
-    The state is that of the first layer, followed by that of the second, and so on; the first
-    dimension of each part is the batch. With tied weights, the embedding is also the output matrix.
+    The state is a tuple with the tensors of the first layer's state, then those of the second, and
+    so on; the first dimension of each tensor is the batch. If weights are tied, the embedding
+    matrix is also the matrix of the output layer.
 
-    Source: tied weights, Press and Wolf 2017; where features are dropped, Merity et al. 2018.
+    Source: tied weights, Press and Wolf 2017; the places of dropout, Merity et al. 2018.
     """
 
     def __init__(
         self, config: ModelConfig, vocab_size: int, layer_type: type[RecurrentLayer]
     ) -> None:
-        """Build the layers with fresh weights from torch's global generator."""
+        """Create the layers; weights are drawn with torch's global random generator.
+
+        Args:
+            config: Configuration of the model.
+            vocab_size: Number of tokens in the vocabulary.
+            layer_type: Class of the recurrent layers.
+        """
         super().__init__(config, vocab_size)
         sizes = (config.embedding_size, *config.layer_sizes)
         self.embedding = nn.Embedding(vocab_size, config.embedding_size)
@@ -63,7 +73,7 @@ class StackedLanguageModel(NeuralLanguageModel):
     def features(
         self, inputs: Int[Tensor, "batch time"], state: State
     ) -> tuple[Float[Tensor, "batch time features"], State]:
-        """Return the last layer's outputs and the state; see `NeuralLanguageModel.features`."""
+        """Return the outputs of the last layer, and the state after the last input."""
         parts = iter(state)
         after: list[Tensor] = []
         table = drop_rows(self.embedding.weight, self.config.embedding_dropout, self.training)
@@ -74,7 +84,8 @@ class StackedLanguageModel(NeuralLanguageModel):
             if number:
                 features, own = layer(self.drop_between(features), own)
             elif self._pays_a_table(tokens):
-                projected = layer.project(table).to(table.dtype)  # each row sums up many gradients
+                # In `table.dtype`, because each row accumulates the gradients of many inputs.
+                projected = layer.project(table).to(table.dtype)
                 features, own = layer.recur(_look_up(tokens, projected), own)
             else:
                 features, own = layer(self.drop_inputs(_look_up(tokens, table)), own)
@@ -82,9 +93,11 @@ class StackedLanguageModel(NeuralLanguageModel):
         return features.transpose(0, 1), (*after,)
 
     def _pays_a_table(self, tokens: Int[Tensor, "time batch"]) -> bool:
-        """Return whether to compute the first layer's product for the vocabulary, not the inputs.
+        """Return whether to compute the first layer's `project` once per token of the vocabulary.
 
-        On a GPU, a layer may leave all its work to a library, which needs the inputs.
+        The results of the inputs are then looked up in this table. This pays if there are at least
+        as many inputs as tokens in the vocabulary. It is not done with dropout of the inputs, and
+        not on a GPU, where cuDNN computes whole layers and needs the inputs themselves.
         """
         is_smaller = self.vocab_size <= tokens.numel()
         return is_smaller and not self.drop_inputs.drops and not tokens.is_cuda
@@ -92,29 +105,36 @@ class StackedLanguageModel(NeuralLanguageModel):
     def drop(
         self, features: Float[Tensor, "batch time features"]
     ) -> Float[Tensor, "batch time features"]:
-        """Drop features of the outputs, in training."""
+        """Return the outputs of the last layer after `output_dropout`; unchanged in evaluation."""
         dropped: Tensor = self.drop_outputs(features.transpose(0, 1))
         return dropped.transpose(0, 1)
 
     @property
     def wants_one_thread(self) -> bool:
-        """Whether a layer runs on a CPU as a loop of small products (docs/experiments.md)."""
+        """Whether the model runs fastest with torch limited to one thread.
+
+        This is so on a CPU if a layer loops over time in Python with small products; measurements
+        are in docs/experiments.md.
+        """
         small = any(layer.loops_in_python and layer.size <= LARGEST_ALONE for layer in self.layers)
         return small and self.device.type == "cpu"
 
     @property
     def activations(self) -> int:
-        """Numbers kept for the embeddings and all layers."""
+        """Numbers that training holds per time step and lane for the embedding and all layers."""
         own = (layer.activations * layer.size for layer in self.layers)
         return self.config.embedding_size + sum(own)
 
     @property
     def output_layer(self) -> tuple[Float[Tensor, "vocab features"], Float[Tensor, " vocab"]]:
-        """U and b₂ of the logits U h⁽ᵗ⁾ + b₂; U is the embedding if weights are tied."""
+        """The matrix U and bias b₂ of the logits U h + b₂; tied weights use the embedding as U."""
         return self.embedding.weight if self.U is None else self.U, self.b_2
 
     def initial_state(self, batch_size: int) -> State:
-        """Return zeros, or the learned start, for every layer."""
+        """Return the state at the beginning of a document.
+
+        It is zero or, with the setting `model.learned_start`, a parameter of the model.
+        """
         if len(self.start):
             return tuple(part.expand(batch_size, *part.shape) for part in self.start)
         weight = self.embedding.weight

@@ -1,11 +1,13 @@
-"""The report page of a trained model, and its parts.
+"""The report page of a trained model.
 
-passages    where the model is surprised, character by character
+Each module makes a part of the page:
+
+passages    where the model is surprised (predicts badly), character by character
 embeddings  which tokens the model treats as similar
 curves      how the model learned
-documents   the model compared with n-grams, document by document
+documents   the model compared with an n-gram model, document by document
 writing     what the model writes at several temperatures
-markup      the frame, the style and the small parts of the page
+markup      the HTML frame, the style sheet, and small elements of the page
 page        the whole page in one HTML file
 """
 

@@ -1,4 +1,8 @@
-"""Draw how a model learned: curves by tokens and steps, and the score of the n-gram model."""
+"""Draw how a model learned: its training and validation loss by tokens and by steps.
+
+The picture also shows the score of an n-gram model, the learning rate, the gradient norm and the
+speed.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,25 +22,28 @@ SMALL = (
     ("train/tokens_per_second", "tokens per second"),
 )
 _BEGINNING = 0.05
-"""Share of the training, at its beginning, where the picture may cut off the curve of the training
-text, so that the rest is drawn larger."""
+"""Share of the training run, at its beginning, in which the picture may cut off the curve of the
+training loss, so that the rest is drawn larger."""
 _LEVEL = 0.003
-"""Bits per character by which a curve may change and still be called level."""
+"""A curve counts as level if it changes by at most this many bits per character."""
 
 Rows = Sequence[Mapping[str, float]]
 
 
 def can_draw_curves(rows: Rows) -> bool:
-    """Return whether a history is long enough to draw; an n-gram model leaves only one row."""
+    """Return whether a training history is long enough to draw.
+
+    The history of an n-gram model, for example, has only one row.
+    """
     return sum(TRAIN in row for row in rows) >= FEWEST_ROWS and any(VALIDATION in r for r in rows)
 
 
 def draw_curves(rows: Rows, best_step: int, ngram_bits_per_character: float | None) -> Picture:
-    """Draw a run's history.
+    """Draw the history of a training run.
 
     Args:
-        rows: Rows from `read_history`; `can_draw_curves` must be true of them.
-        best_step: Step of the checkpoint that was kept; it is marked.
+        rows: Rows of the history, from `read_history`; `can_draw_curves` must be true for them.
+        best_step: The training step of the checkpoint that was kept; it is marked.
         ngram_bits_per_character: Score of the n-gram model on the validation split; None to leave
             it out.
     """
@@ -110,7 +117,7 @@ def _draw(
 
 
 def bits_per_nat(rows: Rows) -> float:
-    """Return the factor from nats per token to bits per character, on validation text."""
+    """Return the factor that converts nats per token to bits per character on validation text."""
     row = next(row for row in reversed(rows) if VALIDATION in row)
     return row[VALIDATION_BITS] / max(1e-12, row[VALIDATION])
 
@@ -137,7 +144,7 @@ def _mark_best(axes: Any, palette: Palette, rows: Rows, best_step: int, scale: f
 
 
 def _second_axes(axes: Any, palette: Palette, rows: Rows, scale: float, formatter: Any) -> None:
-    """Add an axis of steps at the top and one of nats per token on the right."""
+    """Add an axis of training steps at the top, and an axis of nats per token on the right."""
     ascending = [(0.0, 0.0)]
     for row in rows:
         if row["tokens"] > ascending[-1][0] and row["step"] > ascending[-1][1]:
@@ -164,13 +171,13 @@ def _second_axes(axes: Any, palette: Palette, rows: Rows, scale: float, formatte
 
 
 def _column(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the tokens and values of the rows that have the value `name`."""
+    """Return the number of tokens and the value `name` of each row that has this value."""
     pairs = [(row["tokens"], row[name]) for row in rows if name in row]
     return np.array([t for t, _ in pairs]), np.array([v for _, v in pairs])
 
 
 def said_of_learning(rows: Rows, best_step: int) -> str:
-    """Return a sentence or two on what the curves show about overfitting and underfitting."""
+    """Return one or two sentences on overfitting and underfitting, as the curves show it."""
     scale = bits_per_nat(rows)
     validated = [row for row in rows if VALIDATION in row]
     best = next((row for row in validated if row["step"] == best_step), None)

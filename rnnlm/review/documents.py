@@ -1,4 +1,4 @@
-"""Compare the model with n-grams, document by document: a picture, and quantiles."""
+"""Compare a model with an n-gram model, document by document, in a picture and in quantiles."""
 
 from typing import Any, NamedTuple
 
@@ -12,18 +12,21 @@ from rnnlm.metrics import NATS_PER_BIT
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_POINTS = 3000
-"""Most points of the scatter plot; of more documents, an evenly spread part is drawn."""
+"""Most points of the scatter plot. If there are more documents, an evenly spread part of them is
+drawn."""
 _BINS = 40
 _EDGE = 0.005
-"""Share of the documents that may lie beyond each edge of the picture; they are drawn at the
-edge."""
+"""Share of the documents that may have values beyond each end of an axis; they are drawn at the
+edge of the picture."""
 
 
 class Pairs(NamedTuple):
     """Bits per character of the same texts under two models.
 
+    The texts are documents, or pieces of them.
+
     Attributes:
-        unit: Name of the texts in the plural: `documents` or `pieces of 1,024 tokens`.
+        unit: Name for the texts, in the plural: `documents` or `pieces of 1,024 tokens`.
         model: Bits per character under the model, shape (texts,).
         ngrams: Bits per character under the n-gram model, shape (texts,).
     """
@@ -34,7 +37,7 @@ class Pairs(NamedTuple):
 
     @property
     def gains(self) -> NDArray[np.float64]:
-        """Bits per character that the model saves compared with the n-grams, shape (texts,)."""
+        """Bits per character by which the model is better than the n-grams, shape (texts,)."""
         return self.ngrams - self.model
 
     @property
@@ -43,15 +46,16 @@ class Pairs(NamedTuple):
         return float((self.gains > 0.0).mean())
 
     def quantiles(self) -> list[tuple[str, list[float]]]:
-        """Return rows of a table: a name, and its values at `QUANTILES`."""
+        """Return the rows of a table of quantiles: the name of each row, and its `QUANTILES`."""
         several = {"model": self.model, "n-grams": self.ngrams, "n-grams − model": self.gains}
         return [(name, np.quantile(values, QUANTILES).tolist()) for name, values in several.items()]
 
 
 def pair(model: TextNats, ngrams: TextNats) -> Pairs:
-    """Return the documents under both models, or pieces of them.
+    """Return the bits per character of each document under both models.
 
-    Pieces are used if there are few documents and both models cut them into the same pieces.
+    If there are few documents, and both models have the same pieces of 1,024 tokens, the pieces are
+    returned instead of the documents.
     """
     same_pieces = np.array_equal(model.piece_tokens, ngrams.piece_tokens)
     if len(model.documents) < FEWEST_DOCUMENTS and same_pieces and len(model.pieces) > 1:
@@ -136,7 +140,7 @@ def _draw_gains(axes: Any, palette: Palette, pairs: Pairs) -> None:
 
 
 def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of an axis for all but the most extreme values, with a margin."""
+    """Return axis limits that include all but the most extreme values, plus a margin."""
     low, high = np.quantile(values, [_EDGE, 1.0 - _EDGE])
     margin = max(0.04 * float(high - low), 0.01)
     return float(low) - margin, float(high) + margin

@@ -1,4 +1,4 @@
-"""Show which tokens a model treats as similar: its embeddings, projected to a plane."""
+"""Draw which tokens a model treats as similar, by projecting its embeddings to a plane."""
 
 import unicodedata
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 MOST_SHOWN = 120
 FEWEST_SHOWN = 3
 COUNTED = 1_000_000
-"""Number of tokens, from the beginning, in which the most frequent tokens are counted."""
+"""Number of tokens, from the beginning of the text, in which the most frequent ones are counted."""
 KINDS = (
     "vowels",
     "consonants",
@@ -30,14 +30,14 @@ _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "←"})
 
 
 class Projection(NamedTuple):
-    """Tokens in a plane.
+    """The embeddings of some tokens, projected to a plane; the most frequent token comes first.
 
     Attributes:
         names: Display name of each token.
         kinds: Index of each token's kind in `kind_names`.
-        kind_names: Names of the kinds.
-        places: Coordinates, shape (tokens, 2), the most frequent token first.
-        shares: Share of the embeddings' variance in each of the two directions.
+        kind_names: Names of the kinds of tokens, such as digits.
+        places: Coordinates of each token in the plane, shape (tokens, 2).
+        shares: Share of the embeddings' variance along each of the two axes.
     """
 
     names: tuple[str, ...]
@@ -50,18 +50,20 @@ class Projection(NamedTuple):
 def project_embeddings(
     model: LanguageModel, tokenizer: Tokenizer, arrays: TokenArrays
 ) -> Projection | None:
-    """Project the embeddings of the most frequent tokens.
+    """Project the embeddings of the most frequent tokens to a plane.
 
-    With E the embeddings minus their mean, E = U Σ Vᵀ, the coordinates are the first two columns of
-    U Σ: the plane that preserves squared distances best. Returns None if the model has no
-    embeddings, or the text has fewer than `FEWEST_SHOWN` different tokens.
+    Let E be the embeddings minus their mean, and E = U Σ Vᵀ its singular value decomposition. The
+    coordinates are the first two columns of U Σ, as this plane preserves squared distances best.
+    Returns None if the model has no embeddings, or the text has fewer than `FEWEST_SHOWN` different
+    tokens.
 
     Args:
-        model: Not modified.
-        tokenizer: The model's own.
+        model: The model; not modified.
+        tokenizer: The model's tokenizer.
         arrays: Text in which the most frequent tokens are counted.
 
-    Source: principal components, Pearson 1901; by singular values, Eckart and Young 1936.
+    Source: principal component analysis, Pearson 1901; its computation by singular values, Eckart
+    and Young 1936.
     """
     if not isinstance(model, StackedLanguageModel):
         return None
@@ -75,7 +77,8 @@ def project_embeddings(
         weight = np.pad(weight, ((0, 0), (0, 1)))
     u, sizes, _ = np.linalg.svd(weight - weight.mean(axis=0), full_matrices=False)
     places = u[:, :2] * sizes[:2]
-    # A singular vector's sign is arbitrary: the farthest token is on the positive side.
+    # The sign of a singular vector is arbitrary. It is chosen so that on each axis, the token that
+    # is farthest from 0 is on the positive side.
     farthest = np.abs(places).argmax(axis=0)
     places = places * np.where(places[farthest, [0, 1]] < 0.0, -1.0, 1.0)
     total = float(np.square(sizes).sum()) or 1.0
@@ -95,12 +98,15 @@ def project_embeddings(
 
 
 def draw_embeddings(projection: Projection) -> Picture:
-    """Draw tokens in the plane, coloured by kind; a name that would cover another becomes a dot."""
+    """Draw the names of tokens in the plane, coloured by kind.
+
+    A name that would cover another name is drawn as a dot.
+    """
     return in_both(lambda palette: _draw(palette, projection))
 
 
 def visible(name: str) -> str:
-    """Return a token's text with invisible characters made visible, cut if it is long."""
+    """Return a token's text with visible signs for invisible characters; cut if it is long."""
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name.translate(_VISIBLE))
     return shown if len(shown) <= 14 else shown[:13] + "…"
 
@@ -108,8 +114,8 @@ def visible(name: str) -> str:
 def kind_of(name: str, *, special: bool = False) -> int:
     """Return the index of a token's kind, in `KINDS` or in `WORD_KINDS`.
 
-    A single letter without its accents is a vowel or a consonant; letters of other scripts than
-    Latin count as consonants. Longer tokens count as words.
+    A single letter is a vowel or a consonant, regardless of its accents; letters of other scripts
+    than Latin count as consonants. Longer tokens with letters count as words.
     """
     stripped = name.strip()
     if special or not stripped:

@@ -1,4 +1,4 @@
-"""HTML shared by the sections of a report page: frame and style, numbers, texts, pictures."""
+"""HTML that the sections of a report page share: its frame and style, and small elements of it."""
 
 import base64
 import html
@@ -15,16 +15,18 @@ def signed(value: float) -> str:
 
 
 def seen(text: str) -> str:
-    """Return a text with tabs and other control characters made visible."""
+    """Return a text with visible signs for tabs and other control characters."""
     shown = text.translate(_VISIBLE)
     return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in shown)
 
 
 def image(picture: Picture, what: str) -> str:
-    """Return a picture embedded in the page; the reader's colour scheme selects light or dark.
+    """Return an HTML element with an embedded picture.
+
+    The browser shows its light or its dark version, depending on the reader's colour scheme.
 
     Args:
-        picture: The picture for both schemes.
+        picture: The light and the dark version of the picture.
         what: Alternative text.
     """
     light, dark = (base64.b64encode(png).decode() for png in picture)
@@ -36,7 +38,14 @@ def image(picture: Picture, what: str) -> str:
 
 
 def markup(title: str, verdict: str, facts: str, sections: Sequence[str]) -> str:
-    """Return the whole page; `sections` are HTML, the other arguments are plain text."""
+    """Return the whole page as HTML.
+
+    Args:
+        title: Title, as plain text.
+        verdict: A line under the title, as plain text; may be empty.
+        facts: A line of facts about the model, as plain text.
+        sections: Sections, as HTML; empty ones are left out.
+    """
     said = f'<p class="verdict">{html.escape(verdict)}</p>' if verdict else ""
     body = "\n".join(f"<section>{section}</section>" for section in sections if section)
     return f"""<!doctype html>

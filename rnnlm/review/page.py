@@ -1,7 +1,8 @@
-"""The report page of a trained model: one file that shows how good the model is, where and why.
+"""The report page of a trained model, in one HTML file.
 
-It needs no network and no scripts, so that it opens in MLflow's artifact viewer. It follows the
-reader's light or dark colour scheme.
+It shows how good the model is, which texts it predicts well or badly, and how it learned. The page
+loads nothing from the network and has no scripts, so that MLflow's artifact viewer can
+show it. It follows the reader's light or dark colour scheme.
 """
 
 import html
@@ -41,11 +42,11 @@ REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
 EMBEDDINGS_PICTURE = "embeddings.png"
 SHADES = (1.0, 2.0, 4.0, 6.0, 9.0)
-"""Least bits of a character for each shade of its mark, from the weakest on."""
+"""Least number of bits for each background colour of a character, from the palest on."""
 KNEW_BETTER = 2.0
 """A character is underlined if the n-grams need at least this many bits fewer for it."""
 SHOWN_GROWTH = 180
-"""Most characters shown of a text from during training; a tooltip shows all of it."""
+"""Most characters shown of a text that was sampled during training; a tooltip shows all of it."""
 
 
 class Review(BaseModel):
@@ -82,9 +83,10 @@ def write_review(
     that a large model takes no more than about a minute.
 
     Args:
-        training_uri: Folder of the training run, with its history and its growth texts.
-        checkpoint_path: The model to review, of any architecture.
-        ngram_path: The n-gram model that it is compared with.
+        training_uri: Folder of the training run, with its history and the texts that were sampled
+            during training.
+        checkpoint_path: Checkpoint of the model to review, of any architecture.
+        ngram_path: Checkpoint of the n-gram model that it is compared with.
         scores: Scores of both models on the test split, from `score_test_split`.
         tokens_uri: Folder of the token shards with this test split.
         title: Title of the page.
@@ -93,7 +95,7 @@ def write_review(
 
     Raises:
         CheckpointError: A model cannot be read.
-        DatasetError: There are no shards, or no scores of these documents.
+        DatasetError: There are no token shards, or the scores are missing or of other documents.
         EmptySplitError: The test split is empty.
         StorageError: A file cannot be written.
     """
@@ -146,7 +148,7 @@ def _read_nats(scores: TestScores, name: str) -> TextNats:
 
 
 def _facts(loaded: LoadedModel, rows: Rows) -> str:
-    """Return one line on the kind of model and how long it was trained."""
+    """Return one line that states the kind of model and how long it was trained."""
     tokenizer = loaded.tokenizer
     said = [
         loaded.experiment.model.title,
@@ -219,7 +221,14 @@ def _result(
 
 
 def _ruler(bits: float, low: float, high: float, beside: float) -> str:
-    """Return a bar for each score; the model's bar shows its interval."""
+    """Return HTML with a bar for each model's score; the model's bar also shows its interval.
+
+    Args:
+        bits: Bits per character of the model.
+        low: Lower end of the confidence interval of `bits`.
+        high: Upper end of this interval.
+        beside: Bits per character of the n-gram model.
+    """
     most = max(bits, beside, high, 1e-9) * 1.02
 
     def width(value: float) -> str:
@@ -241,7 +250,11 @@ def _learning(picture: Picture | None, rows: Rows, best_step: int) -> str:
 
 
 def _growth(texts: Sequence[GrowthText]) -> str:
-    """Return a table per prefix: one row per moment of training, one column per temperature."""
+    """Return HTML that shows how the texts sampled during training changed.
+
+    There is a table for each prefix, with a row for each moment of training at which texts were
+    sampled, and a column for each temperature.
+    """
     if not texts:
         return ""
     shares = sorted({(text.share, text.step) for text in texts})
@@ -261,7 +274,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
                     for text in texts
                     if (text.prefix, text.step, text.temperature) == (prefix, step, temperature)
                 ]
-                # One long text is shown, or all of them if they are short.
+                # If the texts are short, all are shown; otherwise only the first one.
                 is_short = all(len(text.text) <= SHOWN_GROWTH // 3 for text in found)
                 shown = found if is_short else found[:1]
                 cells.append(f"<td>{''.join(map(_grown, shown))}</td>")
@@ -283,7 +296,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
 
 
 def _grown(text: GrowthText) -> str:
-    """Return a text with its prefix marked, cut if it is long."""
+    """Return a text as HTML with its prefix highlighted; cut if it is long."""
     start = text.prefix if text.text.startswith(text.prefix) else ""
     rest = text.text[len(start) :]
     cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
@@ -352,7 +365,7 @@ def _colored(passage: Passage) -> str:
         kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
         shown = html.escape(seen(character))
         if character == "\n":
-            shown = "↵" if after == "\n" else "↵\n"  # empty lines take no space
+            shown = "↵" if after == "\n" else "↵\n"  # show no empty lines
         parts.append(
             f'<i class="{kind}" title="{bits:.2f} bits, n-grams {ngram_bits:.2f}">{shown}</i>'
         )

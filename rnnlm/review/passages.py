@@ -1,7 +1,11 @@
-"""Find where a model is surprised: nats of single tokens, spread over the tokens' characters.
+"""Find passages that a model predicts badly or well, with the surprise of each character.
 
-The scores of a test split show which documents, or pieces of them, are the hardest and the easiest.
-Only these are scored again, token by token, with the model and with the n-gram model.
+The surprise of a token is its negative log-likelihood under the model, in nats or bits. It is
+divided among the token's characters.
+
+The scores of a test split show which documents, or pieces of up to 1,024 tokens of them, are the
+hardest and the easiest to predict. Only these pieces are scored again, token by token, with the
+model and with an n-gram model. A passage is the part of a piece that is shown.
 """
 
 from collections.abc import Sequence
@@ -26,26 +30,29 @@ from rnnlm.tokenizer import UNKNOWN, Tokenizer
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 PASSAGES = 6
-"""Number of hardest passages, and of easiest passages."""
+"""Number of hardest passages that are shown, and of easiest passages."""
 SHOWN_CHARACTERS = 400
 """Most characters of a passage."""
 CONTEXT_TOKENS = 2048
-"""Most tokens before a piece that are read to get its initial state, if the piece is not the
-beginning of its document."""
+"""Most tokens before a piece that the model reads first, to get into the state in which it would
+read the piece. At the beginning of a document, there are none."""
 MOST_PRODUCTS = 1 << 40
-"""Most weights times tokens to compute, so that a large model does not take too long."""
+"""Most multiplications to compute, so that a large model does not take too long. They are estimated
+as the number of weights times the number of tokens."""
 TINY = 0.5
-"""Pieces shorter than this share of the median are left out, as chance decides their scores."""
+"""Pieces shorter than this share of the median length are left out, because their scores depend too
+much on chance."""
 END_MARK = "∎"
-"""Shown for the boundary that ends a document, which is predicted too."""
+"""The character that is shown for the boundary token, which ends a document and is predicted
+too."""
 _CUT = 30
-"""Most characters by which a passage is shortened at an end, so that it does not cut a word."""
+"""Most characters by which each end of a passage is shortened, so that it does not cut a word."""
 _REPLACEMENT = "\ufffd".encode()
 _FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
 
 
 class Piece(NamedTuple):
-    """A run of tokens of the test split.
+    """A run of consecutive tokens of a document of the test split.
 
     Attributes:
         document: Index of the document.
@@ -62,9 +69,9 @@ class Passage(BaseModel):
     """A text with the bits that each of its characters cost.
 
     Attributes:
-        document: Index of its document in the test split.
-        is_whole: Whether it is the whole document.
-        text: The text to show; `END_MARK` at its end is the boundary.
+        document: Index of the passage's document in the test split.
+        is_whole: Whether the passage is the whole document.
+        text: The text to show; `END_MARK` at its end stands for the boundary token.
         bits: Bits of each character of `text` under the model.
         ngram_bits: Bits of each character of `text` under the n-gram model.
     """
@@ -79,7 +86,10 @@ class Passage(BaseModel):
 
     @property
     def bits_per_character(self) -> float:
-        """Bits per character under the model; counts the boundary's bits, but not its character."""
+        """Bits per character under the model.
+
+        They include the bits of the boundary token, which does not count as a character.
+        """
         return sum(self.bits) / self._characters
 
     @property
@@ -115,12 +125,13 @@ def find_extremes(
     """Return the hardest and the easiest passages of a test split.
 
     Args:
-        model: Set to eval mode while scoring, then restored.
-        ngrams: The n-gram model that it is compared with.
+        model: The model; set to eval mode while scoring, then restored.
+        ngrams: The n-gram model that the model is compared with.
         tokenizer: Tokenizer of both models.
         arrays: The test split.
         scores: The model's scores on the test split.
-        count: Number of passages of each kind; fewer for a large model or a small split.
+        count: Number of hardest passages, and of easiest passages. There are fewer for a large
+            model or a small split.
 
     Raises:
         DatasetError: The scores are of another text.
@@ -160,14 +171,14 @@ def choose_pieces(
 ) -> tuple[list[Piece], list[Piece]]:
     """Return the pieces with the most and with the fewest bits per character.
 
-    A piece is a document, or `PIECE_TOKENS` tokens of a longer document, which are assumed to have
-    as many characters per token as the document. Tiny pieces are left out, and no piece is in both
-    lists.
+    A piece is a whole document, or up to `PIECE_TOKENS` tokens of a longer document. Such a part is
+    assumed to have as many characters per token as the whole document. Tiny pieces (see `TINY`) are
+    left out, and no piece is in both lists.
 
     Args:
         arrays: The test split.
         scores: A model's scores on the test split.
-        count: Most pieces of each kind.
+        count: Most pieces in each list.
 
     Raises:
         DatasetError: The scores are of another text.
@@ -203,14 +214,15 @@ def choose_pieces(
 def piece_nats(
     model: LanguageModel, arrays: TokenArrays, pieces: Sequence[Piece], context: int
 ) -> list[NDArray[np.float64]]:
-    """Return the nats of each token of some pieces, shape (tokens,) each.
+    """Return for each piece the nats of its tokens, shape (tokens of the piece,).
 
-    A piece is read with at most `context` tokens before it, as if a document began there. With
-    enough context, or at the beginning of its document, its nats are the same as in the document.
+    The model first reads at most `context` tokens before a piece, as if a document began there. If
+    the piece begins its document, or with enough context, the nats are the same as when the whole
+    document is read.
 
     Args:
-        model: Set to eval mode while scoring, then restored.
-        arrays: The documents that the pieces are of.
+        model: The model; set to eval mode while scoring, then restored.
+        arrays: The documents that contain the pieces.
         pieces: The pieces to score.
         context: Most tokens read before a piece.
     """
@@ -234,8 +246,8 @@ def token_nats(model: LanguageModel, arrays: TokenArrays) -> NDArray[np.float64]
     """Return the nats of every token of some documents, shape (tokens,).
 
     Args:
-        model: Set to eval mode while scoring, then restored.
-        arrays: The documents; each starts from the initial state.
+        model: The model; set to eval mode while scoring, then restored.
+        arrays: The documents; the model starts each from its initial state.
     """
     if isinstance(model, NGramLanguageModel):
         return np.asarray(ngram.score(model.tables, arrays), dtype=np.float64)
@@ -267,10 +279,10 @@ def spread(
 ) -> tuple[str, NDArray[np.float64]]:
     """Return the text of some tokens and the surprise of each of its characters.
 
-    A token's surprise is spread evenly over its bytes, and a character gets the sum of its bytes.
-    The boundary at the end becomes `END_MARK`. A token that the vocabulary lacks becomes U+FFFD, or
-    the unknown token of a vocabulary of words. Bytes of a character that is cut at the beginning or
-    at the end are left out; all other surprise is kept.
+    A token's surprise is divided evenly among its bytes, and a character gets the sum of its bytes'
+    surprise. The boundary token at the end becomes `END_MARK`. A token that the vocabulary lacks
+    becomes U+FFFD, or the name of the unknown token in a vocabulary of words. If the first or the
+    last character is incomplete, its bytes and their surprise are left out.
 
     Args:
         tokenizer: The tokenizer that made the ids.
@@ -303,7 +315,7 @@ def spread(
 
 
 def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
-    """Return the bytes that each token adds to the text, including boundaries and unknown ones."""
+    """Return the bytes of each token in the text, also of boundary tokens and unknown tokens."""
     last = len(ids) - 1
     end = END_MARK.encode()
     found: list[bytes] = []
@@ -327,7 +339,11 @@ def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
 
 
 def _window(text: str, bits: NDArray[np.float64], *, hardest: bool) -> slice:
-    """Return the slice of the hardest or easiest `SHOWN_CHARACTERS`, shortened to whole words."""
+    """Return the slice of a text that is shown as a passage.
+
+    It is the `SHOWN_CHARACTERS` characters with the most or the fewest bits, shortened to whole
+    words.
+    """
     if len(text) <= SHOWN_CHARACTERS:
         return slice(0, len(text))
     sums = np.concatenate([np.zeros(1), np.cumsum(bits)])

@@ -1,4 +1,4 @@
-"""What a model writes at several temperatures, next to real text: a table of plain figures."""
+"""A table of figures about the texts that a model writes at several temperatures, and real text."""
 
 from collections.abc import Mapping
 
@@ -11,18 +11,18 @@ MEASURES = {
     "distinct_2grams": "distinct pairs of words",
     "distinct_3grams": "distinct triples of words",
 }
-"""Labels by the names of the figures; see `rnnlm.audit.temperatures.as_figures`."""
+"""The label of each figure, by the figure's name; see `rnnlm.audit.temperatures.as_figures`."""
 _AT, _REAL = "_at_", "_of_real_text"
 
 
 def temperatures_in(figures: Mapping[str, float]) -> list[float]:
-    """Return the temperatures that the figures were measured at, ascending."""
+    """Return the temperatures at which the figures were measured, in ascending order."""
     prefix = f"existing_words{_AT}"
     return sorted(float(name.removeprefix(prefix)) for name in figures if name.startswith(prefix))
 
 
 def writing_table(figures: Mapping[str, float]) -> str:
-    """Return the section in HTML; empty if nothing was measured."""
+    """Return the section of the report page with the table, as HTML; empty without figures."""
     temperatures = temperatures_in(figures)
     if not temperatures:
         return ""
@@ -44,7 +44,10 @@ def writing_table(figures: Mapping[str, float]) -> str:
 
 
 def in_one_line(figures: Mapping[str, float]) -> str:
-    """Return the share of existing words per temperature, as a note; empty if not measured."""
+    """Return a one-line note with the share of existing words at each temperature.
+
+    It is empty if nothing was measured.
+    """
     temperatures = temperatures_in(figures)
     if not temperatures:
         return ""

@@ -1,4 +1,6 @@
-"""Text to token ids and back: characters, bytes, words or byte pairs, saved as JSON without code.
+"""Tokenizers: turn text into ids of characters, bytes, words or word pieces, and ids into text.
+
+They are saved as JSON, which contains no code.
 
 Token 0 is the document boundary, `<eos>`. It ends every document, and is the first input of each
 document. With one symbol for both, a document's targets equal its row in the Parquet shards, and
@@ -46,7 +48,8 @@ __all__ = [
 
 
 LEARNT_FROM = {"word": 256_000_000, "bpe": 32_000_000}
-"""Most bytes of text that a vocabulary is learnt from, by kind; a longer text is sampled."""
+"""Largest number of bytes of text that a vocabulary is learnt from, by kind of tokenizer; of a
+longer text, a sample is used."""
 
 
 def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
 
 CACHED_WORDS = 2_000_000
-"""Words whose tokens are remembered; the cache is emptied when it is full."""
+"""Number of words whose tokens are cached; the cache is emptied when it is full."""
 
 
 class BPETokenizer:
@@ -46,7 +46,7 @@ class BPETokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Tokens, the boundary included."""
+        """Number of tokens, the boundary included."""
         return self._library.get_vocab_size()
 
     def encode(self, text: str) -> TokenIds:
@@ -77,11 +77,11 @@ class BPETokenizer:
         return [*self._bytes]
 
     def unknown_in(self, text: str) -> list[str]:  # noqa: ARG002
-        """Return nothing: every text can be expressed."""
+        """Return an empty list, since every text can be expressed."""
         return []
 
     def to_json(self) -> dict[str, Any]:
-        """Return the kind and the library's own description."""
+        """Return the kind and the description that the library makes of its tokenizer."""
         return {"kind": self.kind, "library": json.loads(self._library.to_str())}
 
     @classmethod

@@ -10,7 +10,8 @@ from rnnlm.tokenizer.contract import END, Encoded, TokenIds, encode_one, joined
 from rnnlm.tokens import BOUNDARY_ID
 
 _SWAPPED = bytes([END, *range(1, END), BOUNDARY_ID])
-"""Swaps NUL with the byte that UTF-8 never uses, so that the latter gets the boundary's id."""
+"""Table for `bytes.translate` that swaps the byte 0 (NUL) with `END`, a byte that UTF-8 never uses,
+since 0 is the boundary's id."""
 
 
 class ByteTokenizer:
@@ -50,7 +51,7 @@ class ByteTokenizer:
         ]
 
     def unknown_in(self, text: str) -> list[str]:  # noqa: ARG002
-        """Return nothing: every text can be expressed."""
+        """Return an empty list, since every text can be expressed."""
         return []
 
     def to_json(self) -> dict[str, Any]:

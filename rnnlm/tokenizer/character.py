@@ -26,7 +26,7 @@ _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 class CharacterTokenizer:
-    """One id per Unicode character of the training split; the others share `<unk>`.
+    """One id per Unicode character of the training split; all other characters share `<unk>`.
 
     `decode(encode(x)) == x` for every text of known characters.
     """
@@ -50,7 +50,7 @@ class CharacterTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Known characters and the two specials."""
+        """Number of known characters, plus two for the boundary and `<unk>`."""
         return len(self._strings)
 
     @property
@@ -90,7 +90,7 @@ class CharacterTokenizer:
         return [c for c in dict.fromkeys(text) if c not in self.characters]
 
     def to_json(self) -> dict[str, Any]:
-        """Return kind and characters."""
+        """Return the kind and the known characters."""
         return {"kind": self.kind, "characters": "".join(self._characters)}
 
     @classmethod

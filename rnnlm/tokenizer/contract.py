@@ -1,4 +1,4 @@
-"""The interface of every tokenizer, and the column format of batches of documents."""
+"""The interface of every tokenizer, and the array format of batches of documents."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol
@@ -12,7 +12,7 @@ BOUNDARY = "<eos>"
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 1
 END = 0xFF
-"""A byte that UTF-8 never uses: it ends each document in a joined buffer."""
+"""A byte that UTF-8 never uses. It ends each document in a buffer of several; see `joined`."""
 
 TokenIds = NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Tokenizer(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Number of distinct ids, specials included."""
+        """Number of distinct ids, special tokens included."""
         ...
 
     @property
@@ -66,14 +66,16 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; boundaries vanish, unknowns become U+FFFD."""
+        """Return the text of `ids`; boundaries are left out, unknown tokens become U+FFFD."""
         ...
 
     def token_bytes(self) -> list[bytes]:
-        """Return the UTF-8 that each id adds to a text, by id; empty for boundary and unknown.
+        """Return the UTF-8 bytes that each token adds to a text, by id.
+
+        They are empty for the boundary and for the unknown token.
 
         Raises:
-            TokenizerError: What an id adds depends on its neighbours.
+            TokenizerError: What a token adds depends on its neighbours.
         """
         ...
 
@@ -94,7 +96,7 @@ def token_type(vocab_size: int) -> Literal["uint8", "uint16", "uint32"]:
 
 
 def encode_one(tokenizer: Tokenizer, text: str) -> TokenIds:
-    """Return the ids of one text, without boundaries, by way of `encode_batch`."""
+    """Return the ids of one text, without boundaries, by calling `encode_batch`."""
     data = text.encode("utf-8", "replace")
     encoded = tokenizer.encode_batch(pa.array([data], pa.large_binary()))
     return encoded.tokens[:-1].astype(np.int64)
@@ -133,5 +135,5 @@ def joined(texts: pa.Array) -> Encoded:
 
 
 def translated(data: NDArray[np.uint8], table: bytes) -> NDArray[np.uint8]:
-    """Return each byte's entry in a table of 256."""
+    """Return each byte's entry in `table`, which has 256 entries."""
     return np.frombuffer(data.tobytes().translate(table), dtype=np.uint8)

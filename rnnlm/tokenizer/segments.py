@@ -1,6 +1,7 @@
-"""Text to pieces: words with the space before them, runs of punctuation, single line ends.
+"""Cut text into pieces: words with the space before them, runs of punctuation, single line ends.
 
-A buffer of many documents is cut at once, by the classes of its bytes. Every byte is in exactly one
+Many documents are joined into one buffer and cut at once. Each byte has a class (word, punctuation,
+space, control), and a piece usually ends where the class changes. Every byte is in exactly one
 piece, so joining the pieces restores the text. Characters beyond ASCII count as parts of words.
 """
 
@@ -17,7 +18,8 @@ PATTERN = (
     r" ?[0-9A-Za-z_\x{80}-\x{10FFFF}]+(?:'[0-9A-Za-z_\x{80}-\x{10FFFF}]+)*"
     r"| ?[!-/:-@\[-^`{-~]+| +(?= [!-~\x{80}-\x{10FFFF}])| +|[\x00-\x1F\x7F]"
 )
-"""A regular expression (Oniguruma) for the same pieces, for the library that learns BPE merges."""
+"""A regular expression (Oniguruma syntax) that matches the same pieces, for the library that learns
+BPE merges."""
 
 _WORD, _PUNCTUATION, _SPACE, _SINGLE = 1, 2, 3, 4
 _APOSTROPHE = ord("'")
@@ -38,7 +40,8 @@ class Pieces(NamedTuple):
     """The pieces of a batch, as indices into its distinct pieces.
 
     Attributes:
-        distinct: The distinct pieces, Arrow large binary; a document's end is the byte `END`.
+        distinct: The distinct pieces, an Arrow array of large binaries; a document's end is a piece
+            of one byte, `END`.
         indices: Index into `distinct` of each piece, in order; shape (pieces,).
     """
 
@@ -47,14 +50,17 @@ class Pieces(NamedTuple):
 
     @property
     def ends(self) -> NDArray[np.bool_]:
-        """True where a piece is a document's end, shape (pieces,)."""
+        """Whether each piece is a document's end, shape (pieces,)."""
         end = pc.index(self.distinct, pa.scalar(bytes([END]), pa.large_binary())).as_py()
         is_end: NDArray[np.bool_] = self.indices == end
         return is_end
 
 
 def pieces(texts: pa.Array) -> Pieces:
-    """Cut documents into words with the space before them, punctuation and single controls."""
+    """Cut documents into words, runs of punctuation, spaces and single control characters.
+
+    A word or a run of punctuation includes one space before it. Line ends are control characters.
+    """
     data, _ = joined(texts)
     classes = translated(data, _CLASSES).copy()
     marks = np.flatnonzero(data == _APOSTROPHE)  # marks + 1 exists: the last byte is an END
@@ -72,7 +78,7 @@ def pieces(texts: pa.Array) -> Pieces:
 
 
 def words(texts: pa.Array) -> Pieces:
-    """Cut documents at spaces; line ends are pieces, spaces are not."""
+    """Cut documents at spaces; each line end is a piece, and spaces are in no piece."""
     data, _ = joined(texts)
     is_end = (data == END) | (data == ord("\n"))
     is_space = np.isin(data, np.frombuffer(b" \t\r\x0b\x0c", dtype=np.uint8))

@@ -28,11 +28,11 @@ _LINE_END = b"\n"
 
 
 class WordTokenizer:
-    """One id per word of the training split that is frequent enough; the others share `<unk>`.
+    """One id per word that is frequent enough in the training split; all others share `<unk>`.
 
     In the style `pieces`, a word includes the space before it, and punctuation and line ends are
     separate words; `decode(encode(x)) == x` if all words are known. In the style `whitespace`, text
-    is split at spaces, and a line end is the boundary, as in the literature.
+    is split at spaces, and a line end has the boundary's id, as in the literature.
     """
 
     kind = "word"
@@ -61,12 +61,12 @@ class WordTokenizer:
 
     @property
     def lost_id(self) -> int | None:
-        """None if the text itself contains `<unk>`."""
+        """Id of words that cannot be restored; None if the training text itself has `<unk>`."""
         return None if self._writes_unknown else UNKNOWN_ID
 
     @property
     def vocab_size(self) -> int:
-        """Known words and the two specials."""
+        """Number of known words, plus two for the boundary and `<unk>`."""
         return len(self._words) + 2
 
     def encode(self, text: str) -> TokenIds:
@@ -110,24 +110,24 @@ class WordTokenizer:
         return [word.decode("utf-8", "replace") for word in missing if word.strip()]
 
     def to_json(self) -> dict[str, Any]:
-        """Return kind, style and words."""
+        """Return the kind, the style and the known words."""
         said = {"writes_unknown": True} if self._writes_unknown else {}
         return {"kind": self.kind, "style": self._style, "words": self._words, **said}
 
     def _places(self, distinct: pa.Array) -> NDArray[np.int64]:
-        """Return the index of each word among the known ones; for others, one past the last."""
+        """Return the index of each word in `_known`; for unknown words, `len(_known)`."""
         found = pc.index_in(distinct, value_set=self._known).fill_null(len(self._known))
         places: NDArray[np.int64] = found.to_numpy().astype(np.int64)
         return places
 
     @classmethod
     def learn(cls, texts: Iterable[str], style: Style, vocab_size: int, min_count: int) -> Self:
-        """Return a tokenizer of the most frequent words of `texts`, ties in byte order.
+        """Return a tokenizer of the most frequent words of `texts`; ties are in byte order.
 
         Args:
             texts: Texts to learn from; read once.
             style: What a word is.
-            vocab_size: Largest number of entries, the two specials included.
+            vocab_size: Largest number of entries, boundary and `<unk>` included.
             min_count: Words that occur less often than this are unknown.
         """
         counts: Counter[bytes] = Counter()

@@ -1,1 +1,4 @@
-"""Training: from tokens to the checkpoint that scores best on validation; start at `api`."""
+"""Train a model on token ids and keep the checkpoint that scores best on the validation split.
+
+The entry point is `rnnlm.training.api.train`.
+"""

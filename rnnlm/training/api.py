@@ -1,4 +1,8 @@
-"""Train a model of any kind: by gradient or by counting, in one process or in several."""
+"""Train a model of any architecture; this is the entry point of the package.
+
+Neural models are trained by gradient descent, in one process or in several; the n-gram model is
+trained by counting.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -25,20 +29,21 @@ class TrainedModel(BaseModel):
     """The result of a training.
 
     Attributes:
-        uri: Folder that holds the checkpoint and the history.
+        uri: Folder that holds the checkpoint and the history of metrics.
         checkpoint: Path of the exported checkpoint, the one that scored best on validation.
         digest: sha256 of the exported checkpoint.
         parameters: Number of trained parameters.
         step: Optimizer steps taken in total.
         best_step: Step at which the checkpoint was taken.
-        tokens: Tokens trained on; every epoch counts.
-        validation_bits_per_character: The checkpoint's score on the validation split.
+        tokens: Tokens trained on; a token is counted again in every epoch.
+        validation_bits_per_character: The checkpoint's loss on the validation split, in bits per
+            character.
         seconds: Seconds spent training, including earlier runs that this one resumed.
         started_from: sha256 of the checkpoint that the initial weights came from; None if none.
-        trained_share: Share of the trained weights in the checkpoint; the rest is the share of the
-            initial weights (see `blend`).
-        precision: The precision chosen for generation, also stored in the checkpoint; None if the
-            model generates only in 32 bits.
+        trained_share: Share s of the trained weights in the exported weights, which are
+            s · trained + (1 − s) · initial (see `blend`); 1 if nothing was blended.
+        precision: Number format chosen for generation, also stored in the checkpoint; None if the
+            model can generate only with 32-bit floats.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,22 +69,26 @@ def train(
     on_progress: OnProgress = silent,
     start: Path | None = None,
 ) -> TrainedModel:
-    """Train a model on the shards in `tokens_uri`, or resume where an earlier call stopped.
+    """Train a model on the token files in `tokens_uri`, or resume where an earlier call stopped.
+
+    A *position* is a checkpoint that also holds everything needed to resume training exactly: the
+    optimizer's moments, the recurrent state and the counters (see `rnnlm.training.run_state`).
 
     Args:
         tokens_uri: Folder written by `tokenize`.
         experiment: The experiment; its `model` and `training` sections apply.
-        out: Folder for the checkpoints and the history. Training resumes from a position saved
-            there.
-        on_progress: Called after every step; `metrics` is set when a row of history is complete.
+        out: Folder for the checkpoints and the history of metrics. If it holds a position, training
+            resumes from it.
+        on_progress: Called after every optimizer step. `Progress.metrics` is set when a row of
+            history is complete.
             If it raises an exception, the position is saved and the exception passes through.
         start: Checkpoint of the same network and vocabulary whose weights training starts from if
-            `out` holds no position. The default is random weights. Counting ignores it.
+            `out` holds no position. The default is random weights. The n-gram model ignores it.
 
     Raises:
         ConfigError: The model does not fit into memory, the batch is larger than the corpus, or
             the device does not exist.
-        DatasetError: There are no shards.
+        DatasetError: `tokens_uri` holds no token files.
         CheckpointError: The position in `out` is damaged, or belongs to another model, vocabulary
             or training setup; or `start` belongs to another network or vocabulary.
         DivergenceError: The loss exploded, or rose and stayed high, more often than
@@ -113,10 +122,13 @@ def train(
 
 
 def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
-    """Write a copy of the best checkpoint, blended and with its precision for generation.
+    """Write a copy of the best checkpoint, with blended weights and the precision for generation.
+
+    The weights are blended with those of `start` if there is one and `training.blend` is set.
 
     Returns:
-        Path of the copy, or `best` if nothing is blended and only 32 bits are possible.
+        Path of the copy, or `best` if nothing was blended and no precision other than 32 bits was
+        chosen.
     """
     origin = {"best": file_digest(best)}
     if to.is_file() and checkpoint.load_facts(to).items() >= origin.items():

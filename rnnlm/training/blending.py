@@ -1,7 +1,8 @@
 """Blending: interpolation between a training's initial weights and its trained weights.
 
-A base that is trained on a short text overfits to that text. On the straight line from the base's
-weights to the trained weights, the validation score is often best somewhat before the end.
+A pretrained model (a base) that is trained further on a short text overfits to that text. On the
+straight line from the base's weights to the trained weights, the validation loss is often lowest
+somewhat before the trained weights.
 
 Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT).
 """
@@ -18,19 +19,25 @@ from rnnlm.tokens import TokenArrays
 
 STEP = 0.1
 FIRST, LEAST = 0.9, 0.3
-"""Shares of the trained weights to try: from `FIRST` down to `LEAST`, while the score improves."""
+"""Largest and smallest share of the trained weights to try.
+
+The search goes from `FIRST` down to `LEAST` in steps of `STEP`, as long as validation improves.
+"""
 
 
 def blend(loaded: LoadedModel, start: Path, validation: TokenArrays) -> dict[str, float]:
-    """Blend the weights in the share that scores best on validation.
+    """Replace a model's weights by the blend that scores best on the validation tokens.
+
+    A blend is share · trained + (1 − share) · initial.
 
     Args:
         loaded: The trained model; its weights are mutated.
         start: Checkpoint whose weights its training started from.
-        validation: Tokens that each share is scored on.
+        validation: Tokens that the blend with each share is scored on.
 
     Returns:
-        The model's figures on `validation`, and `trained_share`, the share of the trained weights.
+        The blended model's metrics on `validation`, by name, and `trained_share`, the share of the
+        trained weights that was chosen.
 
     Raises:
         CheckpointError: `start` belongs to another network.

@@ -1,4 +1,4 @@
-"""Training the n-gram model: counting, then scoring the validation split once."""
+"""Train the n-gram model: count n-grams, then score the validation split once."""
 
 import time
 from pathlib import Path
@@ -13,20 +13,30 @@ from rnnlm.training.history import History
 from rnnlm.training.run_state import Position
 
 FEW_TOKENS = 1000
-"""Largest vocabulary whose n-grams mostly occur many times, as those of characters do."""
-MOST_COUNTED, MOST_COUNTED_OF_MANY = 30_000_000, 6_000_000
-"""Most tokens to count: for vocabularies of up to `FEW_TOKENS`, and for larger ones.
+"""Largest vocabulary that counts as small, such as one of characters.
 
-Counting then takes about a gigabyte. Of a longer split, only documents spread evenly over it are
-counted.
+The n-grams of a small vocabulary mostly occur many times each, so counting them takes less memory
+per token of text.
+"""
+MOST_COUNTED, MOST_COUNTED_OF_MANY = 30_000_000, 6_000_000
+"""Most tokens of text to count: for vocabularies of up to `FEW_TOKENS`, and for larger ones.
+
+With these limits, counting takes about a gigabyte of memory. If the training split is longer, only
+a subset of its documents, spread evenly over the split, is counted.
 """
 
 
 def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnProgress) -> Position:
-    """Count the n-grams of the training split, or of an even sample of it, and write the model.
+    """Count the n-grams of the training split, or of part of it, and write the model to `path`.
+
+    Of a long split, only a subset of documents is counted (see `MOST_COUNTED`). A row of metrics is
+    written to the history next to `path`.
+
+    Returns:
+        A position with one step and the validation score.
 
     Raises:
-        DatasetError: There are no shards.
+        DatasetError: `tokens_uri` holds no token files.
         StorageError: The checkpoint cannot be written.
     """
     began = time.monotonic()

@@ -1,24 +1,30 @@
-"""When a run counts as diverged, and which positions it may return to."""
+"""Rules that decide whether a training run has diverged, and where it may resume after that.
+
+A run that diverged returns to an earlier saved position (weights, optimizer state and counters)
+that was marked as good by `is_good`. Losses are compared with that of a uniform guess over the
+vocabulary, ln |V| nats per token.
+"""
 
 import math
 
 from rnnlm.training.run_state import Position
 
 EXPLOSION = 3.0
-"""A step has diverged if its loss is this many times that of a uniform guess."""
+"""A run has diverged if the loss of one step reaches this multiple of a uniform guess's loss."""
 RISE = 0.2
 """Rise of the loss that counts as divergence, as a share of the loss of a uniform guess.
 
-A run has diverged if a validation is worse than the best by more than this, and the mean training
-loss of recent steps is above its lowest by more than this. Either of the two alone does not count:
-a model that memorises its text gets worse on other text, and the training text may change.
+A run has diverged if two losses have both risen by more than this: the validation loss, compared
+with the best one so far, and the mean training loss of recent steps, compared with its lowest value
+so far. One of the two is not enough: the validation loss alone also rises when a model memorises
+its training text, and the training loss alone also rises when harder text follows.
 """
 RECENT_STEPS = 50
-"""Approximate number of steps that the mean over recent steps covers."""
+"""Approximate number of steps that the running mean of the training loss covers."""
 
 
 class DivergedError(Exception):
-    """The loss or the gradient left the range from which training can continue."""
+    """The loss or the gradient has become so large that training cannot continue from here."""
 
 
 def watch_step(
@@ -27,11 +33,11 @@ def watch_step(
     """Record the loss of a step, and check it for divergence.
 
     Args:
-        position: `recent_nats` and `lowest_recent_nats` are mutated.
-        step: Number of the step.
-        nats: Loss of the step, per token.
+        position: Counters of the run; its `recent_nats` and `lowest_recent_nats` are updated.
+        step: Number of the step, from 1.
+        nats: Loss of the step, in nats per token.
         gradient_norm: Norm of the gradient before clipping.
-        uniform_nats: Loss of a uniform guess, per token.
+        uniform_nats: Loss of a uniform guess, in nats per token.
 
     Raises:
         DivergedError: The loss is NaN or far too high, or the gradient is not finite.
@@ -48,10 +54,17 @@ def watch_step(
 def watch_validation(
     position: Position, nats: float, best_nats: float, uniform_nats: float
 ) -> None:
-    """Compare a validation loss with the best one, both in nats per token.
+    """Check a new validation loss for divergence; see `RISE`.
+
+    Args:
+        position: Counters of the run; not changed.
+        nats: New validation loss, in nats per token.
+        best_nats: Lowest validation loss so far, in nats per token.
+        uniform_nats: Loss of a uniform guess, in nats per token.
 
     Raises:
-        DivergedError: The model is forgetting what it had learnt.
+        DivergedError: Both the validation loss and the recent training loss have risen by more than
+            `RISE`, so the model is losing what it had learnt.
     """
     if min(nats - best_nats, _rise(position)) > RISE * uniform_nats:
         raise DivergedError(
@@ -64,13 +77,16 @@ def is_good(position: Position, validation_nats: float, uniform_nats: float) -> 
     """Return whether a run may return to this position after a divergence.
 
     Args:
-        position: Position that was just validated, with the best score so far.
-        validation_nats: Validation loss, per token.
-        uniform_nats: Loss of a uniform guess, per token.
+        position: Counters of the run, just after a validation with the best score so far.
+        validation_nats: Loss of that validation, in nats per token.
+        uniform_nats: Loss of a uniform guess, in nats per token.
     """
     return validation_nats < uniform_nats and _rise(position) < RISE * uniform_nats / 2
 
 
 def _rise(position: Position) -> float:
-    """Return how far the recent mean is above its lowest; −∞ while there is no lowest yet."""
+    """Return how far the recent mean of the training loss is above its lowest value, in nats.
+
+    The result is −∞ until `RECENT_STEPS` steps are done, because no lowest value is recorded yet.
+    """
     return position.recent_nats - position.lowest_recent_nats

@@ -21,10 +21,12 @@ STEPS = 4
 
 
 def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
-    """Return the speed of training on documents of random tokens.
+    """Return the measured speed of training, in tokens per second.
+
+    A few steps are run on documents of random tokens; the first one is not counted.
 
     Args:
-        experiment: The experiment to train.
+        experiment: The experiment whose model and training settings are timed.
         vocab_size: Vocabulary size of its tokenizer.
         document_tokens: Number of tokens in a typical document.
     """
@@ -68,9 +70,9 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
 
 
 def expected_seconds(experiment: Experiment, vocab_size: int, document_tokens: int) -> float | None:
-    """Return about how many seconds a training takes, or None if its budget is in epochs.
+    """Return an estimate of a training's duration in seconds, or None for a budget in epochs.
 
-    Validation, startup and all other stages of the pipeline take additional time.
+    Validation, startup and all other stages of the chain take additional time.
     """
     budget = parse_budget(experiment.training.budget)
     if budget.unit == "seconds":

@@ -1,7 +1,8 @@
-"""The processes that train one model together: each takes a share of the lanes of every batch.
+"""Data-parallel training: each process of a group takes a share of the lanes of every batch.
 
-Gradients are summed, so that several processes take the same steps as one with the same batch.
-A single process is a group of one, which adds no overhead.
+A lane is a row of the batch: a sequence of tokens with its own recurrent state. Gradients are
+summed over the processes, so that several processes take the same optimizer steps as one process
+with the same batch. A single process is a group of one, which adds no overhead.
 
 `rnnlm.training.launch` or torchrun starts the processes and sets their ranks in the environment.
 """
@@ -20,12 +21,13 @@ from rnnlm.training.launch import RENDEZVOUS, is_launched
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among the processes that train together.
+    """The rank of this process in its group, and the communication with the other processes.
 
     Attributes:
-        rank: Number of this process; rank 0 leads: it writes the files and makes the decisions.
-        size: Number of processes.
-        local_rank: Number of this process on this machine.
+        rank: Number of this process in the group, from 0. Rank 0 is the leader, which writes the
+            files and decides when to save, validate and stop.
+        size: Number of processes in the group.
+        local_rank: Number of this process among those on the same machine, from 0.
     """
 
     rank: int = 0
@@ -34,11 +36,17 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files and makes the decisions."""
+        """Whether this process is the leader; see `rank`."""
         return self.rank == 0
 
     def share(self, window: Window) -> Window:
-        """Return this process's lanes of a window; none if there are too few for all processes."""
+        """Return a window with only this process's lanes.
+
+        If the window has fewer lanes than there are processes, some processes get none.
+
+        Args:
+            window: The tokens of one training step, for all lanes of the batch.
+        """
         if self.size == 1:
             return window
         lanes = self._lanes(len(window.fresh))
@@ -53,13 +61,19 @@ class Group:
         )
 
     def own(self, state: State | None) -> State | None:
-        """Return this process's lanes of a whole batch's state."""
+        """Return this process's part of the recurrent state of all lanes; inverse of `whole`."""
         if self.size == 1 or not state:
             return state
         return tuple(part[self._lanes(len(part))] for part in state)
 
     def whole(self, state: State | None) -> State | None:
-        """Return the state of all lanes, gathered from all processes; every process gets it."""
+        """Return the recurrent state of all lanes, gathered from all processes.
+
+        Every process must call this at the same time, and every process gets the result.
+
+        Args:
+            state: State of this process's lanes.
+        """
         if self.size == 1 or state is None:
             return state
         gathered = []
@@ -76,7 +90,12 @@ class Group:
         return tuple(gathered)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter], nll_nats: Tensor) -> Tensor:
-        """Sum the gradients over the processes, in place; return the summed nats."""
+        """Replace each gradient by its sum over the processes; return the sum of `nll_nats`.
+
+        Args:
+            parameters: Parameters whose `grad` is updated in place.
+            nll_nats: Negative log-likelihood of this process's lanes in nats, a scalar.
+        """
         if self.size == 1:
             return nll_nats
         all_parameters = [*parameters]
@@ -93,13 +112,13 @@ class Group:
         return flat[-1]
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over the processes."""
+        """Return the elementwise sum of a tensor over the processes, computed in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def agree(self, *values: float, device: torch.device) -> tuple[float, ...]:
-        """Return the leader's values in every process."""
+        """Return the leader's values in every process, so that all take the same decision."""
         if self.size == 1:
             return values
         agreed = torch.tensor(values, dtype=torch.float64, device=device)
@@ -111,10 +130,13 @@ class Group:
 
 
 def join(device: str = "auto") -> Group:
-    """Join the processes that were started with this one; without any, return a group of one.
+    """Connect to the other processes of this training run, and return the group.
+
+    If this process was not started as one of several, the group has size 1.
 
     Args:
-        device: `training.device`, which determines the communication backend.
+        device: The setting `training.device`, which determines the communication backend: NCCL for
+            GPUs, Gloo for CPUs.
     """
     if not is_launched():
         return Group()

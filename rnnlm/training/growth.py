@@ -1,10 +1,11 @@
-"""Growth texts: what a model writes early in training, later, and at the end.
+"""Growth texts: samples from a model at several points of its training, which show its progress.
 
-Each time it continues the same prefixes at the same temperatures with the same random numbers, so
-that the texts differ only because of the model. They are stored as JSON lines next to the history.
+At each point, the model continues the same prefixes at the same temperatures with the same random
+numbers, so that the texts differ only because the weights do. They are stored as JSON lines in the
+run's folder.
 
-Writing them does not affect training: a text's random numbers depend only on its number and the
-position in it (`rnnlm.sampling`), and weights are only read.
+Sampling does not affect training: weights are only read, and a text's random numbers depend only on
+its number and the position in it (`rnnlm.sampling`), not on the generator that training uses.
 """
 
 import json
@@ -30,35 +31,46 @@ from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 GROWTH_FILE = "growth.jsonl"
 SHARES = (0.01, 0.05, 0.2)
-"""Shares of the budget after which the model writes; it also writes at the end."""
+"""Shares of the training budget after which texts are sampled; they are also sampled at the end."""
 TEMPERATURES = (0.5, 0.8, 1.1)
 TEXTS = 2
-"""Texts per prefix and temperature."""
+"""Number of texts per prefix and temperature."""
 SEED = 1
 MOST_TOKENS, FEWEST_TOKENS = 300, 24
-"""Bounds of the length limit of a text, in tokens."""
-MOST_COST = 0.01
-"""Share of the cost of training that all texts together may cost.
+"""Upper and lower bound of the length limit of a text, in tokens.
 
-The cost is estimated from token counts instead of a clock, so that a resumed run writes the same.
+The limit itself depends on the length of the training; see `Growth._length`.
+"""
+MOST_COST = 0.01
+"""Largest cost of all growth texts together, as a share of the cost of training.
+
+The cost is estimated from token counts instead of a clock, so that a resumed run samples the same
+texts as one that was not interrupted.
 """
 COST = {"native": 1, "model": 16, "cuda": 256}
-"""Trained tokens that a sampled token costs, by engine or device: few texts step together."""
+"""Cost of sampling one token, in tokens of training, by engine or device.
+
+A sampled token is expensive on a GPU because only a few texts are sampled at the same time.
+"""
 LARGEST_TABLE = 1 << 22
-"""Largest table of a first layer, in numbers, for which a model in training is packed."""
+"""Most numbers in the first layer's lookup table for which the native engine is used.
+
+The native engine needs a packed copy of the model, in which the first layer is a table with a row
+per token. A larger table would take too much memory during training.
+"""
 PREFIX_CHARACTERS = 24
-"""Most characters of a prefix; at most a third of the document."""
+"""Most characters of a prefix; a prefix is also at most a third of its document."""
 _LOOKED_AT = 400
-"""Tokens of a document that its prefix is taken from."""
+"""Number of tokens at the beginning of a document that its prefix is taken from."""
 
 
 class GrowthText(BaseModel):
-    """A text that a model wrote while it trained.
+    """A text that was sampled from a model during its training.
 
     Attributes:
-        share: Share of the budget spent so far.
+        share: Share of the training budget spent so far.
         step: Optimizer steps taken so far.
-        tokens: Tokens trained on so far; every epoch counts.
+        tokens: Tokens trained on so far; a token is counted again in every epoch.
         temperature: Sampling temperature.
         prefix: Text that the model had to continue.
         text: The prefix followed by the sampled text.
@@ -75,7 +87,7 @@ class GrowthText(BaseModel):
 
 
 class Growth:
-    """The growth texts in a run's folder; `write` adds those of the current step."""
+    """The file of growth texts in a run's folder; `write` appends texts of the current step."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, prefixes: Sequence[str]) -> None:
         """Store the arguments; no file is read or written yet.
@@ -83,7 +95,7 @@ class Growth:
         Args:
             folder: Folder of the run.
             tokenizer: Tokenizer of the model.
-            prefixes: Beginnings of the texts, which must consist of known tokens.
+            prefixes: Beginnings of the texts. They must be free of unknown tokens.
         """
         self._path = folder / GROWTH_FILE
         self._tokenizer, self._prefixes = tokenizer, [*prefixes]
@@ -91,7 +103,7 @@ class Growth:
         self._share, self._step = 0.0, 0
 
     def cut(self, step: int) -> None:
-        """Drop the texts written after a step, because the later steps will run again.
+        """Delete the texts written after a step, because the later steps will run again.
 
         Raises:
             StorageError: The file cannot be written.
@@ -102,21 +114,27 @@ class Growth:
         self._share, self._step = (last.share, last.step) if last else (0.0, 0)
 
     def is_due(self, share: float) -> bool:
-        """Return whether one of `SHARES` was passed since the last texts."""
+        """Return whether texts are due: whether one of `SHARES` was passed since the last texts.
+
+        Args:
+            share: Share of the training budget spent so far.
+        """
         return any(self._share < due <= share for due in SHARES)
 
     def has(self, step: int) -> bool:
-        """Return whether the last texts are of this step."""
+        """Return whether the last texts in the file were sampled at this step."""
         return self._step == step
 
     def write(self, model: LanguageModel, share: float, step: int, tokens: int) -> None:
-        """Let the model write, and store the texts; do nothing if a weight is not finite.
+        """Sample texts from the model and store them; do nothing if a weight is not finite.
 
         Args:
-            model: Model that writes; its mode and weights are unchanged afterwards.
-            share: Share of the budget spent so far.
+            model: Model to sample from. Its weights are not changed, and it is returned to its
+                mode (training or evaluation).
+            share: Share of the training budget spent so far.
             step: Optimizer steps taken so far.
-            tokens: Tokens trained on so far; with `share`, they determine how long texts may be.
+            tokens: Tokens trained on so far. `tokens / share` estimates the length of the whole
+                training, which determines how long the texts may be.
 
         Raises:
             StorageError: The file cannot be written.
@@ -140,7 +158,13 @@ class Growth:
         self._share, self._step = round(share, 4), step
 
     def _length(self, how: Engine, model: LanguageModel, trained: float) -> int:
-        """Return the most tokens of a text, given the tokens that the whole training reads."""
+        """Return the length limit of a text, in tokens, so that all texts stay within `MOST_COST`.
+
+        Args:
+            how: Engine that samples the texts.
+            model: Model to sample from.
+            trained: Estimated number of tokens that the whole training reads.
+        """
         texts = (len(SHARES) + 1) * len(TEMPERATURES) * self._count
         cost = COST["cuda" if model.device.type == "cuda" else how.kind]
         return int(min(MOST_TOKENS, max(FEWEST_TOKENS, MOST_COST * trained / (texts * cost))))
@@ -148,7 +172,10 @@ class Growth:
     def _opener(
         self, how: Engine, model: LanguageModel, length: int
     ) -> Callable[[float], engine.Slots]:
-        """Return a function that opens slots for a temperature; the model is packed only once."""
+        """Return a function that returns slots, ready to sample, for a given temperature.
+
+        If the native engine is used, the model is packed here, once for all temperatures.
+        """
         if how.kind == "native":
             network = pack(model, torch.float32, self._tokenizer.unknown_id)
             given = [self._tokenizer.encode(text).astype(np.int32) for text in self._prefixes]
@@ -181,7 +208,7 @@ class Growth:
         return open_plain
 
     def _texts(self, slots: engine.Slots) -> list[tuple[str, str]]:
-        """Return pairs of a prefix and a text, grouped by prefix."""
+        """Sample all texts; return pairs of a prefix and a text, grouped by prefix."""
         ended = in_order(engine.run(slots, 0, self._count))
         texts = Decoder(self._tokenizer, self._prefixes).decode(ended).to_pylist()
         rows = [(self._prefixes[n % len(self._prefixes)], text) for n, text in enumerate(texts)]
@@ -191,15 +218,17 @@ class Growth:
 def growth_prefixes(
     tokenizer: Tokenizer, arrays: TokenArrays, condition: Sequence[str]
 ) -> list[str]:
-    """Return the prefixes of a run's texts: the beginning of a document, and the empty prefix.
+    """Return the prefixes of a run's growth texts: the beginning of a document, and the empty text.
 
-    The document is the first one of the split. The prefix is its header, if it has one, and its
-    first words: at most `PREFIX_CHARACTERS`, of known tokens only, cut after a word if possible.
+    The document is the first one of the split. The prefix consists of its header, if it has one,
+    and of its first words: at most `PREFIX_CHARACTERS` characters, ending before the first unknown
+    token, and at the end of a word if possible.
 
     Args:
         tokenizer: Tokenizer of the split.
         arrays: Tokens of the split.
-        condition: Names of the attributes in a header; see `rnnlm.conditioning`.
+        condition: Names of the attributes in a document's header (the setting
+            `corpus.condition`); empty if documents have none. See `rnnlm.conditioning`.
     """
     ids = arrays.tokens[: min(int(arrays.offsets[1]), _LOOKED_AT)].tolist()
     stops = {BOUNDARY_ID, tokenizer.unknown_id}
@@ -209,7 +238,7 @@ def growth_prefixes(
     if condition:
         words = split_header(text, condition)[1]
         header = text[: len(text) - len(words)]
-        if header.count(MARK) < len(condition):  # the header itself was cut
+        if header.count(MARK) < len(condition):  # the document was cut inside its header
             header, words = text, ""
     length = min(PREFIX_CHARACTERS, max(1, len(words) // 3))
     beginning = words[:length]
@@ -231,7 +260,7 @@ def read_growth(uri: str) -> list[GrowthText]:
     for line in path.read_text("utf-8").split("\n"):
         try:
             texts.append(GrowthText.model_validate_json(line))
-        except ValueError:  # the end, or a line cut short by a full disk or a power cut
+        except ValueError:  # the empty last line, or one cut short by a full disk or power cut
             break
     return texts
 
@@ -241,7 +270,7 @@ def _line(text: GrowthText) -> str:
 
 
 def _engine(model: LanguageModel) -> Engine:
-    """Return the native engine if it exists and packing takes little memory, else the model."""
+    """Return the native engine if it is available and needs little memory, else plain PyTorch."""
     table = model.vocab_size * 4 * model.config.hidden_size
     how = engine.choose_engine(model, "fp32")
     if how.kind == "native" and table <= LARGEST_TABLE:

@@ -1,4 +1,4 @@
-"""The history of a run: rows of metrics, stored as JSON lines next to its checkpoints."""
+"""The history of a training run: rows of metrics, stored as JSON lines next to its checkpoints."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ HISTORY_FILE = "history.jsonl"
 
 
 class History:
-    """The history in a folder; each row has `step` and `tokens`."""
+    """The file of history in a run's folder; each row has at least `step` and `tokens`."""
 
     def __init__(self, folder: Path) -> None:
         """Store the path; no file is read or written yet."""
         self._path = folder / HISTORY_FILE
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add a row.
+        """Append a row of metrics to the file.
 
         Raises:
             StorageError: The disk is full.
@@ -25,13 +25,19 @@ class History:
         append_line(self._path, json.dumps(row))
 
     def cut(self, step: int) -> None:
-        """Drop the rows after a step, because the later steps will run again."""
+        """Delete the rows after a step, because the later steps will run again."""
         rows = [row for row in read_history(str(self._path.parent)) if row["step"] <= step]
         write_bytes(self._path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def read_history(uri: str) -> list[dict[str, float]]:
-    """Return the rows of metrics of a run, oldest first; each has `step` and `tokens`."""
+    """Return the rows of metrics of a run, oldest first; an empty list if there are none.
+
+    Each row maps names of metrics to values, and has at least `step` and `tokens`.
+
+    Args:
+        uri: Folder of the run.
+    """
     path = Path(uri) / HISTORY_FILE
     if not path.is_file():
         return []

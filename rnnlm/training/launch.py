@@ -1,10 +1,11 @@
-r"""Training in several processes on this machine; relays the progress of rank 0.
+r"""Start several training processes on this machine and relay the progress that rank 0 reports.
 
-The processes find each other through a file and talk over the loopback interface: nothing listens
-for connections from other machines.
+The processes find each other through a file and communicate over the loopback interface, so none of
+them accepts connections from other machines.
 
-For several machines, start torchrun on each; all need a shared folder. Its rendezvous listens on
-all interfaces without authentication, so keep it inside a trusted network:
+To train on several machines, start torchrun on each of them as shown below; all of them need access
+to the same folder. torchrun listens on all network interfaces without authentication, so use it
+only inside a trusted network:
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT [START]
@@ -30,15 +31,15 @@ from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import write_bytes
 
 MARK = "\x1ernnlm "
-"""Prefix of rank 0's structured lines; other lines are free text."""
+"""Prefix of the lines on which rank 0 reports progress or errors; other lines are free text."""
 RENDEZVOUS = "RNNLM_RENDEZVOUS"
-"""Environment variable: address of the file through which the processes find each other."""
+"""Environment variable that holds the URI of the file by which the processes find each other."""
 KEPT_LINES = 200
 GRACE_SECONDS = 60.0
-"""Time for the processes to save their position when the run is interrupted."""
+"""Time that the processes have to save and exit after an interruption, before they are killed."""
 LOOK_SECONDS = 0.1
 SAY_SECONDS = 0.5
-"""Time for the other processes to print their errors after one fails."""
+"""Time between the failure of one process and killing the others, which may print errors."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
@@ -54,7 +55,14 @@ def launch(
     on_progress: OnProgress,
     start: Path | None = None,
 ) -> None:
-    """Train in `training.processes` processes on this machine.
+    """Train in several processes on this machine, and return when they have finished.
+
+    Args:
+        tokens_uri: Folder written by `tokenize`.
+        experiment: Its setting `training.processes` is the number of processes to start.
+        out: Folder for the checkpoints.
+        on_progress: Called with each progress report of rank 0.
+        start: Checkpoint that the initial weights come from; None for random weights.
 
     Raises:
         RnnlmError: Rank 0 reported an error, or a process failed without one.
@@ -77,11 +85,17 @@ class _Workers:
     """The processes that train together, and the one pipe that all of them write to.
 
     Attributes:
-        output: Their combined output.
+        output: Reading end of the pipe: the standard output and errors of all processes.
     """
 
     def __init__(self, command: list[str], count: int, folder: Path) -> None:
-        """Start the processes; `folder` must be empty and private."""
+        """Start the processes.
+
+        Args:
+            command: Command line of each process.
+            count: Number of processes.
+            folder: Empty folder that only this user can access, for the rendezvous file.
+        """
         shared = {
             **os.environ,
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
@@ -115,7 +129,7 @@ class _Workers:
         self._watch.start()
 
     def end(self) -> None:
-        """Let the processes save their position and exit; kill those that do not."""
+        """Ask all processes to save and exit; kill those still running after `GRACE_SECONDS`."""
         self._is_ending = True
         self._signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -123,23 +137,30 @@ class _Workers:
             for process in self._processes:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, deadline - time.monotonic()))
-        finally:  # also after a second Ctrl-C
+        finally:  # even if a second Ctrl-C interrupts the waiting
             self._signal(signal.SIGKILL)
 
     def wait(self) -> list[int | None]:
-        """Return each exit status: negative for a signal, None if the process had to be killed."""
+        """Wait for all processes; return the exit status of each.
+
+        A status is negative if a signal ended the process. It is None if the process was still
+        running when another one failed, and was therefore killed.
+        """
         self._watch.join()
         return self._statuses
 
     def _end_after_a_failure(self) -> None:
-        """Wait for all processes; when one fails, kill the others, which would otherwise hang."""
+        """Wait for all processes; when one fails, kill the others.
+
+        The others would otherwise wait for the failed one forever. Runs in a separate thread.
+        """
         while not self._is_ending:
             self._statuses = [process.poll() for process in self._processes]
             if all(status == 0 for status in self._statuses):
                 return
             if any(self._statuses):
                 time.sleep(SAY_SECONDS)
-                if not self._is_ending:  # otherwise they are saving their position
+                if not self._is_ending:  # otherwise the processes are saving
                     self._signal(signal.SIGKILL)
                 return
             time.sleep(LOOK_SECONDS)
@@ -150,7 +171,12 @@ class _Workers:
 
 
 def tell(kind: str, value: object) -> None:
-    """Send a line to the process that called `launch`."""
+    """Send a message from a training process to the process that called `launch`.
+
+    Args:
+        kind: `progress`, or the name of an exception class in `rnnlm.errors`.
+        value: The fields of a `Progress`, or the error message; must be serialisable as JSON.
+    """
     print(MARK + json.dumps([kind, value]), flush=True)  # noqa: T201 - the channel is stdout
 
 
@@ -173,7 +199,15 @@ def _relay(workers: _Workers, on_progress: OnProgress) -> None:
 
 
 def _cause(statuses: list[int | None], said: list[str]) -> str:
-    """Return why the processes ended: the signal that killed one, or the first error printed."""
+    """Return why the training processes failed, in a few words.
+
+    This is the signal that killed one of them, else the first error that one printed, else the last
+    line of output.
+
+    Args:
+        statuses: Exit statuses; see `_Workers.wait`.
+        said: The last lines of output.
+    """
     for status in statuses:
         if status is not None and status < 0:
             return f"one was killed by {signal.Signals(-status).name}"

@@ -1,4 +1,4 @@
-"""Check whether a model fits into memory, before anything is allocated."""
+"""Estimate the memory that training needs, to fail early if the device has too little."""
 
 import os
 from collections.abc import Iterator
@@ -13,11 +13,14 @@ from rnnlm.tokens import TokenArrays
 
 BYTES = 4
 COPIES = {"sgd": 2, "adam": 4, "adamw": 4, "muon": 4}
-"""Copies of each weight: the weight, its gradient, and the moments of the optimizer."""
+"""Numbers kept per weight, by optimizer: the weight, its gradient, and the optimizer's moments."""
 OUTPUT_MATRICES = 3
-"""Additional copies of the output layer's matrix, needed to compute its gradient."""
+"""Additional copies of the output layer's matrix that exist while its gradient is computed."""
 LOGITS = 4
-"""Numbers held per logit, for the logits that are held at once."""
+"""Numbers kept per logit while the loss is computed.
+
+The loss is computed for at most `LOGITS_AT_ONCE` logits at a time.
+"""
 
 
 def training_bytes(
@@ -26,10 +29,11 @@ def training_bytes(
     """Return an estimate of the device memory that a training step needs, in bytes.
 
     Args:
-        experiment: The experiment; its model and batch determine the size.
+        experiment: The experiment; its model, optimizer and batch size determine the result.
         vocab_size: Number of entries in the vocabulary.
         longest: Number of tokens in the longest document, including the boundary.
-        device: Device to train on. All processes share a CPU's memory; each has its own GPU.
+        device: Device to train on. On a CPU, the result is for all training processes together, as
+            they share its memory; on a GPU, it is for one process, because each has its own GPU.
     """
     model, training = experiment.model, experiment.training
     with torch.device("meta"):
@@ -48,10 +52,17 @@ def training_bytes(
 def check_memory(
     experiment: Experiment, vocab_size: int, train: TokenArrays, device: torch.device
 ) -> None:
-    """Raise an error if the model and batch do not fit into the device's memory.
+    """Raise an error if training would need more memory than is free on the device.
+
+    Args:
+        experiment: The experiment to train.
+        vocab_size: Number of entries in the vocabulary.
+        train: The training split, whose longest document matters.
+        device: Device to train on.
 
     Raises:
-        ConfigError: Training needs more than is free; the message names a setting that would fit.
+        ConfigError: Training would need more memory than is free. The message names a setting with
+            which it would fit.
     """
     longest = int(train.lengths.max(initial=1))
     there = _available(device)
@@ -70,7 +81,10 @@ def check_memory(
 
 
 def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
-    """Yield settings to change and the smaller experiments that result, the mildest first."""
+    """Yield variants of an experiment that need less memory, beginning with the smallest changes.
+
+    Each item is a pair: the changed settings as text for the user, and the changed experiment.
+    """
     training, model = experiment.training, experiment.model
     for batch_size in _halves(training.batch_size, training.processes):
         yield f"training.batch_size = {batch_size}", _with(experiment, batch_size=batch_size)
@@ -99,7 +113,10 @@ def _with(experiment: Experiment, **changes: object) -> Experiment:
 
 
 def _available(device: torch.device) -> int:
-    """Return the free bytes; on a CPU without psutil, all of the machine's memory."""
+    """Return the free memory of a device in bytes.
+
+    For a CPU, if psutil is not installed, it is the machine's total memory instead.
+    """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:

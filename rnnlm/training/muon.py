@@ -1,24 +1,27 @@
-"""Muon: momentum with all directions scaled alike, for the matrices of recurrent layers.
+"""Muon, an optimizer for the weight matrices of recurrent layers.
 
-With G the gradient of a matrix, μ the momentum, and η the learning rate,
+Muon replaces the usual update of a matrix by one with nearly equal singular values, so that all
+directions are updated by about the same amount. With W a weight matrix, G its gradient, M its
+momentum, μ the momentum's decay, η the learning rate and λ the weight decay,
 
     M ← μ M + (1 − μ) G            O = orthogonalise((1 − μ) G + μ M)
     W ← (1 − η λ) W − 0.2 η O
 
-where orthogonalise cuts a matrix into blocks of at most 128 × 128, brings all singular values of
-each block close to 1 by three steps of
+The function orthogonalise cuts a matrix into blocks of at most 128 × 128, and brings all singular
+values of each block close to 1 by three steps of
 
     X ← a X + (b A + c A²) X,    A = X Xᵀ
 
-and multiplies the block by √max(rows, columns), which makes the mean square of its numbers 1.
-The factor 0.2 makes an update as large as one of AdamW, so that both use the same learning rate.
-At a width of 512, the products of the blocks cost a fifth of those of the whole matrix, and each
-step learns more (docs/experiments.md).
+where X starts as the block divided by its norm, and a, b, c are numbers that differ between the
+steps. Then it multiplies the block by √max(rows, columns), which makes the mean square of its
+entries 1. The factor 0.2 makes an update as large as one of AdamW, so that both can use the same
+learning rate. For a layer of width 512, the matrix products of the blocks cost a fifth of those of
+the whole matrix, and the loss falls by more in each step (docs/experiments.md).
 
-Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor,
-Liu et al. 2025, "Muon is scalable for LLM training"; a, b, c of each step, which minimise the
-maximal error for singular values between 0.01 and 1, Amsel et al. 2025, "The Polar Express";
-blocks, Khaled et al. 2025, "MuonBP".
+Sources: Muon, Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the
+factor 0.2, Liu et al. 2025, "Muon is scalable for LLM training"; the values of a, b and c, which
+minimise the maximal error for singular values between 0.01 and 1, Amsel et al. 2025, "The Polar
+Express"; blocks, Khaled et al. 2025, "MuonBP".
 """
 
 from __future__ import annotations
@@ -35,34 +38,38 @@ if TYPE_CHECKING:
 
 MOMENTUM = 0.95
 SIDE = 128
-"""Most rows or columns of a block."""
+"""Largest number of rows or columns of a block."""
 STEPS = (
     (8.0934, -23.6204, 17.4462),
     (3.6366, -2.7219, 0.5365),
     (2.6613, -1.9772, 0.4526),
 )
-"""a, b and c of each step."""
+"""The coefficients a, b and c of each of the three steps of orthogonalise."""
 _ROOM = 1.02
-"""Safety factor on the norm that a block is divided by, because sums are rounded."""
+"""Safety factor on the norm that a block is divided by.
+
+It keeps all singular values below 1 in spite of rounding errors.
+"""
 _UPDATE_SIZE = 0.2
 _TINY = 1e-9
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the groups marked `orthogonal`, AdamW for all others.
+    """Optimizer that applies Muon to the parameter groups marked `orthogonal`, AdamW to all others.
 
-    A group is a dict with `params`; a group of matrices for Muon also has `orthogonal = True`.
+    A group is a dict with the key `params`, as for any torch optimizer. A group of matrices for
+    Muon also has `orthogonal = True`.
     """
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], lr: float, products: torch.dtype = torch.float32
     ) -> None:
-        """Store the groups; momenta are created at the first step.
+        """Store the groups; the momentum of each weight is created at the first step.
 
         Args:
-            groups: Groups of parameters; see above.
+            groups: Parameter groups; see the class.
             lr: Learning rate of all groups.
-            products: Precision of the products in orthogonalise, float32 or bfloat16.
+            products: Precision of the matrix products in `orthogonalise`: float32 or bfloat16.
         """
         self._products = products
         marked = [{"orthogonal": False, "momentum": MOMENTUM, **group} for group in groups]
@@ -86,7 +93,7 @@ class Muon(torch.optim.AdamW):
 
     def _step_matrix(self, weight: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
-        if not state:  # AdamW's names, because AdamW loads the state of all groups
+        if not state:  # AdamW loads the state of all groups, so use its names
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(weight)
         average = state["exp_avg"].lerp_(gradient, 1.0 - group["momentum"])
@@ -98,9 +105,14 @@ class Muon(torch.optim.AdamW):
 def orthogonalise(
     matrix: Float[Tensor, "rows columns"], products: torch.dtype = torch.float32
 ) -> Float[Tensor, "rows columns"]:
-    """Return the matrix with the singular values of each block made nearly equal.
+    """Cut a matrix into blocks and make the singular values of each block nearly equal.
 
-    They become about 0.7 to 1.3 times √max(rows, columns) of the block. Zeros stay zero.
+    The singular values of a block become about 0.7 to 1.3 times √max(rows, columns), where rows and
+    columns are those of the block. A singular value of 0 stays 0.
+
+    Args:
+        matrix: The matrix; not modified.
+        products: Precision of the matrix products: float32 or bfloat16.
     """
     rows, columns = matrix.shape
     height, width = rows // parts_of(rows), columns // parts_of(columns)
@@ -114,10 +126,13 @@ def orthogonalise(
 
 
 def parts_of(side: int) -> int:
-    """Return the number of equal parts to cut a side into.
+    """Return the number of equal parts to cut a side of a matrix into.
 
-    It is the smallest number that gives parts of at most `SIDE`. If such parts cannot have at least
-    half of `SIDE`, the side stays whole.
+    It is the smallest number that gives parts of at most `SIDE` rows or columns. If there is no
+    such number with parts of at least half of `SIDE`, the side is not cut, and the result is 1.
+
+    Args:
+        side: Number of rows or columns of the matrix.
     """
     fewest, most = -(-side // SIDE), 2 * side // SIDE
     return next((parts for parts in range(fewest, most + 1) if side % parts == 0), 1)
@@ -126,7 +141,7 @@ def parts_of(side: int) -> int:
 def _steps(
     blocks: Float[Tensor, "blocks side length"], products: torch.dtype
 ) -> Float[Tensor, "blocks side length"]:
-    """Apply the steps to blocks whose `side` is at most their `length`."""
+    """Apply the steps of orthogonalise to a batch of blocks; `side` must be at most `length`."""
     norms = blocks.norm(dim=(1, 2), keepdim=True)
     x = (blocks / (norms + _TINY)).to(products)
     for number, (a, b, c) in enumerate(STEPS):

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy under teacher forcing, plus penalties."""
+"""The training loss: cross-entropy of each token given the true text before it, plus penalties."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 class Objective(NamedTuple):
-    """A window's loss.
+    """The loss of a window, which is the tokens of one training step.
 
     Attributes:
-        loss: Loss to differentiate: nats per token of the whole batch, plus the penalties.
-        nll_nats: Nats summed over the tokens that count, without penalties or smoothing; no
-            gradient.
-        state: State after the window.
+        loss: Loss to differentiate, a scalar: the nats of this window divided by the number of
+            tokens of the whole batch, plus the penalties.
+        nll_nats: Negative log-likelihood in nats, a scalar: the sum over all targets except
+            padding, without penalties or label smoothing. It has no gradient.
+        state: Recurrent state after the window.
     """
 
     loss: Tensor
@@ -40,19 +41,23 @@ def objective(
     precision: torch.dtype,
     sample: Sample | None = None,
 ) -> Objective:
-    """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ of the true next token, plus the penalties.
+    """Return the mean of J⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾ plus the penalties, for one window.
+
+    ŷ⁽ᵗ⁾ is the probability that the model assigns to the true next token at time t, h⁽ᵗ⁾ the output
+    of the last layer, and drop the dropout before the output layer.
 
     Args:
-        model: Model, already in training or eval mode.
-        window: Window on the model's device.
-        state: State before the window.
-        config: Sets label smoothing and the penalties α·mean(drop(h)²) and
-            β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²), whose means are over features and the tokens that count.
-        tokens: Number to divide by: the tokens of the whole batch, of which this window may be only
-            the share of one process.
-        precision: Precision of the model's products; the loss itself is in float32.
-        sample: Part of the vocabulary that the softmax covers; None for all of it. With a sample,
-            `nll_nats` is an estimate.
+        model: Model, already in training or evaluation mode.
+        window: Inputs and targets, on the model's device.
+        state: Recurrent state before the window.
+        config: Sets label smoothing and the factors of two penalties: `activation_penalty` is α in
+            α·mean(drop(h)²), and `temporal_penalty` is β in β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²). The means
+            are over features and over all tokens except padding.
+        tokens: Number of tokens to divide the sums by. It is that of the whole batch, of which this
+            window may be only the share of one process.
+        precision: Precision of the model's matrix products; the loss itself is in float32.
+        sample: Sample of the vocabulary over which the softmax is computed; None for the whole
+            vocabulary. With a sample, `nll_nats` is only an estimate.
 
     Source: the penalties, Merity et al. 2017; label smoothing, Szegedy et al. 2016.
     """

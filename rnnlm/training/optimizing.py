@@ -1,4 +1,4 @@
-"""The optimizer, the learning rate over the budget, and the average of the weights."""
+"""The optimizer, the learning rate schedule, and the running average of the weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from rnnlm.config import TrainingConfig
 from rnnlm.training.muon import Muon
 
 LOWEST_SHARE = 0.01
-"""Where warm-up begins and the cosine ends, as a share of the peak learning rate."""
+"""Learning rate at the start of warm-up and at the end of the cosine, as a share of the peak."""
 
 SMALLEST_SIDE = 16
-"""Smallest side of a matrix for Muon. A convolution's short side is not a feature axis."""
+"""Fewest rows and columns of a matrix that Muon updates.
+
+This excludes the weights of a convolution over time, whose short side is a number of time steps.
+"""
 
 
 def optimizer_of(
@@ -25,10 +28,16 @@ def optimizer_of(
 ) -> torch.optim.Optimizer:
     """Return the configured optimizer, with weight decay for matrices but not for biases.
 
-    Muon updates only the layers' matrices; AdamW updates the rest, such as the embedding and the
-    output matrix. Muon's products are computed in `precision`.
+    With `training.optimizer = "muon"`, Muon updates only the matrices of the recurrent layers;
+    AdamW updates all other weights, such as the embedding and the output matrix.
 
-    Source: AdamW, Loshchilov and Hutter 2019; Adam, Kingma and Ba 2015; Muon, see its module.
+    Args:
+        model: Model whose parameters are optimized.
+        config: Sets the kind of optimizer, the learning rate, the momentum and the weight decay.
+        precision: Precision of Muon's matrix products; other optimizers ignore it.
+
+    Source: AdamW, Loshchilov and Hutter 2019; Adam, Kingma and Ba 2015; Muon, see
+    `rnnlm.training.muon`.
     """
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -50,15 +59,16 @@ def optimizer_of(
 
 
 def _is_inner(name: str, parameter: nn.Parameter) -> bool:
-    """Return whether a weight is a layer's matrix, which maps features to features."""
+    """Return whether a weight is a matrix of a recurrent layer that maps features to features."""
     is_matrix = parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_SIDE
     return is_matrix and name.startswith("layers.")
 
 
 def learning_rate(config: TrainingConfig, share: float) -> float:
-    """Return the learning rate when `share` of the budget is spent.
+    """Return the learning rate when `share` of the training budget is spent.
 
-    It rises linearly to the peak. Then it falls along half a cosine to a hundredth of the peak, or
+    The rate rises linearly to its peak, `training.learning_rate`, during warm-up. Then it falls
+    along half a cosine to a hundredth of the peak if `training.schedule` is `cosine`; otherwise it
     stays at the peak.
 
     Source: Loshchilov and Hutter 2017 (SGDR), one cycle.
@@ -73,18 +83,23 @@ def learning_rate(config: TrainingConfig, share: float) -> float:
 
 
 class WeightAverage:
-    """A running average of a model's weights; the average is what is scored and saved.
+    """A running average of a model's weights over the steps of training.
 
-    `exponential` follows the weights from the first step, with a decay that grows to
-    `average_decay` as min(decay, (1 + n) / (10 + n)); `triggered` is the plain mean of all steps
-    since `trigger` validations in a row brought no improvement.
+    The averaged weights, not the current ones, are validated and saved as the best checkpoint. The
+    setting `training.averaging` chooses the kind of average:
+
+    - `exponential` is an exponential moving average from the first step on. After n steps its decay
+      is min(`average_decay`, (1 + n) / (10 + n)).
+    - `triggered` is the plain mean of the weights. It starts when `trigger` validations in a row
+      have brought no improvement.
+    - `none` disables averaging.
 
     Source: averaged SGD, Polyak and Juditsky 1992; its trigger, Merity et al. 2018, algorithm 1;
     the growing decay is that of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
-        """Start without an average."""
+        """Store the arguments; there is no average until the first `update`."""
         self._parameters = dict(model.named_parameters())
         self._config = config
         self.steps = 0
@@ -92,7 +107,11 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, worse_in_a_row: int) -> None:
-        """Add the weights after a step to the average."""
+        """Include the model's current weights in the average; call this after every step.
+
+        Args:
+            worse_in_a_row: Number of validations since the best one.
+        """
         if self._config.averaging == "none":
             return
         if self._config.averaging == "triggered":
@@ -114,7 +133,10 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the averaged weights within this context, if there is an average."""
+        """Use the averaged weights in the model within this context, then restore its own.
+
+        If there is no average yet, the model keeps its own weights.
+        """
         own = {name: self._parameters[name].detach().clone() for name in self.weights}
         self._write(self.weights)
         try:
@@ -123,7 +145,12 @@ class WeightAverage:
             self._write(own)
 
     def load(self, weights: Mapping[str, Tensor], steps: int) -> None:
-        """Continue from a saved average."""
+        """Restore a saved average.
+
+        Args:
+            weights: The averaged weights by name; empty if there is no average yet.
+            steps: Number of steps that the average includes.
+        """
         self.steps = steps
         self.weights = {n: w.to(self._parameters[n].device) for n, w in weights.items()}
 

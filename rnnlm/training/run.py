@@ -1,8 +1,17 @@
-"""The training loop: from windows of tokens to the checkpoint that scores best on validation.
+"""The training loop of neural models, which keeps the checkpoint that scores best on validation.
 
-A run can stop at any step and resume later: `last.safetensors` holds everything that determines how
-it continues. On the same machine, with the same number of threads, a resumed run ends with exactly
-the same bits as one that never stopped.
+Each step trains on a *window*: up to `training.batch_size` sequences of tokens, called lanes, each
+with its own recurrent state.
+
+A run can stop at any step and resume later, because it regularly saves its *position*: the weights
+and everything else that determines how training continues. The files in the run's folder are
+
+- `last.safetensors`, the latest position;
+- `good.safetensors`, the position to return to if the run diverges; deleted at the end;
+- `best.safetensors`, the checkpoint with the lowest validation loss.
+
+On the same machine, with the same number of threads, a resumed run ends with exactly the same
+weights as a run that was not interrupted.
 """
 
 import math
@@ -47,24 +56,31 @@ GOOD_FILE = "good.safetensors"
 HISTORY_ROWS = 200
 """Approximate number of rows of metrics in a run's history."""
 MOST_VALIDATION = 0.2
-"""Largest share of a budget of seconds that validation may take; the last one is exempt."""
+"""Largest share of the time that validation may take if the budget is in seconds.
+
+Further validations are skipped while it is exceeded, except the one at the end.
+"""
 SAVE_SECONDS = 15.0
-"""Seconds between saves: about the most training that a killed process loses."""
+"""Seconds between saves, and so about the most training that is lost if the process is killed."""
 SAMPLE_SECONDS = 10.0
-"""Seconds between two lines of sampled text."""
+"""Seconds between two lines of sampled text in the progress reports."""
 LOOK_STEPS = {"cpu": 1, "cuda": 16}
-"""Steps between two readings of the loss, by device; reading it makes a GPU wait."""
+"""Steps between two transfers of losses to the CPU, by device.
+
+On a GPU they are rare, because each transfer makes the GPU wait.
+"""
 RECOVERY_FACTOR = 0.5
 """Factor on the learning rate after each divergence."""
 WARM_RATE = 0.25
-"""Factor on the learning rate if a run starts from trained weights but `training.base` is none.
+"""Factor on the learning rate if a run starts from trained weights but `training.base` is `none`.
 
-With a base, the factor does not apply, because a rate that was chosen for a base is already low.
+It does not apply to training from a base (a pretrained model), because the configured learning rate
+was then chosen for a base and is already low.
 """
 
 
 class TrainingRun:
-    """One training run in memory; `loop` runs it, and the other methods are its parts."""
+    """A training run of a neural model; `loop` trains until the run is finished."""
 
     def __init__(
         self,
@@ -74,7 +90,15 @@ class TrainingRun:
         on_progress: OnProgress,
         start: Path | None = None,
     ) -> None:
-        """Build the model and load the position in `out`, or else the weights of `start`."""
+        """Build the model, and load the saved position in `out` if there is one.
+
+        Args:
+            tokens_uri: Folder written by `tokenize`.
+            experiment: The experiment to train.
+            out: Folder for checkpoints, positions and the history of metrics.
+            on_progress: Called after every step.
+            start: Checkpoint whose weights are loaded if `out` holds no position.
+        """
         self.experiment, self.out, self.on_progress = experiment, out, on_progress
         self.config = experiment.training
         self.group: Group = join(self.config.device)
@@ -129,20 +153,24 @@ class TrainingRun:
 
     @property
     def position(self) -> Position:
-        """Current position of the run."""
+        """The counters and figures of the run; see `Position`."""
         return self.run.position
 
     def loop(self) -> Position:
-        """Train until the budget is spent or validation stops improving; return the position."""
+        """Train until the budget is spent or the validation loss stops falling.
+
+        Returns:
+            The counters and figures at the end of the run.
+        """
         with one_thread(self.model.wants_one_thread):
             if self.has_start and not self.position.step:
-                self._validate()  # so that the result is no worse than the initial weights
+                self._validate()  # the result must not be worse than the initial weights
             while not self._is_over():
                 try:
                     self._epoch()
                 except DivergedError as error:
                     self._recover(str(error))
-            if math.isinf(self.position.best_nll_nats):  # diverged, with no budget left to continue
+            if math.isinf(self.position.best_nll_nats):  # no validation since a divergence
                 self._validate()
             self._grow(is_over=True)
         self._save(LAST_FILE)
@@ -159,7 +187,7 @@ class TrainingRun:
             now = time.monotonic()
             facts = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
             position.seconds, stop, save = self.group.agree(*facts, device=self.device)
-            self._grow()  # before this position is saved; a resumed run would do it later
+            self._grow()  # before saving, so that a resumed run samples at the same steps
             self._report(self._row(), bool(save))
             if stop:
                 self._save(LAST_FILE)
@@ -169,7 +197,7 @@ class TrainingRun:
         position.epoch, position.window, self.run.state = position.epoch + 1, 0, None
 
     def _windows(self) -> Iterator[Window]:
-        """Yield the remaining windows of the epoch; their order depends on seed and epoch."""
+        """Yield the remaining windows of the epoch, in an order set by seed and epoch number."""
         order = np.random.default_rng([self.config.seed, self.position.epoch])
         epoch = windows(
             self.train_split, self.config.feed, self.config.batch_size, self.config.bptt, order
@@ -195,7 +223,15 @@ class TrainingRun:
             self._look()
 
     def _backward(self, batch: Window, tokens: int) -> Tensor:
-        """Compute the gradient of this process's share, keep its state, and return its nats."""
+        """Add the gradients of one step to the parameters, and keep the recurrent state.
+
+        Args:
+            batch: This process's lanes of the window.
+            tokens: Number of targets in the lanes of all processes, which the loss is divided by.
+
+        Returns:
+            The negative log-likelihood of this process's targets in nats, a scalar.
+        """
         lanes = len(batch.fresh)
         if not lanes:
             self.run.state = self.model.initial_state(0)
@@ -213,7 +249,11 @@ class TrainingRun:
         return result.nll_nats
 
     def _look(self) -> None:
-        """Read the losses of the last steps from the device, and check them for divergence."""
+        """Copy the losses of the last steps from the device, and check them for divergence.
+
+        Raises:
+            DivergedError: See `watch_step`.
+        """
         position = self.position
         first = position.step - len(self.losses) + 1
         for step, (nll, norm, tokens) in enumerate(self.losses, start=first):
@@ -224,7 +264,14 @@ class TrainingRun:
         self.losses.clear()
 
     def _recover(self, what: str) -> None:
-        """Return to the last good position and continue at a lower rate, or give up."""
+        """Return to the position in `good.safetensors` with a lower learning rate.
+
+        Args:
+            what: Step and figures of the divergence, for the message.
+
+        Raises:
+            DivergenceError: The run has diverged more than `training.recoveries` times.
+        """
         self.losses.clear()
         recoveries, seconds = self.position.recoveries + 1, self.position.seconds
         if recoveries > self.config.recoveries:
@@ -247,7 +294,12 @@ class TrainingRun:
         self._tell(note=note)
 
     def _row(self) -> dict[str, float]:
-        """Return a row of metrics if one is due, else an empty one; may validate and save."""
+        """Append a row of metrics to the history if one is due, and validate if that is due.
+
+        Returns:
+            The row, which includes validation metrics only after a validation; empty if no row is
+            due.
+        """
         position, share = self.position, self._share()
         validate = share >= 1.0 or self._validation_is_due(share)
         if not (validate or share * HISTORY_ROWS >= position.rows + 1):
@@ -276,7 +328,13 @@ class TrainingRun:
         return row
 
     def _validation_is_due(self, share: float) -> bool:
-        """Return whether to validate; a budget of seconds limits the time for validation."""
+        """Return whether to validate now.
+
+        If the budget is in seconds, the time spent on validation is limited; see `MOST_VALIDATION`.
+
+        Args:
+            share: Share of the training budget spent so far.
+        """
         position = self.position
         if share * self.config.validations < position.validations + 1:
             return False
@@ -285,7 +343,14 @@ class TrainingRun:
         return bool(self.group.agree(due, device=self.device)[0])
 
     def _validate(self) -> dict[str, float]:
-        """Score the validation split and keep the checkpoint if it is the best."""
+        """Score the averaged weights on the validation split; save a checkpoint if it is the best.
+
+        Returns:
+            The validation metrics by name.
+
+        Raises:
+            DivergedError: See `watch_validation`.
+        """
         position, began = self.position, time.monotonic()
         with self.run.average.applied():
             score = evaluate(self.model, self.validation_split).score
@@ -314,7 +379,11 @@ class TrainingRun:
         return score.metrics("validation")
 
     def _grow(self, is_over: bool = False) -> None:
-        """Write growth texts if they are due (leader only); training is not affected."""
+        """Sample growth texts (see `rnnlm.training.growth`) if they are due; only the leader does.
+
+        Args:
+            is_over: Whether training has ended. Texts are then due unless this step has some.
+        """
         position, share = self.position, self._share()
         is_due = not self.growth.has(position.step) if is_over else self.growth.is_due(share)
         if self.group.leads and is_due and position.step:
@@ -331,17 +400,23 @@ class TrainingRun:
         self._tell(row, self._note(), sample)
 
     def _average_interval(self) -> None:
-        """Compute the nats per token since the last row of history, if any loss was read."""
+        """Set `train_nats` to the mean loss per token since the last row of history.
+
+        It stays as it is if no loss has been copied from the device since then.
+        """
         if self.position.interval_tokens:
             nll_nats = self.position.interval_nll_nats
             self.train_nats = nll_nats / self.position.interval_tokens
 
     def _bits(self, nats: float) -> float:
-        """Return nats per token of the training split as bits per character."""
+        """Convert a loss on the training split from nats per token to bits per character."""
         return nats * self.tokens_per_character / NATS_PER_BIT
 
     def _note(self) -> str:
-        """Return the scores as a note: perplexity for words and BPE, else bits per character."""
+        """Return the training loss, validation score and speed as text for a progress report.
+
+        Scores are perplexities for word and BPE tokenizers, and bits per character for others.
+        """
         position = self.position
         self._average_interval()
         if self.tokenizer.kind in ("word", "bpe"):
@@ -383,7 +458,14 @@ class TrainingRun:
         return self._share() >= 1.0 or self.position.worse_in_a_row >= self.config.patience
 
     def _save(self, name: str) -> None:
-        """Write the position; all processes take part, but only the leader writes."""
+        """Save the position to a file in the run's folder.
+
+        All processes must call this, because the recurrent state is gathered from all of them; only
+        the leader writes the file.
+
+        Args:
+            name: `LAST_FILE` or `GOOD_FILE`.
+        """
         if name == LAST_FILE:
             self._look()
         state = self.group.whole(self.run.state)
@@ -398,10 +480,14 @@ class TrainingRun:
             self._cut(self.position.step)
 
     def _resume(self, start: Path | None) -> None:
-        """Load the position in `out` if there is one; else start a run and save a good position.
+        """Load the position in `last.safetensors`; without one, start a new run.
+
+        A new run saves its initial position as the first one to return to after a divergence. The
+        run also starts from the beginning if the best checkpoint that the position refers to is
+        missing or was changed, unless it was saved at a later step (see `_is_later`).
 
         Args:
-            start: Checkpoint whose weights a new run starts from; None for random weights.
+            start: Checkpoint that a new run takes its weights from; None for random weights.
         """
         last, best = self.out / LAST_FILE, self.out / BEST_FILE
         if last.is_file():
@@ -423,16 +509,16 @@ class TrainingRun:
         self._save(GOOD_FILE)
 
     def _cut(self, step: int) -> None:
-        """Drop history and growth texts after a step, because the later steps will run again."""
+        """Delete rows of history and growth texts after a step; later steps will run again."""
         self.history.cut(step)
         self.growth.cut(step)
 
 
 def _is_later(best: Path, position: Position) -> bool:
-    """Return whether the best checkpoint on disk is of a later step than the position.
+    """Return whether the best checkpoint on disk was saved at a later step than the position.
 
-    This happens if the process was killed between writing the two files. The steps in between run
-    again and write the checkpoint again.
+    This happens if the process was killed after it wrote the checkpoint and before it saved its
+    position. The resumed run repeats the steps in between and writes the checkpoint again.
     """
     try:
         return bool(checkpoint.load_facts(best)["step"] > position.step)

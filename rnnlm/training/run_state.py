@@ -1,6 +1,9 @@
-"""The state of a run, in memory and on disk: everything that determines how it continues.
+"""The state of a training run in memory, and its saved form, a *position*.
 
-It holds no random generator: randomness in a step depends only on seed, step and process.
+A position is a checkpoint file with everything that determines how training continues: the weights,
+the moments of the optimizer, the average of the weights, the recurrent state, and the counters and
+figures in `Position`. It needs no state of a random generator, because the random numbers of a step
+depend only on the seed, the step and the rank of the process.
 """
 
 import math
@@ -20,7 +23,7 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.training.optimizing import WeightAverage
 
 MAY_CHANGE = ("device", "processes")
-"""Settings that may change when a run is resumed."""
+"""Settings in the section `training` that may change when a run is resumed."""
 
 
 NO_BEST = (math.inf, math.inf, 0, "")
@@ -29,28 +32,31 @@ NO_BEST = (math.inf, math.inf, 0, "")
 
 @dataclass
 class Position:
-    """The counters and figures of a run; all are saved. Mutated by the training loop.
+    """The counters and figures of a training run, all of which are saved with its position.
+
+    The training loop updates them in place.
 
     Attributes:
         step: Optimizer steps taken.
-        tokens: Tokens trained on; every epoch counts.
-        seconds: Seconds spent so far, including earlier processes.
+        tokens: Tokens trained on; a token is counted again in every epoch.
+        seconds: Seconds spent so far, including earlier processes that this one resumed.
         epoch: Complete passes over the training split.
-        window: Windows of this epoch that are done.
-        validations: Validations that have been due so far.
-        rows: Rows of history that have been due so far.
+        window: Number of windows (the tokens of one step each) of the current epoch that are done.
+        validations: Number of validations that have become due so far, including skipped ones.
+        rows: Number of rows of history that have become due so far, including skipped ones.
         best_nll_nats: Lowest loss on the validation split so far, summed over its tokens.
-        best_bits_per_character: Bits per character of that validation.
-        best_step: Step of the best checkpoint.
-        best_digest: sha256 of the best checkpoint.
+        best_bits_per_character: The same loss in bits per character.
+        best_step: Step at which that loss was measured and the best checkpoint was saved.
+        best_digest: sha256 of the best checkpoint's file; empty if there is none.
         worse_in_a_row: Validations since the best one.
-        recent_nats: Running mean of the training loss over recent steps, per token.
+        recent_nats: Running mean of the training loss over recent steps, in nats per token.
         lowest_recent_nats: Lowest value of `recent_nats` so far.
-        interval_nll_nats: Training loss since the last row of history.
-        interval_tokens: Tokens since the last row of history.
-        rate_factor: Factor on the learning rate that plateaus and recoveries have led to.
-        recoveries: Times the run diverged and returned to an earlier position.
-        averaged_steps: Steps in the weights' average.
+        interval_nll_nats: Training loss since the last row of history, summed over its tokens.
+        interval_tokens: Tokens trained on since the last row of history.
+        rate_factor: Factor on the scheduled learning rate. It is lowered after a divergence and, if
+            `training.schedule` is `plateau`, after a validation that is not the best.
+        recoveries: Number of times the run diverged and returned to an earlier position.
+        averaged_steps: Number of steps that the average of the weights includes.
     """
 
     step: int = 0
@@ -75,7 +81,7 @@ class Position:
 
     @property
     def best(self) -> tuple[float, float, int, str]:
-        """All figures of the best checkpoint, which is stored in a separate file."""
+        """Loss in nats and in bits per character, step, and sha256 of the best checkpoint."""
         return (
             self.best_nll_nats,
             self.best_bits_per_character,
@@ -95,13 +101,14 @@ class Position:
 
 @dataclass
 class Run:
-    """Everything that training changes; it is saved and restored together.
+    """Everything that training changes, in memory; a saved position holds all of it.
 
     Attributes:
         model: The network.
-        optimizer: The optimizer, whose moments are saved.
-        average: The average of the weights.
-        state: Recurrent state of the lanes; None at the start of an epoch.
+        optimizer: The optimizer; its moments are saved.
+        average: The running average of the weights.
+        state: Recurrent state of the lanes (the sequences in the batch) that this process trains
+            on; None at the start of an epoch.
         position: The counters and figures.
     """
 
@@ -115,14 +122,15 @@ class Run:
 def save(
     path: Path, run: Run, state: State | None, tokenizer: Tokenizer, experiment: Experiment
 ) -> None:
-    """Write a position, completely or not at all.
+    """Save a run as a position; if it fails, an earlier file stays as it was.
 
     Args:
         path: File to write.
         run: Run to save.
-        state: State of all lanes; `run.state` may be only the share of this process.
-        tokenizer: Tokenizer for the checkpoint's header.
-        experiment: Experiment for the checkpoint's header.
+        state: Recurrent state of the lanes of all processes; it is saved instead of `run.state`,
+            which holds only the lanes of this process.
+        tokenizer: Tokenizer to store in the file's metadata.
+        experiment: Experiment to store in the file's metadata.
     """
     extra = {
         f"optimizer.{index}.{name}": value
@@ -140,7 +148,7 @@ def read(path: Path) -> Position:
     """Return the counters and figures of a saved position.
 
     Raises:
-        CheckpointError: The file is damaged, or holds no position.
+        CheckpointError: The file is damaged, or is not a saved position.
     """
     return _position(path, checkpoint.load_facts(path))
 
@@ -155,7 +163,10 @@ def _position(path: Path, facts: Mapping[str, Any]) -> Position:
 
 
 def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> None:
-    """Check that a saved position has the same model, training setup and vocabulary.
+    """Raise an error unless a saved position can be resumed with this experiment and tokenizer.
+
+    The settings of the model and of training must be the same, except those in `MAY_CHANGE`, and so
+    must the vocabulary.
 
     Raises:
         CheckpointError: The position belongs to another run; the message names the differences.
@@ -177,7 +188,9 @@ def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> 
 
 
 def restore(path: Path, run: Run) -> None:
-    """Load a saved position into `run`, which is mutated; `run.state` becomes that of all lanes.
+    """Load a saved position into `run`, which is updated in place.
+
+    `run.state` becomes the recurrent state of the lanes of all processes.
 
     Raises:
         CheckpointError: The file is damaged, or belongs to another model.

@@ -1,4 +1,7 @@
-"""Sample the part of a large vocabulary that a step's softmax covers."""
+"""Draw, for each training step, the sample of a large vocabulary that its softmax is computed over.
+
+`rnnlm.kernels.sampled_softmax` uses the sample to compute the loss.
+"""
 
 from typing import NamedTuple
 
@@ -8,15 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 HALVINGS = 60
-"""Halvings of the interval in the search for the factor c."""
+"""Iterations of the bisection that finds the factor c of `_shares`."""
 
 
 class Sample(NamedTuple):
-    """A sample of a vocabulary.
+    """A sample of the tokens in a vocabulary.
 
     Attributes:
         ids: Distinct token ids in ascending order, shape (sampled,).
-        log_shares: Log-probabilities with which these ids were drawn, shape (sampled,).
+        log_shares: Natural logarithm of the probability with which each of these ids is included
+            in a sample, shape (sampled,).
     """
 
     ids: Tensor
@@ -24,12 +28,13 @@ class Sample(NamedTuple):
 
 
 class VocabularySampler:
-    """Draws a sample of a vocabulary for each step: token i with probability min(1, c·√nᵢ).
+    """Draws a sample of the vocabulary for each step of training.
 
-    nᵢ is the number of times token i occurs in the training split, and c is chosen so that the
-    expected size is the configured one. The most frequent tokens are therefore in every sample.
+    Token i is in a sample with probability min(1, c·√nᵢ), independently of other tokens. nᵢ is the
+    number of times token i occurs in the training split, and c is chosen so that the expected size
+    of a sample is the configured one. Tokens for which c·√nᵢ ≥ 1 are in every sample.
 
-    Source: one sample for all targets of a step, Jean et al. 2015.
+    Source: using one sample for all targets of a step, Jean et al. 2015.
     """
 
     def __init__(self, counts: NDArray[np.integer], size: int, seed: int) -> None:
@@ -38,13 +43,13 @@ class VocabularySampler:
         Args:
             counts: Number of times each token occurs in the training split, shape (vocab,).
             size: Expected number of tokens in a sample, smaller than the vocabulary.
-            seed: Seed that determines the sample, together with the step.
+            seed: Random seed; together with the number of the step, it determines a sample.
         """
         self._shares = _shares(np.sqrt(np.maximum(counts, 1)), size)
         self._seed = seed
 
     def draw(self, step: int, device: torch.device) -> Sample:
-        """Return the sample of a step, which is the same for every call."""
+        """Return the sample of a step; the same step always gives the same sample."""
         drawn = np.random.default_rng([self._seed, step]).random(len(self._shares))
         ids = np.flatnonzero(drawn < self._shares)
         log_shares = np.log(self._shares[ids]).astype(np.float32)
@@ -52,7 +57,7 @@ class VocabularySampler:
 
 
 def _shares(weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Return min(1, c·wᵢ), with c such that the sum is `size`."""
+    """Return min(1, c·wᵢ) for each weight wᵢ, with c chosen so that the results sum to `size`."""
     low, high = 0.0, 1.0 / float(weights.min())
     for _ in range(HALVINGS):
         factor = (low + high) / 2

@@ -1,4 +1,7 @@
-"""One of several processes that train together; `launch` or torchrun runs this file in each."""
+"""The main program of each process when several train one model together.
+
+`rnnlm.training.launch` or torchrun starts it. Its arguments are TOKENS EXPERIMENT.json OUT [START].
+"""
 
 import os
 import signal
@@ -17,7 +20,11 @@ from rnnlm.training.run import TrainingRun
 
 
 def main() -> None:
-    """Train; the leader sends its progress and errors to the process that started the workers."""
+    """Train as one of several processes.
+
+    The leader (rank 0) sends its progress and errors to the process that started it; see
+    `rnnlm.training.launch`.
+    """
     tokens_uri, described, out, *starts = sys.argv[1:]
     start = Path(starts[0]) if starts else None
     experiment = Experiment.model_validate_json(Path(described).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Shared fixtures of the audit tests: small references, built once."""
+"""Shared fixtures of the audit tests: references, the data that audits compare texts with."""
 
 import random
 from pathlib import Path
@@ -22,7 +22,7 @@ def story(seed: int, words: int = 60) -> str:
 
 
 def reference_of(text: str, form: str, folder: Path) -> tuple[Reference, str]:
-    """Return the reference of a corpus of lines, and the folder of its documents."""
+    """Ingest lines as documents; return their reference, and the folder of the documents."""
     (folder / "corpus.txt").write_text(text)
     corpus = ingest_text(folder / "corpus.txt", folder / "documents", documents="lines")
     out = folder / "reference"
@@ -31,14 +31,14 @@ def reference_of(text: str, form: str, folder: Path) -> tuple[Reference, str]:
 
 @pytest.fixture(scope="package")
 def colors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reference, list[str]]:
-    """A reference of colours, and its training texts."""
+    """The reference of a small corpus of colours, and the corpus's training texts."""
     reference, uri = reference_of(lines(64), "color", tmp_path_factory.mktemp("colors"))
     return reference, [*iter_texts(uri, "train")]
 
 
 @pytest.fixture(scope="package")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reference, list[str]]:
-    """A reference of prose, and its training texts."""
+    """The reference of a small corpus of prose, and the corpus's training texts."""
     text = "".join(story(seed) + "\n" for seed in range(60))
     reference, uri = reference_of(text, "prose", tmp_path_factory.mktemp("stories"))
     return reference, [*iter_texts(uri, "train")]

@@ -14,7 +14,7 @@ from tests.audit.conftest import story
 
 
 class Page(HTMLParser):
-    """Collect the marked text, the whole text and every tag of a page."""
+    """An HTML parser that collects a page's text, the text within `<mark>`, and all tags."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

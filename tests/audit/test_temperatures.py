@@ -1,4 +1,4 @@
-"""Figures on a model's texts at three temperatures."""
+"""Test the figures that are computed from a model's texts at three temperatures."""
 
 import pytest
 

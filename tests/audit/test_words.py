@@ -1,4 +1,4 @@
-"""Words that exist: in the training text or in a dictionary."""
+"""Test which words count as existing: those in the training text or in a dictionary."""
 
 from pathlib import Path
 

@@ -15,7 +15,8 @@ from tests.constraints.test_acceptors import may_end, patterns
 from tests.constraints.walking import accepted
 
 PIECES = [b"", b"", b"a", b"b", b"ab", b"ba", b"\xc3", b"\xa9a"]
-"""The boundary, the unknown token, and pieces of which some split a UTF-8 character."""
+"""The bytes of each token: the boundary, the unknown token, and pieces of words, some of which
+split a UTF-8 character."""
 
 
 def compiled(pattern: str, pieces: list[bytes] = PIECES) -> Automaton | None:

@@ -1,4 +1,4 @@
-"""Prefixes that end inside a word piece."""
+"""Test generation from prefixes that end inside a word piece."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Texts that an automaton accepts: sampled as the engine samples, or enumerated."""
+"""Produce texts that an automaton accepts, by sampling as the engine does or by enumeration."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,10 @@ def sample(
     min_length: int = 0,
     prefix: list[int] | None = None,
 ) -> list[int]:
-    """Return sampled tokens without the closing boundary; fail if the text does not end in time."""
+    """Return the tokens of a sampled text, without the closing boundary.
+
+    Fail if the text does not end within `max_length` tokens.
+    """
     state = automaton.run(prefix or [])
     assert state is not None
     ids: list[int] = []
@@ -33,7 +36,10 @@ def sample(
 
 
 def accepted(automaton: Automaton | None, most: int) -> Iterator[list[int]]:
-    """Yield the tokens of each text of at most `most` tokens, without the closing boundary."""
+    """Yield the tokens of each accepted text, without the closing boundary.
+
+    Only texts of at most `most` tokens are yielded.
+    """
     waiting: list[tuple[int, list[int]]] = [(automaton.start, [])] if automaton else []
     while waiting:
         assert automaton

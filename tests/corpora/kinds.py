@@ -1,4 +1,7 @@
-"""Generators of input files of the kinds that users have, each from a seed."""
+"""Functions that generate input files as users have them, each with the documents that it holds.
+
+Each function draws names, delimiters and sentences from the generator that it is given.
+"""
 
 import csv
 import io
@@ -17,7 +20,13 @@ VERBS = ("opens", "follows", "carries", "watches", "forgets", "mends", "paints",
 
 
 class Made(NamedTuple):
-    """A file, and the documents that a careful person would read from it."""
+    """A generated file.
+
+    Attributes:
+        name: Name of the file.
+        content: Text of the file.
+        documents: The documents that a careful reader would find in it.
+    """
 
     name: str
     content: str
@@ -35,7 +44,7 @@ def sentences(chance: random.Random, count: int, *, comma: bool = False) -> list
 
 
 def one_column(chance: random.Random) -> Made:
-    """Write a column whose unquoted values hold varying numbers of commas."""
+    """Write a CSV file with a single column, whose unquoted values hold commas."""
     rows = sentences(chance, 80, comma=True)
     rows = [row + ", again" * chance.randrange(2) for row in rows]
     header = chance.choice(["text", "tweet", "Comment", "message"])
@@ -43,7 +52,7 @@ def one_column(chance: random.Random) -> Made:
 
 
 def without_header(chance: random.Random) -> Made:
-    """Write quoted records with line ends, and no header."""
+    """Write a CSV file without a header, whose quoted values hold line ends."""
     rows = [f'{first}?\nYes, "{second}".' for first, second in zip(
         sentences(chance, 60), sentences(chance, 60), strict=True
     )]  # fmt: skip
@@ -53,7 +62,7 @@ def without_header(chance: random.Random) -> Made:
 
 
 def european(chance: random.Random) -> Made:
-    """Write columns separated by semicolons, tabs or bars, with decimal commas."""
+    """Write a CSV file separated by semicolons, tabs or bars, in which commas are decimal marks."""
     delimiter = chance.choice([";", "\t", "|"])
     rows = sentences(chance, 70, comma=True)
     names = chance.choice([["id", "beschreibung", "preis"], ["nom", "texte", "note"]])
@@ -78,7 +87,7 @@ def nested(chance: random.Random) -> Made:
 
 
 def messages(chance: random.Random) -> Made:
-    """Write conversations, each a list of messages."""
+    """Write JSON lines, each a conversation: a list of messages."""
     role, content = chance.choice([("role", "content"), ("from", "value"), ("speaker", "text")])
     pairs = [*zip(sentences(chance, 40), sentences(chance, 40), strict=True)]
     outer = chance.choice(["messages", "conversations", "turns"])
@@ -90,7 +99,7 @@ def messages(chance: random.Random) -> Made:
 
 
 def wrapped_records(chance: random.Random) -> Made:
-    """Write records inside an object, next to their count."""
+    """Write a JSON object that holds a list of records and their count."""
     rows = sentences(chance, 40)
     key = chance.choice(["items", "data", "results", "rows"])
     value = {"count": len(rows), key: [{"id": n, "text": row} for n, row in enumerate(rows)]}
@@ -98,7 +107,7 @@ def wrapped_records(chance: random.Random) -> Made:
 
 
 def archive(chance: random.Random) -> Made:
-    """Write a script that assigns a list of records to a variable."""
+    """Write a JavaScript file that assigns a list of records to a variable."""
     rows = sentences(chance, 40)
     variable = chance.choice(["window.YTD.tweets.part0", "window.posts", "var items"])
     value = [{"tweet": {"id": str(n), "full_text": row}} for n, row in enumerate(rows)]
@@ -106,7 +115,7 @@ def archive(chance: random.Random) -> Made:
 
 
 def strings(chance: random.Random) -> Made:
-    """Write a list of strings."""
+    """Write a JSON list of strings."""
     rows = sentences(chance, 40)
     return Made("list.json", json.dumps(rows, indent=chance.choice([None, 2])), rows)
 

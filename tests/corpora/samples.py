@@ -1,4 +1,4 @@
-"""Small texts with the defects of real ones."""
+"""Small texts with the defects that real texts have."""
 
 VERSION_7 = """---------- Recipe via Meal-Master (tm) v7.04
 

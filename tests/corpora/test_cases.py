@@ -1,6 +1,6 @@
-"""Awkward inputs, modelled on real users' files: each is read correctly without any settings.
+"""Test that awkward files, modelled on those of real users, are read correctly without settings.
 
-`tests/cases/README.md` states the correct result for each.
+`tests/cases/README.md` states the correct result for each file.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""The catalog's corpora: those in the folder RNNLM_CORPORA, if it is set, and two from packages."""
+"""Test the catalog's corpora: two from Python packages, and those in the folder RNNLM_CORPORA.
+
+The latter tests are skipped if the environment variable is not set.
+"""
 
 import os
 from pathlib import Path
@@ -24,7 +27,7 @@ needs_corpora = pytest.mark.skipif(
     not Path(CORPORA or "/nowhere").is_dir(), reason="RNNLM_CORPORA is not a folder of real corpora"
 )
 BASES = {"base-english": "books"}
-"""Configurations that are named after the base that they train, and their corpora."""
+"""Name of the corpus for each configuration that is named after the base that it trains."""
 
 
 def made(name: str, out: Path) -> tuple[Corpus, configs.Experiment]:

@@ -1,4 +1,7 @@
-"""Detection of encodings, on generated texts: words drawn by frequency, or repeated sentences."""
+"""Test that encodings are detected in generated texts.
+
+The texts are words of a language drawn by frequency, or repeated sentences.
+"""
 
 import random
 from functools import cache
@@ -24,7 +27,7 @@ ENCODINGS = {
     "fa": ("cp1256",),
     "lv": ("cp1257",),
 }
-"""Languages for which the spell checker has word frequencies, and encodings to test."""
+"""The encodings to test for each language that the spell checker has word frequencies for."""
 SENTENCES = {
     ("cp1250", "iso8859_2"): (
         "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni "
@@ -66,7 +69,8 @@ SENTENCES = {
         "และควรปฏิบัติต่อกันด้วยเจตนารมณ์แห่งภราดรภาพ",
     ),
 }
-"""Article 1 of the Universal Declaration of Human Rights, by encodings to test."""
+"""Article 1 of the Universal Declaration of Human Rights in several languages, by the encodings to
+test."""
 
 
 @cache
@@ -78,7 +82,7 @@ def dictionary(language: str) -> tuple[list[str], list[int]]:
 
 
 def words_of(language: str, encoding: str, length: int, seed: int) -> bytes:
-    """Return lines of words drawn by their frequencies, with quotes and dashes."""
+    """Return encoded lines of a language's words, drawn by frequency, with quotes and dashes."""
     known, ends = dictionary(language)
     chance, data = random.Random(f"{language} {encoding} {seed}"), b""
     while len(data) < length:
@@ -91,7 +95,7 @@ def words_of(language: str, encoding: str, length: int, seed: int) -> bytes:
 
 
 def check(data: bytes, encoding: str) -> None:
-    """Assert that `data` is decoded as if `encoding` were known."""
+    """Assert that `data`, whose encoding is detected, decodes as it does with `encoding`."""
     found = detect_bytes(data)
     assert decode(data, found, "test").text == data.decode(encoding), found
 

@@ -1,4 +1,4 @@
-"""Downloads of catalog files from a real server on this machine."""
+"""Test downloads of the catalog's files, from a real HTTP server on this machine."""
 
 import hashlib
 import http.server
@@ -18,7 +18,10 @@ CONTENT = b"a line of text\n" * 100_000
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serve CONTENT; if `breaks` is set, cut off the next answer halfway and clear it."""
+    """An HTTP server of CONTENT; if `breaks` is set, it cuts the next answer off halfway.
+
+    It then clears `breaks`.
+    """
 
     breaks = False
     ranges: list[str]

@@ -1,4 +1,7 @@
-"""A text that grows, shrinks or is reordered: text that was held out once is never trained on."""
+"""Test that text which was held out once is never trained on later.
+
+The text grows, shrinks and is reordered between trainings.
+"""
 
 import random
 import textwrap
@@ -61,7 +64,15 @@ KINDS = {
 
 
 def read(path: Path, between: str, number: int) -> dict[str, set[str]]:
-    """Return each split's units, read as `rnnlm train` reads a file, with white space collapsed."""
+    """Read a file as `rnnlm train` does; return the units (paragraphs or lines) of each split.
+
+    White space within a unit is reduced to single spaces.
+
+    Args:
+        path: The file.
+        between: What separates units.
+        number: Number of this reading, for a separate output folder.
+    """
     cache, out = path.parent / "cache", path.parent / str(number)
     experiment = advise(str(path), cache, ("training.base=none",)).experiment
     corpus = ingest(locate(experiment.corpus, cache), experiment.corpus, experiment.splits, out)
@@ -79,7 +90,10 @@ def read(path: Path, between: str, number: int) -> dict[str, set[str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_text_is_never_trained_on(tmp_path: Path, kind: str):
-    """Read a text after batches of random edits, at sizes across which choices used to change."""
+    """Read a text after each batch of random edits.
+
+    Its sizes are such that the choice of how to read it once depended on them.
+    """
     make, between = KINDS[kind]
     chance = random.Random(kind)
     units = [make(chance) for _ in range(120)]

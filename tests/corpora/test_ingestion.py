@@ -37,7 +37,7 @@ def texts(corpus: Corpus) -> list[str]:
 
 
 def words(seed: int, count: int) -> str:
-    """Return a text of random words that depend on the seed."""
+    """Return a text of random words, the same for the same seed."""
     source = random.Random(seed)
     return " ".join("".join(source.choices("abcdefghij", k=6)) for _ in range(count))
 
@@ -74,7 +74,10 @@ def test_repetitions_are_dropped_and_counted_or_kept_in_one_split(tmp_path: Path
 
 
 def test_no_near_copy_of_a_test_document_is_trained_on(tmp_path: Path):
-    """Of a document and its copies (two words changed, upper case, wider spacing), keep one."""
+    """Check that of a document and its near copies only one is kept.
+
+    The copies have two words changed, are in upper case, or have wider spaces.
+    """
     documents = [words(seed, 200) for seed in range(40)]
     edited = []
     for document in documents:

@@ -1,4 +1,4 @@
-"""A gigabyte goes through every step in bounded memory."""
+"""Test that every step processes a gigabyte of text in bounded memory."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 MOST = 1500
-"""Most megabytes of memory that a process may take."""
+"""Largest memory of a process, in megabytes."""
 STEPS = ("inspect", "ingest", "tokenize", "count", "report", "feed")
 
 

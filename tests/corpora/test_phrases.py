@@ -1,4 +1,4 @@
-"""Lists of phrases: phrases of a passage, one per line."""
+"""Test lists of phrases: documents that hold phrases of a passage, one per line."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Each real corpus is read, without settings, as its README describes it."""
+"""Test that real corpora are read as their READMEs describe them, without any settings."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""MealMaster: exports are parsed, and clean text parses back to the same recipe."""
+"""Test recipes: MealMaster exports are parsed, and rendered recipes parse back unchanged."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -1,4 +1,4 @@
-"""Generated files of each kind of input are read as a careful person would read them."""
+"""Test that generated files of many kinds are read as a careful person would read them."""
 
 import random
 from collections.abc import Callable

@@ -12,12 +12,18 @@ from rnnlm.tokenizer.word import WordTokenizer
 
 
 def nats(documents: np.ndarray, characters: np.ndarray) -> TextNats:
-    """Return a text's nats, where each document is one piece and each character one token."""
+    """Return the nats that a model needs for the documents of a text.
+
+    Each document is one piece (the unit of the comparison), and each character is one token.
+    """
     return TextNats(documents, characters, documents, characters)
 
 
 def some(count: int, seed: int, shift: float = 0.0) -> tuple[TextNats, TextNats]:
-    """Return two models' nats on the same documents, the second worse by `shift` per character."""
+    """Return the nats of two models on the same documents.
+
+    The second model needs more nats than the first, by about `shift` per character.
+    """
     chance = np.random.default_rng(seed)
     characters = chance.integers(5, 60, count)
     documents = characters * chance.uniform(1.0, 2.0, count)

@@ -1,4 +1,4 @@
-"""Scores of a test split, and which of its documents are scored."""
+"""Test the scores of a test split, and which of its documents are scored."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attacks by a hostile web page on servers of this machine, in a real browser."""
+"""Attacks by a hostile web page on servers of this machine, carried out in a real browser."""
 
 import contextlib
 import shutil
@@ -73,7 +73,7 @@ FRAME = """
 
 @contextlib.contextmanager
 def browser() -> Iterator[Any]:
-    """Provide a browser that resolves *.example to 127.0.0.1."""
+    """Provide a browser for which all host names *.example are 127.0.0.1."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

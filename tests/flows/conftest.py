@@ -1,4 +1,7 @@
-"""Servers that several tests share; started once per module, when the first test needs them."""
+"""Fixtures with servers that several tests share.
+
+The servers are started once per test module, when its first test needs them.
+"""
 
 import contextlib
 import json
@@ -41,7 +44,13 @@ deployments:
 
 @dataclass(frozen=True)
 class Served:
-    """`rnnlm serve` open to other machines, on PostgreSQL, with a client of its Prefect server."""
+    """A running `rnnlm serve` that is open to other machines and stores its data in PostgreSQL.
+
+    Attributes:
+        serving: The command.
+        addresses: The JSON object that the command printed.
+        client: A client of its Prefect server.
+    """
 
     serving: Running
     addresses: dict[str, Any]
@@ -92,7 +101,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
-    """Messages that a webhook receives."""
+    """The list of messages that a webhook receives; RNNLM_NOTIFY is set to its address."""
     received: list[dict] = []
 
     class Receiver(BaseHTTPRequestHandler):

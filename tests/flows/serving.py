@@ -1,4 +1,4 @@
-"""Processes that server tests start: PostgreSQL, and `rnnlm serve` as an operator starts it."""
+"""Helpers that start processes for server tests: PostgreSQL, and `rnnlm serve` as installed."""
 
 import contextlib
 import json
@@ -26,14 +26,14 @@ PASSWORD = "correct-horse-battery"
 NAME = "rnnlm.example"
 DATABASE_PASSWORD = "kept-in-the-dark"
 RNNLM = Path(sys.executable).with_name("rnnlm")
-"""The installed command."""
+"""Path of the installed command `rnnlm`."""
 
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
     """Run a real PostgreSQL server; yield its address, `user:password@host:port`.
 
-    It accepts any password: the tests check where this one appears.
+    The server accepts any password; the tests check where the password in the address appears.
     """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")

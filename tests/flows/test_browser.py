@@ -1,4 +1,4 @@
-"""MLflow's pages as a reviewer sees them, in a real browser."""
+"""Test MLflow's pages as a user sees them, in a real browser."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""The number of our files between a command and its work, counted on the call stack."""
+"""Test how many files of this project a call passes through from a command to its innermost work.
+
+The files are read off the call stack.
+"""
 
 import json
 import os
@@ -46,7 +49,10 @@ slots.library = library
 
 
 def first_stack(home: Path, patch: str, *arguments: str) -> list[str]:
-    """Return our files on the first call stack that the patched code prints, outermost first."""
+    """Run a command with patched code; return the files on the first call stack that it prints.
+
+    Only files of this repository are returned, the outermost call's first.
+    """
     script = TRACE.format(root=str(ROOT), patch=patch, argv=["rnnlm", *arguments])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     finished = subprocess.run(

@@ -1,4 +1,4 @@
-"""The command line as a user runs it."""
+"""Test the command line as a user runs it."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The image: the Dockerfile's instructions, run without Docker; and the compose.yaml file."""
+"""Test the Dockerfile, by running its instructions without Docker, and compose.yaml."""
 
 import json
 import os
@@ -25,7 +25,10 @@ POSTGRES, RNNLM = "POSTGRES_PASSWORD=x1y2", "RNNLM_PASSWORD=long-enough"
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
-    """Return a stage's instructions as (word, rest), without comments, continued lines joined."""
+    """Return the instructions of a build stage as pairs of the keyword and the rest.
+
+    Comments are removed, and continued lines are joined.
+    """
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     begin = next(n for n, line in enumerate(lines) if line.endswith(f" AS {stage}"))

@@ -1,6 +1,6 @@
-"""Scheduled retrainings on a corpus that grows, changes, turns to garbage and breaks.
+"""Test scheduled retraining on a corpus that grows, changes, turns to garbage and breaks.
 
-Sixteen days of the month that `python benchmarks/month.py` simulates in full.
+The test simulates sixteen days of the month that `python benchmarks/month.py` simulates in full.
 """
 
 import contextlib

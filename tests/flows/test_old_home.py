@@ -1,4 +1,4 @@
-"""A home that an earlier version wrote still works."""
+"""Test that a home which an earlier version of the package wrote still works."""
 
 import json
 import os
@@ -21,7 +21,7 @@ WAS_AT = "/tmp/rnnlm-home"
 
 
 def unpack(folder: Path) -> Path:
-    """Unpack the home and update the paths in its MLflow store."""
+    """Unpack the old home and update the absolute paths in its MLflow store."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     root = folder / "home"
@@ -44,7 +44,7 @@ def said(root: Path, *arguments: str) -> str:
 
 
 def kill_once_it_trains(root: Path, *arguments: str) -> None:
-    """Start a command; kill it and its server once training has saved a first position."""
+    """Start a command; kill it and its server once training has saved a file to resume from."""
     known = {*root.glob("data/models/pets/*/last.safetensors")}
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *arguments],

@@ -41,4 +41,4 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 class Stop(Exception):
-    """Raised from `on_progress` to interrupt a job."""
+    """Raised by a test's `on_progress` to interrupt a job."""

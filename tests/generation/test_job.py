@@ -91,7 +91,15 @@ def left_as_drawn(
     accepted: NDArray[np.bool_],
     hashes: NDArray[np.uint64],
 ) -> str:
-    """Fake a job that has drawn whole shards, with the given decisions; return its digest."""
+    """Fake a job that was interrupted after it had drawn whole shards; return the job's digest.
+
+    Args:
+        model: The checkpoint.
+        config: The job's settings.
+        out: Folder of the job.
+        accepted: Whether each drawn text is accepted.
+        hashes: Hash of each drawn text, for the search for repetitions.
+    """
 
     def stop(progress: Progress) -> None:
         raise Stop

@@ -1,4 +1,7 @@
-"""Exactly-once jobs: if killed, shared, damaged or refused, the same bytes result, or none."""
+"""Test that a generation job writes the same bytes, or none, whatever happens to it.
+
+Jobs are killed, run by several processes, damaged and refused.
+"""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Selection of texts: the likeliest per character of a group, or those of known words only."""
+"""Test the selection of texts: the likeliest of several, or those whose words are all known."""
 
 import json
 from pathlib import Path

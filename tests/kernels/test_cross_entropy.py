@@ -1,4 +1,4 @@
-"""The fused output layer and loss, compared with torch's separate ones."""
+"""Test the fused output layer and loss against torch's linear layer and cross-entropy."""
 
 from typing import Any
 

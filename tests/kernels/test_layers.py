@@ -1,4 +1,4 @@
-"""The layers compared with torch's own, in double precision, float and bfloat16."""
+"""Test the recurrent layers against torch's own, in double precision, float and bfloat16."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +48,11 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def arguments(kind: str, steps: int, batch: int, size: int, dtype: Any = None) -> list[Tensor]:
-    """Return leaf tensors: input product, recurrent matrix, its bias (GRU only), state."""
+    """Return random arguments of a layer function, as leaf tensors that require gradients.
+
+    They are the inputs multiplied by the input matrix, the recurrent matrix, its bias (GRU only)
+    and the initial state (one tensor, or two for the LSTM).
+    """
     generator = torch.Generator().manual_seed(steps * 1000 + batch * 100 + size)
 
     def leaf(*shape: int) -> Tensor:
@@ -70,9 +74,10 @@ def ours(kind: str) -> Callable[..., tuple[Tensor, ...]]:
 
 
 def theirs(kind: str, given: list[Tensor]) -> tuple[Tensor, ...]:
-    """Return what torch computes, with the identity as its input matrix.
+    """Return what torch's layer computes from the same arguments.
 
-    `nn.RNN` has no sigmoid, so for that kind the loop is written out.
+    Its input matrix is the identity, since the inputs are already multiplied by a matrix. `nn.RNN`
+    has no sigmoid, so for that kind the loop is written out.
     """
     projected, weight, *rest = given
     if kind == "sigmoid":
@@ -99,7 +104,11 @@ def theirs(kind: str, given: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def with_gradients(results: tuple[Tensor, ...], given: list[Tensor]) -> list[Tensor]:
-    """Return the results, and the gradients of their sum with a different weight per number."""
+    """Return a layer's results, followed by gradients with respect to its arguments.
+
+    The gradients are those of a weighted sum of all numbers in the results, each with a different
+    weight.
+    """
     total = sum((r * torch.linspace(-1, 2, r.numel()).view(r.shape)).sum() for r in results)
     wanted = [leaf for leaf in given if leaf.requires_grad]
     return [*results, *torch.autograd.grad(total, wanted)]

@@ -1,4 +1,4 @@
-"""The interface to the C builds: which calls it accepts, and the layout of packed matrices."""
+"""Test the interface to the compiled C code: which calls it accepts, how matrices are packed."""
 
 import ctypes
 from pathlib import Path

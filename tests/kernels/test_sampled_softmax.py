@@ -1,4 +1,4 @@
-"""The loss over a sample of the vocabulary, compared with that over all of it."""
+"""Test the loss over a sample of the vocabulary against the loss over the whole vocabulary."""
 
 import pytest
 import torch

@@ -1,6 +1,7 @@
-"""The simple RNN compared with the lecture: NumPy, one-hot vectors, loops, gradients by hand.
+"""Test the simple RNN against the equations of the lecture, written out in NumPy.
 
-The reference takes nothing but weights from the library. Symbols as in `docs/simple-rnn.md`.
+The reference implementation uses one-hot vectors and loops, and computes gradients by hand. It
+takes nothing but weights from the library. The symbols are those of `docs/simple-rnn.md`.
 """
 
 import math
@@ -20,12 +21,12 @@ from rnnlm.models import NeuralLanguageModel, build, detach_state
 Array = NDArray[np.float64]
 VOCAB, EMBEDDING, HIDDEN, TIME = 7, 3, 4, 6
 LENGTHS = (6, 3, 5)
-"""Number of tokens that count in each row; the rest is padding."""
+"""Number of tokens in each row that are not padding."""
 
 
 @dataclass
 class Weights:
-    """The lecture's weights, or the gradients of a loss with respect to them."""
+    """The weights in the lecture's notation, or the gradients of a loss with respect to them."""
 
     E: Array
     W_h: Array
@@ -173,7 +174,13 @@ def test_padding_does_not_count():
 
 @dataclass
 class Unrolled:
-    """A text read one step at a time, where each step has a separate copy of W_h."""
+    """A forward pass over a text, in which each time step has a separate copy of W_h.
+
+    Attributes:
+        copies: The copies of W_h, one for each step.
+        states: The hidden state before each step.
+        losses: The loss of each step.
+    """
 
     copies: list[Tensor]
     states: list[Tensor]
@@ -181,7 +188,7 @@ class Unrolled:
 
 
 def unroll(model: NeuralLanguageModel, cut: int | None = None) -> Unrolled:
-    """Read a row step by step; detach the state before step `cut`."""
+    """Run the model over a text step by step; detach the state before step `cut`, if given."""
     inputs, targets, _ = draw_text()
     name, shared = "layers.0.W_h", dict(model.named_parameters())["layers.0.W_h"]
     copies = [shared.detach().clone().requires_grad_() for _ in range(TIME)]

@@ -1,4 +1,4 @@
-"""Shared fixtures of the review tests: small trained models with their scores."""
+"""Shared fixtures of the tests of reviews (report pages): small trained models, their scores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,14 @@ HTML = '<b>&amp; "red"</b>'
 
 @dataclass(frozen=True)
 class Made:
-    """The inputs of a review: models, scores and tokens."""
+    """The inputs of a review.
+
+    Attributes:
+        model: The trained network.
+        ngrams: The n-gram model that it is compared with.
+        scores: Scores of both on the test split.
+        tokens_uri: Folder of the token shards.
+    """
 
     model: TrainedModel
     ngrams: TrainedModel
@@ -26,7 +33,7 @@ class Made:
     tokens_uri: str
 
     def review(self, out: Path, title: str = "tiny", verdict: str = "") -> Review:
-        """Write the review."""
+        """Write the review into a folder."""
         return write_review(
             self.model.uri,
             Path(self.model.checkpoint),
@@ -57,7 +64,7 @@ def make(folder: Path, text: str, documents: str = "lines", **sections: dict[str
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A model of lines, some of which hold HTML; treat it as read-only."""
+    """A model trained on lines, some of which contain HTML; treat it as read-only."""
     text = lines(200) + "".join(f"{HTML} {n} {n} {n}\n" for n in range(40))
     return make(tmp_path_factory.mktemp("made"), text)
 

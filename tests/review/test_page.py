@@ -20,7 +20,10 @@ VOID = {"meta", "img", "source", "br"}
 
 
 class Reader(HTMLParser):
-    """Collect the text; check that elements are nested correctly and load nothing external."""
+    """An HTML parser that collects the text of a page.
+
+    It checks that elements are nested correctly and that none loads anything external.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -98,7 +98,12 @@ def test_the_hardest_cost_more_than_the_easiest(made: Made):
 
 
 def scored(lengths: list[int], rates: list[float]) -> tuple[TokenArrays, TextNats]:
-    """Return documents of one-byte tokens, with `rates` as their pieces' nats per token."""
+    """Return documents of one-byte tokens, and their scores.
+
+    Args:
+        lengths: Number of tokens of each document.
+        rates: Nats per token of each piece; a document is cut into pieces of `PIECE_TOKENS` tokens.
+    """
     sizes = np.array(lengths)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     arrays = TokenArrays(np.full(offsets[-1], 97, np.uint8), offsets, sizes, sizes)

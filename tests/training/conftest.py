@@ -11,7 +11,7 @@ from tests.conftest import ingest_text, lines, tiny_experiment
 
 @pytest.fixture(scope="session")
 def tokens_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder of token shards; treat it as read-only."""
+    """The folder of token shards of a tiny corpus; treat it as read-only."""
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "text").write_text(lines(200))
     corpus = ingest_text(folder / "text", folder / "corpus")

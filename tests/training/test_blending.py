@@ -1,4 +1,4 @@
-"""Mixing the weights that training started from back in."""
+"""Test blending: the weights that training started from are mixed into the trained weights."""
 
 from pathlib import Path
 

@@ -8,11 +8,11 @@ from rnnlm.training.run_state import Position
 UNIFORM = math.log(67)
 FALLING = [1.5 + 2.7 * 0.98**step for step in range(400)]
 RISING = [1.5 + 0.01 * step for step in range(300)]
-"""Losses that rise but never reach that of a uniform guess."""
+"""Training losses that rise, but never to the loss of a uniform distribution."""
 
 
 def after(losses: list[float]) -> Position:
-    """Return the position of a run that had these losses."""
+    """Return the position (state) of a training run that had these losses so far."""
     position = Position(step=len(losses))
     for step, nats in enumerate(losses, start=1):
         watch_step(position, step, nats, 1.0, UNIFORM)

@@ -26,11 +26,11 @@ from tests.conftest import tiny_experiment
 from tests.training.conftest import weights
 
 STEPS = 30
-"""Steps in two epochs of the tiny corpus, with batches of eight."""
+"""Number of steps in two epochs of the tiny corpus, with batches of eight."""
 
 
 class Stop(Exception):
-    """Raised from `on_progress` to interrupt a training."""
+    """Raised by a test's `on_progress` to interrupt a training."""
 
 
 def test_texts_are_written_early_and_at_the_end(tokens_uri: str, tmp_path: Path):

@@ -31,7 +31,10 @@ from tests.training.conftest import weights
 
 
 def assert_same_future(one: Path, two: Path) -> None:
-    """Assert that everything that determines later steps is bitwise equal."""
+    """Assert that two files that training resumes from hold bitwise equal tensors.
+
+    The tensors determine everything that happens in later steps.
+    """
     mine, theirs = weights(one), weights(two)
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
@@ -72,7 +75,7 @@ def test_the_same_seed_gives_the_same_bits(feed: str, tokens_uri: str, tmp_path:
 
 
 class Stop(Exception):
-    """Raised from `on_progress` to interrupt a training."""
+    """Raised by a test's `on_progress` to interrupt a training."""
 
 
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -277,7 +280,10 @@ def test_a_run_may_resume_on_another_device(tokens_uri: str, tmp_path: Path):
 def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
     better_later: bool, tokens_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Treat positions after the first validation as bad, and make one step diverge."""
+    """Make one step diverge, so that training returns to the first validation's position.
+
+    Later positions are treated as bad.
+    """
     diverged: list[int] = []
     watch_step = run.watch_step
 

@@ -1,4 +1,4 @@
-"""Trainings that start from another model's weights."""
+"""Test trainings that start from another model's weights."""
 
 from pathlib import Path
 

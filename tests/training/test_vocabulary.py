@@ -1,4 +1,4 @@
-"""The sample of the vocabulary over which a step computes its softmax."""
+"""Test the sampling of the part of the vocabulary over which a step computes its softmax."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def sampler(seed: int = 1) -> VocabularySampler:
-    """Return a sampler for Zipf-distributed counts in which the last 50 tokens do not occur."""
+    """Return a sampler for token counts that follow Zipf's law, with 0 for the last 50 tokens."""
     counts = (2000 / np.arange(1, VOCAB + 1)).astype(int)
     counts[-50:] = 0
     return VocabularySampler(counts, SIZE, seed)

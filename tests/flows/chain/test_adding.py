@@ -1,4 +1,4 @@
-"""A toy stage, added as docs/architecture.md describes: a new file and an entry in the list."""
+"""Test that a stage can be added as docs/architecture.md describes: a new file, a list entry."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The gate on a corpus whose splits do not guarantee that held-out text stays held out."""
+"""Test the gate on a corpus whose splits do not ensure that held-out text stays held out later."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stages: what a result depends on, what a plan states, and a new stage as a single class."""
+"""Test stages: what their results depend on, what `--plan` shows, and how a class adds a stage."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,14 +64,14 @@ def test_a_corpus_records_the_digest_of_its_source_files(tmp_path: Path):
 
 
 class Longest(BaseModel):
-    """The longest document of a corpus."""
+    """The result of the toy stage below: the longest document of a corpus."""
 
     uri: str
     characters: int
 
 
 class FindLongest(RecordedStage[Longest]):
-    """A toy stage; a real one is a class like this in a new file, and a line in `CHAIN`."""
+    """A toy stage. A real one is such a class in a separate file, and an entry in `CHAIN`."""
 
     name = "longest"
     version = 1

@@ -1,4 +1,4 @@
-"""Housekeeping: what it never removes, what it removes, and what remains if it is killed."""
+"""Test which files housekeeping removes, which it never removes, and its effect if it is killed."""
 
 import contextlib
 import hashlib
@@ -37,7 +37,7 @@ from tests.conftest import ROOT, call_cli, run_cli, write_tiny
 from tests.stores import give_empty_stores
 
 RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
-"""Learning rates, one for each version from 1 on."""
+"""The learning rates with which versions 1 to 6 are trained."""
 CHAMPION, PREVIOUS, PRODUCTION, CLAIMED, LOST, NEWEST = 2, 1, 3, 4, 5, 6
 
 
@@ -67,7 +67,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(chosen: Experiment) -> None:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, on arguments that it would like to have
+        warnings.simplefilter("ignore")  # MLflow's warnings about missing optional arguments
         patch.setattr(reporting.ProgressArtifact, "FIRST_SECONDS", 1e9)
         take(Run(homes.current(), chosen, start=Start(None, "from nothing")), CHAIN)
 
@@ -103,7 +103,7 @@ def in_two_months(keep_days: float = 30, keep_versions: int = 1) -> Rules:
 
 
 def age(root: Path, days: float = 60) -> None:
-    """Make everything in a home `days` older."""
+    """Change the times of all files and runs in a home, so that they are `days` older."""
     seconds = days * DAY_SECONDS
     for path in root.rglob("*"):
         if not path.is_symlink():
@@ -131,7 +131,7 @@ def sweep(home: Home, rules: Rules) -> list[Leftover]:
 
 
 def assert_whole(home: Home, version: int) -> None:
-    """Assert that a version is usable and its training is cached from the corpus to the samples."""
+    """Assert that a version is usable and that all steps of its training are cached."""
     chosen = registry.resolve(home, f"tiny/{version}")
     assert registry.checkpoint_path(home, chosen).is_file()
     planned = plan(Run(home, experiment(home.root, version)), CHAIN)
@@ -252,7 +252,7 @@ def test_a_step_in_use_protects_all_results_of_its_name(home: Home):
 
 @contextlib.contextmanager
 def held(lock: Path) -> Iterator[None]:
-    """Hold a lock in another process."""
+    """Hold a file lock in another process while the context lasts."""
     script = (
         "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n print(flush=True)\n input()"
     )

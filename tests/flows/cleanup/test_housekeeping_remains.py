@@ -1,4 +1,4 @@
-"""Housekeeping of flow runs, databases, locks and logs."""
+"""Test that housekeeping cleans up flow runs, databases, locks and logs."""
 
 import contextlib
 import sqlite3

@@ -1,4 +1,4 @@
-"""Hints that are shown if a network loses to the n-grams."""
+"""Test the hints that are shown if a network scores worse than the n-gram model."""
 
 from pathlib import Path
 from typing import Any

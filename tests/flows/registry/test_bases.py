@@ -1,4 +1,4 @@
-"""Trainings that start from a registered model, an exported one, or none."""
+"""Test trainings that start from a registered model, from an exported one, or from none."""
 
 import json
 import shutil

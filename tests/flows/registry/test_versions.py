@@ -1,4 +1,4 @@
-"""Aliases and their journal, in a real MLflow registry."""
+"""Test aliases of model versions, and the journal of their moves, in a real MLflow registry."""
 
 import itertools
 import multiprocessing
@@ -27,7 +27,7 @@ def here(tmp_path: Path) -> Home:
 
 
 def add(here: Home, name: str = "tiny") -> Version:
-    """Add a version without files, which aliases do not need."""
+    """Add a version without files, since these tests only concern aliases."""
     client = connect(here)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
@@ -49,7 +49,10 @@ def aliases(here: Home, name: str = "tiny") -> dict[str, int]:
 
 
 def is_linear(here: Home, name: str = "tiny") -> bool:
-    """Return whether all moves are done and each starts from the champion that the last one set."""
+    """Return whether all moves in the journal are done and form a chain.
+
+    In a chain, each move starts from the champion that the move before it set.
+    """
     moves = registry.history(here, name)[::-1]
     return all(move.done for move in moves) and all(
         later.before == earlier.after for earlier, later in itertools.pairwise(moves)

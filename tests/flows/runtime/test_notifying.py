@@ -1,4 +1,4 @@
-"""Notifications, and which failed steps are retried."""
+"""Test notifications, and which failed steps are retried."""
 
 import sqlite3
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Real workers: a pool of processes, and Dask with TLS."""
+"""Test real workers: a pool of processes, and a Dask cluster with TLS."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Attacks on the servers: hostile pages, foreign host names, callers without the password."""
+"""Test attacks on the servers: hostile pages, foreign host names, callers without the password."""
 
 import contextlib
 import json
@@ -104,7 +104,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenServers]:
 
 @dataclass(frozen=True)
 class ProtectedServers:
-    """Servers on 0.0.0.0 that require a password, and the addresses that they printed."""
+    """Servers on all interfaces (0.0.0.0) that require a password.
+
+    Attributes:
+        home: Their home folder.
+        addresses: The JSON object with addresses that the command printed.
+    """
 
     home: Path
     addresses: dict[str, Any]

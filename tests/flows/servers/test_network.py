@@ -1,4 +1,4 @@
-"""Sockets that commands listen on and connect to, traced in an isolated network namespace."""
+"""Test which sockets commands listen on and connect to, by tracing them in a network namespace."""
 
 import os
 import re
@@ -47,11 +47,11 @@ def flow(config="x", trigger="manual"):
 
 @dataclass(frozen=True)
 class Sockets:
-    """Sockets that a command and its children used, except Unix sockets.
+    """The sockets that a command and its children used, except Unix sockets.
 
     Attributes:
-        listened: `address:port` of every listening socket, and the thread that opened it;
-            "unbound" for one that listened without bind, which means on all interfaces.
+        listened: Maps `address:port` of every listening socket to the thread that opened it. The
+            key is "unbound" for a socket that listens without bind, which means on all interfaces.
         called: `address:port` of every destination, whether or not it was reached.
     """
 
@@ -70,7 +70,7 @@ def _is_loopback(place: str) -> bool:
 
 
 def read_trace(trace: Path) -> Sockets:
-    """Return the sockets that strace recorded."""
+    """Return the sockets that are recorded in a trace file of strace."""
     listened: dict[str, int] = {}
     called: set[str] = set()
     address = re.compile(
@@ -93,7 +93,10 @@ def read_trace(trace: Path) -> Sockets:
 
 
 def traced(home: Path, *arguments: str) -> tuple[list[str], dict[str, str], Path]:
-    """Return a traced command, its environment (a user's, not the tests') and its trace file."""
+    """Return a command line that runs rnnlm under strace, its environment and its trace file.
+
+    The environment is that of a user, without the variables that the tests set.
+    """
     if shutil.which("strace") is None:
         pytest.skip("no strace here (apt-get install strace)")
     if subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True).returncode:
@@ -173,7 +176,7 @@ def test_serve_calls_no_other_machine_and_listens_only_on_two_ports_and_run_chan
 
 
 def ours(strace: int) -> Iterator[psutil.Process]:
-    """Yield the process of the command that strace runs."""
+    """Yield the process of `rnnlm serve` among the children of an strace process."""
     for process in psutil.Process(strace).children(recursive=False):
         with suppress(psutil.Error):
             if "serve" in process.cmdline():

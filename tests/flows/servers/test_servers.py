@@ -1,4 +1,4 @@
-"""Servers that `rnnlm serve` runs: what it refuses, runs, survives and leaves behind."""
+"""Test `rnnlm serve`: wrong settings that it refuses, its servers, crashes, and what is left."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sweeps: the study on disk, and a real sweep that is killed and resumed."""
+"""Test sweeps (trials of several settings): the record on disk, and a sweep killed and resumed."""
 
 import json
 import math
@@ -160,7 +160,13 @@ with embedded.serve(home.current()) as server:
 
 
 def run_script(home: Path, how: str) -> Finished:
-    """Run SCRIPT in a separate process, which dies at the point that `how` names."""
+    """Run SCRIPT in a separate process.
+
+    Args:
+        home: The home folder.
+        how: Where the process is killed or interrupted; or `more`, for a complete sweep, the same
+            sweep again, and separate trainings of two trials.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     environment = {"RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     finished = subprocess.run(
@@ -176,7 +182,15 @@ def run_script(home: Path, how: str) -> Finished:
 
 @dataclass(frozen=True)
 class Swept:
-    """A home in which a sweep ran twice, and two of its trials were then trained alone."""
+    """A home in which a sweep was run twice, and two of its trials were then trained separately.
+
+    Attributes:
+        home: The folder.
+        first: Result of the sweep.
+        again: Result of the same sweep, run again.
+        best_alone: Result of training with the settings of the best trial.
+        pruned_alone: Result of training with the settings of a trial that was stopped early.
+    """
 
     home: Path
     first: dict[str, Any]
@@ -196,7 +210,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
 
 
 def runs_of(home: Path) -> tuple[Run, dict[int, Run], list[Run]]:
-    """Return the run of the only sweep, the runs of its trials by number, and all runs."""
+    """Return MLflow's run of the only sweep, the runs of its trials by number, and all runs."""
     client = MlflowClient(Home(home).tracking_uri)
     experiment = client.get_experiment_by_name("tiny")
     runs = [*client.search_runs([experiment.experiment_id])]
@@ -208,7 +222,7 @@ def runs_of(home: Path) -> tuple[Run, dict[int, Run], list[Run]]:
 
 
 def compared(trials: Sequence[dict[str, Any]]) -> list[Any]:
-    """Return the values of trials that do not depend on the clock."""
+    """Return those values of trials that do not depend on how long the trials took."""
     return [
         (t["number"], t["settings"], t["state"], t["bits_per_character"], t["why"], t["checkpoint"])
         for t in trials

@@ -1,4 +1,4 @@
-"""Sending curves to MLflow: an unreachable server, a broken store."""
+"""Test that curves are sent to MLflow during training, and what happens if MLflow fails."""
 
 import os
 import shutil
@@ -143,7 +143,7 @@ def test_points_that_a_server_missed_are_sent_when_the_run_resumes(
 
 
 def copied(trained: Path, tmp_path: Path) -> Home:
-    """Return a separate home with a copy of the MLflow store of the trained one."""
+    """Return a new home with a copy of the MLflow store of the home `trained`."""
     shutil.copytree(trained / "mlruns", tmp_path / "mlruns")
     return Home(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The contents of MLflow and Prefect after a real run."""
+"""Test the contents of MLflow and Prefect after a real run."""
 
 import json
 import sqlite3
