@@ -31,20 +31,20 @@ from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.engine.texts import write_line
-from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
+from rnnlm.errors import ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.kernels import keep_freed_memory
-from rnnlm.metrics import NATS_PER_BIT, perplexity
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.models.dropping import seed_dropout
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import run_state as positions
-from rnnlm.training.divergence import DivergedError, is_good, watch_step, watch_validation
+from rnnlm.training.divergence import DivergedError, is_good, watch_validation
 from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
 from rnnlm.training.memory import check_memory
+from rnnlm.training.meter import Meter
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
 from rnnlm.training.run_state import NO_BEST, Position, Run
@@ -64,11 +64,6 @@ SAVE_SECONDS = 15.0
 """Seconds between saves, and so about the most training that is lost if the process is killed."""
 SAMPLE_SECONDS = 10.0
 """Seconds between two lines of sampled text in the progress reports."""
-LOOK_STEPS = {"cpu": 1, "cuda": 16}
-"""Steps between two transfers of losses to the CPU, by device.
-
-On a GPU they are rare, because each transfer makes the GPU wait.
-"""
 RECOVERY_FACTOR = 0.5
 """Factor on the learning rate after each divergence."""
 WARM_RATE = 0.25
@@ -132,13 +127,9 @@ class TrainingRun:
         self.history = History(out)
         prefixes = growth_prefixes(self.tokenizer, validation, experiment.corpus.condition)
         self.growth = Growth(out, self.tokenizer, prefixes)
-        self.uniform_nats = math.log(max(3, self.tokenizer.vocab_size))
+        self.meter = Meter(self.run, self.tokenizer, self.train_split, self.validation_split)
         self.validation_seconds = 0.0
         self.saved_at = self.sampled_at = time.monotonic()
-        self.losses: list[tuple[Tensor, Tensor, int]] = []
-        self.gradient_norm = self.rate = self.train_nats = 0.0
-        characters = max(1, int(self.train_split.characters.sum()))
-        self.tokens_per_character = len(self.train_split.tokens) / characters
         self.stop_requested, self.has_start = False, start is not None
         self._resume(start)
         self.began = time.monotonic() - self.position.seconds
@@ -207,9 +198,9 @@ class TrainingRun:
     def _step(self, batch: Window) -> None:
         position, parameters = self.position, [*self.model.parameters()]
         seed_dropout((self.config.seed, position.step, self.group.rank), self.device)
-        self.rate = learning_rate(self.config, self._share()) * position.rate_factor
+        self.meter.rate = learning_rate(self.config, self._share()) * position.rate_factor
         for group in self.run.optimizer.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = self.meter.rate
         self.run.optimizer.zero_grad(set_to_none=True)
         nll_nats = self._backward(self.group.share(batch), batch.tokens)
         nll_nats = self.group.sum_gradients(parameters, nll_nats)
@@ -218,9 +209,7 @@ class TrainingRun:
         self.run.average.update(position.worse_in_a_row)
         position.step += 1
         position.tokens += batch.tokens
-        self.losses.append((nll_nats, norm, batch.tokens))
-        if len(self.losses) >= LOOK_STEPS[self.device.type]:
-            self._look()
+        self.meter.add(nll_nats, norm, batch.tokens)
 
     def _backward(self, batch: Window, tokens: int) -> Tensor:
         """Add the gradients of one step to the parameters, and keep the recurrent state.
@@ -248,21 +237,6 @@ class TrainingRun:
         self.run.state = detach_state(result.state)
         return result.nll_nats
 
-    def _look(self) -> None:
-        """Copy the losses of the last steps from the device, and check them for divergence.
-
-        Raises:
-            DivergedError: See `watch_step`.
-        """
-        position = self.position
-        first = position.step - len(self.losses) + 1
-        for step, (nll, norm, tokens) in enumerate(self.losses, start=first):
-            nll_nats, self.gradient_norm = nll.item(), norm.item()
-            watch_step(position, step, nll_nats / tokens, self.gradient_norm, self.uniform_nats)
-            position.interval_nll_nats += nll_nats
-            position.interval_tokens += tokens
-        self.losses.clear()
-
     def _recover(self, what: str) -> None:
         """Return to the position in `good.safetensors` with a lower learning rate.
 
@@ -272,7 +246,7 @@ class TrainingRun:
         Raises:
             DivergenceError: The run has diverged more than `training.recoveries` times.
         """
-        self.losses.clear()
+        self.meter.forget()
         recoveries, seconds = self.position.recoveries + 1, self.position.seconds
         if recoveries > self.config.recoveries:
             raise DivergenceError(
@@ -304,22 +278,8 @@ class TrainingRun:
         validate = share >= 1.0 or self._validation_is_due(share)
         if not (validate or share * HISTORY_ROWS >= position.rows + 1):
             return {}
-        self._look()
-        self._average_interval()
+        row = self.meter.row()
         position.rows = int(share * HISTORY_ROWS)
-        row = {
-            "step": position.step,
-            "tokens": position.tokens,
-            "seconds": position.seconds,
-            "train/nll_nats_per_token": self.train_nats,
-            "train/bits_per_character": self._bits(self.train_nats),
-            "train/learning_rate": self.rate,
-            "train/gradient_norm": self.gradient_norm,
-            "train/tokens_per_second": position.tokens / max(position.seconds, 1e-9),
-        }
-        if position.recoveries:
-            row["train/recoveries"] = position.recoveries
-        position.interval_nll_nats, position.interval_tokens = 0.0, 0
         if validate:
             position.validations = int(share * self.config.validations)
             row.update(self._validate())
@@ -357,7 +317,7 @@ class TrainingRun:
             self.validation_seconds += time.monotonic() - began
             nll_nats = self.group.agree(score.nll_nats, device=self.device)[0]
             best_nats = position.best_nll_nats / score.tokens
-            watch_validation(position, nll_nats / score.tokens, best_nats, self.uniform_nats)
+            watch_validation(position, nll_nats / score.tokens, best_nats, self.meter.uniform_nats)
             if nll_nats < position.best_nll_nats:
                 position.best_nll_nats = nll_nats
                 position.best_bits_per_character = score.bits_per_character
@@ -373,7 +333,7 @@ class TrainingRun:
                 if self.config.schedule == "plateau":
                     position.rate_factor *= self.config.plateau_factor
         if not position.worse_in_a_row and is_good(
-            position, nll_nats / score.tokens, self.uniform_nats
+            position, nll_nats / score.tokens, self.meter.uniform_nats
         ):
             self._save(GOOD_FILE)
         return score.metrics("validation")
@@ -397,38 +357,7 @@ class TrainingRun:
         if self.group.leads and time.monotonic() - self.sampled_at > SAMPLE_SECONDS:
             sample = write_line(self.model, self.tokenizer, self.position.step)
             self.sampled_at = time.monotonic()
-        self._tell(row, self._note(), sample)
-
-    def _average_interval(self) -> None:
-        """Set `train_nats` to the mean loss per token since the last row of history.
-
-        It stays as it is if no loss has been copied from the device since then.
-        """
-        if self.position.interval_tokens:
-            nll_nats = self.position.interval_nll_nats
-            self.train_nats = nll_nats / self.position.interval_tokens
-
-    def _bits(self, nats: float) -> float:
-        """Convert a loss on the training split from nats per token to bits per character."""
-        return nats * self.tokens_per_character / NATS_PER_BIT
-
-    def _note(self) -> str:
-        """Return the training loss, validation score and speed as text for a progress report.
-
-        Scores are perplexities for word and BPE tokenizers, and bits per character for others.
-        """
-        position = self.position
-        self._average_interval()
-        if self.tokenizer.kind in ("word", "bpe"):
-            best = perplexity(position.best_nll_nats / len(self.validation_split.tokens))
-            unit, train = "perplexity", f"{perplexity(self.train_nats):.1f}"
-            validation = f"{best:.1f}"
-        else:
-            best = position.best_bits_per_character
-            bits = self._bits(self.train_nats)
-            unit, train, validation = "bits/character", f"{bits:.3f}", f"{best:.3f}"
-        said = f"{train}, validation {validation}" if math.isfinite(best) else train
-        return f"{said} {unit}  {position.tokens / max(position.seconds, 1e-9):,.0f} tokens/s"
+        self._tell(row, self.meter.note(), sample)
 
     def _tell(self, row: dict[str, float] | None = None, note: str = "", sample: str = "") -> None:
         if not self.group.leads:
@@ -467,7 +396,7 @@ class TrainingRun:
             name: `LAST_FILE` or `GOOD_FILE`.
         """
         if name == LAST_FILE:
-            self._look()
+            self.meter.look()
         state = self.group.whole(self.run.state)
         if self.group.leads:
             positions.save(self.out / name, self.run, state, self.tokenizer, self.experiment)
@@ -494,7 +423,7 @@ class TrainingRun:
             positions.check_same_run(last, self.experiment, self.tokenizer)
             position = positions.read(last)
             is_same = best.is_file() and file_digest(best) == position.best_digest
-            if is_same or not position.best_digest or _is_later(best, position):
+            if is_same or not position.best_digest or positions.is_later(best, position):
                 self._load(LAST_FILE)
                 if not is_same:
                     self.position.best = NO_BEST
@@ -512,15 +441,3 @@ class TrainingRun:
         """Delete rows of history and growth texts after a step; later steps will run again."""
         self.history.cut(step)
         self.growth.cut(step)
-
-
-def _is_later(best: Path, position: Position) -> bool:
-    """Return whether the best checkpoint on disk was saved at a later step than the position.
-
-    This happens if the process was killed after it wrote the checkpoint and before it saved its
-    position. The resumed run repeats the steps in between and writes the checkpoint again.
-    """
-    try:
-        return bool(checkpoint.load_facts(best)["step"] > position.step)
-    except CheckpointError:
-        return False

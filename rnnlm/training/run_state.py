@@ -212,3 +212,15 @@ def restore(path: Path, run: Run) -> None:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def is_later(best: Path, position: Position) -> bool:
+    """Return whether the best checkpoint on disk was saved at a later step than the position.
+
+    This happens if the process was killed after it wrote the checkpoint and before it saved its
+    position. The resumed run repeats the steps in between and writes the checkpoint again.
+    """
+    try:
+        return bool(checkpoint.load_facts(best)["step"] > position.step)
+    except CheckpointError:
+        return False

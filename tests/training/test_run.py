@@ -20,7 +20,7 @@ from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.models import ARCHITECTURES
 from rnnlm.progress import Progress
-from rnnlm.training import run
+from rnnlm.training import meter, run
 from rnnlm.training.api import train
 from rnnlm.training.divergence import DivergedError
 from rnnlm.training.history import read_history
@@ -285,7 +285,7 @@ def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
     Later positions are treated as bad.
     """
     diverged: list[int] = []
-    watch_step = run.watch_step
+    watch_step = meter.watch_step
 
     def diverge_once(position: Position, step: int, *rest: float) -> None:
         if step == 35 and not diverged:
@@ -294,7 +294,7 @@ def test_the_best_checkpoint_survives_a_return_to_an_earlier_position(
         watch_step(position, step, *rest)
 
     monkeypatch.setattr(run, "is_good", lambda position, *_: position.validations <= 1)
-    monkeypatch.setattr(run, "watch_step", diverge_once)
+    monkeypatch.setattr(meter, "watch_step", diverge_once)
     monkeypatch.setattr(run, "RECOVERY_FACTOR", 1.0 if better_later else 1e-9)
     experiment = tiny_experiment(training={"validations": 9, "patience": 100})
     model = train(tokens_uri, experiment, tmp_path)
@@ -316,8 +316,8 @@ def test_a_run_that_diverges_as_its_time_ends_still_leaves_a_checkpoint(
     def diverge(position: Position, step: int, *rest: float) -> None:
         raise DivergedError(f"{step}: as told")
 
-    monkeypatch.setattr(run, "watch_step", diverge)
-    monkeypatch.setitem(run.LOOK_STEPS, "cpu", 16)  # as on a GPU
+    monkeypatch.setattr(meter, "watch_step", diverge)
+    monkeypatch.setitem(meter.LOOK_STEPS, "cpu", 16)  # as on a GPU
     experiment = tiny_experiment(training={"budget": "0.000001 s", "recoveries": 9})
     assert Path(train(tokens_uri, experiment, tmp_path).checkpoint).is_file()
 
