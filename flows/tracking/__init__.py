@@ -17,7 +17,7 @@ from flows.tracking.runs import (
     log_stages,
     log_verdict,
 )
-from flows.tracking.sweeps import SweepRun, end_pruned, sweep_run
+from flows.tracking.sweep_runs import SweepRun, end_pruned, sweep_run
 from flows.tracking.texts import log_generation, log_texts
 
 __all__ = [

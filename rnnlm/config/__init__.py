@@ -5,7 +5,6 @@ Faults, such as a misspelt key or a number out of range, are reported all at onc
 dotted path of its key.
 """
 
-from rnnlm.config.base import Config
 from rnnlm.config.corpus import (
     CleaningConfig,
     CorpusConfig,
@@ -20,6 +19,7 @@ from rnnlm.config.generation import MAX_COUNT, GenerationConfig, SamplingConfig
 from rnnlm.config.loading import from_values, load, override, shorten
 from rnnlm.config.model import ModelConfig
 from rnnlm.config.retraining import GateConfig, RetrainingConfig
+from rnnlm.config.strict import Config
 from rnnlm.config.training import Budget, TrainingConfig, parse_budget
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rnnlm.config.base import Config
+from rnnlm.config.strict import Config
 
 
 class CleaningConfig(Config):

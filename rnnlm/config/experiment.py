@@ -4,11 +4,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from rnnlm.config.base import Config
 from rnnlm.config.corpus import CorpusConfig, SplitConfig, TokenizerConfig
 from rnnlm.config.generation import GenerationConfig
 from rnnlm.config.model import ModelConfig
 from rnnlm.config.retraining import GateConfig, RetrainingConfig
+from rnnlm.config.strict import Config
 from rnnlm.config.training import TrainingConfig
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnlm.config.base import Config
+from rnnlm.config.strict import Config
 
 MAX_COUNT = 10**12
 """Most texts in one data set: a limit that catches typing errors, far above what disks hold."""

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from rnnlm.config.base import Config
 from rnnlm.config.experiment import Experiment
 from rnnlm.config.generation import GenerationConfig
+from rnnlm.config.strict import Config
 from rnnlm.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnlm.config.base import Config
+from rnnlm.config.strict import Config
 
 Architecture = Literal["simple", "gru", "lstm", "mogrifier", "mingru", "ngram"]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rnnlm.config.base import Config
+from rnnlm.config.strict import Config
 
 
 class GateConfig(Config):

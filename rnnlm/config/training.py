@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rnnlm.config.base import Config
+from rnnlm.config.strict import Config
 
 
 class Budget(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm.corpora.native import text as _native
+from rnnlm.corpora.compiled import text as _native
 
 _RECORD = np.dtype(
     [

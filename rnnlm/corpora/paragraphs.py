@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.corpora.compiled import text as _native
 from rnnlm.corpora.cutting import sentences
-from rnnlm.corpora.native import text as _native
 
 LONG_LINE = 200
 """Length in characters above which a line is a separate paragraph."""

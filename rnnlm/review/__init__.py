@@ -11,8 +11,8 @@ markup      the HTML frame, the style sheet, and small elements of the page
 page        the whole page in one HTML file
 """
 
+from rnnlm.review.by_document import draw_documents
 from rnnlm.review.curves import draw_curves
-from rnnlm.review.documents import draw_documents
 from rnnlm.review.embeddings import Projection, draw_embeddings, project_embeddings
 from rnnlm.review.page import REVIEW_FILE, Review, write_review
 from rnnlm.review.passages import Extremes, Passage, Piece, find_extremes, spread, token_nats

@@ -28,8 +28,8 @@ from rnnlm.evaluation import (
 from rnnlm.evaluation.held_out import scored_documents
 from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
 from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.review.by_document import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
-from rnnlm.review.documents import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
 from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes

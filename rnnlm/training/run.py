@@ -40,10 +40,10 @@ from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import run_state as positions
 from rnnlm.training.divergence import DivergedError, is_good, watch_validation
+from rnnlm.training.fitting import check_memory
 from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
-from rnnlm.training.memory import check_memory
 from rnnlm.training.meter import Meter
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of

@@ -4,7 +4,7 @@ import pytest
 from rnnlm.evaluation import TextNats
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.review import draw_documents
-from rnnlm.review.documents import pair
+from rnnlm.review.by_document import pair
 
 
 def nats_of(documents: list[float], pieces: list[float] | None = None) -> TextNats:
