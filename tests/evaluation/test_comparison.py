@@ -12,7 +12,7 @@ from rnnlm.tokenizer.word import WordTokenizer
 
 
 def nats(documents: np.ndarray, characters: np.ndarray) -> TextNats:
-    """Return the nats that a model needs for the documents of a text.
+    """Return a model's negative log-likelihood of each document in a text, in nats.
 
     Each document is one piece (the unit of the comparison), and each character is one token.
     """

@@ -1,4 +1,4 @@
-"""Test which files housekeeping removes, which it never removes, and its effect if it is killed."""
+"""Test what housekeeping removes, what it never removes, and what it leaves if it is killed."""
 
 import contextlib
 import hashlib
