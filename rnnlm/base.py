@@ -106,8 +106,8 @@ def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
 
     If the checkpoint has a different tokenizer, the embedding and the output matrix get new rows. A
     token that both tokenizers have keeps its rows. Any other token is spelled with the checkpoint's
-    tokens: its embedding is the mean of the embeddings of those tokens, and its output row is a copy
-    of the first one's.
+    tokens: its embedding is the mean of the embeddings of those tokens, and its output row is a
+    copy of the first one's.
 
     Raises:
         CheckpointError: The checkpoint belongs to a different network.
