@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check fix bench examples base serve ui clean
+.PHONY: help setup demo test soak check lint fast-tests fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +31,17 @@ soak: setup ## run the tests that take minutes each
 	@$(RUN_TESTS) -m soak
 
 check: setup ## format, lint, types, import contracts, container files, fast tests
+	@$(MAKE) --no-print-directory -j2 lint fast-tests
+
+lint:
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint docker/Dockerfile
 	@POSTGRES_PASSWORD=unused RNNLM_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
+
+fast-tests:
 	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
 
 fix: setup ## format, and fix what ruff can fix

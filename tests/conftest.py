@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,11 @@ def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_making_of_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the empty stores in a folder that all processes of this test run share."""
-    own = tmp_path_factory.getbasetemp()
-    stores.share((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "stores")
+def _one_making_of_stores(request: pytest.FixtureRequest) -> None:
+    """Keep the empty stores in pytest's cache, where all processes and later runs find them."""
+    assert request.config.cache is not None
+    versions = f"mlflow-{version('mlflow')}-prefect-{version('prefect')}"
+    stores.share(request.config.cache.mkdir("stores") / versions)
 
 
 @pytest.fixture(scope="session")

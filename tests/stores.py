@@ -1,4 +1,4 @@
-"""Empty MLflow and Prefect stores, made once for all tests: creating tables takes ten seconds."""
+"""Empty MLflow and Prefect stores, made once for all runs: creating tables takes ten seconds."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ _shared: list[Path] = []
 
 
 def share(folder: Path) -> None:
-    """Set the folder in which all processes of this test run keep the empty stores."""
+    """Set the folder in which the empty stores are kept."""
     _shared[:] = [folder]
 
 
@@ -43,6 +43,7 @@ def give_empty_stores(root: Path) -> None:
 def _make(made: Home) -> None:
     """Create the stores in a subprocess; put them in place only once both are complete."""
     new = Home(made.root.with_suffix(".new"))
+    shutil.rmtree(new.root, ignore_errors=True)  # of a run that was killed
     new.root.mkdir()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     paths = {"RNNLM_HOME": str(new.root), "PYTHONPATH": str(Path(__file__).parent.parent)}

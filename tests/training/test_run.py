@@ -101,11 +101,15 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sampled": ({"sampled_vocabulary": 12}, {}),
     "mingru": ({"feed": "stream", "bptt": 7}, {"architecture": "mingru"}),
 }
+LOOPS_IN_PYTHON = ("mogrifier", "mingru")
 STOPS = (1, 14, 15, 29)
 """Steps after which a run is interrupted; 15 steps are an epoch."""
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=pytest.mark.slow if way in LOOPS_IN_PYTHON else ()) for way in WAYS],
+)
 def test_resuming_equals_never_having_stopped(way: str, tokens_uri: str, tmp_path: Path):
     training, model = WAYS[way]
     experiment = tiny_experiment(
