@@ -24,7 +24,9 @@ from tests import stores
 from tests.forked import run_forked
 
 hypothesis.settings.register_profile("shared", deadline=None)  # cores are shared with other tests
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)  # `make check`
+hypothesis.settings.register_profile(
+    "quick", deadline=None, max_examples=100 if "CI" in os.environ else 25
+)  # `make check`
 hypothesis.settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent

@@ -156,7 +156,7 @@ def test_serve_calls_no_other_machine_and_listens_only_on_two_ports_and_run_chan
     command, settings, trace = traced(home, "serve")
     with subprocess.Popen(command, cwd=home, env=settings, stdout=subprocess.PIPE) as serving:
         try:
-            wait_until((home / "ran").exists, "a scheduled run")
+            wait_until((home / "ran").exists, "a scheduled run", seconds=300)  # traced, so slow
             tree = psutil.Process(serving.pid).children(recursive=True)
             workers = [one for one in tree if "worker" in one.cmdline()]
             worker = min(
