@@ -80,7 +80,7 @@ def serve(
 
 def _show(served: "Standing", as_json: bool) -> None:
     from flows.console import printing  # noqa: PLC0415
-    from flows.servers import credentials  # noqa: PLC0415
+    from flows.runtime import credentials  # noqa: PLC0415
     from flows.servers.standing import due  # noqa: PLC0415
 
     rows = [(entry.name, entry.words, due(entry)) for entry in served.deployments]

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.runtime import locks
+from flows.runtime import credentials, locks
 from flows.runtime.addresses import reason, redact
 from flows.runtime.home import Home, make_private
-from flows.servers import credentials
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterable
 
-from flows.servers import credentials
+from flows.runtime import credentials
 from rnnlm.errors import ServerError
 
 ALLOWED_HOSTS = "RNNLM_ALLOWED_HOSTS"

@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+from flows.runtime import credentials
 from flows.runtime.home import Home
-from flows.servers import credentials, hosts, stores
+from flows.servers import hosts, stores
 from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
 

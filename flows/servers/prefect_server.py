@@ -17,8 +17,8 @@ from typing import Any
 
 import uvicorn
 
-from flows.runtime import startup_gc
-from flows.servers import credentials, hosts
+from flows.runtime import credentials, startup_gc
+from flows.servers import hosts
 from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
 from rnnlm.errors import RnnlmError

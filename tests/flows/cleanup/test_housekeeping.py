@@ -221,10 +221,10 @@ def test_a_version_whose_files_are_missing_is_registered_again(home: Home, built
     shutil.rmtree(registry.checkpoint_path(home, version).parents[1])
     assert not registry.is_whole(home, version)
     _train(experiment(home.root, CHAMPION))
-    anew = registry.resolve(home, "tiny")
-    assert (anew.version, anew.checkpoint) == (len(RATES) + 1, version.checkpoint)
-    assert registry.is_whole(home, anew)
-    assert anew.reason == f"the files of champion {CHAMPION} are missing"
+    retrained = registry.resolve(home, "tiny")
+    assert (retrained.version, retrained.checkpoint) == (len(RATES) + 1, version.checkpoint)
+    assert registry.is_whole(home, retrained)
+    assert retrained.reason == f"the files of champion {CHAMPION} are missing"
 
 
 @pytest.mark.slow

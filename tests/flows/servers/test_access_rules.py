@@ -15,9 +15,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from flows.runtime import credentials
 from flows.runtime.addresses import page, reason, redact, without_passwords
 from flows.runtime.home import make_private
-from flows.servers import access, credentials, hosts, stores
+from flows.servers import access, hosts, stores
 from flows.servers.access import AccessControl
 from rnnlm.errors import ServerError
 from tests.conftest import call_cli
