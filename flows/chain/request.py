@@ -18,7 +18,11 @@ from rnnlm.generation.shard_sampling import prefixes_of
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}
-_FLAGS = {"--unique", "--novel-only", "--valid-only", *_NOT_REPEATED}
+_FLAGS = _NOT_REPEATED | {
+    f"--{name.replace('_', '-')}"
+    for name, field in GenerationConfig.model_fields.items()
+    if field.annotation is bool
+}
 """Options of `rnnlm generate` that take no value."""
 
 

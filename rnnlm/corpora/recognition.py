@@ -95,10 +95,8 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
         return _decided(source, reader, encoding, changes, "recipe", f"{reader} recipes")
     if reader == "csv":
         return _table(source, sample, encoding)
-    if reader in ("json", "jsonl"):
-        if reader == "json" and path.stat().st_size > SAMPLE:
-            sample = _sample(path, encoding, MOST_JSON)
-        return _of_records(source, reader, encoding, [*_first(FORMATS[reader].parse(sample))])
+    if reader == "json" and path.stat().st_size > SAMPLE:
+        sample = _sample(path, encoding, MOST_JSON)
     if reader not in ("text", "colors"):
         return _of_records(source, reader, encoding, [*_first(FORMATS[reader].parse(sample))])
     return _plain_text(source, sample, encoding)
