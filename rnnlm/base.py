@@ -85,7 +85,10 @@ def fit(experiment: Experiment, path: Path) -> Experiment:
 
 
 def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint as a base: matrices in 8 bits, and hashes sampled from its training text.
+    """Write a checkpoint as a base, a compact model file to start other trainings from.
+
+    Its matrices have 8 bits. It also holds the hashes of a sample of its training text's windows,
+    by which text that the base has read is recognised.
 
     Args:
         path: The checkpoint.

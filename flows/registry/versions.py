@@ -263,7 +263,7 @@ def versions(home: Home, name: str | None = None) -> list[Version]:
 def read(home: Home, version: ModelVersion) -> Version:
     """Return the version that an entry of MLflow's registry describes.
 
-    If the version has several aliases, the first in the order of `ALIASES` is chosen.
+    If the version has several aliases, the result has the one that comes first in `ALIASES`.
     """
     return _described(version, connect(home).get_registered_model(version.name).aliases)
 

@@ -45,5 +45,5 @@ def step(folder: Path) -> Path:
 
 
 def study(folder: Path) -> Path:
-    """Return the lock for the study of a sweep (the database of its trials), given its folder."""
+    """Return the lock for the study in the folder of a sweep: the database of its trials."""
     return folder / ".lock"

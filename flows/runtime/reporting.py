@@ -2,8 +2,8 @@
 
 One reporter shows it on the console, another one in Prefect's log, and the base class shows
 nothing. Flows and tasks do not choose the reporter. The caller sets the current reporter with
-`watching`, and a task looks it up and reports to it. What reporters call a step is a stage of the
-chain or another task, such as `generate`.
+`watching`, and a task looks it up and reports to it. To a reporter, a *step* is a stage of the
+chain (`flows.chain`) or a task outside the chain, such as `generate`.
 """
 
 import time

@@ -59,9 +59,9 @@ def executor(size: int) -> Iterator[Executor | None]:
 
 
 def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:
-    """Return the context manager `executor` for generating texts, given the settings.
+    """Return a context manager that yields the executor for generating texts; see `executor`.
 
-    The size of the work is estimated from the number of texts and their maximum length.
+    The amount of work is estimated as the number of texts times their maximum length.
     """
     return executor(2 * config.count * config.max_length)
 

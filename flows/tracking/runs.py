@@ -115,7 +115,7 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
 
 
 def title(experiment: Experiment) -> str:
-    """Return the title of an MLflow run: the names of the model and the network, and the time."""
+    """Return the title of a new MLflow run: the model's name, its network and the current time."""
     return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
 
 

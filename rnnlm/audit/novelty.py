@@ -18,7 +18,7 @@ Unit = Literal["word", "character"]
 RUN = 20
 """Least characters of a run that counts as taken from the training text."""
 ORDERS: dict[Unit, tuple[int, ...]] = {"word": (2, 4, 8), "character": (4, 8, 16)}
-"""The lengths n of the n-grams that are looked up in the training text, by unit."""
+"""For each unit, the lengths n of the n-grams that are looked up in the training text."""
 
 WORD = re.compile(r"[^\W_]+")
 """A run of letters and digits."""

@@ -68,8 +68,8 @@ class ReadingConfig(Config):
     `chapters`: the text between chapter headings; `records`: the text between matches of
     `separator`; `auto`: one of these for each file, chosen by its beginning."""
     separator: str = ""
-    """For `records`: a regular expression for the text between them, such as `^%$` (`^` and `$`
-    match at line ends); if empty, blank lines separate records."""
+    """Used with `records`: a regular expression that matches the text between two records, such as
+    `^%$` (`^` and `$` match at line ends). If it is empty, blank lines separate records."""
     delimiter: str = Field(default="", max_length=1)
     """For `csv`: the character between cells; if this is empty, it is detected."""
     header: Literal["auto", "yes", "no"] = "auto"

@@ -127,9 +127,9 @@ class _Table:
         self._fitting: dict[bytes, list[tuple[int, bytes]]] = {}
 
     def state(self, state: int, rest: bytes) -> int:
-        """Return the state in which `rest` must be written before the text continues at `state`.
+        """Return a state from which a text must spell `rest` and then continues at `state`.
 
-        The state is added if needed. Returns -1 if a text cannot end from there.
+        It is added if needed. Return -1 if no text from this state can be completed.
         """
         if not rest:
             return state

@@ -23,8 +23,8 @@ LEAST_CONFIDENCE = 0.35
 least 2,000 bytes, the confidence of wrong guesses was below this, and that of right guesses was
 0.32 to 0.8 (docs/experiments.md)."""
 LEAST_EVIDENCE = 0.1
-"""Confidence below which a guess is ignored at first: Windows-1252, the most frequent encoding
-after UTF-8, is tried before the guessed encoding."""
+"""If the confidence of a guess is below this, Windows-1252, the most frequent encoding after UTF-8,
+is tried before the guessed encoding."""
 LOOKED_AT = 16_000_000
 """Most bytes of a file that are read to find its encoding. Of a longer file, samples from all parts
 of it are read."""
@@ -105,8 +105,8 @@ def detect(path: Path, encoding: str, *, is_recipes: bool = False) -> Encoding:
     Args:
         path: A local, unpacked file.
         encoding: Name of a Python codec, which is used as given, or `auto`. With `auto`, a
-            byte-order mark decides. Without one, UTF-8 is tried, in which a few bytes may be
-            invalid; then the guesses of the package chardet.
+            byte-order mark decides. Without one, UTF-8 is tried first, and a few invalid bytes are
+            tolerated; after that, the encodings that the package chardet guesses are tried.
         is_recipes: Whether the file is an export of the recipe program MealMaster. Its text is
             UTF-8 or else code page 437, since MealMaster is a DOS program.
 
@@ -189,9 +189,10 @@ def _is_shifted(data: bytes) -> bool:
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Return whether at most a fifth of the non-ASCII parts of some bytes are invalid UTF-8.
+    """Return whether most of the non-ASCII content of some bytes is valid UTF-8.
 
-    A part is a valid non-ASCII character, or a sequence of invalid bytes.
+    At least four fifths of it must be valid. Each valid character counts once, and so does each
+    run of invalid bytes.
     """
     text = data.decode("utf-8", "surrogateescape")
     bad = len(_ESCAPED.findall(text))

@@ -109,8 +109,8 @@ def ingest(
         config: How the files are read and cleaned, and what a document is.
         splits: How documents are assigned to splits.
         out: Folder to write to; created if needed. Shards that an earlier run wrote there are kept.
-        on_progress: Called with the number of bytes done, of twice the size of the files: each byte
-            counts once when it is read and once when it is written.
+        on_progress: Called with the number of bytes done so far. Each byte counts twice, once when
+            it is read and once when it is written, so the total is twice the size of the files.
         executor: Executor that runs the work on each shard in parallel; if None, shards are
             processed one after the other. The result does not depend on it.
 

@@ -118,11 +118,13 @@ class NGramLanguageModel(LanguageModel):
     def _contexts(
         self, inputs: Int[Tensor, "batch time"], before: Int[Tensor, "batch lengths"]
     ) -> Int[Tensor, "batch time lengths"]:
-        """Return the ids of the contexts of 1, 2, … order − 1 tokens that end with each input.
+        """For each input, return the ids of the contexts that end with it, one per length.
+
+        A context consists of 1, 2, … or order − 1 tokens.
 
         Args:
             inputs: Token ids.
-            before: Ids of the contexts that end before the first input.
+            before: Ids of the contexts, one per length, that end just before the first input.
         """
         lengths = [inputs]
         for n in range(2, self.order):

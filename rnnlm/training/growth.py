@@ -172,9 +172,10 @@ class Growth:
     def _opener(
         self, how: Engine, model: LanguageModel, length: int
     ) -> Callable[[float], engine.Slots]:
-        """Return a function that returns slots, ready to sample, for a given temperature.
+        """Return a function that takes a temperature and returns slots that are ready for sampling.
 
-        If the native engine is used, the model is packed here, once for all temperatures.
+        The native engine needs the model in packed form; packing is done here, once for all
+        temperatures.
         """
         if how.kind == "native":
             network = pack(model, torch.float32, self._tokenizer.unknown_id)

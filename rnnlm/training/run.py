@@ -387,7 +387,7 @@ class TrainingRun:
         return self._share() >= 1.0 or self.position.worse_in_a_row >= self.config.patience
 
     def _save(self, name: str) -> None:
-        """Save the position to a file in the run's folder.
+        """Save the training state, from which training can resume, to a file in the run's folder.
 
         All processes must call this, because the recurrent state is gathered from all of them; only
         the leader writes the file.

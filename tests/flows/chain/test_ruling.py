@@ -1,4 +1,4 @@
-"""Test the gate on a corpus whose splits do not ensure that held-out text stays held out later."""
+"""Test the gate, which compares two versions, where a later run may train on held-out text."""
 
 from pathlib import Path
 
