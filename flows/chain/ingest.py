@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.chain.records import RECORD_FILE, read_record
+from flows.chain.records import RECORD_FILE
 from flows.chain.stage import RecordedStage, Run
 from flows.runtime import workers
+from rnnlm.checksums import read_record
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest

@@ -107,7 +107,7 @@ def test_a_toy_stage_is_planned_run_described_and_cached(tmp_path: Path):
     assert all(stage.cached for stage in plan(run_of(tmp_path / "text", home), stages))
     (Path(run[FindLongest].uri) / "longest.txt").write_text("other")
     changed = plan(run_of(tmp_path / "text", home), stages)[1]
-    assert (changed.cached, changed.reason) == (False, "longest.txt was changed")
+    assert (changed.cached, changed.reason) == (False, "longest.txt is damaged")
 
 
 def test_stages_after_a_missing_one_name_the_first_that_must_run(tmp_path: Path):
