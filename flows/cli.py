@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
+from flows.console import notes
 from flows.console.endings import fail, store_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
@@ -52,6 +53,7 @@ def main() -> NoReturn:
     from flows.servers import embedded  # noqa: PLC0415
 
     startup_gc.rest()
+    notes.show()
     wants_json = "--json" in sys.argv
     try:
         embedded.configure(home.current())

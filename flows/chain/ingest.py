@@ -16,6 +16,7 @@ from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
+from rnnlm.errors import CorpusError
 from rnnlm.progress import OnProgress
 
 
@@ -49,8 +50,19 @@ class Ingest(RecordedStage[Corpus]):
         return super().why(run)
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Corpus:
-        """Read, clean and split the documents."""
+        """Read, clean and split the documents.
+
+        Raises:
+            CorpusError: The content of a file has changed, but neither its size nor its time.
+        """
         experiment = run.experiment
+        known = digest(run.files, run.home.sources)
+        if digest(run.files, run.home.sources, anew=True) != known:
+            raise CorpusError(
+                f"a source file of {experiment.corpus.source or experiment.name} has another "
+                "content than before, but the same size and time, as if the disk had damaged it; "
+                "compare it with a copy, then run the same command again to use it as it is"
+            )
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
                 run.files, experiment.corpus, experiment.splits, out, tell, executor

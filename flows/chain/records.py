@@ -72,7 +72,7 @@ class Step(Generic[R]):
         Within the context `forced`, always return None.
         """
         record = None if _forced.get() else read_record(self.folder / RECORD_FILE)
-        if record is None or self._fault(record):
+        if record is None or _fault(self.folder, record):
             return None
         return self.result_type.model_validate(record["result"])
 
@@ -125,11 +125,8 @@ class Step(Generic[R]):
         """Return in a few words why `recall` returns None."""
         if _forced.get():
             return "forced"
-        record = read_record(self.folder / RECORD_FILE)
-        if record is not None:
-            return self._fault(record) or "done"
         if (self.folder / RECORD_FILE).exists():
-            return f"{RECORD_FILE} is damaged"
+            return fault_of(self.folder) or "done"
         if (self.folder / LAST_FILE).is_file():
             return "was interrupted; will resume where it stopped"
         records = [(path, read_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
@@ -143,13 +140,6 @@ class Step(Generic[R]):
         changes = [*_changes(latest["ingredients"], ingredients)]
         more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
         return ", ".join(changes[:2]) + more
-
-    def _fault(self, record: Mapping[str, Any]) -> str | None:
-        """Return which file of a record is missing or damaged, or None if all are intact."""
-        try:
-            return first_fault(self.folder, _digests(record))
-        except (KeyError, TypeError, AttributeError):  # JSON, but not a record
-            return f"{RECORD_FILE} is damaged"
 
 
 class Attempt(Generic[R]):
@@ -211,6 +201,26 @@ def forced(force: bool) -> Iterator[None]:
         yield
     finally:
         _forced.reset(token)
+
+
+def fault_of(folder: Path) -> str | None:
+    """Return in a few words what is wrong with a step's folder.
+
+    Return None if all files are intact, or if the step was not finished and has no record.
+    """
+    path = folder / RECORD_FILE
+    if not path.exists():
+        return None
+    record = read_record(path)
+    return f"{RECORD_FILE} is damaged" if record is None else _fault(folder, record)
+
+
+def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """Return which file of a record is missing or damaged, or None if all are intact."""
+    try:
+        return first_fault(folder, _digests(record))
+    except (KeyError, TypeError, AttributeError):  # JSON, but not a record
+        return f"{RECORD_FILE} is damaged"
 
 
 def _digests(record: Mapping[str, Any]) -> dict[str, str]:

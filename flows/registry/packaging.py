@@ -104,7 +104,7 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
     defaults = experiment.generation.model_dump() | {"count": 1}
     with (
         _library_code() as code,
-        warnings.catch_warnings(record=True),  # MLflow asks for an example; `params` suffice
+        warnings.catch_warnings(action="ignore"),  # MLflow asks for an example; `params` suffice
         mlflow.start_run(run_id=run_id, log_system_metrics=False),
     ):
         info = mlflow.pyfunc.log_model(
