@@ -49,8 +49,7 @@ def _work(number: int, work: Callable[[], Any], kinds: tuple[str, ...], seen: An
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         is_write = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES
-        if is_write or event in _CHANGES = {"INSERT", "UPDATE", "DELETE"}
-_FILE_EVENTS:
+        if is_write or event in _FILE_EVENTS:
             pass_boundary("file")
 
     changed: set[str] = set()
