@@ -43,9 +43,12 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
         The version as registered, with its number.
     """
     client = connect(home)
+    mlflow.set_tracking_uri(home.tracking_uri)
     found = packaged_models(home, version.run_id, version.checkpoint)
     complete = [model.model_uri for model in found if is_complete(home, model, version.checkpoint)]
-    uri = complete[0] if complete else _package(home, experiment, model, version.run_id)
+    uri = complete[0] if complete else _package(experiment, model, version.run_id)
+    if client.get_run(version.run_id).info.status != "FINISHED":  # packaging was interrupted
+        client.set_terminated(version.run_id, "FINISHED")
     if not client.search_registered_models(f"name = '{version.name}'"):
         client.create_registered_model(version.name)
     created = client.create_model_version(
@@ -93,13 +96,12 @@ def is_complete(home: Home, model: LoggedModel, digest: str) -> bool:
     )
 
 
-def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: str) -> str:
+def _package(experiment: Experiment, model: TrainedModel, run_id: str) -> str:
     """Log a checkpoint and the code that reads it to an MLflow run, as an MLflow model.
 
     Returns:
         The URI of the MLflow model.
     """
-    mlflow.set_tracking_uri(home.tracking_uri)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     defaults = experiment.generation.model_dump() | {"count": 1}
     with (

@@ -88,7 +88,8 @@ def alone(out: Path) -> Iterator[None]:
     """Lock a folder against other processes, creating it if needed.
 
     Raises:
-        StorageError: The folder cannot be written to.
+        StorageError: The folder cannot be written to, or one of its files cannot be read or
+            written within the context.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -98,6 +99,11 @@ def alone(out: Path) -> Iterator[None]:
         raise _cannot_use(out, error) from error
     try:
         yield
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or out}: {error.strerror or error}, while texts were written to "
+            f"{out}; run the same command again to finish the data set"
+        ) from error
     finally:
         lock.release()
 

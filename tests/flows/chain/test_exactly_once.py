@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
-from flows import registry
+from flows import registry, tracking
 from flows.chain.count import Count
 from flows.chain.evaluate import Evaluate
 from flows.chain.ingest import Ingest
@@ -24,6 +24,7 @@ from flows.registry import Version
 from flows.retrain import take
 from flows.runtime.home import Home
 from flows.runtime.reporting import ProgressArtifact
+from rnnlm.generation.job import generate
 from rnnlm.training.history import read_history
 from tests.conftest import lines, tiny_experiment
 from tests.killing import run_until
@@ -117,6 +118,36 @@ def test_a_kill_before_a_commit_leaves_one_version(fresh: Callable[[], Run]):
 
 def test_a_kill_before_a_file_is_written_leaves_one_version(fresh: Callable[[], Run]):
     sweep("file", 3, fresh)
+
+
+@pytest.mark.parametrize(("kind", "kills"), [("commit", 4), ("file", 2)])
+def test_a_kill_while_a_data_set_is_logged_leaves_one_run(
+    fresh: Callable[[], Run], tmp_path: Path, kind: str, kills: int
+):
+    first = fresh()
+    config = first.experiment.generation
+    texts = generate(Path(first[Train].checkpoint), config, tmp_path / "texts", "text")
+
+    def log(run: Run) -> Callable[[], str]:
+        corpus, tokens, model = run[Ingest], run[Tokenize], run[Train]
+        trained = tracking.ensure_run(run.home, run.experiment, corpus, tokens, model)
+        return lambda: tracking.log_generation(run.home, "tiny", 1, trained, texts, config)
+
+    code, count = run_until(-1, log(first), (kind,))
+    assert code == 0
+    for number in range(kills):
+        run = fresh()
+        code, _ = run_until(number * count // kills, log(run), (kind,))
+        assert code == -9
+        run_id = log(run)()
+        client = MlflowClient(run.home.tracking_uri)
+        place = client.get_experiment_by_name("tiny").experiment_id
+        (own,) = client.search_runs([place], "tags.`rnnlm.kind` = 'generation'")
+        assert (own.info.run_id, own.info.status) == (run_id, "FINISHED")
+        assert own.data.params["count"] == str(config.count)
+        assert own.data.metrics["generated/texts"] == config.count
+        logged = {each.path for each in client.list_artifacts(run_id, "generated")}
+        assert {"generated/manifest.json", "generated/README.md"} <= logged
 
 
 @pytest.mark.soak
