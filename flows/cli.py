@@ -9,11 +9,14 @@ from typing import NoReturn
 import typer
 
 from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
-from flows.console.endings import fail, store_failure
+from flows.console import notes
+from flows.console.endings import fail, store_failure, system_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
 
 INTERRUPTED = 130
+STORES = ("mlflow", "sqlalchemy", "sqlite3", "prefect", "distributed")
+"""Packages whose errors are failures of a store or a server, and not bugs."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,13 +48,15 @@ for command in (
 def main() -> NoReturn:
     """Run the command line and exit.
 
-    An error that the user can correct, or a failure of MLflow, Prefect or their databases, prints
-    one line and exits with a non-zero status. Any other exception is a bug and is raised.
+    An error that the user can correct, a failure of MLflow, Prefect or their databases, or one of
+    the operating system, such as a full disk, prints one line and exits with a non-zero status. Any
+    other exception is a bug and is raised.
     """
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
     startup_gc.rest()
+    notes.show()
     wants_json = "--json" in sys.argv
     try:
         embedded.configure(home.current())
@@ -63,9 +68,11 @@ def main() -> NoReturn:
         if message is not None:
             fail(f"{message().rstrip('.')} (see rnnlm --help)", 2, wants_json)
         store = type(error).__module__.partition(".")[0]
-        if store not in ("mlflow", "sqlalchemy", "prefect"):
+        if store in STORES:
+            fail(store_failure(store, error), 1, wants_json)
+        if not isinstance(error, OSError):
             raise
-        fail(store_failure(store, error), 1, wants_json)
+        fail(system_failure(error), 1, wants_json)
     if status == INTERRUPTED:  # Typer's status for a KeyboardInterrupt
         fail("stopped; run the same command again to resume from here", INTERRUPTED, wants_json)
     sys.exit(status if isinstance(status, int) else 0)

@@ -3,8 +3,12 @@
 A file's JSON header holds the experiment (the whole configuration), the tokenizer and a few facts
 about the training, so that this one file is enough to generate texts. The file from which training
 resumes also holds the optimizer's state, averaged weights and the recurrent state.
+
+The header also has a digest of the tensors and one of itself. Both are verified whenever they are
+read, so that a model with a flipped bit is refused. Files of earlier versions have no digests.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rnnlm import tokenizer as tokenizers
+from rnnlm.checksums import sealed, unsealed
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError
 from rnnlm.models import LanguageModel, build
@@ -28,6 +33,7 @@ FORMAT = "rnnlm-1"
 WEIGHTS = "model."
 """Prefix of the names of a model's weights."""
 _HEADER = "rnnlm"
+_TENSORS = "sha256_of_tensors"
 _SCALES = "scale."
 _MOST = 127
 
@@ -178,13 +184,25 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     # One entry only: safetensors writes several in random order, but equal models must give equal
     # bytes.
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    header = sealed({**header, _TENSORS: _digest(contiguous)})
     metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
     with atomic_path(path) as temporary:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         try:
             save_file(contiguous, temporary, metadata=metadata)
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of contiguous tensors with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        if value.numel():
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Tokenizer]:
@@ -202,13 +220,20 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is cut short or not a checkpoint ({error}); delete it and train again"
         ) from error
+    header = unsealed(header)
+    digest = header and header.pop(_TENSORS, None)
+    if header is None or (with_tensors and digest and digest != _digest(tensors)):
+        raise CheckpointError(
+            f"{path} is damaged: it does not match the digest that was written with it; restore "
+            "it from a copy, or delete it and train again"
+        )
     for name in [name for name in tensors if name.startswith(_SCALES)]:
         scale, whole = tensors.pop(name), name.removeprefix(_SCALES)
         tensors[whole] = tensors[whole].float() * scale

@@ -24,6 +24,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import tokenizer as tokenizers
+from rnnlm.checksums import (
+    PAGE_CHECKSUMS,
+    first_fault,
+    list_files,
+    once,
+    open_parquet,
+    read_record,
+    write_record,
+)
 from rnnlm.conditioning import iter_with_headers, with_headers
 from rnnlm.config import TokenizerConfig
 from rnnlm.corpora.documents import iter_batches, shards
@@ -31,7 +40,7 @@ from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import DatasetError, EmptySplitError, StorageError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
-from rnnlm.storage import atomic_path, once, value_digest, write_json
+from rnnlm.storage import atomic_path, value_digest, write_json
 from rnnlm.tokenizer import Encoded, Tokenizer, token_type
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays, every
 
@@ -48,6 +57,7 @@ counted to find them."""
 
 _RECORDS = "records"
 _FLAT = "flat"
+_UNPACKED_FILE = "unpacked.json"
 
 
 class Tokens(BaseModel):
@@ -193,7 +203,7 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
             return _mapped(found, ids, Path(uri) / _FLAT / split)
         return _joined([*_parts(found, ids)])
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+        raise _unreadable(uri, error) from error
 
 
 def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
@@ -217,7 +227,7 @@ def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
             seen += len(part.characters)
         return _joined(chosen)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+        raise _unreadable(uri, error) from error
 
 
 def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
@@ -233,7 +243,14 @@ def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
     try:
         yield from _parts(found, _token_type(found[0], uri))
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"cannot read the shards in {uri}: {error}") from error
+        raise _unreadable(uri, error) from error
+
+
+def _unreadable(uri: str, error: Exception) -> DatasetError:
+    return DatasetError(
+        f"cannot read the shards in {uri} ({error}); run `rnnlm train` again, which writes "
+        "damaged shards again"
+    )
 
 
 def _shards_of(uri: str, split: Split) -> list[Path]:
@@ -303,7 +320,7 @@ def _write_tokens(task: _Task) -> dict[str, Any]:
                 temporary = stack.enter_context(atomic_path(path))
                 writer = pq.ParquetWriter(
                     temporary, schema, compression="none", use_dictionary=False,
-                    write_statistics=False,
+                    write_statistics=False, **PAGE_CHECKSUMS,
                 )  # fmt: skip
                 writers[split] = stack.enter_context(writer)
             encoded = tokenizer.encode_batch(batch["text"])
@@ -368,7 +385,7 @@ def _token_type(path: Path, uri: str) -> np.dtype[Any]:
 def _parts(paths: Sequence[Path], ids: np.dtype[Any]) -> Iterator[TokenArrays]:
     """Yield the shards' row groups as arrays; only one file is open at a time."""
     for path in paths:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with open_parquet(path) as file:
             for group in range(file.metadata.num_row_groups):
                 table = file.read_row_group(group, columns=["tokens", "characters", "bytes"])
                 for batch in table.to_batches():
@@ -400,10 +417,15 @@ def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
 
 
 def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack the shards into one raw file per array, unless these exist, and memory-map them."""
+    """Unpack the shards into one raw file per array, unless these are intact, and map them.
+
+    A record next to the files has their digests, with which they are verified.
+    """
     types = {"tokens": ids, "offsets": np.dtype(np.int64)}
     types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
-    if not folder.is_dir():
+    record = read_record(folder / _UNPACKED_FILE)
+    if record is None or first_fault(folder, record["files"]) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         temporary.mkdir(parents=True)
         try:
@@ -417,6 +439,7 @@ def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArr
                     out["characters"].write(part.characters.data)
                     out["bytes"].write(part.bytes.data)
                     start += len(part.tokens)
+            write_record(temporary / _UNPACKED_FILE, {"files": list_files(temporary)})
             temporary.replace(folder)
         except OSError as error:
             raise StorageError(

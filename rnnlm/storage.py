@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +47,6 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return the result stored in `record`; if there is none, do the work and store its result."""
-    if record.is_file():
-        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        return known
-    result = work()
-    write_json(record, result)
-    return result
-
-
 def append_line(path: Path, line: str) -> None:
     """Append a line to a text file; create the file and its folders if needed.
 
@@ -78,8 +68,11 @@ def file_digest(path: Path) -> str:
 
 
 def is_intact(path: Path, digest: str) -> bool:
-    """Return whether a file exists and has this sha256."""
-    return path.is_file() and file_digest(path) == digest
+    """Return whether a file exists, can be read, and has this sha256."""
+    try:
+        return path.is_file() and file_digest(path) == digest
+    except OSError:
+        return False
 
 
 def value_digest(value: Any) -> str:

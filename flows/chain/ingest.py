@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.chain.records import RECORD_FILE, read_record
+from flows.chain.records import RECORD_FILE
 from flows.chain.stage import RecordedStage, Run
 from flows.runtime import workers
+from rnnlm.checksums import read_record
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
+from rnnlm.errors import CorpusError
 from rnnlm.progress import OnProgress
 
 
@@ -48,8 +50,19 @@ class Ingest(RecordedStage[Corpus]):
         return super().why(run)
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Corpus:
-        """Read, clean and split the documents."""
+        """Read, clean and split the documents.
+
+        Raises:
+            CorpusError: The content of a file has changed, but neither its size nor its time.
+        """
         experiment = run.experiment
+        known = digest(run.files, run.home.sources)
+        if digest(run.files, run.home.sources, anew=True) != known:
+            raise CorpusError(
+                f"a source file of {experiment.corpus.source or experiment.name} has another "
+                "content than before, but the same size and time, as if the disk had damaged it; "
+                "compare it with a copy, then run the same command again to use it as it is"
+            )
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
                 run.files, experiment.corpus, experiment.splits, out, tell, executor

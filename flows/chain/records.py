@@ -4,11 +4,13 @@ A step is a piece of work for particular inputs. Its key is a digest of its name
 number that is raised when the step's code changes) and its ingredients: the settings that affect
 the result, and the digests of the inputs. Its folder is `data/<kind>/<name>/<key>/`, where the name
 is that of the model. The record in that folder is written last and lists every file with its
-digest. If a file is missing or differs from its digest, the record is ignored, and the step is done
-again.
+digest, and a digest of itself. Each time a result is used, all files are read and compared with
+their digests. If a file is missing or differs, or the record itself is damaged, the step is done
+again, and a line says so.
 """
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,13 +18,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from filelock import FileLock
 from pydantic import BaseModel
 
 from flows.runtime import locks
-from rnnlm.storage import file_digest, value_digest, write_json
+from rnnlm.checksums import first_fault, list_files, read_record, write_record
+from rnnlm.storage import value_digest
 from rnnlm.training.run import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
@@ -42,6 +45,8 @@ class Step(Generic[R]):
         ingredients: Everything that the result depends on, by name; JSON-serializable.
         result_type: Type of the result, a pydantic model.
         siblings: Folder that holds the folders of this step for all ingredients.
+        derived: Names of files that the step makes again from the other files in its folder. If
+            any other file is missing or damaged, the step begins with an empty folder.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Step(Generic[R]):
     ingredients: Mapping[str, Any]
     result_type: type[R]
     siblings: Path
+    derived: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -65,8 +71,8 @@ class Step(Generic[R]):
 
         Within the context `forced`, always return None.
         """
-        record = read_record(self.folder / RECORD_FILE)
-        if record is None or _fault(self.folder, record) or _forced.get():
+        record = None if _forced.get() else read_record(self.folder / RECORD_FILE)
+        if record is None or _fault(self.folder, record):
             return None
         return self.result_type.model_validate(record["result"])
 
@@ -77,33 +83,50 @@ class Step(Generic[R]):
             result: Result of the step.
             seconds: How long the step took.
         """
-        files = {
-            str(path.relative_to(self.folder)): _Seen.of(path)._asdict()
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name not in _UNRECORDED
-        }
         record = {
             "step": self.name,
             "version": self.version,
             "ingredients": self.ingredients,
             "seconds": round(seconds, 3),
-            "files": files,
+            "files": {
+                name: {"sha256": digest}
+                for name, digest in list_files(self.folder, _UNRECORDED).items()
+            },
             "result": result.model_dump(),
         }
-        write_json(self.folder / RECORD_FILE, record)
+        write_record(self.folder / RECORD_FILE, record)
 
-    def forget_if_forced(self) -> None:
-        """Within the context `forced`, remove the folder, so that the step starts from scratch."""
+    def clear(self) -> None:
+        """Remove what the step must not build on: damaged results, or all within `forced`.
+
+        The files of an interrupted step, which has no record yet, are kept. Of a finished step with
+        a fault, only the record and the files in `derived` are removed if all others are intact, or
+        else the whole folder. In that case a warning is logged.
+        """
+        path = self.folder / RECORD_FILE
         if _forced.get():
             shutil.rmtree(self.folder, ignore_errors=True)
+        elif path.exists():
+            logging.getLogger(__name__).warning(
+                "%s: %s; doing the step %s again", self.folder, self.why(), self.name
+            )
+            record = read_record(path)
+            others = {
+                name: digest
+                for name, digest in (_digests(record) if record else {}).items()
+                if name not in self.derived
+            }
+            if not others or first_fault(self.folder, others):
+                shutil.rmtree(self.folder, ignore_errors=True)
+            for name in (RECORD_FILE, *self.derived):
+                (self.folder / name).unlink(missing_ok=True)
 
     def why(self) -> str:
         """Return in a few words why `recall` returns None."""
         if _forced.get():
             return "forced"
-        record = read_record(self.folder / RECORD_FILE)
-        if record is not None:
-            return _fault(self.folder, record) or "done"
+        if (self.folder / RECORD_FILE).exists():
+            return fault_of(self.folder) or "done"
         if (self.folder / LAST_FILE).is_file():
             return "was interrupted; will resume where it stopped"
         records = [(path, read_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
@@ -164,7 +187,7 @@ def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
         if attempt.is_recalled:
             yield attempt
             return
-        step.forget_if_forced()
+        step.clear()
         began = time.monotonic()
         yield attempt
         step.remember(attempt.result, time.monotonic() - began)
@@ -180,53 +203,28 @@ def forced(force: bool) -> Iterator[None]:
         _forced.reset(token)
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record in a file, or None if the file is missing or cannot be read."""
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record
+def fault_of(folder: Path) -> str | None:
+    """Return in a few words what is wrong with a step's folder.
 
-
-class _Seen(NamedTuple):
-    """Size, time and digest that a file had when it was recorded.
-
-    Attributes:
-        size: Size in bytes.
-        modified: Time of the last change, in nanoseconds since 1970.
-        sha256: Digest of the content.
+    Return None if all files are intact, or if the step was not finished and has no record.
     """
-
-    size: int
-    modified: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> "_Seen":
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, file_digest(path))
-
-    def holds(self, path: Path) -> bool:
-        """Return whether the file has the recorded content.
-
-        The content is read only if the size is the same and the modification time is not.
-        """
-        status = path.stat()
-        if (status.st_size, status.st_mtime_ns) == (self.size, self.modified):
-            return True
-        return status.st_size == self.size and file_digest(path) == self.sha256
+    path = folder / RECORD_FILE
+    if not path.exists():
+        return None
+    record = read_record(path)
+    return f"{RECORD_FILE} is damaged" if record is None else _fault(folder, record)
 
 
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
-    """Return which file of a record is missing or was changed, or None if all are intact."""
-    for name, seen in record["files"].items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if not _Seen(**seen).holds(path):
-            return f"{name} was changed"
-    return None
+    """Return which file of a record is missing or damaged, or None if all are intact."""
+    try:
+        return first_fault(folder, _digests(record))
+    except (KeyError, TypeError, AttributeError):  # JSON, but not a record
+        return f"{RECORD_FILE} is damaged"
+
+
+def _digests(record: Mapping[str, Any]) -> dict[str, str]:
+    return {name: seen["sha256"] for name, seen in record["files"].items()}
 
 
 def _changes(

@@ -1,5 +1,7 @@
 """The stage `register`: it adds a checkpoint to MLflow's model registry as a new version."""
 
+from contextlib import suppress
+
 from filelock import FileLock
 
 from flows import registry, tracking
@@ -10,15 +12,19 @@ from flows.chain.stage import Run, Stage
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.chain.warm_start import recipe
+from flows.cleanup.mlflow_store import Store
 from flows.registry import Version
 from flows.runtime import locks
+from flows.runtime.home import Home
+from rnnlm.errors import RegistryError
 
 
 class Register(Stage[Version]):
     """Register a checkpoint with its scores as a version; the stage `gate` sets its alias later.
 
-    If a version holds the checkpoint already, but its files are missing from MLflow's artifact
-    store, the checkpoint is registered again.
+    Each checkpoint is registered once, also if a process is killed in between. If a version holds
+    it already, but its file in MLflow's artifact store is damaged, the file is replaced; if the
+    files are missing there, the checkpoint is registered again.
     """
 
     name = "register"
@@ -34,11 +40,14 @@ class Register(Stage[Version]):
         corpus, tokens, model, scores = run[Ingest], run[Tokenize], run[Train], run[Evaluate]
         home.mlruns.mkdir(parents=True, exist_ok=True)
         with FileLock(locks.registering(home)):
-            known = self.recall(run)
+            known = self._holder(run)
             if known is not None:
-                return known, True
+                with suppress(RegistryError):  # its files are missing
+                    registry.checkpoint_path(home, known)
+                    return known, True
             run_id = tracking.ensure_run(home, experiment, corpus, tokens, model)
             tracking.log_scores(home, run_id, scores)
+            _remove_incomplete(home, run_id, model.digest)
             made = Version(
                 name=experiment.name,
                 version=0,
@@ -72,3 +81,16 @@ class Register(Stage[Version]):
 
     def _holder(self, run: Run) -> Version | None:
         return registry.find(run.home, run.experiment.name, run[Train].digest)
+
+
+def _remove_incomplete(home: Home, run_id: str, digest: str) -> None:
+    """Remove the packaged models of a checkpoint that an interrupted registration left incomplete.
+
+    Args:
+        home: Home that names the MLflow store.
+        run_id: Id of the MLflow run of the training that made the checkpoint.
+        digest: sha256 of the checkpoint.
+    """
+    for model in registry.packaged_models(home, run_id, digest):
+        if not registry.is_complete(home, model, digest):
+            Store(home).remove_model(model.model_id)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import registry
+from flows.chain.mending import mend_inputs
 from flows.registry import Version, bases
 from flows.runtime.home import Home
 from rnnlm import checkpoint
@@ -105,7 +106,9 @@ def prepare(
     out: Path | None,
     command: Sequence[str],
 ) -> Wanted:
-    """Check a request for texts, and return it with all defaults filled in; write nothing.
+    """Check a request for texts, and return it with all defaults filled in.
+
+    Nothing is written unless the version's corpus or n-gram model is damaged and made again.
 
     Args:
         home: Home that holds the models and data sets.
@@ -129,6 +132,7 @@ def prepare(
     path = registry.checkpoint_path(home, version)
     loaded = checkpoint.load(path)
     experiment = loaded.experiment
+    mend_inputs(home, version, experiment)
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(
             f"--prefixes {prefixes}: no such file; give a text file, one prefix per line"

@@ -4,6 +4,7 @@ The figures come from test documents, which the version and the champion both pr
 *nats* are the negative natural logarithm of its probability under a model: fewer are better.
 """
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -309,11 +310,18 @@ def _nats(scores: TestScores) -> TextNats:
 
 
 def _own_documents(home: Home, champion: Version) -> Path | None:
-    """Return the folder of the corpus that a champion was trained on, or None if it is missing.
+    """Return the folder of the corpus that a champion was trained on.
+
+    Return None if it is missing or damaged.
 
     The folder is looked for at the recorded path, and then at the usual path in this home, since
     the home may have been moved.
     """
     was = Path(champion.corpus_uri)
     here = home.data / "corpora" / champion.name / was.name
-    return next((path for path in (was, here) if champion.corpus_uri and path.is_dir()), None)
+    found = next((path for path in (was, here) if champion.corpus_uri and path.is_dir()), None)
+    fault = found and records.fault_of(found)
+    if fault:
+        logging.getLogger(__name__).warning("%s: %s; judging without it", found, fault)
+        return None
+    return found

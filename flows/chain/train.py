@@ -14,7 +14,7 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.warm_start import Start, choose_start, way_of_training, weights_of
 from flows.runtime import reporting
 from rnnlm.progress import Progress
-from rnnlm.training.api import TrainedModel
+from rnnlm.training.api import EXPORT_FILE, TrainedModel
 from rnnlm.training.api import train as train_model
 
 FROM_NOTHING = Start(None, "from nothing, to compare")
@@ -104,6 +104,7 @@ def training_step(run: Run, start: Start) -> Step[TrainedModel]:
         },
         result_type=TrainedModel,
         siblings=run.home.data / "models" / run.experiment.name,
+        derived=frozenset({EXPORT_FILE}),
     )
 
 

@@ -18,7 +18,7 @@ from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking.runs import CHECKPOINT_TAG, TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
-from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.training.run import GOOD_FILE, LAST_FILE
 
 GOING_SUFFIX = ".going"  # end of the name of a step's folder while it is being removed

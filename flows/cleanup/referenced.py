@@ -5,7 +5,6 @@ by something else, such as a data set.
 """
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ from flows.cleanup.mlflow_store import Registered
 from flows.cleanup.rules import Rules
 from flows.cleanup.step_folders import StepFolder, name_folders
 from flows.runtime.home import Home
+from rnnlm.checksums import read_record
 from rnnlm.errors import RegistryError
-from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE
+from rnnlm.generation.job_folder import JOB_FILE, MANIFEST_FILE
 
 # Kinds of steps up to training. All later steps, such as scores, are made from a model.
 _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
@@ -179,8 +179,4 @@ def _moved(home: Home, versions: list[Registered]) -> set[tuple[str, int]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return read_record(path) or {}

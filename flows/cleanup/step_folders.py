@@ -6,7 +6,6 @@ the step's inputs.
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,8 @@ from flows.chain.records import RECORD_FILE
 from flows.cleanup.rules import BUSY_SECONDS
 from flows.runtime import locks
 from flows.runtime.home import Home
-from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.checksums import read_record
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.training.run import LAST_FILE
 
 NOT_STEPS = frozenset({"sources", "prefect", "logs"})
@@ -71,7 +71,7 @@ def read(home: Home) -> list[StepFolder]:
     for names in name_folders(home):
         for path in sorted(names.iterdir()):
             if KEY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                record = _record(path / RECORD_FILE)
+                record = read_record(path / RECORD_FILE)
                 if record is not None or _is_unfinished(path):
                     found.append(_folder(path, record or {}))
     return found
@@ -173,14 +173,6 @@ def _is_unfinished(path: Path) -> bool:
     Such a folder has a lock file and no manifest; a folder that the user made has no lock file.
     """
     return locks.step(path).is_file() and not (path / MANIFEST_FILE).is_file()
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _modified(path: Path) -> float:

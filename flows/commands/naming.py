@@ -4,7 +4,6 @@ A model is named after its source. If a model of that name was trained on anothe
 model gets a different name; the user can still choose the same name with `--set name=NAME`.
 """
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from flows.chain.records import RECORD_FILE
 from flows.runtime.home import Home
 from rnnlm.autoconfig import Advice, Choice, model_name
+from rnnlm.checksums import read_record
 from rnnlm.storage import value_digest
 
 
@@ -41,10 +41,7 @@ def _sources_of(home: Home, name: str) -> set[str]:
     """Return the sources that the corpora of a model were read from, as absolute paths or URLs."""
     found = set()
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
-        try:
-            corpus = json.loads(path.read_text("utf-8"))["ingredients"]["corpus"]
-        except (OSError, ValueError, KeyError):
-            continue  # skip a damaged record
+        corpus = (read_record(path) or {}).get("ingredients", {}).get("corpus", {})
         if corpus.get("source"):
             found.add(_place(corpus["source"]))
         elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:

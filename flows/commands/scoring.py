@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.chain.mending import mend_inputs
 from flows.registry import Version, bases, checkpoint_path
 from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset, tokenizer
@@ -126,6 +127,7 @@ def score(
         CorpusError: The text cannot be read.
     """
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
+    mend_inputs(home, version, loaded.experiment)
     config = loaded.experiment.corpus
     if text is None:
         documents = [*iter_with_headers(version.corpus_uri, "test", config.condition)]

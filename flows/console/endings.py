@@ -1,5 +1,6 @@
 """The last output of a command: a JSON object, or an error message on one line."""
 
+import errno
 import json
 import os
 import sys
@@ -7,13 +8,26 @@ from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
 
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "make the file system writable, or set RNNLM_HOME or TMPDIR to another folder",
+    errno.EACCES: "give yourself the permission, or set RNNLM_HOME or TMPDIR to another folder",
+    errno.EPERM: "give yourself the permission, or set RNNLM_HOME or TMPDIR to another folder",
+    errno.EIO: "check the disk; restore what it has damaged from a copy",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENOMEM: "free some memory",
+}
+_LOCKED = "database is locked"
 FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 
 
 def store_failure(store: str, error: Exception) -> str:
     """Return a message that says why Prefect or MLflow could not write to its database.
 
-    If the disk is full, the message says so. Otherwise it is the first line of the error.
+    If the disk is full or the database is locked, the message says so. Otherwise it is the first
+    line of the error.
 
     Args:
         store: Name of the tool.
@@ -30,7 +44,29 @@ def store_failure(store: str, error: Exception) -> str:
             f"the disk of {root.resolve()} is full ({free:,} bytes left); finished steps are kept: "
             "free some space, then run the same command again"
         )
-    return f"{store}: {str(error).strip().splitlines()[0]}"
+    said = str(error).strip() or type(error).__name__
+    if _LOCKED in said:
+        return (
+            f"{store}: another program has locked the database for too long; finished steps are "
+            "kept: end that program, then run the same command again"
+        )
+    return f"{store}: {said.splitlines()[0]}"
+
+
+def system_failure(error: OSError) -> str:
+    """Return a message that says what the operating system refused, and what to do.
+
+    Args:
+        error: The error, such as that of a full disk or of a file that was removed.
+    """
+    names = [os.fspath(name) for name in (error.filename, error.filename2) if name is not None]
+    what = " and ".join(str(name) for name in names if not isinstance(name, int))
+    said = error.strerror or str(error) or type(error).__name__
+    advice = _ADVICE.get(error.errno or 0)
+    return (
+        f"{what + ': ' if what else ''}{said}; finished steps are kept: "
+        f"{advice + ', then ' if advice else ''}run the same command again"
+    )
 
 
 def print_json(value: Any) -> None:

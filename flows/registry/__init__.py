@@ -6,7 +6,8 @@ this is recorded in the model's journal (see `flows.registry.aliases`).
 """
 
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
-from flows.registry.packaging import register
+from flows.registry.checkpoints import checkpoint_path, is_whole
+from flows.registry.packaging import is_complete, packaged_models, register
 from flows.registry.versions import (
     ALIASES,
     CHALLENGER,
@@ -14,9 +15,7 @@ from flows.registry.versions import (
     PREVIOUS,
     Version,
     by_alias,
-    checkpoint_path,
     find,
-    is_whole,
     newest,
     resolve,
     versions,
@@ -33,9 +32,11 @@ __all__ = [
     "checkpoint_path",
     "find",
     "history",
+    "is_complete",
     "is_placed",
     "is_whole",
     "newest",
+    "packaged_models",
     "place",
     "promote",
     "register",

@@ -1,6 +1,9 @@
 """Register a checkpoint as a new version of a model in MLflow.
 
-The checkpoint is packaged together with the code that reads it.
+The checkpoint is packaged together with the code that reads it. A packaged model is tagged with the
+digest of its checkpoint when it is created, and a version when it is created. So a process that is
+killed in between leaves traces from which the next one completes the registration, instead of
+registering the checkpoint twice. The caller must hold the lock `locks.registering`.
 """
 
 import logging
@@ -10,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
 
 import mlflow
+from mlflow.entities import LoggedModel, LoggedModelStatus
 
 import rnnlm
 from flows.registry import packaged
 from flows.registry.versions import Version, read
 from flows.runtime.home import Home
-from flows.tracking import connect
+from flows.tracking import CHECKPOINT_TAG, connect, is_local
 from rnnlm.config import Experiment
+from rnnlm.storage import is_intact
 from rnnlm.training.api import TrainedModel
 
 
@@ -37,7 +43,12 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
         The version as registered, with its number.
     """
     client = connect(home)
-    uri = _package(home, experiment, model, version.run_id)
+    mlflow.set_tracking_uri(home.tracking_uri)
+    found = packaged_models(home, version.run_id, version.checkpoint)
+    complete = [model.model_uri for model in found if is_complete(home, model, version.checkpoint)]
+    uri = complete[0] if complete else _package(experiment, model, version.run_id)
+    if client.get_run(version.run_id).info.status != "FINISHED":  # packaging was interrupted
+        client.set_terminated(version.run_id, "FINISHED")
     if not client.search_registered_models(f"name = '{version.name}'"):
         client.create_registered_model(version.name)
     created = client.create_model_version(
@@ -50,18 +61,52 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
     return read(home, created)
 
 
-def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: str) -> str:
+def packaged_models(home: Home, run_id: str, digest: str) -> list[LoggedModel]:
+    """Return the packaged models of a checkpoint that no version refers to.
+
+    They are what an interrupted registration has left.
+
+    Args:
+        home: Home that names the MLflow store.
+        run_id: Id of the MLflow run of the training that made the checkpoint.
+        digest: sha256 of the checkpoint.
+    """
+    client = connect(home)
+    run = client.get_run(run_id)
+    condition = f"tags.`{CHECKPOINT_TAG}` = '{digest}'"
+    found = client.search_logged_models([run.info.experiment_id], condition)
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    taken = {version.source for version in versions}
+    return [model for model in found if model.model_uri not in taken]
+
+
+def is_complete(home: Home, model: LoggedModel, digest: str) -> bool:
+    """Return whether a packaged model was finished and, in a local store, has its checkpoint.
+
+    Args:
+        home: Home that names the MLflow store.
+        model: The packaged model.
+        digest: sha256 of the checkpoint.
+    """
+    if model.status != LoggedModelStatus.READY:
+        return False
+    folder = Path(unquote(urlsplit(model.artifact_location).path)) / "artifacts"
+    return not is_local(home) or any(
+        is_intact(path, digest) for path in folder.glob("*.safetensors")
+    )
+
+
+def _package(experiment: Experiment, model: TrainedModel, run_id: str) -> str:
     """Log a checkpoint and the code that reads it to an MLflow run, as an MLflow model.
 
     Returns:
         The URI of the MLflow model.
     """
-    mlflow.set_tracking_uri(home.tracking_uri)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     defaults = experiment.generation.model_dump() | {"count": 1}
     with (
         _library_code() as code,
-        warnings.catch_warnings(record=True),  # MLflow asks for an example; `params` suffice
+        warnings.catch_warnings(action="ignore"),  # MLflow asks for an example; `params` suffice
         mlflow.start_run(run_id=run_id, log_system_metrics=False),
     ):
         info = mlflow.pyfunc.log_model(
@@ -71,6 +116,7 @@ def _package(home: Home, experiment: Experiment, model: TrainedModel, run_id: st
             code_paths=[code],
             signature=packaged.signature(defaults),
             pip_requirements=["torch", "numpy", "pyarrow", "pydantic", "safetensors"],
+            tags={CHECKPOINT_TAG: model.digest},
         )
     return str(info.model_uri)
 

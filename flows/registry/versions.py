@@ -1,27 +1,19 @@
 """Find versions of models in the registry: by name, number, alias or checkpoint.
 
-The registry is MLflow's model registry. The *artifact store* is where MLflow keeps files: a folder
-of this home, or a server.
+The registry is MLflow's model registry.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
-from flows.runtime.addresses import without_passwords
 from flows.runtime.home import Home
-from flows.runtime.retrying import can_help
-from flows.tracking import CHECKPOINT_TAG, connect, is_local
-from rnnlm.errors import RegistryError, ServerError, StorageError
-from rnnlm.storage import atomic_path, file_digest
+from flows.tracking import CHECKPOINT_TAG, connect
+from rnnlm.errors import RegistryError
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
@@ -147,98 +139,6 @@ def resolve(home: Home, reference: str) -> Version:
             f"{name} has no alias {alias if at else CHAMPION!r} (there are: {', '.join(aliases)})"
         )
     return version
-
-
-def checkpoint_path(home: Home, version: Version) -> Path:
-    """Return the path of a version's checkpoint.
-
-    If the artifact store is on another machine, the checkpoint is fetched and kept in this home, so
-    that it is fetched only once.
-
-    Raises:
-        RegistryError: The checkpoint is missing, or is not the one that was registered.
-        ServerError: The artifact store cannot be reached at the moment.
-        StorageError: There is not enough disk space.
-    """
-    if is_local(home):
-        return _download(home, version, None)
-    kept = home.fetched / f"{version.checkpoint}.safetensors"
-    if not kept.is_file():
-        with TemporaryDirectory() as folder:
-            found = _download(home, version, folder)
-            if file_digest(found) != version.checkpoint:
-                raise RegistryError(
-                    f"the checkpoint of {version.name}/{version.version} in the artifact store is "
-                    "not the one that was registered; train again or choose another version"
-                )
-            with atomic_path(kept) as temporary:
-                shutil.copyfile(found, temporary)
-    return kept
-
-
-def is_whole(home: Home, version: Version) -> bool:
-    """Return whether a version's checkpoint is in the artifact store, without fetching it.
-
-    Raises:
-        ServerError: The artifact store cannot be reached at the moment.
-    """
-    connect(home)
-    mlflow.set_tracking_uri(home.tracking_uri)
-    place = f"models:/{version.name}/{version.version}/artifacts"
-    try:
-        found = mlflow.artifacts.list_artifacts(place)
-    except (MlflowException, OSError) as error:
-        if _passes(error):
-            raise _unreachable(version, error) from error
-        return False
-    return any(item.path.endswith(".safetensors") for item in found)
-
-
-def _download(home: Home, version: Version, folder: str | None) -> Path:
-    """Return the path of a version's checkpoint, downloaded if the artifact store is not local.
-
-    Args:
-        home: Home that names the MLflow store.
-        version: The version.
-        folder: Folder to download to; None if the artifact store is local.
-    """
-    connect(home)
-    mlflow.set_tracking_uri(home.tracking_uri)
-    place = f"models:/{version.name}/{version.version}"
-    try:
-        downloaded = mlflow.artifacts.download_artifacts(place, dst_path=folder)
-    except (MlflowException, OSError) as error:
-        if "No space left" in str(error):
-            raise StorageError(
-                f"no space for {version.name}/{version.version} ({shorten_error(error)}); free some"
-            ) from error
-        if _passes(error):
-            raise _unreachable(version, error) from error
-        raise RegistryError(
-            f"the files of {version.name}/{version.version} are missing from the artifact store "
-            f"({shorten_error(error)}); train again or choose another version"
-        ) from error
-    found = sorted(Path(downloaded).glob("artifacts/*.safetensors"))
-    if not found:
-        raise RegistryError(
-            f"{version.name}/{version.version} holds no checkpoint; choose another version"
-        )
-    return found[0]
-
-
-def _passes(error: Exception) -> bool:
-    """Return whether an error means that the artifact store cannot be reached at the moment.
-
-    False means that the store was reached, but the file is missing.
-    """
-    return not isinstance(error, FileNotFoundError) and can_help(error)
-
-
-def _unreachable(version: Version, error: Exception) -> ServerError:
-    return ServerError(
-        f"the artifact store does not return {version.name}/{version.version} "
-        f"({without_passwords(shorten_error(error))}); try again when it answers"
-    )
 
 
 def by_alias(home: Home, name: str, alias: str) -> Version | None:

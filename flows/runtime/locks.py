@@ -9,7 +9,7 @@ from flows.runtime.home import Home
 
 
 def registering(home: Home) -> Path:
-    """Return the lock for registering a version.
+    """Return the lock for registering a version, and for logging a generated data set.
 
     Without it, two runs that make the same checkpoint might both register it.
     """

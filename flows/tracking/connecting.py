@@ -40,8 +40,10 @@ def connect(home: Home) -> MlflowClient:
 
 @lru_cache(maxsize=4)
 def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
-    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils"):
+    for noisy in ("alembic", "mlflow.tracking", "mlflow.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # its errors are raised too; the log would add a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
     if is_http(tracking_uri):
         _probe(tracking_uri)

@@ -21,7 +21,13 @@ from mlflow.tracking import MlflowClient
 
 from flows.runtime.home import Home
 from flows.tracking.connecting import connect, log_metrics, metrics_of
-from flows.tracking.runs import TRAIN_KEY_TAG, create_run, describe_model, find_latest
+from flows.tracking.runs import (
+    TRAIN_KEY_TAG,
+    describe_model,
+    find_latest,
+    last_step,
+    open_run,
+)
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
@@ -53,8 +59,7 @@ class LiveRun:
         self._sent_at = time.monotonic()
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self._sending: Future[list[Metric]] | None = None
-        logged = client.get_metric_history(run_id, "train/tokens")
-        self._last_step = max((point.step for point in logged), default=0)
+        self._last_step = last_step(client, run_id)
 
     def log_row(self, row: Mapping[str, float]) -> None:
         """Buffer a row of the training's history, unless the run already has it.
@@ -155,9 +160,8 @@ def live_run(
     run_id = find_latest(
         client, experiment, condition if history else f"{condition} and {_UNFINISHED}"
     )
-    if run_id is None:
-        named = {**(tags or {}), TRAIN_KEY_TAG: train_key}
-        run_id = create_run(client, home, experiment, corpus, tokens, named)
+    named = {**(tags or {}), TRAIN_KEY_TAG: train_key}
+    run_id = open_run(client, home, experiment, corpus, tokens, named, run_id)
     client.update_run(run_id, status="RUNNING")
     run = LiveRun(client, run_id)
     for row in history:

@@ -35,6 +35,10 @@ VERSION_TAG = "rnnlm.version"
 REVIEW_TAG = "mlflow.rnnlm.review"  # MLflow's pages hide tags that begin with mlflow.
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
+COMPLETE_TAG = "mlflow.rnnlm.complete"
+"""Tag of a run that was made after the fact: `no` until everything is logged, then `yes`."""
+DESCRIBED_TAG = "mlflow.rnnlm.described"
+"""Tag of the run of a training: `no` until its settings and data are logged, then `yes`."""
 
 
 def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
@@ -53,17 +57,21 @@ def ensure_run(
 ) -> str:
     """Return the id of the MLflow run of the training that made a checkpoint.
 
-    If there is no such run, it is created from the training's history on disk.
+    If there is no such run, it is created from the training's history on disk. If an earlier
+    process was killed while it did so, its run is completed.
     """
-    found = find_run(home, experiment, model.digest)
-    if found:
-        return found
-    client = connect(home)
-    run_id = create_run(client, home, experiment, corpus, tokens, {})
+    client, run_id = connect(home), find_run(home, experiment, model.digest)
+    if run_id and client.get_run(run_id).data.tags.get(COMPLETE_TAG) != "no":
+        return run_id
+    tags = {CHECKPOINT_TAG: model.digest, COMPLETE_TAG: "no"}
+    run_id = open_run(client, home, experiment, corpus, tokens, tags, run_id)
+    last = last_step(client, run_id)
     for row in read_history(model.uri):
-        log_metrics(client, run_id, metrics_of(row))
+        if row["step"] > last:
+            log_metrics(client, run_id, metrics_of(row))
     describe_model(client, run_id, model)
     client.set_terminated(run_id, "FINISHED")
+    client.set_tag(run_id, COMPLETE_TAG, "yes")
     return run_id
 
 
@@ -119,16 +127,24 @@ def title(experiment: Experiment) -> str:
     return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
 
 
-def create_run(
+def last_step(client: MlflowClient, run_id: str) -> int:
+    """Return the step of the last point of a run's training curves; 0 if it has none."""
+    logged = client.get_metric_history(run_id, "train/tokens")
+    return max((point.step for point in logged), default=0)
+
+
+def open_run(
     client: MlflowClient,
     home: Home,
     experiment: Experiment,
     corpus: Corpus,
     tokens: Tokens,
     tags: Mapping[str, str],
+    run_id: str | None = None,
 ) -> str:
-    """Create the MLflow run of a training and return its id.
+    """Create the MLflow run of a training and describe it; return its id.
 
+    If the process is killed in between, a later call with the run's id completes the description.
     The run gets the settings as parameters, a description of the corpus, and tags. The name of the
     run is the value of `NAME_TAG` in `tags` or, if that is missing, the result of `title`.
 
@@ -138,21 +154,13 @@ def create_run(
         experiment: Settings of the training.
         corpus: Corpus that the model is trained on.
         tokens: The tokenized corpus; its report is logged too.
-        tags: Additional tags.
+        tags: Additional tags of a new run.
+        run_id: Id of a run that exists already; None to create one.
     """
-    named = {
-        "rnnlm.corpus": corpus.digest,
-        "rnnlm.tokenizer": experiment.tokenizer.kind,
-        "rnnlm.architecture": experiment.model.architecture,
-        "rnnlm.device": device_name(choose_device(experiment.training.device)),
-        TRIGGER_TAG: "manual",
-        **_code_tags(experiment),
-        **prefect_tags(),
-        **tags,
-    }
-    name = named.pop(NAME_TAG, title(experiment))
-    run = client.create_run(experiment_id(client, home, experiment.name), tags=named, run_name=name)
-    run_id: str = run.info.run_id
+    if run_id is None:
+        run_id = _create_run(client, home, experiment, corpus, tags)
+    elif client.get_run(run_id).data.tags.get(DESCRIBED_TAG) != "no":
+        return run_id
     params = [Param(key, str(value)) for key, value in flat(experiment.model_dump())]
     client.log_batch(run_id, params=params)
     data = Dataset(
@@ -174,7 +182,32 @@ def create_run(
         if (path := Path(tokens.uri) / name).is_file():
             client.log_artifact(run_id, str(path), "corpus")
     link_prefect_to(client, run_id)
+    client.set_tag(run_id, DESCRIBED_TAG, "yes")
     return run_id
+
+
+def _create_run(
+    client: MlflowClient,
+    home: Home,
+    experiment: Experiment,
+    corpus: Corpus,
+    tags: Mapping[str, str],
+) -> str:
+    """Create the MLflow run of a training, with tags only, and return its id."""
+    named = {
+        "rnnlm.corpus": corpus.digest,
+        "rnnlm.tokenizer": experiment.tokenizer.kind,
+        "rnnlm.architecture": experiment.model.architecture,
+        "rnnlm.device": device_name(choose_device(experiment.training.device)),
+        TRIGGER_TAG: "manual",
+        DESCRIBED_TAG: "no",
+        **_code_tags(experiment),
+        **prefect_tags(),
+        **tags,
+    }
+    name = named.pop(NAME_TAG, title(experiment))
+    place = experiment_id(client, home, experiment.name)
+    return str(client.create_run(place, tags=named, run_name=name).info.run_id)
 
 
 def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:

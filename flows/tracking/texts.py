@@ -8,9 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from filelock import FileLock
+from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
 
+from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking.connecting import connect, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
@@ -18,10 +20,13 @@ from flows.tracking.views import run_page
 from rnnlm import checkpoint
 from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.engine.texts import sample_texts
-from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import TextDataSet
 
 TEXTS_TAG = "mlflow.rnnlm.texts"  # MLflow's pages hide tags that begin with mlflow.
+"""Digest of a data set that has been logged to a run completely."""
+BEGUN_TAG = "mlflow.rnnlm.texts_begun"
+"""Digest of the data set that a run was created for."""
 KIND_TAG = "rnnlm.kind"
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20
@@ -69,7 +74,8 @@ def log_generation(
     """Create an MLflow run for a generated data set, and return the run's id.
 
     The run is in the MLflow experiment of the model. If the data set has a run already, because it
-    was requested before, the id of that run is returned.
+    was requested before, the id of that run is returned. If an earlier process was killed before
+    everything was logged to the run, it is completed.
 
     Args:
         home: Home whose MLflow store is used.
@@ -79,15 +85,56 @@ def log_generation(
         texts: The generated data set.
         config: Settings of the generation.
     """
-    client = connect(home)
-    condition = f"tags.`{TEXTS_TAG}` = '{texts.digest}' and tags.`{KIND_TAG}` = 'generation'"
-    place = experiment_id(client, home, name)
-    known = client.search_runs([place], condition, max_results=1)
-    if known:
-        return str(known[0].info.run_id)
+    client, place = connect(home), experiment_id(connect(home), home, name)
+    with FileLock(locks.registering(home)):
+        own = _find_generation(client, place, TEXTS_TAG, texts.digest)
+        if own is not None:
+            return str(own.info.run_id)
+        own = _find_generation(client, place, BEGUN_TAG, texts.digest)
+        if own is None:
+            own = _create_generation(client, place, name, version, run_id, texts)
+        number = str(own.info.run_id)
+        values = {key: str(value)[:500] for key, value in config.model_dump().items()}
+        params = [Param(k, value) for k, value in values.items() if k not in own.data.params]
+        client.log_batch(number, params=params)
+        _log_data_set(client, number, texts)
+        link_prefect_to(client, number)
+        client.set_tag(number, TEXTS_TAG, texts.digest)
+        client.set_terminated(number, "FINISHED")
+    return number
+
+
+def _find_generation(client: MlflowClient, place: str, tag: str, digest: str) -> Run | None:
+    """Return the run of a generated data set among the runs of an MLflow experiment, if any.
+
+    Args:
+        client: Client of the MLflow store.
+        place: Id of the MLflow experiment.
+        tag: Tag that holds the digest: `TEXTS_TAG` of a complete run, or `BEGUN_TAG`.
+        digest: Digest of the data set.
+    """
+    condition = f"tags.`{tag}` = '{digest}' and tags.`{KIND_TAG}` = 'generation'"
+    found = client.search_runs([place], condition, max_results=1)
+    return found[0] if found else None
+
+
+def _create_generation(
+    client: MlflowClient, place: str, name: str, version: int, run_id: str, texts: TextDataSet
+) -> Run:
+    """Create the run of a generated data set, with tags only.
+
+    Args:
+        client: Client of the MLflow store.
+        place: Id of the MLflow experiment.
+        name: Name of the model.
+        version: Number of the version that wrote the texts.
+        run_id: Id of the MLflow run of the training that made the version.
+        texts: The generated data set.
+    """
     trained = client.get_run(run_id)
     tags = {
         KIND_TAG: "generation",
+        BEGUN_TAG: texts.digest,
         "rnnlm.model_version": f"{name}/{version}",
         "rnnlm.model_run": run_id,
         "rnnlm.data_set": texts.uri,
@@ -100,14 +147,7 @@ def log_generation(
         **prefect_tags(),
     }
     title = f"{name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
-    own = str(client.create_run(place, tags=tags, run_name=title).info.run_id)
-    params = [Param(key, str(value)[:500]) for key, value in config.model_dump().items()]
-    client.log_batch(own, params=params)
-    _log_data_set(client, own, texts)
-    link_prefect_to(client, own)
-    client.set_tag(own, TEXTS_TAG, texts.digest)
-    client.set_terminated(own, "FINISHED")
-    return own
+    return client.create_run(place, tags=tags, run_name=title)
 
 
 def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:

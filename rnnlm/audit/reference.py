@@ -12,17 +12,20 @@ It is built once per corpus, and is memory-mapped afterwards. Its folder has the
     base.npy                 hashes of sampled windows (runs of 13 words) of a base model's training
                              text; see `rnnlm.overlap`
     held_out.json            real texts for comparison: a sample of the validation split
-    reference.json           inputs of the reference, and lengths of the training texts; written
-                             after all files above
+    reference.json           inputs of the reference, lengths of the training texts, and digests of
+                             all files above; written after them
     held_out-audit.json      audit of the texts in held_out.json; written by the first audit
 
-A folder without `reference.json` is unfinished; the same call builds it again.
+A folder without `reference.json` is unfinished, and one whose files do not match their digests is
+damaged; the same call builds it again.
 """
 
 import hashlib
 import heapq
 import itertools
 import json
+import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +41,7 @@ from rnnlm.audit.likeness import Judge, open_judge, write_judge
 from rnnlm.audit.novelty import RUN, Unit
 from rnnlm.audit.suffixes import SuffixArray, open_suffixes, write_array, write_suffixes
 from rnnlm.audit.words import ExistingWords, open_words, write_words
+from rnnlm.checksums import first_fault, list_files, read_record, write_record
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.duplicates import SHORTEST
 from rnnlm.corpora.forms import Reading, normalized, read, read_subject
@@ -73,6 +77,7 @@ class ReferenceFacts(BaseModel):
         lengths: Histogram of the training texts' lengths in characters; see `lengths`.
         searched_bytes: Number of bytes of the training text, from its beginning, that longest runs
             are looked up in.
+        files: sha256 of each file of the reference; empty if an earlier version wrote it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +88,7 @@ class ReferenceFacts(BaseModel):
     documents: int
     lengths: Counts
     searched_bytes: int
+    files: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -121,10 +127,13 @@ class Reference:
         Raises:
             GenerationError: The reference is missing or incomplete.
         """
+        facts = _read_facts(folder)
+        if facts is None:
+            raise GenerationError(_incomplete(folder, f"{FACTS_FILE} is missing or damaged"))
         try:
             return cls(
                 folder=folder,
-                facts=_read_facts(folder),
+                facts=facts,
                 training=open_training(folder),
                 suffixes=open_suffixes(folder),
                 judge=open_judge(folder / _NGRAM_FOLDER),
@@ -134,9 +143,7 @@ class Reference:
                 base=np.load(folder / _BASE_FILE, mmap_mode="r"),
             )
         except (OSError, ValueError) as error:
-            raise GenerationError(
-                f"no complete reference of training texts in {folder} ({error}); generate again"
-            ) from error
+            raise GenerationError(_incomplete(folder, str(error))) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Return whether each text is a copy of training text, shape (texts,).
@@ -177,7 +184,7 @@ def build_reference(
     ngram: Path | None = None,
     base: Hashes | None = None,
 ) -> Reference:
-    """Write the reference of a corpus into `out`, unless it is already there, and open it.
+    """Write the reference of a corpus into `out`, unless it is there and intact, and open it.
 
     Args:
         corpus_uri: Folder of the corpus, which `ingest` wrote.
@@ -199,11 +206,10 @@ def build_reference(
     windows = np.zeros(0, np.uint64) if base is None else base
     read_before = hashlib.sha256(windows.tobytes()).hexdigest()
     digest = value_digest([VERSION, corpus_digest, form, judge, read_before])
-    if (out / FACTS_FILE).is_file():
-        if _read_facts(out).digest == digest:
-            return Reference.open(out)
-        for name in (FACTS_FILE, HELD_OUT_AUDIT_FILE):
-            (out / name).unlink(missing_ok=True)
+    if (known := _open_known(out, digest)) is not None:
+        return known
+    shutil.rmtree(out, ignore_errors=True)  # files of another reference or of an unfinished one
+    out.mkdir(parents=True, exist_ok=True)
     documents, lengths = _write_training(corpus_uri, form, out)
     subjects = (read_subject(form, text) for text in iter_texts(corpus_uri, "train"))
     searched = write_suffixes(subjects, out)
@@ -218,13 +224,43 @@ def build_reference(
         documents=documents,
         lengths=lengths,
         searched_bytes=searched,
+        files=list_files(out),
     )
-    write_json(out / FACTS_FILE, facts.model_dump())
+    write_record(out / FACTS_FILE, facts.model_dump())
     return Reference.open(out)
 
 
-def _read_facts(folder: Path) -> ReferenceFacts:
-    return ReferenceFacts.model_validate_json((folder / FACTS_FILE).read_text("utf-8"))
+def _incomplete(folder: Path, why: str) -> str:
+    return f"no complete reference of training texts in {folder} ({why}); generate again"
+
+
+def _open_known(folder: Path, digest: str) -> Reference | None:
+    """Return the reference in a folder, or None if it must be built.
+
+    If it is damaged, a warning is logged.
+
+    Args:
+        folder: Folder of the reference.
+        digest: Digest that the inputs of the reference should have.
+    """
+    if not (folder / FACTS_FILE).exists():
+        return None
+    facts = _read_facts(folder)
+    if facts is not None and (facts.digest != digest or not facts.files):
+        return None  # it has other inputs, or an earlier version built it, without digests
+    fault = first_fault(folder, facts.files) if facts else f"{FACTS_FILE} is damaged"
+    if fault is None:
+        return Reference.open(folder)
+    logging.getLogger(__name__).warning("%s: %s; building it again", folder, fault)
+    return None
+
+
+def _read_facts(folder: Path) -> ReferenceFacts | None:
+    """Return the facts of a reference; None if they are missing or damaged."""
+    try:
+        return ReferenceFacts.model_validate(read_record(folder / FACTS_FILE))
+    except ValueError:
+        return None
 
 
 def unit_of(lengths: Counts) -> Unit:

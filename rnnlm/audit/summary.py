@@ -16,11 +16,11 @@ from rnnlm.audit.diversity import DISTINCT_ORDERS, distinct_share, ngram_count, 
 from rnnlm.audit.lengths import Counts, add_counts, count_lengths, quantiles
 from rnnlm.audit.novelty import Unit, known_ngrams, taken_characters
 from rnnlm.audit.reference import HELD_OUT_AUDIT_FILE, SAMPLE_CHARACTERS, Reference, unit_of
+from rnnlm.checksums import once
 from rnnlm.colors import Color
 from rnnlm.corpora.forms import read, read_subject
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.overlap import Hashes, seen_windows
-from rnnlm.storage import once
 
 SAMPLE_TEXTS = 2000
 """Approximate number of texts of a data set that are sampled."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rnnlm.checksums import PAGE_CHECKSUMS, once, open_parquet
 from rnnlm.config import SplitConfig, shorten
 from rnnlm.corpora.dedup_pass import NEAR_COPY, REPEATED, Decision
 from rnnlm.corpora.phrases import with_phrases
@@ -22,7 +23,7 @@ from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
 from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
 from rnnlm.errors import CorpusError
-from rnnlm.storage import atomic_path, once
+from rnnlm.storage import atomic_path
 
 SHARD_PATTERN = "documents-*.parquet"
 DOCUMENTS_SCHEMA = pa.schema(
@@ -79,8 +80,23 @@ def iter_batches(
         splits: Splits to read. A row group of the file holds documents of one split, so the row
             groups of other splits are skipped.
         attributes: Whether to read the documents' attributes, too.
+
+    Raises:
+        CorpusError: The shard is missing or damaged.
     """
-    file = pq.ParquetFile(shard, memory_map=True)
+    try:
+        yield from _batches_of(shard, splits, attributes)
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(
+            f"{shard} is missing or damaged ({error}); run `rnnlm train` on the corpus again, "
+            "which writes it again"
+        ) from error
+
+
+def _batches_of(
+    shard: Path, splits: Collection[Split], attributes: bool
+) -> Iterator[tuple[Split, pa.RecordBatch]]:
+    file = open_parquet(shard)
     for group in range(file.metadata.num_row_groups):
         metadata = file.metadata.row_group(group)
         split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
@@ -166,7 +182,11 @@ def _write(task: WriteTask) -> dict[str, Any]:
     with (
         atomic_path(task.out) as temporary,
         pq.ParquetWriter(
-            temporary, DOCUMENTS_SCHEMA, compression="lz4", use_dictionary=["split"]
+            temporary,
+            DOCUMENTS_SCHEMA,
+            compression="lz4",
+            use_dictionary=["split"],
+            **PAGE_CHECKSUMS,
         ) as writer,
     ):
         columns = ["text", "attributes", "split", "hash", "key"]

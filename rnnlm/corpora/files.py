@@ -113,11 +113,16 @@ def locate(
     return tuple(found)
 
 
-def digest(files: Sequence[SourceFile], cache: Path) -> str:
+def digest(files: Sequence[SourceFile], cache: Path, anew: bool = False) -> str:
     """Return one sha256 for the contents of all files, in order.
 
     Digests of long files are kept in `cache/digests.json` and reused as long as neither the size
     nor the modification time of the file changes.
+
+    Args:
+        files: The files.
+        cache: Folder of `digests.json`.
+        anew: Whether to read the long files, too.
     """
     path = cache / "digests.json"
     try:
@@ -127,7 +132,7 @@ def digest(files: Sequence[SourceFile], cache: Path) -> str:
     before, combined = dict(known), hashlib.sha256()
     for file in files:
         place, seen = str(file.path.resolve()), [file.size, file.modified]
-        if known.get(place, [])[:2] == seen:
+        if not anew and known.get(place, [])[:2] == seen:
             content = known[place][2]
         else:
             content = file_digest(file.path)

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import once
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
 from rnnlm.corpora.byte_ranges import Piece
 from rnnlm.corpora.reading import Counts, Document, read_documents
 from rnnlm.corpora.splitting import SPLITS, content_hashes
-from rnnlm.storage import atomic_path, once
+from rnnlm.storage import atomic_path
 
 ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000

@@ -15,30 +15,36 @@ drawn, until enough are kept. Which texts are kept does not depend on the order 
 finish. A folder without a manifest is unfinished; the same call finishes it.
 """
 
-import json
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from rnnlm import checkpoint, engine
-from rnnlm.audit.card import CARD_FILE, write_card
+from rnnlm.audit.card import write_card
 from rnnlm.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.checkpoint import LoadedModel
+from rnnlm.checksums import write_record
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
-from rnnlm.errors import GenerationError, StorageError
+from rnnlm.errors import GenerationError
+from rnnlm.generation.job_folder import (
+    JOB_FILE,
+    MANIFEST_FILE,
+    WORK,
+    alone,
+    claim,
+    remove_torn,
+    sweep,
+)
 from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
 from rnnlm.generation.prompt import Opening, open_texts
-from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedShard, publish_shard
+from rnnlm.generation.publishing import PublishedShard, publish_shard
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
 from rnnlm.generation.shard_sampling import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
@@ -47,16 +53,11 @@ from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import (
     atomic_path,
     file_digest,
-    is_intact,
     value_digest,
     write_bytes,
-    write_json,
 )
 from rnnlm.tokenizer import check_known
 
-JOB_FILE = "job.json"
-MANIFEST_FILE = "manifest.json"
-WORK, LOCK = ".work", ".lock"
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
 """A job is given up if it keeps less than the share `FEWEST_KEPT` of the texts drawn last. At least
 the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with fewer texts, the
@@ -118,12 +119,12 @@ def generate(
         "prefixes": file_digest(prefixes) if prefixes else None,
         "corpus": source.digest if source and config.compares else None,
     }
-    if finished := _claim(out, job):
+    if finished := claim(out, job):
         return finished
-    with _alone(out):
-        if finished := _claim(out, job):  # another process ran the same job meanwhile
+    with alone(out):
+        if finished := claim(out, job):  # another process ran the same job meanwhile
             return finished
-        write_json(out / JOB_FILE, job)
+        write_record(out / JOB_FILE, job)
         reference = reference_for(source, form, loaded) if source else None
         drawing = Drawing(
             job=value_digest(job),
@@ -148,9 +149,9 @@ def generate(
         data_set = summarise(out, config, how, records, total, audit, _tried(kept), pages)
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)
-        _remove_torn(out)
-        write_json(out / MANIFEST_FILE, manifest)
-        _sweep(out)
+        remove_torn(out)
+        write_record(out / MANIFEST_FILE, manifest)
+        sweep(out)
     return data_set
 
 
@@ -211,108 +212,12 @@ def _check_given(config: GenerationConfig, opening: Opening, source: Source) -> 
             )
 
 
-def _claim(out: Path, job: dict[str, Any]) -> TextDataSet | None:
-    """Return the finished data set in `out`, if any; otherwise check that the job may use `out`.
-
-    Raises:
-        GenerationError: `out` contains another job, or other files.
-        StorageError: `out` cannot be read.
-    """
-    try:
-        finished = _finished(out, job)
-        if finished is None:
-            _check_folder(out, job)
-    except OSError as error:
-        raise _cannot_use(out, error) from error
-    return finished
-
-
-def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
-    """Return the data set in `out` if it is finished and intact; rewrite its card if missing."""
-    path = out / MANIFEST_FILE
-    if not path.is_file():
-        return None
-    manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    if manifest.get("job") != job:
-        raise GenerationError(_refusal(out))
-    data_set = TextDataSet.model_validate(manifest["data_set"])
-    shards = (is_intact(out / s["file"], s["sha256"]) for s in manifest["shards"])
-    if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
-        path.unlink()
-        return None
-    if not (out / CARD_FILE).is_file():
-        write_card(out, manifest)
-    _sweep(out)
-    return data_set.model_copy(update={"uri": str(out), "was_finished": True})
-
-
-def _remove_torn(out: Path) -> None:
-    """Remove half-written files that killed processes left, before the manifest is written.
-
-    Shards that an earlier version wrote directly into the job's folder are removed too. They have
-    been written again into `data/`.
-    """
-    for path in (*out.glob(".*.tmp"), *(out / TEXTS).glob(".*.tmp"), *out.glob(f"{SPLIT}-*")):
-        path.unlink(missing_ok=True)
-
-
-def _sweep(out: Path) -> None:
-    """Remove the files that a finished job no longer needs."""
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    (out / LOCK).unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Lock a folder against other processes, creating it if needed.
-
-    Raises:
-        StorageError: The folder cannot be written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise _cannot_use(out, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _cannot_use(out: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write to {out}: {error.strerror or error}; choose another --out")
-
-
-def _check_folder(out: Path, job: dict[str, Any]) -> None:
-    """Check that the folder `out` belongs to this job, is empty, or does not exist yet."""
-    path = out / JOB_FILE
-    if path.is_file():
-        if json.loads(path.read_text("utf-8")) != job:
-            raise GenerationError(_refusal(out))
-    elif out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
-        what = "contains other files" if out.is_dir() else "is a file"
-        raise GenerationError(
-            f"{out} {what} (expected an empty or new folder); choose another --out"
-        )
-
-
 def _copied(prefixes: Path | None, to: Path) -> Path | None:
     """Copy the file of prefixes, so that it cannot change while the job runs."""
     if prefixes is None:
         return None
     write_bytes(to, prefixes.read_bytes())
     return to
-
-
-def _is_foreign(path: Path) -> bool:
-    """Return whether a path is none of those that a job creates when it begins to use a folder."""
-    return not (path.name.startswith(f".{JOB_FILE}.") or path.name in (JOB_FILE, WORK, LOCK))
-
-
-def _refusal(out: Path) -> str:
-    return f"{out} belongs to another job (see {JOB_FILE} there); choose another --out"
 
 
 def _draw_enough(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +17,10 @@ import pyarrow.parquet as pq
 
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import audit_shard
+from rnnlm.checksums import PAGE_CHECKSUMS, read_parquet, read_record, write_record
 from rnnlm.errors import GenerationError
 from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
-from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
+from rnnlm.storage import atomic_path, file_digest, is_intact
 
 TEXTS_SCHEMA = pa.schema(
     [
@@ -95,11 +97,11 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     """
     record_path = shard.records / f"{shard.number:05d}.json"
     made = {"job": shard.drawing.job, "reference": shard.compared}
-    if record_path.is_file():
-        record: dict[str, Any] = json.loads(record_path.read_text("utf-8"))
-        is_mine = made.items() <= record.items()
-        if is_mine and is_intact(shard.path, record["sha256"]):
-            return record
+    known = read_record(record_path)
+    if known is not None and made.items() <= known.items():
+        if is_intact(shard.path, known["sha256"]):
+            return known
+        logging.getLogger(__name__).warning("%s is damaged; writing it again", shard.path)
     table = _read_kept(shard)
     columns = _published(table)
     with atomic_path(shard.path) as temporary:
@@ -120,7 +122,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         "escaped": _count_escaped(columns) if shard.drawing.config.format == "txt" else 0,
         "audit": audit.model_dump(mode="json"),
     }
-    write_json(record_path, record)
+    write_record(record_path, record)
     return record
 
 
@@ -150,7 +152,7 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
     kept = np.load(shard.kept, mmap_mode="r")
     parts = []
     for number in range(shard.start // size, -(-shard.stop // size)):
-        drawn = pq.read_table(DrawnShard(drawing, number, 0, 0).path)
+        drawn = read_parquet(DrawnShard(drawing, number, 0, 0).path)
         first, last = max(shard.start - number * size, 0), min(shard.stop - number * size, size)
         mask = np.asarray(kept[number * size + first : number * size + last])
         parts.append(drawn.slice(first, last - first).filter(pa.array(mask)))
@@ -172,7 +174,7 @@ def _published(table: pa.Table) -> pa.Table:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", **PAGE_CHECKSUMS)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:

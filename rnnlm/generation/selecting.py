@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rnnlm.checksums import read_parquet
 from rnnlm.corpora.duplicates import repeated
 from rnnlm.generation.shard_sampling import DrawnShard
 
@@ -99,6 +99,6 @@ def _blocks(flags: NDArray[np.bool_], shards: Sequence[DrawnShard]) -> Iterator[
 
 
 def _column(path: Path, name: str) -> NDArray[np.uint64]:
-    column = pq.read_table(path, columns=[name])[name]
+    column = read_parquet(path, [name])[name]
     values: NDArray[np.uint64] = column.to_numpy()
     return values

@@ -7,7 +7,7 @@ exist, the shard is not sampled again.
 
 from __future__ import annotations
 
-import json
+import logging
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint, engine
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
+from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
@@ -30,7 +31,7 @@ from rnnlm.corpora.forms import is_valid
 from rnnlm.engine.texts import Decoder, in_order
 from rnnlm.errors import CheckpointError, GenerationError
 from rnnlm.generation.prompt import Opening, open_texts
-from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
+from rnnlm.storage import atomic_path, file_digest, is_intact
 from rnnlm.tokenizer import Tokenizer
 
 FEWEST_DRAWN = 1000
@@ -120,19 +121,20 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
         CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
         StorageError: The file cannot be written.
     """
-    if shard.record_path.is_file():
-        record: dict[str, Any] = json.loads(shard.record_path.read_text("utf-8"))
-        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
-            return record
+    known = read_record(shard.record_path)
+    if known is not None and known.get("job") == shard.drawing.job:
+        if is_intact(shard.path, known["sha256"]):
+            return known
+        logging.getLogger(__name__).warning("%s is damaged; drawing it again", shard.path)
     table = _draw(shard, on_count)
     with atomic_path(shard.path) as temporary:
-        pq.write_table(table, temporary, compression="lz4")
+        pq.write_table(table, temporary, compression="lz4", **PAGE_CHECKSUMS)
     record = {
         "job": shard.drawing.job,
         "sha256": file_digest(shard.path),
         "count": shard.count,
     }
-    write_json(shard.record_path, record)
+    write_record(shard.record_path, record)
     return record
 
 

@@ -4,6 +4,7 @@ Neural models are trained by gradient descent, in one process or in several; the
 trained by counting.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.dataset import load_split
 from rnnlm.engine.precision import PrecisionChoice, choose_precision
-from rnnlm.errors import EmptySplitError
+from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
 from rnnlm.training import run_state as positions
@@ -121,6 +122,14 @@ def train(
     )
 
 
+def _is_copy(path: Path, origin: Mapping[str, str]) -> bool:
+    """Return whether a file is an intact checkpoint with the given facts about its origin."""
+    try:
+        return path.is_file() and checkpoint.load(path).facts.items() >= origin.items()
+    except CheckpointError:
+        return False
+
+
 def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
     """Write a copy of the best checkpoint, with blended weights and the precision for generation.
 
@@ -131,7 +140,7 @@ def _export(best: Path, to: Path, tokens_uri: str, start: Path | None) -> Path:
         chosen.
     """
     origin = {"best": file_digest(best)}
-    if to.is_file() and checkpoint.load_facts(to).items() >= origin.items():
+    if _is_copy(to, origin):
         return to
     loaded = checkpoint.load(best)
     facts: dict[str, Any] = {}

@@ -14,6 +14,7 @@ On the same machine, with the same number of threads, a resumed run ends with ex
 weights as a run that was not interrupted.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from rnnlm.batching import Window, windows
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.engine.texts import write_line
-from rnnlm.errors import ConfigError, DivergenceError
+from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.kernels import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
@@ -256,7 +257,11 @@ class TrainingRun:
             )
         rate_factor = self.position.rate_factor * RECOVERY_FACTOR
         best = self.position.best
-        self._load(GOOD_FILE)
+        try:
+            self._load(GOOD_FILE)
+        except CheckpointError:  # it is damaged: the next run starts from the beginning
+            (self.out / LAST_FILE).unlink(missing_ok=True)
+            raise
         position = self.position
         position.recoveries, position.rate_factor = recoveries, rate_factor
         position.seconds, position.best = seconds, best
@@ -411,15 +416,18 @@ class TrainingRun:
     def _resume(self, start: Path | None) -> None:
         """Load the position in `last.safetensors`; without one, start a new run.
 
-        A new run saves its initial position as the first one to return to after a divergence. The
-        run also starts from the beginning if the best checkpoint that the position refers to is
-        missing or was changed, unless it was saved at a later step (see `_is_later`).
+        A new run saves its initial position, to return to after a divergence. The run also starts
+        from the beginning if the position is damaged, or if its best checkpoint is missing or was
+        changed, unless that was saved at a later step (see `is_later`).
 
         Args:
             start: Checkpoint that a new run takes its weights from; None for random weights.
         """
         last, best = self.out / LAST_FILE, self.out / BEST_FILE
-        if last.is_file():
+        fault = positions.fault_of(last) if last.is_file() else None
+        if fault is not None:
+            logging.getLogger(__name__).warning("%s; training from the beginning", fault)
+        elif last.is_file():
             positions.check_same_run(last, self.experiment, self.tokenizer)
             position = positions.read(last)
             is_same = best.is_file() and file_digest(best) == position.best_digest

@@ -153,6 +153,15 @@ def read(path: Path) -> Position:
     return _position(path, checkpoint.load_facts(path))
 
 
+def fault_of(path: Path) -> str | None:
+    """Return why a file cannot be read as a checkpoint, in one line; None if it is intact."""
+    try:
+        checkpoint.load_tensors(path)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
 def _position(path: Path, facts: Mapping[str, Any]) -> Position:
     try:
         return Position(**facts)

@@ -117,7 +117,7 @@ def test_a_damaged_file_is_noticed(trained: Path):
         planned = call_cli(trained, "train", "tiny.toml", "--plan", "--json").json["plan"]
         changed = [step for step in planned if not step["cached"]]
         assert [(step["step"], step["reason"]) for step in changed] == [
-            ("evaluate", "scores.json was changed")
+            ("evaluate", "scores.json is damaged")
         ]
     finally:
         scores.write_bytes(good)

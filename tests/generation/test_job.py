@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint
 from rnnlm.audit.card import CARD_FILE, UNESCAPE
 from rnnlm.audit.summary import audit_shard
+from rnnlm.checksums import read_record
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora import duplicates
 from rnnlm.errors import CheckpointError, GenerationError, TokenizerError
-from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE, WORK, generate
+from rnnlm.generation.job import generate
+from rnnlm.generation.job_folder import JOB_FILE, MANIFEST_FILE, WORK
 from rnnlm.generation.manifest import Source, TextDataSet
 from rnnlm.generation.publishing import TEXTS_SCHEMA
 from rnnlm.generation.shard_sampling import DRAWN_SCHEMA
@@ -106,7 +108,7 @@ def left_as_drawn(
 
     with pytest.raises(Stop):
         generate(model, config, out, "text", on_progress=stop)
-    job = value_digest(json.loads((out / JOB_FILE).read_text()))
+    job = value_digest(read_record(out / JOB_FILE))
     size = min(config.shard_size, max(config.count, 1000))
     same = [pa.repeat(value, size) for value in (pa.scalar("a", pa.large_string()), 2, -1.0, True)]
     folder = out / WORK / "drawn"

@@ -20,7 +20,8 @@ from rnnlm import checkpoint
 from rnnlm.audit.card import CARD_FILE
 from rnnlm.config import override
 from rnnlm.errors import CheckpointError, GenerationError, StorageError
-from rnnlm.generation.job import MANIFEST_FILE, generate
+from rnnlm.generation.job import generate
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import Source
 from rnnlm.progress import Progress
 from tests.generation.jobs import CONFIG, Stop, contents, run

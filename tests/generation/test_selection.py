@@ -8,7 +8,8 @@ import pytest
 from rnnlm.audit.words import words_in
 from rnnlm.config import override
 from rnnlm.errors import GenerationError
-from rnnlm.generation.job import MANIFEST_FILE, generate
+from rnnlm.generation.job import generate
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import Source
 from tests.generation.jobs import CONFIG, run, table
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import random, randrange
@@ -27,6 +28,7 @@ from rnnlm.training.history import read_history
 from rnnlm.training.run import BEST_FILE, LAST_FILE
 from rnnlm.training.run_state import Position
 from tests.conftest import ingest_text, lines, tiny_experiment
+from tests.damage import flip
 from tests.training.conftest import weights
 
 
@@ -326,12 +328,19 @@ def test_a_run_that_diverges_as_its_time_ends_still_leaves_a_checkpoint(
     assert Path(train(tokens_uri, experiment, tmp_path).checkpoint).is_file()
 
 
-def test_a_truncated_position_is_refused(tokens_uri: str, tmp_path: Path):
-    train(tokens_uri, tiny_experiment(), tmp_path)
+@pytest.mark.parametrize("damage", [lambda content: content[:-10], flip])
+def test_after_a_damaged_position_training_begins_again(
+    tokens_uri: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
+):
+    before = train(tokens_uri, tiny_experiment(), tmp_path)
     last = tmp_path / LAST_FILE
-    last.write_bytes(last.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match="cut short"):
-        train(tokens_uri, tiny_experiment(), tmp_path)
+    last.write_bytes(damage(last.read_bytes()))
+    after = train(tokens_uri, tiny_experiment(), tmp_path)
+    assert "training from the beginning" in caplog.text
+    assert after.digest == before.digest
 
 
 @pytest.mark.parametrize("budget", ["0.3 s", "500 tokens", "2 epochs"])

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
+from flows.chain import records
 from flows.chain.ingest import Ingest, source_digest
 from flows.chain.plan import plan
 from flows.chain.stage import RecordedStage, Run
@@ -14,9 +16,11 @@ from flows.chain.tokenize import Tokenize
 from flows.retrain import take
 from flows.runtime import reporting
 from flows.runtime.home import Home
+from rnnlm.errors import CorpusError
 from rnnlm.progress import OnProgress
 from rnnlm.storage import write_bytes
 from tests.conftest import lines, tiny_experiment
+from tests.damage import flip_bit
 
 
 def run_of(text: Path, home: Home, **corpus: Any) -> Run:
@@ -63,6 +67,19 @@ def test_a_corpus_records_the_digest_of_its_source_files(tmp_path: Path):
     assert source_digest(run[Ingest]) == known
 
 
+def test_a_long_source_that_changed_but_not_its_time_is_refused_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("rnnlm.corpora.files._LONG", 100)
+    (tmp_path / "text").write_text(lines(100))
+    before = ingested(tmp_path / "text", Home(tmp_path))[Ingest]
+    flip_bit(tmp_path / "text", 0.5)
+    assert ingested(tmp_path / "text", Home(tmp_path))[Ingest] == before  # it is not read
+    with pytest.raises(CorpusError, match="the same size and time"), records.forced(True):
+        ingested(tmp_path / "text", Home(tmp_path))
+    assert ingested(tmp_path / "text", Home(tmp_path))[Ingest].digest != before.digest
+
+
 class Longest(BaseModel):
     """The result of the toy stage below: the longest document of a corpus."""
 
@@ -107,7 +124,7 @@ def test_a_toy_stage_is_planned_run_described_and_cached(tmp_path: Path):
     assert all(stage.cached for stage in plan(run_of(tmp_path / "text", home), stages))
     (Path(run[FindLongest].uri) / "longest.txt").write_text("other")
     changed = plan(run_of(tmp_path / "text", home), stages)[1]
-    assert (changed.cached, changed.reason) == (False, "longest.txt was changed")
+    assert (changed.cached, changed.reason) == (False, "longest.txt is damaged")
 
 
 def test_stages_after_a_missing_one_name_the_first_that_must_run(tmp_path: Path):

@@ -1,0 +1,24 @@
+"""Print warnings of the library and of the flows on standard error, one line each."""
+
+import logging
+
+
+class _Printer(logging.Handler):
+    """Prints each record as a line that begins with `note`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record."""
+        from rich.text import Text  # noqa: PLC0415 - slow to import, and most commands need no note
+
+        from flows.console import printing  # noqa: PLC0415
+
+        message = printing.visible(" ".join(record.getMessage().split()))
+        printing.err.print(Text(f"  {'note':<{printing.STEP_WIDTH}} {message}", style="yellow"))
+
+
+def show() -> None:
+    """Print the warnings from now on; further calls change nothing."""
+    for name in ("rnnlm", "flows"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Printer) for handler in logger.handlers):
+            logger.addHandler(_Printer(logging.WARNING))
