@@ -48,11 +48,18 @@ def main() -> NoReturn:
     An error that the user can correct, or a failure of MLflow, Prefect or their databases, prints
     one line and exits with a non-zero status. Any other exception is a bug and is raised.
     """
-    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
     startup_gc.rest()
     wants_json = "--json" in sys.argv
+    with embedded.leaving_at_once_if_lost():
+        _run(wants_json)
+
+
+def _run(wants_json: bool) -> NoReturn:
+    from flows.runtime import home  # noqa: PLC0415
+    from flows.servers import embedded  # noqa: PLC0415
+
     try:
         embedded.configure(home.current())
         status = app(standalone_mode=False)
