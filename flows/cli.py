@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
+from flows.commands import (
+    corpora,
+    doctor,
+    generation,
+    housekeeping,
+    models,
+    servers,
+    sweeps,
+    training,
+)
 from flows.console.endings import fail, store_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
@@ -38,6 +47,7 @@ for command in (
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,
+    doctor.doctor,
 ):
     app.command()(command)
 
@@ -61,7 +71,7 @@ def _run(wants_json: bool) -> NoReturn:
     from flows.servers import embedded  # noqa: PLC0415
 
     try:
-        embedded.configure(home.current())
+        embedded.configure(home.named())
         status = app(standalone_mode=False)
     except RnnlmError as error:
         fail(str(error), 1, wants_json)

@@ -11,6 +11,7 @@ from flows.chain.stage import Run, Stage
 from flows.chain.train import Train
 from flows.registry import Version
 from flows.runtime import notifying, reporting
+from flows.tracking import backups
 
 
 class Gate(Stage[Version]):
@@ -49,6 +50,7 @@ class Gate(Stage[Version]):
             )
             if placed is not None:
                 break
+        backups.back_up(home)  # so that the backup holds the version, with its alias
         _announce(candidate, placed, ruled)
         return placed, False
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from flows.runtime import locks
-from rnnlm.storage import file_digest, value_digest, write_json
+from rnnlm.storage import file_digest, is_intact, value_digest, write_json
 from rnnlm.training.run import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
@@ -187,6 +187,25 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record
+
+
+def changed_files(folder: Path) -> dict[str, str]:
+    """Return the files of a step that are missing or differ from their digests.
+
+    The content of every file is read, whatever its modification time.
+
+    Args:
+        folder: Folder of a step.
+
+    Returns:
+        The recorded sha256 of each such file, by name; empty if the folder has no record.
+    """
+    record = read_record(folder / RECORD_FILE) or {"files": {}}
+    return {
+        name: seen["sha256"]
+        for name, seen in record["files"].items()
+        if not is_intact(folder / name, seen["sha256"])
+    }
 
 
 class _Seen(NamedTuple):

@@ -12,6 +12,7 @@ from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
 from flows.runtime import locks
+from flows.tracking import backups
 
 
 class Register(Stage[Version]):
@@ -37,6 +38,7 @@ class Register(Stage[Version]):
             known = self.recall(run)
             if known is not None:
                 return known, True
+            backups.back_up(home)
             run_id = tracking.ensure_run(home, experiment, corpus, tokens, model)
             tracking.log_scores(home, run_id, scores)
             made = Version(

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
 
+_DAMAGED = ("malformed", "not a database", "disk image")
 FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 
 
@@ -30,7 +31,10 @@ def store_failure(store: str, error: Exception) -> str:
             f"the disk of {root.resolve()} is full ({free:,} bytes left); finished steps are kept: "
             "free some space, then run the same command again"
         )
-    return f"{store}: {str(error).strip().splitlines()[0]}"
+    first = str(error).strip().splitlines()[0]
+    if any(words in first for words in _DAMAGED):
+        return f"{store}: {first}; `rnnlm doctor --repair` repairs or restores the database"
+    return f"{store}: {first}"
 
 
 def print_json(value: Any) -> None:

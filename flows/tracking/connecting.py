@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from flows.runtime import credentials, locks
 from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
+from flows.tracking import backups
 from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
@@ -34,12 +35,17 @@ curves that could not be sent are sent again later."""
 
 
 def connect(home: Home) -> MlflowClient:
-    """Return a client of the home's MLflow store, creating the store if it is missing."""
-    return _connect(home.tracking_uri, home.mlruns)
+    """Return a client of the home's MLflow store, creating the store if it is missing.
+
+    Raises:
+        ServerError: See `open_store`; or no MLflow server answers.
+        StorageError: The store is a damaged SQLite file.
+    """
+    return _connect(home.tracking_uri, home.mlruns, backups.database(home))
 
 
 @lru_cache(maxsize=4)
-def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
+def _connect(tracking_uri: str, mlruns: Path, database: Path | None) -> MlflowClient:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
@@ -47,6 +53,8 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
         _probe(tracking_uri)
     make_private(mlruns)
     with FileLock(locks.mlflow_tables(mlruns)):
+        if database is not None:
+            backups.check(database)
         return open_store(tracking_uri)
 
 

@@ -27,7 +27,9 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="storm-") as scratch:
         storm = Storm(asked.folder or Path(scratch), asked.jobs)
-        cases = [*suite.cases(storm.calls, asked.seed, asked.command or suite.NAMES)]
+        names = asked.command or suite.NAMES
+        storm.observe({c: what for c, what in suite.OBSERVED.items() if c.name in names})
+        cases = [*suite.cases(storm.calls, asked.seed, names)]
         if asked.only:
             words = asked.only.split(",")
             cases = [c for c in cases if any(w in f"{c.name} {c.fault.family}" for w in words)]

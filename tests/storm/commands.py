@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import write_tiny
+from tests.stores import give_empty_stores, share
 from tests.storm.cases import Command
 from tests.storm.injecting import run
-from tests.stores import give_empty_stores, share
 
 _REGISTRY = ("version", "alias", "runs", "packaged", "reason")
 _AGE_SECONDS = 60 * 86_400

@@ -47,8 +47,7 @@ def spread(calls: Calls, count: int, rng: random.Random) -> list[tuple[int, str]
     rng.shuffle(kinds)
     chosen: list[tuple[int, str]] = []
     while kinds and len(chosen) < count:
-        for kind in kinds:
-            chosen.append((rng.choice(groups[kind]), f"{kind[0]} {kind[1]}"))
+        chosen += [(rng.choice(groups[kind]), f"{kind[0]} {kind[1]}") for kind in kinds]
     return chosen[:count]
 
 

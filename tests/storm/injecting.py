@@ -100,15 +100,23 @@ def preloaded(
 
 
 def calls_of(
-    command: Command, home: Path, shim: Path, who: str, reads: bool = False
+    command: Command, home: Path, shim: Path, counted: str
 ) -> tuple[Run, list[tuple[int, str, str]]]:
     """Run a command without a fault; return the run and the calls that a fault could hit.
 
     A call is a number, the name of the call, and a path relative to the home.
+
+    Args:
+        command: The command.
+        home: The home.
+        shim: See `run`.
+        counted: Which calls: see `storming.Storm.observe`.
     """
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         log = Path(folder, "log")
-        environment = preloaded(shim, home, Path(folder), Moment(0, "", who, reads), log)
+        reads = counted == "reads"
+        moment = Moment(0, "", "command" if reads else counted, reads)
+        environment = preloaded(shim, home, Path(folder), moment, log)
         finished = run(command, home, shim, Fault("", "", environment=environment))
         lines = log.read_text("utf-8").splitlines() if log.exists() else []
     split = [line.split(" ", 2) for line in lines]

@@ -56,9 +56,9 @@ def difference(command: Command, wanted: Facts, found: Facts) -> tuple[Outcome, 
     """
     owned = {name: value for name, value in wanted.items() if name.startswith(command.owns)}
     for name, value in found.items():
-        if name.startswith(("versions with ", "runs ")) and name.startswith(command.owns):
-            if value > owned.get(name, 0):
-                return Outcome.DOUBLED, f"{name}: {value} instead of {owned.get(name, 0)}"
+        is_count = name.startswith(("versions with ", "runs ")) and name.startswith(command.owns)
+        if is_count and value > owned.get(name, 0):
+            return Outcome.DOUBLED, f"{name}: {value} instead of {owned.get(name, 0)}"
     for name, value in owned.items():
         if name not in found:
             return Outcome.LOST, f"{name} is missing"

@@ -25,6 +25,7 @@ _QUERIES = {
     "alias": "select name || '@' || alias, version from registered_model_aliases",
     "reason": "select name || '/' || version, value from model_version_tags where key = 'reason'",
 }
+_PLACES = "select name || '/' || version, coalesce(storage_location, source) from model_versions"
 _RUNS = """
     select e.name, r.status, r.lifecycle_stage, group_concat(t.key || '=' || t.value, ' ')
     from runs r join experiments e using (experiment_id)
@@ -79,9 +80,7 @@ def _registry(home: Path) -> dict[str, Any]:
                 if stage == "active"
             )
             facts |= {f"runs {what}": number for what, number in runs.items()}
-            for name, place in connection.execute(
-                "select name || '/' || version, coalesce(storage_location, source) from model_versions"
-            ):
+            for name, place in connection.execute(_PLACES):
                 folder = _folder(home, place)
                 for path in sorted(folder.rglob("*.safetensors")) if folder else ():
                     facts[f"packaged {name}"] = hashlib.sha256(path.read_bytes()).hexdigest()

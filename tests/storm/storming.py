@@ -1,25 +1,45 @@
 """Run the cases of a suite, some at a time, and judge them."""
 
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.storm import commands, injecting, judging
-from tests.storm.cases import Command, Judged, Outcome, Run
+from tests.storm.cases import Command, Judged, Run
 from tests.storm.faults import Calls
 from tests.storm.injecting import compile_shim
 from tests.storm.snapshots import agreeing, snapshot
 from tests.storm.suite import Case
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What runs of a command without a fault did.
+
+    Attributes:
+        facts: What they agree on.
+        calls: Their system calls on files of the home, by what was counted.
+    """
+
+    facts: dict[str, Any]
+    calls: dict[str, Calls]
+
+
 class Storm:
-    """Prepared homes, the facts of runs without a fault, and the lanes in which cases run.
+    """Prepared homes, observations of runs without a fault, and the lanes in which cases run.
 
     Args:
-        folder: Scratch folder; prepared homes in it are used again.
+        folder: Scratch folder. Homes and observations in it are used again, so a folder must not
+            be used for two versions of the program.
         jobs: Number of cases that run at a time.
     """
 
@@ -27,25 +47,30 @@ class Storm:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._jobs = folder, jobs
         self._shim = compile_shim(folder)
-        self._wanted: dict[Command, dict[str, Any]] = {}
-        self._calls: dict[Any, Calls] = {}
+        self._observed: dict[Command, Observed] = {}
         self._lanes = threading.local()
-        self._lane_count = iter(range(1000))
+        self._lane_count = itertools.count()
         self._lock = threading.Lock()
 
-    def calls(self, command: Command, who: str = "command", reads: bool = False) -> Calls:
-        """Return the system calls of a run without a fault, which it also uses as a reference."""
-        key = (command, who, reads)
-        if key not in self._calls:
-            home = self._lane(command)
-            run, self._calls[key] = injecting.calls_of(command, home, self._shim, who, reads)
-            self._refer(command, run, home)
-        return self._calls[key]
+    def observe(self, wanted: Mapping[Command, Sequence[str]]) -> None:
+        """Run commands without a fault, several at a time, and keep what they do.
+
+        Args:
+            wanted: For each command, which calls to count: `command` or `worker`, for the changes
+                that such processes make, or `reads`.
+        """
+        for name in dict.fromkeys(command.home for command in wanted):
+            commands.prepare(name, self._folder / "prepared", self._shim)
+        with ThreadPoolExecutor(self._jobs) as pool:
+            done = pool.map(self._observe, wanted, wanted.values())
+            self._observed |= dict(zip(wanted, done, strict=True))
+
+    def calls(self, command: Command, counted: str = "command") -> Calls:
+        """Return the system calls of an observed command."""
+        return self._observed[command].calls[counted]
 
     def run(self, cases: Sequence[Case], tell: Callable[[Judged], None]) -> list[Judged]:
         """Run cases, several at a time, and judge each; `tell` is called as each ends."""
-        for command in dict.fromkeys(case.command for case in cases):
-            self._reference(command)
         judged = []
         with ThreadPoolExecutor(self._jobs) as pool:
             futures = [pool.submit(self.judge, case) for case in cases]
@@ -64,7 +89,7 @@ class Storm:
         if runs[-1].status and (words := judging.remedy(runs[-1])):
             injecting.run(Command("remedy", tuple(words), "", ()), home, self._shim)
             self._again(command, home, runs, found)
-        wanted = self._reference(command)
+        wanted = self._observed[command].facts
         outcome, why = judging.conclude(command, fault, wanted, runs, found)
         return Judged(command.name, fault, outcome, why, tuple(runs))
 
@@ -72,23 +97,25 @@ class Storm:
         runs.append(injecting.run(command, home, self._shim))
         found.append(snapshot(home, runs[-1].out))
 
-    def _reference(self, command: Command) -> dict[str, Any]:
-        if command not in self._wanted:
+    def _observe(self, command: Command, counted: Sequence[str]) -> Observed:
+        """Run a command in two homes, and once more in one of them."""
+        key = hashlib.sha256(repr((command, counted)).encode()).hexdigest()[:16]
+        kept = self._folder / f"observed-{key}.json"
+        if kept.exists():
+            return Observed(**json.loads(kept.read_text("utf-8")))
+        calls, facts = dict[str, Calls](), list[dict[str, Any]]()
+        for what in [*counted, "command", "command"][: max(2, len(counted))]:
             home = self._lane(command)
-            self._refer(command, injecting.run(command, home, self._shim), home)
-        return self._wanted[command]
-
-    def _refer(self, command: Command, run: Run, home: Path) -> None:
-        """Keep what a run without a fault and its rerun agree on."""
-        if run.status != 0:
-            raise RuntimeError(f"rnnlm {' '.join(command.words)} fails without a fault: {run.err}")
-        facts = snapshot(home, run.out)
-        if command not in self._wanted:
-            again = injecting.run(command, home, self._shim)
-            facts = agreeing(facts, snapshot(home, again.out))
-            other = self._lane(command)
-            first = injecting.run(command, other, self._shim)
-            self._wanted[command] = agreeing(facts, snapshot(other, first.out))
+            run, found = injecting.calls_of(command, home, self._shim, what)
+            if run.status != 0:
+                raise RuntimeError(f"rnnlm {' '.join(command.words)} without a fault: {run.err}")
+            calls.setdefault(what, found)
+            facts.append(snapshot(home, run.out))
+        again = injecting.run(command, home, self._shim)
+        facts.append(snapshot(home, again.out))
+        observed = Observed(functools.reduce(agreeing, facts), calls)
+        kept.write_text(json.dumps(dataclasses.asdict(observed)), "utf-8")
+        return observed
 
     def _lane(self, command: Command) -> Path:
         """Return a fresh copy of the command's home, in a folder of this thread."""
@@ -96,8 +123,7 @@ class Storm:
             with self._lock:
                 self._lanes.path = self._folder / f"lane-{next(self._lane_count)}" / "home"
             self._lanes.path.parent.mkdir(exist_ok=True)
-        with self._lock:
-            prepared = commands.prepare(command.home, self._folder / "prepared", self._shim)
+        prepared = commands.prepare(command.home, self._folder / "prepared", self._shim)
         commands.copy(prepared, self._lanes.path)
         path: Path = self._lanes.path
         return path

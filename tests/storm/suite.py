@@ -23,7 +23,7 @@ from tests.storm.commands import (
 from tests.storm.faults import DAMAGED, DAMAGES, DATABASES, SERVERS, SIGNALS, WORKERS, Calls
 
 CallsOf = Callable[..., Calls]
-"""Returns the calls of a command: `calls(command, who="command", reads=False)`."""
+"""Returns the calls of a command: `calls(command, "command")`; see `storming.Storm.calls`."""
 
 Make = Callable[[random.Random], list[Fault]]
 NAMES = ("train", "generate", "promote", "housekeeping", "sweep", "serve")
@@ -52,6 +52,19 @@ _OF_TRAIN = (
     "data/format.json",
     _REGISTERED,
 )
+
+
+OBSERVED: dict[Command, tuple[str, ...]] = {
+    TRAIN: ("command",),
+    TRAIN_AGAIN: (),
+    GENERATE: ("command", "reads"),
+    GENERATE_WITH_WORKERS: ("worker",),
+    PROMOTE: ("command", "reads"),
+    HOUSEKEEPING: ("command",),
+    SWEEP: ("command",),
+    SERVE: (),
+}
+"""The commands of the suite, and what to count in runs of them without a fault."""
 
 
 class Numbers(NamedTuple):
@@ -109,7 +122,7 @@ def _faults(calls: CallsOf, size: float) -> Iterator[tuple[Command, Make]]:
     yield (
         GENERATE_WITH_WORKERS,
         lambda rng: faults.killed(
-            calls(GENERATE_WITH_WORKERS, who="worker"), round(6 * size), rng, "worker"
+            calls(GENERATE_WITH_WORKERS, "worker"), round(6 * size), rng, "worker"
         ),
     )
     for command, folder in ((GENERATE, "data/texts"), (TRAIN, "data/models/tiny/*")):
@@ -150,7 +163,7 @@ def _at_calls(
     found += faults.clocks(changes, round(numbers.clocks * size), rng)
     found += faults.servers(changes, round(numbers.servers * size), rng)
     if numbers.reads:
-        opened = calls(command, reads=True)
+        opened = calls(command, "reads")
         found += faults.unreadable(opened, round(numbers.reads * size), rng)
     return found
 
