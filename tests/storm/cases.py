@@ -105,6 +105,7 @@ class Fault:
         beside: Another command that starts at the same time.
         environment: Environment variables of the run.
         may_refuse: Whether the fault destroys what only the user can restore.
+        destroys: Whether the fault itself removes results, so that only the rerun is compared.
     """
 
     family: str
@@ -115,6 +116,7 @@ class Fault:
     beside: Command | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     may_refuse: bool = False
+    destroys: bool = False
 
 
 @dataclass(frozen=True)

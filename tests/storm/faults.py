@@ -153,8 +153,11 @@ def removing(pattern: str) -> Callable[[Scene], None]:
 
 def removed(calls: Calls, count: int, rng: random.Random, pattern: str) -> list[Fault]:
     """A folder disappears while the command works in it."""
+    act = removing(pattern)
     return [
-        Fault(REMOVED, f"{pattern} at {what} ({number})", Moment(number, "stop"), removing(pattern))
+        Fault(
+            REMOVED, f"{pattern} at {what} ({number})", Moment(number, "stop"), act, destroys=True
+        )
         for number, what in spread(calls, count, rng)
     ]
 
