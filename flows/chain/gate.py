@@ -11,7 +11,7 @@ from flows.chain.stage import Run, Stage
 from flows.chain.train import Train
 from flows.registry import Version
 from flows.runtime import notifying, reporting
-from flows.tracking import backups
+from flows.runtime import backups
 
 
 class Gate(Stage[Version]):

@@ -12,7 +12,7 @@ from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
 from flows.runtime import locks
-from flows.tracking import backups
+from flows.runtime import backups
 
 
 class Register(Stage[Version]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.health import contents, databases, surroundings
+from flows.health import contents, database_checks, surroundings
 from flows.health.findings import Finding, repaired
 from flows.runtime.home import Home
 from rnnlm.progress import OnProgress, silent
@@ -25,7 +25,7 @@ def _all(home: Home, tell: OnProgress) -> Iterator[Finding]:
     yield surroundings.home_format(home)
     yield surroundings.free_space(home)
     yield from surroundings.permissions(home)
-    yield from databases.databases(home)
+    yield from database_checks.databases(home)
     yield from contents.versions(home)
     yield from contents.steps(home, tell)
     yield from contents.data_sets(home)

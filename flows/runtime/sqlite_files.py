@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnlm.errors import StorageError
 from rnnlm.storage import atomic_path
 
 CHECKED_BYTES = 64_000_000
@@ -40,6 +41,16 @@ def fault_of(path: Path, *, thorough: bool = False) -> str | None:
     except sqlite3.DatabaseError as error:
         return str(error)
     return None if answer == "ok" else " ".join(str(answer).replace("*", "").split())[:80]
+
+
+def check(path: Path) -> None:
+    """Check that a database that can be replaced by a new one is not damaged.
+
+    Raises:
+        StorageError: It is damaged; the message names the command that puts it aside.
+    """
+    if fault := fault_of(path):
+        raise StorageError(f"{path} is damaged: {fault}; `rnnlm doctor --repair` puts it aside")
 
 
 def copy(source: Path, to: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.runtime import credentials, locks
+from flows.runtime import credentials, locks, sqlite_files
 from flows.runtime.addresses import reason, redact
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -167,12 +167,16 @@ class PrefectServer:
         Args:
             home: Home that holds Prefect's database.
             tell: Called with a line of text when the server has to be started again.
+
+        Raises:
+            StorageError: Prefect's database is damaged.
         """
         self._log = home.prefect / "server.log"
         self._tell = tell or (lambda _: None)
         self.credentials = f"{credentials.USER}:{secrets.token_urlsafe(32)}"
         self.lost = ""
         make_private(home.prefect)
+        sqlite_files.check(home.prefect / "prefect.db")
         self._lock = locks.prefect_start(home)
         self._starting = FileLock(self._lock)
         self._starting.acquire()  # two servers must not create the tables at once

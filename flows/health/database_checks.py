@@ -9,7 +9,7 @@ from flows.health.findings import Finding, problem
 from flows.runtime import sqlite_files
 from flows.runtime.home import Home
 from flows.sweeping.study import STUDY_FILE
-from flows.tracking import backups
+from flows.runtime import backups
 
 
 def databases(home: Home) -> Iterator[Finding]:

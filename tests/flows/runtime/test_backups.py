@@ -8,7 +8,7 @@ import pytest
 
 from flows.runtime import sqlite_files
 from flows.runtime.home import Home
-from flows.tracking import backups
+from flows.runtime import backups
 from rnnlm.errors import StorageError
 
 
