@@ -10,8 +10,7 @@ from flows.chain.sample import Sample
 from flows.chain.stage import Run, Stage
 from flows.chain.train import Train
 from flows.registry import Version
-from flows.runtime import notifying, reporting
-from flows.runtime import backups
+from flows.runtime import backups, notifying, reporting
 
 
 class Gate(Stage[Version]):

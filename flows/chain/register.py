@@ -11,8 +11,7 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
-from flows.runtime import locks
-from flows.runtime import backups
+from flows.runtime import backups, locks
 
 
 class Register(Stage[Version]):

@@ -11,8 +11,8 @@ from pathlib import Path
 from flows.chain import records
 from flows.cleanup import step_folders
 from flows.health.findings import Finding, problem
-from flows.runtime.home import Home
 from flows.runtime import backups
+from flows.runtime.home import Home
 from flows.tracking.runs import CHECKPOINT_TAG
 from rnnlm.generation.job import MANIFEST_FILE
 from rnnlm.progress import OnProgress, Progress

@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from flows.health.findings import Finding, problem
-from flows.runtime import sqlite_files
+from flows.runtime import backups, sqlite_files
 from flows.runtime.home import Home
 from flows.sweeping.study import STUDY_FILE
-from flows.runtime import backups
 
 
 def databases(home: Home) -> Iterator[Finding]:

@@ -17,10 +17,9 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.runtime import credentials, locks
+from flows.runtime import backups, credentials, locks
 from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
-from flows.runtime import backups
 from rnnlm.errors import ServerError
 
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from flows.chain import records
 from flows.chain.records import RECORD_FILE, Step
-from flows.runtime.home import Home
 from flows.runtime import backups
+from flows.runtime.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm.storage import file_digest, write_json
 from tests.conftest import Finished, call_cli, fork_cli

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.runtime import sqlite_files
+from flows.runtime import backups, sqlite_files
 from flows.runtime.home import Home
-from flows.runtime import backups
 from rnnlm.errors import StorageError
 
 
