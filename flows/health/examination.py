@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.health import contents, database_checks, surroundings
-from flows.health.findings import Finding, repaired
+from flows.health.findings import Finding, problem, repaired
 from flows.runtime.home import Home
 from rnnlm.progress import OnProgress, silent
 
@@ -22,6 +22,9 @@ def examine(home: Home, *, repair: bool = False, tell: OnProgress = silent) -> I
 
 
 def _all(home: Home, tell: OnProgress) -> Iterator[Finding]:
+    if not home.root.is_dir():
+        yield problem("home", f"{home.root} is no folder; create it, or correct RNNLM_HOME")
+        return
     yield surroundings.home_format(home)
     yield surroundings.free_space(home)
     yield from surroundings.permissions(home)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+from flows.servers.processes import responds
 from tests.storm.cases import Command, Fault, Moment, Run, Scene
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +23,9 @@ MARK = "STORM_CASE"
 END_SECONDS = 15.0
 """Seconds that the servers and workers of a command have to end after it."""
 READY_SECONDS = 120.0
+ACTED_SECONDS = 2.0
+"""Seconds after which a fault's effect on servers is visible."""
+_ADDRESS = re.compile(r"export (?:PREFECT_API_URL|MLFLOW_TRACKING_URI)=(\S+)")
 _KEPT = ("PREFECT_", "MLFLOW_", "RNNLM_", "STORM_")
 
 
@@ -210,16 +215,31 @@ def _act_when_stopped(fault: Fault, scene: Scene, started: _Started) -> None:
 
 
 def _use_served(started: _Started, scene: Scene, fault: Fault | None) -> None:
-    """Wait until a command that serves is ready; let the fault act; ask the command to end."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and started.process.poll() is None:
-        if started.command.ready in started.out:
-            if fault and fault.act and not fault.moment:
-                fault.act(scene)
-            break
-        time.sleep(0.2)
+    """Wait until a command that serves is ready; let the fault act; ask the command to end.
+
+    If the command survives the fault, its servers must answer again; if they do not, the command
+    is killed, so that it counts as failed.
+    """
+    if not _comes_true(lambda: started.command.ready in started.out, started):
+        return
+    if fault and fault.act and not fault.moment:
+        fault.act(scene)
+        time.sleep(ACTED_SECONDS)
+        addresses = _ADDRESS.findall(started.out)
+        if not _comes_true(lambda: all(responds(f"{one}/health") for one in addresses), started):
+            kill_all(scene.mark)
     if started.process.poll() is None:
         started.process.terminate()
+
+
+def _comes_true(condition: Callable[[], bool], started: _Started) -> bool:
+    """Wait until a condition holds or a command ends; return False if neither happens in time."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if started.process.poll() is not None or condition():
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def _wait_for_the_rest(mark: str) -> list[str]:

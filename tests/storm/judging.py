@@ -9,7 +9,7 @@ from tests.storm.cases import Command, Facts, Fault, Outcome, Run
 _TRACES = ("Traceback (most recent call last)", "Exception in thread", "Exception ignored in",
            "panicked at", "Fatal Python error")  # fmt: skip
 _OUR_SIGNALS = {-signal.SIGKILL, -signal.SIGHUP, -signal.SIGTERM, -signal.SIGINT, -signal.SIGPIPE,
-                -signal.SIGQUIT}  # fmt: skip
+                -signal.SIGQUIT, -signal.SIGUSR1}  # fmt: skip
 _REMEDY = re.compile(r"`(?:\S*/)?rnnlm ([^`]+)`")
 INTERRUPTED = 130
 

@@ -201,6 +201,14 @@ def test_a_changed_shard_of_a_data_set_is_found(home):
     assert states(call_cli(home.root, "doctor", "--json"))["data sets"] == "problem"
 
 
+@pytest.mark.slow
+def test_a_missing_home_is_a_problem_and_not_created(tmp_path):
+    finished = fork_cli(tmp_path, "doctor", RNNLM_HOME=str(tmp_path / "nowhere"))
+    assert finished.status == 1
+    assert "RNNLM_HOME" in finished.out
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_what_it_prints_fits_a_terminal_and_names_the_repair(home):
     flip(make_step(home, "tokens", "a-file-with-a-rather-long-name-" * 3 + ".bin"))
     finished = call_cli(home.root, "doctor")
