@@ -250,6 +250,8 @@ class PrefectServer:
         """Start the server again whenever it ends, until `stop` is called or a start fails."""
         while True:
             self._process.wait()
+            if self._is_stopped:
+                return
             try:
                 with FileLock(self._lock):
                     if not self._relaunch():
@@ -257,6 +259,9 @@ class PrefectServer:
                     self._wait_for_answer()
             except ServerError as error:
                 self.lost = str(error)
+                break
+            except OSError as error:  # the disk is full, for example
+                self.lost = f"Prefect's embedded server ended and cannot be started again: {error}"
                 break
         if not self._is_stopped:
             self.lost = self.lost or (

@@ -1,6 +1,7 @@
 """Test what a command does when its Prefect server is killed."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -86,6 +87,26 @@ def test_a_server_that_ends_because_it_was_stopped_is_not_started_again(server, 
     assert process.poll() is not None
     assert server._process is process
     assert not told
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_a_full_disk_when_the_server_ends_is_no_traceback(server, monkeypatch, is_stopped):
+    server.wait()
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(embedded, "FileLock", fail)
+    if is_stopped:
+        server.stop()
+        time.sleep(0.5)  # an error in the server's thread would fail this test
+        assert not server.lost
+    else:
+        kill(server)
+        deadline = time.monotonic() + 20
+        while not server.lost and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "No space left" in server.lost
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
