@@ -96,11 +96,12 @@ def serve(home: Home, tell: Tell | None = None) -> Iterator["PrefectServer | Non
         yield server
     except Exception as error:
         if server.lost:
-            _lost.append(server)
             raise ServerError(server.lost) from error
         raise
     finally:
-        if not server.lost:
+        if server.lost:
+            _lost.append(server)
+        else:
             _send_what_is_left()
         server.stop()
         del os.environ["PREFECT_API_URL"], os.environ[_CLIENTS_SECRET]
@@ -291,6 +292,10 @@ class PrefectServer:
             return False
 
     def _last_words(self) -> str:
+        """Return why the server does not answer, as far as its status and its log tell."""
+        status = self._process.poll()
+        if status is not None and status < 0:
+            return _ending(self._process)
         lines = [line for line in _read_tail(self._log).splitlines() if line.strip()]
         return lines[-1][:200] if lines else f"no answer in {STARTUP_SECONDS:.0f} s"
 

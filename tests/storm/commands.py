@@ -67,10 +67,16 @@ def prepare(name: str, folder: Path, shim: Path) -> Path:
 
 
 def copy(home: Path, to: Path) -> None:
-    """Copy a home, with the paths in its database changed; an existing copy is replaced."""
+    """Copy a home, with the paths in its databases changed; an existing copy is replaced."""
     shutil.rmtree(to, ignore_errors=True)
     subprocess.run(["cp", "-a", "--reflink=auto", str(home), str(to)], check=True)
-    database = to / "mlruns" / "mlflow.db"
+    for database in (to / "mlruns").rglob("*.db"):
+        _rename(database, home, to)
+
+
+def _rename(database: Path, home: Path, to: Path) -> None:
+    """Change the paths in a database, and keep its modification time."""
+    status = database.stat()
     with contextlib.closing(sqlite3.connect(database)) as connection:
         for table, column in _texts(connection):
             connection.execute(
@@ -79,6 +85,7 @@ def copy(home: Path, to: Path) -> None:
                 (f"{home}/", f"{to}/", f"%{home}/%"),
             )
         connection.commit()
+    os.utime(database, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _new(home: Path, folder: Path, shim: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -109,30 +109,67 @@ def test_a_full_disk_when_the_server_ends_is_no_traceback(server, monkeypatch, i
         assert "No space left" in server.lost
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
-def test_a_training_whose_server_is_killed_ends_as_if_nothing_had_happened(tmp_path, number):
+@pytest.fixture
+def trained_under_fire(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Return a function that trains, kills Prefect's server, and returns status and errors."""
     write_tiny(tmp_path)
     give_empty_stores(tmp_path)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = {**kept, "RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     err = tmp_path / "err"
-    with err.open("wb") as file:
-        command = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"],
-            cwd=tmp_path,
-            env={**kept, "RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-        )
+
+    def train(number: signal.Signals, most: int) -> tuple[int, str]:
+        killed = set[int]()
+        with err.open("wb") as file:
+            command = subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"],
+                cwd=tmp_path,
+                env=environment | {"PREFECT_CLIENT_MAX_RETRIES": "3"},
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+            )
         try:
-            while "  ingest " not in err.read_text() and command.poll() is None:
-                time.sleep(0.02)
-            for child in psutil.Process(command.pid).children(recursive=True):
-                if "flows.servers.prefect_server" in child.cmdline():
-                    child.send_signal(number)
-            assert command.wait(timeout=200) == 0, err.read_text()
+            deadline = time.monotonic() + 250
+            while command.poll() is None and time.monotonic() < deadline:
+                if len(killed) < most and "  ingest " in err.read_text():
+                    killed |= kill_servers(command.pid, number, killed)
+                time.sleep(0.05)
+            assert command.poll() is not None, f"hung: {err.read_text()}"
         finally:
             command.kill()
             command.wait()
-    said = err.read_text()
+        return command.returncode, err.read_text()
+
+    return train
+
+
+def kill_servers(command: int, number: signal.Signals, but: set[int]) -> set[int]:
+    """Kill the Prefect servers of a command, except those that were killed; return their ids."""
+    found = set[int]()
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(command).children(recursive=True):
+            is_server = "flows.servers.prefect_server" in child.cmdline()
+            if is_server and child.pid not in but:
+                child.send_signal(number)
+                found.add(child.pid)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_training_whose_server_is_killed_ends_as_if_nothing_had_happened(
+    trained_under_fire, number
+):
+    status, said = trained_under_fire(number, most=1)
+    assert status == 0, said
     assert said.count("Prefect's server ended") == 1
     assert "  review " in said
+
+
+def test_a_training_whose_server_is_killed_again_and_again_ends_in_one_line(trained_under_fire):
+    status, said = trained_under_fire(signal.SIGKILL, most=10)
+    assert status == 1
+    assert said.count("error: ") == 1
+    last = said.splitlines()[-1]
+    assert last.startswith("error: Prefect's embedded server")
+    assert "killed by signal 9" in last
+    assert "Traceback" not in said
