@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
+from flows.commands import (
+    corpora,
+    doctor,
+    generation,
+    housekeeping,
+    models,
+    servers,
+    sweeps,
+    training,
+)
 from flows.console import notes
 from flows.console.endings import fail, store_failure, system_failure
 from flows.runtime import startup_gc
@@ -41,6 +50,7 @@ for command in (
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,
+    doctor.doctor,
 ):
     app.command()(command)
 
@@ -52,14 +62,21 @@ def main() -> NoReturn:
     the operating system, such as a full disk, prints one line and exits with a non-zero status. Any
     other exception is a bug and is raised.
     """
-    from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
     startup_gc.rest()
     notes.show()
     wants_json = "--json" in sys.argv
+    with embedded.leaving_at_once_if_lost():
+        _run(wants_json)
+
+
+def _run(wants_json: bool) -> NoReturn:
+    from flows.runtime import home  # noqa: PLC0415
+    from flows.servers import embedded  # noqa: PLC0415
+
     try:
-        embedded.configure(home.current())
+        embedded.configure(home.named())
         status = app(standalone_mode=False)
     except RnnlmError as error:
         fail(str(error), 1, wants_json)

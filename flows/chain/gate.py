@@ -10,7 +10,7 @@ from flows.chain.sample import Sample
 from flows.chain.stage import Run, Stage
 from flows.chain.train import Train
 from flows.registry import Version
-from flows.runtime import notifying, reporting
+from flows.runtime import backups, notifying, reporting
 
 
 class Gate(Stage[Version]):
@@ -49,6 +49,7 @@ class Gate(Stage[Version]):
             )
             if placed is not None:
                 break
+        backups.back_up(home)  # so that the backup holds the version, with its alias
         _announce(candidate, placed, ruled)
         return placed, False
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
-from rnnlm.storage import value_digest
+from rnnlm.storage import is_intact, value_digest
 from rnnlm.training.run import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
@@ -213,6 +213,25 @@ def fault_of(folder: Path) -> str | None:
         return None
     record = read_record(path)
     return f"{RECORD_FILE} is damaged" if record is None else _fault(folder, record)
+
+
+def changed_files(folder: Path) -> dict[str, str]:
+    """Return the files of a step that are missing or differ from their digests.
+
+    The content of every file is read, whatever its modification time.
+
+    Args:
+        folder: Folder of a step.
+
+    Returns:
+        The recorded sha256 of each such file, by name; empty if the folder has no record.
+    """
+    record = read_record(folder / RECORD_FILE) or {"files": {}}
+    return {
+        name: seen["sha256"]
+        for name, seen in record["files"].items()
+        if not is_intact(folder / name, seen["sha256"])
+    }
 
 
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.cleanup.mlflow_store import Store
 from flows.registry import Version
-from flows.runtime import locks
+from flows.runtime import backups, locks
 from flows.runtime.home import Home
 from rnnlm.errors import RegistryError
 
@@ -45,6 +45,7 @@ class Register(Stage[Version]):
                 with suppress(RegistryError):  # its files are missing
                     registry.checkpoint_path(home, known)
                     return known, True
+            backups.back_up(home)
             run_id = tracking.ensure_run(home, experiment, corpus, tokens, model)
             tracking.log_scores(home, run_id, scores)
             _remove_incomplete(home, run_id, model.digest)

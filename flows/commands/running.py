@@ -29,7 +29,7 @@ def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
 
     module, _, name = entrypoint.partition(":")
     here = home.current()
-    with embedded.serve(here) as server, reporting():
+    with embedded.serve(here, _tell) as server, reporting():
         found = getattr(importlib.import_module(module), name)
         from flows.tracking import connect  # noqa: PLC0415 - slow to import
 
@@ -38,3 +38,9 @@ def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
             server.wait()
         startup_gc.resume()
         yield found
+
+
+def _tell(line: str) -> None:
+    from flows.console.printing import err  # noqa: PLC0415
+
+    err.print(f"  {line}")

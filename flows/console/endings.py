@@ -20,6 +20,7 @@ _ADVICE = {
     errno.ENOMEM: "free some memory",
 }
 _LOCKED = "database is locked"
+_DAMAGED = ("malformed", "not a database", "disk image")
 FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 
 
@@ -50,7 +51,10 @@ def store_failure(store: str, error: Exception) -> str:
             f"{store}: another program has locked the database for too long; finished steps are "
             "kept: end that program, then run the same command again"
         )
-    return f"{store}: {said.splitlines()[0]}"
+    first = said.splitlines()[0]
+    if any(words in first for words in _DAMAGED):
+        return f"{store}: {first}; `rnnlm doctor --repair` repairs or restores the database"
+    return f"{store}: {first}"
 
 
 def system_failure(error: OSError) -> str:

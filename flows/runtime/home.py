@@ -72,6 +72,12 @@ def make_private(folder: Path) -> None:
             path.chmod(mode)
 
 
+def named() -> Home:
+    """Return the home, as `current` does, without checking its format."""
+    path = os.environ.get("RNNLM_HOME")
+    return Home(Path(path).resolve() if path else Path())
+
+
 def current() -> Home:
     """Return the home: the folder that `RNNLM_HOME` names, or else the current directory.
 
@@ -80,8 +86,7 @@ def current() -> Home:
     Raises:
         StorageError: A later version of the program wrote the home, or its format is unreadable.
     """
-    named = os.environ.get("RNNLM_HOME")
-    home = Home(Path(named).resolve() if named else Path())
+    home = named()
     _check_format(home, home.root.resolve())
     return home
 
@@ -108,7 +113,7 @@ def _check_format(home: Home, _place: Path) -> None:
     if not isinstance(found, int) or found < 0:
         raise StorageError(
             f"{path} does not state the format of this home (expected "
-            f'{{"format": {FORMAT}}}); restore it from a backup, or remove it if the home is yours'
+            f'{{"format": {FORMAT}}}); `rnnlm doctor --repair` restores it'
         )
     if found > FORMAT:
         raise StorageError(

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from flows.runtime import locks
+from flows.runtime import locks, sqlite_files
 from flows.runtime.addresses import is_http, page, redact
 from flows.runtime.home import OWN, Home, make_private
 from flows.servers import deployments, hosts, mlflow_server, prefect_server, processes, stores
@@ -270,6 +270,7 @@ def _check_stores(home: Home, plan: _Plan) -> None:
 
     Raises:
         ServerError: A database or an existing server does not answer.
+        StorageError: A SQLite database is damaged.
     """
     if plan.starts("prefect"):
         from prefect.settings import get_current_settings  # noqa: PLC0415 - slow to import
@@ -277,6 +278,7 @@ def _check_stores(home: Home, plan: _Plan) -> None:
         url = get_current_settings().server.database.connection_url
         if url:
             stores.check_database(url.get_secret_value(), stores.PREFECT_SETTING)
+        sqlite_files.check(home.prefect / "prefect.db")
     elif not processes.responds(f"{plan.prefect_api}/health"):
         raise ServerError(
             f"PREFECT_API_URL={redact(plan.prefect_api)}: no Prefect server answers there; start "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.runtime import locks
+from flows.runtime import backups, locks
 from flows.runtime.addresses import is_http, reason, redact, without_passwords
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -78,9 +78,12 @@ def prepare_mlflow(home: Home, store: str) -> None:
     Raises:
         ServerError: The tables belong to another version of MLflow, or the database cannot be
             opened.
+        StorageError: The database is a damaged SQLite file.
     """
     if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
         check_database(store, MLFLOW_SETTING)
+    elif store == home.tracking_uri and (file := backups.database(home)):
+        backups.check(file)
     make_private(home.mlruns)
     here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

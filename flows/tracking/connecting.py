@@ -17,7 +17,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.runtime import credentials, locks
+from flows.runtime import backups, credentials, locks
 from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -34,12 +34,17 @@ curves that could not be sent are sent again later."""
 
 
 def connect(home: Home) -> MlflowClient:
-    """Return a client of the home's MLflow store, creating the store if it is missing."""
-    return _connect(home.tracking_uri, home.mlruns)
+    """Return a client of the home's MLflow store, creating the store if it is missing.
+
+    Raises:
+        ServerError: See `open_store`; or no MLflow server answers.
+        StorageError: The store is a damaged SQLite file.
+    """
+    return _connect(home.tracking_uri, home.mlruns, backups.database(home))
 
 
 @lru_cache(maxsize=4)
-def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
+def _connect(tracking_uri: str, mlruns: Path, database: Path | None) -> MlflowClient:
     for noisy in ("alembic", "mlflow.tracking", "mlflow.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # its errors are raised too; the log would add a traceback
@@ -49,6 +54,8 @@ def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
         _probe(tracking_uri)
     make_private(mlruns)
     with FileLock(locks.mlflow_tables(mlruns)):
+        if database is not None:
+            backups.check(database)
         return open_store(tracking_uri)
 
 

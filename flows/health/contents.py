@@ -1,0 +1,140 @@
+"""Compare the files of a home with the digests that were recorded when they were written."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from flows.chain import records
+from flows.cleanup import step_folders
+from flows.health.findings import Finding, problem
+from flows.runtime import backups
+from flows.runtime.home import Home
+from flows.tracking.runs import CHECKPOINT_TAG
+from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.progress import OnProgress, Progress
+from rnnlm.storage import atomic_path, is_intact
+
+_VERSIONS = """
+    select v.name || '/' || v.version, t.value, coalesce(v.storage_location, v.source)
+    from model_versions v join model_version_tags t
+    on t.name = v.name and t.version = v.version and t.key = ?"""
+
+
+def steps(home: Home, tell: OnProgress) -> Iterator[Finding]:
+    """Check all files of all finished steps.
+
+    A damaged checkpoint is restored from the registry if that has an intact copy. Otherwise the
+    record of the step is removed, and the next run makes the step again.
+    """
+    folders = [folder for folder in step_folders.read(home) if folder.step]
+    faults = 0
+    for number, folder in enumerate(folders):
+        tell(Progress(number, len(folders), "steps"))
+        for name, digest in records.changed_files(folder.path).items():
+            faults += 1
+            what = f"{(folder.path / name).relative_to(home.root)} differs from its digest"
+            repair = partial(_repair_step, home, folder.path, name, digest)
+            yield problem("steps", what, repair)
+    if not faults:
+        yield Finding("steps", f"{len(folders)} finished, all files intact")
+
+
+def versions(home: Home) -> Iterator[Finding]:
+    """Check the checkpoint of every version in the registry of this home."""
+    file = backups.database(home)
+    if file is None or backups.fault_of(file):
+        yield Finding("versions", "not checked: the registry is on a server, or damaged")
+        return
+    registered = _registered(home)
+    faults = 0
+    for name, digest, place in registered:
+        if place is None or not is_intact(place, digest):
+            faults += 1
+            said = f"the checkpoint of {name} is damaged or missing"
+            twin = _twin(home, digest)
+            if twin and place:
+                yield problem("versions", said, partial(_copy, twin, place))
+            else:
+                yield problem("versions", f"{said}; train it again with `rnnlm train`")
+    if not faults:
+        yield Finding("versions", f"{len(registered)} registered, all checkpoints intact")
+
+
+def data_sets(home: Home) -> Iterator[Finding]:
+    """Check the shards of every finished data set in `data/generated/`."""
+    count = faults = 0
+    for path in sorted(home.data.glob(f"generated/*/*/{MANIFEST_FILE}")):
+        count += 1
+        if fault := _fault_of_data_set(path):
+            faults += 1
+            said = f"{path.parent.relative_to(home.root)}: {fault}"
+            yield problem("data sets", said, partial(_forget_manifest, path))
+    if not faults:
+        yield Finding("data sets", f"{count} finished, all shards intact")
+
+
+def _repair_step(home: Home, folder: Path, name: str, digest: str) -> str:
+    twin = _twin(home, digest, folder / name)
+    if twin is not None:
+        return _copy(twin, folder / name)
+    (folder / records.RECORD_FILE).unlink(missing_ok=True)
+    return "the next run makes this step again"
+
+
+def _copy(source: Path, to: Path) -> str:
+    with atomic_path(to) as temporary:
+        shutil.copyfile(source, temporary)
+    return "restored from an intact copy"
+
+
+def _twin(home: Home, digest: str, but: Path | None = None) -> Path | None:
+    """Return an intact copy of a checkpoint, among the models and the registry, or None."""
+    places = [path for _, known, path in _registered(home) if known == digest and path]
+    places += sorted(home.data.glob("models/*/*/model.safetensors"))
+    return next((path for path in places if path != but and is_intact(path, digest)), None)
+
+
+def _registered(home: Home) -> list[tuple[str, str, Path | None]]:
+    """Return the name, digest and path of the checkpoints in the registry of this home.
+
+    The path is None if it is missing. The database is read directly, because MLflow takes seconds
+    to start and refuses to open a damaged one.
+    """
+    file = backups.database(home)
+    if file is None or backups.fault_of(file) or not file.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            rows = connection.execute(_VERSIONS, (CHECKPOINT_TAG,)).fetchall()
+    except sqlite3.OperationalError:  # no tables yet
+        return []
+    return [(name, digest, _checkpoint(home, place)) for name, digest, place in rows]
+
+
+def _checkpoint(home: Home, place: str) -> Path | None:
+    if place.startswith("models:/"):
+        model = place.removeprefix("models:/")
+        found = home.mlruns.glob(f"artifacts/*/models/{model}/artifacts")
+        folder = next(iter(found), None)
+    else:
+        folder = Path(place.removeprefix("file://"))
+    return folder and next(iter(folder.glob("artifacts/*.safetensors")), None)
+
+
+def _fault_of_data_set(path: Path) -> str | None:
+    try:
+        manifest: Mapping[str, list[Mapping[str, str]]] = json.loads(path.read_text("utf-8"))
+        shards = {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{path.name} cannot be read"
+    changed = [name for name, digest in shards.items() if not is_intact(path.parent / name, digest)]
+    return f"{changed[0]} differs from its digest" if changed else None
+
+
+def _forget_manifest(path: Path) -> str:
+    path.unlink()
+    return "the same `rnnlm generate` writes what is missing again"
