@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 import random
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -49,8 +49,6 @@ class Storm:
         self._shim = compile_shim(folder)
         self._observed: dict[Command, Observed] = {}
         self._lanes = threading.local()
-        self._lane_count = itertools.count()
-        self._lock = threading.Lock()
 
     def observe(self, wanted: Mapping[Command, Sequence[str]]) -> None:
         """Run commands without a fault, several at a time, and keep what they do.
@@ -120,9 +118,7 @@ class Storm:
     def _lane(self, command: Command) -> Path:
         """Return a fresh copy of the command's home, in a folder of this thread."""
         if not hasattr(self._lanes, "path"):
-            with self._lock:
-                self._lanes.path = self._folder / f"lane-{next(self._lane_count)}" / "home"
-            self._lanes.path.parent.mkdir(exist_ok=True)
+            self._lanes.path = Path(tempfile.mkdtemp(prefix="lane-", dir=self._folder), "home")
         prepared = commands.prepare(command.home, self._folder / "prepared", self._shim)
         commands.copy(prepared, self._lanes.path)
         path: Path = self._lanes.path
