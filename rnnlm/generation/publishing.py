@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm.audit.reference import Reference
+from rnnlm.audit.reference import FACTS_FILE, Reference
 from rnnlm.audit.summary import audit_shard
 from rnnlm.checksums import PAGE_CHECKSUMS, read_parquet, read_record, write_record
 from rnnlm.errors import GenerationError
@@ -110,7 +110,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
         table["text"].to_pylist(),
         table["complete"].to_numpy(),
         shard.drawing.form,
-        _reference(shard.drawing.reference, shard.compared),
+        _reference_of(shard),
         shard.sampled,
     )
     record = made | {
@@ -126,14 +126,30 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     return record
 
 
-@lru_cache(maxsize=1)
-def _reference(folder: Path | None, digest: str | None) -> Reference | None:
-    """Return the reference in a folder, after checking its digest; None without a folder.
+def _reference_of(shard: PublishedShard) -> Reference | None:
+    """Return the reference that a shard is audited with; None without one.
 
-    The reference stays open from one shard to the next.
+    It stays open from one shard to the next, unless it is built again in between.
     """
+    folder = shard.drawing.reference
     if folder is None:
         return None
+    try:
+        built = (folder / FACTS_FILE).stat().st_mtime_ns
+    except FileNotFoundError:
+        built = 0
+    return _reference(folder, shard.compared, built)
+
+
+@lru_cache(maxsize=1)
+def _reference(folder: Path, digest: str | None, _built: int) -> Reference:
+    """Return the reference in a folder, after checking its digest.
+
+    Args:
+        folder: Folder of the reference.
+        digest: Digest that it should have.
+        _built: Time at which it was built.
+    """
     reference = Reference.open(folder)
     if reference.facts.digest != digest:
         raise GenerationError(

@@ -1,0 +1,130 @@
+"""Measure what it costs to check contents before they are used.
+
+    python benchmarks/checksums.py run      share of a run of configs/colors-demo.toml
+    python benchmarks/checksums.py tokens   cost per 100 MB of tokens, beside training on them
+
+Times are CPU seconds of this process, so that other processes matter little. `run` needs the
+colours of XKCD, which are fetched, or found where RNNLM_CORPORA says.
+"""
+
+import sys
+
+sys.path[0] = sys.path[0].removesuffix("/benchmarks")  # tokenize.py there hides Python's own
+
+import argparse
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from flows.chain.stage import Run
+from flows.chain.stages import CHAIN
+from flows.retrain import take
+from flows.runtime.home import Home
+from flows.runtime.reporting import ProgressArtifact
+from rnnlm import checkpoint, checksums, storage
+from rnnlm.config import CorpusConfig, SplitConfig, TokenizerConfig, load
+from rnnlm.corpora.files import locate
+from rnnlm.corpora.ingestion import ingest
+from rnnlm.dataset import tokenize
+from rnnlm.training.api import train
+
+BYTES = 100_000_000
+
+
+def main() -> None:
+    """Run the part that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["run", "tokens"])
+    with TemporaryDirectory() as folder:
+        {"run": run, "tokens": tokens}[parser.parse_args().part](Path(folder))
+
+
+def run(folder: Path) -> None:
+    """Print the share of the checks in a first run and in a run whose results are all cached."""
+    os.environ.update(RNNLM_HOME=str(folder), OMP_NUM_THREADS="1")
+    ProgressArtifact.FIRST_SECONDS = 1e9  # it would start a Prefect server
+    experiment = load(Path("configs/colors-demo.toml"))
+    spent = Spent()
+    for what in ("first run", "cached run"):
+        spent.seconds = 0.0
+        began = time.process_time()
+        take(Run(Home(folder), experiment), CHAIN)
+        total = time.process_time() - began
+        print(
+            f"{what:<12} {total:7.2f} s of CPU time, checks {1000 * spent.seconds:6.1f} ms, "
+            f"{spent.seconds / total:.2%}",
+            flush=True,
+        )
+
+
+class Spent:
+    """CPU time spent in digests; all functions that compute them are replaced by timed ones."""
+
+    def __init__(self) -> None:
+        """Replace the functions."""
+        self.seconds = 0.0
+        for module, name in ((hashlib, "file_digest"), (checkpoint, "_digest")):
+            setattr(module, name, self._timed(getattr(module, name)))
+        for module in (checksums, storage):
+            module.value_digest = self._timed(module.value_digest)  # type: ignore[attr-defined]
+
+    def _timed(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return work(*arguments)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        return timed
+
+
+def tokens(folder: Path) -> None:
+    """Print the cost of the checks of 100 MB of tokens, and the time that an epoch takes."""
+    words = ["red", "blue", "warm", "grey", "pale", "pink", "dark", "teal", "old", "rose"]
+    with (folder / "text.txt").open("w") as file:
+        for n in range(BYTES // 19):
+            file.write(f"{words[n % 10]} {words[n // 10 % 10]} {n * 2654435761 % 2**32:08x}\n")
+    config = CorpusConfig(source=str(folder / "text.txt"), documents="lines")
+    corpus = ingest(locate(config, folder), config, SplitConfig(), folder / "corpus")
+    kind = TokenizerConfig(kind="character")
+    made = tokenize(corpus.uri, corpus.digest, kind, folder / "tokens")
+    for name in ("corpus", "tokens"):
+        files = checksums.list_files(folder / name)
+        size = sum((folder / name / file).stat().st_size for file in files)
+        seconds = cpu(lambda name=name, files=files: checksums.first_fault(folder / name, files))
+        print(f"{name:<24} {size / 1e6:6.1f} MB   sha256 {1000 * seconds:7.1f} ms", flush=True)
+    shards = sorted((folder / "tokens").glob("tokens-train-*.parquet"))
+    for verified in (False, True):
+        seconds = min(cpu(lambda v=verified: _read(shards, v)) for _ in range(3))
+        print(f"read, pages verified: {verified!s:<5} {1000 * seconds:7.1f} ms", flush=True)
+    experiment = load(
+        Path("configs/colors-demo.toml"), ["training.budget=20 s", "training.device=cpu"]
+    )
+    model = train(made.uri, experiment, folder / "model")
+    epoch = made.tokens["train"] * model.seconds / model.tokens
+    print(
+        f"an epoch of training      {epoch:7.0f} s at {model.tokens / model.seconds:,.0f} tokens/s"
+    )
+
+
+def _read(shards: list[Path], verified: bool) -> None:
+    for path in shards:
+        pq.read_table(path, page_checksum_verification=verified)
+
+
+def cpu(work: Callable[[], Any]) -> float:
+    """Return the CPU seconds of this process that a call takes."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
