@@ -15,6 +15,7 @@ from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
+from rnnlm.corpora.preview import unpacked
 from rnnlm.progress import OnProgress
 
 
@@ -52,7 +53,13 @@ class Ingest(RecordedStage[Corpus]):
         experiment = run.experiment
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
-                run.files, experiment.corpus, experiment.splits, out, tell, executor
+                run.files,
+                experiment.corpus,
+                experiment.splits,
+                out,
+                tell,
+                executor,
+                unpacked(run.home.sources),
             )
 
     def describe(self, run: Run, result: Corpus) -> str:  # noqa: ARG002

@@ -22,10 +22,11 @@ from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora.byte_ranges import cut_files
 from rnnlm.corpora.dedup_pass import decide
 from rnnlm.corpora.documents import WriteTask, write_shard
-from rnnlm.corpora.files import SourceFile, unpack
+from rnnlm.corpora.files import SourceFile
 from rnnlm.corpora.reading import MOST_EXAMPLES
 from rnnlm.corpora.reading_pass import ReadTask, read_shard, size_of
 from rnnlm.corpora.splitting import SPLITS
+from rnnlm.corpora.unpacking import claim, unpack
 from rnnlm.errors import CorpusError, EmptySplitError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
@@ -101,6 +102,7 @@ def ingest(
     out: Path,
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
+    unpacked: Path | None = None,
 ) -> Corpus:
     """Read and clean files, cut them into documents, assign splits, and write the shards.
 
@@ -113,6 +115,8 @@ def ingest(
             counts once when it is read and once when it is written.
         executor: Executor that runs the work on each shard in parallel; if None, shards are
             processed one after the other. The result does not depend on it.
+        unpacked: Folder into which `preview.look` may have unpacked the files; what is there is
+            moved to `out`, and removed when it is no longer needed.
 
     Raises:
         CorpusError: A file or record cannot be used, a file changed since it was found, or no
@@ -120,6 +124,8 @@ def ingest(
         EmptySplitError: A split has no document.
         StorageError: The result cannot be written.
     """
+    if unpacked:
+        claim(files, unpacked, out / "unpacked")
     plain = [*unpack(files, out / "unpacked")]
     pieces = cut_files(plain, config, whole=splits.by == "position")
     reading = [
