@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rnnlm.audit.novelty import WORD
 from rnnlm.audit.suffixes import write_array
+from rnnlm.composing import normalize
 from rnnlm.corpora.duplicates import (
     BANDS,
     SHORTEST,
@@ -154,7 +155,7 @@ def fingerprint(subject: str) -> str:
 
     Accents, apostrophes and plural s are removed. A text without words is returned as it is.
     """
-    plain = unicodedata.normalize("NFKD", subject.lower())
+    plain = normalize("NFKD", subject.lower())
     if not plain.isascii():
         plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = plain.replace("'", "").replace("’", "")

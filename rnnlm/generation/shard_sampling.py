@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from rnnlm import checkpoint, engine
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
+from rnnlm.composing import compose
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
@@ -145,9 +145,9 @@ def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
         GenerationError: The file cannot be read, or has no lines.
     """
     if path is None:
-        return [unicodedata.normalize("NFC", config.prefix)]
+        return [compose(config.prefix)]
     try:
-        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+        text = compose(path.read_text("utf-8-sig"))
         lines = text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(
