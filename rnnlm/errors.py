@@ -12,6 +12,7 @@
     ├── GenerationError      a request for texts that cannot be met
     ├── ConstraintError      rules for texts that contradict each other, a prefix or a vocabulary
     ├── RegistryError        a model, version or alias that the registry does not hold
+    ├── DamagedFileError     a file that this program wrote and cannot read any more
     ├── ServerError          a server, database, port or schedule that cannot be used
     └── StorageError         a disk that is full, a folder that cannot be written
 
@@ -66,6 +67,10 @@ class ConstraintError(RnnlmError):
 
 class RegistryError(RnnlmError):
     """A model, version or alias that the registry does not hold."""
+
+
+class DamagedFileError(RnnlmError):
+    """A file that this program wrote, and that is missing, damaged, or of another shape."""
 
 
 class ServerError(RnnlmError):

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.dataset import Tokens, iter_split, load_tokenizer, token_name
-from rnnlm.errors import DatasetError
+from rnnlm.errors import DamagedFileError, DatasetError
+from rnnlm.saved import read_json
 from rnnlm.storage import write_bytes, write_json
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.visible import visible_html
@@ -101,9 +102,10 @@ def read_report(folder: str) -> CorpusReport:
     """
     path = Path(folder) / FIGURES_FILE
     try:
-        return CorpusReport.model_validate_json(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"no {FIGURES_FILE} in {folder}; run `rnnlm inspect` again") from error
+        report: CorpusReport = read_json(path, CorpusReport, "run `rnnlm inspect` again")
+    except DamagedFileError as error:
+        raise DatasetError(str(error)) from error
+    return report
 
 
 def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return the result stored in `record`; if there is none, do the work and store its result."""
-    if record.is_file():
-        known: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        return known
-    result = work()
-    write_json(record, result)
-    return result
 
 
 def append_line(path: Path, line: str) -> None:

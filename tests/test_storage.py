@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import StorageError
-from rnnlm.storage import atomic_path, file_digest, once, value_digest, write_bytes, write_json
+from rnnlm.storage import atomic_path, file_digest, value_digest, write_bytes, write_json
 
 
 def test_a_failed_write_keeps_the_old_content_and_leaves_no_other_files(tmp_path: Path):
@@ -76,13 +76,3 @@ def test_digests_depend_on_content_and_not_on_key_order(tmp_path: Path):
     write_bytes(tmp_path / "one", b"same")
     write_bytes(tmp_path / "two", b"same")
     assert file_digest(tmp_path / "one") == file_digest(tmp_path / "two")
-
-
-def test_work_is_done_once_and_not_recorded_if_it_fails(tmp_path: Path):
-    def fail() -> dict[str, int]:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        once(tmp_path / "a" / "record.json", fail)
-    assert once(tmp_path / "a" / "record.json", lambda: {"rows": 1}) == {"rows": 1}
-    assert once(tmp_path / "a" / "record.json", fail) == {"rows": 1}

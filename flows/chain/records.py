@@ -12,16 +12,19 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from filelock import FileLock
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from flows.runtime import locks
+from rnnlm.errors import DamagedFileError
+from rnnlm.saved import read_json
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.training.run import LAST_FILE
 
@@ -68,7 +71,9 @@ class Step(Generic[R]):
         record = read_record(self.folder / RECORD_FILE)
         if record is None or _fault(self.folder, record) or _forced.get():
             return None
-        return self.result_type.model_validate(record["result"])
+        with suppress(ValueError):  # a result of another shape counts as none
+            return self.result_type.model_validate(record["result"])
+        return None
 
     def remember(self, result: R, seconds: float) -> None:
         """Write the record: the result and the digests of all files in the folder.
@@ -181,12 +186,32 @@ def forced(force: bool) -> Iterator[None]:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record in a file, or None if the file is missing or cannot be read."""
+    """Return the record in a file, or None if the file is missing or damaged."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        record: dict[str, Any] = read_json(path, _Record, "")
+    except DamagedFileError:
         return None
     return record
+
+
+class _File(TypedDict):
+    """The shape of what a record says about a file; see `_Seen`."""
+
+    size: int
+    modified: int
+    sha256: str
+
+
+class _Record(TypedDict):
+    """The shape of a record; other keys are kept."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    step: str
+    version: int
+    ingredients: dict[str, Any]
+    files: dict[str, _File]
+    result: dict[str, Any]
 
 
 class _Seen(NamedTuple):

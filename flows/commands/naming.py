@@ -4,12 +4,11 @@ A model is named after its source. If a model of that name was trained on anothe
 model gets a different name; the user can still choose the same name with `--set name=NAME`.
 """
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
-from flows.chain.records import RECORD_FILE
+from flows.chain.records import RECORD_FILE, read_record
 from flows.runtime.home import Home
 from rnnlm.autoconfig import Advice, Choice, model_name
 from rnnlm.storage import value_digest
@@ -41,9 +40,9 @@ def _sources_of(home: Home, name: str) -> set[str]:
     """Return the sources that the corpora of a model were read from, as absolute paths or URLs."""
     found = set()
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
-        try:
-            corpus = json.loads(path.read_text("utf-8"))["ingredients"]["corpus"]
-        except (OSError, ValueError, KeyError):
+        record = read_record(path) or {"ingredients": {}}
+        corpus = record["ingredients"].get("corpus")
+        if not isinstance(corpus, dict):
             continue  # skip a damaged record
         if corpus.get("source"):
             found.add(_place(corpus["source"]))

@@ -22,8 +22,8 @@ A folder without `reference.json` is unfinished; the same call builds it again.
 import hashlib
 import heapq
 import itertools
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,8 +41,9 @@ from rnnlm.audit.words import ExistingWords, open_words, write_words
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.duplicates import SHORTEST
 from rnnlm.corpora.forms import Reading, normalized, read, read_subject
-from rnnlm.errors import EmptySplitError, GenerationError
+from rnnlm.errors import DamagedFileError, EmptySplitError, GenerationError, TokenizerError
 from rnnlm.overlap import Hashes
+from rnnlm.saved import MEND, read_array, read_json
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
@@ -129,13 +130,14 @@ class Reference:
                 suffixes=open_suffixes(folder),
                 judge=open_judge(folder / _NGRAM_FOLDER),
                 words=open_words(folder),
-                held_out=tuple(json.loads((folder / _HELD_OUT_FILE).read_text("utf-8"))),
-                colors=np.load(folder / _COLORS_FILE),
-                base=np.load(folder / _BASE_FILE, mmap_mode="r"),
+                held_out=read_json(folder / _HELD_OUT_FILE, tuple[str, ...], MEND),
+                colors=read_array(folder / _COLORS_FILE, MEND),
+                base=read_array(folder / _BASE_FILE, MEND, mapped=True),
             )
-        except (OSError, ValueError) as error:
+        except (DamagedFileError, TokenizerError, ValueError) as error:
             raise GenerationError(
-                f"no complete reference of training texts in {folder} ({error}); generate again"
+                f"no complete reference of training texts in {folder} ({error}); delete the folder "
+                "and generate again"
             ) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
@@ -200,8 +202,9 @@ def build_reference(
     read_before = hashlib.sha256(windows.tobytes()).hexdigest()
     digest = value_digest([VERSION, corpus_digest, form, judge, read_before])
     if (out / FACTS_FILE).is_file():
-        if _read_facts(out).digest == digest:
-            return Reference.open(out)
+        with suppress(DamagedFileError):
+            if _read_facts(out).digest == digest:
+                return Reference.open(out)
         for name in (FACTS_FILE, HELD_OUT_AUDIT_FILE):
             (out / name).unlink(missing_ok=True)
     documents, lengths = _write_training(corpus_uri, form, out)
@@ -224,7 +227,8 @@ def build_reference(
 
 
 def _read_facts(folder: Path) -> ReferenceFacts:
-    return ReferenceFacts.model_validate_json((folder / FACTS_FILE).read_text("utf-8"))
+    facts: ReferenceFacts = read_json(folder / FACTS_FILE, ReferenceFacts, MEND)
+    return facts
 
 
 def unit_of(lengths: Counts) -> Unit:

@@ -7,21 +7,21 @@ unpacked files.
 
 import glob
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from rnnlm.config import CorpusConfig, ReadingConfig, SourceConfig, shorten
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.fetching import fetch
-from rnnlm.errors import ConfigError, CorpusError
+from rnnlm.errors import ConfigError, CorpusError, DamagedFileError
 from rnnlm.progress import OnProgress, silent
+from rnnlm.saved import read_json
 from rnnlm.storage import file_digest, value_digest, write_json
 
 _LONG = 16_000_000
+_Digests = dict[str, tuple[int, int, str]]  # size, modification time and sha256 by path
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,18 @@ def digest(files: Sequence[SourceFile], cache: Path) -> str:
     """
     path = cache / "digests.json"
     try:
-        known: dict[str, list[Any]] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        known: dict[str, tuple[int, int, str]] = read_json(path, _Digests, "")
+    except DamagedFileError:
         known = {}
     before, combined = dict(known), hashlib.sha256()
     for file in files:
-        place, seen = str(file.path.resolve()), [file.size, file.modified]
-        if known.get(place, [])[:2] == seen:
+        place, seen = str(file.path.resolve()), (file.size, file.modified)
+        if known.get(place, ())[:2] == seen:
             content = known[place][2]
         else:
             content = file_digest(file.path)
             if file.size >= _LONG:
-                known[place] = [*seen, content]
+                known[place] = (*seen, content)
         combined.update(f"{file.path.name}\0{content}\0".encode())
     if known != before:
         write_json(path, known)
@@ -178,8 +178,9 @@ def _is_there(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return False
-    except OSError as error:
-        raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter for a NUL in the path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CorpusError(f"cannot read {shorten(str(path))}: {why}; check the path") from error
     return True
 
 

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
 from rnnlm.corpora.byte_ranges import Piece
 from rnnlm.corpora.reading import Counts, Document, read_documents
 from rnnlm.corpora.splitting import SPLITS, content_hashes
-from rnnlm.storage import atomic_path, once
+from rnnlm.saved import once
+from rnnlm.storage import atomic_path
 
 ROWS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 8_000_000
@@ -65,7 +67,18 @@ def size_of(piece: Piece) -> int:
     return piece.file.size if piece.is_whole or not piece.encoding else piece.end - piece.start
 
 
-def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> dict[str, Any]:
+class ReadShard(TypedDict):
+    """The number of documents of a shard as `rows`, and the attributes of `Counts` by name."""
+
+    rows: int
+    dropped: dict[str, int]
+    cleaned: dict[str, int]
+    encodings: dict[str, int]
+    documents: dict[str, int]
+    examples: dict[str, list[str]]
+
+
+def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> ReadShard:
     """Read the pieces of a shard, and write their clean documents to `task.out`.
 
     If the shard has been read before, only the recorded counts are returned.
@@ -81,10 +94,10 @@ def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> d
         CorpusError: A record cannot be used and `corpus.bad_records` is not `skip`.
         StorageError: The shard cannot be written.
     """
-    return once(task.out.with_suffix(".json"), lambda: _read(task, tell))
+    return once(task.out.with_suffix(".json"), lambda: _read(task, tell), ReadShard)
 
 
-def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any]:
+def _read(task: ReadTask, tell: Callable[[float], None] | None) -> ReadShard:
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,

@@ -15,7 +15,6 @@ drawn, until enough are kept. Which texts are kept does not depend on the order 
 finish. A folder without a manifest is unfinished; the same call finishes it.
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -38,12 +37,13 @@ from rnnlm.devices import choose_device
 from rnnlm.errors import GenerationError, StorageError
 from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
 from rnnlm.generation.prompt import Opening, open_texts
-from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedShard, publish_shard
+from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedFile, PublishedShard, publish_shard
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
 from rnnlm.generation.shard_sampling import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
+from rnnlm.saved import checked, read_json
 from rnnlm.storage import (
     atomic_path,
     file_digest,
@@ -232,11 +232,16 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     path = out / MANIFEST_FILE
     if not path.is_file():
         return None
-    manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    mend = "delete it and generate again, or choose another --out"
+    manifest: dict[str, Any] = read_json(path, dict[str, Any], mend)
     if manifest.get("job") != job:
         raise GenerationError(_refusal(out))
-    data_set = TextDataSet.model_validate(manifest["data_set"])
-    shards = (is_intact(out / s["file"], s["sha256"]) for s in manifest["shards"])
+    try:
+        data_set: TextDataSet = checked(manifest.get("data_set"), TextDataSet)
+        files: list[PublishedFile] = checked(manifest.get("shards"), list[PublishedFile])
+    except ValueError as error:
+        raise GenerationError(f"{path} is damaged: {error}; {mend}") from error
+    shards = (is_intact(out / file.file, file.sha256) for file in files)
     if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
         path.unlink()
         return None
@@ -289,7 +294,8 @@ def _check_folder(out: Path, job: dict[str, Any]) -> None:
     """Check that the folder `out` belongs to this job, is empty, or does not exist yet."""
     path = out / JOB_FILE
     if path.is_file():
-        if json.loads(path.read_text("utf-8")) != job:
+        mend = "delete it to begin the job again, or choose another --out"
+        if read_json(path, dict[str, Any], mend) != job:
             raise GenerationError(_refusal(out))
     elif out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
         what = "contains other files" if out.is_dir() else "is a file"

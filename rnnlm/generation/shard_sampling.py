@@ -7,9 +7,9 @@ exist, the shard is not sampled again.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, engine
 from rnnlm.audit.copies import hashes
@@ -28,8 +29,9 @@ from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
 from rnnlm.corpora.forms import is_valid
 from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.errors import CheckpointError, GenerationError
+from rnnlm.errors import CheckpointError, DamagedFileError, GenerationError
 from rnnlm.generation.prompt import Opening, open_texts
+from rnnlm.saved import MEND, read_json
 from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 from rnnlm.tokenizer import Tokenizer
 
@@ -108,6 +110,16 @@ class DrawnShard:
         return self.path.with_suffix(".json")
 
 
+class DrawnRecord(BaseModel):
+    """The record of a drawn shard: its job's digest, the file's sha256 and the number of texts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    sha256: str
+    count: int
+
+
 def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Sample a shard's texts and write its file, unless that was already done; return its record.
 
@@ -120,10 +132,10 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
         CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
         StorageError: The file cannot be written.
     """
-    if shard.record_path.is_file():
-        record: dict[str, Any] = json.loads(shard.record_path.read_text("utf-8"))
-        if record["job"] == shard.drawing.job and is_intact(shard.path, record["sha256"]):
-            return record
+    with suppress(DamagedFileError):
+        known: DrawnRecord = read_json(shard.record_path, DrawnRecord, MEND)
+        if known.job == shard.drawing.job and is_intact(shard.path, known.sha256):
+            return known.model_dump()
     table = _draw(shard, on_count)
     with atomic_path(shard.path) as temporary:
         pq.write_table(table, temporary, compression="lz4")
