@@ -30,7 +30,7 @@ def normalize(form: Form, text: str) -> str:
     """
     if is_normalized(form, text):
         return text
-    return unicodedata.normalize(form, _runs().sub(lambda run: run[0][:MOST_MARKS], text))
+    return _cut(unicodedata.normalize(form, _cut(text)))  # a mark may become two
 
 
 def is_normalized(form: Form, text: str) -> bool:
@@ -48,6 +48,10 @@ def is_normalized(form: Form, text: str) -> bool:
         ):
             return False
     return True
+
+
+def _cut(text: str) -> str:
+    return _runs().sub(lambda run: run[0][:MOST_MARKS], text)
 
 
 @cache

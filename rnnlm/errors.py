@@ -22,7 +22,13 @@ and the flows print that line without a traceback, and exit with a non-zero stat
 
 
 class RnnlmError(Exception):
-    """Base of all errors whose message tells the user what to do."""
+    """Base of all errors whose message tells the user what to do.
+
+    The message is one line: line ends in it, such as those of a name from a file, become spaces.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class ConfigError(RnnlmError):

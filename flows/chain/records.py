@@ -197,6 +197,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
 class _File(TypedDict):
     """The shape of what a record says about a file; see `_Seen`."""
 
+    __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]
+
     size: int
     modified: int
     sha256: str

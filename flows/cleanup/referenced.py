@@ -5,7 +5,7 @@ by something else, such as a data set.
 """
 
 import contextlib
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ from flows.cleanup.mlflow_store import Registered
 from flows.cleanup.rules import Rules
 from flows.cleanup.step_folders import StepFolder, name_folders
 from flows.runtime.home import Home
-from rnnlm.errors import RegistryError
+from rnnlm.errors import DamagedFileError, RegistryError
 from rnnlm.generation.job import JOB_FILE, MANIFEST_FILE
+from rnnlm.saved import read_json
 
 # Kinds of steps up to training. All later steps, such as scores, are made from a model.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
 
 
@@ -54,8 +56,8 @@ def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
         if (folder / RECORD_FILE).is_file():  # samples of a training, which are a step's result
             continue
         found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
-        model = _read(folder / MANIFEST_FILE).get("model") or {}
-        if str(model.get("version", "")).isdigit():
+        model = _read(folder / MANIFEST_FILE).get("model")
+        if isinstance(model, dict) and _NUMBER.fullmatch(str(model.get("version", ""))):
             found.versions.add((str(model.get("name")), int(model["version"])))
     return found
 
@@ -180,7 +182,7 @@ def _moved(home: Home, versions: list[Registered]) -> set[tuple[str, int]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        value: dict[str, Any] = read_json(path, dict[str, Any], "")
+    except DamagedFileError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return value

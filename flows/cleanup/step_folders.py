@@ -6,7 +6,6 @@ the step's inputs.
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.chain.records import RECORD_FILE
+from flows.chain.records import RECORD_FILE, read_record
 from flows.cleanup.rules import BUSY_SECONDS
 from flows.runtime import locks
 from flows.runtime.home import Home
@@ -71,7 +70,7 @@ def read(home: Home) -> list[StepFolder]:
     for names in name_folders(home):
         for path in sorted(names.iterdir()):
             if KEY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                record = _record(path / RECORD_FILE)
+                record = read_record(path / RECORD_FILE)
                 if record is not None or _is_unfinished(path):
                     found.append(_folder(path, record or {}))
     return found
@@ -173,14 +172,6 @@ def _is_unfinished(path: Path) -> bool:
     Such a folder has a lock file and no manifest; a folder that the user made has no lock file.
     """
     return locks.step(path).is_file() and not (path / MANIFEST_FILE).is_file()
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _modified(path: Path) -> float:

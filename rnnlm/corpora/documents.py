@@ -98,6 +98,7 @@ def iter_batches(
             rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
             columns = ["document_id", "text", "characters", "bytes"] + ["attributes"] * attributes
             for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+                batch.validate(full=True)  # the texts may not be UTF-8
                 yield split, batch
     except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
         raise CorpusError(_damaged(shard, error)) from error

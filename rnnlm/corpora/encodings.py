@@ -6,6 +6,7 @@ The result includes a confidence from 0 to 1.
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,8 +134,10 @@ def _codec_of_text(name: str) -> str:
     """
     try:
         codec = codecs.lookup(name).name
-        is_text = codec not in _NO_FILE_CODECS and isinstance(b"".decode(codec), str)
-    except (LookupError, ValueError):  # `LookupError` also for codecs from bytes to bytes
+        with suppress(UnicodeError):  # a single byte may not be a character
+            b"\n".decode(codec)  # a `LookupError` if the codec is from bytes to bytes
+        is_text = codec not in _NO_FILE_CODECS
+    except (LookupError, ValueError):
         is_text = False
     if not is_text:
         raise CorpusError(
@@ -242,7 +245,9 @@ def _guesses(data: bytes) -> Iterator[Encoding]:
 
 def _windows(data: bytes, codec: str) -> str:
     """Return the Windows encoding that decodes bytes as `codec` does; if there is none, `codec`."""
-    larger = WINDOWS.get(codec, codec)
+    larger = WINDOWS.get(codec)
+    if larger is None:
+        return codec
     is_same = data.decode(codec, "replace") == data.decode(larger, "surrogateescape")
     return larger if is_same else codec
 

@@ -57,9 +57,14 @@ class SourceFile:
             CorpusError: The file cannot be read.
         """
         try:
+            str(path).encode()
             status = path.stat()
         except OSError as error:
             raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"the name {shorten(str(path), 80)} is not UTF-8; rename the file"
+            ) from error
         return cls(name or str(path), path, source, status.st_size, status.st_mtime_ns)
 
     def check_unchanged(self) -> None:

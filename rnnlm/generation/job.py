@@ -245,8 +245,11 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
     if not all(shards) or not all((out / page).is_file() for page in data_set.pages):
         path.unlink()
         return None
-    if not (out / CARD_FILE).is_file():
-        write_card(out, manifest)
+    try:
+        if not (out / CARD_FILE).is_file():
+            write_card(out, manifest)
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        raise GenerationError(f"{path} lacks what the card needs; {mend}") from error
     _sweep(out)
     return data_set.model_copy(update={"uri": str(out), "was_finished": True})
 
