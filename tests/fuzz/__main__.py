@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import torch
 
@@ -40,9 +40,10 @@ def main() -> None:
     print("|---------------------|----------:|----------:|----------:|----------:|----------:|")
     outcomes = []
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for outcome in pool.map(run, zip(targets, shares(targets, asked.cases), strict=True)):
-            outcomes.append(outcome)
-            print(_row(outcome), flush=True)
+        pairs = zip(targets, shares(targets, asked.cases), strict=True)
+        for done in as_completed([pool.submit(run, pair) for pair in pairs]):
+            outcomes.append(done.result())
+            print(_row(outcomes[-1]), flush=True)
     total = sum(outcome.cases for outcome in outcomes)
     failed = [outcome for outcome in outcomes if outcome.failure]
     print(f"\n{total:,} cases, {len(failed)} targets with unhandled errors", end=", ")

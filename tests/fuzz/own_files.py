@@ -264,18 +264,18 @@ _HISTORY = b'{"step": 1, "tokens": 10, "loss": 2.5}\n{"step": 2, "tokens": 20, "
 _RECORD = {"job": "0" * 64, "sha256": "0" * 64, "count": 3}
 
 TARGETS = [
-    Target("checkpoints", _deferred(checkpoint_bytes), vary_checkpoint, _checkpoint, 0.5),
-    Target("tokenizers", _values(*TOKENIZERS), vary_value, _tokenizer, 0.8),
-    Target("manifests", _deferred(_manifest_value), vary_value, _manifest, 0.3),
-    Target("jobs", _values({"form": "text", "generation": {"count": 3}}), vary_value, _job, 1),
+    Target("checkpoints", _deferred(checkpoint_bytes), vary_checkpoint, _checkpoint, 0.3),
+    Target("tokenizers", _values(*TOKENIZERS), vary_value, _tokenizer, 0.4),
+    Target("manifests", _deferred(_manifest_value), vary_value, _manifest, 0.2),
+    Target("jobs", _values({"form": "text", "generation": {"count": 3}}), vary_value, _job, 2),
     Target("records of steps", _values(_saved(STEP)), vary_bytes, _step, 0.5),
     Target("values in records", _values(STEP), vary_value, lambda v, f: _step(_saved(v), f), 0.5),
     Target("records of shards", _values(_RECORD, {"rows": 3}), vary_value, _shards, 0.5),
-    Target("histories", _values(_HISTORY), vary_bytes, _lines, 1.5),
+    Target("histories", _values(_HISTORY), vary_bytes, _lines, 3),
     Target("arrays", _values(npy()), vary_bytes, _array, 1),
     Target("archives of arrays", _values(npz()), vary_bytes, _arrays, 0.5),
-    Target("token shards", _deferred(lambda: shards()[1]), vary_bytes, _tokens, 0.5),
-    Target("document shards", _deferred(lambda: shards()[0]), vary_bytes, _documents, 0.5),
+    Target("token shards", _deferred(lambda: shards()[1]), vary_bytes, _tokens, 0.3),
+    Target("document shards", _deferred(lambda: shards()[0]), vary_bytes, _documents, 0.3),
     Target("digests", _values(b'{"/a": [3, 5, "0"]}'), vary_bytes, _digests, 1),
     Target("reports", _values(b"{}", b'{"a": 1}'), vary_bytes, _report, 0.5),
 ]

@@ -30,7 +30,7 @@ TARGETS = [
         0.02,
         8,
     ),
-    Target("strings", texts_like("ab|cd|ef", "the| cat|."), vary_text, readers.run_strings, 0.25),
+    Target("strings", texts_like("ab|cd|ef", "the| cat|."), vary_text, readers.run_strings, 0.08),
     Target(
         "zip",
         _bytes(
@@ -75,14 +75,14 @@ TARGETS = [
         _bytes(readers.PROSE.encode(), readers.PROSE.encode("utf-16"), "Ünïcödé".encode("cp1252")),
         vary_bytes,
         readers.run_decoded,
-        1,
+        0.3,
     ),
     Target(
         "named codecs",
         _bytes(readers.PROSE.encode(), bytes(range(256))),
         vary_bytes,
         readers.run_named_codec,
-        0.5,
+        0.4,
     ),
     Target(
         "text file",
@@ -110,7 +110,7 @@ TARGETS = [
         0.3,
     ),
     Target("CSV file", _bytes(readers.TABLE.encode()), vary_bytes, readers.run_file(".csv"), 0.3),
-    Target("Parquet file", _bytes(readers.parquet_bytes()), vary_bytes, readers.run_parquet, 0.6),
+    Target("Parquet file", _bytes(readers.parquet_bytes()), vary_bytes, readers.run_parquet, 0.4),
     Target(
         "MealMaster file",
         _bytes(readers.EXPORT.encode()),
@@ -123,40 +123,40 @@ TARGETS = [
         texts_like(readers.JSON_LINES, f"[{readers.JSON_LINES.splitlines()[0]}]"),
         vary_text,
         readers.run_parsed("json", "{title}"),
-        5,
+        10,
     ),
     Target(
         "JSON lines",
         texts_like(readers.JSON_LINES),
         vary_text,
         readers.run_parsed("jsonl", "{text}"),
-        5,
+        10,
     ),
     Target(
         "tables",
         texts_like(readers.TABLE, readers.TABLE.replace(",", "\t")),
         vary_text,
         readers.run_table,
-        4,
+        8,
     ),
     Target(
-        "colours", texts_like(readers.PALETTE), vary_text, readers.run_parsed("colors", "color"), 4
+        "colours", texts_like(readers.PALETTE), vary_text, readers.run_parsed("colors", "color"), 8
     ),
     Target(
         "Markdown",
         texts_like(readers.MARKDOWN),
         vary_text,
         readers.run_parsed("markdown", "recipe"),
-        0.7,
+        0.4,
     ),
     Target(
         "MealMaster",
         texts_like(readers.EXPORT),
         vary_text,
         readers.run_parsed("mealmaster", "recipe"),
-        1.5,
+        2,
     ),
-    Target("recipes", texts_like(readers.RECIPE), vary_text, readers.run_recipe, 1.5),
+    Target("recipes", texts_like(readers.RECIPE), vary_text, readers.run_recipe, 2),
     Target(
         "front matter",
         texts_like(readers.MARKDOWN, "---\na: &x [1]\nb: *x\n---\n"),
@@ -169,7 +169,7 @@ TARGETS = [
         texts_like("1 ½ cups of flour", "red 255 0 0", "#fff"),
         vary_text,
         readers.run_line,
-        5,
+        10,
     ),
     Target(
         "fields",
@@ -181,28 +181,26 @@ TARGETS = [
         ),
         vary_value,
         readers.run_fields,
-        3,
+        6,
     ),
     Target(
         "layout",
         texts_like(readers.PROSE, readers.PALETTE, "one\n\ntwo\n\n" * 5),
         vary_text,
         readers.run_layout,
-        1.5,
+        1,
     ),
-    Target("cutting", texts_like(readers.PROSE), vary_text, readers.run_cut, 1.5),
-    Target(
-        "cleaning", texts_like(readers.PROSE, "Ã©tÃ© " * 5), vary_text, readers.run_cleaned, 1.5
-    ),
-    Target("normalisation", texts_like("e\u0301\u0316a"), vary_text, readers.run_composed, 2),
-    Target("showing", texts(), vary_text, readers.run_visible, 5),
+    Target("cutting", texts_like(readers.PROSE), vary_text, readers.run_cut, 1),
+    Target("cleaning", texts_like(readers.PROSE, "Ã©tÃ© " * 5), vary_text, readers.run_cleaned, 1),
+    Target("normalisation", texts_like("e\u0301\u0316a"), vary_text, readers.run_composed, 5),
+    Target("showing", texts(), vary_text, readers.run_visible, 10),
     Target("config", texts_like(readers.TOML), vary_text, readers.run_toml, 0.8),
     Target(
         "--set",
         texts_like("model.hidden_size=3", "training.budget='30 s'"),
         vary_text,
         readers.run_override,
-        1,
+        2,
     ),
     Target(
         "source names", texts_like("a.txt", "x://y", "*.txt"), vary_text, readers.run_source, 0.3
