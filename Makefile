@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check lint fast-tests fix bench examples base serve ui clean
+.PHONY: help setup demo test soak fuzz check lint fast-tests fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## run the tests, or some: CHOSEN="slow or service"
 
 soak: setup ## run the tests that take minutes each
 	@$(RUN_TESTS) -m soak
+
+fuzz: setup ## give a million bad inputs to every reader and parser: CASES=20000
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),1000000)
 
 check: setup ## format, lint, types, import contracts, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests

@@ -23,7 +23,7 @@ MOST_ENTRIES = 1 << 26
 """Most entries of a table; it then takes 256 MiB."""
 MOST_PAIRS = 1 << 30
 """Most pairs of states of two acceptors that `product` considers; it takes a byte for each."""
-LONGEST_STRING = 10_000
+LONGEST_STRING = 1000
 """Most bytes of a banned, required or stop string."""
 SETTLED = np.iinfo(np.int32).max
 """The value of `Acceptor.age` in an acceptor without a required string."""

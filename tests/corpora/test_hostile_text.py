@@ -21,6 +21,7 @@ from rnnlm.corpora.encodings import Encoding, detect, detect_bytes
 from rnnlm.corpora.fields import propose_text
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.front_matter import split_front_matter
+from rnnlm.corpora.palettes import recognize_colors
 from rnnlm.corpora.reading import Counts, read_documents
 from rnnlm.corpora.recognition import recognize
 from rnnlm.corpora.records import MOST_LEVELS, Fault
@@ -74,6 +75,14 @@ def test_a_long_line_of_a_recipe_takes_linear_time(part: str):
     began = time.process_time()
     rendering.ingredient(part * (SIZE // len(part)))
     formats.color_line(part * (SIZE // len(part)))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("line", ["-" * 20_000 + "x", "-----x" + " -" * 10_000 + "x"])
+def test_a_long_line_of_an_export_takes_linear_time(line: str):
+    began = time.process_time()
+    export = f"MMMMM----- Recipe via Meal-Master (tm) v8\n{line}\nTitle: x\n\n{line}\nMMMMM\n"
+    assert [*formats.meal_master(export), *formats.meal_master(line)]
     assert time.process_time() - began < 2
 
 
@@ -133,6 +142,11 @@ def test_numbers_and_nesting_without_end_are_faults(value: str, suffix: str, tmp
         documents(path, documents="whole", bad_records="error")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_number_without_end_is_no_colour_channel():
+    assert recognize_colors([{"name": "red", "rgb": ["9" * 5000, 1, 2]}] * 6) is None
+    assert recognize_colors([{"name": "red", "r": "9" * 5000, "g": 1, "b": 2}] * 6) is None
 
 
 def test_a_record_may_be_nested_a_hundred_levels_deep():
