@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak storm check lint fast-tests fix bench examples base serve ui clean
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ soak: setup ## run the tests that take minutes each
 
 storm: setup ## inject faults into the installed command, which takes 45 minutes; STORM="--faults 25"
 	@$(BIN)/python -m tests.storm $(STORM)
+
+fuzz: setup ## give a million bad inputs to every reader and parser: CASES=20000
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),1000000)
 
 check: setup ## format, lint, types, import contracts, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.checksums import sealed, unsealed
-from rnnlm.config import Experiment
-from rnnlm.errors import CheckpointError
+from rnnlm.config import Experiment, shorten
+from rnnlm.errors import CheckpointError, TokenizerError
 from rnnlm.models import LanguageModel, build
+from rnnlm.saved import checked, first_fault, parse_json
 from rnnlm.storage import atomic_path
 from rnnlm.tokenizer import Tokenizer
 
@@ -36,6 +37,22 @@ _HEADER = "rnnlm"
 _TENSORS = "sha256_of_tensors"
 _SCALES = "scale."
 _MOST = 127
+
+
+class _Format(BaseModel):
+    """The part of a header that later versions have too."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: str
+
+
+class _Header(_Format):
+    """The header of a file."""
+
+    experiment: dict[str, Any]
+    tokenizer: dict[str, Any]
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,8 +111,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
         CheckpointError: The file is missing, cut short or of another format, or its weights do not
             fit the model that its header describes.
     """
+    experiment, tokenizer = _described(path, _read(path, with_tensors=False)[1])
+    _check_shapes(path, experiment, tokenizer.vocab_size)
     tensors, header = _read(path)
-    experiment, tokenizer = _described(path, header)
     model = build(experiment.model, tokenizer.vocab_size)
     load_weights(model, tensors, path)
     return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
@@ -176,7 +194,7 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
     }
     try:
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
 
@@ -209,10 +227,36 @@ def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Token
     try:
         experiment = Experiment.model_validate(header["experiment"])
         return experiment, tokenizers.from_json(header["tokenizer"])
-    except (KeyError, ValueError, ValidationError) as error:
+    except (ValueError, TokenizerError) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise CheckpointError(
-            f"{path} does not describe the model it holds ({error}); train again"
+            f"{path} does not describe the model it holds ({reason}); train again"
         ) from error
+
+
+def _check_shapes(path: Path, experiment: Experiment, vocab_size: int) -> None:
+    """Check that a file has the weights of the model that its header describes.
+
+    This is done before anything is allocated, because the header may describe a model that is much
+    larger than the file.
+
+    Raises:
+        CheckpointError: A weight is missing or has another shape.
+    """
+    if experiment.model.architecture == "ngram":
+        return  # its tables are as long as they are
+    with torch.device("meta"):
+        expected = build(experiment.model, vocab_size).state_dict()
+    with safe_open(path, framework="pt") as file:
+        names = {*file.keys()}
+        for name, value in expected.items():
+            full = f"{WEIGHTS}{name}"
+            found = file.get_slice(full).get_shape() if full in names else None
+            if found != [*value.shape]:
+                raise CheckpointError(
+                    f"the weights in {path} fit another model: {name} has shape {found} (expected "
+                    f"{[*value.shape]}, as {experiment.model.title} needs); train again"
+                )
 
 
 def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -220,25 +264,52 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            metadata = file.metadata() or {}
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path} is cut short or not a checkpoint ({error}); delete it and train again"
+            f"{path} is cut short or not a checkpoint ({shorten(str(error), 200)}); delete it and "
+            "train again"
         ) from error
-    header = unsealed(header)
-    digest = header and header.pop(_TENSORS, None)
-    if header is None or (with_tensors and digest and digest != _digest(tensors)):
+    if _HEADER not in metadata:
+        raise CheckpointError(f"{path} has format None (expected {FORMAT!r}); train again")
+    try:
+        found: _Format = parse_json(metadata[_HEADER], _Format)
+        if found.format != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {shorten(found.format)} (expected {FORMAT!r}); train again"
+            )
+        sealed_header = unsealed(parse_json(metadata[_HEADER], dict[str, Any]))
+        digest = sealed_header and sealed_header.pop(_TENSORS, None)
+        if sealed_header is None or (with_tensors and digest and digest != _digest(tensors)):
+            raise CheckpointError(
+                f"{path} is damaged: it does not match the digest that was written with it; "
+                "restore it from a copy, or delete it and train again"
+            )
+        header = checked(sealed_header, _Header).model_dump()
+        return _unscaled(tensors), header
+    except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged: it does not match the digest that was written with it; restore "
-            "it from a copy, or delete it and train again"
-        )
-    for name in [name for name in tensors if name.startswith(_SCALES)]:
-        scale, whole = tensors.pop(name), name.removeprefix(_SCALES)
-        tensors[whole] = tensors[whole].float() * scale
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} has format {header.get('format')!r} (expected {FORMAT!r}); train again"
-        )
-    return tensors, header
+            f"the header of {path} is damaged ({error}); delete the file and train again"
+        ) from error
+
+
+def _unscaled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with those of 8 bits multiplied by their scales.
+
+    Raises:
+        ValueError: A scale has no tensor, or a shape that does not belong to it.
+    """
+    scales = {n.removeprefix(_SCALES): s for n, s in tensors.items() if n.startswith(_SCALES)}
+    kept = {name: value for name, value in tensors.items() if not name.startswith(_SCALES)}
+    for name, scale in scales.items():
+        whole = kept.get(name)
+        if (
+            whole is None
+            or whole.dim() < 2
+            or scale.shape != (len(whole), *[1] * (whole.dim() - 1))
+        ):
+            raise ValueError(f"the scale of {shorten(name)} does not fit it")
+        kept[name] = whole.float() * scale
+    return kept

@@ -15,12 +15,16 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnlm.errors import DamagedFileError
+from rnnlm.saved import as_json, checked, read_json
 from rnnlm.storage import file_digest, value_digest, write_json
+
+T = TypeVar("T")
 
 DIGEST = "sha256_of_record"
 """Key of a record under which the digest of everything else in the record is stored."""
@@ -53,24 +57,35 @@ def write_record(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, sealed(value))
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the mapping in a file, or None if the file is missing, cut short or damaged."""
+def read_record(path: Path, shape: Any = dict[str, Any]) -> Any:
+    """Return the value in a file, or None if the file is missing, cut short or damaged.
+
+    Args:
+        path: The file.
+        shape: Type that the value must have, in the notation of type annotations.
+    """
     try:
-        return unsealed(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, RecursionError):
+        value = unsealed(read_json(path, dict[str, Any], ""))
+        return None if value is None else checked(value, shape)
+    except (DamagedFileError, ValueError):
         return None
 
 
-def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def once(record: Path, work: Callable[[], T], shape: Any) -> T:
     """Return the result stored in `record`.
 
     If there is none, or the record is damaged, do the work and store its result.
+
+    Args:
+        record: Path of the record.
+        work: Returns a result, which is a mapping when it is written as JSON.
+        shape: Type of the result, in the notation of type annotations.
     """
-    known = read_record(record)
+    known: T | None = read_record(record, shape)
     if known is not None:
         return known
     result = work()
-    write_record(record, result)
+    write_record(record, as_json(result, shape))
     return result
 
 

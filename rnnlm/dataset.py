@@ -5,7 +5,6 @@ integers of the type that the file's metadata names. A list column would take fo
 and be read at a tenth of the speed (docs/decisions/0004).
 """
 
-import json
 import os
 import shutil
 from collections import Counter
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.checksums import (
@@ -34,12 +34,19 @@ from rnnlm.checksums import (
     write_record,
 )
 from rnnlm.conditioning import iter_with_headers, with_headers
-from rnnlm.config import TokenizerConfig
+from rnnlm.config import TokenizerConfig, shorten
 from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
-from rnnlm.errors import DatasetError, EmptySplitError, StorageError
+from rnnlm.errors import (
+    DamagedFileError,
+    DatasetError,
+    EmptySplitError,
+    StorageError,
+    TokenizerError,
+)
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
+from rnnlm.saved import read_json
 from rnnlm.storage import atomic_path, value_digest, write_json
 from rnnlm.tokenizer import Encoded, Tokenizer, token_type
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays, every
@@ -55,6 +62,8 @@ COUNTED = 1_000_000
 """Number of most frequent tokens to report, and number of training tokens of each shard that are
 counted to find them."""
 
+_TYPES = {b"uint8": np.uint8, b"uint16": np.uint16, b"uint32": np.uint32}
+_FAULTS = (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException)
 _RECORDS = "records"
 _FLAT = "flat"
 _UNPACKED_FILE = "unpacked.json"
@@ -137,7 +146,7 @@ def tokenize(
     tokenizer = load_tokenizer(str(out))
     named = tuple(condition)
     tasks = [_Task(path, corpus_digest, out, number, named) for number, path in enumerate(paths)]
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, _Counted] = {}
     for number, result in run_all(executor, _tokenize_shard, tasks):
         results[number] = result
         on_progress(Progress(len(results), len(tasks), "shards"))
@@ -176,11 +185,13 @@ def load_tokenizer(uri: str) -> Tokenizer:
     Raises:
         DatasetError: The folder has no readable tokenizer.
     """
-    path = Path(uri) / TOKENIZER_FILE
+    path, mend = Path(uri) / TOKENIZER_FILE, "run `rnnlm train` again"
     try:
-        return tokenizers.from_json(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"no {TOKENIZER_FILE} in {uri}; run `rnnlm train` again") from error
+        return tokenizers.from_json(read_json(path, dict[str, Any], mend))
+    except DamagedFileError as error:
+        raise DatasetError(str(error)) from error
+    except TokenizerError as error:
+        raise DatasetError(f"{path} is damaged: {error}; {mend}") from error
 
 
 def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArrays:
@@ -202,7 +213,7 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
         if _token_bytes(found) > in_memory:
             return _mapped(found, ids, Path(uri) / _FLAT / split)
         return _joined([*_parts(found, ids)])
-    except (OSError, pa.ArrowException) as error:
+    except _FAULTS as error:
         raise _unreadable(uri, error) from error
 
 
@@ -226,7 +237,7 @@ def load_spread(uri: str, split: Split, most: int) -> TokenArrays:
             chosen.append(part.only(every(share, seen, len(part.characters))))
             seen += len(part.characters)
         return _joined(chosen)
-    except (OSError, pa.ArrowException) as error:
+    except _FAULTS as error:
         raise _unreadable(uri, error) from error
 
 
@@ -242,15 +253,13 @@ def iter_split(uri: str, split: Split) -> Iterator[TokenArrays]:
     found = _shards_of(uri, split)
     try:
         yield from _parts(found, _token_type(found[0], uri))
-    except (OSError, pa.ArrowException) as error:
+    except _FAULTS as error:
         raise _unreadable(uri, error) from error
 
 
-def _unreadable(uri: str, error: Exception) -> DatasetError:
-    return DatasetError(
-        f"cannot read the shards in {uri} ({error}); run `rnnlm train` again, which writes "
-        "damaged shards again"
-    )
+def _unreadable(uri: str, error: BaseException) -> DatasetError:
+    why = shorten(str(error) or type(error).__name__, 160)
+    return DatasetError(f"cannot read the shards in {uri} ({why}); run `rnnlm train` again")
 
 
 def _shards_of(uri: str, split: Split) -> list[Path]:
@@ -296,19 +305,28 @@ class _Task:
     condition: tuple[str, ...]
 
 
-def _tokenize_shard(task: _Task) -> dict[str, Any]:
+def _tokenize_shard(task: _Task) -> "_Counted":
     """Tokenize one shard of documents into a file per split; return counts of tokens.
 
     The counts are stored in a record; if the record exists, the shard is done already.
     """
     record = task.out / _RECORDS / f"{task.number:05d}.json"
-    return once(record, lambda: _write_tokens(task))
+    return once(record, lambda: _write_tokens(task), _Counted)
 
 
-def _write_tokens(task: _Task) -> dict[str, Any]:
+class _Counted(TypedDict):
+    """Numbers of tokens and unknown tokens by split, and how often each token occurs."""
+
+    tokens: dict[str, int]
+    unknown: dict[str, int]
+    frequent: list[tuple[int, int]]
+
+
+def _write_tokens(task: _Task) -> _Counted:
     tokenizer = _tokenizer_of(str(task.out), (task.out / TOKENIZER_FILE).stat().st_mtime_ns)
     schema = _described(task, tokenizer)
-    tokens, unknown = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    tokens: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    unknown: dict[str, int] = dict.fromkeys(SPLITS, 0)
     sample: list[NDArray[Any]] = []
     with ExitStack() as stack:
         writers: dict[Split, pq.ParquetWriter] = {}
@@ -378,7 +396,7 @@ def _token_type(path: Path, uri: str) -> np.dtype[Any]:
             f"the shards in {uri} have schema version {version} (expected {SCHEMA_VERSION}); "
             "run `rnnlm train --force`"
         )
-    ids: np.dtype[Any] = np.dtype(metadata[b"rnnlm.token_type"].decode())
+    ids: np.dtype[Any] = np.dtype(_TYPES[metadata[b"rnnlm.token_type"]])
     return ids
 
 

@@ -1,7 +1,6 @@
 """Write a report on a tokenized corpus: figures, a plot of document lengths, sample documents."""
 
 import base64
-import html
 import io
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.dataset import Tokens, iter_split, load_tokenizer, token_name
-from rnnlm.errors import DatasetError
+from rnnlm.errors import DamagedFileError, DatasetError
+from rnnlm.saved import read_json
 from rnnlm.storage import write_bytes, write_json
 from rnnlm.tokenizer import Tokenizer
+from rnnlm.visible import visible_html
 
 REPORT_FILE = "report.html"
 LENGTHS_FILE = "lengths.png"
@@ -101,9 +102,10 @@ def read_report(folder: str) -> CorpusReport:
     """
     path = Path(folder) / FIGURES_FILE
     try:
-        return CorpusReport.model_validate_json(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"no {FIGURES_FILE} in {folder}; run `rnnlm inspect` again") from error
+        report: CorpusReport = read_json(path, CorpusReport, "run `rnnlm inspect` again")
+    except DamagedFileError as error:
+        raise DatasetError(str(error)) from error
+    return report
 
 
 def as_seen(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
@@ -204,9 +206,11 @@ def _page(name: str, corpus: Corpus, tokens: Tokens, report: CorpusReport, pictu
         (repr(token)[1:-1].replace(" ", "␣"), f"{share:.2%}")
         for token, share in tokens.most_frequent.items()
     ]
-    samples = "\n".join(f'<pre dir="auto">{html.escape(sample)}</pre>' for sample in report.samples)
+    samples = "\n".join(
+        f'<pre dir="auto">{visible_html(sample)}</pre>' for sample in report.samples
+    )
     return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{html.escape(name)}: the corpus</title>
+<html lang="en"><meta charset="utf-8"><title>{visible_html(name)}: the corpus</title>
 <style>
 body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff }}
@@ -218,7 +222,7 @@ pre {{ background: #f5f5f3; padding: .5rem .8rem; border-radius: 4px; white-spac
       margin: .4rem 0; font-size: 13px }}
 img {{ max-width: 100% }} .columns {{ display: flex; gap: 4rem; flex-wrap: wrap }}
 </style>
-<h1>{html.escape(name)}</h1>
+<h1>{visible_html(name)}</h1>
 {_table(("split", "documents", "characters", "tokens"), splits)}
 <h2>Lengths</h2>
 <img alt="lengths of documents" src="data:image/png;base64,{encoded}">
@@ -231,9 +235,8 @@ img {{ max-width: 100% }} .columns {{ display: flex; gap: 4rem; flex-wrap: wrap 
 
 
 def _table(header: tuple[str, ...], rows: list[Any]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    head = "".join(f"<th>{visible_html(cell)}</th>" for cell in header)
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f"<td>{visible_html(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f"<table>{f'<tr>{head}</tr>' if head else ''}\n{body}</table>"

@@ -1,12 +1,19 @@
+import json
+import resource
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from rnnlm import checkpoint
 from rnnlm.errors import CheckpointError
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
+from rnnlm.training import run_state
 from tests.conftest import tiny_experiment
 
 
@@ -53,3 +60,77 @@ def test_weights_of_another_model_are_refused(saved: Path):
     larger = build(tiny_experiment(model={"hidden_size": 17}).model, 7)
     with pytest.raises(CheckpointError, match="fit another model"):
         checkpoint.load_weights(larger, tensors, saved)
+
+
+def altered(saved: Path, change: Callable[[dict], object]) -> None:
+    """Rewrite a checkpoint with a changed header of its own; the tensors stay as they are."""
+    data = saved.read_bytes()
+    size = struct.unpack_from("<Q", data)[0]
+    outer = json.loads(data[8 : 8 + size])
+    inner = json.loads(outer["__metadata__"]["rnnlm"])
+    changed = change(inner)
+    outer["__metadata__"]["rnnlm"] = changed if isinstance(changed, str) else json.dumps(inner)
+    header = json.dumps(outer).encode()
+    saved.write_bytes(struct.pack("<Q", len(header)) + header + data[8 + size :])
+
+
+def larger(header: dict) -> None:
+    header["experiment"]["model"] |= {"hidden_size": 16_384, "num_layers": 32}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (larger, "fit another model: .* as lstm 32×16384 needs"),
+        (
+            lambda h: h["tokenizer"].update(characters="".join(map(chr, range(40_000)))),
+            "fit another",
+        ),
+        (lambda h: h["tokenizer"].update(characters=5), "does not describe the model it holds"),
+        (lambda h: h["tokenizer"].update(kind="bpe", library={}), "does not describe"),
+        (lambda h: h["experiment"].update(model=[]), "does not describe the model it holds"),
+        (lambda h: h["experiment"]["model"].update(hidden_size="x\x1b"), "does not describe"),
+        (lambda h: h.pop("facts"), "the header of .* is damaged"),
+        (lambda h: h.update(facts=[]), "the header of .* is damaged"),
+        (lambda _: "[" * 5000, "the header of .* is damaged"),
+        (lambda _: "", "the header of .* is damaged"),
+        (lambda h: h.update(format="rnnlm-9"), "has format 'rnnlm-9'"),
+    ],
+)
+def test_a_header_that_lies_is_one_line_and_allocates_nothing(
+    saved: Path, change: Callable[[dict], object], message: str
+):
+    altered(saved, change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=message) as caught:
+        checkpoint.load(saved)
+    assert "\n" not in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+@pytest.mark.parametrize("size", [2**63, 2**31, 10**9])
+def test_sizes_in_the_file_s_own_header_that_lie_are_one_line(saved: Path, size: int):
+    data = saved.read_bytes()
+    saved.write_bytes(struct.pack("<Q", size) + data[8:])
+    with pytest.raises(CheckpointError, match="cut short or not a checkpoint"):
+        checkpoint.load(saved)
+
+
+def test_scales_that_do_not_fit_are_refused(saved: Path, tmp_path: Path):
+    small = tmp_path / "small.safetensors"
+    checkpoint.save_small(saved, small, {})
+    tensors = load_file(small)
+    with safe_open(small, framework="pt") as file:
+        metadata = file.metadata()
+    name = next(name for name in tensors if name.startswith("scale."))
+    save_file({**tensors, name: torch.ones(1, 5000)}, small, metadata)
+    with pytest.raises(CheckpointError, match=r"the scale of .* does not fit it"):
+        checkpoint.load(small)
+
+
+@pytest.mark.parametrize("facts", [{"step": "x"}, {"step": None}, {"strange": 1}])
+def test_a_position_with_wrong_counters_is_one_line(saved: Path, facts: dict):
+    altered(saved, lambda header: header.update(facts=facts))
+    with pytest.raises(CheckpointError, match="holds no saved training position"):
+        run_state.read(saved)
+    assert not run_state.is_later(saved, run_state.Position())

@@ -16,6 +16,7 @@ from rnnlm.corpora.fetching import is_here
 from rnnlm.corpora.files import digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.ingestion import ingest as ingest_corpus
+from rnnlm.corpora.preview import unpacked
 from rnnlm.errors import CorpusError
 from rnnlm.progress import OnProgress
 
@@ -65,7 +66,13 @@ class Ingest(RecordedStage[Corpus]):
             )
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(
-                run.files, experiment.corpus, experiment.splits, out, tell, executor
+                run.files,
+                experiment.corpus,
+                experiment.splits,
+                out,
+                tell,
+                executor,
+                unpacked(run.home.sources),
             )
 
     def describe(self, run: Run, result: Corpus) -> str:  # noqa: ARG002

@@ -14,14 +14,15 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from filelock import FileLock
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
@@ -71,10 +72,12 @@ class Step(Generic[R]):
 
         Within the context `forced`, always return None.
         """
-        record = None if _forced.get() else read_record(self.folder / RECORD_FILE)
+        record = None if _forced.get() else read_step_record(self.folder / RECORD_FILE)
         if record is None or _fault(self.folder, record):
             return None
-        return self.result_type.model_validate(record["result"])
+        with suppress(ValueError):  # a result of another shape counts as none
+            return self.result_type.model_validate(record["result"])
+        return None
 
     def remember(self, result: R, seconds: float) -> None:
         """Write the record: the result and the digests of all files in the folder.
@@ -201,6 +204,34 @@ def forced(force: bool) -> Iterator[None]:
         yield
     finally:
         _forced.reset(token)
+
+
+def read_step_record(path: Path) -> dict[str, Any] | None:
+    """Return the record in a file, or None if the file is missing or damaged."""
+    record: dict[str, Any] | None = read_record(path, _Record)
+    return record
+
+
+class _File(TypedDict):
+    """The shape of what a record says about a file."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]
+
+    size: int
+    modified: int
+    sha256: str
+
+
+class _Record(TypedDict):
+    """The shape of a record; other keys are kept."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    step: str
+    version: int
+    ingredients: dict[str, Any]
+    files: dict[str, _File]
+    result: dict[str, Any]
 
 
 def fault_of(folder: Path) -> str | None:

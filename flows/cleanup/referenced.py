@@ -5,6 +5,7 @@ by something else, such as a data set.
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from rnnlm.errors import RegistryError
 from rnnlm.generation.job_folder import JOB_FILE, MANIFEST_FILE
 
 # Kinds of steps up to training. All later steps, such as scores, are made from a model.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
 
 
@@ -54,8 +56,8 @@ def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
         if (folder / RECORD_FILE).is_file():  # samples of a training, which are a step's result
             continue
         found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
-        model = _read(folder / MANIFEST_FILE).get("model") or {}
-        if str(model.get("version", "")).isdigit():
+        model = _read(folder / MANIFEST_FILE).get("model")
+        if isinstance(model, dict) and _NUMBER.fullmatch(str(model.get("version", ""))):
             found.versions.add((str(model.get("name")), int(model["version"])))
     return found
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.chain.records import RECORD_FILE
+from flows.chain.records import RECORD_FILE, read_step_record
 from flows.cleanup.rules import BUSY_SECONDS
 from flows.runtime import locks
 from flows.runtime.home import Home
-from rnnlm.checksums import read_record
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.training.run import LAST_FILE
 
@@ -71,7 +70,7 @@ def read(home: Home) -> list[StepFolder]:
     for names in name_folders(home):
         for path in sorted(names.iterdir()):
             if KEY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                record = read_record(path / RECORD_FILE)
+                record = read_step_record(path / RECORD_FILE)
                 if record is not None or _is_unfinished(path):
                     found.append(_folder(path, record or {}))
     return found

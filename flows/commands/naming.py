@@ -8,10 +8,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from flows.chain.records import RECORD_FILE
+from flows.chain.records import RECORD_FILE, read_step_record
 from flows.runtime.home import Home
 from rnnlm.autoconfig import Advice, Choice, model_name
-from rnnlm.checksums import read_record
 from rnnlm.storage import value_digest
 
 
@@ -41,7 +40,10 @@ def _sources_of(home: Home, name: str) -> set[str]:
     """Return the sources that the corpora of a model were read from, as absolute paths or URLs."""
     found = set()
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
-        corpus = (read_record(path) or {}).get("ingredients", {}).get("corpus", {})
+        record = read_step_record(path) or {"ingredients": {}}
+        corpus = record["ingredients"].get("corpus")
+        if not isinstance(corpus, dict):
+            continue  # skip a damaged record
         if corpus.get("source"):
             found.add(_place(corpus["source"]))
         elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:

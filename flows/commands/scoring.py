@@ -14,7 +14,14 @@ from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.conditioning import header, iter_with_headers
-from rnnlm.config import CorpusConfig, ModelConfig, ReadingConfig, TokenizerConfig
+from rnnlm.config import (
+    CorpusConfig,
+    ModelConfig,
+    ReadingConfig,
+    TokenizerConfig,
+    from_values,
+    shorten,
+)
 from rnnlm.corpora import preview
 from rnnlm.corpora.catalog import catalog
 from rnnlm.devices import choose_device
@@ -185,7 +192,9 @@ def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
         of_the_corpus |= {*ReadingConfig.model_fields}
     kept = config.model_dump(exclude=of_the_corpus, exclude_defaults=True)
     before = header({}, config.condition)
-    for document in preview.documents(CorpusConfig(source=str(text), **kept), cache):
+    shown = shorten(str(text), 80)
+    given = from_values({"name": "text", "corpus": {**kept, "source": str(text)}}, origin=shown)
+    for document in preview.documents(given.corpus, cache):
         yield before + document
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
+from rnnlm.visible import visible
 
 _ADVICE = {
     errno.ENOSPC: "free some space",
@@ -89,7 +90,7 @@ def fail(message: str, status: int, wants_json: bool) -> NoReturn:
         status: Exit status.
         wants_json: Whether to also print the error as a JSON object on standard output.
     """
-    one_line = without_passwords(" ".join(message.split()))
+    one_line = visible(without_passwords(" ".join(message.split())))
     if wants_json:
         print_json({"error": one_line})
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -16,18 +16,29 @@ from rich.text import Text
 
 from flows.runtime.reporting import Outcome, Reporter
 from rnnlm import colors
+from rnnlm import visible as safely
 from rnnlm.progress import Progress as Standing
 
 LINE_EVERY_SECONDS = 10.0
 SWATCH_COLUMNS = 2
 STEP_WIDTH = 10
 
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
 
 PIPE_WIDTH = 200
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _SafeConsole(Console):
+    """A console that prints strings as they are, without markup, and nothing unsafe in them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print some objects, as rich does; see `rnnlm.visible` for what is unsafe."""
+        safe = [safely.visible(each) if isinstance(each, str) else each for each in objects]
+        super().print(*safe, markup=False, **options)
+
+
+out = _SafeConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleReporter(Reporter):
@@ -88,7 +99,7 @@ class ConsoleReporter(Reporter):
         super().finished(step, outcome)
         self.close()
         took = "cached" if outcome.cached else duration(outcome.seconds)
-        line = Text(f"  {step:<{STEP_WIDTH}} {outcome.summary:<72} {took:>8}")
+        line = Text(f"  {step:<{STEP_WIDTH}} {visible(outcome.summary):<72} {took:>8}")
         line.stylize("dim" if outcome.cached else "bold", 0, STEP_WIDTH + 2)
         line.stylize("dim", len(line) - 8)
         err.print(line)
@@ -203,11 +214,11 @@ def sparkline(counts: Sequence[int]) -> str:
 def visible(line: str) -> str:
     """Return a line of text in a form that cannot affect the terminal or the text around it.
 
-    Control characters and Unicode's direction overrides become dots. On a terminal, right-to-left
-    text is enclosed in the isolating characters U+2068 and U+2069, which take no space; otherwise
-    it would move the punctuation and numbers around it.
+    Characters that are unsafe to show become dots; see `rnnlm.visible`. On a terminal,
+    right-to-left text is enclosed in the isolating characters U+2068 and U+2069, which take no
+    space; otherwise it would move the punctuation and numbers around it.
     """
-    safe = _UNSAFE.sub("·", line)
+    safe = safely.visible(line).replace("\n", "·")
     return f"\u2068{safe}\u2069" if out.is_terminal and _RIGHT_TO_LEFT.search(safe) else safe
 
 

@@ -14,7 +14,7 @@ from flows.health.findings import Finding, problem
 from flows.runtime import backups
 from flows.runtime.home import Home
 from flows.tracking.runs import CHECKPOINT_TAG
-from rnnlm.generation.job import MANIFEST_FILE
+from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, is_intact
 

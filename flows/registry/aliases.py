@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
@@ -34,6 +35,7 @@ from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
+from rnnlm.saved import checked, parse_json
 
 _MOVE = "move."
 SHOWN_MOVES = 20
@@ -243,7 +245,23 @@ def _settle(home: Home, name: str) -> None:
 def _moves(client: MlflowClient, name: str) -> list[Move]:
     tags = client.get_registered_model(name).tags
     keys = sorted(key for key in tags if key.startswith(_MOVE))
-    return [Move(number=int(key.removeprefix(_MOVE)), **json.loads(tags[key])) for key in keys]
+    return [_move(name, key, tags[key]) for key in keys]
+
+
+def _move(name: str, key: str, value: str) -> Move:
+    """Return a change of champion from its tag.
+
+    Raises:
+        RegistryError: The tag is damaged.
+    """
+    try:
+        known = parse_json(value, dict[str, Any])
+        move: Move = checked({**known, "number": key.removeprefix(_MOVE)}, Move)
+    except ValueError as error:
+        raise RegistryError(
+            f"the tag {key} of the model {name} is damaged ({error}); delete it on MLflow's page"
+        ) from error
+    return move
 
 
 def _write(client: MlflowClient, name: str, move: Move) -> None:

@@ -20,6 +20,7 @@ from rnnlm.errors import ConfigError, RegistryError
 from rnnlm.overlap import Hashes
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.tokenizer import Tokenizer
+from rnnlm.visible import visible
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def export(home: Home, version: Version, to: Path) -> Path:
     facts = {"test_bits_per_character": version.test_bits_per_character}
     base.export(path, chain.from_iterable(splits), to, facts)
     card = to.with_suffix(".md")
-    write_bytes(card, "\n".join(_card(version, to)).encode() + b"\n")
+    write_bytes(card, visible("\n".join(_card(version, to)) + "\n").encode())
     return card
 
 

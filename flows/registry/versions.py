@@ -9,11 +9,12 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.runtime.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm.errors import RegistryError
+from rnnlm.saved import first_fault, parse_json
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
@@ -171,18 +172,26 @@ def read(home: Home, version: ModelVersion) -> Version:
 def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
     held = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
     values: dict[str, Any] = {
-        key: json.loads(value) if key in ("test_bits_per_character", "condition") else value
-        for key, value in version.tags.items()
-        if key in Version.model_fields
+        key: value for key, value in version.tags.items() if key in Version.model_fields
     }
-    return Version(
-        name=version.name,
-        version=int(version.version),
-        alias=next((alias for alias in ALIASES if alias in held), None),
-        run_id=version.run_id or "",
-        checkpoint=version.tags.get(CHECKPOINT_TAG, ""),
-        **values,
-    )
+    try:
+        for key in ("test_bits_per_character", "condition"):
+            if key in values:
+                values[key] = parse_json(values[key], Any)
+        return Version(
+            name=version.name,
+            version=int(version.version),
+            alias=next((alias for alias in ALIASES if alias in held), None),
+            run_id=version.run_id or "",
+            checkpoint=version.tags.get(CHECKPOINT_TAG, ""),
+            **values,
+        )
+    except (ValueError, TypeError) as error:
+        why = first_fault(error) if isinstance(error, ValidationError) else error
+        raise RegistryError(
+            f"the tags of {version.name}/{version.version} are damaged ({why}); correct them on "
+            "MLflow's page"
+        ) from error
 
 
 def shorten_error(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.engine.texts import sample_texts
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import TextDataSet
+from rnnlm.visible import visible, visible_line
 
 TEXTS_TAG = "mlflow.rnnlm.texts"  # MLflow's pages hide tags that begin with mlflow.
 """Digest of a data set that has been logged to a run completely."""
@@ -64,7 +65,7 @@ def log_texts(
         sampled = sample_texts(loaded, override(experiment.generation, changes))
         between = "\n\n⁂\n\n" if any("\n" in text.text for text in sampled) else "\n"
         page = between.join(text.text for text in sampled) + "\n"
-        client.log_text(run_id, page, f"samples/temperature-{temperature}.txt")
+        client.log_text(run_id, visible(page), f"samples/temperature-{temperature}.txt")
     client.set_tag(run_id, TEXTS_TAG, texts.digest)
 
 
@@ -142,7 +143,7 @@ def _create_generation(
         "mlflow.note.content": (
             f"**{texts.count:,} texts** of {name}/{version}, trained by run "
             f"[{trained.info.run_name}]({run_page(trained.info.experiment_id, run_id)[1:]}), "
-            f"in `{texts.uri}`."
+            f"in `{visible_line(texts.uri)}`."
         ),
         **prefect_tags(),
     }

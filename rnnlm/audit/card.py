@@ -18,6 +18,7 @@ from rnnlm.audit.reference import SAMPLE_CHARACTERS
 from rnnlm.audit.summary import Audit
 from rnnlm.config import GenerationConfig
 from rnnlm.storage import write_bytes
+from rnnlm.visible import visible
 
 CARD_FILE = "README.md"
 EXAMPLES = 10
@@ -146,7 +147,8 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
         "versions, text number n of a seed is always the same, whatever the number of texts.",
     ]
     path = out / CARD_FILE
-    write_bytes(path, ("\n\n".join(part for part in parts if part) + "\n").encode())
+    page = visible("\n\n".join(part for part in parts if part) + "\n")
+    write_bytes(path, page.encode())
     return path
 
 

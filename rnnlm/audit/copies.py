@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rnnlm.audit.novelty import WORD
 from rnnlm.audit.suffixes import write_array
+from rnnlm.composing import normalize
 from rnnlm.corpora.duplicates import (
     BANDS,
     SHORTEST,
@@ -32,6 +33,7 @@ from rnnlm.corpora.duplicates import (
     signatures,
 )
 from rnnlm.corpora.forms import normalized
+from rnnlm.saved import MEND, read_array
 
 SIMILAR = 0.8
 """Least Jaccard similarity of a near copy; the same as for near duplicates in `CleaningConfig`."""
@@ -135,7 +137,7 @@ class TrainingWriter:
 def open_training(folder: Path) -> Training:
     """Return the index that `TrainingWriter` wrote; its arrays are memory-mapped."""
     names = (_ESSENCES_FILE, _FINGERPRINTS_FILE, _SIGNATURES_FILE, _KEYS_FILE, _ORDER_FILE)
-    return Training(*(np.load(folder / name, mmap_mode="r") for name in names))
+    return Training(*(read_array(folder / name, MEND, mapped=True) for name in names))
 
 
 def hashes(texts: Sequence[str]) -> Hashes:
@@ -154,7 +156,7 @@ def fingerprint(subject: str) -> str:
 
     Accents, apostrophes and plural s are removed. A text without words is returned as it is.
     """
-    plain = unicodedata.normalize("NFKD", subject.lower())
+    plain = normalize("NFKD", subject.lower())
     if not plain.isascii():
         plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = plain.replace("'", "").replace("’", "")

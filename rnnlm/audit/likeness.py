@@ -6,9 +6,9 @@ corpus. Texts that take far fewer are more predictable than the corpus, which is
 sampling temperatures.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.metrics import Score
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.ngram import NGramTables, count, score, tables_of
+from rnnlm.saved import MEND, read_array, read_json
 from rnnlm.storage import write_json
 from rnnlm.tokenizer import Tokenizer, batches_of
 from rnnlm.tokens import TokenArrays
@@ -90,11 +91,11 @@ def open_judge(folder: Path) -> Judge:
     """Return the n-gram model that `write_judge` wrote; its arrays are memory-mapped."""
     orders = range(2, 2 + len([*folder.glob("keys-*.npy")]))
     tables = tables_of(
-        np.load(folder / "counts-1.npy"),
-        [np.load(folder / f"keys-{n}.npy", mmap_mode="r") for n in orders],
-        [np.load(folder / f"counts-{n}.npy", mmap_mode="r") for n in orders],
+        read_array(folder / "counts-1.npy", MEND),
+        [read_array(folder / f"keys-{n}.npy", MEND, mapped=True) for n in orders],
+        [read_array(folder / f"counts-{n}.npy", MEND, mapped=True) for n in orders],
     )
-    words = tokenizer.from_json(json.loads((folder / _TOKENIZER_FILE).read_text("utf-8")))
+    words = tokenizer.from_json(read_json(folder / _TOKENIZER_FILE, dict[str, Any], MEND))
     return Judge(tables, words)
 
 

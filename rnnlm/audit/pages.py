@@ -5,7 +5,6 @@ occur in the training text are marked. A page is one file without scripts. It fo
 light or dark colour scheme.
 """
 
-import html
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from rnnlm.audit.summary import Audit, ShardAudit
 from rnnlm.colors import Color
 from rnnlm.corpora.forms import read_subject
 from rnnlm.storage import write_bytes
+from rnnlm.visible import visible_html
 
 GALLERY_PAGE, SAMPLES_PAGE = "gallery.html", "samples.html"
 LENGTHS_PICTURE, RUNS_PICTURE, GAMUT_PICTURE = "lengths.png", "overlaps.png", "gamut.png"
@@ -73,7 +73,7 @@ def write_gallery(colors: Sequence[Color], title: str, path: Path) -> None:
     """
     shown = sorted(colors[:GALLERY_COLORS], key=by_hue)
     tiles = "\n".join(
-        f'<li><i style="background:{_hex(color)}"></i><b>{html.escape(color.name)}</b>'
+        f'<li><i style="background:{_hex(color)}"></i><b>{visible_html(color.name)}</b>'
         f"<small>{_hex(color)}</small></li>"
         for color in shown
     )
@@ -123,7 +123,7 @@ def _marked(text: str, around: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> 
     changes = [0, *(np.flatnonzero(np.diff(around)) + 1).tolist(), len(text)]
     pieces = []
     for start, end in pairwise(changes):
-        piece = html.escape(text[start:end])
+        piece = visible_html(text[start:end])
         shade = int(np.searchsorted(SHADES, around[start], side="right")) if end > start else 0
         run = f"{int(around[start]):,} characters" if shade else ""
         pieces.append(f'<mark class="s{shade}" title="{run}">{piece}</mark>' if shade else piece)
@@ -139,10 +139,10 @@ def _page(title: str, note: str, style: str, body: str) -> str:
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
+<title>{visible_html(title)}</title>
 <style>
 {_STYLE}{style}</style>
-<h1>{html.escape(title)}</h1>
+<h1>{visible_html(title)}</h1>
 <div class="note">{note}</div>
 {body}
 </html>

@@ -23,7 +23,6 @@ damaged; the same call builds it again.
 import hashlib
 import heapq
 import itertools
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -45,8 +44,9 @@ from rnnlm.checksums import first_fault, list_files, read_record, write_record
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.duplicates import SHORTEST
 from rnnlm.corpora.forms import Reading, normalized, read, read_subject
-from rnnlm.errors import EmptySplitError, GenerationError
+from rnnlm.errors import DamagedFileError, EmptySplitError, GenerationError, TokenizerError
 from rnnlm.overlap import Hashes
+from rnnlm.saved import MEND, read_array, read_json
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
@@ -138,11 +138,11 @@ class Reference:
                 suffixes=open_suffixes(folder),
                 judge=open_judge(folder / _NGRAM_FOLDER),
                 words=open_words(folder),
-                held_out=tuple(json.loads((folder / _HELD_OUT_FILE).read_text("utf-8"))),
-                colors=np.load(folder / _COLORS_FILE),
-                base=np.load(folder / _BASE_FILE, mmap_mode="r"),
+                held_out=read_json(folder / _HELD_OUT_FILE, tuple[str, ...], MEND),
+                colors=read_array(folder / _COLORS_FILE, MEND),
+                base=read_array(folder / _BASE_FILE, MEND, mapped=True),
             )
-        except (OSError, ValueError) as error:
+        except (DamagedFileError, TokenizerError, OSError, ValueError) as error:
             raise GenerationError(_incomplete(folder, str(error))) from error
 
     def copies(self, texts: Sequence[str]) -> NDArray[np.bool_]:
@@ -257,10 +257,8 @@ def _open_known(folder: Path, digest: str) -> Reference | None:
 
 def _read_facts(folder: Path) -> ReferenceFacts | None:
     """Return the facts of a reference; None if they are missing or damaged."""
-    try:
-        return ReferenceFacts.model_validate(read_record(folder / FACTS_FILE))
-    except ValueError:
-        return None
+    facts: ReferenceFacts | None = read_record(folder / FACTS_FILE, ReferenceFacts)
+    return facts
 
 
 def unit_of(lengths: Counts) -> Unit:

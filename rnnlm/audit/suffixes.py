@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.saved import MEND, read_array
 from rnnlm.storage import atomic_path
 
 MOST_BYTES = 50_000_000
@@ -204,7 +205,7 @@ def write_suffixes(texts: Iterable[str], folder: Path, most_bytes: int = MOST_BY
 def open_suffixes(folder: Path) -> SuffixArray:
     """Return the suffix array that `write_suffixes` wrote; its arrays are memory-mapped."""
     names = (_TEXT_FILE, _PLACES_FILE, _PAIRS_FILE)
-    return SuffixArray(*(np.load(folder / name, mmap_mode="r") for name in names))
+    return SuffixArray(*(read_array(folder / name, MEND, mapped=True) for name in names))
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:

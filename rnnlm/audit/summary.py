@@ -288,12 +288,11 @@ def conclude(
 def _audit_held_out(reference: Reference) -> ShardAudit:
     facts, texts = reference.facts, reference.held_out
 
-    def work() -> dict[str, object]:
+    def work() -> ShardAudit:
         complete = np.ones(len(texts), dtype=np.bool_)
-        record = audit_shard(texts, complete, facts.form, reference, len(texts))
-        return record.model_dump(mode="json")
+        return audit_shard(texts, complete, facts.form, reference, len(texts))
 
-    return ShardAudit.model_validate(once(reference.folder / HELD_OUT_AUDIT_FILE, work))
+    return once(reference.folder / HELD_OUT_AUDIT_FILE, work, ShardAudit)
 
 
 def _figures(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.suffixes import write_array
+from rnnlm.saved import MEND, read_array
 
 WORDS_FILE = "words.npy"
 MOST_CHARACTERS = 100_000_000
@@ -97,7 +98,7 @@ def write_words(folder: Path, texts: Iterable[str]) -> None:
 
 def open_words(folder: Path) -> ExistingWords:
     """Return the words in the file that `write_words` wrote, which is memory-mapped."""
-    return ExistingWords(np.load(folder / WORDS_FILE, mmap_mode="r"))
+    return ExistingWords(read_array(folder / WORDS_FILE, MEND, mapped=True))
 
 
 def dictionary(typical: Sequence[str]) -> frozenset[str]:

@@ -31,8 +31,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
             values = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
-    except ValueError as error:  # TOML faults, bad UTF-8 and numbers too long for an int
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # also bad UTF-8, and numbers with many digits
+        raise ConfigError(f"{path} is not valid TOML: {_reason(error)}") from error
     values.setdefault("name", path.stem)
     return from_values(values, overrides, origin=str(path))
 
@@ -101,8 +101,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _describe(fault: Any) -> str:

@@ -7,24 +7,30 @@ requires both. `rnnlm.constraints.automaton` turns the result into an automaton 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import warnings
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnlm.config import shorten
+from rnnlm.constraints import regex
 from rnnlm.errors import ConstraintError
 
 MOST_ENTRIES = 1 << 26
 """Most entries of a table; it then takes 256 MiB."""
+MOST_PAIRS = 1 << 30
+"""Most pairs of states of two acceptors that `product` considers; it takes a byte for each."""
+LONGEST_STRING = 1000
+"""Most bytes of a banned, required or stop string."""
 SETTLED = np.iinfo(np.int32).max
 """The value of `Acceptor.age` in an acceptor without a required string."""
 _BYTES = 256
 _BLOCK = 4096
 _END = 0
 """The byte that marks the end of a text in a pattern while the pattern is compiled."""
-_VOCABULARY = {bytes([byte]): [byte] for byte in range(_BYTES)}
 _MARKS = re.compile(r"\\.|\[\^?\]?|[\]^$]", re.DOTALL)
 """Matches the parts of a pattern that matter for finding its anchors: escapes, the brackets of
 character classes, and the anchors themselves."""
@@ -70,20 +76,18 @@ def matching(pattern: str) -> Acceptor | None:
     # The library matches leftmost-first: `a|ab` would never match `ab`, because a state in which a
     # match may end loses its continuations. So a NUL byte is appended to the pattern. A text may
     # end in the states in which a NUL byte would complete a match.
-    index = _index(f"(?:{bare_pattern(pattern)})\\x00", pattern)
-    if index is None:
+    bare = _bare(pattern)
+    table = _compiled(pattern, bare, f"(?:{bare})\\x00")
+    if table is None:
         return None
-    rows: dict[int, dict[int, int]] = index.get_transitions()
-    final: set[int] = index.get_final_states()
-    initial = index.get_initial_state()
-    states = [initial, *sorted(rows.keys() - final - {initial})]
-    number = {state: place for place, state in enumerate(states)}
-    successors = np.full((len(states), _BYTES), -1, dtype=np.int32)
-    may_end = np.array([rows[state].get(_END) in final for state in states])
-    for state in states:
-        row = {byte: after for byte, after in rows[state].items() if byte != _END}
-        successors[number[state], [*row]] = [number[after] for after in row.values()]
-    return smallest(_plain(successors, may_end))
+    check_size(len(table.successors), _BYTES)
+    may_end = np.isin(table.successors[:, _END], table.final)
+    kept = np.setdiff1d(np.arange(len(table.successors)), table.final)
+    number = np.full(len(table.successors) + 1, -1, dtype=np.int32)
+    number[kept] = np.arange(len(kept))
+    successors = number[table.successors[kept]]
+    successors[:, _END] = -1
+    return smallest(_plain(successors, may_end[kept]))
 
 
 def bare_pattern(pattern: str) -> str:
@@ -97,13 +101,8 @@ def bare_pattern(pattern: str) -> str:
     Raises:
         ConstraintError: The pattern is invalid, or uses an unsupported feature.
     """
-    bare = _without_anchors(pattern)
-    if anchor := next(_anchors(bare), ""):
-        raise ConstraintError(
-            f"the grammar {pattern!r} has {anchor!r} inside (expected no word boundaries, and "
-            "anchors only at its ends, as it must match the whole text); remove it"
-        )
-    _index(bare, pattern)  # checked alone: within a group, `a)(b` would be valid, as `ab`
+    bare = _bare(pattern)
+    _compiled(pattern, bare)
     return bare
 
 
@@ -152,7 +151,14 @@ def product(first: Acceptor, second: Acceptor) -> Acceptor:
     Raises:
         ConstraintError: The table would have more than `MOST_ENTRIES`.
     """
-    seen = np.zeros(len(first.successors) * len(second.successors), dtype=np.bool_)
+    pairs_in_all = len(first.successors) * len(second.successors)
+    if pairs_in_all > MOST_PAIRS:
+        raise ConstraintError(
+            f"the constraints combine {len(first.successors):,} × {len(second.successors):,} "
+            f"states (expected at most {MOST_PAIRS:,} pairs); use fewer or shorter strings, or a "
+            "grammar with smaller repetitions"
+        )
+    seen = np.zeros(pairs_in_all, dtype=np.bool_)
     seen[0] = True
     frontier, count = np.zeros(1, dtype=np.int64), 1
     while len(frontier):
@@ -256,8 +262,8 @@ def _plain(successors: NDArray[np.int32], may_end: NDArray[np.bool_] | None = No
 def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return an automaton that finds all occurrences of some strings in a text.
 
-    Its states are the prefixes of the strings, shortest first. After some text, the automaton is in
-    the state of the longest such prefix that the text ends with.
+    Its states are the prefixes of the strings; state 0 is the empty one. After some text, the
+    automaton is in the state of the longest such prefix that the text ends with.
 
     Returns:
         The successors, shape (states, 256); and for each state the length in bytes of the longest
@@ -265,43 +271,82 @@ def _endings(strings: Iterable[bytes]) -> tuple[NDArray[np.int32], NDArray[np.in
 
     Source: Aho and Corasick 1975, with the failure links resolved into the table.
     """
-    wanted = {*strings}
-    prefixes = sorted({s[:n] for s in wanted for n in range(len(s) + 1)}, key=len)
-    check_size(len(prefixes), _BYTES)
-    number = {prefix: place for place, prefix in enumerate(prefixes)}
-    longer: list[dict[int, int]] = [{} for _ in prefixes]
-    for prefix, place in [*number.items()][1:]:
-        longer[number[prefix[:-1]]][prefix[-1]] = place
-    successors = np.zeros((len(prefixes), _BYTES), dtype=np.int32)
-    ending = np.zeros(len(prefixes), dtype=np.int32)
-    shorter = np.zeros(len(prefixes), dtype=np.int64)
-    for prefix, place in number.items():
+    longer, whole = _tree({*strings})
+    successors = np.zeros((len(longer), _BYTES), dtype=np.int32)
+    ending = np.zeros(len(longer), dtype=np.int32)
+    shorter = [0] * len(longer)
+    waiting = deque([0])
+    while waiting:
+        place = waiting.popleft()
         before = shorter[place]
-        ending[place] = len(prefix) if prefix in wanted else ending[before]
+        ending[place] = whole.get(place) or ending[before]
         successors[place] = successors[before]
         for byte, after in longer[place].items():
-            shorter[after] = successors[before, byte] if place else 0
+            shorter[after] = int(successors[before, byte]) if place else 0
             successors[place, byte] = after
+            waiting.append(after)
     return successors, ending
 
 
-def _index(whole: str, pattern: str) -> Any:
-    """Return the automaton that the library makes of an expression; None if it matches nothing.
+def _tree(strings: Collection[bytes]) -> tuple[list[dict[int, int]], dict[int, int]]:
+    """Return the prefixes of some strings as a tree whose root is the empty prefix, number 0.
 
-    Args:
-        whole: The expression to compile.
-        pattern: The user's expression that `whole` was built from, for the error message.
+    Returns:
+        For each prefix, the prefixes that are one byte longer, by that byte; and for each prefix
+        that is a whole string, its length in bytes.
 
     Raises:
-        ConstraintError: The library rejects the expression.
+        ConstraintError: A string is longer than `LONGEST_STRING`, or there are too many prefixes.
+    """
+    longer: list[dict[int, int]] = [{}]
+    whole: dict[int, int] = {}
+    for string in sorted(strings):
+        if len(string) > LONGEST_STRING:
+            raise ConstraintError(
+                f"a banned, required or stop string has {len(string):,} bytes (expected at most "
+                f"{LONGEST_STRING:,}); shorten it"
+            )
+        place = 0
+        for byte in string:
+            if byte not in longer[place]:
+                longer[place][byte] = len(longer)
+                longer.append({})
+            place = longer[place][byte]
+        whole[place] = len(string)
+        check_size(len(longer), _BYTES)
+    return longer, whole
+
+
+def _bare(pattern: str) -> str:
+    """Return a pattern without the anchors at its ends; see `bare_pattern`.
+
+    Raises:
+        ConstraintError: There are other anchors in the pattern.
+    """
+    bare = _without_anchors(pattern)
+    if anchor := next(_anchors(bare), ""):
+        raise ConstraintError(
+            f"the grammar {shorten(pattern, 80)} has {anchor!r} inside (expected no word "
+            "boundaries, and anchors only at its ends, as it must match the whole text); remove it"
+        )
+    return bare
+
+
+def _compiled(pattern: str, bare: str, whole: str = "") -> regex.Table | None:
+    """Check an expression, and compile it; return None if it matches nothing.
+
+    Args:
+        pattern: The user's expression, for error messages.
+        bare: The expression without anchors. It is checked alone: within a group, `a)(b` would be
+            valid, as `ab`.
+        whole: The expression to compile, which contains `bare`; empty to compile `bare`.
+
+    Raises:
+        ConstraintError: The library rejects the expression, or compiling it exceeds the limits.
     """
     try:
-        import outlines_core  # type: ignore[import-untyped]
-
-        return outlines_core.Index(whole, outlines_core.Vocabulary(_BYTES, _VOCABULARY))
-    except ValueError as error:
-        if "Found no transitions" in str(error):
-            return None
+        return regex.compile_last((bare, whole) if whole else (bare,))
+    except regex.RefusedError as error:
         raise ConstraintError(_refusal(pattern, str(error))) from error
 
 
@@ -325,11 +370,14 @@ def _without_anchors(pattern: str) -> str:
 
 
 def _refusal(pattern: str, reason: str) -> str:
+    shown = shorten(pattern, 80)
     try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"the grammar {pattern!r} is not a regular expression: {error}; correct it"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the syntax of later versions of Python
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"the grammar {shown} is not a regular expression: {error}; correct it"
     return (
-        f"the grammar {pattern!r} cannot be compiled ({reason}); remove look-around, "
+        f"the grammar {shown} cannot be compiled ({shorten(reason, 200)}); remove look-around, "
         "back-references and comments"
     )

@@ -5,8 +5,8 @@ In training text for a tokenizer of word pieces (byte-pair encoding), `" world"`
 Therefore the model is not fed the last piece of a prefix, such as `" wor"`, but only the text
 before it, the *head*. It must then draw tokens that spell the last piece: each of them equals the
 unwritten rest of it, begins with that rest, or is a beginning of it. So the text begins with the
-prefix and is tokenized like training text. If `max_length` leaves no room for that, the whole
-prefix is fed to the model.
+prefix and is tokenized like training text. If `max_length` leaves no room for that, or the last
+piece is longer than any token can be expected to be, the whole prefix is fed to the model.
 
 Source: "token healing" of the `guidance` library (Microsoft 2023).
 """
@@ -28,6 +28,8 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokenizer.segments import pieces
 from rnnlm.tokens import BOUNDARY_ID
 
+LONGEST_PIECE = 200
+"""Most bytes of a last piece that the model has to draw."""
 _NEVER = np.iinfo(np.int32).max // 2
 """The distance (fewest tokens until the text ends) of a state from which no text can end."""
 
@@ -84,6 +86,8 @@ def _healed(
     found = {}
     for prefix in dict.fromkeys(prefixes):
         for head, tail in (_parted(prefix), (prefix, b"")):
+            if len(tail) > LONGEST_PIECE:
+                continue
             state = whole.run(tokenizer.encode(head).tolist())
             start = -1 if state is None else table.state(state, tail)
             if start >= 0 and table.distance(start) <= max_length:

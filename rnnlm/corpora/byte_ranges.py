@@ -14,18 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rnnlm.config import CorpusConfig
+from rnnlm.corpora.columns import read_rows, row_group_sizes
 from rnnlm.corpora.decoding import decode
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.files import SourceFile
 from rnnlm.corpora.formats import FORMATS, LINE_END, PARAGRAPH_END
-from rnnlm.corpora.records import Fault, Fields
+from rnnlm.corpora.records import Fault, Fields, checked
 from rnnlm.corpora.tables import Table, rows_of
-from rnnlm.errors import CorpusError
 
+ROWS_AT_ONCE = 1000
 _SPACE = re.compile(rb" ")
 
 
@@ -101,7 +99,9 @@ def read_records(
             be read.
     """
     if piece.file.source.reader == "parquet":
-        yield from _read_parquet(piece)
+        groups = range(piece.start, piece.end)
+        rows = read_rows(piece.file.path, piece.file.name, ROWS_AT_ONCE, groups)
+        yield from map(checked, rows)
         return
     file_format = FORMATS[piece.file.source.reader]
     header = b""
@@ -175,26 +175,13 @@ def _is_cuttable(file: SourceFile, config: CorpusConfig) -> bool:
 
 
 def _cut_parquet(file: SourceFile, config: CorpusConfig) -> Iterator[tuple[Piece, int]]:
-    try:
-        metadata = pq.ParquetFile(file.path).metadata
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{file.name} is not a Parquet file: {error}") from error
-    sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    sizes = row_group_sizes(file.path, file.name)
     start = gathered = 0
     for group, size in enumerate(sizes):
         gathered += size
         if gathered >= config.shard_bytes or group == len(sizes) - 1:
             yield Piece(file, None, start, group + 1, is_whole=False), gathered
             start, gathered = group + 1, 0
-
-
-def _read_parquet(piece: Piece) -> Iterator[Fields | Fault]:
-    try:
-        opened = pq.ParquetFile(piece.file.path)
-        for batch in opened.iter_batches(1000, row_groups=[*range(piece.start, piece.end)]):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{piece.file.name} is not a complete Parquet file: {error}") from error
 
 
 def _bounds(content: mmap.mmap | bytes, piece: Piece, config: CorpusConfig) -> tuple[int, int]:

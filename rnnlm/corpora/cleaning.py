@@ -4,10 +4,10 @@ The number of changes that each rule makes is counted.
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 
+from rnnlm.composing import compose, is_normalized
 from rnnlm.config import CleaningConfig
 from rnnlm.corpora.cutting import CHAPTER
 from rnnlm.corpora.mojibake import suspects
@@ -21,12 +21,15 @@ _GUTENBERG_END = re.compile(
     r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF TH)", re.MULTILINE
 )
 _NOTES = re.compile(
-    r"\[(?:[ivxlcIVXLC]{1,7}[_.])?\d{1,4}\]|\[(?:Illustration|Footnote|Pg|Page)\b[^\]]*\][ \t]*"
+    r"\[(?:[ivxlcIVXLC]{1,7}[_.])?\d{1,4}\]"
+    r"|\[(?:Illustration|Footnote|Pg|Page)\b[^\]]{0,2000}\][ \t]*"
 )
 _RULES = re.compile(r"^[ \t]*(?:[*_=~–—-][ \t]*){3,}$\n?", re.MULTILINE)
 _QUESTIONS = re.compile(r"^(?:Q|QUESTION|Question)(?:[:.]|\s).*$\n?", re.MULTILINE)
 _SPEAKERS = re.compile(r"^(?:(?:THE )?PRESIDENT[A-Z .]*|President \w+):[ \t]*", re.M)
-_STAGE = re.compile(r"[ \t]*[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]*[)\]]", re.IGNORECASE)
+_STAGE = re.compile(
+    r"[ \t]{0,100}[(\[](?:Laughter|Applause|Inaudible|Cheers)[^)\]]{0,500}[)\]]", re.IGNORECASE
+)
 _CONTENTS_LINES = 5
 """Least number of consecutive chapter headings that are taken as a table of contents."""
 
@@ -46,8 +49,8 @@ def clean(text: str, config: CleaningConfig, counts: Counter[str], is_suspect: b
             import ftfy
 
             text = _by_line(text, ftfy.fix_encoding, "lines of mojibake mended", counts, suspects)
-        if config.nfc and not unicodedata.is_normalized("NFC", text):
-            text = _by_line(text, _composed, "lines composed (NFC)", counts, _not_ascii)
+        if config.nfc and not is_normalized("NFC", text):
+            text = _by_line(text, compose, "lines composed (NFC)", counts, _not_ascii)
         if config.soft_hyphens:
             text = _cut(INVISIBLE, text, "invisible characters removed", counts)
     for rule in ("gutenberg", "contents"):
@@ -122,10 +125,6 @@ def _cut(pattern: re.Pattern[str], text: str, what: str, counts: Counter[str]) -
     text, times = pattern.subn("", text)
     counts[what] += times
     return text
-
-
-def _composed(line: str) -> str:
-    return unicodedata.normalize("NFC", line)
 
 
 def _not_ascii(lines: list[str]) -> list[int]:

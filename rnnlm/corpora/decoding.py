@@ -17,7 +17,9 @@ _ESCAPED = re.compile("[\udc80-\udcff]+")
 _BROKEN_OFF = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}")
 """Matches the beginning of a UTF-8 character that is cut short: its first two or three bytes."""
 
-_PAGE_END = re.compile(r"\n?[ \t]*[\f\v][ \t\f\v]*\n?")
+_PAGE_END = re.compile(r"(?:\n|(?<![ \t]))[ \t]*[\f\v][ \t\f\v]*\n?")
+"""Matches a form feed with the white space around it. The look-behind keeps a search from trying
+each blank of a long run, which would take quadratic time."""
 
 
 class Decoded(NamedTuple):
@@ -48,9 +50,10 @@ def decode(data: bytes, encoding: Encoding, origin: str) -> Decoded:
         text, mended = _mend(data) if encoding.is_mended else Decoded(data.decode(encoding.codec))
     except UnicodeError as error:
         position = getattr(error, "start", 0)
+        found = data[position : position + 1].hex()
         raise CorpusError(
-            f"{origin} is not valid {encoding.codec} at byte {position:,} "
-            f"(0x{data[position]:02x}); set its encoding with --set corpus.encoding=NAME"
+            f"{origin} is not valid {encoding.codec} at byte {position:,} (0x{found}); set its "
+            "encoding with --set corpus.encoding=NAME"
         ) from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

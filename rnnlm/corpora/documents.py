@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from rnnlm.checksums import PAGE_CHECKSUMS, once, open_parquet
 from rnnlm.config import SplitConfig, shorten
@@ -85,28 +86,26 @@ def iter_batches(
         CorpusError: The shard is missing or damaged.
     """
     try:
-        yield from _batches_of(shard, splits, attributes)
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(
-            f"{shard} is missing or damaged ({error}); run `rnnlm train` on the corpus again, "
-            "which writes it again"
-        ) from error
+        file = open_parquet(shard)
+        if not file.schema_arrow.equals(DOCUMENTS_SCHEMA):
+            raise CorpusError(_damaged(shard, "it has other columns"))
+        for group in range(file.metadata.num_row_groups):
+            metadata = file.metadata.row_group(group)
+            split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
+            if split not in splits:
+                continue
+            size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
+            rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
+            columns = ["document_id", "text", "characters", "bytes"] + ["attributes"] * attributes
+            for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+                batch.validate(full=True)  # the texts may not be UTF-8
+                yield split, batch
+    except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
+        raise CorpusError(_damaged(shard, error)) from error
 
 
-def _batches_of(
-    shard: Path, splits: Collection[Split], attributes: bool
-) -> Iterator[tuple[Split, pa.RecordBatch]]:
-    file = open_parquet(shard)
-    for group in range(file.metadata.num_row_groups):
-        metadata = file.metadata.row_group(group)
-        split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
-        if split not in splits:
-            continue
-        size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
-        rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
-        columns = ["document_id", "text", "characters", "bytes"] + ["attributes"] * attributes
-        for batch in file.iter_batches(rows, [group], columns, use_threads=False):
-            yield split, batch
+def _damaged(shard: Path, why: object) -> str:
+    return f"{shard} is damaged: {shorten(str(why), 160)}; run `rnnlm train` on the corpus again"
 
 
 def iter_texts(uri: str, split: Split) -> Iterator[str]:
@@ -159,7 +158,25 @@ class WriteTask:
     out: Path
 
 
-def write_shard(task: WriteTask) -> dict[str, Any]:
+class Written(TypedDict):
+    """What a shard holds.
+
+    Attributes:
+        documents: Number of documents by split.
+        characters: Number of characters by split.
+        bytes: Number of UTF-8 bytes by split.
+        digest: sha256 of the documents.
+        examples: Examples of dropped documents by reason.
+    """
+
+    documents: dict[str, int]
+    characters: dict[str, int]
+    bytes: dict[str, int]
+    digest: str
+    examples: dict[str, list[str]]
+
+
+def write_shard(task: WriteTask) -> Written:
     """Write the documents of a shard that are kept, each with its split.
 
     If the shard has been written before, only the recorded result is returned.
@@ -171,10 +188,10 @@ def write_shard(task: WriteTask) -> dict[str, Any]:
     Raises:
         StorageError: The shard cannot be written.
     """
-    return once(task.reading.with_suffix(".written.json"), lambda: _write(task))
+    return once(task.reading.with_suffix(".written.json"), lambda: _write(task), Written)
 
 
-def _write(task: WriteTask) -> dict[str, Any]:
+def _write(task: WriteTask) -> Written:
     digest = hashlib.sha256()
     sums: dict[str, Counter[str]] = {n: Counter() for n in ("documents", "characters", "bytes")}
     examples: dict[str, list[str]] = {}
@@ -199,8 +216,13 @@ def _write(task: WriteTask) -> dict[str, Any]:
                 part = table.filter(pa.compute.equal(table["split"], split))
                 if part.num_rows:
                     writer.write_table(part)
-    counts = {name: dict(counter) for name, counter in sums.items()}
-    return {**counts, "digest": digest.hexdigest(), "examples": examples}
+    return {
+        "documents": dict(sums["documents"]),
+        "characters": dict(sums["characters"]),
+        "bytes": dict(sums["bytes"]),
+        "digest": digest.hexdigest(),
+        "examples": examples,
+    }
 
 
 def _show_dropped(

@@ -6,9 +6,11 @@ The result includes a confidence from 0 to 1.
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from rnnlm.config import shorten
 from rnnlm.errors import CorpusError
 
 BYTE_ORDER_MARKS = (
@@ -45,6 +47,10 @@ JUDGED = 200_000
 """Most bytes that are passed to chardet, which guesses encodings. Of a longer text, only the lines
 that are not plain ASCII are passed."""
 
+_NO_FILE_CODECS = frozenset(
+    ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "unicode_escape")
+)
+"""Codecs for domain names and source code."""
 _SAMPLES = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _CONTROL_BYTES = bytes(code for code in range(128) if _CONTROL.match(chr(code)))
@@ -115,15 +121,30 @@ def detect(path: Path, encoding: str, *, is_recipes: bool = False) -> Encoding:
             tried; the message names each encoding and the byte at which it failed.
     """
     if encoding != "auto":
-        try:
-            return Encoding(codecs.lookup(encoding).name, has_glyphs=is_recipes)
-        except LookupError as error:
-            raise CorpusError(
-                f"{encoding} is not an encoding that Python knows; set another with "
-                "--set corpus.encoding=NAME"
-            ) from error
+        return Encoding(_codec_of_text(encoding), has_glyphs=is_recipes)
     origin = f"a sample of {path}" if path.stat().st_size > LOOKED_AT else str(path)
     return detect_bytes(_sample(path), origin, is_recipes=is_recipes)
+
+
+def _codec_of_text(name: str) -> str:
+    """Return the name of a Python codec that turns bytes into text.
+
+    Raises:
+        CorpusError: There is no such codec, or it is not one for the text of files.
+    """
+    try:
+        codec = codecs.lookup(name).name
+        with suppress(UnicodeError):  # a single byte may not be a character
+            b"\n".decode(codec)  # a `LookupError` if the codec is from bytes to bytes
+        is_text = codec not in _NO_FILE_CODECS
+    except (LookupError, ValueError):
+        is_text = False
+    if not is_text:
+        raise CorpusError(
+            f"{shorten(name)} is not an encoding of text that Python knows (expected one such as "
+            "utf-8, cp1252 or shift_jis); set another with --set corpus.encoding=NAME"
+        )
+    return codec
 
 
 def detect_bytes(data: bytes, origin: str = "this", *, is_recipes: bool = False) -> Encoding:
@@ -154,7 +175,7 @@ def _failure(data: bytes, candidate: Encoding) -> str:
         text = data.decode(candidate.codec, "replace" if candidate.is_mended else "strict")
     except UnicodeError as error:
         position = getattr(error, "start", 0)
-        return f"byte {position:,} is 0x{data[position]:02x}"
+        return f"byte {position:,} is 0x{data[position : position + 1].hex()}"
     plain = data if candidate.codec == "utf-8" else text.encode("utf-8", "surrogatepass")
     controls = len(plain) - len(plain.translate(None, _CONTROL_BYTES))
     if candidate.has_glyphs or 100 * controls <= len(text):
@@ -225,7 +246,9 @@ def _guesses(data: bytes) -> Iterator[Encoding]:
 
 def _windows(data: bytes, codec: str) -> str:
     """Return the Windows encoding that decodes bytes as `codec` does; if there is none, `codec`."""
-    larger = WINDOWS.get(codec, codec)
+    larger = WINDOWS.get(codec)
+    if larger is None:
+        return codec
     is_same = data.decode(codec, "replace") == data.decode(larger, "surrogateescape")
     return larger if is_same else codec
 

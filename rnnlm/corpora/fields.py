@@ -18,7 +18,7 @@ COVERAGE = 0.5
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 _TEMPLATE_MARKS = frozenset("{}!:")
-_NO_PROSE = re.compile(r"\s*(?:https?://\S+|[\d\s.,:/+TZ-]+|[0-9a-fA-F-]{16,})\s*")
+_NO_PROSE = re.compile(r"https?://\S+|[\d\s.,:/+TZ-]+|[0-9a-fA-F-]{16,}")
 _USUAL_NAMES = (
     "text", "full_text", "body", "content", "message", "joke", "lyrics", "quote", "description",
     "tweet", "review", "comment", "sentence", "headline", "title", "name", "word",
@@ -88,7 +88,7 @@ def _is_prose(values: Sequence[str]) -> bool:
     numbers or identifiers.
     """
     is_several = sum(len(v) > 200 or " " in v.strip() or not v.isascii() for v in values)
-    is_odd = sum(bool(_NO_PROSE.fullmatch(v)) for v in values)
+    is_odd = sum(bool(_NO_PROSE.fullmatch(v.strip())) for v in values)
     different = len({*values}) >= 0.3 * len(values) or len(values) < 5
     return different and is_several > 0.5 * len(values) and is_odd < 0.3 * len(values)
 

@@ -1,34 +1,27 @@
-"""Turn the sources of a configuration into local, unpacked files.
+"""Turn the sources of a configuration into local files.
 
-Directories and globs are expanded, addresses are downloaded, and compressed files and archives are
-unpacked. The code that cuts files into byte ranges therefore sees only unpacked files.
+Directories and globs are expanded, and addresses are downloaded. `rnnlm.corpora.unpacking` unpacks
+compressed files and archives. The code that cuts files into byte ranges therefore sees only
+unpacked files.
 """
 
 import glob
 import hashlib
-import json
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pyarrow as pa
 
 from rnnlm.config import CorpusConfig, ReadingConfig, SourceConfig, shorten
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.fetching import fetch
-from rnnlm.corpora.recognition import recognize
-from rnnlm.errors import ConfigError, CorpusError
+from rnnlm.errors import ConfigError, CorpusError, DamagedFileError
 from rnnlm.progress import OnProgress, silent
-from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
+from rnnlm.saved import read_json
+from rnnlm.storage import file_digest, value_digest, write_json
 
-_COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
-_BLOCK = 1 << 20
 _LONG = 16_000_000
-_UNPACK_ERRORS = (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError)
+_Digests = dict[str, tuple[int, int, str]]  # size, modification time and sha256 by path
 
 
 @dataclass(frozen=True)
@@ -64,9 +57,14 @@ class SourceFile:
             CorpusError: The file cannot be read.
         """
         try:
+            str(path).encode()
             status = path.stat()
         except OSError as error:
             raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"the name {shorten(str(path), 80)} is not UTF-8; rename the file"
+            ) from error
         return cls(name or str(path), path, source, status.st_size, status.st_mtime_ns)
 
     def check_unchanged(self) -> None:
@@ -126,43 +124,22 @@ def digest(files: Sequence[SourceFile], cache: Path, anew: bool = False) -> str:
     """
     path = cache / "digests.json"
     try:
-        known: dict[str, list[Any]] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        known: dict[str, tuple[int, int, str]] = read_json(path, _Digests, "")
+    except DamagedFileError:
         known = {}
     before, combined = dict(known), hashlib.sha256()
     for file in files:
-        place, seen = str(file.path.resolve()), [file.size, file.modified]
-        if not anew and known.get(place, [])[:2] == seen:
+        place, seen = str(file.path.resolve()), (file.size, file.modified)
+        if not anew and known.get(place, ())[:2] == seen:
             content = known[place][2]
         else:
             content = file_digest(file.path)
             if file.size >= _LONG:
-                known[place] = [*seen, content]
+                known[place] = (*seen, content)
         combined.update(f"{file.path.name}\0{content}\0".encode())
     if known != before:
         write_json(path, known)
     return combined.hexdigest()
-
-
-def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
-    """Unpack files into the folder `scratch`, and decide how each is read.
-
-    Yields a `SourceFile` for each file that is not packed or compressed, and for each member of an
-    archive. A file that is already in `scratch` is not unpacked again.
-
-    Raises:
-        CorpusError: A file is not text, or an archive is cut short, broken, or contains a path
-            outside itself.
-        StorageError: `scratch` cannot be written.
-    """
-    for file in files:
-        suffix = file.path.suffix.lower()
-        if suffix == ".zip":
-            yield from _unzip(file, scratch)
-        elif suffix in _COMPRESSED:
-            yield _decompress(file, scratch)
-        else:
-            yield _recognized(file, file.path.name)
 
 
 def _as_set(source: SourceConfig, config: CorpusConfig) -> SourceConfig:
@@ -197,7 +174,7 @@ def _expand(source: SourceConfig, cache: Path) -> Iterator[SourceFile]:
         return
     if path.is_dir():
         found = (p for p in path.rglob("*") if p.is_file())
-        paths = sorted(p for p in found if not _is_hidden(p.relative_to(path)))
+        paths = sorted(p for p in found if not is_hidden(PurePosixPath(p.relative_to(path))))
     else:
         paths = sorted(Path(name) for name in glob.glob(source.path, recursive=True))  # noqa: PTH207
         paths = [p for p in paths if p.is_file()]
@@ -211,8 +188,9 @@ def _is_there(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return False
-    except OSError as error:
-        raise CorpusError(f"cannot read {shorten(str(path))}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter for a NUL in the path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CorpusError(f"cannot read {shorten(str(path))}: {why}; check the path") from error
     return True
 
 
@@ -223,7 +201,8 @@ def _nothing_at(path: str) -> str:
     return f"no file {path} and no corpus of that name (the catalog has: {known}); check the path"
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a path in a folder or an archive is one that users do not mean."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
@@ -247,77 +226,3 @@ def _download(source: SourceConfig, cache: Path) -> Iterator[tuple[str, Path]]:
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise CorpusError(f"cannot read {shorten(source.path, 80)}: {reason}") from error
-
-
-def _recognized(file: SourceFile, name: str) -> SourceFile:
-    """Return an unpacked file with its encoding, its form and the settings to read it with."""
-    file.check_unchanged()
-    source, encoding, form, reason = recognize(file.path, name, file.source)
-    return replace(file, source=source, encoding=encoding, form=form, reason=reason)
-
-
-def _decompress(file: SourceFile, scratch: Path) -> SourceFile:
-    name = file.path.name.removesuffix(file.path.suffix)
-    target = scratch / value_digest(str(file.path))[:8] / name
-    if not target.is_file():
-        with pa.input_stream(str(file.path), compression="detect") as packed:
-            _copy(packed.read, target, file)
-    return _recognized(SourceFile.of(target, file.source, file.name), name)
-
-
-def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
-    folder = scratch / value_digest(str(file.path))[:8]
-    try:
-        archive = zipfile.ZipFile(file.path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise _broken(file, error) from error
-    with archive:
-        members = sorted(
-            (m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename
-        )
-        for member in members:
-            inside = PurePosixPath(member.filename.replace("\\", "/"))
-            if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
-                raise CorpusError(
-                    f"{file.name} holds a file named {shorten(member.filename)}, which lies "
-                    "outside the archive; nothing was unpacked from it; create the archive again"
-                )
-        for member in members:
-            if _is_hidden(Path(member.filename)):
-                continue
-            target = folder / member.filename
-            if not target.is_file():
-                try:
-                    packed = archive.open(member)
-                except _UNPACK_ERRORS as error:  # encrypted, or an unknown compression method
-                    raise _broken(file, error) from error
-                with packed:
-                    _copy(packed.read, target, file)
-            name = f"{file.name}:{member.filename}"
-            yield _recognized(SourceFile.of(target, file.source, name), member.filename)
-
-
-def _copy(read: Callable[[int], bytes], target: Path, file: SourceFile) -> None:
-    """Copy the unpacked contents of a file to `target`, block by block.
-
-    Args:
-        read: Returns the next block, of at most as many bytes as its argument.
-        target: Path to write to.
-        file: The packed file, which the error names if `read` fails.
-
-    Raises:
-        CorpusError: The packed file is cut short or broken.
-    """
-    with atomic_path(target) as temporary, temporary.open("wb") as out:
-        while True:
-            try:
-                block = read(_BLOCK)
-            except _UNPACK_ERRORS as error:
-                raise _broken(file, error) from error
-            if not block:
-                return
-            out.write(block)
-
-
-def _broken(file: SourceFile, error: BaseException) -> CorpusError:
-    return CorpusError(f"{file.name} is cut short or broken ({error}); get the file again")

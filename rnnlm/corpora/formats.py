@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.corpora import recipes
-from rnnlm.corpora.records import Fault, Fields, Record
+from rnnlm.corpora.front_matter import split_front_matter
+from rnnlm.corpora.records import MOST_LEVELS, Fault, Fields, Record, is_deep
 from rnnlm.corpora.tables import recognize_table, rows_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def json_lines(content: str) -> Iterator[Fields | Fault]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield Fault("no JSON", f"{error}"[:80], number)
+            yield Fault("no JSON", _reason(error), number)
             continue
         yield _as_record(value, number)
 
@@ -73,11 +74,8 @@ def json_values(content: str) -> Iterator[Fields | Fault]:
         content = content[match.end() :].rstrip().removesuffix(";")
     try:
         value = json.loads(content)
-    except json.JSONDecodeError as error:
-        yield Fault("no JSON", error.msg, error.lineno)
-        return
-    except (ValueError, RecursionError):
-        yield Fault("no JSON", "it is nested too deeply, or a number has too many digits")
+    except (ValueError, RecursionError) as error:
+        yield Fault("no JSON", _reason(error), getattr(error, "lineno", 0))
         return
     if isinstance(value, dict) and value:
         value = _unwrapped(value)
@@ -85,9 +83,18 @@ def json_values(content: str) -> Iterator[Fields | Fault]:
         yield _as_record(item, 0)
 
 
+def _reason(error: Exception) -> str:
+    """Return in a few words why a text is not JSON."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno}"
+    return "it is nested too deeply, or a number has too many digits"
+
+
 ASSIGNMENT = re.compile(
     r"\s*(?:(?:var|let|const|export)\s+)?[A-Za-z_$][\w.$\[\]\"']*\s*=\s*(?=[\[{])"
 )
+LONGEST_COLOR = 300
+"""Most characters of a line with a colour."""
 FEWEST_WRAPPED = 2
 """Least number of items for a list within an object to be taken as the records of the file."""
 
@@ -125,7 +132,7 @@ def color_line(line: str) -> Fields | None:
 
     Returns None for lines without a name and a code, such as `#f1f2ee`.
     """
-    for pattern in _COLORS:
+    for pattern in _COLORS if len(line) <= LONGEST_COLOR else ():
         if (match := pattern.fullmatch(line)) and re.search(r"[^\W\d]", match["name"]):
             return {"name": match["name"].strip("\"' "), "hex": match["hex"]}
     return None
@@ -175,13 +182,14 @@ def markdown_recipe(content: str) -> Iterator[Fields | Fault]:
     """
     from markdown_it import MarkdownIt
 
-    front, body = _front_matter(content)
+    front, body = split_front_matter(content)
     if front is None:
-        yield Fault("no front matter", "the lines between `---` are not YAML", 1)
+        detail = "the lines between `---` are not a YAML mapping, or have aliases or deep nesting"
+        yield Fault("no front matter", detail, 1)
         return
     record: dict[str, Any] = {
-        "title": front.get("title", ""),
-        "categories": [str(tag) for tag in front.get("tags") or []],
+        "title": front.get("title") if isinstance(front.get("title"), str) else "",
+        "categories": _listed(front.get("tags")),
         "ingredients": [],
         "directions": [],
     }
@@ -222,25 +230,21 @@ FORMATS: dict[str, Format] = {
 """Text formats by name. Parquet is not text, and `byte_ranges` reads it by row groups instead."""
 
 
+def _listed(tags: Any) -> list[str]:
+    """Return the tags in a front matter as a list: those of a list, or a single one."""
+    return [
+        tag for tag in (tags if isinstance(tags, list) else [tags]) if tag and isinstance(tag, str)
+    ]
+
+
 def _as_record(value: Any, line: int) -> Fields | Fault:
     if isinstance(value, str):
         return Record({"text": value}, line)
     if isinstance(value, dict):
+        if is_deep(value):
+            return Fault("no record", f"nested more than {MOST_LEVELS} levels deep", line)
         return Record(value, line)
     return Fault("no object", f"{type(value).__name__} (expected an object or a string)", line)
-
-
-def _front_matter(content: str) -> tuple[dict[str, Any] | None, str]:
-    import yaml
-
-    match = re.match(r"---\n(.*?)\n---\n(.*)", content, re.DOTALL)
-    if not match:
-        return {}, content
-    try:
-        values = yaml.safe_load(match[1])
-    except yaml.YAMLError:
-        return None, content
-    return values if isinstance(values, dict) else None, match[2]
 
 
 def _blocks(tokens: list[Token]) -> Iterator[tuple[str, int, str]]:

@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora.byte_ranges import cut_files
 from rnnlm.corpora.dedup_pass import decide
-from rnnlm.corpora.documents import WriteTask, write_shard
-from rnnlm.corpora.files import SourceFile, unpack
+from rnnlm.corpora.documents import WriteTask, Written, write_shard
+from rnnlm.corpora.files import SourceFile
 from rnnlm.corpora.reading import MOST_EXAMPLES
-from rnnlm.corpora.reading_pass import ReadTask, read_shard, size_of
+from rnnlm.corpora.reading_pass import ReadShard, ReadTask, read_shard, size_of
 from rnnlm.corpora.splitting import SPLITS
+from rnnlm.corpora.unpacking import claim, unpack
 from rnnlm.errors import CorpusError, EmptySplitError
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
@@ -101,6 +102,7 @@ def ingest(
     out: Path,
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
+    unpacked: Path | None = None,
 ) -> Corpus:
     """Read and clean files, cut them into documents, assign splits, and write the shards.
 
@@ -113,6 +115,8 @@ def ingest(
             it is read and once when it is written, so the total is twice the size of the files.
         executor: Executor that runs the work on each shard in parallel; if None, shards are
             processed one after the other. The result does not depend on it.
+        unpacked: Folder into which `preview.look` may have unpacked the files; what is there is
+            moved to `out`, and removed when it is no longer needed.
 
     Raises:
         CorpusError: A file or record cannot be used, a file changed since it was found, or no
@@ -120,6 +124,8 @@ def ingest(
         EmptySplitError: A split has no document.
         StorageError: The result cannot be written.
     """
+    if unpacked:
+        claim(files, unpacked, out / "unpacked")
     plain = [*unpack(files, out / "unpacked")]
     pieces = cut_files(plain, config, whole=splits.by == "position")
     reading = [
@@ -128,7 +134,7 @@ def ingest(
     ]
     size = sum(file.size for file in plain)
     tell = _Teller(on_progress, 2 * size)
-    counts: dict[int, dict[str, Any]] = {}
+    counts: dict[int, ReadShard] = {}
     read = read_shard if executor else partial(read_shard, tell=tell)
     for number, result in run_all(executor, read, reading):
         counts[number] = result
@@ -150,9 +156,9 @@ def ingest(
         )
         for number, (task, decision) in enumerate(zip(reading, decisions, strict=True))
     ]
-    written: dict[int, dict[str, Any]] = {}
-    for number, result in run_all(executor, write_shard, writing):
-        written[number] = result
+    written: dict[int, Written] = {}
+    for number, done in run_all(executor, write_shard, writing):
+        written[number] = done
         tell(size / len(writing))
     documents = _summed(written.values(), "documents")
     _check_splits(documents, files)
@@ -176,8 +182,10 @@ def ingest(
         },
         encodings=dict(sorted(_summed(counts.values(), "encodings").items())),
         examples=_examples(
-            [counts[number] for number in range(len(reading))]
-            + [written[number] for number in range(len(writing))]
+            [
+                *(counts[number]["examples"] for number in range(len(reading))),
+                *(written[number]["examples"] for number in range(len(writing))),
+            ]
         ),
         files=tuple(_files_read(plain[:MOST_FILES], _summed(counts.values(), "documents"))),
     )
@@ -219,11 +227,11 @@ def _summed(results: Any, name: str) -> Counter[str]:
     return total
 
 
-def _examples(results: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _examples(results: Sequence[dict[str, list[str]]]) -> dict[str, tuple[str, ...]]:
     """Merge the examples of all shards; return the first few of each kind."""
     found: dict[str, tuple[str, ...]] = {}
     for result in results:
-        for what, shown in result["examples"].items():
+        for what, shown in result.items():
             found[what] = (*found.get(what, ()), *shown)[:MOST_EXAMPLES]
     return dict(sorted(found.items()))
 

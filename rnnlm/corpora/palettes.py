@@ -66,8 +66,8 @@ def _channels(records: Sequence[Fields]) -> str:
 
 
 def _is_channel(value: Any) -> bool:
-    text = str(value).strip()
-    return not isinstance(value, bool) and text.isdecimal() and int(text) <= 255
+    text = "" if isinstance(value, bool | list | dict) else str(value).strip()
+    return len(text) <= 3 and text.isdecimal() and int(text) <= 255
 
 
 def _all(found: Any) -> bool:

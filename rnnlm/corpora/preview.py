@@ -10,10 +10,11 @@ from pathlib import Path
 from rnnlm.config import CorpusConfig, SplitConfig, shorten
 from rnnlm.corpora.byte_ranges import cut_files, read_records
 from rnnlm.corpora.cutting import documents_of, paragraphs
-from rnnlm.corpora.files import SourceFile, locate, unpack
+from rnnlm.corpora.files import SourceFile, locate
 from rnnlm.corpora.reading import Counts, read_documents
 from rnnlm.corpora.records import Fault
 from rnnlm.corpora.rendering import UnusableRecordError, render
+from rnnlm.corpora.unpacking import remove_unused, unpack
 from rnnlm.corpora.unwrapping import unwrap
 from rnnlm.errors import CorpusError
 
@@ -59,8 +60,15 @@ class Preview:
         return sizes.most_common(1)[0][0]
 
 
+def unpacked(cache: Path) -> Path:
+    """Return the folder that packed files are unpacked into, given that for downloaded files."""
+    return cache / "unpacked"
+
+
 def look(config: CorpusConfig, cache: Path) -> Preview:
     """Read the beginning of a corpus, and return what it contains.
+
+    Packed files stay unpacked in `unpacked(cache)`, where ingestion finds them.
 
     Args:
         config: Configuration of the corpus.
@@ -74,21 +82,21 @@ def look(config: CorpusConfig, cache: Path) -> Preview:
     seen = read = joins = characters = 0
     documents: list[str] = []
     alphabet: set[str] = set()
-    with tempfile.TemporaryDirectory() as scratch:
-        plain = tuple(unpack(files, Path(scratch)))
-        for file in plain:
-            if not file.size or seen >= LOOKED_AT:
-                continue
-            texts = _first_texts(file, config, LOOKED_AT - seen)
-            seen += min(file.size, LOOKED_AT - seen)
-            for text in texts:
-                alphabet.update(text)
-                characters += len(text)
-                read += len(text.encode("utf-8", "replace"))
-                joined, count = unwrap(text) if file.source.documents == "passages" else (text, 0)
-                joins += count
-                kept = _documents(joined, file)
-                documents += islice(kept, max(0, DOCUMENTS_LOOKED_AT - len(documents)))
+    remove_unused(unpacked(cache))
+    plain = tuple(unpack(files, unpacked(cache)))
+    for file in plain:
+        if not file.size or seen >= LOOKED_AT:
+            continue
+        texts = _first_texts(file, config, LOOKED_AT - seen)
+        seen += min(file.size, LOOKED_AT - seen)
+        for text in texts:
+            alphabet.update(text)
+            characters += len(text)
+            read += len(text.encode("utf-8", "replace"))
+            joined, count = unwrap(text) if file.source.documents == "passages" else (text, 0)
+            joins += count
+            kept = _documents(joined, file)
+            documents += islice(kept, max(0, DOCUMENTS_LOOKED_AT - len(documents)))
     _check_worth_reading(alphabet, files[0].name if len(files) == 1 else config.source)
     return Preview(
         plain, tuple(documents), characters, len(alphabet), max(total, read), read, joins

@@ -154,6 +154,8 @@ def _text(piece: Piece, record: Fields) -> str | Fault:
         return render(source.render, record, source.fields)
     except UnusableRecordError as error:
         return Fault("unusable record", str(error))
+    except ValueError:  # from `str`
+        return Fault("unusable record", "a number with too many digits")
 
 
 def _is_plain(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from rnnlm.checksums import once
 from rnnlm.config import CorpusConfig, SplitConfig
@@ -66,7 +67,18 @@ def size_of(piece: Piece) -> int:
     return piece.file.size if piece.is_whole or not piece.encoding else piece.end - piece.start
 
 
-def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> dict[str, Any]:
+class ReadShard(TypedDict):
+    """The number of documents of a shard as `rows`, and the attributes of `Counts` by name."""
+
+    rows: int
+    dropped: dict[str, int]
+    cleaned: dict[str, int]
+    encodings: dict[str, int]
+    documents: dict[str, int]
+    examples: dict[str, list[str]]
+
+
+def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> ReadShard:
     """Read the pieces of a shard, and write their clean documents to `task.out`.
 
     If the shard has been read before, only the recorded counts are returned.
@@ -82,10 +94,10 @@ def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> d
         CorpusError: A record cannot be used and `corpus.bad_records` is not `skip`.
         StorageError: The shard cannot be written.
     """
-    return once(task.out.with_suffix(".json"), lambda: _read(task, tell))
+    return once(task.out.with_suffix(".json"), lambda: _read(task, tell), ReadShard)
 
 
-def _read(task: ReadTask, tell: Callable[[float], None] | None) -> dict[str, Any]:
+def _read(task: ReadTask, tell: Callable[[float], None] | None) -> ReadShard:
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,

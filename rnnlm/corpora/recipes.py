@@ -24,7 +24,10 @@ COLUMN_WIDTH = 39
 """Characters of quantity, unit and name, with the spaces between them. A second ingredient on the
 same line begins two characters further on."""
 
-HEADER = re.compile(r"^(?:MMMMM|-----)-*[ -]*.*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
+LONGEST_HEADING = 300
+"""Most characters of a line that is a heading; matching one takes quadratic time."""
+
+HEADER = re.compile(r"^(?:MMMMM|-----).*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
 """The first line of a recipe in an export."""
 _END = re.compile(r"^(?:MMMMM|-----)-*\s*$")
 _FIELD = re.compile(r"^\s{0,12}(Title|Categories|Servings|Yield):[ \t]*(.*)$", re.IGNORECASE)
@@ -171,7 +174,7 @@ def _ingredients_and_directions(
     lines = [_in_columns(line) for line in lines]
     last = max((n for n, line in enumerate(lines) if _INGREDIENT.match(line)), default=-1)
     for place, line in enumerate(lines):
-        heading = _HEADING.match(line)
+        heading = _match_heading(line)
         if heading and place < last:
             headings.append(_squeeze(heading[1] or heading[2]))
             blocks.append([])
@@ -205,8 +208,12 @@ def _in_columns(line: str) -> str:
 
 def _as_paragraph(line: str) -> str:
     """Return a line of the directions; a heading such as `-----SAUCE-----` becomes `SAUCE:`."""
-    heading = _HEADING.match(line)
+    heading = _match_heading(line)
     return f"{_squeeze(heading[1] or heading[2])}:" if heading else line
+
+
+def _match_heading(line: str) -> re.Match[str] | None:
+    return _HEADING.match(line) if len(line) <= LONGEST_HEADING else None
 
 
 def _is_ingredient(line: str) -> bool:

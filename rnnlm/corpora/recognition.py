@@ -11,14 +11,12 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rnnlm.config import Reader, SourceConfig
+from rnnlm.corpora.columns import read_rows
 from rnnlm.corpora.decoding import decode
 from rnnlm.corpora.encodings import Encoding, detect
 from rnnlm.corpora.fields import propose_text, text_paths
-from rnnlm.corpora.formats import ASSIGNMENT, BEFORE_RECIPE, FORMATS, color_line
+from rnnlm.corpora.formats import ASSIGNMENT, BEFORE_RECIPE, FORMATS, LONGEST_COLOR, color_line
 from rnnlm.corpora.palettes import recognize_colors
 from rnnlm.corpora.records import Fault, Fields
 from rnnlm.corpora.tables import NO_DELIMITER, recognize_table, rows_of
@@ -79,7 +77,8 @@ def recognize(path: Path, name: str, source: SourceConfig) -> Recognized:
     if reader == "auto":
         reader = READERS.get(PurePosixPath(name).suffix.lower(), "text")
     if reader == "parquet" or not path.stat().st_size:
-        records = _parquet_records(path, name) if path.stat().st_size else []
+        rows = read_rows(path, name, RECORDS) if path.stat().st_size else iter(())
+        records = [*_first(rows)]
         return _of_records(source, reader, None, records)
     named = reader
     encoding = detect(path, source.encoding, is_recipes=named == "mealmaster")
@@ -138,7 +137,8 @@ def _colors(sample: str) -> str:
     The reader is `text` if the lines already have the form `name R G B`, and `colors` otherwise.
     """
     lines = [line.strip() for line in sample.split("\n")[:2000] if line.strip()]
-    if sum(bool(_PLAIN_COLOR.fullmatch(line)) for line in lines) >= 0.95 * len(lines) > 4:
+    plain = [line for line in lines if len(line) <= LONGEST_COLOR]
+    if sum(bool(_PLAIN_COLOR.fullmatch(line)) for line in plain) >= 0.95 * len(lines) > 4:
         return "text"
     return (
         "colors"
@@ -271,15 +271,6 @@ _RECIPE_FIELDS = {
 
 def _first(records: Iterator[Fields | Fault]) -> Iterator[Fields]:
     return islice((record for record in records if not isinstance(record, Fault)), RECORDS)
-
-
-def _parquet_records(path: Path, name: str) -> list[Fields]:
-    try:
-        opened = pq.ParquetFile(path)
-        batches = opened.iter_batches(RECORDS)
-        return next(batches).to_pylist() if opened.metadata.num_rows else []
-    except (OSError, pa.ArrowException, StopIteration) as error:
-        raise CorpusError(f"{name} is not a Parquet file: {error}") from error
 
 
 def _sample(path: Path, encoding: Encoding, size: int = SAMPLE) -> str:

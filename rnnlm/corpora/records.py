@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MOST_LEVELS = 100
+"""Most levels of lists and objects in a record; code that follows a path calls itself for each."""
 Fields = Mapping[str, Any]
 """The fields of a record: values by name. A record of plain text has the one field `text`."""
 
@@ -25,6 +27,21 @@ class Record(dict[str, Any]):
         self.line = line
 
 
+def is_deep(value: Any) -> bool:
+    """Return whether lists and objects are nested in a value more than `MOST_LEVELS` deep."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class Fault:
     """A record that cannot be read.
@@ -38,3 +55,10 @@ class Fault:
     reason: str
     detail: str
     line: int = 0
+
+
+def checked(record: Fields) -> Fields | Fault:
+    """Return a record, or a fault in its place if it is nested too deeply."""
+    if is_deep(record):
+        return Fault("no record", f"nested more than {MOST_LEVELS} levels deep")
+    return record

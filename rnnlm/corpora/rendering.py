@@ -19,6 +19,8 @@ from rnnlm.corpora.records import Fields
 COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": "rgb"}
 """Values of the setting `render` that write a record as a colour, and for each the colour space of
 the numbers that it writes."""
+LONGEST_MARKUP = 4000
+"""Most characters of a line of a recipe whose markup is removed, which takes quadratic time."""
 
 
 class UnusableRecordError(ValueError):
@@ -102,8 +104,13 @@ def rgb(text: str) -> tuple[int, int, int]:
 
 
 def plain(text: str) -> str:
-    """Return a line without wiki markup, Markdown links, HTML, emoji or empty parentheses."""
+    """Return a line without wiki markup, Markdown links, HTML, emoji or empty parentheses.
+
+    A line of more than `LONGEST_MARKUP` characters keeps them.
+    """
     text = html.unescape(text).replace("\xa0", " ")
+    if len(text) > LONGEST_MARKUP:
+        return " ".join(text.split())
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
     return " ".join(text.split())

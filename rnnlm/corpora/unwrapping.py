@@ -42,6 +42,9 @@ chords, have more."""
 SOURCE_SHARE = 0.04
 """If more than this share of the lines look like source code, no lines are joined."""
 
+LONGEST_SOURCE = 1000
+"""Most characters in a line that looks like source code."""
+
 _SOURCE = re.compile(
     r"\s*(?:\\[A-Za-z]+|%|//|/\*|#!|#include|<[/!?A-Za-z]|@[a-z]+\{|(?:def|class) \w+[(:]"
     r"|from \S+ import |import \w+$)|.*(?:[{}]|\);|=.*;)$"
@@ -205,4 +208,6 @@ def is_source(text: str) -> bool:
     """Return whether a text is source code, LaTeX or HTML, whose lines must not be joined."""
     lines = (line.rstrip() for line in text.split("\n", 20_000)[:20_000])
     filled = [line for line in lines if line]
-    return sum(bool(_SOURCE.match(line)) for line in filled) > SOURCE_SHARE * len(filled)
+    return sum(
+        len(line) <= LONGEST_SOURCE and bool(_SOURCE.match(line)) for line in filled
+    ) > SOURCE_SHARE * len(filled)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm.evaluation.intervals import AT_ONCE, FEWEST_DOCUMENTS, RESAMPLES
 from rnnlm.evaluation.scoring import Evaluation
 from rnnlm.metrics import NATS_PER_BIT
+from rnnlm.saved import read_arrays
 from rnnlm.storage import atomic_path
 
 NATS_PER_UNKNOWN_BYTE = float(np.log(256))
@@ -50,8 +51,7 @@ class TextNats(NamedTuple):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a file that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            return cls(**{name: file[name] for name in cls._fields})
+        return cls(*read_arrays(path, cls._fields, "score the checkpoint again"))
 
     def save(self, path: Path) -> None:
         """Write the arrays atomically.

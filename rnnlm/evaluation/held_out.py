@@ -16,6 +16,7 @@ from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 from rnnlm.overlap import Hashes, unread
 from rnnlm.progress import OnProgress, silent
+from rnnlm.saved import read_array
 from rnnlm.storage import atomic_path, write_json
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays, spread
@@ -159,7 +160,7 @@ def scored_documents(scores: TestScores, arrays: TokenArrays) -> TokenArrays:
     path = Path(scores.uri) / SCORED_FILE
     if not path.is_file():  # scores of an earlier version, which scored all documents
         return arrays
-    kept = np.load(path, allow_pickle=False)
+    kept = read_array(path, "score the checkpoint again")
     if kept.shape != arrays.characters.shape:
         raise DatasetError(
             f"the scores are of a test split of {len(kept):,} documents, but this one has "

@@ -16,7 +16,8 @@ from rnnlm.audit.card import CARD_FILE, write_card
 from rnnlm.checksums import first_fault, read_record
 from rnnlm.errors import GenerationError, StorageError
 from rnnlm.generation.manifest import TextDataSet
-from rnnlm.generation.publishing import SPLIT, TEXTS
+from rnnlm.generation.publishing import SPLIT, TEXTS, PublishedFile
+from rnnlm.saved import checked
 from rnnlm.storage import value_digest
 
 JOB_FILE = "job.json"
@@ -54,15 +55,26 @@ def _finished(out: Path, job: dict[str, Any]) -> TextDataSet | None:
         return None
     if manifest.get("job") != job:
         raise GenerationError(_refusal(out))
-    data_set = TextDataSet.model_validate(manifest["data_set"])
-    fault = first_fault(out, {shard["file"]: shard["sha256"] for shard in manifest["shards"]})
+    try:
+        data_set: TextDataSet = checked(manifest.get("data_set"), TextDataSet)
+        files: list[PublishedFile] = checked(manifest.get("shards"), list[PublishedFile])
+    except ValueError as error:
+        _log.warning("%s is damaged: %s; generating the texts again", path, error)
+        path.unlink()
+        return None
+    fault = first_fault(out, {file.file: file.sha256 for file in files})
     missing = [f"{page} is missing" for page in data_set.pages if not (out / page).is_file()]
     if fault or missing:
         _log.warning("%s: %s; generating the texts again", out, fault or missing[0])
         path.unlink()
         return None
-    if not (out / CARD_FILE).is_file():
-        write_card(out, manifest)
+    try:
+        if not (out / CARD_FILE).is_file():
+            write_card(out, manifest)
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        raise GenerationError(
+            f"{path} lacks what the card needs; delete it and generate again"
+        ) from error
     sweep(out)
     return data_set.model_copy(update={"uri": str(out), "was_finished": True})
 

@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from rnnlm.audit.reference import FACTS_FILE, Reference
-from rnnlm.audit.summary import audit_shard
+from rnnlm.audit.summary import ShardAudit, audit_shard
 from rnnlm.checksums import PAGE_CHECKSUMS, read_parquet, read_record, write_record
 from rnnlm.errors import GenerationError
 from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
+from rnnlm.saved import MEND, read_array
 from rnnlm.storage import atomic_path, file_digest, is_intact
 
 TEXTS_SCHEMA = pa.schema(
@@ -86,6 +88,41 @@ class PublishedShard:
         return self.out / TEXTS / f"{SPLIT}-{self.number:05d}.{self.drawing.config.format}"
 
 
+class PublishedFile(BaseModel):
+    """The parts of a published shard's record by which its file is checked."""
+
+    file: str
+    sha256: str
+
+
+class PublishedRecord(BaseModel):
+    """The record of a published shard.
+
+    Attributes:
+        job: Digest of the job's settings.
+        reference: Digest of the reference that the audit compared with; None without one.
+        file: Path of the shard in the data set's folder.
+        sha256: Digest of the file.
+        count: Number of texts.
+        characters: Number of their characters.
+        tokens: Number of their tokens.
+        escaped: Number of texts with escaped line ends or backslashes.
+        audit: The shard's part of the audit.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    reference: str | None
+    file: str
+    sha256: str
+    count: int
+    characters: int | None
+    tokens: int | None
+    escaped: int
+    audit: ShardAudit
+
+
 def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     """Write a shard, unless that was already done; return its record with digest, counts and audit.
 
@@ -97,10 +134,10 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
     """
     record_path = shard.records / f"{shard.number:05d}.json"
     made = {"job": shard.drawing.job, "reference": shard.compared}
-    known = read_record(record_path)
-    if known is not None and made.items() <= known.items():
-        if is_intact(shard.path, known["sha256"]):
-            return known
+    known: PublishedRecord | None = read_record(record_path, PublishedRecord)
+    if known is not None and (known.job, known.reference) == (shard.drawing.job, shard.compared):
+        if is_intact(shard.path, known.sha256):
+            return known.model_dump(mode="json")
         logging.getLogger(__name__).warning("%s is damaged; writing it again", shard.path)
     table = _read_kept(shard)
     columns = _published(table)
@@ -165,7 +202,7 @@ def _read_kept(shard: PublishedShard) -> pa.Table:
     The table has the columns of the drawn shards, and the texts' prefixes and seed.
     """
     drawing, size = shard.drawing, shard.drawing.size
-    kept = np.load(shard.kept, mmap_mode="r")
+    kept = read_array(shard.kept, MEND, mapped=True)
     parts = []
     for number in range(shard.start // size, -(-shard.stop // size)):
         drawn = read_parquet(DrawnShard(drawing, number, 0, 0).path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, engine
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
+from rnnlm.composing import compose
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
@@ -109,6 +110,16 @@ class DrawnShard:
         return self.path.with_suffix(".json")
 
 
+class DrawnRecord(BaseModel):
+    """The record of a drawn shard: its job's digest, the file's sha256 and the number of texts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    sha256: str
+    count: int
+
+
 def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Sample a shard's texts and write its file, unless that was already done; return its record.
 
@@ -121,10 +132,10 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
         CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
         StorageError: The file cannot be written.
     """
-    known = read_record(shard.record_path)
-    if known is not None and known.get("job") == shard.drawing.job:
-        if is_intact(shard.path, known["sha256"]):
-            return known
+    known: DrawnRecord | None = read_record(shard.record_path, DrawnRecord)
+    if known is not None and known.job == shard.drawing.job:
+        if is_intact(shard.path, known.sha256):
+            return known.model_dump()
         logging.getLogger(__name__).warning("%s is damaged; drawing it again", shard.path)
     table = _draw(shard, on_count)
     with atomic_path(shard.path) as temporary:
@@ -147,9 +158,9 @@ def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
         GenerationError: The file cannot be read, or has no lines.
     """
     if path is None:
-        return [unicodedata.normalize("NFC", config.prefix)]
+        return [compose(config.prefix)]
     try:
-        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+        text = compose(path.read_text("utf-8-sig"))
         lines = text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(

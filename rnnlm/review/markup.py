@@ -1,10 +1,10 @@
 """HTML that the sections of a report page share: its frame and style, and small elements of it."""
 
 import base64
-import html
 from collections.abc import Sequence
 
 from rnnlm.charts import Picture
+from rnnlm.visible import visible, visible_html
 
 _VISIBLE = str.maketrans({"\t": "⇥", "\r": "␍", "\x00": "␀"})
 
@@ -16,8 +16,7 @@ def signed(value: float) -> str:
 
 def seen(text: str) -> str:
     """Return a text with visible signs for tabs and other control characters."""
-    shown = text.translate(_VISIBLE)
-    return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in shown)
+    return visible(text.translate(_VISIBLE), "\ufffd")
 
 
 def image(picture: Picture, what: str) -> str:
@@ -46,18 +45,18 @@ def markup(title: str, verdict: str, facts: str, sections: Sequence[str]) -> str
         facts: A line of facts about the model, as plain text.
         sections: Sections, as HTML; empty ones are left out.
     """
-    said = f'<p class="verdict">{html.escape(verdict)}</p>' if verdict else ""
+    said = f'<p class="verdict">{visible_html(verdict)}</p>' if verdict else ""
     body = "\n".join(f"<section>{section}</section>" for section in sections if section)
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}: review</title>
+<title>{visible_html(title)}: review</title>
 <style>
 {_STYLE}</style>
-<h1>{html.escape(title)}</h1>
+<h1>{visible_html(title)}</h1>
 {said}
-<p class="facts">{html.escape(facts)}</p>
+<p class="facts">{visible_html(facts)}</p>
 {body}
 </html>
 """

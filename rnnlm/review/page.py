@@ -5,7 +5,6 @@ loads nothing from the network and has no scripts, so that MLflow's artifact vie
 show it. It follows the reader's light or dark colour scheme.
 """
 
-import html
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +36,7 @@ from rnnlm.review.writing import writing_table
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.training.growth import GrowthText, read_growth
 from rnnlm.training.history import read_history
+from rnnlm.visible import visible_html
 
 REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
@@ -211,8 +211,8 @@ def _result(
         ),
     ]
     shown = "".join(
-        f'<div class="card {kind}"><span>{html.escape(name)}</span><b>{figure}</b>'
-        f"<span>{html.escape(unit)}</span><small>{html.escape(note)}</small></div>"
+        f'<div class="card {kind}"><span>{visible_html(name)}</span><b>{figure}</b>'
+        f"<span>{visible_html(unit)}</span><small>{visible_html(note)}</small></div>"
         for name, figure, unit, note, kind in cards
     )
     same = isinstance(loaded.model, NGramLanguageModel)
@@ -245,7 +245,7 @@ def _ruler(bits: float, low: float, high: float, beside: float) -> str:
 def _learning(picture: Picture | None, rows: Rows, best_step: int) -> str:
     if picture is None:
         return ""
-    note = html.escape(said_of_learning(rows, best_step))
+    note = visible_html(said_of_learning(rows, best_step))
     return f"<h2>How it learned</h2><p>{note}</p>{image(picture, 'curves of training')}"
 
 
@@ -282,7 +282,7 @@ def _growth(texts: Sequence[GrowthText]) -> str:
             note = f"<b>{spent:.0%}</b><small>step {step:,}</small>"
             rows.append(f"<tr><th>{note}</th>{''.join(cells)}</tr>")
         what = (
-            f"Continuing <q>{html.escape(seen(prefix))}</q>, the beginning of a document that it "
+            f"Continuing <q>{visible_html(seen(prefix))}</q>, the beginning of a document that it "
             "was not trained on"
             if prefix
             else "Without a prefix"
@@ -300,9 +300,9 @@ def _grown(text: GrowthText) -> str:
     start = text.prefix if text.text.startswith(text.prefix) else ""
     rest = text.text[len(start) :]
     cut = rest if len(rest) <= SHOWN_GROWTH else rest[:SHOWN_GROWTH] + "…"
-    title = f' title="{html.escape(seen(text.text))}"' if cut != rest else ""
-    begun = f"<em>{html.escape(seen(start))}</em>" if start else ""
-    shown = html.escape(seen(cut)) or "<small>(empty)</small>"
+    title = f' title="{visible_html(seen(text.text))}"' if cut != rest else ""
+    begun = f"<em>{visible_html(seen(start))}</em>" if start else ""
+    shown = visible_html(seen(cut)) or "<small>(empty)</small>"
     return f'<p dir="auto"{title}>{begun}{shown}</p>'
 
 
@@ -319,10 +319,10 @@ def _documents(picture: Picture | None, pairs: Pairs) -> str:
         for name, values in pairs.quantiles()
     )
     return (
-        f"<h2>Compared with the n-grams, {html.escape(pairs.unit)} one by one</h2>"
+        f"<h2>Compared with the n-grams, {visible_html(pairs.unit)} one by one</h2>"
         f"{image(picture, 'bits per character of each, under both models')}"
         f'<table class="figures"><tr><th>bits per character, quantiles of {len(pairs.model):,} '
-        f"{html.escape(pairs.unit)}</th>{head}</tr>\n{body}</table>"
+        f"{visible_html(pairs.unit)}</th>{head}</tr>\n{body}</table>"
     )
 
 
@@ -363,7 +363,7 @@ def _colored(passage: Passage) -> str:
     for character, after, bits, ngram_bits in rows:
         shade = sum(bits >= start for start in SHADES)
         kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
-        shown = html.escape(seen(character))
+        shown = visible_html(seen(character))
         if character == "\n":
             shown = "↵" if after == "\n" else "↵\n"  # show no empty lines
         parts.append(

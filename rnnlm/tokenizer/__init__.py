@@ -12,6 +12,7 @@ from typing import Any
 
 from rnnlm.config import TokenizerConfig
 from rnnlm.errors import TokenizerError
+from rnnlm.tokenizer import saved
 from rnnlm.tokenizer.bpe import BPETokenizer
 from rnnlm.tokenizer.byte import ByteTokenizer
 from rnnlm.tokenizer.character import CharacterTokenizer
@@ -78,15 +79,13 @@ def from_json(value: Any) -> Tokenizer:
     match value:
         case {"kind": "byte"}:
             return ByteTokenizer()
-        case {"kind": "character", "characters": str(characters)}:
-            return CharacterTokenizer(characters)
-        case {"kind": "word", "style": ("pieces" | "whitespace") as style, "words": list(words)}:
-            return WordTokenizer(words, style, bool(value.get("writes_unknown")))
+        case {"kind": "character"}:
+            return CharacterTokenizer(saved.read_characters(value).characters)
+        case {"kind": "word"}:
+            words = saved.read_words(value)
+            return WordTokenizer(words.words, words.style, words.writes_unknown)
         case {"kind": "bpe", "library": dict(description)}:
-            try:
-                return BPETokenizer.from_description(description)
-            except Exception as error:  # the library raises Exception itself, no subclass
-                raise TokenizerError(f"not the JSON of a BPE tokenizer: {error}") from error
+            return BPETokenizer.from_description(description)
     raise TokenizerError(
         "not the JSON of a tokenizer (expected kind = character, byte, word or bpe)"
     )

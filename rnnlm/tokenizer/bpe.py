@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rnnlm.tokenizer.contract import BOUNDARY, END, Encoded, TokenIds, encode_one, token_type
+from rnnlm.tokenizer.saved import read_merges
 from rnnlm.tokenizer.segments import PATTERN, pieces
 from rnnlm.tokens import BOUNDARY_ID
 
@@ -86,10 +87,15 @@ class BPETokenizer:
 
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> Self:
-        """Rebuild a tokenizer from the library's description."""
-        from tokenizers import Tokenizer as Library
+        """Rebuild a tokenizer from the library's description.
 
-        return cls(Library.from_str(json.dumps(description)))
+        Raises:
+            TokenizerError: The description is damaged.
+        """
+        known = read_merges(description, frozenset(_letters().values()))
+        library = _untrained(known.vocab, known.pairs())
+        library.add_special_tokens([BOUNDARY])
+        return cls(library)
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
@@ -99,17 +105,9 @@ class BPETokenizer:
             texts: Texts to learn from; read once.
             vocab_size: Largest number of tokens: the boundary, 256 bytes, and merges.
         """
-        from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
-        from tokenizers import Tokenizer as Library
+        from tokenizers import pre_tokenizers, trainers
 
-        library = Library(models.BPE())
-        library.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        library.decoder = decoders.ByteLevel()
+        library = _untrained({}, [])
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             special_tokens=[BOUNDARY],
@@ -128,6 +126,22 @@ class BPETokenizer:
         strings = [word.decode("utf-8", "replace") for word in new]
         for word, encoding in zip(new, self._library.encode_batch_fast(strings), strict=True):
             self._cache[word] = np.array(encoding.ids, dtype=self._type)
+
+
+def _untrained(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Library:
+    """Return a tokenizer of the library with a vocabulary, which may be empty."""
+    from tokenizers import Regex, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer as Library
+
+    library = Library(models.BPE(vocab, merges) if vocab else models.BPE())
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    library.decoder = decoders.ByteLevel()
+    return library
 
 
 def _letters() -> dict[int, str]:

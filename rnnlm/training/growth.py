@@ -25,6 +25,7 @@ from rnnlm.engine.packing import pack
 from rnnlm.engine.texts import Decoder, in_order
 from rnnlm.kernels.slots import NativeSlots, SlotSettings
 from rnnlm.models import LanguageModel
+from rnnlm.saved import read_lines
 from rnnlm.storage import append_line, write_bytes
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
@@ -254,16 +255,7 @@ def read_growth(uri: str) -> list[GrowthText]:
     Args:
         uri: Folder of the run.
     """
-    path = Path(uri) / GROWTH_FILE
-    if not path.is_file():
-        return []
-    texts = []
-    for line in path.read_text("utf-8").split("\n"):
-        try:
-            texts.append(GrowthText.model_validate_json(line))
-        except ValueError:  # the empty last line, or one cut short by a full disk or power cut
-            break
-    return texts
+    return read_lines(Path(uri) / GROWTH_FILE, GrowthText)
 
 
 def _line(text: GrowthText) -> str:

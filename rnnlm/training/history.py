@@ -3,10 +3,23 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import AfterValidator
+
+from rnnlm.saved import read_lines
 from rnnlm.storage import append_line, write_bytes
 
 HISTORY_FILE = "history.jsonl"
+
+
+def _with_step(row: dict[str, float]) -> dict[str, float]:
+    if not {"step", "tokens"} <= row.keys():
+        raise ValueError("no step and tokens")
+    return row
+
+
+_Row = Annotated[dict[str, float], AfterValidator(_with_step)]
 
 
 class History:
@@ -38,13 +51,4 @@ def read_history(uri: str) -> list[dict[str, float]]:
     Args:
         uri: Folder of the run.
     """
-    path = Path(uri) / HISTORY_FILE
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # a line cut short by a full disk or a power cut
-            break
-    return rows
+    return read_lines(Path(uri) / HISTORY_FILE, _Row)

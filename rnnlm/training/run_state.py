@@ -19,6 +19,7 @@ from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError
 from rnnlm.models import LanguageModel, State
+from rnnlm.saved import checked
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.training.optimizing import WeightAverage
 
@@ -164,11 +165,12 @@ def fault_of(path: Path) -> str | None:
 
 def _position(path: Path, facts: Mapping[str, Any]) -> Position:
     try:
-        return Position(**facts)
-    except TypeError as error:
+        position: Position = checked({**asdict(Position(**facts))}, Position)
+    except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} holds no saved training position ({error}); delete it and train again"
         ) from error
+    return position
 
 
 def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> None:
@@ -207,13 +209,18 @@ def restore(path: Path, run: Run) -> None:
     tensors, facts = checkpoint.load_tensors(path)
     run.position = _position(path, facts)
     checkpoint.load_weights(run.model, tensors, path)
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _under("optimizer.", tensors).items():
-        index, key = name.split(".")
-        moments.setdefault(int(index), {})[key] = value
-    groups = run.optimizer.state_dict()["param_groups"]
-    run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    run.average.load(_under("average.", tensors), run.position.averaged_steps)
+    try:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = value
+        groups = run.optimizer.state_dict()["param_groups"]
+        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        run.average.load(_under("average.", tensors), run.position.averaged_steps)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} holds the optimizer of another run ({error}); delete it and train again"
+        ) from error
     device = run.model.device
     parts = _under("state.", tensors)
     run.state = tuple(parts[name].to(device) for name in sorted(parts)) or None
@@ -230,6 +237,6 @@ def is_later(best: Path, position: Position) -> bool:
     position. The resumed run repeats the steps in between and writes the checkpoint again.
     """
     try:
-        return bool(checkpoint.load_facts(best)["step"] > position.step)
-    except CheckpointError:
+        return bool(int(checkpoint.load_facts(best)["step"]) > position.step)
+    except (CheckpointError, KeyError, TypeError, ValueError):
         return False

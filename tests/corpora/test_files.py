@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from rnnlm.config import CorpusConfig
-from rnnlm.corpora.files import digest, locate, unpack
+from rnnlm.corpora.files import digest, locate
+from rnnlm.corpora.unpacking import unpack
 from rnnlm.errors import ConfigError, CorpusError
 
 TEXT = b"one line\nanother line\n" * 1000
