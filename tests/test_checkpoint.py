@@ -1,13 +1,17 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from rnnlm import checkpoint
 from rnnlm.errors import CheckpointError
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment
+from tests.damage import flip_bit
 
 
 @pytest.fixture
@@ -53,3 +57,21 @@ def test_weights_of_another_model_are_refused(saved: Path):
     larger = build(tiny_experiment(model={"hidden_size": 17}).model, 7)
     with pytest.raises(CheckpointError, match="fit another model"):
         checkpoint.load_weights(larger, tensors, saved)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 0.99])
+def test_a_flipped_bit_is_noticed_wherever_it_is(saved: Path, share: float):
+    flip_bit(saved, share)
+    with pytest.raises(CheckpointError, match=r"is damaged|cut short|does not describe"):
+        checkpoint.load(saved)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digests_and_is_read(saved: Path, tmp_path: Path):
+    old = tmp_path / "old.safetensors"
+    with safe_open(saved, framework="pt") as file:
+        header = json.loads(file.metadata()["rnnlm"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    kept = {key: value for key, value in header.items() if not key.startswith("sha256")}
+    assert len(kept) == len(header) - 2
+    save_file(tensors, old, metadata={"rnnlm": json.dumps(kept)})
+    assert checkpoint.load(old).facts == checkpoint.load(saved).facts
