@@ -10,11 +10,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rnnlm import checkpoint
+from rnnlm.checksums import DIGEST
 from rnnlm.errors import CheckpointError
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
 from rnnlm.training import run_state
 from tests.conftest import tiny_experiment
+from tests.damage import flip_bit
 
 
 @pytest.fixture
@@ -68,6 +70,7 @@ def altered(saved: Path, change: Callable[[dict], object]) -> None:
     size = struct.unpack_from("<Q", data)[0]
     outer = json.loads(data[8 : 8 + size])
     inner = json.loads(outer["__metadata__"]["rnnlm"])
+    inner.pop(DIGEST)  # a hostile file would have a right one
     changed = change(inner)
     outer["__metadata__"]["rnnlm"] = changed if isinstance(changed, str) else json.dumps(inner)
     header = json.dumps(outer).encode()
@@ -121,7 +124,9 @@ def test_scales_that_do_not_fit_are_refused(saved: Path, tmp_path: Path):
     checkpoint.save_small(saved, small, {})
     tensors = load_file(small)
     with safe_open(small, framework="pt") as file:
-        metadata = file.metadata()
+        header = json.loads(file.metadata()["rnnlm"])
+    unsealed = {key: value for key, value in header.items() if not key.startswith("sha256")}
+    metadata = {"rnnlm": json.dumps(unsealed)}
     name = next(name for name in tensors if name.startswith("scale."))
     save_file({**tensors, name: torch.ones(1, 5000)}, small, metadata)
     with pytest.raises(CheckpointError, match=r"the scale of .* does not fit it"):
@@ -134,3 +139,21 @@ def test_a_position_with_wrong_counters_is_one_line(saved: Path, facts: dict):
     with pytest.raises(CheckpointError, match="holds no saved training position"):
         run_state.read(saved)
     assert not run_state.is_later(saved, run_state.Position())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 0.99])
+def test_a_flipped_bit_is_noticed_wherever_it_is(saved: Path, share: float):
+    flip_bit(saved, share)
+    with pytest.raises(CheckpointError, match=r"is damaged|cut short|does not describe"):
+        checkpoint.load(saved)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digests_and_is_read(saved: Path, tmp_path: Path):
+    old = tmp_path / "old.safetensors"
+    with safe_open(saved, framework="pt") as file:
+        header = json.loads(file.metadata()["rnnlm"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    kept = {key: value for key, value in header.items() if not key.startswith("sha256")}
+    assert len(kept) == len(header) - 2
+    save_file(tensors, old, metadata={"rnnlm": json.dumps(kept)})
+    assert checkpoint.load(old).facts == checkpoint.load(saved).facts

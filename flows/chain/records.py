@@ -113,7 +113,7 @@ class Step(Generic[R]):
             logging.getLogger(__name__).warning(
                 "%s: %s; doing the step %s again", self.folder, self.why(), self.name
             )
-            record = read_record(path)
+            record = read_step_record(path)
             others = {
                 name: digest
                 for name, digest in (_digests(record) if record else {}).items()
@@ -132,7 +132,9 @@ class Step(Generic[R]):
             return fault_of(self.folder) or "done"
         if (self.folder / LAST_FILE).is_file():
             return "was interrupted; will resume where it stopped"
-        records = [(path, read_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")]
+        records = [
+            (path, read_step_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")
+        ]
         known = [(path.stat().st_mtime, record) for path, record in records if record]
         if not known:
             return "first time"
@@ -242,7 +244,7 @@ def fault_of(folder: Path) -> str | None:
     path = folder / RECORD_FILE
     if not path.exists():
         return None
-    record = read_record(path)
+    record = read_step_record(path)
     return f"{RECORD_FILE} is damaged" if record is None else _fault(folder, record)
 
 
@@ -257,7 +259,7 @@ def changed_files(folder: Path) -> dict[str, str]:
     Returns:
         The recorded sha256 of each such file, by name; empty if the folder has no record.
     """
-    record = read_record(folder / RECORD_FILE) or {"files": {}}
+    record = read_step_record(folder / RECORD_FILE) or {"files": {}}
     return {
         name: seen["sha256"]
         for name, seen in record["files"].items()
@@ -267,10 +269,7 @@ def changed_files(folder: Path) -> dict[str, str]:
 
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
     """Return which file of a record is missing or damaged, or None if all are intact."""
-    try:
-        return first_fault(folder, _digests(record))
-    except (KeyError, TypeError, AttributeError):  # JSON, but not a record
-        return f"{RECORD_FILE} is damaged"
+    return first_fault(folder, _digests(record))
 
 
 def _digests(record: Mapping[str, Any]) -> dict[str, str]:

@@ -125,8 +125,10 @@ def _beside_champion(
         return {
             "obstacle": f"not comparable: champion {champion.version} is conditioned on {given}"
         }
-    if not registry.is_whole(home, champion):
-        return {"excuse": f"the files of champion {champion.version} are missing"}
+    try:
+        registry.checkpoint_path(home, champion)
+    except RegistryError:
+        return {"excuse": f"the files of champion {champion.version} are missing or damaged"}
     level = candidate.experiment.gate.level
     base = bases.find(home, candidate.experiment)
     mine = _Documents(candidate.corpus.uri, candidate.corpus.digest, base)

@@ -16,7 +16,7 @@ from rnnlm import base, checkpoint
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import Experiment
 from rnnlm.corpora.catalog import catalog
-from rnnlm.errors import ConfigError, RegistryError
+from rnnlm.errors import CheckpointError, ConfigError, RegistryError
 from rnnlm.overlap import Hashes
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.tokenizer import Tokenizer
@@ -56,12 +56,19 @@ def find(home: Home, experiment: Experiment) -> Base | None:
 
     Raises:
         ConfigError: There is no such base.
+        CheckpointError: The base came with the package and is damaged.
     """
     name = experiment.training.base
     if name == base.NO_BASE:
         return None
     path = _path(home, name)
-    return Base(name, path, file_digest(path))
+    digest = file_digest(path)
+    if name in base.SHIPPED and digest != (base.shipped_digest(name) or digest):
+        raise CheckpointError(
+            f"{path} is damaged: it does not match the digest on its card; install the package "
+            "again, or set training.base=none"
+        )
+    return Base(name, path, digest)
 
 
 def path_if_there(home: Home, experiment: Experiment) -> Path | None:

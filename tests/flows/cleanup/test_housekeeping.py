@@ -224,7 +224,7 @@ def test_a_version_whose_files_are_missing_is_registered_again(home: Home, built
     retrained = registry.resolve(home, "tiny")
     assert (retrained.version, retrained.checkpoint) == (len(RATES) + 1, version.checkpoint)
     assert registry.is_whole(home, retrained)
-    assert retrained.reason == f"the files of champion {CHAMPION} are missing"
+    assert retrained.reason == f"the files of champion {CHAMPION} are missing or damaged"
 
 
 @pytest.mark.slow

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from flows.registry import bases
+from flows.runtime.home import Home
 from rnnlm import base, checkpoint
-from tests.conftest import call_cli, fork_cli, lines
+from rnnlm.errors import CheckpointError
+from rnnlm.storage import file_digest
+from tests.conftest import call_cli, fork_cli, lines, tiny_experiment
+from tests.damage import flip_bit
 
 
 @pytest.fixture
@@ -77,3 +82,16 @@ def test_an_export_needs_the_right_file_extension(home: Path):
     ended = call_cli(home, "export", "tiny", "--out", str(home / "x.bin"))
     assert ended.status == 1
     assert "ends in .safetensors" in ended.err
+
+
+def test_a_damaged_base_of_the_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "base-english.safetensors"
+    path.write_bytes(bytes(1000))
+    path.with_suffix(".md").write_text(f"- **Digest** sha256 `{file_digest(path)}`\n")
+    monkeypatch.setattr(base, "shipped", lambda _: path)
+    experiment = tiny_experiment(training={"base": "english"})
+    found = bases.find(Home(tmp_path), experiment)
+    assert found is not None
+    flip_bit(path)
+    with pytest.raises(CheckpointError, match="install the package again"):
+        bases.find(Home(tmp_path), experiment)
