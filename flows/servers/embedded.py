@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
 
 STARTUP_SECONDS = 120.0
+FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 MOST_RESTARTS = 3
 """Number of times that a command starts its server again before it gives up."""
 Tell = Callable[[str], None]
@@ -293,6 +295,8 @@ class PrefectServer:
 
     def _last_words(self) -> str:
         """Return why the server does not answer, as far as its status and its log tell."""
+        if shutil.disk_usage(self._log.parent).free < FULL_DISK_BYTES:
+            return "the disk is full"
         status = self._process.poll()
         if status is not None and status < 0:
             return _ending(self._process)

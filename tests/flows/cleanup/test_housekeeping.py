@@ -29,7 +29,7 @@ from flows.cleanup.removing import remove
 from flows.cleanup.rules import DAY_SECONDS, Leftover, Rules
 from flows.retrain import take
 from flows.runtime import home as homes
-from flows.runtime import reporting
+from flows.runtime import locks, reporting
 from flows.runtime.home import Home
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
@@ -310,7 +310,7 @@ def test_housekeeping_can_be_killed_at_any_moment(home: Home):
             record = (copy / ".step.json").read_text()
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             (copy / ".step.json").write_text(re.sub(r'"[0-9a-f]{64}"', f'"{digest}"', record))
-            step_folders.lock_of(copy).touch()
+            locks.step(copy).touch()
     for version in registry.versions(home):  # MLflow adds a file on the first request for it
         registry.checkpoint_path(home, version)
     rules = in_two_months()
