@@ -63,7 +63,10 @@ the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with 
 decision would depend on chance."""
 MOST_DRAWN_MORE = 2
 """To replace refused texts, at most this many times the texts drawn so far are drawn at once."""
-_LATER = {"known_words_only": False, "best_of": 1}
+NOVELTY_RULES = 2
+"""To be raised if `novel_only` refuses other texts than before: an unfinished job then draws its
+texts again."""
+_LATER = {"known_words_only": False, "best_of": 1, "no_copied_numbers": False}
 """Settings that jobs of earlier versions did not have, with their defaults."""
 
 
@@ -126,7 +129,7 @@ def generate(
         write_json(out / JOB_FILE, job)
         reference = reference_for(source, form, loaded) if source else None
         drawing = Drawing(
-            job=value_digest(job),
+            job=value_digest([job, NOVELTY_RULES] if config.novel_only else job),
             checkpoint=checkpoint_path,
             digest=digest,
             device=loaded.model.device.type,
@@ -189,7 +192,8 @@ def check(
     check_known(loaded.tokenizer, opening.header, f"the header {opening.header!r}")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
-        rule = "novel_only" if config.novel_only else "known_words_only"
+        rules = ("novel_only", "no_copied_numbers", "known_words_only")
+        rule = next(rule for rule in rules if getattr(config, rule))
         raise GenerationError(
             f"{rule} needs the training text to compare with, and it is not available here; "
             "run `rnnlm train` again, or leave the setting out"

@@ -16,6 +16,7 @@ from rnnlm.audit.card import Origin
 from rnnlm.audit.pages import write_pages
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import Audit, ShardAudit
+from rnnlm.canaries import ExposureRow
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.corpora.forms import is_valid
@@ -65,6 +66,7 @@ class About(BaseModel):
         version: Version of the model in the registry; None if it is not registered.
         command: Command line that reproduces the data set.
         license: Licence of the data set, as an identifier of the Hugging Face hub.
+        canaries: What the model remembers of its canaries; empty if it was trained without.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +75,7 @@ class About(BaseModel):
     version: str | None = None
     command: str = ""
     license: str = "unknown"
+    canaries: tuple[ExposureRow, ...] = ()
 
 
 class TextDataSet(BaseModel):
@@ -132,7 +135,7 @@ def draw_pages(
     if not total.colors:
         return pages
     colors = total.colors[:GALLERY_COLORS]
-    gallery.draw([(f"{len(colors)} invented colours", colors)], out / GALLERY_FILE)
+    gallery.draw([(f"{len(colors)} generated colours", colors)], out / GALLERY_FILE)
     return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
 
 
@@ -230,6 +233,7 @@ def describe(
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "command": about.command,
         "license": about.license,
+        "canaries": [row.model_dump() for row in about.canaries],
         "examples": data_set.examples,
         "audit": data_set.audit.model_dump(mode="json"),
         "pages": data_set.pages,

@@ -1,0 +1,125 @@
+"""Find what may identify a person: long numbers, e-mail addresses and names.
+
+A *long number* has `LONG` to `MOST_DIGITS` digits, with at most one space or dash between two
+digits, such as `555-0100 123` or `4929 1234 5678 9012`. Two numbers are equal if their digits are.
+Longer rows of digits, such as tables, are not numbers, but their groups may be.
+
+A *name* is one or two capitalised words next to each other. Whether a name is rare is decided by
+the index of the training text; see `disclosure`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+LONG, MOST_DIGITS = 7, 40
+"""Fewest and most digits of a long number."""
+MASK = "•"
+
+_BETWEEN = " \u00a0\u2009\u202f\u2010-\u2013-"
+_DIGITS = re.compile(rf"\d(?:[{_BETWEEN}]?\d){{{LONG - 1},}}")
+_GROUP = re.compile(rf"\d{{{LONG},{MOST_DIGITS}}}")
+_LOCAL = re.compile(r"[\w.%+-]{1,64}\Z")
+_DOMAIN = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.[^\W\d_]{2,63}")
+_MOST_LOCAL, _MOST_DOMAIN = 64, 254
+
+
+class Row(NamedTuple):
+    """A row of digits in a text.
+
+    Attributes:
+        start: Offset of its first digit.
+        digits: The digits alone, in ASCII.
+        groups: Those of its groups (digits without spaces or dashes between them) that are long
+            numbers by themselves, if there are several groups.
+    """
+
+    start: int
+    digits: str
+    groups: tuple[str, ...]
+
+
+def rows_of_digits(text: str) -> Iterator[Row]:
+    """Yield the rows of at least `LONG` digits in a text, in order.
+
+    At most one space or dash is between two digits of a row; a row extends as far as possible.
+    """
+    for found in _DIGITS.finditer(text):
+        row = found[0]
+        if row.isdigit():
+            yield Row(found.start(), _ascii(row), ())
+        else:
+            groups = tuple(_ascii(group) for group in _GROUP.findall(row))
+            yield Row(found.start(), _ascii(row), groups)
+
+
+def _ascii(row: str) -> str:
+    digits = "".join(filter(str.isdecimal, row))
+    return digits if digits.isascii() else "".join(str(int(digit)) for digit in digits)
+
+
+def addresses(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the e-mail addresses in a text in lower case, each with the offset of its `@`."""
+    place = text.find("@")
+    while place >= 0:
+        local = _LOCAL.search(text[max(0, place - _MOST_LOCAL) : place])
+        domain = _DOMAIN.match(text[place + 1 : place + _MOST_DOMAIN])
+        if local and domain:
+            yield place, f"{local[0]}@{domain[0]}".lower()
+        place = text.find("@", place + 1)
+
+
+def shorter_addresses(address: str) -> list[str]:
+    """Return an address and all those within it, which begin later or end before a later dot.
+
+    For example, `joe@example.org` is within `from.joe@example.org.uk`.
+    """
+    local, _, domain = address.partition("@")
+    labels = domain.split(".")
+    domains = [".".join(labels[:count]) for count in range(len(labels), 1, -1)]
+    return [f"{local[start:]}@{domain}" for start in range(len(local)) for domain in domains]
+
+
+def capitalised(text: str) -> list[str]:
+    """Return the longest runs of capitalised words in a text, with one space or hyphen between."""
+    return _capitalised().findall(text)
+
+
+def words_of_run(run: str) -> list[str]:
+    """Return the words of a run from `capitalised` in lower case, without a possessive `'s`."""
+    words = run.lower().replace("’", "'").replace("-", " ").split(" ")
+    return [word.removesuffix("'s") for word in words]
+
+
+def pairs(words: Sequence[str]) -> list[str]:
+    """Return each two words that are next to each other, with a space between them."""
+    return [f"{first} {second}" for first, second in pairwise(words)]
+
+
+@cache
+def _capitalised() -> re.Pattern[str]:
+    upper = "".join(_ranges([code for code in range(0x10000) if chr(code).isupper()]))
+    word = rf"[{upper}](?:['’]?[^\W\d_])+"
+    return re.compile(rf"(?<![^\W_]){word}(?:[ -]{word})*")
+
+
+def _ranges(codes: Sequence[int]) -> Iterator[str]:
+    """Yield ascending characters as ranges of a regular expression's character class."""
+    first = last = codes[0]
+    for code in [*codes[1:], -1]:
+        if code != last + 1:
+            yield chr(first) if first == last else f"{chr(first)}-{chr(last)}"
+            first = code
+        last = code
+
+
+def masked_number(digits: str) -> str:
+    """Return a number with only its first two and its last two digits visible."""
+    return digits[:2] + MASK * (len(digits) - 4) + digits[-2:]
+
+
+def masked_address(address: str) -> str:
+    """Return an e-mail address with only its first letter and the end of its domain visible."""
+    return f"{address[0]}{MASK * 3}@{MASK * 3}.{address.rpartition('.')[2]}"
