@@ -27,6 +27,13 @@ from rnnlm.errors import ConfigError
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
 
+EXPLAINED = (
+    "Canaries are random secrets that were planted in the training text. Exposure is by how many "
+    "bits the model shortens the search for a secret: 0 if it does not help, all bits if the "
+    "secret is likelier than every other. A secret is extracted if the model completes it when "
+    "given what precedes it."
+)
+"""What canaries are, for readers of a card or a report."""
 REPEATS = (1, 4, 16, 64)
 """Numbers of times that canaries are planted, in turn."""
 GROUPS, GROUP = 4, 4

@@ -12,6 +12,7 @@ from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
 from flows.runtime import locks
+from rnnlm.evaluation import by_repeats
 
 
 class Register(Stage[Version]):
@@ -52,6 +53,7 @@ class Register(Stage[Version]):
                 started_from=model.started_from or "",
                 baseline=run[Count].checkpoint,
                 condition=experiment.corpus.condition,
+                canaries=by_repeats(scores.canaries),
             )
             return registry.register(home, experiment, model, made), False
 

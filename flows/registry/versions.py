@@ -20,6 +20,7 @@ from flows.runtime.addresses import without_passwords
 from flows.runtime.home import Home
 from flows.runtime.retrying import can_help
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
+from rnnlm.canaries import ExposureRow
 from rnnlm.errors import RegistryError, ServerError, StorageError
 from rnnlm.storage import atomic_path, file_digest
 
@@ -28,6 +29,9 @@ ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 PLACED_TAG = "placed"
 """Tag of a version that is set once the version has been made champion or challenger. A version
 without it is registered, but the gate has not finished judging it."""
+
+_AS_JSON = {"test_bits_per_character", "condition", "canaries"}
+"""Attributes of a version whose tags are JSON; the others are plain text."""
 
 
 class Version(BaseModel):
@@ -52,6 +56,8 @@ class Version(BaseModel):
         started_from: sha256 of the checkpoint with its initial weights; empty for random weights.
         baseline: Path of the checkpoint of its n-gram model.
         condition: Names of the attributes in the header before each text.
+        canaries: What it remembers of the canaries in its training text, by how often they were
+            planted; empty if it was trained without.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +76,7 @@ class Version(BaseModel):
     started_from: str = ""
     baseline: str = ""
     condition: tuple[str, ...] = ()
+    canaries: tuple[ExposureRow, ...] = ()
 
     @property
     def described(self) -> str:
@@ -84,7 +91,8 @@ class Version(BaseModel):
 
     def tags(self) -> dict[str, str]:
         """Return the tags to store in the registry, from which `read` restores the version."""
-        kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})
+        unused = set() if self.canaries else {"canaries"}
+        kept = self.model_dump(exclude={"name", "version", "alias", "run_id"} | unused)
         checkpoint = kept.pop("checkpoint")
         written = {
             key: value if isinstance(value, str) else json.dumps(value)
@@ -271,7 +279,7 @@ def read(home: Home, version: ModelVersion) -> Version:
 def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
     held = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
     values: dict[str, Any] = {
-        key: json.loads(value) if key in ("test_bits_per_character", "condition") else value
+        key: json.loads(value) if key in _AS_JSON else value
         for key, value in version.tags.items()
         if key in Version.model_fields
     }

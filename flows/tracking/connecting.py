@@ -42,6 +42,7 @@ def connect(home: Home) -> MlflowClient:
 def _connect(tracking_uri: str, mlruns: Path) -> MlflowClient:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
     if is_http(tracking_uri):
         _probe(tracking_uri)

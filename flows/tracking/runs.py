@@ -20,10 +20,11 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.devices import choose_device, device_name
 from rnnlm.errors import ServerError
-from rnnlm.evaluation import TestScores
+from rnnlm.evaluation import TestScores, by_repeats
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.review import Review
+from rnnlm.review.exposure_table import exposure_in_one_line
 from rnnlm.review.writing import in_one_line
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
@@ -35,6 +36,8 @@ VERSION_TAG = "rnnlm.version"
 REVIEW_TAG = "mlflow.rnnlm.review"  # MLflow's pages hide tags that begin with mlflow.
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
+CANARIES_TABLE = "canaries.json"
+"""Artifact with a row for each canary, which MLflow's pages show as a table."""
 
 
 def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
@@ -110,8 +113,12 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
         f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens; "
         f"n-grams of characters {figures['ngram_bits_per_character']:.3f} bits per character."
     )
-    written = in_one_line(figures)
-    client.set_tag(run_id, NOTE_TAG, f"{note}\n\n{written}" if written else note)
+    said = [note, in_one_line(figures), exposure_in_one_line(by_repeats(scores.canaries))]
+    client.set_tag(run_id, NOTE_TAG, "\n\n".join(part for part in said if part))
+    if scores.canaries:
+        rows = [canary.model_dump() for canary in scores.canaries]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        client.log_table(run_id, columns, CANARIES_TABLE)
 
 
 def title(experiment: Experiment) -> str:

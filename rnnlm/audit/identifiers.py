@@ -115,11 +115,29 @@ def _ranges(codes: Sequence[int]) -> Iterator[str]:
         last = code
 
 
-def masked_number(digits: str) -> str:
-    """Return a number with only its first two and its last two digits visible."""
-    return digits[:2] + MASK * (len(digits) - 4) + digits[-2:]
+def masked(text: str) -> str:
+    """Return a text of the same length with its long numbers and e-mail addresses masked.
+
+    Of a number, the first two and the last two digits stay visible; of an address, the first letter
+    and the end of the domain.
+    """
+    text = _DIGITS.sub(lambda found: masked_number(found[0]), text)
+    for place, address in [*addresses(text)]:
+        local, _, domain = address.partition("@")
+        start, end = place - len(local), place + 1 + len(domain)
+        text = text[:start] + masked_address(text[start:end]) + text[end:]
+    return text
 
 
 def masked_address(address: str) -> str:
     """Return an e-mail address with only its first letter and the end of its domain visible."""
-    return f"{address[0]}{MASK * 3}@{MASK * 3}.{address.rpartition('.')[2]}"
+    local, _, domain = address.partition("@")
+    rest, dot, end = domain.rpartition(".")
+    return f"{local[0]}{MASK * (len(local) - 1)}@{MASK * len(rest)}{dot}{end}"
+
+
+def masked_number(row: str) -> str:
+    """Return a row of digits with only its first two and its last two digits visible."""
+    places = [place for place, character in enumerate(row) if character.isdigit()]
+    hidden = {*places[2:-2]}
+    return "".join(MASK if place in hidden else c for place, c in enumerate(row))

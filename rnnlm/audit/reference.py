@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.audit import identifiers
 from rnnlm.audit.copies import Training, TrainingWriter, hashes, open_training
 from rnnlm.audit.identifier_index import (
     TrainingIdentifiers,
@@ -195,8 +196,20 @@ class Reference:
         subjects = [read_subject(self.facts.form, text) for text in texts]
         found = self.identifiers.has_copied(subjects)
         for canary in self.canaries:
-            found |= [canary.secret in subject for subject in subjects]
+            found |= np.array([canary.secret in subject for subject in subjects], dtype=np.bool_)
         return found
+
+    def masked(self, texts: Sequence[str]) -> list[str]:
+        """Return texts in the form in which they are shown.
+
+        In a text with a long number or an e-mail address of the training text, all long numbers and
+        addresses are masked; its length stays the same.
+        """
+        copied = self.have_copied_numbers(texts)
+        return [
+            identifiers.masked(text) if is_copied else text
+            for text, is_copied in zip(texts, copied.tolist(), strict=True)
+        ]
 
 
 def build_reference(

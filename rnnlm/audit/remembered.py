@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rnnlm.audit.disclosure import Disclosure
 from rnnlm.audit.identifiers import LONG
 from rnnlm.audit.markdown import table
-from rnnlm.canaries import ExposureRow
+from rnnlm.canaries import EXPLAINED, ExposureRow
 from rnnlm.overlap import SAMPLED, WORDS
 
 
@@ -53,15 +53,9 @@ def _canaries(disclosed: Disclosure, canaries: Sequence[ExposureRow]) -> str:
         row = measured.get(repeats)
         exposure = f"{row.exposure_bits:.1f} of {row.most_bits:.1f} bits" if row else ""
         extracted = f"{row.extracted} of {row.canaries}" if row else ""
-        rows.append((str(repeats), exposure, extracted, f"{times:,}"))
-    header = ("canaries planted", "exposure", "continued in full", "times in these texts")
-    return (
-        "Canaries are random secrets that were planted in the training text, each as often as the "
-        "first column says. Exposure is by how many bits the model shortens the search for a "
-        "secret: 0 if it does not help, all bits if the secret is likelier than every other. A "
-        "secret is continued in full if the model completes it when given what precedes it. "
-        "*(Carlini et al. 2019)*\n\n" + table(header, rows)
-    )
+        rows.append((f"{repeats}×", exposure, extracted, f"{times:,}"))
+    header = ("planted", "mean exposure", "extracted", "times in these texts")
+    return f"{EXPLAINED} *(Carlini et al. 2019)*\n\n{table(header, rows)}"
 
 
 def _base(disclosed: Disclosure) -> str:

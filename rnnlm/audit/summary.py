@@ -47,8 +47,9 @@ class ShardAudit(BaseModel):
         complete: Number of texts that the model ended; the others were cut at the maximum length.
         copied: Number of copies of training text; None without a reference.
         lengths: Histogram of the subjects' lengths in characters; see `lengths`.
-        invalid_examples: The first texts that are not valid.
-        copied_examples: The first texts that are copies.
+        invalid_examples: The first texts that are not valid, with numbers and addresses of the
+            training text masked.
+        copied_examples: The first texts that are copies, masked in the same way.
         disclosed: Long numbers, e-mail addresses, rare names and canaries of the training text in
             the texts; None without a reference.
 
@@ -211,7 +212,10 @@ def audit_shard(
     score = reference.judge.score(shown)
     compared = {
         "copied": int(np.count_nonzero(copied)),
-        "copied_examples": _beginnings([texts[n] for n in np.flatnonzero(copied)[:EXAMPLES]]),
+        "copied_examples": _beginnings(
+            reference.masked([texts[n] for n in np.flatnonzero(copied)[:EXAMPLES]])
+        ),
+        "invalid_examples": _beginnings(reference.masked([texts[n] for n in invalid[:EXAMPLES]])),
         "near_copied": int(np.count_nonzero(near)),
         "longest_runs": count_lengths(matches.longest),
         "taken_characters": taken_characters(matches),

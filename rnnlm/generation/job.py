@@ -148,7 +148,9 @@ def generate(
         about = about or About(name=loaded.experiment.name)
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
-        data_set = summarise(out, config, how, records, total, audit, _tried(kept), pages)
+        data_set = summarise(
+            out, config, how, records, total, audit, _tried(kept), pages, reference
+        )
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)
         _remove_torn(out)

@@ -102,7 +102,8 @@ class TextDataSet(BaseModel):
             length.
         audit: The audit of the texts.
         pages: Caption of each picture and HTML page in the folder, by file name.
-        examples: The first valid texts; the first texts if none is valid.
+        examples: The first valid texts, or the first texts if none is valid; with numbers and
+            addresses of the training text masked.
         was_finished: Whether the data set was already finished, so that this run did nothing.
     """
 
@@ -148,6 +149,7 @@ def summarise(
     audit: Audit,
     drawn: int,
     pages: dict[str, str],
+    reference: Reference | None,
 ) -> TextDataSet:
     """Return the summary of a data set.
 
@@ -160,9 +162,11 @@ def summarise(
         audit: The audit computed from `total`.
         drawn: Number of texts drawn up to the last one that was kept.
         pages: The captions that `draw_pages` returned.
+        reference: The reference that the texts were compared with, if any.
     """
     figures = audit.generated
     valid = [text for text in total.sample if is_valid(audit.form, text)]
+    examples = [*(valid or total.sample)][:EXAMPLES]
     return TextDataSet(
         uri=str(out),
         digest=value_digest([record["sha256"] for record in records]),
@@ -179,7 +183,7 @@ def summarise(
         complete_share=figures.complete_share or 0.0,
         audit=audit,
         pages=pages,
-        examples=[*(valid or total.sample)][:EXAMPLES],
+        examples=reference.masked(examples) if reference else examples,
     )
 
 
