@@ -39,7 +39,7 @@ lint:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint docker/Dockerfile
-	@POSTGRES_PASSWORD=unused RNNLM_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
+	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 
 fast-tests:
 	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
