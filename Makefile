@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check lint fast-tests fix bench examples base serve ui clean
+.PHONY: help setup demo test soak check lint fast-tests audit fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: setup ## run the tests, or some: CHOSEN="slow or service"
 soak: setup ## run the tests that take minutes each
 	@$(RUN_TESTS) -m soak
 
-check: setup ## format, lint, types, import contracts, container files, fast tests
+check: setup ## format, lint, types, imports, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests
 
 lint:
@@ -38,11 +38,15 @@ lint:
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/deptry rnnlm flows
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 
 fast-tests:
 	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
+
+audit: setup ## look for known vulnerabilities in the pinned packages
+	@.ci/audit
 
 fix: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

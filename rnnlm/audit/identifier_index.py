@@ -29,7 +29,8 @@ from rnnlm.overlap import Hashes, mixed
 
 RARE = 4
 """Most occurrences of a rare name in the training text."""
-NUMBERS_FILE, ADDRESSES_FILE, NAMES_FILE = "numbers.npy", "addresses.npy", "names.npy"
+NUMBERS_FILE, ADDRESSES_FILE = "numbers.npy", "addresses.npy"
+DOMAINS_FILE, NAMES_FILE = "domains.npy", "names.npy"
 _AT_ONCE = 1 << 20
 """Approximate number of characters that are searched together."""
 _PRIME = 0x9E3779B97F4A7C15
@@ -58,10 +59,18 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingIdentifiers:
-    """The index of a training text's numbers, addresses and rare names; memory-mapped."""
+    """The index of a training text's numbers, addresses and rare names; memory-mapped.
+
+    Attributes:
+        numbers: The long numbers.
+        addresses: The e-mail addresses.
+        domains: Hashes of the domains of the addresses, in ascending order.
+        names: Hashes of the rare names, in ascending order.
+    """
 
     numbers: Table
     addresses: Table
+    domains: Hashes
     names: Hashes
 
     def find_numbers(self, texts: Sequence[str]) -> tuple[int, list[Match]]:
@@ -83,20 +92,11 @@ class TrainingIdentifiers:
         for joined, starts in _joined(texts):
             there = [*identifiers.addresses(joined)]
             total += len(there)
-            if not there:
-                continue
-            possible = [identifiers.shorter_addresses(address) for _, address in there]
-            keys = hashes([*chain.from_iterable(possible)])
-            places = _find(self.addresses[0], keys)
-            ends = np.cumsum([len(several) for several in possible]).tolist()
-            for (place, _), several, end in zip(there, possible, ends, strict=True):
-                first = end - len(several)
-                known = np.flatnonzero(places[first:end] >= 0)
-                if len(known):  # the longest comes first
-                    chosen = int(known[0])
-                    entry = self.addresses[:, places[first + chosen]]
-                    where = _text_at(starts, place)
-                    found.append(Match(where, several[chosen], int(entry[0]), int(entry[1])))
+            known = self._known_addresses([address for _, address in there])
+            for (place, _), (address, entry) in zip(there, known, strict=True):
+                if entry >= 0:
+                    key, trained, _ = self.addresses[:, entry].tolist()
+                    found.append(Match(_text_at(starts, place), address, key, trained))
         return total, found
 
     def count_names(self, texts: Sequence[str]) -> int:
@@ -130,6 +130,22 @@ class TrainingIdentifiers:
         for _, found in (self.find_numbers(texts), self.find_addresses(texts)):
             copied[[match.text for match in found]] = True
         return copied
+
+    def _known_addresses(self, addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield the longest known address within each address, and its index; −1 if there is none.
+
+        Only where the domain begins with a known domain, addresses within the address are formed.
+        """
+        beginnings = [identifiers.domain_beginnings(address) for address in addresses]
+        keys = hashes([*chain.from_iterable(beginnings)])
+        flags = iter((_find(self.domains, keys) >= 0).tolist())
+        for address, several in zip(addresses, beginnings, strict=True):
+            domains = [domain for domain in several if next(flags)]
+            endings = identifiers.local_endings(address) if domains else []
+            within = [f"{local}@{domain}" for domain in domains for local in endings]
+            places = _find(self.addresses[0], hashes(within))
+            known = np.flatnonzero(places >= 0)
+            yield (within[known[0]], int(places[known[0]])) if len(known) else ("", -1)
 
     def _are_rare(self, names: Sequence[Sequence[str]]) -> list[list[bool]]:
         keys = hashes([*chain.from_iterable(names)])
@@ -206,13 +222,15 @@ def write_identifiers(folder: Path, texts: Iterable[str], known: Vocabulary) -> 
     Raises:
         StorageError: A file cannot be written.
     """
-    numbers, lengths, addresses, words, two = [], [], [], [], []
+    numbers, lengths, addresses, domains, words, two = [], [], [], [], [], []
     left = MOST_CHARACTERS
     for text in _lots(texts):
         digits = _Digits([*_long_numbers(text)])
         numbers.append(digits.hashes(digits.starts, digits.lengths))
         lengths.append(digits.lengths)
-        addresses.append(hashes([address for _, address in identifiers.addresses(text)]))
+        found = [address for _, address in identifiers.addresses(text)]
+        addresses.append(hashes(found))
+        domains.append(np.unique(hashes([address.partition("@")[2] for address in found])))
         if left > 0:
             singles, doubles = _candidates(text, known)
             words.append(hashes(singles))
@@ -220,14 +238,14 @@ def write_identifiers(folder: Path, texts: Iterable[str], known: Vocabulary) -> 
             left -= len(text)
     write_array(folder / NUMBERS_FILE, _table(numbers, lengths))
     write_array(folder / ADDRESSES_FILE, _table(addresses))
-    found, times = np.unique(np.concatenate([np.zeros(0, np.uint64), *two]), return_counts=True)
-    rare = np.concatenate([*words, found[times <= RARE]])
-    write_array(folder / NAMES_FILE, np.unique(rare.astype(np.uint64)))
+    write_array(folder / DOMAINS_FILE, _distinct(domains))
+    pairs, times = np.unique(_all(two), return_counts=True)
+    write_array(folder / NAMES_FILE, _distinct([*words, pairs[times <= RARE]]))
 
 
 def open_identifiers(folder: Path) -> TrainingIdentifiers:
     """Return the index that `write_identifiers` wrote; its arrays are memory-mapped."""
-    files = (NUMBERS_FILE, ADDRESSES_FILE, NAMES_FILE)
+    files = (NUMBERS_FILE, ADDRESSES_FILE, DOMAINS_FILE, NAMES_FILE)
     return TrainingIdentifiers(*(np.load(folder / name, mmap_mode="r") for name in files))
 
 
@@ -253,10 +271,17 @@ def _candidates(text: str, known: Vocabulary) -> tuple[list[str], Hashes]:
 
 
 def _table(keys: Sequence[Hashes], lengths: Sequence[NDArray[np.int64]] = ()) -> Table:
-    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
-    found, first, times = np.unique(joined, return_index=True, return_counts=True)
+    found, first, times = np.unique(_all(keys), return_index=True, return_counts=True)
     sizes = np.concatenate(lengths)[first] if lengths else np.zeros(len(found), np.int64)
     return np.stack([found, times.astype(np.uint64), sizes.astype(np.uint64)])
+
+
+def _distinct(keys: Sequence[Hashes]) -> Hashes:
+    return np.unique(_all(keys))
+
+
+def _all(keys: Sequence[Hashes]) -> Hashes:
+    return np.concatenate([np.zeros(0, np.uint64), *keys])
 
 
 def _lots(texts: Iterable[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ _DIGITS = re.compile(rf"\d(?:[{_BETWEEN}]?\d){{{LONG - 1},}}")
 _GROUP = re.compile(rf"\d{{{LONG},{MOST_DIGITS}}}")
 _LOCAL = re.compile(r"[\w.%+-]{1,64}\Z")
 _DOMAIN = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.[^\W\d_]{2,63}")
-_MOST_LOCAL, _MOST_DOMAIN = 64, 254
+_MOST_LOCAL, _MOST_DOMAIN, _SHORTEST_DOMAIN = 64, 254, 4
 
 
 class Row(NamedTuple):
@@ -71,15 +71,16 @@ def addresses(text: str) -> Iterator[tuple[int, str]]:
         place = text.find("@", place + 1)
 
 
-def shorter_addresses(address: str) -> list[str]:
-    """Return an address and all those within it, which begin later or end before a later dot.
+def domain_beginnings(address: str) -> list[str]:
+    """Return the beginnings of an address's domain that could be domains, the longest first."""
+    domain = address.partition("@")[2]
+    return [domain[:end] for end in range(len(domain), _SHORTEST_DOMAIN - 1, -1)]
 
-    For example, `joe@example.org` is within `from.joe@example.org.uk`.
-    """
-    local, _, domain = address.partition("@")
-    labels = domain.split(".")
-    domains = [".".join(labels[:count]) for count in range(len(labels), 1, -1)]
-    return [f"{local[start:]}@{domain}" for start in range(len(local)) for domain in domains]
+
+def local_endings(address: str) -> list[str]:
+    """Return the endings of what is before an address's `@`, the longest first."""
+    local = address.partition("@")[0]
+    return [local[start:] for start in range(len(local))]
 
 
 def capitalised(text: str) -> list[str]:

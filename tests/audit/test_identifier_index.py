@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnlm.audit import identifiers
 from rnnlm.audit.identifier_index import TrainingIdentifiers, open_identifiers, write_identifiers
 from rnnlm.audit.words import Vocabulary, words_in
 
@@ -62,14 +63,30 @@ def test_tables_of_digits_are_not_numbers_but_their_long_groups_are(tmp_path: Pa
 
 
 def test_addresses_are_found_within_longer_ones(tmp_path: Path):
-    index = index_of(["from joe@example.org"], tmp_path)
-    texts = ["Joe@Example.org!", "x.joe@example.org.uk", "jo@example.org", "joe@example.com"]
-    total, found = index.find_addresses(texts)
-    assert total == 4
+    index = index_of(["from joe@example.org", "ann@example.org"], tmp_path)
+    known = ["Joe@Example.org!", "x.joe@example.org.uk", "ajoe@example.orgs", "joe@example.org5"]
+    other = ["jo@example.org", "joe@example.com", "joe@example.or"]
+    total, found = index.find_addresses([*known, *other])
+    assert total == 7
     assert [(match.text, match.shown) for match in found] == [
-        (0, "joe@example.org"),
-        (1, "joe@example.org"),
+        (place, "joe@example.org") for place in range(4)
     ]
+
+
+address = st.from_regex(r"[ab.]{1,4}@[ab.]{0,3}[ab]\.[ab]{2,4}", fullmatch=True)
+
+
+@given(
+    st.lists(address, min_size=1, max_size=4), st.lists(st.text("ab.@ 5", max_size=30), max_size=6)
+)
+def test_an_address_is_found_wherever_its_characters_are(
+    tmp_path_factory, known: list[str], texts: list[str]
+):
+    there = [found for one in known for _, found in identifiers.addresses(one)]
+    texts = [*texts, *(f"a{one}b" for one in known)]
+    index = index_of(known, tmp_path_factory.mktemp("i"))
+    expected = [n for n, text in enumerate(texts) if any(one in text for one in there)]
+    assert np.flatnonzero(index.has_copied(texts)).tolist() == expected
 
 
 def test_rare_names_are_counted(tmp_path: Path):
