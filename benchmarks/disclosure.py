@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ from rnnlm.canaries import Canary, canaries_of
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
+from rnnlm.engine.texts import sample_texts
 from rnnlm.evaluation import score_canaries
 from rnnlm.generation.job import generate
 from rnnlm.generation.manifest import Source, TextDataSet
@@ -115,10 +117,12 @@ def measure(folder: Path, text: Path, characters: int, settings: list[str]) -> d
     in_training = {n: occurrences(number, training) for n, number in numbers.items()}
     result["in the training split"] = in_training
     result["canaries"] = [score.model_dump() for score in score_canaries(loaded)]
+    some = sample_texts(loaded, config.override(experiment.generation, {"count": 500}))
+    count = round(characters / mean(len(text.text) for text in some))
     for name in FILTERS:
         out = folder / name
         changes = {} if name == "none" else {name: True}
-        data_set = _generate(path, experiment, corpus, out, characters, changes)
+        data_set = _generate(path, experiment, corpus, out, count, changes)
         result[name] = _counted(out, data_set, numbers, canaries)
     return result
 
@@ -128,12 +132,10 @@ def _generate(
     experiment: config.Experiment,
     corpus: Corpus,
     out: Path,
-    characters: int,
+    count: int,
     changes: dict[str, Any],
 ) -> TextDataSet:
-    settings = experiment.generation
-    count = max(1, round(characters / settings.max_length))
-    wanted = config.override(settings, {**changes, "count": count})
+    wanted = config.override(experiment.generation, {**changes, "count": count})
     source = Source(uri=corpus.uri, digest=corpus.digest)
     return generate(path, wanted, out, experiment.corpus.form, source=source)
 

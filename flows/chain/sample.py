@@ -21,7 +21,7 @@ class Sample(RecordedStage[TextDataSet]):
     """Generate a data set of texts with a checkpoint."""
 
     name = "sample"
-    version = 3
+    version = 4
     result_type = TextDataSet
     folder = "generated"
 
