@@ -85,11 +85,11 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
         run_id,
         tags=[RunTag(VERSION_TAG, version), RunTag("rnnlm.verdict", f"{alias}: {verdict.reason}")],
     )
-    first = client.get_run(run_id).data.tags.get(NOTE_TAG, "").split("\n\n")[0]
+    scores = client.get_run(run_id).data.tags.get(NOTE_TAG, "").partition("\n\nVersion [")[0]
     name, _, number = version.partition("/")
     checks = "\n".join(f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks)
     header = f"Version [{version}]({model_page(name, int(number))[1:]}), **{alias}**:"
-    client.set_tag(run_id, NOTE_TAG, f"{first}\n\n{header}\n\n{checks}")
+    client.set_tag(run_id, NOTE_TAG, f"{scores}\n\n{header}\n\n{checks}")
 
 
 def log_review(home: Home, run_id: str, review: Review) -> None:

@@ -133,7 +133,8 @@ def add_disclosures(records: Sequence[Disclosure]) -> Disclosure:
 
 def _listed(matches: Sequence[Match], masked: Callable[[str], str]) -> list[Disclosed]:
     times = Counter(match.key for match in matches)
-    by_key = {match.key: match for match in matches}
+    kept = {*sorted(times, key=lambda key: (-times[key], f"{key:016x}"))[:MOST_KEPT]}
+    by_key = {match.key: match for match in matches if match.key in kept}
     return [
         Disclosed(
             key=f"{key:016x}", shown=masked(match.shown), trained=match.trained, times=times[key]

@@ -95,7 +95,7 @@ class TrainingIdentifiers:
             known = self._known_addresses([address for _, address in there])
             for (place, _), (address, entry) in zip(there, known, strict=True):
                 if entry >= 0:
-                    key, trained, _ = self.addresses[:, entry].tolist()
+                    key, trained = int(self.addresses[0, entry]), int(self.addresses[1, entry])
                     found.append(Match(_text_at(starts, place), address, key, trained))
         return total, found
 
@@ -137,15 +137,20 @@ class TrainingIdentifiers:
         Only where the domain begins with a known domain, addresses within the address are formed.
         """
         beginnings = [identifiers.domain_beginnings(address) for address in addresses]
-        keys = hashes([*chain.from_iterable(beginnings)])
-        flags = iter((_find(self.domains, keys) >= 0).tolist())
+        flags = iter(self._are_domains([*chain.from_iterable(beginnings)]))
+        possible: list[list[str]] = []
         for address, several in zip(addresses, beginnings, strict=True):
             domains = [domain for domain in several if next(flags)]
             endings = identifiers.local_endings(address) if domains else []
-            within = [f"{local}@{domain}" for domain in domains for local in endings]
-            places = _find(self.addresses[0], hashes(within))
-            known = np.flatnonzero(places >= 0)
-            yield (within[known[0]], int(places[known[0]])) if len(known) else ("", -1)
+            possible.append([f"{local}@{domain}" for domain in domains for local in endings])
+        entries = iter(_find(self.addresses[0], hashes([*chain.from_iterable(possible)])).tolist())
+        for several in possible:
+            found = [(within, entry) for within in several if (entry := next(entries)) >= 0]
+            yield found[0] if found else ("", -1)
+
+    def _are_domains(self, beginnings: Sequence[str]) -> list[bool]:
+        found: list[bool] = (_find(self.domains, hashes(beginnings)) >= 0).tolist()
+        return found
 
     def _are_rare(self, names: Sequence[Sequence[str]]) -> list[list[bool]]:
         keys = hashes([*chain.from_iterable(names)])
@@ -157,20 +162,21 @@ class TrainingIdentifiers:
         if not rows:
             return
         digits = _Digits([row.digits for row in rows])
-        hits: list[tuple[int, int, int, int]] = []
+        hits: list[tuple[int, int, int, int, int]] = []
         for length in np.unique(self.numbers[2]).astype(int).tolist():
             begins = digits.windows(length)
             places = _find(self.numbers[0], digits.hashes(begins, length))
-            for begin, place in zip(begins[places >= 0], places[places >= 0], strict=True):
-                row = digits.row_of(int(begin))
-                hits.append((row, -length, int(begin - digits.starts[row]), int(place)))
+            there, known = begins[places >= 0], self.numbers[:, places[places >= 0]].tolist()
+            in_row = digits.rows_of(there)
+            within = (there - digits.starts[in_row]).tolist()
+            sizes = [-length] * len(within)
+            hits += zip(in_row.tolist(), sizes, within, known[0], known[1], strict=True)
         taken: dict[int, list[tuple[int, int]]] = {}
-        for row, minus, begin, place in sorted(hits):  # in each row, the longest first
+        for row, minus, begin, key, trained in sorted(hits):  # in each row, the longest first
             end = begin - minus
             spans = taken.setdefault(row, [])
             if all(end <= other or begin >= until for other, until in spans):
                 spans.append((begin, end))
-                key, trained, _ = self.numbers[:, place].tolist()
                 yield row, rows[row].digits[begin:end], key, trained
 
 
@@ -204,9 +210,9 @@ class _Digits:
         sizes = np.asarray(lengths, dtype=np.uint64) << np.uint64(32)
         return mixed((sums * self._back[begins]) ^ sizes)
 
-    def row_of(self, place: int) -> int:
-        """Return the index of the row that contains a digit."""
-        return int(np.searchsorted(self.starts, place, side="right")) - 1
+    def rows_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of the row that contains each of some digits."""
+        return np.searchsorted(self.starts, places, side="right") - 1
 
 
 def write_identifiers(folder: Path, texts: Iterable[str], known: Vocabulary) -> None:
@@ -246,7 +252,8 @@ def write_identifiers(folder: Path, texts: Iterable[str], known: Vocabulary) -> 
 def open_identifiers(folder: Path) -> TrainingIdentifiers:
     """Return the index that `write_identifiers` wrote; its arrays are memory-mapped."""
     files = (NUMBERS_FILE, ADDRESSES_FILE, DOMAINS_FILE, NAMES_FILE)
-    return TrainingIdentifiers(*(np.load(folder / name, mmap_mode="r") for name in files))
+    mapped = (np.load(folder / name, mmap_mode="r") for name in files)
+    return TrainingIdentifiers(*map(np.asarray, mapped))  # plain arrays are faster to index
 
 
 def _long_numbers(text: str) -> Iterator[str]:

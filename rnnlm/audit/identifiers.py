@@ -49,7 +49,7 @@ def rows_of_digits(text: str) -> Iterator[Row]:
     for found in _DIGITS.finditer(text):
         row = found[0]
         if row.isdigit():
-            yield Row(found.start(), _ascii(row), ())
+            yield Row(found.start(), row if row.isascii() else _ascii(row), ())
         else:
             groups = tuple(_ascii(group) for group in _GROUP.findall(row))
             yield Row(found.start(), _ascii(row), groups)

@@ -96,9 +96,9 @@ def test_loading_a_checkpoint_runs_nothing_from_the_store(
     folder = registry.checkpoint_path(Home(trained), version).parent.parent
     copy, written = tmp_path / "model", tmp_path / "written"
     shutil.copytree(folder, copy)
-    hostile = f"open({str(written)!r}, 'a').write('ran')\n"
+    hostile = f"\nopen({str(written)!r}, 'a').write('ran')\n"
     for path in copy.rglob("*.py"):
-        path.write_text(hostile + path.read_text())
+        path.write_text(path.read_text() + hostile)
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_, **__: str(copy))
     monkeypatch.setenv("RNNLM_HOME", str(trained))
     loaded = registry.load_model("tiny@champion")
