@@ -134,6 +134,8 @@ def _hindrance(
         return f"champion {champion.version} cannot be read ({error})"
     if before.model != experiment.model:
         return "the network differs from the champion's"
+    if before.training.canaries != experiment.training.canaries:
+        return "the canaries differ from the champion's"
     if before.corpus.condition != experiment.corpus.condition:
         return "the attributes differ from the champion's"
     if vocabulary.to_json() != dataset.load_tokenizer(tokens.uri).to_json():
