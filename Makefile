@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests fix bench examples base serve ui clean
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base serve ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ storm: setup ## inject faults into the installed command, which takes 45 minutes
 fuzz: setup ## give a million bad inputs to every reader and parser: CASES=20000
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),1000000)
 
-check: setup ## format, lint, types, import contracts, container files, fast tests
+check: setup ## format, lint, types, imports, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests
 
 lint:
@@ -44,11 +44,15 @@ lint:
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/deptry rnnlm flows
 	@$(BIN)/hadolint docker/Dockerfile
-	@POSTGRES_PASSWORD=unused RNNLM_PASSWORD=unused $(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
+	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 
 fast-tests:
 	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
+
+audit: setup ## look for known vulnerabilities in the pinned packages
+	@.ci/audit
 
 fix: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

@@ -42,7 +42,7 @@ def windows(text: str) -> Hashes:
     total = np.zeros(count, np.uint64)
     for place in range(WORDS):
         total = total * _PRIME + words[place : place + count]
-    return _mixed(total)
+    return mixed(total)
 
 
 def is_sampled(hashes: Hashes) -> NDArray[np.bool_]:
@@ -104,8 +104,8 @@ def _word_hash(word: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _mixed(values: Hashes) -> Hashes:
-    """Mix the bits, so that every bit is equally random (splitmix64)."""
+def mixed(values: Hashes) -> Hashes:
+    """Mix the bits of hashes, so that every bit is equally random (splitmix64)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

@@ -38,7 +38,9 @@ class Count(RecordedStage[TrainedModel]):
     def work(self, run: Run, out: Path, tell: OnProgress) -> TrainedModel:
         """Count n-grams of tokens and, unless each token is a character, of characters as well."""
         corpus, experiment = run[Ingest], run.experiment
-        counted = experiment.model_copy(update={"model": ModelConfig(architecture="ngram")})
+        plain = experiment.training.model_copy(update={"canaries": 0})
+        ngram = ModelConfig(architecture="ngram")
+        counted = experiment.model_copy(update={"model": ngram, "training": plain})
         own = train_model(run[Tokenize].uri, counted, out, tell)
         if experiment.tokenizer.kind == "character":
             return own

@@ -14,7 +14,13 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from rnnlm import checkpoint
 from rnnlm.audit.temperatures import as_figures, measure_temperatures
-from rnnlm.evaluation import TestScores, score_test_split
+from rnnlm.evaluation import (
+    TestScores,
+    by_repeats,
+    exposure,
+    score_canaries,
+    score_test_split,
+)
 from rnnlm.generation.manifest import Source
 from rnnlm.generation.references import reference_for
 from rnnlm.progress import OnProgress
@@ -41,12 +47,15 @@ class Evaluate(RecordedStage[TestScores]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TestScores:
-        """Score both models on the test split; measure texts sampled at several temperatures."""
+        """Score both models on the test split; measure sampled texts, and canaries if any."""
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)
         known = base.windows if base else None
         scores = score_test_split(path, baseline, run[Tokenize].uri, out, tell, known)
         loaded = checkpoint.load(path)
+        canaries = score_canaries(loaded, tell)
+        figures = scores.figures | exposure.as_figures(by_repeats(canaries))
+        scores = scores.model_copy(update={"figures": figures, "canaries": canaries})
         source = Source(
             uri=corpus.uri,
             digest=corpus.digest,

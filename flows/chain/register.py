@@ -17,6 +17,7 @@ from flows.registry import Version
 from flows.runtime import backups, locks
 from flows.runtime.home import Home
 from rnnlm.errors import RegistryError
+from rnnlm.evaluation import by_repeats
 
 
 class Register(Stage[Version]):
@@ -62,6 +63,7 @@ class Register(Stage[Version]):
                 started_from=model.started_from or "",
                 baseline=run[Count].checkpoint,
                 condition=experiment.corpus.condition,
+                canaries=by_repeats(scores.canaries),
             )
             return registry.register(home, experiment, model, made), False
 

@@ -159,6 +159,11 @@ def prepare(
     words = command or _command(named, changes, prefixes)
     words = [word for word in _naming(named, reference, words[1:]) if word not in _NOT_REPEATED]
     command_line = shlex.join(["rnnlm", *words])
-    about = About(name=version.name, version=str(version.version), command=command_line)
+    about = About(
+        name=version.name,
+        version=str(version.version),
+        command=command_line,
+        canaries=version.canaries,
+    )
     form = experiment.corpus.form
     return Wanted(version, path, config, folder, form, source, prefixes, about)

@@ -36,6 +36,7 @@ from rnnlm.evaluation import (
 from rnnlm.gate import Verdict, Weighed, judge
 from rnnlm.generation.manifest import TextDataSet
 from rnnlm.progress import OnProgress
+from rnnlm.review.exposure_table import exposure_in_one_line
 from rnnlm.training.api import TrainedModel
 
 SHOWN_SAMPLES = 5
@@ -246,9 +247,10 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
         + f"\n\non the same {documents['test']:,} test documents",
         "Gate:\n" + "\n".join(checks),
         f"Corpus `{candidate.corpus.digest[:12]}`, {sum(documents.values()):,} documents.",
+        exposure_in_one_line(candidate.version.canaries),
         "Sample:\n\n" + _sample(candidate.texts),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _interval(comparison: Comparison | None) -> str:

@@ -21,7 +21,7 @@ class Sample(RecordedStage[TextDataSet]):
     """Generate a data set of texts with a checkpoint."""
 
     name = "sample"
-    version = 3
+    version = 4
     result_type = TextDataSet
     folder = "generated"
 
@@ -59,6 +59,7 @@ class Sample(RecordedStage[TextDataSet]):
             name=version.name,
             version=str(version.version),
             command=f"rnnlm generate {version.name}/{version.version} --count {config.count}",
+            canaries=version.canaries,
         )
         with workers.generating(config) as executor:
             return job.generate(

@@ -40,9 +40,11 @@ class Start:
 def way_of_training(experiment: Experiment) -> dict[str, Any]:
     """Return the training settings without the name of the base.
 
-    Keys of training steps, and recipes, contain the digest of a checkpoint instead.
+    Keys of training steps, and recipes, contain the digest of a checkpoint instead. Canaries are
+    left out if there are none, so that the steps of versions without this setting are found.
     """
-    return experiment.training.model_dump(exclude={"base"})
+    unused = set() if experiment.training.canaries else {"canaries"}
+    return experiment.training.model_dump(exclude={"base"} | unused)
 
 
 def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
@@ -132,6 +134,8 @@ def _hindrance(
         return f"champion {champion.version} cannot be read ({error})"
     if before.model != experiment.model:
         return "the network differs from the champion's"
+    if before.training.canaries != experiment.training.canaries:
+        return "the canaries differ from the champion's"
     if before.corpus.condition != experiment.corpus.condition:
         return "the attributes differ from the champion's"
     if vocabulary.to_json() != dataset.load_tokenizer(tokens.uri).to_json():

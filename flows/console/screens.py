@@ -234,6 +234,11 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"{generated['copied_share']:.1%} of the {what} in the training text{nearly}",
             )
         )
+    if disclosed := figures["disclosed"]:
+        copied = disclosed["copied_numbers"] + disclosed["copied_addresses"]
+        if copied:
+            what = f"{copied:,} long numbers and e-mail addresses of the training text"
+            rows.append(("disclosed", f"{what}; --no-copied-numbers leaves them out"))
     if generated["audit"]["duplicate_share"] is not None:
         rows.append(("repeated", f"{generated['audit']['duplicate_share']:.1%} of the texts"))
     note = f": {generated['engine_note']}" if generated["engine_note"] else ""

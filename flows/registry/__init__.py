@@ -7,6 +7,7 @@ this is recorded in the model's journal (see `flows.registry.aliases`).
 
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
 from flows.registry.checkpoints import checkpoint_path, is_whole
+from flows.registry.loading import load_model
 from flows.registry.packaging import is_complete, packaged_models, register
 from flows.registry.versions import (
     ALIASES,
@@ -35,6 +36,7 @@ __all__ = [
     "is_complete",
     "is_placed",
     "is_whole",
+    "load_model",
     "newest",
     "packaged_models",
     "place",

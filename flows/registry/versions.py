@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.runtime.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
+from rnnlm.canaries import ExposureRow
 from rnnlm.errors import RegistryError
 from rnnlm.saved import first_fault, parse_json
 
@@ -21,6 +22,9 @@ ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 PLACED_TAG = "placed"
 """Tag of a version that is set once the version has been made champion or challenger. A version
 without it is registered, but the gate has not finished judging it."""
+
+_AS_JSON = {"test_bits_per_character", "condition", "canaries"}
+"""Attributes of a version whose tags are JSON; the others are plain text."""
 
 
 class Version(BaseModel):
@@ -45,6 +49,8 @@ class Version(BaseModel):
         started_from: sha256 of the checkpoint with its initial weights; empty for random weights.
         baseline: Path of the checkpoint of its n-gram model.
         condition: Names of the attributes in the header before each text.
+        canaries: What it remembers of the canaries in its training text, by how often they were
+            planted; empty if it was trained without.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +69,7 @@ class Version(BaseModel):
     started_from: str = ""
     baseline: str = ""
     condition: tuple[str, ...] = ()
+    canaries: tuple[ExposureRow, ...] = ()
 
     @property
     def described(self) -> str:
@@ -77,7 +84,8 @@ class Version(BaseModel):
 
     def tags(self) -> dict[str, str]:
         """Return the tags to store in the registry, from which `read` restores the version."""
-        kept = self.model_dump(exclude={"name", "version", "alias", "run_id"})
+        unused = set() if self.canaries else {"canaries"}
+        kept = self.model_dump(exclude={"name", "version", "alias", "run_id"} | unused)
         checkpoint = kept.pop("checkpoint")
         written = {
             key: value if isinstance(value, str) else json.dumps(value)
@@ -175,7 +183,7 @@ def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
         key: value for key, value in version.tags.items() if key in Version.model_fields
     }
     try:
-        for key in ("test_bits_per_character", "condition"):
+        for key in _AS_JSON:
             if key in values:
                 values[key] = parse_json(values[key], Any)
         return Version(

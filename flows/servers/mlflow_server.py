@@ -43,6 +43,7 @@ def command(home: Home, store: str, host: str, port: int, logs: Path) -> Command
         log=logs / "mlflow.log",
         environment={
             stores.MLFLOW_SETTING: store,  # not an argument: it may hold a password
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # the job runner starts six processes
         },
         health=f"{address_of(host, port)}/health",

@@ -49,6 +49,7 @@ def _connect(tracking_uri: str, mlruns: Path, database: Path | None) -> MlflowCl
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # its errors are raised too; the log would add a traceback
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", MOST_RETRIES)
     if is_http(tracking_uri):
         _probe(tracking_uri)

@@ -20,10 +20,11 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.devices import choose_device, device_name
 from rnnlm.errors import ServerError
-from rnnlm.evaluation import TestScores
+from rnnlm.evaluation import TestScores, by_repeats
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
 from rnnlm.review import Review
+from rnnlm.review.exposure_table import exposure_in_one_line
 from rnnlm.review.writing import in_one_line
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
@@ -39,6 +40,8 @@ COMPLETE_TAG = "mlflow.rnnlm.complete"
 """Tag of a run that was made after the fact: `no` until everything is logged, then `yes`."""
 DESCRIBED_TAG = "mlflow.rnnlm.described"
 """Tag of the run of a training: `no` until its settings and data are logged, then `yes`."""
+CANARIES_TABLE = "canaries.json"
+"""Artifact with a row for each canary, which MLflow's pages show as a table."""
 
 
 def find_run(home: Home, experiment: Experiment, digest: str) -> str | None:
@@ -90,11 +93,11 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
         run_id,
         tags=[RunTag(VERSION_TAG, version), RunTag("rnnlm.verdict", f"{alias}: {verdict.reason}")],
     )
-    first = client.get_run(run_id).data.tags.get(NOTE_TAG, "").split("\n\n")[0]
+    scores = client.get_run(run_id).data.tags.get(NOTE_TAG, "").partition("\n\nVersion [")[0]
     name, _, number = version.partition("/")
     checks = "\n".join(f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks)
     header = f"Version [{version}]({model_page(name, int(number))[1:]}), **{alias}**:"
-    client.set_tag(run_id, NOTE_TAG, f"{first}\n\n{header}\n\n{checks}")
+    client.set_tag(run_id, NOTE_TAG, f"{scores}\n\n{header}\n\n{checks}")
 
 
 def log_review(home: Home, run_id: str, review: Review) -> None:
@@ -118,8 +121,12 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
         f"perplexity {figures['perplexity']:.2f} over {figures['tokens']:,.0f} tokens; "
         f"n-grams of characters {figures['ngram_bits_per_character']:.3f} bits per character."
     )
-    written = in_one_line(figures)
-    client.set_tag(run_id, NOTE_TAG, f"{note}\n\n{written}" if written else note)
+    said = [note, in_one_line(figures), exposure_in_one_line(by_repeats(scores.canaries))]
+    client.set_tag(run_id, NOTE_TAG, "\n\n".join(part for part in said if part))
+    if scores.canaries:
+        rows = [canary.model_dump() for canary in scores.canaries]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        client.log_table(run_id, columns, CANARIES_TABLE)
 
 
 def title(experiment: Experiment) -> str:

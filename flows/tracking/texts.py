@@ -160,6 +160,11 @@ def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None
         "duplicate_share": texts.audit.duplicate_share,
         **{k: v for k, v in texts.audit.generated.model_dump().items() if not isinstance(v, dict)},
     }
+    if (disclosed := texts.audit.generated.disclosed) is not None:
+        figures |= {
+            name: value for name, value in disclosed.model_dump().items() if isinstance(value, int)
+        }
+        figures |= {f"canaries_planted_{n}": times for n, times in disclosed.canaries.items()}
     metrics = [
         Metric(f"generated/{name}", float(value), now(), 0)
         for name, value in figures.items()

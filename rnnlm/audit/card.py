@@ -12,10 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.audit.markdown import table
 from rnnlm.audit.measures import measures
 from rnnlm.audit.novelty import RUN
 from rnnlm.audit.reference import SAMPLE_CHARACTERS
+from rnnlm.audit.remembered import remembered
 from rnnlm.audit.summary import Audit
+from rnnlm.canaries import ExposureRow
 from rnnlm.config import GenerationConfig
 from rnnlm.storage import write_bytes
 from rnnlm.visible import visible
@@ -92,6 +95,7 @@ class Manifest(BaseModel):
         license: Licence of the data set, as an identifier of the Hugging Face hub.
         language: ISO 639-1 codes of the texts' languages; empty if unknown.
         pages: Caption of each picture and HTML page in the card's folder, by file name.
+        canaries: What the model remembers of its canaries; empty if it was trained without.
         prefixes: Whether the texts begin with the lines of a file of prefixes.
         shards: The shards, in order; empty if nothing is known about them.
     """
@@ -114,6 +118,7 @@ class Manifest(BaseModel):
     license: str = "unknown"
     language: tuple[str, ...] = ()
     pages: dict[str, str] = {}
+    canaries: tuple[ExposureRow, ...] = ()
     prefixes: bool = False
     shards: tuple[Shard, ...] = ()
 
@@ -141,6 +146,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
         _columns(known),
         _lines(known),
         _audit(known),
+        _remembered(known),
         _examples(known),
         _limits(known),
         f"## Reproduce\n\n```sh\n{known.command}\n```\n\nOn the same processor and with the same "
@@ -182,10 +188,10 @@ def _pattern(files: Sequence[str]) -> str | list[str]:
 
 def _introduction(manifest: Manifest) -> str:
     what = {
-        "color": "invented colours, each with a name and its red, green and blue values",
-        "recipe": "invented recipes in the MealMaster format",
-        "prose": "invented passages of prose",
-    }.get(manifest.form, "invented texts")
+        "color": "colours, each with a name and its red, green and blue values",
+        "recipe": "recipes in the MealMaster format",
+        "prose": "passages of prose",
+    }.get(manifest.form, "texts")
     kind = manifest.generation.format
     loader = {"parquet": "parquet", "jsonl": "json", "txt": "text"}[kind]
     shards = "one shard" if len(manifest.files) == 1 else f"{len(manifest.files):,} shards"
@@ -236,7 +242,7 @@ def _origin(manifest: Manifest) -> str:
         ("engine", f"{manifest.engine}, {manifest.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
-    return f"## How the texts were generated\n\n{_table(('', ''), rows)}"
+    return f"## How the texts were generated\n\n{table(('', ''), rows)}"
 
 
 def _begin(manifest: Manifest) -> str:
@@ -257,7 +263,11 @@ def _rules(config: GenerationConfig) -> list[tuple[str, str]]:
         for name in ("banned", "required", "stop")
         if (strings := getattr(config, name))
     ]
-    kept = {"unique": "no duplicates", "novel_only": "no copies of training texts"}
+    kept = {
+        "unique": "no duplicates",
+        "novel_only": "no copies of training texts, nor of their numbers and addresses",
+        "no_copied_numbers": "no long numbers or e-mail addresses of the training text",
+    }
     kept |= {"valid_only": "only valid texts", "known_words_only": "only texts of existing words"}
     rules = [what for name, what in kept.items() if getattr(config, name)]
     if config.best_of > 1:
@@ -269,7 +279,7 @@ def _columns(manifest: Manifest) -> str:
     if not manifest.columns:
         return ""
     rows = [(f"`{name}`", what) for name, what in manifest.columns.items()]
-    return f"## Columns\n\n{_table(('column', 'what it holds'), rows)}"
+    return f"## Columns\n\n{table(('column', 'what it holds'), rows)}"
 
 
 def _lines(manifest: Manifest) -> str:
@@ -307,8 +317,16 @@ def _audit(manifest: Manifest) -> str:
     return (
         f"## Audit\n\nThe data set has {audit.generated.texts:,} texts; figures of a sample are "
         f"computed on {audit.generated.sampled_texts:,} of them.{beside}\n\n"
-        f"{_table(('', 'generated', 'real', 'of'), rows)}\n\n" + "\n".join(lines)
+        f"{table(('', 'generated', 'real', 'of'), rows)}\n\n" + "\n".join(lines)
     )
+
+
+def _remembered(manifest: Manifest) -> str:
+    audit = manifest.audit
+    if audit is None or audit.generated.disclosed is None:
+        return ""
+    has_base = audit.generated.base_share is not None
+    return remembered(audit.generated.disclosed, manifest.canaries, has_base)
 
 
 def _examples(manifest: Manifest) -> str:
@@ -336,29 +354,20 @@ def _shown_failures(audit: Audit | None) -> list[tuple[str, tuple[str, ...]]]:
 
 def _limits(manifest: Manifest) -> str:
     lines = [
-        "The texts resemble the corpus but carry no information: names, numbers and claims in them "
-        "are made up, and false or offensive content of the corpus can reappear.",
+        "What the texts say may be false. They can still repeat names, numbers, passages and "
+        "offensive content of the training text.",
         "Rights in the corpus may extend to texts that resemble it; see its licence.",
     ]
     if manifest.audit is not None:
         lines += [
-            "Copies are found by exact comparison and near copies by an estimate; paraphrases are "
-            "not found.",
+            "Copies, numbers, addresses and names are found by exact comparison and near copies by "
+            "an estimate; paraphrases, and numbers written in another way, are not found.",
             f"Runs of fewer than {RUN} characters mean little; only the first "
             f"{SAMPLE_CHARACTERS:,} characters of each sampled text were examined.",
             "If generated and real texts differ in length, that alone makes their longest runs "
             "differ.",
         ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "↵")
 
 
 def _fenced(text: str) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from rnnlm.audit.copies import SIMILAR
 from rnnlm.audit.diversity import SELF_BLEU_TEXTS
+from rnnlm.audit.identifier_index import RARE
+from rnnlm.audit.identifiers import LONG, MOST_DIGITS
 from rnnlm.audit.novelty import RUN
 from rnnlm.audit.summary import Audit, Figures
 from rnnlm.overlap import SAMPLED, WORDS
@@ -53,6 +55,31 @@ def measures(audit: Audit) -> Iterator[Measure]:
         f"Texts whose {_subject(audit)} equals that of a training text, ignoring case and spacing; "
         f"except for colours, also texts of {RUN} characters or more that occur verbatim within a "
         "training text.",
+    )
+    yield Measure(
+        "numbers",
+        lambda f: (
+            f"{f.disclosed.copied_numbers:,} of {f.disclosed.numbers:,}" if f.disclosed else ""
+        ),
+        "all texts",
+        f"Numbers of {LONG} to {MOST_DIGITS} digits of the training text that occur in the texts, "
+        "of all rows of as many digits; spaces and dashes within a number make no difference.",
+    )
+    yield Measure(
+        "e-mail addresses",
+        lambda f: (
+            f"{f.disclosed.copied_addresses:,} of {f.disclosed.addresses:,}" if f.disclosed else ""
+        ),
+        "all texts",
+        "E-mail addresses of the training text that occur in the texts, of all addresses.",
+    )
+    yield Measure(
+        "rare names",
+        lambda f: f"{f.disclosed.copied_names:,}" if f.disclosed else "",
+        "all texts",
+        f"Occurrences of rare names: one or two capitalised words, of which one is in no "
+        f"dictionary, that occur at most {RARE} times in the training text.",
+        "the dictionaries of pyspellchecker",
     )
     yield Measure(
         "near copies",

@@ -92,7 +92,7 @@ def write_samples(texts: Sequence[str], title: str, reference: Reference, path: 
     """
     matches = reference.suffixes.find(texts)
     parts = []
-    for number, text in enumerate(texts):
+    for number, text in enumerate(reference.masked(texts)):
         around = longest_around(matches.of(number))
         taken = float((around >= RUN).mean()) if len(around) else 0.0
         longest = int(around.max(initial=0))

@@ -9,6 +9,9 @@ It is built once per corpus, and is memory-mapped afterwards. Its folder has the
     ngram/                   n-gram model of the training split; see `likeness`
     colors.npy               colours in the training split, if it has any
     words.npy                hashes of words that exist; see `words`
+    numbers.npy …            hashes of long numbers, e-mail addresses and rare names in the training
+                             split; see `identifier_index`
+    canaries.json            canaries that were planted in the training split; see `rnnlm.canaries`
     base.npy                 hashes of sampled windows (runs of 13 words) of a base model's training
                              text; see `rnnlm.overlap`
     held_out.json            real texts for comparison: a sample of the validation split
@@ -34,12 +37,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.audit import identifiers
 from rnnlm.audit.copies import Training, TrainingWriter, hashes, open_training
+from rnnlm.audit.identifier_index import (
+    TrainingIdentifiers,
+    open_identifiers,
+    write_identifiers,
+)
 from rnnlm.audit.lengths import Counts, add_counts, count_lengths, quantiles
 from rnnlm.audit.likeness import Judge, open_judge, write_judge
 from rnnlm.audit.novelty import RUN, Unit
 from rnnlm.audit.suffixes import SuffixArray, open_suffixes, write_array, write_suffixes
 from rnnlm.audit.words import ExistingWords, open_words, write_words
+from rnnlm.canaries import Canary
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.duplicates import SHORTEST
@@ -50,7 +60,7 @@ from rnnlm.saved import MEND, read_array, read_json
 from rnnlm.storage import file_digest, value_digest, write_json
 from rnnlm.tokenizer import Tokenizer
 
-VERSION = "4"
+VERSION = "5"
 FACTS_FILE = "reference.json"
 HELD_OUT_AUDIT_FILE = "held_out-audit.json"
 HELD_OUT_TEXTS = 2000
@@ -60,6 +70,7 @@ is cut into several texts."""
 MOST_COLORS = 100_000
 
 _HELD_OUT_FILE, _COLORS_FILE, _BASE_FILE = "held_out.json", "colors.npy", "base.npy"
+_CANARIES_FILE = "canaries.json"
 _NGRAM_FOLDER = "ngram"
 _TEXTS_AT_ONCE = 5000
 
@@ -69,7 +80,7 @@ class ReferenceFacts(BaseModel):
 
     Attributes:
         digest: sha256 of the inputs: the corpus, form, tokenizer or n-gram model, windows of the
-            base model, and `VERSION`.
+            base model, canaries, and `VERSION`.
         form: What a text should be; see `CorpusConfig.form`.
         unit: What the n-grams of an audit consist of: words, or characters if half of the training
             texts are too short for n-grams of words.
@@ -103,6 +114,8 @@ class Reference:
         suffixes: Suffix array that finds longest runs, and texts that occur within training texts.
         judge: N-gram model of the training split.
         words: The words that exist.
+        identifiers: Index of the long numbers, e-mail addresses and rare names.
+        canaries: The canaries that were planted in the training split.
         held_out: Real texts in random order, each of at most `SAMPLE_CHARACTERS` characters.
         colors: Red, green and blue channels of the colours in the training split, shape
             (colours, 3).
@@ -116,6 +129,8 @@ class Reference:
     suffixes: SuffixArray
     judge: Judge
     words: ExistingWords
+    identifiers: TrainingIdentifiers
+    canaries: tuple[Canary, ...]
     held_out: tuple[str, ...]
     colors: NDArray[np.uint8]
     base: Hashes
@@ -138,6 +153,8 @@ class Reference:
                 suffixes=open_suffixes(folder),
                 judge=open_judge(folder / _NGRAM_FOLDER),
                 words=open_words(folder),
+                identifiers=open_identifiers(folder),
+                canaries=read_json(folder / _CANARIES_FILE, tuple[Canary, ...], MEND),
                 held_out=read_json(folder / _HELD_OUT_FILE, tuple[str, ...], MEND),
                 colors=read_array(folder / _COLORS_FILE, MEND),
                 base=read_array(folder / _BASE_FILE, MEND, mapped=True),
@@ -174,6 +191,30 @@ class Reference:
         found[long] = self.suffixes.holds([stripped[n] for n in long])
         return found
 
+    def have_copied_numbers(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return whether each text contains a number or an address of the training text.
+
+        These are long numbers, e-mail addresses, and the secrets of canaries; of a colour, only the
+        name is searched. Shape (texts,).
+        """
+        subjects = [read_subject(self.facts.form, text) for text in texts]
+        found = self.identifiers.has_copied(subjects)
+        for canary in self.canaries:
+            found |= np.array([canary.secret in subject for subject in subjects], dtype=np.bool_)
+        return found
+
+    def masked(self, texts: Sequence[str]) -> list[str]:
+        """Return texts in the form in which they are shown.
+
+        In a text with a long number or an e-mail address of the training text, all long numbers and
+        addresses are masked; its length stays the same.
+        """
+        copied = self.have_copied_numbers(texts)
+        return [
+            identifiers.masked(text) if is_copied else text
+            for text, is_copied in zip(texts, copied.tolist(), strict=True)
+        ]
+
 
 def build_reference(
     corpus_uri: str,
@@ -183,6 +224,7 @@ def build_reference(
     out: Path,
     ngram: Path | None = None,
     base: Hashes | None = None,
+    canaries: Sequence[Canary] = (),
 ) -> Reference:
     """Write the reference of a corpus into `out`, unless it is there and intact, and open it.
 
@@ -195,6 +237,7 @@ def build_reference(
         ngram: Checkpoint of an n-gram model to use instead of counting n-grams; None to count.
         base: Hashes of sampled windows (runs of 13 words) of the base model's training text; None
             without a base.
+        canaries: The canaries that the model was trained on besides the corpus.
 
     Raises:
         CorpusError: `corpus_uri` contains no documents.
@@ -205,16 +248,18 @@ def build_reference(
     judge = file_digest(ngram) if ngram else words.to_json()
     windows = np.zeros(0, np.uint64) if base is None else base
     read_before = hashlib.sha256(windows.tobytes()).hexdigest()
-    digest = value_digest([VERSION, corpus_digest, form, judge, read_before])
+    digest = value_digest([VERSION, corpus_digest, form, judge, read_before, [*canaries]])
     if (known := _open_known(out, digest)) is not None:
         return known
     shutil.rmtree(out, ignore_errors=True)  # files of another reference or of an unfinished one
     out.mkdir(parents=True, exist_ok=True)
     documents, lengths = _write_training(corpus_uri, form, out)
-    subjects = (read_subject(form, text) for text in iter_texts(corpus_uri, "train"))
-    searched = write_suffixes(subjects, out)
+    searched = write_suffixes(_subjects(corpus_uri, form), out)
     write_judge(out / _NGRAM_FOLDER, iter_texts(corpus_uri, "train"), words, ngram)
-    write_words(out, iter_texts(corpus_uri, "train"))
+    vocabulary = write_words(out, iter_texts(corpus_uri, "train"))
+    planted = (canary.text for canary in canaries for _ in range(canary.repeats))
+    write_identifiers(out, itertools.chain(_subjects(corpus_uri, form), planted), vocabulary)
+    write_json(out / _CANARIES_FILE, [*canaries])
     write_array(out / _BASE_FILE, windows)
     write_json(out / _HELD_OUT_FILE, _held_out(corpus_uri))
     facts = ReferenceFacts(
@@ -285,6 +330,10 @@ def _write_training(corpus_uri: str, form: str, out: Path) -> tuple[int, Counts]
     writer.write(out)
     write_array(out / _COLORS_FILE, np.array(colors[:MOST_COLORS], np.uint8).reshape(-1, 3))
     return documents, add_counts(counts)
+
+
+def _subjects(corpus_uri: str, form: str) -> Iterator[str]:
+    return (read_subject(form, text) for text in iter_texts(corpus_uri, "train"))
 
 
 def _readings(corpus_uri: str, form: str) -> Iterator[list[Reading]]:

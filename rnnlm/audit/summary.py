@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.audit.disclosure import Disclosure, add_disclosures, count_disclosed
 from rnnlm.audit.diversity import DISTINCT_ORDERS, distinct_share, ngram_count, self_bleu
 from rnnlm.audit.lengths import Counts, add_counts, count_lengths, quantiles
 from rnnlm.audit.novelty import Unit, known_ngrams, taken_characters
@@ -24,6 +25,8 @@ from rnnlm.overlap import Hashes, seen_windows
 
 SAMPLE_TEXTS = 2000
 """Approximate number of texts of a data set that are sampled."""
+DISCLOSED = 10
+"""Number of disclosed numbers and addresses that are listed, masked; the most frequent ones."""
 EXAMPLES = 5
 """Number of invalid texts that are shown, and number of copies; the first ones are shown."""
 
@@ -44,8 +47,11 @@ class ShardAudit(BaseModel):
         complete: Number of texts that the model ended; the others were cut at the maximum length.
         copied: Number of copies of training text; None without a reference.
         lengths: Histogram of the subjects' lengths in characters; see `lengths`.
-        invalid_examples: The first texts that are not valid.
-        copied_examples: The first texts that are copies.
+        invalid_examples: The first texts that are not valid, with numbers and addresses of the
+            training text masked.
+        copied_examples: The first texts that are copies, masked in the same way.
+        disclosed: Long numbers, e-mail addresses, rare names and canaries of the training text in
+            the texts; None without a reference.
 
         sample: The first texts, each cut at `SAMPLE_CHARACTERS` characters.
         colors: The colours parsed from the sample.
@@ -72,6 +78,7 @@ class ShardAudit(BaseModel):
     lengths: Counts
     invalid_examples: tuple[str, ...]
     copied_examples: tuple[str, ...] = ()
+    disclosed: Disclosure | None = None
 
     sample: tuple[str, ...]
     colors: tuple[Color, ...]
@@ -110,6 +117,7 @@ class Figures(BaseModel):
     self_bleu: float | None
     bits_per_character: float | None
     length_characters: dict[str, int]
+    disclosed: Disclosure | None = None
 
 
 class Audit(BaseModel):
@@ -204,7 +212,10 @@ def audit_shard(
     score = reference.judge.score(shown)
     compared = {
         "copied": int(np.count_nonzero(copied)),
-        "copied_examples": _beginnings([texts[n] for n in np.flatnonzero(copied)[:EXAMPLES]]),
+        "copied_examples": _beginnings(
+            reference.masked([texts[n] for n in np.flatnonzero(copied)[:EXAMPLES]])
+        ),
+        "invalid_examples": _beginnings(reference.masked([texts[n] for n in invalid[:EXAMPLES]])),
         "near_copied": int(np.count_nonzero(near)),
         "longest_runs": count_lengths(matches.longest),
         "taken_characters": taken_characters(matches),
@@ -214,6 +225,9 @@ def audit_shard(
         "judged_characters": score.characters,
         "words": reference.words.count(chosen),
         "base_windows": _base_windows(chosen, reference.base),
+        "disclosed": count_disclosed(
+            subjects, reference.identifiers, reference.canaries, chosen, reference.base
+        ),
     }
     return record.model_copy(update=compared)
 
@@ -221,6 +235,7 @@ def audit_shard(
 def merge(records: Sequence[ShardAudit]) -> ShardAudit:
     """Return the sum of the records of some shards, which must be given in the shards' order."""
     orders = sorted({n for record in records for n in record.ngrams})
+    disclosed = [record.disclosed for record in records if record.disclosed]
     return ShardAudit(
         texts=sum(record.texts for record in records),
         valid=sum(record.valid for record in records),
@@ -229,6 +244,7 @@ def merge(records: Sequence[ShardAudit]) -> ShardAudit:
         lengths=add_counts([record.lengths for record in records]),
         invalid_examples=_first([record.invalid_examples for record in records]),
         copied_examples=_first([record.copied_examples for record in records]),
+        disclosed=add_disclosures(disclosed) if disclosed else None,
         sample=tuple(text for record in records for text in record.sample),
         colors=tuple(color for record in records for color in record.colors),
         near_copied=_sum([record.near_copied for record in records]),
@@ -315,6 +331,7 @@ def _figures(
         self_bleu=self_bleu(subjects, unit),
         bits_per_character=_share(bits, record.judged_characters),
         length_characters=quantiles(record.lengths),
+        disclosed=record.disclosed.first(DISCLOSED) if record.disclosed else None,
     )
 
 

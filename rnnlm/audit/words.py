@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,24 @@ def words_in(text: str) -> list[str]:
     return _WORD.findall(text.lower().replace("’", "'"))
 
 
-def write_words(folder: Path, texts: Iterable[str]) -> None:
-    """Write the set of existing words into `folder`.
+class Vocabulary(NamedTuple):
+    """The words of a training split.
+
+    Attributes:
+        counts: Number of occurrences of each word, in the first `MOST_CHARACTERS` characters.
+        dictionary: The dictionary of their language; empty if there is none.
+    """
+
+    counts: Counter[str]
+    dictionary: frozenset[str]
+
+    def count(self, word: str) -> int:
+        """Return how often a word occurs, with or without a possessive `'s`."""
+        return self.counts[word] + self.counts[f"{word}'s"]
+
+
+def write_words(folder: Path, texts: Iterable[str]) -> Vocabulary:
+    """Write the set of existing words into `folder`; return the words it was made from.
 
     They are the words of a training split and of a dictionary of its language.
 
@@ -92,8 +109,9 @@ def write_words(folder: Path, texts: Iterable[str]) -> None:
     counts: Counter[str] = Counter()
     for text in _first(texts):
         counts.update(words_in(text))
-    known = {*counts, *dictionary([word for word, _ in counts.most_common(TYPICAL_WORDS)])}
-    write_array(folder / WORDS_FILE, np.unique(hashes(sorted(known))))
+    listed = dictionary([word for word, _ in counts.most_common(TYPICAL_WORDS)])
+    write_array(folder / WORDS_FILE, np.unique(hashes(sorted({*counts, *listed}))))
+    return Vocabulary(counts, listed)
 
 
 def open_words(folder: Path) -> ExistingWords:

@@ -54,7 +54,11 @@ class GenerationConfig(SamplingConfig):
     unique: bool = False
     """Drop repeated texts, and draw others in their place."""
     novel_only: bool = False
-    """Drop texts that occur in the training text, and draw others in their place."""
+    """Drop texts that occur in the training text, or that `no_copied_numbers` would drop, and draw
+    others in their place."""
+    no_copied_numbers: bool = False
+    """Drop texts with a number of seven or more digits, or an e-mail address, of the training text,
+    and draw others in their place."""
     valid_only: bool = False
     """Drop texts that do not match the corpus's form, and draw others in their place."""
     known_words_only: bool = False
@@ -76,7 +80,7 @@ class GenerationConfig(SamplingConfig):
     @property
     def compares(self) -> bool:
         """Whether a setting requires the training text, to compare the drawn texts with it."""
-        return self.novel_only or self.known_words_only
+        return self.novel_only or self.no_copied_numbers or self.known_words_only
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:

@@ -85,8 +85,12 @@ class TrainingConfig(Config):
     """Largest number of tokens to score each time, from the beginning of the validation split."""
     patience: int = Field(default=5, ge=1)
     """Number of validations in a row without a new best score after which training stops early."""
+    canaries: int = Field(default=0, ge=0, le=1000)
+    """Number of random secrets to plant in the training text, 1, 4, 16 and 64 times in turn, to
+    measure what the model remembers. They can reappear in generated texts: use them in a model of
+    its own."""
     seed: int = Field(default=1, ge=0, lt=2**63)
-    """Seed of initial weights, document order and dropout."""
+    """Seed of initial weights, document order, dropout and canaries."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` takes a GPU if there is one, otherwise the CPU."""
     processes: int = Field(default=1, ge=1, le=1024)

@@ -156,10 +156,39 @@ def generate_texts(
     """
     check_known(tokenizer, config.prefix, "the prefix")
     how = how or engine.choose_engine(model, "fp32")
-    rules = rules_of(tokenizer, [config.prefix], None, config.max_length)
+    yield from _generate(
+        model, tokenizer, config, [config.prefix], range(first, first + count), how
+    )
+
+
+def continue_texts(
+    loaded: LoadedModel, prefixes: Sequence[str], config: GenerationConfig
+) -> list[str]:
+    """Return a text for each prefix, which begins with it; computed with 32 bits.
+
+    Args:
+        loaded: The model.
+        prefixes: The prefixes, of known characters.
+        config: Settings for sampling and the maximum length; constraints are ignored.
+    """
+    how = engine.choose_engine(loaded.model, "fp32")
+    numbers = range(len(prefixes))
+    texts = _generate(loaded.model, loaded.tokenizer, config, prefixes, numbers, how)
+    return [text.text for text in sorted(texts, key=lambda text: text.number)]
+
+
+def _generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    config: GenerationConfig,
+    prefixes: Sequence[str],
+    numbers: range,
+    how: Engine,
+) -> Iterator[GeneratedText]:
+    rules = rules_of(tokenizer, prefixes, None, config.max_length)
     slots = engine.open_slots(how, model, tokenizer, config, rules)
     decoder = Decoder(tokenizer, rules.heads)
-    for ended in engine.run(slots, first, count):
+    for ended in engine.run(slots, numbers.start, len(numbers)):
         yield from rows(ended, decoder)
 
 

@@ -7,6 +7,7 @@ scores a model that keeps learning from the text that it reads.
 from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
 from rnnlm.evaluation.comparison import Comparison, TextNats, compare
 from rnnlm.evaluation.contamination import trained_on
+from rnnlm.evaluation.exposure import CanaryScore, by_repeats, score_canaries
 from rnnlm.evaluation.held_out import (
     CHARACTERS,
     NATS_FILE,
@@ -27,17 +28,20 @@ __all__ = [
     "NGRAM_NATS_FILE",
     "SCORES_FILE",
     "Cache",
+    "CanaryScore",
     "Comparison",
     "Dynamic",
     "Evaluation",
     "TestScores",
     "TextNats",
     "bits_per_character_interval",
+    "by_repeats",
     "compare",
     "evaluate",
     "evaluate_dynamically",
     "evaluate_with_cache",
     "figures_beside",
+    "score_canaries",
     "score_corpus",
     "score_test_split",
     "trained_on",

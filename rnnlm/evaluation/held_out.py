@@ -12,6 +12,7 @@ from rnnlm.conditioning import iter_with_headers
 from rnnlm.devices import choose_device
 from rnnlm.errors import DatasetError
 from rnnlm.evaluation.comparison import TextNats
+from rnnlm.evaluation.exposure import CanaryScore
 from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Evaluation, evaluate
 from rnnlm.overlap import Hashes, unread
@@ -49,12 +50,15 @@ class TestScores(BaseModel):
               the model's own tokens on the same text
             - `overlap_documents`: number of documents that were left out because the model's base
               (the pretrained model that training started from) has read them
+        canaries: What the model remembers of each of its canaries, see `exposure`; empty if it was
+            trained without.
     """
 
     model_config = ConfigDict(frozen=True)
 
     uri: str
     figures: dict[str, int | float]
+    canaries: tuple[CanaryScore, ...] = ()
 
 
 def figures_beside(

@@ -64,7 +64,10 @@ the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with 
 decision would depend on chance."""
 MOST_DRAWN_MORE = 2
 """To replace refused texts, at most this many times the texts drawn so far are drawn at once."""
-_LATER = {"known_words_only": False, "best_of": 1}
+NOVELTY_RULES = 2
+"""To be raised if `novel_only` refuses other texts than before: an unfinished job then draws its
+texts again."""
+_LATER = {"known_words_only": False, "best_of": 1, "no_copied_numbers": False}
 """Settings that jobs of earlier versions did not have, with their defaults."""
 
 
@@ -127,7 +130,7 @@ def generate(
         write_record(out / JOB_FILE, job)
         reference = reference_for(source, form, loaded) if source else None
         drawing = Drawing(
-            job=value_digest(job),
+            job=value_digest([job, NOVELTY_RULES] if config.novel_only else job),
             checkpoint=checkpoint_path,
             digest=digest,
             device=loaded.model.device.type,
@@ -146,7 +149,9 @@ def generate(
         about = about or About(name=loaded.experiment.name)
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
-        data_set = summarise(out, config, how, records, total, audit, _tried(kept), pages)
+        data_set = summarise(
+            out, config, how, records, total, audit, _tried(kept), pages, reference
+        )
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)
         remove_torn(out)
@@ -190,7 +195,8 @@ def check(
     check_known(loaded.tokenizer, opening.header, f"the header {opening.header!r}")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
-        rule = "novel_only" if config.novel_only else "known_words_only"
+        rules = ("novel_only", "no_copied_numbers", "known_words_only")
+        rule = next(rule for rule in rules if getattr(config, rule))
         raise GenerationError(
             f"{rule} needs the training text to compare with, and it is not available here; "
             "run `rnnlm train` again, or leave the setting out"

@@ -16,6 +16,7 @@ from rnnlm.audit.card import Origin
 from rnnlm.audit.pages import write_pages
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import Audit, ShardAudit
+from rnnlm.canaries import ExposureRow
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.corpora.forms import is_valid
@@ -65,6 +66,7 @@ class About(BaseModel):
         version: Version of the model in the registry; None if it is not registered.
         command: Command line that reproduces the data set.
         license: Licence of the data set, as an identifier of the Hugging Face hub.
+        canaries: What the model remembers of its canaries; empty if it was trained without.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +75,7 @@ class About(BaseModel):
     version: str | None = None
     command: str = ""
     license: str = "unknown"
+    canaries: tuple[ExposureRow, ...] = ()
 
 
 class TextDataSet(BaseModel):
@@ -99,7 +102,8 @@ class TextDataSet(BaseModel):
             length.
         audit: The audit of the texts.
         pages: Caption of each picture and HTML page in the folder, by file name.
-        examples: The first valid texts; the first texts if none is valid.
+        examples: The first valid texts, or the first texts if none is valid; with numbers and
+            addresses of the training text masked.
         was_finished: Whether the data set was already finished, so that this run did nothing.
     """
 
@@ -132,7 +136,7 @@ def draw_pages(
     if not total.colors:
         return pages
     colors = total.colors[:GALLERY_COLORS]
-    gallery.draw([(f"{len(colors)} invented colours", colors)], out / GALLERY_FILE)
+    gallery.draw([(f"{len(colors)} generated colours", colors)], out / GALLERY_FILE)
     return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
 
 
@@ -145,6 +149,7 @@ def summarise(
     audit: Audit,
     drawn: int,
     pages: dict[str, str],
+    reference: Reference | None,
 ) -> TextDataSet:
     """Return the summary of a data set.
 
@@ -157,9 +162,11 @@ def summarise(
         audit: The audit computed from `total`.
         drawn: Number of texts drawn up to the last one that was kept.
         pages: The captions that `draw_pages` returned.
+        reference: The reference that the texts were compared with, if any.
     """
     figures = audit.generated
     valid = [text for text in total.sample if is_valid(audit.form, text)]
+    examples = [*(valid or total.sample)][:EXAMPLES]
     return TextDataSet(
         uri=str(out),
         digest=value_digest([record["sha256"] for record in records]),
@@ -176,7 +183,7 @@ def summarise(
         complete_share=figures.complete_share or 0.0,
         audit=audit,
         pages=pages,
-        examples=[*(valid or total.sample)][:EXAMPLES],
+        examples=reference.masked(examples) if reference else examples,
     )
 
 
@@ -230,6 +237,7 @@ def describe(
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "command": about.command,
         "license": about.license,
+        "canaries": [row.model_dump() for row in about.canaries],
         "examples": data_set.examples,
         "audit": data_set.audit.model_dump(mode="json"),
         "pages": data_set.pages,

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from rnnlm.audit.reference import Reference, build_reference
 from rnnlm.base import windows_of
+from rnnlm.canaries import canaries_of
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.errors import EmptySplitError, StorageError
 from rnnlm.generation.manifest import Source
@@ -35,7 +36,9 @@ def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference |
     """
     judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
     base = file_digest(source.base) if source.base else None
-    folder = Path(source.uri) / REFERENCES / value_digest([form, judge, base])[:16]
+    canaries = canaries_of(loaded.experiment, loaded.tokenizer)
+    parts = [form, judge, base, *([canaries] if canaries else [])]
+    folder = Path(source.uri) / REFERENCES / value_digest(parts)[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
@@ -47,6 +50,7 @@ def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference |
                 folder,
                 source.baseline,
                 windows_of(source.base) if source.base else None,
+                canaries,
             )
     except EmptySplitError:
         return None

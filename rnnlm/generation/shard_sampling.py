@@ -294,6 +294,8 @@ def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -
         accepted &= [is_valid(drawing.form, text) for text in texts]
     if config.novel_only and reference is not None:
         accepted &= ~reference.copies(texts)
+    if (config.novel_only or config.no_copied_numbers) and reference is not None:
+        accepted &= ~reference.have_copied_numbers(texts)
     if config.known_words_only and reference is not None:
         accepted &= reference.words.all_exist(texts)
     return accepted

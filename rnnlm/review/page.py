@@ -21,6 +21,7 @@ from rnnlm.evaluation import (
     NGRAM_NATS_FILE,
     TestScores,
     TextNats,
+    by_repeats,
     compare,
     yardstick,
 )
@@ -30,6 +31,7 @@ from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.by_document import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
+from rnnlm.review.exposure_table import exposure_table
 from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes
 from rnnlm.review.writing import writing_table
@@ -121,6 +123,7 @@ def write_review(
         _result(scores, nats, ngram_nats, counted.experiment.model.title, loaded),
         _learning(pictures.get(CURVES_PICTURE), rows, best_step),
         writing_table(scores.figures),
+        exposure_table(by_repeats(scores.canaries)),
         _growth(read_growth(training_uri)),
         _documents(pictures.get(DOCUMENTS_PICTURE), pairs),
         _passages(extremes),

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from rnnlm import checkpoint, dataset
+from rnnlm.canaries import plant
 from rnnlm.config import Experiment
 from rnnlm.evaluation import evaluate
 from rnnlm.models import build
@@ -42,7 +43,8 @@ def count(tokens_uri: str, experiment: Experiment, path: Path, on_progress: OnPr
     began = time.monotonic()
     tokenizer = dataset.load_tokenizer(tokens_uri)
     most = MOST_COUNTED if tokenizer.vocab_size <= FEW_TOKENS else MOST_COUNTED_OF_MANY
-    train = dataset.load_spread(tokens_uri, "train", most)
+    documents = dataset.load_spread(tokens_uri, "train", most)
+    train = plant(documents, experiment, tokenizer, path.parent)
     validation = dataset.load_split(tokens_uri, "validation")
     model = build(experiment.model, tokenizer.vocab_size)
     assert isinstance(model, NGramLanguageModel)

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from rnnlm import checkpoint, dataset
 from rnnlm.base import NO_BASE, start_from
 from rnnlm.batching import Window, windows
+from rnnlm.canaries import plant
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.engine.texts import write_line
@@ -99,7 +100,8 @@ class TrainingRun:
         self.config = experiment.training
         self.group: Group = join(self.config.device)
         self.tokenizer = dataset.load_tokenizer(tokens_uri)
-        self.train_split = dataset.load_split(tokens_uri, "train")
+        documents = dataset.load_split(tokens_uri, "train")
+        self.train_split = plant(documents, experiment, self.tokenizer, out)
         self._check_batch()
         validation = dataset.load_split(tokens_uri, "validation")
         self.validation_split = validation.first(self.config.validation_tokens)

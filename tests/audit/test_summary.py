@@ -112,7 +112,7 @@ def test_every_figure_has_a_measure(stories):
     reference, training = stories
     audit = conclude(audited(training[:5], reference), "prose", reference)
     named = [measure.name for measure in measures(audit)]
-    assert len(named) == len({*named}) == 10 + 3 + 3
+    assert len(named) == len({*named}) == 13 + 3 + 3
     assert all(measure.read(audit.generated) for measure in measures(audit))
 
 

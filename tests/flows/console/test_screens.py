@@ -10,7 +10,7 @@ GENERATED: dict[str, Any] = {
     "form": "text", "count": 200, "drawn": 200, "path": "out", "valid_share": 1.0,
     "copied_share": None, "was_finished": False, "pages": [], "engine": "native",
     "precision": "int8", "engine_note": "",
-    "audit": {"generated": {"near_copied_share": None}, "duplicate_share": None},
+    "audit": {"generated": {"near_copied_share": None, "disclosed": None}, "duplicate_share": None},
 }  # fmt: skip
 
 
@@ -18,6 +18,15 @@ def test_empty_texts_are_counted():
     assert "empty" not in dict(texts_facts(GENERATED))
     rows = dict(texts_facts(GENERATED | {"valid_share": 0.985}))
     assert rows["empty"].startswith("3 of the texts")
+
+
+def test_disclosed_numbers_are_counted():
+    counts = {"copied_numbers": 1200, "copied_addresses": 3}
+    generated = {"near_copied_share": None, "disclosed": counts}
+    audit = {"generated": generated, "duplicate_share": None}
+    assert "disclosed" not in dict(texts_facts(GENERATED))
+    rows = dict(texts_facts(GENERATED | {"audit": audit}))
+    assert rows["disclosed"].startswith("1,203 long numbers")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -1,23 +1,28 @@
 """Test the contents of MLflow and Prefect after a real run."""
 
 import json
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
 from flows import registry, tracking
 from flows.runtime import home as homes
 from flows.runtime.home import Home
-from rnnlm.config import load
+from rnnlm.config import load, override
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
+from rnnlm.engine.texts import sample_texts
 from rnnlm.errors import RegistryError
 from rnnlm.evaluation import score_corpus
 from rnnlm.training.api import TrainedModel
+from tests import stores
 from tests.conftest import ingest_text, lines
 
 
@@ -82,6 +87,47 @@ print(json.dumps(one.to_dict("records")))
     assert [row["prompt"] for row in rows] == ["red", "red", "", ""]
     assert all(row["text"].startswith(row["prompt"]) for row in rows)
     assert all(len(row["text"]) <= len(row["prompt"]) + 12 for row in rows)
+
+
+def test_loading_a_checkpoint_runs_nothing_from_the_store(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    version = registry.resolve(Home(trained), "tiny")
+    folder = registry.checkpoint_path(Home(trained), version).parent.parent
+    copy, written = tmp_path / "model", tmp_path / "written"
+    shutil.copytree(folder, copy)
+    hostile = f"\nopen({str(written)!r}, 'a').write('ran')\n"
+    for path in copy.rglob("*.py"):
+        path.write_text(path.read_text() + hostile)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_, **__: str(copy))
+    monkeypatch.setenv("RNNLM_HOME", str(trained))
+    loaded = registry.load_model("tiny@champion")
+    texts = sample_texts(loaded, override(loaded.experiment.generation, {"count": 2}))
+    assert len(texts) == 2
+    assert not written.exists()
+    script = f"import mlflow; mlflow.pyfunc.load_model({str(copy)!r})"
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    assert written.exists()  # MLflow's own way does run it
+
+
+def test_no_pickles_are_loaded_wherever_mlflow_is_started(tmp_path: Path):
+    script = """
+import os
+from pathlib import Path
+os.environ.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", None)
+from flows.runtime.home import Home
+from flows.servers import mlflow_server
+from flows.tracking import connect
+home = Home(Path.cwd())
+server = mlflow_server.command(home, home.tracking_uri, "127.0.0.1", 1, home.root)
+connect(home)
+from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION as allowed
+assert not allowed.get()
+assert server.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+"""
+    stores.give_empty_stores(tmp_path)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 
 def test_the_packaged_model_holds_nothing_pickled(trained: Path):

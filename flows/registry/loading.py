@@ -1,0 +1,24 @@
+"""Load a registered model without running code from the store."""
+
+from flows.registry.checkpoints import checkpoint_path
+from flows.registry.versions import resolve
+from flows.runtime import home
+from rnnlm import checkpoint
+from rnnlm.checkpoint import LoadedModel
+
+
+def load_model(reference: str) -> LoadedModel:
+    """Load a registered model from its safetensors file, whose header is JSON.
+
+    Nothing else in the store is read, so that nothing from it is run. In contrast,
+    `mlflow.pyfunc.load_model` runs a Python file that is stored with the model.
+
+    Args:
+        reference: The model: `name`, `name@alias` or `name/version`.
+
+    Raises:
+        RegistryError: There is no such version, or its files are missing.
+        CheckpointError: The file is damaged, or of another format.
+    """
+    here = home.current()
+    return checkpoint.load(checkpoint_path(here, resolve(here, reference)))
