@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
 from rnnlm.corpora.byte_ranges import Piece
+from rnnlm.corpora.hashing import content_hashes
 from rnnlm.corpora.reading import Counts, Document, read_documents
-from rnnlm.corpora.splitting import SPLITS, content_hashes
+from rnnlm.corpora.splitting import SPLITS
 from rnnlm.storage import atomic_path, once
 
 ROWS_AT_ONCE = 20_000
@@ -122,12 +123,11 @@ def _reading_table(
     batch: Sequence[Document], config: CorpusConfig, splits: SplitConfig
 ) -> pa.Table:
     texts = [document.text for document in batch]
-    hashes = keys = content_hashes(text.encode() for text in texts)
-    if splits.key:
-        keys = content_hashes(
-            _key(document, splits.key).encode("utf-8", "surrogatepass") for document in batch
-        )
     column = pa.array(texts, pa.large_string())
+    hashes = keys = content_hashes(column)
+    if splits.key:
+        values = [_key(document, splits.key) for document in batch]
+        keys = content_hashes(pa.array(values, pa.large_string()))
     columns: dict[str, Any] = {
         "text": column,
         "attributes": [[*d.attributes.items()] if d.attributes else () for d in batch],

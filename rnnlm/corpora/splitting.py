@@ -1,30 +1,18 @@
 """Assignment of documents to the training, validation and test split."""
 
-import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.paragraphs import Bounds, paragraphs, squeezed
+from rnnlm.corpora.hashing import word_hashes
+from rnnlm.corpora.paragraphs import Bounds, paragraphs
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-def content_hash(text: str) -> int:
-    """Return a 64-bit hash of a text; equal texts have equal hashes."""
-    data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def content_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return the `content_hash` of each text, shape (texts,); the texts are bytes of UTF-8."""
-    digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
-    return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
@@ -86,7 +74,7 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
     splits.
     """
     bounds = paragraphs(text)
-    codes = split_by_hash(content_hashes(squeezed(text, bounds)), config)
+    codes = split_by_hash(word_hashes(text, bounds), config)
     for code, split in enumerate(SPLITS):
         yield _joined(text, bounds, codes == code), split
 

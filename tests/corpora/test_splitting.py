@@ -3,13 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.splitting import (
-    SPLITS,
-    content_hash,
-    split_by_hash,
-    split_by_position,
-    split_by_shuffle,
-)
+from rnnlm.corpora.hashing import content_hash
+from rnnlm.corpora.splitting import SPLITS, split_by_hash, split_by_position, split_by_shuffle
 
 
 def splits_of(documents: list[str], config: SplitConfig) -> list[str]:
