@@ -197,8 +197,9 @@ def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterato
 
 def _visible(passage: str) -> Iterator[str]:
     """Yield a passage without leading newlines and trailing white space; nothing if it is blank."""
-    if passage.strip():
-        yield passage.strip("\n").rstrip()
+    visible = passage.strip("\n").rstrip()
+    if visible:
+        yield visible
 
 
 def _share(text: str) -> float:

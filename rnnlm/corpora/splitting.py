@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
+from rnnlm.corpora.compiled import text as _native
 from rnnlm.corpora.hashing import word_hashes
 from rnnlm.corpora.paragraphs import Bounds, paragraphs
 
@@ -81,6 +82,9 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
 
 def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
     """Return the chosen paragraphs as one text, with a blank line where paragraphs are left out."""
+    if _native:
+        joined: str = _native.choose(text, bounds.tobytes(), chosen.tobytes())
+        return joined
     changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
     runs = zip(changes[::2], changes[1::2], strict=True)
     parts = [text[bounds[first, 0] : bounds[end - 1, 1]] for first, end in runs]

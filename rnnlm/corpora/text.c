@@ -225,6 +225,26 @@ INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t l
     return 0;
 }
 
+/* Write the chosen parts of a text to `to`, with a blank line where parts are left out; return the
+ * end of the output. White space before a blank line and at the end is left out.
+ *
+ * places: Start and end of each part, in order: 2 * count values.
+ * chosen: Whether each part is chosen. */
+INLINE char *choose_parts(Text text, const int64_t *places, const uint8_t *chosen, int64_t count,
+                          char *to) {
+    int is_first = 1;
+    for (int64_t first = 0, next; first < count; first = next) {
+        for (next = first + 1; chosen[first] && next < count && chosen[next];) next++;
+        if (!chosen[first]) continue;
+        if (!is_first) to = put(text, '\n', put(text, '\n', to));
+        is_first = 0;
+        int64_t start = places[2 * first], end = places[2 * next - 1];
+        while (end > start && is_space(text, end - 1)) end--;
+        to = copy(text, start, end, 0, to);
+    }
+    return to;
+}
+
 /* Return whether a text contains neither lone surrogates nor control characters other than tabs and
  * line ends. */
 INLINE int find_plain(Text text, int64_t size) {
@@ -258,18 +278,14 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!PyArg_ParseTuple(args, "Uy*y*", &string, &lines, &joins)) return NULL;
     int64_t size = PyUnicode_GET_LENGTH(string), count = lines.len / sizeof(Line);
     PyObject *joined = NULL;
-    char *room = joins.len == count ? PyMem_RawMalloc((size + 2) * PyUnicode_KIND(string)) : NULL;
+    Output output;
     if (joins.len != count) {
         PyErr_SetString(PyExc_ValueError, "lines and joins differ in number");
-    } else if (!room) {
-        PyErr_NoMemory();
-    } else {
-        char *end = room;
-        BY_KIND(string, end = join_lines(text, lines.buf, count, joins.buf, room));
-        int kind = PyUnicode_KIND(string);
-        joined = PyUnicode_FromKindAndData(kind, room, (end - room) / kind);
+    } else if (!open_output(&output, string, size + 2)) {
+        char *end;
+        BY_KIND(string, end = join_lines(text, lines.buf, count, joins.buf, output.begin));
+        joined = close_output(&output, end);
     }
-    PyMem_RawFree(room);
     PyBuffer_Release(&lines);
     PyBuffer_Release(&joins);
     return joined;
@@ -288,6 +304,33 @@ static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     return released(&bounds, failed);
 }
 
+/* choose(text: str, bounds: bytes, chosen: bytes) -> str: return some parts of a text, as
+ * `choose_parts` writes them. `bounds` is an array of int64_t with the start and end of each part;
+ * `chosen` has a byte for each part, which is 1 if the part is chosen. */
+static PyObject *choose(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *string, *found = NULL;
+    Py_buffer bounds, chosen;
+    if (!PyArg_ParseTuple(args, "Uy*y*", &string, &bounds, &chosen)) return NULL;
+    const int64_t *places = bounds.buf;
+    int64_t size = PyUnicode_GET_LENGTH(string), count = chosen.len, last = 0;
+    int is_ordered = bounds.len == count * 2 * (int64_t)sizeof(int64_t);
+    for (int64_t n = 0; is_ordered && n < count; n++) {
+        is_ordered = last <= places[2 * n] && places[2 * n] <= places[2 * n + 1];
+        last = places[2 * n + 1];
+    }
+    Output output;
+    if (!is_ordered || last > size) {
+        PyErr_SetString(PyExc_ValueError, "the parts are not parts of the text, in order");
+    } else if (!open_output(&output, string, size + 2 * count)) {
+        char *end;
+        BY_KIND(string, end = choose_parts(text, places, chosen.buf, count, output.begin));
+        found = close_output(&output, end);
+    }
+    PyBuffer_Release(&bounds);
+    PyBuffer_Release(&chosen);
+    return found;
+}
+
 /* is_plain(text: str) -> bool: return whether a text has neither control characters nor lone
  * surrogates. */
 static PyObject *is_plain(PyObject *Py_UNUSED(module), PyObject *string) {
@@ -301,6 +344,7 @@ static PyMethodDef methods[] = {
     {"observe", observe, METH_O, "Return a record for each line of a text, as bytes."},
     {"join", join, METH_VARARGS, "Return a text with some of its lines joined to those above."},
     {"paragraphs", paragraphs, METH_VARARGS, "Return start and end of each paragraph, as bytes."},
+    {"choose", choose, METH_VARARGS, "Return some parts of a text."},
     {"is_plain", is_plain, METH_O, "Return whether a text has no control characters."},
     {NULL, NULL, 0, NULL},
 };

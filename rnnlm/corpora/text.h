@@ -103,3 +103,35 @@ static inline PyObject *released(Offsets *offsets, int failed) {
     PyMem_RawFree(offsets->values);
     return found;
 }
+
+/* A Python string that is being written. If it is ASCII, the characters are written in place;
+ * otherwise they are copied at the end, because their width depends on the widest of them. */
+typedef struct {
+    int kind;
+    PyObject *ascii;
+    char *begin;
+} Output;
+
+/* Make room for `most` characters out of `string`; return 0, or -1 with an error set. */
+static inline int open_output(Output *output, PyObject *string, int64_t most) {
+    output->kind = PyUnicode_KIND(string);
+    output->ascii = PyUnicode_IS_ASCII(string) ? PyUnicode_New(most, 0x7F) : NULL;
+    if (PyUnicode_IS_ASCII(string)) {
+        output->begin = output->ascii ? PyUnicode_DATA(output->ascii) : NULL;
+    } else if (!(output->begin = PyMem_RawMalloc(most * output->kind + 1))) {
+        PyErr_NoMemory();
+    }
+    return output->begin ? 0 : -1;
+}
+
+/* Return the string whose characters end at `end`. */
+static inline PyObject *close_output(Output *output, char *end) {
+    int64_t size = (end - output->begin) / output->kind;
+    if (output->ascii) {
+        PyUnicode_Resize(&output->ascii, size); /* sets it to NULL if it fails */
+        return output->ascii;
+    }
+    PyObject *string = PyUnicode_FromKindAndData(output->kind, output->begin, size);
+    PyMem_RawFree(output->begin);
+    return string;
+}
