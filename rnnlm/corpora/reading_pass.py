@@ -114,8 +114,8 @@ def opened(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
         path: Path of the file.
         columns: Names of the columns.
 
-    Returns:
-        A table whose data is invalid after the context is left.
+    Yields:
+        A table, which must not be used after the context is left.
     """
     numbers = [READING_SCHEMA.get_field_index(name) for name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=numbers, use_threads=False)

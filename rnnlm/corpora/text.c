@@ -1,5 +1,5 @@
-/* Operations that visit each character of a corpus, and are therefore written in C. `lines.py` and
- * `paragraphs.py` describe them, and implement the same in Python. */
+/* Operations that visit each character of a corpus, and are therefore written in C. `lines.py`,
+ * `paragraphs.py`, `splitting.py` and `reading.py` describe them, and contain the same in Python. */
 
 #include "text.h"
 
