@@ -1,15 +1,16 @@
-"""Load the compiled form of `text.c`, which setuptools builds if there is a C compiler."""
+"""Load the compiled forms of `text.c` and `cutting.c`, which setuptools builds by a C compiler."""
 
 from importlib import import_module
 from typing import Any
 
 
-def _load() -> Any:
-    """Return the compiled module, or None if it was not built; Python code is then used instead."""
+def _load(name: str) -> Any:
+    """Return a compiled module, or None if it was not built; Python code is then used instead."""
     try:
-        return import_module("rnnlm.corpora._text")
+        return import_module(f"rnnlm.corpora.{name}")
     except ImportError:
         return None
 
 
-text = _load()
+text = _load("_text")
+cutting = _load("_cutting")

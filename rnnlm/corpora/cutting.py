@@ -1,10 +1,17 @@
-"""Cut texts into documents: lines, paragraphs, passages, chapters or records."""
+"""Cut texts into documents: lines, paragraphs, passages, chapters or records.
 
-import hashlib
+The code that finds the ends of passages exists in C (`cutting.c`, which setuptools builds) and in
+Python, which is used if the C code was not built.
+"""
+
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from rnnlm.config import ReadingConfig
+from rnnlm.corpora.compiled import cutting as _native
+from rnnlm.corpora.hashing import content_hash
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
 _NO_ABBREVIATION = "".join(
@@ -100,21 +107,47 @@ def passages(text: str, characters: int) -> Iterator[str]:
     at line ends, and a line longer than this at sentence ends. Only a sentence longer than this is
     cut at a space.
     """
-    for passage in _gathered(text, _ends(text, 2 * characters, _BREAKS), characters):
-        yield from _visible(passage)
+    start = 0
+    for end in _slices(text, 0, len(text), characters, within_line=False):
+        yield from _visible(text[start:end])
+        start = end
 
 
-def sentences(line: str, characters: int) -> Iterator[str]:
-    """Cut a line into groups of sentences, each of about `characters` characters.
+def sentence_ends(text: str, start: int, end: int, characters: int) -> list[int]:
+    """Cut a line into groups of sentences; return the offset in the text at which each group ends.
 
-    Concatenated, the groups are the line. Whether a group ends after a sentence depends on the hash
-    of that sentence, as in `passages`.
+    Whether a group ends after a sentence depends on the hash of that sentence, as in `passages`.
+
+    Args:
+        text: Text that contains the line.
+        start: Offset in the text of the first character of the line.
+        end: Offset in the text of the end of the line.
+        characters: Approximate length of a group.
     """
-    return _gathered(line, _ends(line, 2 * characters, _BREAKS[2:]), characters)
+    return _slices(text, start, end, characters, within_line=True)
 
 
-def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
-    """Yield consecutive slices of a text, each of about `characters` characters.
+def _slices(text: str, start: int, end: int, characters: int, within_line: bool) -> list[int]:
+    """Cut a part of a text into slices of about `characters` characters; return their ends.
+
+    Args:
+        text: The text.
+        start: Offset of the first character of the part.
+        end: Offset of the end of the part.
+        characters: Approximate length of a slice.
+        within_line: Whether the part is a single line, which is cut at sentence ends.
+    """
+    if _native:
+        found = _native.slices(text, start, end, characters, within_line)
+        ends: list[int] = np.frombuffer(found, np.int64).tolist()
+        return ends
+    part = text[start:end]
+    breaks = _BREAKS[2:] if within_line else _BREAKS
+    return [start + e for e in _gathered(part, _ends(part, 2 * characters, breaks), characters)]
+
+
+def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[int]:
+    """Yield the ends of consecutive slices of a text, each of about `characters` characters.
 
     A slice consists of whole parts, such as paragraphs. Once it has half the length `characters`,
     it ends after the first part whose hash is below a limit that is proportional to the length of
@@ -129,13 +162,13 @@ def _gathered(text: str, ends: Iterable[int], characters: int) -> Iterator[str]:
     for end in ends:
         size = end - start
         if size >= 2 * characters or (
-            size >= characters / 2 and _unit_hash(text[last:end]) < 2.0 * (end - last) / characters
+            size >= characters / 2 and _share(text[last:end]) < 2.0 * (end - last) / characters
         ):
-            yield text[start:end]
+            yield end
             start = end
         last = end
     if start < last:
-        yield text[start:last]
+        yield last
 
 
 def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterator[int]:
@@ -164,10 +197,11 @@ def _ends(text: str, longest: int, breaks: Sequence[re.Pattern[str]]) -> Iterato
 
 def _visible(passage: str) -> Iterator[str]:
     """Yield a passage without leading newlines and trailing white space; nothing if it is blank."""
-    if passage.strip():
-        yield passage.strip("\n").rstrip()
+    visible = passage.strip("\n").rstrip()
+    if visible:
+        yield visible
 
 
-def _unit_hash(text: str) -> float:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2.0**64
+def _share(text: str) -> float:
+    """Return the hash of a text as a number from 0 to 1."""
+    return content_hash(text) / 2.0**64

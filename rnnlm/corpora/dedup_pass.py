@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
-from rnnlm.corpora.reading_pass import UNDECIDED
+from rnnlm.corpora.reading_pass import UNDECIDED, opened
 from rnnlm.corpora.splitting import split_by_shuffle
 
 REPEATED, NEAR_COPY = "repeated", "near copy"
@@ -53,7 +51,7 @@ def decide(
     """Decide which documents of the corpus to drop; if `splits.by` is `shuffle`, also split them.
 
     Args:
-        paths: Parquet files that the first pass wrote, one for each shard, in order.
+        paths: Arrow files that the first pass wrote, one for each shard, in order.
         rows: Number of documents in each shard.
         config: Configuration of the corpus, which sets whether repeated and nearly repeated
             documents are dropped.
@@ -99,32 +97,33 @@ def decide(
 
 def _column(paths: Sequence[Path], name: str) -> Iterator[NDArray[Any]]:
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=[name]):
-            yield batch[name].to_numpy()
+        with opened(path, [name]) as table:
+            for chunk in table[name].chunks:
+                yield chunk.to_numpy().copy()
 
 
 def _has_signature(paths: Sequence[Path]) -> Iterator[NDArray[np.bool_]]:
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=["band_00"]):
-            yield batch["band_00"].is_valid().to_numpy(zero_copy_only=False)
+        with opened(path, ["band_00"]) as table:
+            yield table["band_00"].is_valid().to_numpy()
 
 
 def _band(paths: Sequence[Path], band: int) -> NDArray[np.uint32]:
     """Read one band of the signature of each document that has one.
 
     Args:
-        paths: Parquet files that the first pass wrote, in order.
+        paths: Arrow files that the first pass wrote, in order.
         band: Number of the band, from 0.
 
     Returns:
         The MinHashes of the band, shape (signatures, BAND_WIDTH).
     """
-    parts = [np.zeros(0, dtype=np.uint32)]
+    parts = [np.zeros((0, duplicates.BAND_WIDTH), dtype=np.uint32)]
     name = f"band_{band:02d}"
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(1 << 20, columns=[name]):
-            cells = pa.compute.drop_null(batch[name])
-            start = cells.offset * duplicates.BAND_WIDTH
-            values = np.frombuffer(cells.buffers()[1] or b"", dtype=np.uint32)[start:]
-            parts.append(values[: len(cells) * duplicates.BAND_WIDTH])
-    return np.concatenate(parts).reshape(-1, duplicates.BAND_WIDTH)
+        with opened(path, [name]) as table:
+            for chunk in table[name].chunks:
+                values = np.frombuffer(chunk.buffers()[1] or b"", dtype=np.uint32)
+                cells = values.reshape(-1, duplicates.BAND_WIDTH)
+                parts.append(cells[chunk.is_valid().to_numpy(zero_copy_only=False)])
+    return np.concatenate(parts)

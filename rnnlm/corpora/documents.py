@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from rnnlm.config import SplitConfig, shorten
 from rnnlm.corpora.dedup_pass import NEAR_COPY, REPEATED, Decision
 from rnnlm.corpora.phrases import with_phrases
 from rnnlm.corpora.reading import MOST_EXAMPLES
-from rnnlm.corpora.reading_pass import ROWS_AT_ONCE
+from rnnlm.corpora.reading_pass import ROWS_AT_ONCE, opened
 from rnnlm.corpora.splitting import SPLITS, Split, split_by_hash
 from rnnlm.errors import CorpusError
 from rnnlm.storage import atomic_path
@@ -40,7 +39,15 @@ DOCUMENTS_SCHEMA = pa.schema(
 BATCH_BYTES = 1 << 20
 """Approximate bytes of text that are read at a time: few enough to stay in a processor's cache."""
 
+ROWS_TO_DIGEST = 500
+"""Number of texts that are copied together for the digest of a shard, for the same reason."""
+
+MOST_RUNS = 100
+"""Most runs of consecutive rows that are written without copying them together."""
+
 _SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
+_NULL_BYTE = pa.scalar(b"", pa.large_binary()), pa.scalar(b"\0", pa.large_binary())
+"""Arguments by which `binary_join_element_wise` adds a null byte to each text."""
 
 
 def shards(uri: str) -> list[Path]:
@@ -143,7 +150,7 @@ class WriteTask:
     """A shard to write: what the first pass read, what the second decided, and the output path.
 
     Attributes:
-        reading: Parquet file that the first pass wrote.
+        reading: Arrow file that the first pass wrote.
         decision: Decision of the second pass about the documents of that file.
         splits: How to assign a split to documents that have none yet.
         phrases: Share of the training documents for which a list of their phrases is added as
@@ -195,25 +202,26 @@ def _write(task: WriteTask) -> Written:
     digest = hashlib.sha256()
     sums: dict[str, Counter[str]] = {n: Counter() for n in ("documents", "characters", "bytes")}
     examples: dict[str, list[str]] = {}
-    done = 0
+    columns = ["text", "attributes", "split", "hash", "key"]
     with (
         atomic_path(task.out) as temporary,
+        opened(task.reading, columns) as documents,
         pq.ParquetWriter(
             temporary,
             DOCUMENTS_SCHEMA,
             compression="lz4",
             use_dictionary=["split"],
             **PAGE_CHECKSUMS,
+            write_statistics=["split"],
         ) as writer,
     ):
-        columns = ["text", "attributes", "split", "hash", "key"]
-        for batch in pq.ParquetFile(task.reading).iter_batches(ROWS_AT_ONCE, columns=columns):
-            _show_dropped(batch["text"], task.decision, done, examples)
-            table = with_phrases(_documents_table(batch, task, done), task.phrases)
-            done += batch.num_rows
+        for start in range(0, len(documents), ROWS_AT_ONCE):
+            batch = documents[start : start + ROWS_AT_ONCE]
+            _show_dropped(batch["text"], task.decision, start, examples)
+            table = with_phrases(_documents_table(batch, task, start), task.phrases)
             _count(table, sums, digest)
             for split in SPLITS:  # a row group holds documents of one split
-                part = table.filter(pa.compute.equal(table["split"], split))
+                part = _chosen(table, pa.compute.equal(table["split"], split).to_numpy())
                 if part.num_rows:
                     writer.write_table(part)
     return {
@@ -246,7 +254,7 @@ def _show_dropped(
             return
 
 
-def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.Table:
+def _documents_table(batch: pa.Table, task: WriteTask, start: int) -> pa.Table:
     decision = task.decision
     stop = start + batch.num_rows
     known = batch["split"].to_numpy()
@@ -254,11 +262,11 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
     codes = np.where(known >= 0, known, assigned)
     by_key = split_by_hash(batch["key"].to_numpy(), task.splits)
     codes = np.where(codes >= 0, codes, by_key)
-    numbers = np.flatnonzero(decision.keep[start:stop])
+    is_kept = decision.keep[start:stop]
+    numbers = np.flatnonzero(is_kept)
     ordinals = [decision.ordinals.get(start + number) for number in numbers.tolist()]
     ids = _document_ids(batch["hash"].to_numpy()[numbers], ordinals)
-    kept = batch.take(pa.array(numbers))
-    texts = kept["text"]
+    texts = _chosen(batch.select(["text"]), is_kept)["text"]
     names = pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), pa.array(SPLITS))
     return pa.table(
         {
@@ -267,10 +275,18 @@ def _documents_table(batch: pa.RecordBatch, task: WriteTask, start: int) -> pa.T
             "text": texts,
             "characters": pa.compute.utf8_length(texts).cast(pa.int64()),
             "bytes": pa.compute.binary_length(texts).cast(pa.int64()),
-            "attributes": kept["attributes"],
+            "attributes": batch["attributes"].combine_chunks().take(pa.array(numbers)),
         },
         schema=DOCUMENTS_SCHEMA,
     )
+
+
+def _chosen(table: pa.Table, is_chosen: NDArray[np.bool_]) -> pa.Table:
+    """Return some rows of a table; they are not copied if there are only a few runs of them."""
+    runs = np.flatnonzero(np.diff(is_chosen, prepend=False, append=False)).reshape(-1, 2)
+    if not 0 < len(runs) <= MOST_RUNS:
+        return table.filter(pa.array(is_chosen))
+    return pa.concat_tables([table[start:stop] for start, stop in runs.tolist()])
 
 
 def _document_ids(hashes: NDArray[np.uint64], ordinals: Sequence[int | None]) -> pa.Array:
@@ -297,32 +313,17 @@ def _count(table: pa.Table, sums: dict[str, Counter[str]], digest: "hashlib._Has
         sums["documents"][row["split"]] += row["split_count"]
         sums["characters"][row["split"]] += row["characters_sum"]
         sums["bytes"][row["split"]] += row["bytes_sum"]
-    attributes = table.column("attributes").combine_chunks()
-    for column in (table["split"], table["text"], *_flat(attributes)):
-        joined = pa.compute.binary_join_element_wise(
-            column.cast(pa.large_binary()), pa.scalar(b"", pa.large_binary()),
-            pa.scalar(b"\0", pa.large_binary()),
-        )  # fmt: skip
-        digest.update(b"".join(chunk for chunk in _data(joined)))
+    attributes = table["attributes"].combine_chunks()
+    for column in (table["split"], table["text"], attributes.keys, attributes.items):
+        _digest(column, digest)
 
 
-def _flat(attributes: Any) -> Iterator[pa.Array]:
-    """Yield an array of the attributes' names, then one of their values, for each chunk.
-
-    Chunks without attributes are skipped.
-
-    Args:
-        attributes: A map column, with a map of attribute names to values for each document.
-    """
-    for chunk in attributes.chunks if isinstance(attributes, pa.ChunkedArray) else [attributes]:
-        if len(chunk.items):
-            yield from (chunk.keys, chunk.items)
-
-
-def _data(column: Any) -> Iterator[memoryview]:
-    """Yield the concatenated values of each chunk of a binary column."""
-    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-        if len(chunk):
+def _digest(column: pa.ChunkedArray | pa.Array, digest: "hashlib._Hash") -> None:
+    """Add the texts of a column to a digest, each followed by a null byte."""
+    for start in range(0, len(column), ROWS_TO_DIGEST):
+        part = column[start : start + ROWS_TO_DIGEST].cast(pa.large_binary())
+        ended = pa.compute.binary_join_element_wise(part, *_NULL_BYTE)
+        for chunk in ended.chunks if isinstance(ended, pa.ChunkedArray) else [ended]:
             offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)
             first, last = offsets[chunk.offset], offsets[chunk.offset + len(chunk)]
-            yield memoryview(chunk.buffers()[2])[first:last]
+            digest.update(memoryview(chunk.buffers()[2])[first:last])

@@ -106,9 +106,11 @@ def near_duplicates(
     Returns:
         Whether each document is a near duplicate of an earlier one, shape (count,).
     """
-    pairs = np.zeros((0, 2), dtype=np.int64)
+    found = np.zeros(0, dtype=np.int64)  # pairs as single numbers, which are sorted faster
     for band in range(BANDS):
-        pairs = np.unique(np.concatenate([pairs, _candidates(read_band(band))]), axis=0)
+        earlier, later = _candidates(read_band(band)).T
+        found = np.unique(np.concatenate([found, earlier * count + later]))
+    pairs = np.stack(np.divmod(found, max(1, count)), axis=1)
     agreeing = np.zeros(len(pairs), dtype=np.int64)
     if len(pairs):
         for band in range(BANDS):
@@ -164,10 +166,14 @@ def _candidates(band: NDArray[np.uint32]) -> NDArray[np.int64]:
         Indices of the earlier and the later document of each pair, shape (pairs, 2).
     """
     keys = band_keys(band)
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)  # not stable, which is several times as fast
     ordered = keys[order]
     same = np.zeros(len(order), dtype=np.bool_)
     same[1:] = ordered[1:] == ordered[:-1]
+    if not same.any():
+        return np.zeros((0, 2), dtype=np.int64)
+    in_group = same | np.append(same[1:], False)
+    order[in_group] = order[in_group][np.lexsort((order[in_group], ordered[in_group]))]
     places = np.arange(len(order))
     first = np.maximum.accumulate(np.where(same, 0, places))
     later = places[same]

@@ -129,7 +129,7 @@ def ingest(
     plain = [*unpack(files, out / "unpacked")]
     pieces = cut_files(plain, config, whole=splits.by == "position")
     reading = [
-        ReadTask(shard, config, splits, out / "reading" / f"{number:05d}.parquet")
+        ReadTask(shard, config, splits, out / "reading" / f"{number:05d}.arrow")
         for number, shard in enumerate(pieces)
     ]
     size = sum(file.size for file in plain)

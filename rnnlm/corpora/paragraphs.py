@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.corpora.compiled import text as _native
-from rnnlm.corpora.cutting import sentences
+from rnnlm.corpora.cutting import sentence_ends
 
 LONG_LINE = 200
 """Length in characters above which a line is a separate paragraph."""
@@ -41,29 +41,10 @@ def paragraphs(text: str) -> Bounds:
     parts, done = [], 0
     for number in np.flatnonzero(bounds[:, 1] - bounds[:, 0] > LONGEST).tolist():
         start, end = bounds[number].tolist()
-        groups = [len(group) for group in sentences(text[start:end], GROUP)]
-        ends = start + np.cumsum(groups)
-        parts += [bounds[done:number], np.stack([ends - groups, ends], axis=1)]
+        ends = sentence_ends(text, start, end, GROUP)
+        parts += [bounds[done:number], np.array([[start, *ends[:-1]], ends]).T]
         done = number + 1
     return np.concatenate([*parts, bounds[done:]])
-
-
-def squeezed(text: str, bounds: Bounds) -> list[bytes]:
-    """Return parts of a text in UTF-8, with each run of white space reduced to a single space.
-
-    Args:
-        text: The text.
-        bounds: Start and end offsets of each part in characters, shape (parts, 2).
-    """
-    if _native:
-        parts: list[bytes] = _native.squeezed(text, np.ascontiguousarray(bounds).tobytes())
-        return parts
-    return _squeezed(text, bounds)
-
-
-def _squeezed(text: str, bounds: Bounds) -> list[bytes]:
-    parts = (" ".join(text[start:end].split()) for start, end in bounds.tolist())
-    return [part.encode("utf-8", "surrogatepass") for part in parts]
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:

@@ -1,25 +1,27 @@
 """The first pass of ingestion: turn pieces of files into clean documents with hashes.
 
 A piece is a byte range of a file. The documents of each shard, a list of pieces, are written to one
-Parquet file, together with the hashes by which later passes find duplicates and assign splits.
+Arrow file, together with the hashes by which later passes find duplicates and assign splits. An
+Arrow file holds columns as they are in memory, so the later passes map it instead of decoding it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
 from rnnlm.checksums import once
 from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora import duplicates
 from rnnlm.corpora.byte_ranges import Piece
+from rnnlm.corpora.hashing import content_hashes
 from rnnlm.corpora.reading import Counts, Document, read_documents
-from rnnlm.corpora.splitting import SPLITS, content_hashes
+from rnnlm.corpora.splitting import SPLITS
 from rnnlm.storage import atomic_path
 
 ROWS_AT_ONCE = 20_000
@@ -53,7 +55,7 @@ class ReadTask:
         pieces: Pieces of files that belong to the shard.
         config: Configuration of the corpus.
         splits: How documents are assigned to splits.
-        out: Path of the Parquet file to write.
+        out: Path of the Arrow file to write.
     """
 
     pieces: list[Piece]
@@ -94,20 +96,15 @@ def read_shard(task: ReadTask, tell: Callable[[float], None] | None = None) -> R
         CorpusError: A record cannot be used and `corpus.bad_records` is not `skip`.
         StorageError: The shard cannot be written.
     """
-    return once(task.out.with_suffix(".json"), lambda: _read(task, tell), ReadShard)
+    return once(task.out.with_suffix(".arrow.json"), lambda: _read(task, tell), ReadShard)
 
 
 def _read(task: ReadTask, tell: Callable[[float], None] | None) -> ReadShard:
     counts, rows = Counts(), 0
     with (
         atomic_path(task.out) as temporary,
-        pq.ParquetWriter(  # the file is read once and then removed
-            temporary,
-            READING_SCHEMA,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=False,
-        ) as writer,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, READING_SCHEMA) as writer,
     ):
         for batch in _batches(_documents(task, counts, tell)):
             writer.write_table(_reading_table(batch, task.config, task.splits))
@@ -120,6 +117,23 @@ def _read(task: ReadTask, tell: Callable[[float], None] | None) -> ReadShard:
         "documents": counts.documents,
         "examples": counts.examples,
     }
+
+
+@contextmanager
+def opened(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Map some columns of a file that `read_shard` wrote into memory.
+
+    Args:
+        path: Path of the file.
+        columns: Names of the columns.
+
+    Yields:
+        A table, which must not be used after the context is left.
+    """
+    numbers = [READING_SCHEMA.get_field_index(name) for name in columns]
+    options = pa.ipc.IpcReadOptions(included_fields=numbers, use_threads=False)
+    with pa.memory_map(str(path)) as source:
+        yield pa.ipc.open_file(source, options=options).read_all()
 
 
 def _documents(
@@ -135,12 +149,11 @@ def _reading_table(
     batch: Sequence[Document], config: CorpusConfig, splits: SplitConfig
 ) -> pa.Table:
     texts = [document.text for document in batch]
-    hashes = keys = content_hashes(text.encode() for text in texts)
-    if splits.key:
-        keys = content_hashes(
-            _key(document, splits.key).encode("utf-8", "surrogatepass") for document in batch
-        )
     column = pa.array(texts, pa.large_string())
+    hashes = keys = content_hashes(column)
+    if splits.key:
+        values = [_key(document, splits.key) for document in batch]
+        keys = content_hashes(pa.array(values, pa.large_string()))
     columns: dict[str, Any] = {
         "text": column,
         "attributes": [[*d.attributes.items()] if d.attributes else () for d in batch],

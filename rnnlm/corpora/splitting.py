@@ -1,30 +1,19 @@
 """Assignment of documents to the training, validation and test split."""
 
-import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.paragraphs import Bounds, paragraphs, squeezed
+from rnnlm.corpora.compiled import text as _native
+from rnnlm.corpora.hashing import word_hashes
+from rnnlm.corpora.paragraphs import Bounds, paragraphs
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-def content_hash(text: str) -> int:
-    """Return a 64-bit hash of a text; equal texts have equal hashes."""
-    data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def content_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return the `content_hash` of each text, shape (texts,); the texts are bytes of UTF-8."""
-    digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
-    return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def split_by_hash(hashes: NDArray[np.uint64], config: SplitConfig) -> NDArray[np.int8]:
@@ -86,13 +75,16 @@ def split_by_paragraph(text: str, config: SplitConfig) -> Iterator[tuple[str, Sp
     splits.
     """
     bounds = paragraphs(text)
-    codes = split_by_hash(content_hashes(squeezed(text, bounds)), config)
+    codes = split_by_hash(word_hashes(text, bounds), config)
     for code, split in enumerate(SPLITS):
         yield _joined(text, bounds, codes == code), split
 
 
 def _joined(text: str, bounds: Bounds, chosen: NDArray[np.bool_]) -> str:
     """Return the chosen paragraphs as one text, with a blank line where paragraphs are left out."""
+    if _native:
+        joined: str = _native.choose(text, bounds.tobytes(), chosen.tobytes())
+        return joined
     changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
     runs = zip(changes[::2], changes[1::2], strict=True)
     parts = [text[bounds[first, 0] : bounds[end - 1, 1]] for first, end in runs]

@@ -1,12 +1,7 @@
-/* Operations that visit each character of a corpus, and are therefore written in C. `lines.py` and
- * `paragraphs.py` describe them, and implement the same in Python. */
+/* Operations that visit each character of a corpus, and are therefore written in C. `lines.py`,
+ * `paragraphs.py`, `splitting.py` and `reading.py` describe them, and contain the same in Python. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
+#include "text.h"
 
 /* Observations about one line of a text. `lines.py` describes them, and reads them as a NumPy
  * record with the same fields in the same order. */
@@ -16,15 +11,6 @@ typedef struct {
     int32_t first_word; /* length of the line's first word in characters */
     uint8_t is_small, is_large, is_item, is_stopped, has_inner, has_columns, unused[6];
 } Line;
-
-/* A text with one, two or four bytes (`kind`) per character. The functions below are inlined, so
- * that the compiler makes a version of each for each of these widths. */
-typedef struct {
-    int kind;
-    const void *data;
-} Text;
-
-INLINE Py_UCS4 get(Text text, int64_t at) { return PyUnicode_READ(text.kind, text.data, at); }
 
 INLINE int is_mark(Py_UCS4 c) {
     return c == ',' || c == '.' || c == ';' || c == ':' || c == '!' || c == '?';
@@ -63,28 +49,40 @@ INLINE int begins_item(Text text, int64_t at, int64_t end) {
         if (behind == end || (get(text, behind) != '.' && get(text, behind) != ')')) return 0;
         behind++;
     }
-    return behind == end || Py_UNICODE_ISSPACE(get(text, behind));
+    return behind == end || is_space(text, behind);
+}
+
+/* Return whether a punctuation mark is within [at, end), followed by a space. */
+INLINE int has_inner_mark(Text text, int64_t at, int64_t end) {
+    for (; at + 1 < end; at++) {
+        if (!is_mark(get(text, at))) continue;
+        int64_t behind = at + 1 + is_closing(get(text, at + 1));
+        if (behind < end && get(text, behind) == ' ') return 1;
+    }
+    return 0;
+}
+
+/* Return whether three consecutive spaces are within [at, end). Without a branch in its loop, it is
+ * compiled to vector instructions. */
+INLINE int has_three_spaces(Text text, int64_t at, int64_t end) {
+    uint8_t found = 0;
+    for (; at + 2 < end; at++)
+        found |= (get(text, at) == ' ') & (get(text, at + 1) == ' ') & (get(text, at + 2) == ' ');
+    return found;
 }
 
 /* Return observations about the line of characters [start, end). */
 INLINE Line observe_line(Text text, int64_t start, int64_t end) {
     Line line = {.start = start};
-    while (end > start && Py_UNICODE_ISSPACE(get(text, end - 1))) end--;
+    while (end > start && is_space(text, end - 1)) end--;
     int64_t body = start;
-    while (body < end && Py_UNICODE_ISSPACE(get(text, body))) body++;
+    while (body < end && is_space(text, body)) body++;
     line.body = body;
     line.end = end;
     if (body == end) return line;
-    int64_t word_end = -1;
-    for (int64_t at = body; at < end; at++) {
-        if (get(text, at) != ' ') continue;
-        if (word_end < 0) word_end = at;
-        Py_UCS4 before = get(text, at - 1);
-        line.has_inner |=
-            is_mark(before) || (is_closing(before) && at - 2 >= body && is_mark(get(text, at - 2)));
-        line.has_columns |= get(text, at + 1) == ' ' && get(text, at + 2) == ' ';
-    }
-    line.first_word = (int32_t)((word_end < 0 ? end : word_end) - body);
+    line.has_inner = has_inner_mark(text, body, end);
+    line.has_columns = has_three_spaces(text, body, end);
+    line.first_word = (int32_t)(find(text, ' ', body, end) - body);
     Py_UCS4 first = get(text, body), last = get(text, end - 1);
     line.is_small = Py_UNICODE_ISLOWER(first);
     line.is_large = Py_UNICODE_ISUPPER(first);
@@ -95,11 +93,10 @@ INLINE Line observe_line(Text text, int64_t start, int64_t end) {
 
 /* Write observations about each line; return the number of lines. */
 INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
-    int64_t count = 0, start = 0;
-    for (int64_t at = 0; at <= size; at++) {
-        if (at < size && get(text, at) != '\n') continue;
-        lines[count++] = observe_line(text, start, at);
-        start = at + 1;
+    int64_t count = 0;
+    for (int64_t start = 0, end; start <= size; start = end + 1) {
+        end = find(text, '\n', start, size);
+        lines[count++] = observe_line(text, start, end);
     }
     return count;
 }
@@ -107,10 +104,9 @@ INLINE int64_t observe_lines(Text text, int64_t size, Line *lines) {
 /* Copy the characters [start, end) to `to`; return the end of the copy. If `is_squeezed` is true
  * and there are two consecutive spaces, each run of white space becomes one space. */
 INLINE char *copy(Text text, int64_t start, int64_t end, int is_squeezed, char *to) {
-    int is_double = 0;
-    if (is_squeezed)
-        for (int64_t at = start; at + 1 < end && !is_double; at++)
-            is_double = get(text, at) == ' ' && get(text, at + 1) == ' ';
+    uint8_t is_double = 0;
+    for (int64_t at = start; is_squeezed && at + 1 < end; at++)
+        is_double |= (get(text, at) == ' ') & (get(text, at + 1) == ' ');
     if (!is_double) {
         memcpy(to, (const char *)text.data + start * text.kind, (end - start) * text.kind);
         return to + (end - start) * text.kind;
@@ -118,7 +114,7 @@ INLINE char *copy(Text text, int64_t start, int64_t end, int is_squeezed, char *
     for (int64_t at = start; at < end; at++) {
         Py_UCS4 c = get(text, at);
         if (Py_UNICODE_ISSPACE(c)) {
-            if (Py_UNICODE_ISSPACE(get(text, at - 1))) continue;
+            if (is_space(text, at - 1)) continue;
             c = ' ';
         }
         PyUnicode_WRITE(text.kind, to, 0, c);
@@ -171,10 +167,9 @@ INLINE char *join_lines(Text text, const Line *lines, int64_t count, const uint8
 /* Return the end of the block of lines that begins at `start`, including the blank lines after it.
  * Set `last` to the end of its last line: before a blank line, or at the end of the text. */
 INLINE int64_t block_end(Text text, int64_t start, int64_t size, int64_t *last) {
-    for (int64_t at = start; at < size; at++) {
-        if (get(text, at) != '\n') continue;
+    for (int64_t at = start; (at = find(text, '\n', at, size)) < size; at++) {
         int64_t end = 0;
-        for (int64_t next = at + 1; next < size && Py_UNICODE_ISSPACE(get(text, next)); next++)
+        for (int64_t next = at + 1; next < size && is_space(text, next); next++)
             if (get(text, next) == '\n') end = next + 1;
         if (end) {
             *last = at;
@@ -186,7 +181,8 @@ INLINE int64_t block_end(Text text, int64_t start, int64_t size, int64_t *last) 
 }
 
 INLINE int is_line_break(Py_UCS4 c) {
-    return c < 0x80 ? (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) : Py_UNICODE_ISLINEBREAK(c);
+    if (c >= 0x80) return Py_UNICODE_ISLINEBREAK(c);
+    return (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E);
 }
 
 /* Return the end of the line that begins at `start`, including its line break. If this is the last
@@ -202,39 +198,17 @@ INLINE int64_t line_end(Text text, int64_t start, int64_t end, int64_t visible_e
     return end;
 }
 
-/* A growing array of the start and end offsets of paragraphs. */
-typedef struct {
-    int64_t *places;     /* start and end of each paragraph: 2 * count values */
-    int64_t count, room; /* number of paragraphs, and for how many there is room */
-} Bounds;
-
-static int add(Bounds *bounds, int64_t start, int64_t end) {
-    if (bounds->count == bounds->room) {
-        int64_t room = 2 * bounds->room + 64;
-        int64_t *places = PyMem_RawRealloc(bounds->places, 2 * room * sizeof(int64_t));
-        if (!places) return -1;
-        bounds->places = places;
-        bounds->room = room;
-    }
-    bounds->places[2 * bounds->count] = start;
-    bounds->places[2 * bounds->count++ + 1] = end;
-    return 0;
-}
-
 /* Find the paragraphs of a text; return 0, or -1 if memory runs out. `long_line` and `longest` are
  * LONG_LINE and LONGEST of `paragraphs.py`, in characters. */
 INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t longest,
-                           Bounds *bounds) {
+                           Offsets *bounds) {
     for (int64_t start = 0, last, end; start < size; start = end) {
         end = block_end(text, start, size, &last);
         int is_one = end - start <= long_line;
-        if (!is_one && end - start <= longest) {
-            is_one = 1;
-            for (int64_t at = start; at < last && is_one; at++) is_one = get(text, at) != '\n';
-        }
+        if (!is_one && end - start <= longest) is_one = find(text, '\n', start, last) == last;
         int64_t visible_end = end;
         if (!is_one) {
-            while (visible_end > start && Py_UNICODE_ISSPACE(get(text, visible_end - 1)))
+            while (visible_end > start && is_space(text, visible_end - 1))
                 visible_end--;
             int64_t widest = 0;
             for (int64_t at = start, next; at < end; at = next) {
@@ -245,63 +219,53 @@ INLINE int find_paragraphs(Text text, int64_t size, int64_t long_line, int64_t l
         }
         for (int64_t at = start, next; at < end; at = next) {
             next = is_one ? end : line_end(text, at, end, visible_end);
-            if (add(bounds, at, next)) return -1;
+            if (append(bounds, at) || append(bounds, next)) return -1;
         }
     }
     return 0;
 }
 
-/* Write the characters [start, end) to `to` in UTF-8, with single spaces between words; return the
- * end of the output. A lone surrogate becomes three bytes, as with Python's `surrogatepass`. */
-INLINE uint8_t *squeeze(Text text, int64_t start, int64_t end, uint8_t *to) {
-    int is_due = 0, is_inside = 0;
-    for (int64_t at = start; at < end; at++) {
-        Py_UCS4 c = get(text, at);
-        if (Py_UNICODE_ISSPACE(c)) {
-            is_due = is_inside;
-            continue;
-        }
-        if (is_due) *to++ = ' ';
-        is_due = 0;
-        is_inside = 1;
-        if (c < 0x80) {
-            *to++ = (uint8_t)c;
-        } else if (c < 0x800) {
-            *to++ = (uint8_t)(0xC0 | c >> 6);
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        } else if (c < 0x10000) {
-            *to++ = (uint8_t)(0xE0 | c >> 12);
-            *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        } else {
-            *to++ = (uint8_t)(0xF0 | c >> 18);
-            *to++ = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-            *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        }
+/* Write the chosen parts of a text to `to`, with a blank line where parts are left out; return the
+ * end of the output. White space before a blank line and at the end is left out.
+ *
+ * places: Start and end of each part, in order: 2 * count values.
+ * chosen: Whether each part is chosen. */
+INLINE char *choose_parts(Text text, const int64_t *places, const uint8_t *chosen, int64_t count,
+                          char *to) {
+    int is_first = 1;
+    for (int64_t first = 0, next; first < count; first = next) {
+        for (next = first + 1; chosen[first] && next < count && chosen[next];) next++;
+        if (!chosen[first]) continue;
+        if (!is_first) to = put(text, '\n', put(text, '\n', to));
+        is_first = 0;
+        int64_t start = places[2 * first], end = places[2 * next - 1];
+        while (end > start && is_space(text, end - 1)) end--;
+        to = copy(text, start, end, 0, to);
     }
     return to;
 }
 
-/* Run `call` with `text` set to the Python string `string`. Since `kind` is a constant in each
- * case, the inlined functions are compiled for each width. */
-#define BY_KIND(call)                                                                            \
-    switch (PyUnicode_KIND(string)) {                                                            \
-        case PyUnicode_1BYTE_KIND: { Text text = {PyUnicode_1BYTE_KIND, data}; call; break; }    \
-        case PyUnicode_2BYTE_KIND: { Text text = {PyUnicode_2BYTE_KIND, data}; call; break; }    \
-        default: { Text text = {PyUnicode_4BYTE_KIND, data}; call; }                             \
+/* Return whether a text contains neither lone surrogates nor control characters other than tabs and
+ * line ends. */
+INLINE int find_plain(Text text, int64_t size) {
+    Py_UCS4 other = 0;
+    for (int64_t at = 0; at < size; at++) {
+        Py_UCS4 c = get(text, at);
+        other |= (c < 32) ^ (c == '\t') ^ (c == '\n') ^ (c == '\r') ^ (c == 0x7F);
+        if (text.kind > PyUnicode_1BYTE_KIND) other |= c >> 11 == 0x1B;
     }
+    return !other;
+}
 
 /* observe(text: str) -> bytes: return an array with a `Line` for each line of a text, as bytes. */
 static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *string) {
     if (!PyUnicode_Check(string)) return PyErr_Format(PyExc_TypeError, "observe takes a str");
-    const void *data = PyUnicode_DATA(string);
     int64_t size = PyUnicode_GET_LENGTH(string), most = 1;
     for (int64_t at = 0; (at = PyUnicode_FindChar(string, '\n', at, size, 1)) >= 0; at++) most++;
     PyObject *found = PyBytes_FromStringAndSize(NULL, most * sizeof(Line));
     if (!found) return NULL;
     Line *lines = (Line *)PyBytes_AS_STRING(found);
-    BY_KIND(observe_lines(text, size, lines));
+    BY_KIND(string, observe_lines(text, size, lines));
     return found;
 }
 
@@ -312,21 +276,16 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     Py_buffer lines, joins;
     if (!PyArg_ParseTuple(args, "Uy*y*", &string, &lines, &joins)) return NULL;
-    const void *data = PyUnicode_DATA(string);
     int64_t size = PyUnicode_GET_LENGTH(string), count = lines.len / sizeof(Line);
     PyObject *joined = NULL;
-    char *room = joins.len == count ? PyMem_RawMalloc((size + 2) * PyUnicode_KIND(string)) : NULL;
+    Output output;
     if (joins.len != count) {
         PyErr_SetString(PyExc_ValueError, "lines and joins differ in number");
-    } else if (!room) {
-        PyErr_NoMemory();
-    } else {
-        char *end = room;
-        BY_KIND(end = join_lines(text, lines.buf, count, joins.buf, room));
-        int kind = PyUnicode_KIND(string);
-        joined = PyUnicode_FromKindAndData(kind, room, (end - room) / kind);
+    } else if (!open_output(&output, string, size + 2)) {
+        char *end;
+        BY_KIND(string, end = join_lines(text, lines.buf, count, joins.buf, output.begin));
+        joined = close_output(&output, end);
     }
-    PyMem_RawFree(room);
     PyBuffer_Release(&lines);
     PyBuffer_Release(&joins);
     return joined;
@@ -338,58 +297,55 @@ static PyObject *paragraphs(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *string;
     long long long_line, longest;
     if (!PyArg_ParseTuple(args, "ULL", &string, &long_line, &longest)) return NULL;
-    const void *data = PyUnicode_DATA(string);
     int64_t size = PyUnicode_GET_LENGTH(string);
-    Bounds bounds = {0};
+    Offsets bounds = {0};
     int failed;
-    BY_KIND(failed = find_paragraphs(text, size, long_line, longest, &bounds));
-    PyObject *found = failed ? PyErr_NoMemory()
-                             : PyBytes_FromStringAndSize((char *)bounds.places,
-                                                         2 * bounds.count * sizeof(int64_t));
-    PyMem_RawFree(bounds.places);
+    BY_KIND(string, failed = find_paragraphs(text, size, long_line, longest, &bounds));
+    return released(&bounds, failed);
+}
+
+/* choose(text: str, bounds: bytes, chosen: bytes) -> str: return some parts of a text, as
+ * `choose_parts` writes them. `bounds` is an array of int64_t with the start and end of each part;
+ * `chosen` has a byte for each part, which is 1 if the part is chosen. */
+static PyObject *choose(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *string, *found = NULL;
+    Py_buffer bounds, chosen;
+    if (!PyArg_ParseTuple(args, "Uy*y*", &string, &bounds, &chosen)) return NULL;
+    const int64_t *places = bounds.buf;
+    int64_t size = PyUnicode_GET_LENGTH(string), count = chosen.len, last = 0;
+    int is_ordered = bounds.len == count * 2 * (int64_t)sizeof(int64_t);
+    for (int64_t n = 0; is_ordered && n < count; n++) {
+        is_ordered = last <= places[2 * n] && places[2 * n] <= places[2 * n + 1];
+        last = places[2 * n + 1];
+    }
+    Output output;
+    if (!is_ordered || last > size) {
+        PyErr_SetString(PyExc_ValueError, "the parts are not parts of the text, in order");
+    } else if (!open_output(&output, string, size + 2 * count)) {
+        char *end;
+        BY_KIND(string, end = choose_parts(text, places, chosen.buf, count, output.begin));
+        found = close_output(&output, end);
+    }
+    PyBuffer_Release(&bounds);
+    PyBuffer_Release(&chosen);
     return found;
 }
 
-/* squeezed(text: str, bounds: bytes) -> list[bytes]: return each part of a text in UTF-8, with
- * single spaces between words. `bounds` is an array of int64_t with the start and end offset of
- * each part in characters. */
-static PyObject *squeezed(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *string, *parts = NULL;
-    Py_buffer bounds;
-    if (!PyArg_ParseTuple(args, "Uy*", &string, &bounds)) return NULL;
-    const void *data = PyUnicode_DATA(string);
-    const int64_t *places = bounds.buf;
-    int64_t size = PyUnicode_GET_LENGTH(string), longest = 0;
-    Py_ssize_t count = bounds.len / (2 * sizeof(int64_t));
-    for (Py_ssize_t n = 0; n < count; n++) {
-        int64_t start = places[2 * n], end = places[2 * n + 1];
-        if (start < 0 || end < start || end > size) {
-            PyErr_SetString(PyExc_ValueError, "a part reaches beyond the text");
-            PyBuffer_Release(&bounds);
-            return NULL;
-        }
-        longest = end - start > longest ? end - start : longest;
-    }
-    uint8_t *room = PyMem_RawMalloc(4 * longest + 1);
-    if (!room) PyErr_NoMemory();
-    else parts = PyList_New(count);
-    for (Py_ssize_t n = 0; parts && n < count; n++) {
-        uint8_t *end = room;
-        BY_KIND(end = squeeze(text, places[2 * n], places[2 * n + 1], room));
-        PyObject *part = PyBytes_FromStringAndSize((char *)room, end - room);
-        if (part) PyList_SET_ITEM(parts, n, part);
-        else Py_CLEAR(parts);
-    }
-    PyMem_RawFree(room);
-    PyBuffer_Release(&bounds);
-    return parts;
+/* is_plain(text: str) -> bool: return whether a text has neither control characters nor lone
+ * surrogates. */
+static PyObject *is_plain(PyObject *Py_UNUSED(module), PyObject *string) {
+    if (!PyUnicode_Check(string)) return PyErr_Format(PyExc_TypeError, "is_plain takes a str");
+    int plain;
+    BY_KIND(string, plain = find_plain(text, PyUnicode_GET_LENGTH(string)));
+    return PyBool_FromLong(plain);
 }
 
 static PyMethodDef methods[] = {
     {"observe", observe, METH_O, "Return a record for each line of a text, as bytes."},
     {"join", join, METH_VARARGS, "Return a text with some of its lines joined to those above."},
     {"paragraphs", paragraphs, METH_VARARGS, "Return start and end of each paragraph, as bytes."},
-    {"squeezed", squeezed, METH_VARARGS, "Return the words of parts of a text, in UTF-8."},
+    {"choose", choose, METH_VARARGS, "Return some parts of a text."},
+    {"is_plain", is_plain, METH_O, "Return whether a text has no control characters."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -50,6 +50,9 @@ _SOURCE = re.compile(
     r"|from \S+ import |import \w+$)|.*(?:[{}]|\);|=.*;)$"
 )
 
+_SOURCE_STARTS, _SOURCE_ENDS = frozenset("\\%/#<@dcfi"), frozenset("{};")
+"""First and last characters of the lines that `_SOURCE` can match; most lines have neither."""
+
 
 def unwrap(text: str) -> tuple[str, int]:
     """Join the lines of wrapped paragraphs; return the text and the number of joins.
@@ -208,6 +211,10 @@ def is_source(text: str) -> bool:
     """Return whether a text is source code, LaTeX or HTML, whose lines must not be joined."""
     lines = (line.rstrip() for line in text.split("\n", 20_000)[:20_000])
     filled = [line for line in lines if line]
-    return sum(
-        len(line) <= LONGEST_SOURCE and bool(_SOURCE.match(line)) for line in filled
-    ) > SOURCE_SHARE * len(filled)
+    may_be = (
+        line
+        for line in filled
+        if len(line) <= LONGEST_SOURCE
+        and (line[-1] in _SOURCE_ENDS or line.lstrip()[0] in _SOURCE_STARTS)
+    )
+    return sum(bool(_SOURCE.match(line)) for line in may_be) > SOURCE_SHARE * len(filled)

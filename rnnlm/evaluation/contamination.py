@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.hashing import content_hash
 from rnnlm.corpora.paragraphs import paragraphs
-from rnnlm.corpora.splitting import content_hash
 
 SHORTEST = 40
 """Least characters of a paragraph that counts. Shorter ones may be in two texts by chance."""

@@ -1,8 +1,10 @@
 import re
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rnnlm.corpora import cutting
 from rnnlm.corpora.cutting import chapters, lines, paragraphs, passages
 
 BOOK = """A TALE
@@ -41,6 +43,64 @@ def test_an_abbreviation_does_not_end_a_sentence():
     text = "Mr. Smith met Dr. J. Jones. " * 400
     for passage in passages(text, 300):
         assert passage.endswith("Jones.")
+
+
+SIGNS = ".!?…؟۔।。！？｡\"'”’»)」』）》 \n\t\x1c\x85\u3000_é漢🙂\ud800"
+ABBREVIATED = ("Mr. ", "Mrs.", " Ms. b", "Dr! ", "St. ", "Gen. ", "Sen.) ", " A. ", "É. ", "aMr. ")
+PARTS = [*SIGNS, *ABBREVIATED, "\n\n", "\n \n", "word " * 9, "x" * 30, "One. ", "Of! ", 'Many?" ']
+AWKWARD = st.lists(st.sampled_from(PARTS) | st.characters(), max_size=80).map("".join)
+
+
+def cut_by_both(text: str, *part: int, within_line: bool) -> tuple[list[int], list[int]]:
+    if cutting._native is None:
+        pytest.skip("built without a compiler")
+    by_native = cutting._slices(text, *part, within_line)
+    native, cutting._native = cutting._native, None
+    try:
+        return by_native, cutting._slices(text, *part, within_line)
+    finally:
+        cutting._native = native
+
+
+@given(AWKWARD, st.integers(1, 60), st.booleans(), st.integers(0, 5))
+@example("", 1, False, 0)
+def test_native_code_cuts_like_python(text: str, characters: int, within_line: bool, begin: int):
+    start = min(begin, len(text))
+    end = max(start, len(text) - begin)
+    by_native, by_python = cut_by_both(text, start, end, characters, within_line=within_line)
+    assert by_native == by_python
+
+
+TITLES = ["Mr", "Mrs", "Ms", "Dr", "St", "Gen", "Sen", "M", "É", "Me", "Se", ""]
+SENTENCE_END = st.tuples(
+    *map(
+        st.sampled_from,
+        (
+            [*"a_1É漢. (", ""],
+            TITLES,
+            ".!?…؟۔।。！？｡,",
+            [*"\"'”’»)」』）》］", ""],
+            [*" \n\u3000", ""],
+        ),
+    )
+)
+
+
+@settings(max_examples=300)
+@given(SENTENCE_END.map("".join))
+def test_native_code_ends_sentences_like_python(sentence: str):
+    text = sentence + "b"
+    half = (len(text) + 1) // 2  # any sentence of at least a quarter of the text ends a slice
+    by_native, by_python = cut_by_both(text, 0, len(text), half, within_line=True)
+    assert by_native == by_python
+
+
+def test_a_part_beyond_the_text_is_not_cut():
+    if cutting._native is None:
+        pytest.skip("built without a compiler")
+    for start, end, characters in ((2, 5, 9), (-1, 2, 9), (3, 1, 9), (0, 4, 0)):
+        with pytest.raises(ValueError, match="cannot be cut"):
+            cutting._slices("text", start, end, characters, within_line=False)
 
 
 @given(st.text(alphabet='ab. "\n', max_size=400), st.integers(5, 100))

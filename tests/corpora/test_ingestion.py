@@ -193,6 +193,17 @@ def test_a_killed_run_keeps_its_finished_shards(tmp_path: Path, monkeypatch: pyt
         assert (tmp_path / "out" / shard.name).read_bytes() == shard.read_bytes()
 
 
+def test_what_an_earlier_version_left_of_a_killed_run_is_read_again(tmp_path: Path):
+    (tmp_path / "text").write_text(lines(300))
+    left = tmp_path / "out" / "reading"
+    left.mkdir(parents=True)
+    (left / "00000.json").write_text('{"rows": 300}')
+    (left / "00000.parquet").write_bytes(b"PAR1")
+    corpus = ingest(tmp_path / "text", tmp_path / "out")
+    assert corpus.digest == ingest(tmp_path / "text", tmp_path / "again").digest
+    assert not left.exists()
+
+
 def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path: Path):
     path = tmp_path / "text"
     path.write_text(lines(300))

@@ -1,10 +1,9 @@
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.corpora import paragraphs as module
-from rnnlm.corpora.paragraphs import paragraphs, squeezed
+from rnnlm.corpora.paragraphs import paragraphs
 
 SHORT = [
     "a",
@@ -38,13 +37,5 @@ def test_paragraphs_cover_the_text_and_native_code_agrees_with_python(text: str)
     native, module._native = module._native, None
     try:
         assert paragraphs(text).tolist() == bounds.tolist()
-        assert squeezed(text, bounds) == native.squeezed(text, bounds.tobytes())
     finally:
         module._native = native
-
-
-def test_a_part_beyond_the_text_is_refused():
-    if module._native is None:
-        pytest.skip("built without a compiler")
-    with pytest.raises(ValueError, match="beyond the text"):
-        squeezed("text", np.array([[2, 5]]))

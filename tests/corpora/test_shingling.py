@@ -37,6 +37,16 @@ def test_native_code_agrees_with_numpy(texts: list[str]):
         assert found.tolist() == hashes_by_numpy(text).tolist()
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * duplicates.BAND_WIDTH), max_size=30))
+def test_documents_with_an_equal_band_are_paired_with_the_first_and_the_previous(bands: list):
+    band = np.array(bands, np.uint32).reshape(-1, duplicates.BAND_WIDTH)
+    expected = set()
+    for later, value in enumerate(bands):
+        earlier = [place for place in range(later) if bands[place] == value]
+        expected |= {(place, later) for place in earlier[:1] + earlier[-1:]}
+    assert {*map(tuple, duplicates._candidates(band).tolist())} == expected
+
+
 ALPHABETS = {
     "Chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 2000))),
     "Japanese": "".join(map(chr, [*range(0x3041, 0x3097), *range(0x4E00, 0x4E00 + 500)])),

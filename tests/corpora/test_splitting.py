@@ -1,15 +1,12 @@
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.config import SplitConfig
-from rnnlm.corpora.splitting import (
-    SPLITS,
-    content_hash,
-    split_by_hash,
-    split_by_position,
-    split_by_shuffle,
-)
+from rnnlm.corpora import splitting
+from rnnlm.corpora.hashing import content_hash
+from rnnlm.corpora.splitting import SPLITS, split_by_hash, split_by_position, split_by_shuffle
 
 
 def splits_of(documents: list[str], config: SplitConfig) -> list[str]:
@@ -55,3 +52,31 @@ def test_splitting_by_position_loses_nothing(text: str):
     parts = [*split_by_position(text, SplitConfig(by="position"))]
     assert "".join(part for part, _ in parts) == text
     assert [split for _, split in parts] == [*SPLITS]
+
+
+PARTS = st.text(st.sampled_from("ab \n\t\u3000é漢🙂") | st.characters(), max_size=6)
+
+
+@given(st.lists(st.tuples(PARTS, st.booleans()), max_size=12))
+@example([("one\n\n", True), (" \n", True), ("two\n", False), (" \n", True), ("three ", True)])
+def test_native_code_joins_paragraphs_like_python(parts: list[tuple[str, bool]]):
+    if splitting._native is None:
+        pytest.skip("built without a compiler")
+    ends = np.cumsum([0, *(len(part) for part, _ in parts)], dtype=np.int64)
+    bounds = np.stack([ends[:-1], ends[1:]], axis=1)
+    chosen = np.array([is_chosen for _, is_chosen in parts], dtype=np.bool_)
+    text = "".join(part for part, _ in parts)
+    joined = splitting._joined(text, bounds, chosen)
+    native, splitting._native = splitting._native, None
+    try:
+        assert splitting._joined(text, bounds, chosen) == joined
+    finally:
+        splitting._native = native
+
+
+def test_parts_that_are_not_parts_of_the_text_are_refused():
+    if splitting._native is None:
+        pytest.skip("built without a compiler")
+    for bounds in ([[0, 9]], [[2, 1]], [[2, 3], [1, 2]], [[-1, 2]], [[0, 1], [1, 2], [2, 3]]):
+        with pytest.raises(ValueError, match="not parts of the text"):
+            splitting._joined("text", np.array(bounds), np.ones(min(2, len(bounds)), np.bool_))
