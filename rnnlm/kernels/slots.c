@@ -10,6 +10,7 @@
  * fused operations; see pyproject.toml), so that `rnnlm/engine/stepping.py` computes exactly the
  * same bits with torch.
  */
+#include <stddef.h>
 #ifdef __wasm__ /* which has no C library */
 #define memcpy __builtin_memcpy
 #define memset __builtin_memset
@@ -423,7 +424,7 @@ static int64_t weigh_next(const struct job *job, const struct lane *lane, const 
         return 1;
     }
     int64_t total = weigh(changed, wide, top, how->rate, weights);
-    if (changed == logits && how->rate == LOG2_E) *own_total = total;
+    if (changed == logits && how->rate == (float)LOG2_E) *own_total = total;
     if (how->top_k) keep_count(weights, wide, how->top_k);
     if (how->top_p < 1.0) keep_share(weights, wide, how->top_p);
     if (how->least > 1)
