@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
+from flows.commands import corpora, generation, housekeeping, models, playing, servers, sweeps, training
 from flows.console.endings import fail, store_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
@@ -29,6 +29,7 @@ for command in (
     training.train,
     sweeps.sweep,
     generation.generate,
+    playing.play,
     models.evaluate,
     models.models,
     models.export,
