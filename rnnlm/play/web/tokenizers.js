@@ -104,7 +104,7 @@ class WordTokenizer {
 
   unknownIn(text) {
     const words = new Set(this.cut(text));
-    return [...words].filter((word) => !this.ids.has(word) && word.trim());
+    return [...words].filter((word) => !this.ids.has(word) && /[^ \t\n\r\v\f]/.test(word));
   }
 
   /** Return the text of all ids, for words whose spaces depend on their neighbours. */
