@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import corpora, generation, housekeeping, models, playing, servers, sweeps, training
+from flows.commands import (
+    corpora,
+    generation,
+    housekeeping,
+    models,
+    playing,
+    servers,
+    sweeps,
+    training,
+)
 from flows.console.endings import fail, store_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError

@@ -65,7 +65,8 @@ def evaluate(
 def export(
     model: ModelReference,
     out: Annotated[
-        Path | None, typer.Option(help="Small file to start trainings from, ending in .safetensors.")
+        Path | None,
+        typer.Option(help="Small file to start trainings from, ending in .safetensors."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Web page that holds the model, ending in .html.")

@@ -27,9 +27,7 @@ _ROUNDING = 2.0**-53
 _TOKENS_AT_ONCE = 512
 
 
-def network_arrays(
-    model: LanguageModel, unknown_id: int | None
-) -> tuple[dict[str, Any], Arrays]:
+def network_arrays(model: LanguageModel, unknown_id: int | None) -> tuple[dict[str, Any], Arrays]:
     """Return a model's packed network with weights of 8 bits, as sizes and arrays.
 
     Args:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.config import Experiment
+from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.constraints import compile_constraints
 from rnnlm.corpora.catalog import catalog
 from rnnlm.engine.packing import can_pack
-from rnnlm.errors import GenerationError
+from rnnlm.errors import GenerationError, TokenizerError
 from rnnlm.generation.prompt import open_texts
 from rnnlm.play.arrays import Arrays, network_arrays
 from rnnlm.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ from rnnlm.tokenizer import Tokenizer
 FULL_PAGE = 2400
 """Most characters of the texts that the page writes at one press of a button, as far as can be
 known beforehand; at least one text, at most `MOST_TEXTS`."""
-MOST_TEXTS = 24
+MOST_TEXTS, WORD_CHARACTERS = 24, 6
 _DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 _KINDS = {
     "character": "characters",
@@ -83,8 +83,10 @@ def describe(loaded: LoadedModel, named: Named) -> tuple[dict[str, Any], Arrays]
     lengths = ("min_length", "max_length")
     facts = dict(_facts(loaded, named))
     description = {
-        "reference": named.reference,
-        "summary": " · ".join((facts["network"], facts["vocabulary"], facts["trained on"])),
+        "reference": "" if _refuses_texts(config) else named.reference,
+        "summary": " · ".join(
+            (facts["network"], facts["vocabulary"], f"trained on {facts['trained on']}")
+        ),
         "facts": [*facts.items()],
         "form": experiment.corpus.form,
         "attributes": opening.condition,
@@ -123,8 +125,8 @@ def _texts_at_once(loaded: LoadedModel) -> int:
     """Return how many texts of a model's greatest length make a full page."""
     try:
         sizes = [len(spelled) for spelled in loaded.tokenizer.token_bytes()]
-    except Exception:  # noqa: BLE001
-        sizes = [6]
+    except TokenizerError:  # words whose spaces depend on their neighbours
+        sizes = [WORD_CHARACTERS]
     longest = loaded.experiment.generation.max_length * float(np.mean(sizes))
     return int(min(MOST_TEXTS, max(1, FULL_PAGE // longest)))
 
@@ -150,8 +152,16 @@ def _facts(loaded: LoadedModel, named: Named) -> Iterator[tuple[str, str]]:
     yield "made with", f"rnnlm {version('rnnlm')}"
 
 
+def _refuses_texts(config: GenerationConfig) -> bool:
+    """Return whether `rnnlm generate` would leave out some of the texts that the model draws."""
+    filters = (config.unique, config.novel_only, config.valid_only, config.known_words_only)
+    return any(filters) or bool(config.required) or config.best_of > 1
+
+
 def _source(experiment: Experiment) -> str:
     """Return what a model was trained on, without the folders of a path."""
     corpus = experiment.corpus
+    if entry := catalog().get(corpus.source):
+        return entry.description
     sources = [corpus.source] if corpus.source else [source.path for source in corpus.all_sources]
     return ", ".join(dict.fromkeys(source.rstrip("/").rsplit("/", 1)[-1] for source in sources))

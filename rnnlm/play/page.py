@@ -17,10 +17,10 @@ import json
 import zlib
 from importlib import resources
 from string import Template
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing import Any
 
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.play.describing import Named, describe

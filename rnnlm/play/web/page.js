@@ -9,6 +9,7 @@ let isWriting = false;
 let isUntouched = true; // whether the text shown is the one that the settings give
 let text = null; // the text that is shown: {number, given, whole, ended, …}
 let heard = null; // the last message about it, not yet shown
+let timer = 0; // of `looked`
 
 // -- settings
 
@@ -62,6 +63,7 @@ function write() {
 }
 
 function clear() {
+  clearTimeout(timer);
   $("written").replaceChildren();
   text = heard = null;
   isUntouched = true;
@@ -75,7 +77,7 @@ function goOn() {
   }
   setWriting(true);
   say("");
-  send("goOn", { settings: { ...settings(), texts: 1 } });
+  send("goOn", { settings: settings() });
 }
 
 function stop() {
@@ -107,6 +109,7 @@ function nameWrite() {
   const canGoOn = !isWriting && text && text.drawn > 0 && text.ended !== "complete";
   $("write").textContent = isWriting ? "Stop" : canGoOn ? "Go on" : "Write";
   $("again").hidden = !canGoOn;
+  $("one").disabled = !about || Boolean(text?.ended);
 }
 
 // -- what the worker says
@@ -119,8 +122,9 @@ const answers = {
   text(message) {
     if (message.isFirst && text?.ended && !text.isKept) keep(text);
     const isMore = text && message.isAppended && !message.isFirst;
-    text = { ...message, whole: isMore ? text.whole + message.added : message.added };
-    if (text.ended && about.form === "color") keep(text);
+    const whole = isMore ? text.whole + message.added : message.added;
+    text = { ...message, whole, isKept: !message.isFirst && text?.isKept };
+    if (text.ended && about.form === "color" && !text.isKept) keep(text);
     if (!heard) requestAnimationFrame(show);
     heard = message;
   },
@@ -137,6 +141,8 @@ const answers = {
 
 function ending() {
   if (!text?.drawn) return "";
+  const count = Number(BigInt(text.number) - BigInt(whole("number"))) + 1;
+  if (count > 1 && text.ended) return `${numbers.format(count)} texts.`;
   const tokens = `${numbers.format(text.drawn)} token${text.drawn === 1 ? "" : "s"}`;
   if (text.ended === "complete") return `The text ended after ${tokens}.`;
   return text.ended ? `Cut after ${tokens}, the most that are allowed.` : `Stopped after ${tokens}.`;
@@ -157,7 +163,7 @@ function show() {
   setText($("given"), given);
   setText($("drawn"), drawn);
   $("now").classList.toggle("ended", text.ended !== "");
-  $("now").hidden = text.isKept === true;
+  $("now").hidden = Boolean(text.isKept);
   showBars(text.next);
   if (text.speed) $("characters").textContent = numbers.format(rounded(text.speed));
   showSame();
@@ -185,10 +191,10 @@ function setText(element, words) {
 
 /** Move a finished text above the current one. */
 function keep(done) {
-  const color = about.form === "color" && parseColor(done.whole.split("\t").at(-1));
   done.isKept = true;
-  if (color) {
-    $("written").append(swatch(color));
+  if (about.form === "color") {
+    const line = done.whole.split("\t").at(-1);
+    $("written").append(swatch(parseColor(line) ?? { name: line, hex: "" }));
     return;
   }
   const { given, drawn } = split(done);
@@ -206,12 +212,13 @@ function swatch({ name, hex }) {
   const tile = document.createElement("figure");
   const patch = document.createElement("i");
   patch.style.background = hex;
+  tile.classList.toggle("invalid", !hex);
   const caption = document.createElement("figcaption");
   const title = document.createElement("b");
   title.textContent = name;
   title.dir = "auto";
   const code = document.createElement("small");
-  code.textContent = hex;
+  code.textContent = hex || "not a colour";
   caption.append(title, code);
   tile.append(patch, caption);
   return tile;
@@ -284,9 +291,9 @@ function choose(token) {
 // -- the command that writes the same text
 
 function showSame() {
-  const { seed, number, prefix, how } = settings();
+  const { seed, prefix, how } = settings();
   $("same").hidden = !about.reference || !isUntouched || !text?.drawn || prefix.normalize("NFC") !== text.given;
-  const words = ["rnnlm", "generate", about.reference, "--count", String(Number(number) + 1),
+  const words = ["rnnlm", "generate", about.reference, "--count", String(Number(text.number) + 1),
     "--seed", seed, "--temperature", String(how.temperature), "--top-p", String(how.top_p),
     "--max-length", String(how.max_length), "--precision", "int8"];
   if ($("prefix").value && !$("prefix").disabled) words.push("--prefix", $("prefix").value);
@@ -319,7 +326,7 @@ function setUp(ms) {
     $("facts").append(term, words);
   }
   $("loaded").textContent = `model unpacked in ${(ms / 1000).toFixed(2)} s`;
-  document.body.classList.add(about.form);
+  document.body.dataset.form = about.form;
   for (const control of controls) control.disabled = false;
   fit();
   showSettings();
@@ -344,7 +351,7 @@ function fit() {
   $("prefix").style.height = `${$("prefix").scrollHeight}px`;
 }
 
-let timer = 0;
+/** Look soon, when the user has stopped typing. */
 function looked() {
   fit();
   clearTimeout(timer);
@@ -355,9 +362,14 @@ function looked() {
   }, 120);
 }
 
+/** Let a change of how tokens are drawn take effect at the next token. */
 function changed() {
   showSettings();
-  if (text?.drawn && !text.ended) isUntouched = false;
+  if (text?.drawn) isUntouched = false;
+  sendChange();
+}
+
+function sendChange() {
   if (about) send("change", { settings: (({ how, pace }) => ({ how, pace }))(settings()) });
 }
 
@@ -376,7 +388,7 @@ function listen() {
   for (const id of ["seed", "number", "longest"]) $(id).addEventListener("input", looked);
   for (const id of ["temperature", "top-p"]) $(id).addEventListener("input", changed);
   for (const radio of document.querySelectorAll("input[name=pace]"))
-    radio.addEventListener("change", changed);
+    radio.addEventListener("change", sendChange);
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && isWriting) stop();
     const isField = event.target.matches?.("textarea, #attributes input");

@@ -10,6 +10,7 @@ let writer = null;
 let job = null; // the run in progress: the next message that starts or stops something replaces it
 let settings = null;
 let meter = null;
+let lastEnd = 0n; // the number after the last text of the run
 
 const nextTurn = new MessageChannel();
 
@@ -21,13 +22,13 @@ function pause(milliseconds) {
   });
 }
 
-/** Write texts until `settings.texts` of them have ended or another message arrives. */
-async function write(first, isBegun) {
+/** Write texts until `end` (a number), or until another message arrives. */
+async function write(first, end, isBegun) {
   const own = (job = {});
-  for (let count = 0; count < settings.texts; count++) {
-    const number = first + BigInt(count);
-    if (!isBegun || count) begin(number);
-    while (!model.sampler.hasEnded) {
+  lastEnd = end;
+  for (let number = first; number < end; number++) {
+    if (!isBegun || number > first) begin(number);
+    do {
       const began = performance.now();
       const isFull = settings.pace === "full";
       do step(1);
@@ -36,8 +37,7 @@ async function write(first, isBegun) {
       const wait = PAUSES_MS[settings.pace] || FRAME_MS - (performance.now() - began);
       await pause(isFull ? 0 : wait);
       if (job !== own) return;
-    }
-    report();
+    } while (!model.sampler.hasEnded);
   }
   job = null;
   postMessage({ kind: "done" });
@@ -95,14 +95,16 @@ const actions = {
   write(message) {
     settings = message.settings;
     meter = null;
-    return write(BigInt(settings.number), false);
+    const first = BigInt(settings.number);
+    return write(first, first + BigInt(settings.texts), false);
   },
 
-  /** Go on with the text that was stopped, or that was cut at its greatest length. */
+  /** Go on with the text that was stopped or cut, and with the texts that were to follow. */
   goOn(message) {
     settings = { ...message.settings, seed: settings.seed, prefix: settings.prefix };
     writer.change(settings.how);
-    return write(writer.number, true);
+    const { number } = writer;
+    return write(number, lastEnd > number ? lastEnd : number + 1n, true);
   },
 
   /** Change how the next tokens are drawn. */
@@ -118,6 +120,7 @@ const actions = {
     settings = message.settings;
     job = meter = null;
     begin(BigInt(settings.number));
+    lastEnd = writer.number + BigInt(settings.texts);
     report();
   },
 
