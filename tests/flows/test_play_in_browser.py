@@ -30,8 +30,8 @@ HEBREW = CharacterTokenizer("אבגדהוזחטיכלמנסעפצקרשת ")
 SEED = 2**40 + 3
 
 
-def prose(**settings: Any) -> LoadedModel:
-    made = model(PIECES, hidden_size=40)
+def prose(hidden_size: int = 40, **settings: Any) -> LoadedModel:
+    made = model(PIECES, hidden_size=hidden_size)
     return loaded_model(made, PIECES, {"form": "prose"}, **({"max_length": 300} | settings))
 
 
@@ -103,7 +103,7 @@ def test_a_typed_beginning_goes_on_as_in_native_code(browser, tmp_path: Path):
 
 
 def test_the_keyboard_starts_stops_and_chooses(browser, tmp_path: Path):
-    loaded = prose(max_length=100_000)
+    loaded = prose(400, max_length=900_000, min_length=800_000)  # it does not end by itself
     page = opened(browser, write(loaded, tmp_path).as_uri())
     page.keyboard.press("Tab")  # the first button, then the beginning
     page.keyboard.press("Tab")
@@ -171,6 +171,25 @@ def test_right_to_left_text_is_isolated_and_runs_to_the_left(browser, tmp_path: 
     page.close()
 
 
+def test_attributes_are_fields_before_the_beginning_and_labels_after(browser, tmp_path: Path):
+    corpus = {"attributes": ["brand", "year"], "condition": ["brand", "year"]}
+    letters = CharacterTokenizer("abcdef \t")
+    made = model(letters, hidden_size=20)
+    loaded = loaded_model(made, letters, corpus, max_length=40, temperature=1.0)
+    page = opened(browser, write(loaded, tmp_path).as_uri())
+    page.fill("#texts", "1")
+    page.fill("[name=brand]", " a  bad ")
+    sync_api.expect(page.locator("#prefix")).to_be_disabled()
+    page.fill("[name=year]", "fe")
+    page.fill("#prefix", "c")
+    run_to_the_end(page)
+    given = {"brand": "a bad", "year": "fe"}
+    (expected,) = native(loaded, 0, 1, seed=SEED, given=given, prefix="c")
+    assert page.locator("#values bdi").all_text_contents() == ["brand: a bad", "year: fe"]
+    assert page.locator("#now").text_content() == expected["text"].split("\t", 2)[2]
+    page.close()
+
+
 def test_it_fits_a_phone_and_follows_the_colour_scheme(browser, tmp_path: Path):
     address = write(prose(), tmp_path).as_uri()
     phone = opened(browser, address, viewport={"width": 340, "height": 700}, color_scheme="dark")
@@ -186,7 +205,9 @@ def test_it_fits_a_phone_and_follows_the_colour_scheme(browser, tmp_path: Path):
 
 
 def test_the_page_answers_while_the_model_writes_at_full_speed(browser, tmp_path: Path):
-    page = opened(browser, write(prose(max_length=900_000), tmp_path).as_uri())
+    page = opened(
+        browser, write(prose(400, max_length=900_000, min_length=800_000), tmp_path).as_uri()
+    )
     page.locator("input[value=full]").evaluate("radio => radio.click()")
     page.click("#write")
     page.wait_for_selector("body.writing")

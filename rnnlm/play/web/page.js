@@ -10,6 +10,7 @@ let isUntouched = true; // whether the text shown is the one that the settings g
 let text = null; // the text that is shown: {number, given, whole, ended, …}
 let heard = null; // the last message about it, not yet shown
 let timer = 0; // of `looked`
+let restUntil = 0; // so that showing a very long text leaves time for the user's actions
 
 // -- settings
 
@@ -39,6 +40,8 @@ function beginning() {
   let given = values.findIndex((value) => !value);
   if (given < 0) given = values.length;
   $("prefix").disabled = given < values.length;
+  $("prefix").placeholder = $("prefix").disabled
+    ? "the model writes the empty fields and the text" : "type a beginning, or leave it empty";
   const header = values.slice(0, given).map((value) => `${value}\t`).join("");
   return about.header + header + ($("prefix").disabled ? "" : $("prefix").value);
 }
@@ -125,7 +128,7 @@ const answers = {
     const whole = isMore ? text.whole + message.added : message.added;
     text = { ...message, whole, isKept: !message.isFirst && text?.isKept };
     if (text.ended && about.form === "color" && !text.isKept) keep(text);
-    if (!heard) requestAnimationFrame(show);
+    if (!heard) setTimeout(requestAnimationFrame, restUntil - performance.now(), show);
     heard = message;
   },
   done() {
@@ -158,12 +161,14 @@ function say(words, isError = false) {
 function show() {
   if (!heard) return;
   heard = null;
+  const began = performance.now();
   const wasInView = $("next").getBoundingClientRect().bottom < innerHeight + 60;
-  const { given, drawn } = split(text);
+  const { values, given, drawn } = split(text);
+  $("values").replaceChildren(...labels(values));
   setText($("given"), given);
   setText($("drawn"), drawn);
   $("now").classList.toggle("ended", text.ended !== "");
-  $("now").hidden = Boolean(text.isKept);
+  $("now").hidden = $("values").hidden = Boolean(text.isKept);
   showBars(text.next);
   if (text.speed) $("characters").textContent = numbers.format(rounded(text.speed));
   showSame();
@@ -171,16 +176,25 @@ function show() {
   $("next").style.setProperty("--at", `${$("caret").offsetLeft - $("next").offsetLeft}px`);
   const { bottom } = $("next").getBoundingClientRect();
   if (isWriting && wasInView && bottom > innerHeight) scrollBy(0, bottom - innerHeight + 16);
+  restUntil = 3 * performance.now() - 2 * began;
 }
 
-/** Split a text into what was given and what was drawn. */
+/** Split a text into the values of its attributes, what was given, and what was drawn. */
 function split({ given, whole }) {
   const all = whole.length < given.length ? given : whole;
-  return { given: readable(all.slice(0, given.length)), drawn: readable(all.slice(given.length)) };
+  const values = all.split("\t").slice(0, -1).slice(0, about.attributes.length);
+  const start = values.reduce((sum, value) => sum + value.length + 1, 0);
+  const end = Math.max(start, given.length);
+  return { values, given: all.slice(start, end), drawn: all.slice(end) };
 }
 
-function readable(part) {
-  return about.attributes.length ? part.replaceAll("\t", " ⇥ ") : part;
+/** Return the values of attributes as elements; each runs in its own direction. */
+function labels(values) {
+  return values.map((value, place) => {
+    const label = document.createElement("bdi");
+    label.textContent = `${about.attributes[place]}: ${value || "–"}`;
+    return label;
+  });
 }
 
 function setText(element, words) {
@@ -197,7 +211,10 @@ function keep(done) {
     $("written").append(swatch(parseColor(line) ?? { name: line, hex: "" }));
     return;
   }
-  const { given, drawn } = split(done);
+  const { values, given, drawn } = split(done);
+  const above = document.createElement("p");
+  above.className = "values";
+  above.append(...labels(values));
   const element = document.createElement("p");
   element.className = "text";
   element.dir = "auto";
@@ -205,7 +222,7 @@ function keep(done) {
   beginning.className = "given";
   beginning.textContent = given;
   element.append(beginning, drawn);
-  $("written").append(element);
+  $("written").append(above, element);
 }
 
 function swatch({ name, hex }) {

@@ -64,7 +64,9 @@ function report() {
   const isFirst = writer.shown === undefined;
   const before = writer.shown ?? "";
   const text = writer.text();
-  const isAppended = text.startsWith(before);
+  const { tokenizer, description } = model;
+  const mayChange = tokenizer.isSpaced || (sampler.hasEnded && description.stop.length > 0);
+  const isAppended = !mayChange || text.startsWith(before);
   meter.characters += Math.max(0, text.length - before.length);
   writer.shown = text;
   const next = sampler.hasEnded ? [] : sampler.likeliest(BARS);
