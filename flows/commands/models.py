@@ -64,14 +64,35 @@ def evaluate(
 
 def export(
     model: ModelReference,
-    out: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Small file to start trainings from, ending in .safetensors."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Web page that holds the model, ending in .html.")
+    ] = None,
 ) -> None:
-    """Write a model as one small file to start other trainings from, and a model card."""
-    from flows import registry  # noqa: PLC0415
+    """Write a model as one file: to start other trainings from, or a page that draws texts."""
     from flows.console import printing  # noqa: PLC0415
-    from flows.registry import bases  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
     from rnnlm.errors import ConfigError  # noqa: PLC0415
+
+    if (out is None) == (html is None):
+        raise ConfigError(
+            "expected one of --out FILE.safetensors (to start trainings from) and "
+            "--html FILE.html (a web page that holds the model)"
+        )
+    if html is not None:
+        if html.suffix not in (".html", ".htm"):
+            raise ConfigError(f"--html {html}: expected a name that ends in .html")
+        from flows.commands.finding import find_model  # noqa: PLC0415
+        from flows.commands.playing import write_html  # noqa: PLC0415
+
+        printing.facts(write_html(find_model(home.current(), model), html))
+        return
+    assert out is not None
+    from flows import registry  # noqa: PLC0415
+    from flows.registry import bases  # noqa: PLC0415
 
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")

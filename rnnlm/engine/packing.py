@@ -15,6 +15,8 @@ activations, and one scale per column.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -205,3 +207,48 @@ def _reordered(columns: Tensor, order: Tensor) -> Tensor:
     """Return `columns` with its last axis in packed order, and with zeros in padding columns."""
     chosen = columns[..., order.clamp(min=0)]
     return torch.where(order < 0, torch.zeros_like(chosen), chosen).contiguous()
+
+
+@dataclass(frozen=True)
+class TableFactors:
+    """What the table of the first layer is computed from, in packed order.
+
+    In double precision, the table is `(embeddings @ inputs + bias) · rates - shifts`; its entries
+    are then rounded to 32 bits.
+
+    Attributes:
+        embeddings: Embeddings of all tokens, shape (tokens, features), float32.
+        inputs: Weights of the inputs, shape (features, columns), float32.
+        bias: Biases, shape (columns,), double precision.
+        rates: Factors of the gates, shape (columns,), double precision.
+        shifts: Correction for the zero point of the bytes, shape (columns,), double precision.
+    """
+
+    embeddings: Tensor
+    inputs: Tensor
+    bias: Tensor
+    rates: Tensor
+    shifts: Tensor
+
+
+def table_factors(model: LanguageModel, network: Network) -> TableFactors:
+    """Return what the table of a network with 8 bits is computed from.
+
+    Args:
+        model: The model that the network was packed from; not modified.
+        network: Its packed network, with weights of 8 bits.
+    """
+    assert isinstance(model, StackedLanguageModel)
+    layer, packed = model.layers[0], network.layers[0]
+    step = layer.step_weights
+    assert step is not None
+    order = _order(step, layer.size)
+    rates = torch.tensor(_RATES[step.kind]).double().repeat_interleave(layer.size) * -LOG2_E
+    _, zero = _byte_code(step.kind)
+    return TableFactors(
+        model.embedding.weight.detach().cpu().float().contiguous(),
+        _reordered(step.inputs.detach().cpu().float().t(), order),
+        _reordered(step.bias.detach().cpu().double(), order),
+        _reordered(rates, order),
+        zero * packed.matrix.sum(dim=0) * packed.scale.double(),
+    )

@@ -1,6 +1,7 @@
 """Interface to the native code in C, which setuptools builds once per kind of processor.
 
-Each build is a plain shared library for one instruction set, such as AVX2. It is called through
+Each build is a plain shared library for one instruction set, such as AVX2; the build `portable`
+runs on any processor. It is called through
 ctypes, with the addresses of tensors. ctypes releases Python's global lock, so that several threads
 run in parallel: each runs all time steps for its share of the lanes (rows of the batch). If the
 package was installed without a C compiler, there are no builds, and plain torch code is used.
@@ -62,6 +63,7 @@ def names() -> list[str]:
         "avx512_vnni": avx512 and vnni,
         "avx512": avx512,
         "avx2": torch.cpu._is_avx2_supported(),
+        "portable": True,
     }
     return [name for name, is_supported in supported.items() if is_supported and _path(name)]
 

@@ -6,14 +6,21 @@
  * to one sum: a float or, for bytes, an integer. Sums of integers are exact on every processor.
  * The right factor is packed into blocks of columns; see `pack` in native.py for the layout.
  */
-#include <immintrin.h>
 #include <stdint.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+#ifdef __wasm__
+#include <wasm_simd128.h>
+#endif
 
 enum { FLOATS, PAIRS, QUADS }; /* a word holds one float, two bfloat16, or four bytes */
 #ifdef __AVX512F__
 enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and 1 left word: 32 registers */
-#else
+#elif defined(__AVX2__)
 enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and 1 left word: 16 registers */
+#else /* any other processor, in vector extensions of GCC and Clang */
+enum { WIDTH = 4, VECTORS = 4 }; /* a cache line of weights at a time */
 #endif
 /* most rows of the left factor per call of `tile`; columns of a block; words of a cache line */
 enum { ROWS = 6, COLUMNS = 64, LINE = 16 };
@@ -35,8 +42,10 @@ INLINE uint16_t rounded(float x) {
 INLINE vector add_floats(vector sum, words a, words b) {
 #ifdef __AVX512F__
     return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
-#else
+#elif defined(__AVX2__)
     return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#else
+    return sum + (vector)a * (vector)b;
 #endif
 }
 
@@ -61,12 +70,23 @@ INLINE vector add_quads(vector sum, words a, words b) {
                                      _mm512_srai_epi16(_mm512_slli_epi16(d, 8), 8));
     __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(c, 8), _mm512_srai_epi16(d, 8));
     return (vector)_mm512_add_epi32((__m512i)sum, _mm512_add_epi32(even, odd));
-#else
+#elif defined(__AVX2__)
     __m256i low = _mm256_set1_epi32(0x00ff00ff), c = (__m256i)a, d = (__m256i)b;
     __m256i even = _mm256_madd_epi16(_mm256_and_si256(c, low),
                                      _mm256_srai_epi16(_mm256_slli_epi16(d, 8), 8));
     __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(c, 8), _mm256_srai_epi16(d, 8));
     return (vector)_mm256_add_epi32((__m256i)sum, _mm256_add_epi32(even, odd));
+#elif defined(__wasm__)
+    v128_t c = (v128_t)a, d = (v128_t)b;
+    v128_t even = wasm_i32x4_dot_i16x8(wasm_v128_and(c, wasm_i32x4_const_splat(0x00ff00ff)),
+                                       wasm_i16x8_shr(wasm_i16x8_shl(d, 8), 8));
+    v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(c, 8), wasm_i16x8_shr(d, 8));
+    return (vector)wasm_i32x4_add((v128_t)sum, wasm_i32x4_add(even, odd));
+#else
+    words total = (words)sum + (a & 255) * (b << 24 >> 24);
+    total += (a >> 8 & 255) * (b << 16 >> 24);
+    total += (a >> 16 & 255) * (b << 8 >> 24);
+    return (vector)(total + (a >> 24 & 255) * (b >> 24));
 #endif
 }
 

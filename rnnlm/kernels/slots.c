@@ -10,7 +10,13 @@
  * fused operations; see pyproject.toml), so that `rnnlm/engine/stepping.py` computes exactly the
  * same bits with torch.
  */
+#include <stddef.h>
+#ifdef __wasm__ /* which has no C library */
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
+#else
 #include <string.h>
+#endif
 
 #include "products.h"
 
@@ -91,11 +97,19 @@ INLINE vector lower(vector a, vector b) { return (vector)_mm512_min_ps((__m512)a
 INLINE vector higher(vector a, vector b) { return (vector)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE vector from_integers(words a) { return (vector)_mm512_cvtepi32_ps((__m512i)a); }
 INLINE words to_integers(vector a) { return (words)_mm512_cvttps_epi32((__m512)a); }
-#else
+#elif defined(__AVX2__)
 INLINE vector lower(vector a, vector b) { return (vector)_mm256_min_ps((__m256)a, (__m256)b); }
 INLINE vector higher(vector a, vector b) { return (vector)_mm256_max_ps((__m256)a, (__m256)b); }
 INLINE vector from_integers(words a) { return (vector)_mm256_cvtepi32_ps((__m256i)a); }
 INLINE words to_integers(vector a) { return (words)_mm256_cvttps_epi32((__m256)a); }
+#else
+INLINE vector chosen(words first, vector a, vector b) {
+    return (vector)(((words)a & first) | ((words)b & ~first));
+}
+INLINE vector lower(vector a, vector b) { return chosen((words)(a < b), a, b); }
+INLINE vector higher(vector a, vector b) { return chosen((words)(a > b), a, b); }
+INLINE vector from_integers(words a) { return __builtin_convertvector(a, vector); }
+INLINE words to_integers(vector a) { return __builtin_convertvector(a, words); }
 #endif
 
 /* Return 2^t with a relative error of at most 2e-7. t is clamped to the range from -126 to `top`,
@@ -391,28 +405,42 @@ INLINE int64_t choose(const int32_t *weights, long wide, int64_t total, uint64_t
     return -1; /* no weight is above 0, because the logits are NaN */
 }
 
-/* Draw the next token of a lane; return -1 if no token is allowed. `own_top` is the largest of the
- * unchanged logits. At temperature 1, if no rule changes the logits, set `own_total` to the sum of
- * all weights, which `note` would otherwise have to compute. */
-static int64_t draw(const struct job *job, const struct lane *lane, const uint64_t *seen,
-                    const float *logits, float own_top, int64_t *own_total) {
+/* Compute the weight with which each token may be drawn next, and return their sum; 0 if no token
+ * is allowed. `own_top` is the largest of the unchanged logits. At temperature 1, if no rule changes
+ * the logits, set `own_total` to the sum of all weights, which `note` would otherwise compute. */
+static int64_t weigh_next(const struct job *job, const struct lane *lane, const uint64_t *seen,
+                          const float *logits, float own_top, int64_t *own_total) {
     const struct sampling *how = &job->sampling;
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
     int32_t *weights = job->output.weights;
     const float *changed = ruled(job, lane, seen, logits);
     float top = changed == logits ? own_top : largest(changed, wide);
-    if (top <= FORBIDDEN) return -1;
-    if (how->rate == 0.0f)
-        for (int64_t n = 0; n < wide; n++)
-            if (changed[n] == top) return n;
+    if (top <= FORBIDDEN) return 0;
+    if (how->rate == 0.0f) {
+        long first = 0;
+        while (first < wide && changed[first] != top) first++;
+        memset(weights, 0, wide * sizeof *weights);
+        if (first < wide) weights[first] = 1;
+        return 1;
+    }
     int64_t total = weigh(changed, wide, top, how->rate, weights);
-    if (changed == logits && how->rate == LOG2_E) *own_total = total;
+    if (changed == logits && how->rate == (float)LOG2_E) *own_total = total;
     if (how->top_k) keep_count(weights, wide, how->top_k);
     if (how->top_p < 1.0) keep_share(weights, wide, how->top_p);
     if (how->least > 1)
         for (long n = 0; n < wide; n++) weights[n] = weights[n] < how->least ? 0 : weights[n];
     if (how->top_k || how->top_p < 1.0 || how->least > 1) total = sum_from(weights, wide, 1);
-    return choose(weights, wide, total, mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN));
+    return total;
+}
+
+/* Draw the next token of a lane; return -1 if no token is allowed. See `weigh_next`. */
+static int64_t draw(const struct job *job, const struct lane *lane, const uint64_t *seen,
+                    const float *logits, float own_top, int64_t *own_total) {
+    long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
+    int64_t total = weigh_next(job, lane, seen, logits, own_top, own_total);
+    if (!total) return -1;
+    uint64_t random = mixed((lane->random ^ (uint64_t)lane->length) + GOLDEN);
+    return choose(job->output.weights, wide, total, random);
 }
 
 /* Add the log-probability of a token to that of the lane's text. It is the token's logit, minus the

@@ -1,0 +1,87 @@
+"""The command `play`, and the web page that `export --html` writes: one page, reached two ways."""
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.options import Json
+from flows.console.endings import print_json
+
+if TYPE_CHECKING:
+    from flows.commands.finding import FoundModel
+
+
+def play(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="name, name@alias, name/version, a .safetensors file, or the base english.",
+        ),
+    ],
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Open a page on which a model goes on with what you type, until Ctrl-C."""
+    from flows.commands.finding import find_model  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
+    from flows.servers import play_server, processes  # noqa: PLC0415
+
+    page = page_of(find_model(home.current(), model))
+
+    def announce(address: str) -> None:
+        if as_json:
+            print_json({"page": address})
+            return
+        printing.facts([("page", address)])
+        printing.out.print("\n  press Ctrl-C to stop", style="dim")
+        if browser and _has_window():
+            webbrowser.open(address)
+
+    with processes.ending_on_signals():
+        play_server.serve(page, announce)
+
+
+def page_of(found: "FoundModel") -> bytes:
+    """Return the web page of a model.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or has weights that are not finite.
+        GenerationError: The page cannot run a model of this kind.
+    """
+    from rnnlm import checkpoint  # noqa: PLC0415
+    from rnnlm.play import Named, write_page  # noqa: PLC0415
+
+    named = Named(found.name, found.reference, found.bits_per_character)
+    return write_page(checkpoint.load(found.path), named)
+
+
+def write_html(found: "FoundModel", path: Path) -> list[tuple[str, str]]:
+    """Write the web page of a model to a file; return facts about it to print.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or has weights that are not finite.
+        GenerationError: The page cannot run a model of this kind.
+        StorageError: The file cannot be written.
+    """
+    from rnnlm.storage import write_bytes  # noqa: PLC0415
+
+    page = page_of(found)
+    write_bytes(path, page)
+    return [
+        ("page", f"{path}, {len(page) / 1e6:.1f} MB"),
+        ("holds", "the model, its tokenizer and the engine; it needs no server and no network"),
+        ("use", "open it in any browser from 2023 or later, or send it to somebody"),
+    ]
+
+
+def _has_window() -> bool:
+    """Return whether a browser could open a window here, instead of taking over the terminal."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

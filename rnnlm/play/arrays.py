@@ -1,0 +1,107 @@
+"""Write a packed network as bytes that a web page can hold.
+
+The table of the first layer (what each token of the vocabulary adds to the layer's sums) can be
+much larger than everything else: 33 MB for 4,096 word pieces and 512 LSTM units. It is the product
+of the embedding and the layer's input weights, so those are written instead if they are smaller,
+and the page computes the rows it needs. Both sides compute in double precision and round to 32
+bits. The order of additions changes the last bits of a double, so an entry that is so close to the
+middle between two 32-bit numbers that this might change its rounding is written out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rnnlm.engine.packing import TableFactors, pack, table_factors
+from rnnlm.kernels.native import pack as pack_matrix
+from rnnlm.kernels.slots import KINDS, Network
+from rnnlm.models import LanguageModel
+
+Arrays = dict[str, NDArray[Any]]
+_ROUNDING = 2.0**-53
+"""Largest relative error of an operation in double precision."""
+_TOKENS_AT_ONCE = 512
+
+
+def network_arrays(model: LanguageModel, unknown_id: int | None) -> tuple[dict[str, Any], Arrays]:
+    """Return a model's packed network with weights of 8 bits, as sizes and arrays.
+
+    Args:
+        model: A model for which `rnnlm.engine.packing.can_pack` is true; not modified.
+        unknown_id: Id of the unknown token, which is never drawn; None if there is none.
+
+    Returns:
+        The sizes, which can be written as JSON; and the arrays by name, such as `0.weight`.
+
+    Raises:
+        CheckpointError: A weight is not a finite number.
+    """
+    network = pack(model, torch.int8, unknown_id)
+    layers, arrays = [], {}
+    for number, layer in enumerate(network.layers):
+        layers.append(
+            {
+                "kind": KINDS.index(layer.kind),
+                "units": layer.units,
+                "depth": len(layer.matrix) // 4,
+                "own": layer.own,
+                "memory": len(layer.memory),
+            }
+        )
+        arrays[f"{number}.weight"] = pack_matrix(layer.matrix, torch.int8).numpy()
+        arrays[f"{number}.scale"] = layer.scale.numpy()
+        arrays[f"{number}.start"] = layer.start.numpy()
+        arrays[f"{number}.memory"] = layer.memory.numpy()
+        if number:
+            arrays[f"{number}.added"] = layer.added.numpy()
+    arrays["output.weight"] = pack_matrix(network.matrix, torch.int8).numpy()
+    arrays["output.scale"], arrays["output.added"] = network.scale.numpy(), network.added.numpy()
+    table = _table(network, table_factors(model, network))
+    sizes: dict[str, Any] = {
+        "vocab": network.vocab_size,
+        "layers": layers,
+        "depth": len(network.matrix) // 4,
+    }
+    if "table.inputs" in table:
+        sizes["features"] = len(table["table.inputs"])
+    return sizes, arrays | table
+
+
+def _table(network: Network, factors: TableFactors) -> Arrays:
+    """Return the first layer's table, or what to compute it from if that is smaller."""
+    whole = network.layers[0].added
+    places = _unsure(whole, factors)
+    computed: Arrays = {
+        **{f"table.{name}": value.numpy() for name, value in vars(factors).items()},
+        "table.places": places.astype(np.uint32),
+        "table.values": whole.reshape(-1).numpy()[places],
+    }
+    if whole.numel() * 4 <= sum(array.nbytes for array in computed.values()):
+        return {"0.added": whole.numpy()}
+    return computed
+
+
+def _unsure(whole: torch.Tensor, factors: TableFactors) -> NDArray[np.int64]:
+    """Return the places (token · columns + column) of entries whose rounding is not certain.
+
+    Every other entry is rounded to the same 32-bit number in whichever order it is computed. The
+    bound on the error of a sum of products is that of Higham 2002, section 3.1, with the norms of
+    the factors in place of the sum of absolute products.
+    """
+    inputs, rates = factors.inputs.double(), factors.rates.abs()
+    lengths = inputs.norm(dim=0)
+    found = []
+    for first in range(0, len(whole), _TOKENS_AT_ONCE):
+        rows = factors.embeddings[first : first + _TOKENS_AT_ONCE].double()
+        values = (rows @ inputs + factors.bias) * factors.rates - factors.shifts
+        largest = rows.norm(dim=1, keepdim=True) * lengths + factors.bias.abs()
+        operations = inputs.shape[0] + 8
+        error = operations * largest * rates + 4.0 * (factors.shifts.abs() + values.abs())
+        error *= 2.0 * _ROUNDING
+        is_unsure = (values - error).float() != (values + error).float()
+        found.append(is_unsure.reshape(-1).nonzero()[:, 0] + first * whole.shape[1])
+    return torch.cat(found).numpy()
