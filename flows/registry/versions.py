@@ -20,7 +20,7 @@ from flows.runtime.addresses import without_passwords
 from flows.runtime.home import Home
 from flows.runtime.retrying import can_help
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
-from rnnlm.errors import RegistryError, ServerError, StorageError
+from rnnlm.errors import RegistryError, ServerError, StorageError, did_you_mean
 from rnnlm.storage import atomic_path, file_digest
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -131,7 +131,8 @@ def resolve(home: Home, reference: str) -> Version:
     names = _names(home)
     if name not in names:
         known = ", ".join(names) or "none yet; make one with `rnnlm train`"
-        raise RegistryError(f"no model {name!r} (there are: {known})")
+        hint = did_you_mean(name, names) or f"there are: {known}"
+        raise RegistryError(f"no model {name!r} ({hint})")
     if slash:
         found = [version for version in versions(home, name) if str(version.version) == number]
         if found:

@@ -21,7 +21,7 @@ from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.fetching import fetch
 from rnnlm.corpora.recognition import recognize
-from rnnlm.errors import ConfigError, CorpusError
+from rnnlm.errors import ConfigError, CorpusError, did_you_mean
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
 
@@ -214,8 +214,10 @@ def _is_there(path: Path) -> bool:
 def _nothing_at(path: str) -> str:
     if Path(path).is_dir():
         return f"{path} is a directory without files (expected text files); name another"
-    known = ", ".join(catalog())
-    return f"no file {path} and no corpus of that name (the catalog has: {known}); check the path"
+    folder = Path(path).parent
+    near = [str(folder / name.name) for name in folder.iterdir()] if folder.is_dir() else []
+    hint = did_you_mean(path, [*catalog(), *near]) or f"the catalog has: {', '.join(catalog())}"
+    return f"no file {path} and no corpus of that name ({hint}); check the path"
 
 
 def _is_hidden(path: Path) -> bool:
