@@ -15,7 +15,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "rnnlm train book.txt",
         "rnnlm train book.txt --plan",
-        "rnnlm train configs/recipes.toml --set training.budget='20 min'",
+        "rnnlm train recipes --set training.budget='20 min'",
     ),
     "generate": (
         "rnnlm generate book --count 1000 --temperature 0.7",
@@ -23,8 +23,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "rnnlm generate colors --count 1M --unique --grammar color",
     ),
     "inspect": ("rnnlm inspect book.txt", "rnnlm inspect letters/ --set corpus.encoding=cp1252"),
-    "corpora": ("rnnlm corpora", "rnnlm train configs/colors.toml"),
-    "sweep": ("rnnlm sweep configs/colors.toml --over training.learning_rate=0.001..0.02",),
+    "corpora": ("rnnlm corpora", "rnnlm train colors"),
+    "sweep": ("rnnlm sweep colors --over training.learning_rate=0.001..0.02",),
     "models": ("rnnlm models",),
     "evaluate": ("rnnlm evaluate book", "rnnlm evaluate book/2 --text other.txt --dynamic"),
     "history": ("rnnlm history book",),

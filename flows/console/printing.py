@@ -12,7 +12,6 @@ from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
 from rich.text import Text
 
 from flows.runtime.reporting import Outcome, Reporter
@@ -20,9 +19,11 @@ from rnnlm import colors
 from rnnlm.progress import Progress as Standing
 
 LINE_EVERY_SECONDS = 10.0
-BAR_WIDTH = 24
+BAR_WIDTH = 20
 SWATCH_COLUMNS = 2
 STEP_WIDTH = 10
+BESIDE_BAR = STEP_WIDTH + BAR_WIDTH + 22
+"""Columns that a bar takes with the name of its step, its percentage and the time left."""
 TIME_WIDTH = 10
 WIDEST = 96
 """Most columns of a line about a step, so that its time is not far from its summary."""
@@ -147,11 +148,7 @@ class ConsoleReporter(Reporter):
                 TextColumn("{task.percentage:3.0f}%"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("left"),
-                TextColumn(
-                    "{task.fields[note]}",
-                    style="dim",
-                    table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-                ),
+                TextColumn("{task.fields[note]}", style="dim"),
                 console=err,
                 transient=True,
             )
@@ -162,15 +159,17 @@ class ConsoleReporter(Reporter):
                 self._task,
                 completed=progress.done,
                 total=progress.total,
-                note=self._rate(progress),
+                note=self._rate(progress, err.width - BESIDE_BAR),
             )
 
-    def _rate(self, progress: Standing) -> str:
+    def _rate(self, progress: Standing, room: int = USUAL_WIDTH) -> str:
+        """Return the speed and the note of a step, or what of the two fits into `room` columns."""
         began, first_done = self._first or (self.heard_at, progress.done)
         rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
         counted = rate and progress.unit not in progress.note and progress.unit != "seconds"
         said = f"{quantity(rate)} {progress.unit}/s" if counted else ""
-        return "  ".join(filter(None, [said, progress.note]))
+        both = "  ".join(filter(None, [said, progress.note]))
+        return next((part for part in (both, progress.note, said) if len(part) <= room), "")
 
 
 def program() -> str:

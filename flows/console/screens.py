@@ -99,7 +99,7 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         right=[1, 2],
     )
-    printing.out.print("\n  to train on one: rnnlm train configs/NAME.toml", style="dim")
+    printing.out.print("\n  to train on one: rnnlm train NAME", style="dim")
     printing.out.print("  to train on your own text: rnnlm train FILE", style="dim")
 
 

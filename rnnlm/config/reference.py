@@ -1,7 +1,7 @@
 """List every setting of an experiment, as the configuration classes define and describe them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -95,7 +95,7 @@ def _said(kind: Any) -> str:
 def _limits(field: FieldInfo) -> str:
     """Return the limits of a setting in words, with a comma before; "" without limits."""
     words = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
-    limits = [(words[type(m)], *vars(m).values()) for m in field.metadata if type(m) in words]
+    limits = [(words[type(m)], *astuple(m)) for m in field.metadata if type(m) in words]
     return "".join(f", {word} {value:,}" for word, value in limits)
 
 
