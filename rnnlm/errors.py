@@ -19,20 +19,6 @@ Each message says what was found, what was expected and what to do, in one line.
 and the flows print that line without a traceback, and exit with a non-zero status.
 """
 
-import difflib
-from collections.abc import Iterable
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a suggestion for an error message, such as `did you mean colors?`; "" without one.
-
-    Args:
-        name: The name that is not known.
-        known: The names that are; the closest one is suggested if it is close enough.
-    """
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
-
 
 class RnnlmError(Exception):
     """Base of all errors whose message tells the user what to do."""

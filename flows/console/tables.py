@@ -43,8 +43,9 @@ def show(
         shown.remove(left_out.pop(0))
     drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for number, width in zip(shown, widths, strict=True):
-        side = "right" if number in right else "left"
-        drawn.add_column(headings[number], justify=side, width=width, vertical="top")
+        drawn.add_column(
+            headings[number], justify="right" if number in right else "left", width=width
+        )
     for row in cells:
         drawn.add_row(*(Text(row[number]) for number in shown))
     out.print(drawn)

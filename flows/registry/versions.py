@@ -20,7 +20,8 @@ from flows.runtime.addresses import without_passwords
 from flows.runtime.home import Home
 from flows.runtime.retrying import can_help
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
-from rnnlm.errors import RegistryError, ServerError, StorageError, did_you_mean
+from rnnlm.errors import RegistryError, ServerError, StorageError
+from rnnlm.spelling import did_you_mean
 from rnnlm.storage import atomic_path, file_digest
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from rnnlm.config.experiment import Experiment
 from rnnlm.config.generation import GenerationConfig
 from rnnlm.config.strict import Config
-from rnnlm.errors import ConfigError, did_you_mean
+from rnnlm.errors import ConfigError
+from rnnlm.spelling import did_you_mean
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:

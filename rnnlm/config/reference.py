@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 
 from rnnlm.config.experiment import Experiment
 from rnnlm.config.strict import Config
-from rnnlm.errors import ConfigError, did_you_mean
+from rnnlm.errors import ConfigError
+from rnnlm.spelling import did_you_mean
 
 
 @dataclass(frozen=True)

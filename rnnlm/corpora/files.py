@@ -21,8 +21,9 @@ from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.encodings import Encoding
 from rnnlm.corpora.fetching import fetch
 from rnnlm.corpora.recognition import recognize
-from rnnlm.errors import ConfigError, CorpusError, did_you_mean
+from rnnlm.errors import ConfigError, CorpusError
 from rnnlm.progress import OnProgress, silent
+from rnnlm.spelling import did_you_mean
 from rnnlm.storage import atomic_path, file_digest, value_digest, write_json
 
 _COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
