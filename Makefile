@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base wasm serve ui clean
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base wasm serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +80,12 @@ serve: setup ## run the schedules of prefect.yaml; keep Prefect and MLflow up
 ui: setup ## open the MLflow and Prefect pages
 	@$(BIN)/rnnlm ui
 
-clean: ## remove the output of runs and tools; keep .venv
-	@find data mlruns -mindepth 1 ! -name README.md -delete
+clean: ## remove the output of tools; keep .venv, data and models
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+reset: ## delete all data, models and the registry, after asking
+	@du -sh data mlruns
+	@printf 'Delete everything in data/ and mlruns/, with all models? [y/N] '; read answer; \
+	if [ "$$answer" = y ]; then find data mlruns -mindepth 1 ! -name README.md -delete; \
+	else echo 'nothing deleted'; fi

@@ -3,8 +3,10 @@
 The work of each command is in `flows.commands`, which calls the flows.
 """
 
+import os
 import sys
-from typing import NoReturn
+from importlib import metadata
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,12 +17,14 @@ from flows.commands import (
     housekeeping,
     models,
     playing,
+    reference,
     servers,
     sweeps,
     training,
 )
 from flows.console import notes
 from flows.console.endings import fail, store_failure, system_failure
+from flows.console.help import WELCOME, GroupedCommands, examples_of
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
 
@@ -29,12 +33,10 @@ STORES = ("mlflow", "sqlalchemy", "sqlite3", "prefect", "distributed")
 """Packages whose errors are failures of a store or a server, and not bugs."""
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+    cls=GroupedCommands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Turn any text into a trained, versioned RNN language model; generate data sets with it.",
 )
 for command in (
     corpora.corpora,
@@ -49,12 +51,26 @@ for command in (
     models.promote,
     models.rollback,
     models.history,
+    reference.settings,
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,
     doctor.doctor,
 ):
-    app.command()(command)
+    app.command(epilog=examples_of(command.__name__))(command)
+
+
+@app.callback(invoke_without_command=True)
+def _begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Turn any text into a trained, versioned RNN language model; generate data sets with it."""
+    if version:
+        sys.stdout.write(f"rnnlm {metadata.version('rnnlm')}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(WELCOME)
 
 
 def main() -> NoReturn:
@@ -82,6 +98,9 @@ def _run(wants_json: bool) -> NoReturn:
         status = app(standalone_mode=False)
     except RnnlmError as error:
         fail(str(error), 1, wants_json)
+    except BrokenPipeError:  # nobody reads the output any more, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except Exception as error:
         message = getattr(error, "format_message", None)  # click's usage errors have this method
         if message is not None:

@@ -50,7 +50,7 @@ def test_a_misspelt_key_and_a_bad_number_are_reported_together(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         load(path)
     message = str(caught.value)
-    assert "model.hiden_size (did you mean `hidden_size`?)" in message
+    assert "model.hiden_size (did you mean hidden_size?)" in message
     assert "training.batch_size = -1 (expected greater than or equal to 1)" in message
     assert "\n" not in message
 

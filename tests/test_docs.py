@@ -1,5 +1,6 @@
 """Test that the files and names which the pages in docs/ refer to exist."""
 
+import importlib.util
 import re
 
 import pytest
@@ -25,3 +26,12 @@ def test_every_name_in_the_table_of_the_lecture_is_in_its_file():
         for name in re.findall(r"`(\w+)`", names):
             pattern = rf"^\s*(def |class ){name}\b|^\s*{name}:"
             assert any(re.search(pattern, text, re.MULTILINE) for text in sources), name
+
+
+def test_the_reference_of_settings_is_that_of_the_configuration_classes():
+    spec = importlib.util.spec_from_file_location("settings", ROOT / "docs/figures/settings.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text("utf-8") == module.page()
+    assert "`training.bptt`" in module.page()

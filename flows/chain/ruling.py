@@ -21,6 +21,7 @@ from flows.registry.bases import Base
 from flows.registry.versions import shorten_error
 from flows.runtime.home import Home
 from rnnlm.config import Experiment
+from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import CheckpointError, CorpusError, DatasetError, RegistryError
 from rnnlm.evaluation import (
@@ -217,7 +218,7 @@ class _Documents:
             uri: Folder of the other corpus.
             digest: Digest of the other corpus.
         """
-        trained = trained_on(self.uri, uri)
+        trained = trained_on(iter_texts(self.uri, "test"), uri)
         return replace(self, others=digest, trained=trained) if trained.any() else self
 
 

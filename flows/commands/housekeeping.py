@@ -33,11 +33,11 @@ def housekeeping(
 
 
 def _show(result: dict[str, Any]) -> None:
-    from flows.console import printing  # noqa: PLC0415
+    from flows.console import printing, tables  # noqa: PLC0415
     from flows.housekeeping import readable, sentence  # noqa: PLC0415
 
     if result["leftovers"]:
-        printing.table(
+        tables.show(
             ["kind", "what", "size", "days", "why"],
             [
                 [row["kind"], row["what"], readable(row["bytes"]), f"{row['days']:.1f}", row["why"]]

@@ -110,7 +110,7 @@ def export(
 def models(as_json: Json = False) -> None:
     """List the registered models and their versions."""
     from flows import registry  # noqa: PLC0415
-    from flows.console import printing  # noqa: PLC0415
+    from flows.console import printing, tables  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
 
     found = registry.versions(home.current())
@@ -120,7 +120,7 @@ def models(as_json: Json = False) -> None:
     if not found:
         printing.out.print(f"  no models yet; train one with `{printing.program()} train FILE`")
         return
-    printing.table(
+    tables.show(
         ["model", "version", "alias", "test bits/character", "corpus", "why"],
         [
             [
@@ -134,6 +134,7 @@ def models(as_json: Json = False) -> None:
             for v in found
         ],
         right=[1, 3],
+        optional=[4],
     )
 
 
@@ -163,14 +164,14 @@ def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
 def history(model: ModelName, as_json: Json = False) -> None:
     """Show which version was champion when, and why."""
     from flows import registry  # noqa: PLC0415
-    from flows.console import printing  # noqa: PLC0415
+    from flows.console import tables  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
 
     moves = registry.history(home.current(), model)
     if as_json:
         print_json({"model": model, "moves": [move.model_dump() for move in moves]})
         return
-    printing.table(
+    tables.show(
         ["when (UTC)", "champion", "why", "who"],
         [
             [

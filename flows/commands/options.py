@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from rnnlm.autoconfig import Advice
     from rnnlm.config import Experiment
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+"""The configs that come with the package; each is known by the name of its file, anywhere."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Settings = Annotated[
     list[str] | None,
@@ -30,7 +33,8 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
     A text that cannot be read raises an error here, before a server or a training starts.
 
     Args:
-        source: A .toml file, the name of a catalog corpus, or a text file or folder.
+        source: A .toml file, the name of one in `CONFIGS`, the name of a catalog corpus, or a text
+            file or folder.
         settings: `key=value` settings of `--set`, which take precedence.
 
     Returns:
@@ -44,9 +48,8 @@ def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | N
 
     here = home.current()
     path, cache = Path(source), here.sources
-    shipped = Path("configs") / f"{source}.toml"
-    if source in catalog() and not path.exists() and shipped.is_file():
-        path = shipped
+    if not path.exists() and (CONFIGS / f"{source}.toml").is_file():
+        path = CONFIGS / f"{source}.toml"
     if path.suffix == ".toml":
         from rnnlm.corpora.preview import look  # noqa: PLC0415
 

@@ -34,6 +34,7 @@ from rnnlm.evaluation import (
     evaluate_dynamically,
     evaluate_with_cache,
     figures_beside,
+    trained_on,
 )
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.overlap import unread
@@ -57,6 +58,7 @@ class Scored:
             model's training text is missing.
         characters: Score of an n-gram model of characters; None if the model's training text is
             missing.
+        trained_on: Number of documents of a user's text that the model was trained on.
     """
 
     what: str
@@ -64,6 +66,7 @@ class Scored:
     evaluation: Evaluation
     own: Evaluation | None
     characters: Evaluation | None
+    trained_on: int
 
     def figures(self) -> dict[str, int | float]:
         """Return the model's score, its 95% interval and the n-gram models' scores, by name.
@@ -168,7 +171,8 @@ def score(
         spelling = tokenizer.learn(TokenizerConfig(kind="character"), texts)
         both = (dataset.from_texts(spelling, part) for part in (texts, documents))
         characters = _ngrams(spelling, *both)
-    return Scored(what, len(documents), result, own, characters)
+    known = 0 if text is None or not texts else _count_known(documents, version, config)
+    return Scored(what, len(documents), result, own, characters, known)
 
 
 def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
@@ -198,11 +202,26 @@ def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
         yield before + document
 
 
+def _count_known(documents: list[str], version: Version, config: CorpusConfig) -> int:
+    """Return how many documents are in the training text of a version."""
+    before = len(header({}, config.condition))
+    plain = [document[before:] for document in documents]
+    return int(trained_on(plain, version.corpus_uri).sum())
+
+
 def show(scored: Scored, version: Version) -> list[tuple[str, str]]:
     """Return the scores as (name, value) rows to print."""
     figures = scored.figures()
-    rows = [
-        ("model", f"{version.name}/{version.version}"),
+    rows = [("model", f"{version.name}/{version.version}")]
+    if scored.trained_on:
+        rows.append(
+            (
+                "warning",
+                f"the model was trained on {scored.trained_on:,} of these documents, so this score "
+                "is too good; score it on text that it has not seen",
+            )
+        )
+    rows += [
         (
             "text",
             f"{scored.what}, {scored.documents:,} documents, {figures['characters']:,} characters",
@@ -242,6 +261,7 @@ def as_values(scored: Scored, version: Version, text: Path | None) -> dict[str, 
         "version": version.version,
         "text": str(text) if text else None,
         "documents": scored.documents,
+        "trained_on": scored.trained_on,
         **scored.figures(),
     }
 

@@ -4,14 +4,14 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from flows.runtime.reporting import Outcome, Reporter
@@ -20,25 +20,54 @@ from rnnlm import visible as safely
 from rnnlm.progress import Progress as Standing
 
 LINE_EVERY_SECONDS = 10.0
+BAR_WIDTH = 20
 SWATCH_COLUMNS = 2
 STEP_WIDTH = 10
+BESIDE_BAR = STEP_WIDTH + BAR_WIDTH + 22
+"""Columns that a bar takes with the name of its step, its percentage and the time left."""
+TIME_WIDTH = 10
+WIDEST = 96
+"""Most columns of a line about a step, so that its time is not far from its summary."""
+USUAL_WIDTH = 80
+"""Width of lines about steps if standard error is not a terminal."""
 
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 10_000
+"""Width of standard output if it is not a terminal: tables in files and pipes are never folded."""
 
 
-class _SafeConsole(Console):
-    """A console that prints strings as they are, without markup, and nothing unsafe in them."""
+class Output(Console):
+    """A console that prints strings as they are, without markup, and nothing unsafe in them.
+
+    It stays silent once nobody reads it any more, as after `| head`. The command goes on: its files
+    and its registered model are worth more than its output.
+    """
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print some objects, as rich does; see `rnnlm.visible` for what is unsafe."""
         safe = [safely.visible(each) if isinstance(each, str) else each for each in objects]
         super().print(*safe, markup=False, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Discard all further output; Rich would end the process instead."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if self.stderr else sys.stdout).fileno())
 
-out = _SafeConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+
+def _colors(stderr: bool) -> Literal["truecolor"] | None:
+    """Return how colours are written, for swatches to be exact: in 24 bits, or not at all.
+
+    Rich decides between the two by the terminal, NO_COLOR and FORCE_COLOR.
+    """
+    return "truecolor" if Console(stderr=stderr).color_system else None
+
+
+out = Output(
+    highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH, color_system=_colors(False)
+)
+err = Output(stderr=True, highlight=False, soft_wrap=True, color_system=_colors(True))
 
 
 class ConsoleReporter(Reporter):
@@ -99,10 +128,17 @@ class ConsoleReporter(Reporter):
         super().finished(step, outcome)
         self.close()
         took = "cached" if outcome.cached else duration(outcome.seconds)
-        line = Text(f"  {step:<{STEP_WIDTH}} {visible(outcome.summary):<72} {took:>8}")
+        width = min(err.width, WIDEST) if err.is_terminal else USUAL_WIDTH
+        room = max(20, width - STEP_WIDTH - TIME_WIDTH - 4)
+        first, *rest = textwrap.wrap(visible(outcome.summary), room) or [""]
+        if not err.is_terminal:  # one line per step in a file
+            first, rest = " ".join([first, *rest]), []
+        line = Text(f"  {step:<{STEP_WIDTH}} {first:<{room}} {took:>{TIME_WIDTH}}")
         line.stylize("dim" if outcome.cached else "bold", 0, STEP_WIDTH + 2)
-        line.stylize("dim", len(line) - 8)
+        line.stylize("dim", len(line) - TIME_WIDTH)
         err.print(line)
+        for more in rest:
+            err.print(Text(f"  {'':<{STEP_WIDTH}} {more}"))
 
     def close(self) -> None:
         """Remove the bar."""
@@ -114,9 +150,10 @@ class ConsoleReporter(Reporter):
         if self._bar is None:
             self._bar = Progress(
                 TextColumn(f"  {step:<{STEP_WIDTH}}"),
-                BarColumn(30),
+                BarColumn(BAR_WIDTH),
                 TextColumn("{task.percentage:3.0f}%"),
                 TimeRemainingColumn(compact=True),
+                TextColumn("left"),
                 TextColumn("{task.fields[note]}", style="dim"),
                 console=err,
                 transient=True,
@@ -128,15 +165,17 @@ class ConsoleReporter(Reporter):
                 self._task,
                 completed=progress.done,
                 total=progress.total,
-                note=self._rate(progress),
+                note=self._rate(progress, err.width - BESIDE_BAR),
             )
 
-    def _rate(self, progress: Standing) -> str:
+    def _rate(self, progress: Standing, room: int = USUAL_WIDTH) -> str:
+        """Return the speed and the note of a step, or what of the two fits into `room` columns."""
         began, first_done = self._first or (self.heard_at, progress.done)
         rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
         counted = rate and progress.unit not in progress.note and progress.unit != "seconds"
         said = f"{quantity(rate)} {progress.unit}/s" if counted else ""
-        return "  ".join(filter(None, [said, progress.note]))
+        both = "  ".join(filter(None, [said, progress.note]))
+        return next((part for part in (both, progress.note, said) if len(part) <= room), "")
 
 
 def program() -> str:
@@ -169,13 +208,12 @@ def quantity(amount: float) -> str:
 def swatches(texts: Iterable[str]) -> None:
     """Print a block of colour, with its name and hexadecimal value, for each text that is a colour.
 
-    Other texts are skipped. The blocks are the content here, so they are printed in colour even if
-    standard output is a pipe; the environment variable NO_COLOR turns this off.
+    Other texts are skipped. On a pipe, there are no blocks, unless FORCE_COLOR is set.
     """
     cells = [_swatch(color) for color in map(colors.parse, texts) if color]
     for start in range(0, len(cells), SWATCH_COLUMNS):
-        sys.stdout.write("  " + "".join(cells[start : start + SWATCH_COLUMNS]).rstrip() + "\n")
-    sys.stdout.flush()
+        line = Text("  ").join([Text(), *cells[start : start + SWATCH_COLUMNS]])
+        out.print(line, soft_wrap=True)
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
@@ -187,22 +225,20 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
         out.print(line, soft_wrap=True)
 
 
-def table(
-    headings: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()
-) -> None:
-    """Print a table with aligned columns and no frame on standard output.
+def paragraph(text: str, indent: int = 0, style: str = "", *, space: bool = False) -> None:
+    """Print a text on standard output, folded to the window or to `USUAL_WIDTH` characters.
 
     Args:
-        headings: Headings of the columns.
-        rows: Cells of each row.
-        right: Indices of the columns that are aligned to the right.
+        text: The text.
+        indent: Number of spaces before each line.
+        style: A style of Rich, such as `bold`.
+        space: Whether to print a blank line before it.
     """
-    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for index, heading in enumerate(headings):
-        drawn.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
-    for row in rows:
-        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
-    out.print(drawn)
+    margin = " " * indent
+    width = min(out.width, USUAL_WIDTH)
+    lines = textwrap.wrap(visible(text), width, initial_indent=margin, subsequent_indent=margin)
+    for line in [""] * space + lines:
+        out.print(Text(line, style=style), soft_wrap=True)
 
 
 def sparkline(counts: Sequence[int]) -> str:
@@ -244,11 +280,8 @@ def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> No
         out.print()
 
 
-def _swatch(color: colors.Color, width: int = 30) -> str:
+def _swatch(color: colors.Color, width: int = 30) -> Text:
     name = color.name if len(color.name) <= width - 8 else color.name[: width - 9] + "…"
-    name = visible(name)
-    block = "      "
-    if not os.environ.get("NO_COLOR"):
-        block = f"\x1b[48;2;{color.red};{color.green};{color.blue}m{block}\x1b[0m"
     code = f"#{color.red:02x}{color.green:02x}{color.blue:02x}"
-    return f"{block} {name:<{width - 8}} {code}   "
+    block = Text("      ", style=f"on {code}") if out.color_system and not out.no_color else Text()
+    return Text(" ").join([block, Text(f"{visible(name):<{width - 8}} {code} ")])

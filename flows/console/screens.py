@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flows.console import printing
+from flows.console import printing, tables
 from flows.console.hints import what_to_try
 from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus, FileRead
@@ -45,7 +45,7 @@ def show_advice(advice: Advice, seconds: float | None = None) -> None:
 
 def show_plan(planned: "Sequence[PlannedStage]") -> None:
     """Print for each step of a training whether it would run or is cached, and why."""
-    printing.table(
+    tables.show(
         ["step", "would", "because"],
         [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],
     )
@@ -85,7 +85,7 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
             return "available"
         return "to install" if row["package"] else "to download"
 
-    printing.table(
+    tables.show(
         ["corpus", "files", "MB", "status", "description"],
         [
             [
@@ -99,13 +99,13 @@ def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         right=[1, 2],
     )
-    printing.out.print("\n  to train on one: rnnlm train configs/NAME.toml", style="dim")
+    printing.out.print("\n  to train on one: rnnlm train NAME", style="dim")
     printing.out.print("  to train on your own text: rnnlm train FILE", style="dim")
 
 
 def show_report(corpus: Corpus, tokens: Tokens, report: CorpusReport) -> None:
     """Print a report on a corpus, and some of its documents as the model sees them."""
-    printing.table(
+    tables.show(
         ["split", "documents", "characters", "tokens", "unknown"],
         [
             [
@@ -164,7 +164,7 @@ def _show_files(corpus: Corpus) -> None:
     """
     printing.out.print()
     shown = corpus.files[:SHOWN_FILES]
-    printing.table(
+    tables.show(
         ["file", "read as", "encoding", "a document is", "documents"],
         [
             [

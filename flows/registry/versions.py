@@ -16,6 +16,7 @@ from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm.canaries import ExposureRow
 from rnnlm.errors import RegistryError
 from rnnlm.saved import first_fault, parse_json
+from rnnlm.spelling import did_you_mean
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
@@ -132,7 +133,8 @@ def resolve(home: Home, reference: str) -> Version:
     names = _names(home)
     if name not in names:
         known = ", ".join(names) or "none yet; make one with `rnnlm train`"
-        raise RegistryError(f"no model {name!r} (there are: {known})")
+        hint = did_you_mean(name, names) or f"there are: {known}"
+        raise RegistryError(f"no model {name!r} ({hint})")
     if slash:
         found = [version for version in versions(home, name) if str(version.version) == number]
         if found:

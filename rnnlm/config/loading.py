@@ -1,6 +1,5 @@
 """Load an experiment from a TOML file and `key=value` overrides; report all faults at once."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rnnlm.config.experiment import Experiment
 from rnnlm.config.generation import GenerationConfig
 from rnnlm.config.strict import Config
 from rnnlm.errors import ConfigError
+from rnnlm.spelling import did_you_mean
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -113,9 +113,8 @@ def _describe(fault: Any) -> str:
     path = [str(part) for part in fault["loc"]]
     dotted = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _keys_at(path[:-1]), n=1)
-        hint = f" (did you mean `{close[0]}`?)" if close else ""
-        return f"unknown key {dotted}{hint}"
+        hint = did_you_mean(path[-1], _keys_at(path[:-1])) or "see rnnlm settings"
+        return f"unknown key {dotted} ({hint})"
     if fault["type"] == "missing":
         return f"{dotted} is missing"
     if not path or isinstance(fault["input"], Mapping | Config):

@@ -18,6 +18,7 @@ from rnnlm.corpora.fetching import fetch
 from rnnlm.errors import ConfigError, CorpusError, DamagedFileError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.saved import read_json
+from rnnlm.spelling import did_you_mean
 from rnnlm.storage import file_digest, value_digest, write_json
 
 _LONG = 16_000_000
@@ -197,8 +198,10 @@ def _is_there(path: Path) -> bool:
 def _nothing_at(path: str) -> str:
     if Path(path).is_dir():
         return f"{path} is a directory without files (expected text files); name another"
-    known = ", ".join(catalog())
-    return f"no file {path} and no corpus of that name (the catalog has: {known}); check the path"
+    folder = Path(path).parent
+    near = [str(folder / name.name) for name in folder.iterdir()] if folder.is_dir() else []
+    hint = did_you_mean(path, [*catalog(), *near]) or f"the catalog has: {', '.join(catalog())}"
+    return f"no file {path} and no corpus of that name ({hint}); check the path"
 
 
 def is_hidden(path: PurePosixPath) -> bool:

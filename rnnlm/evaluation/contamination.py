@@ -1,10 +1,12 @@
-"""Find the test documents of a corpus that occur in the training split of another corpus.
+"""Find documents to score that occur in the text that a model was trained on.
 
-Models that were trained on different corpora are compared on the test documents of one of them.
-Some of these documents may be in the training split of the other model, which improves its score
-unfairly. This can happen if the two corpora were made from the same text but split differently (by
-position, at random or by source), or if paragraphs were edited between them.
+Such documents improve a model's score unfairly. A user may score a model on its own training text.
+The gate compares models of different corpora on the test documents of one of them, and some of
+these may be in the training split of the other: if both corpora were made from the same text but
+split differently (by position, at random or by source), or if paragraphs were edited in between.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +19,21 @@ SHORTEST = 40
 """Least characters of a paragraph that counts. Shorter ones may be in two texts by chance."""
 
 
-def trained_on(test_uri: str, train_uri: str) -> NDArray[np.bool_]:
-    """Return whether each test document, or a paragraph of it, is in a given training split.
+def trained_on(documents: Iterable[str], train_uri: str) -> NDArray[np.bool_]:
+    """Return whether each document, or a paragraph of it, is in a given training split.
 
     Args:
-        test_uri: Folder of the corpus with the test documents.
+        documents: The documents to look for.
         train_uri: Folder of the corpus with the training split. It is read once, and hardly any of
             it is kept in memory.
 
     Returns:
-        True for each test document that was trained on, shape (test documents,).
+        True for each document that was trained on, shape (documents,).
 
     Raises:
         CorpusError: A folder contains no documents.
     """
-    of_documents = [_hashes(text) for text in iter_texts(test_uri, "test")]
+    of_documents = [_hashes(text) for text in documents]
     wanted = set().union(*of_documents)
     found: set[int] = set()
     for text in iter_texts(train_uri, "train"):

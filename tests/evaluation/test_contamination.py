@@ -26,10 +26,10 @@ def test_lines_that_moved_into_training_are_found(tmp_path: Path):
     )
     held_out = [*iter_texts(before, "test")]
     trained = {*iter_texts(after, "train")}
-    found = trained_on(before, after)
+    found = trained_on(iter_texts(before, "test"), after)
     assert [text in trained for text in held_out] == found.tolist()
     assert found.any()
-    assert not trained_on(before, before).any()
+    assert not trained_on(iter_texts(before, "test"), before).any()
 
 
 def test_one_shared_paragraph_counts_as_trained_on(tmp_path: Path):
@@ -39,15 +39,16 @@ def test_one_shared_paragraph_counts_as_trained_on(tmp_path: Path):
     options = {"documents": "passages", "passage_characters": 500}
     first = ingested(tmp_path, "first", passages(0, 200), "position", **options)
     other = ingested(tmp_path, "other", passages(300, 500), "position", **options)
-    assert not trained_on(first, other).any()
+    assert not trained_on(iter_texts(first, "test"), other).any()
     (held_out, *_) = iter_texts(first, "test")
     mixed = held_out.split("\n\n")[1] + "\n\n" + passages(300, 500)
-    assert trained_on(first, ingested(tmp_path, "mixed", mixed, "position", **options)).sum() == 1
+    other = ingested(tmp_path, "mixed", mixed, "position", **options)
+    assert trained_on(iter_texts(first, "test"), other).sum() == 1
 
 
 def test_growing_texts_split_by_hash_never_overlap(tmp_path: Path):
     text = lines(300).splitlines()
     before = ingested(tmp_path, "before", "\n".join(text[:150]), "hash")
     after = ingested(tmp_path, "after", "\n".join(text), "hash")
-    assert not trained_on(before, after).any()
-    assert not trained_on(after, before).any()
+    assert not trained_on(iter_texts(before, "test"), after).any()
+    assert not trained_on(iter_texts(after, "test"), before).any()

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.console import printing
+from flows.console import printing, tables
 from flows.console.screens import texts_facts
 
 GENERATED: dict[str, Any] = {
@@ -47,7 +47,8 @@ def test_texts_cannot_control_the_terminal(
 ):
     monkeypatch.setattr(printing, "out", Console(force_terminal=True))
     printing.samples([hostile])
-    printing.table(["name"], [[hostile]])
+    monkeypatch.setattr(tables, "out", printing.out)
+    tables.show(["name"], [[hostile]])
     printing.facts([("name", hostile)])
     said = capsys.readouterr().out
     assert not {"\x07", "\x9b", "\u202e", "\r"} & {*said}

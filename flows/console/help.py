@@ -1,0 +1,84 @@
+"""The help pages of the command line: commands in groups, each page with examples."""
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "From text to texts": ("train", "generate", "play", "inspect", "corpora", "sweep"),
+    "Models": ("models", "evaluate", "history", "promote", "rollback", "export"),
+    "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
+}
+"""The groups in which `rnnlm --help` lists the commands; commands of no group come last."""
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "train": (
+        "rnnlm train book.txt",
+        "rnnlm train book.txt --plan",
+        "rnnlm train recipes --set training.budget='20 min'",
+    ),
+    "generate": (
+        "rnnlm generate book --count 1000 --temperature 0.7",
+        "rnnlm generate book --prefix 'The ' --novel-only --format jsonl",
+        "rnnlm generate colors --count 1M --unique --grammar color",
+    ),
+    "inspect": ("rnnlm inspect book.txt", "rnnlm inspect letters/ --set corpus.encoding=cp1252"),
+    "corpora": ("rnnlm corpora", "rnnlm train colors"),
+    "sweep": ("rnnlm sweep colors --over training.learning_rate=0.001..0.02",),
+    "models": ("rnnlm models",),
+    "evaluate": ("rnnlm evaluate book", "rnnlm evaluate book/2 --text other.txt --dynamic"),
+    "history": ("rnnlm history book",),
+    "promote": ("rnnlm promote book 3 --why 'reads better'",),
+    "rollback": ("rnnlm rollback book",),
+    "export": (
+        "rnnlm export book --html book.html",
+        "rnnlm export book --out base.safetensors",
+    ),
+    "play": ("rnnlm play book", "rnnlm play english"),
+    "doctor": ("rnnlm doctor", "rnnlm doctor --repair"),
+    "ui": ("rnnlm ui",),
+    "serve": ("rnnlm serve",),
+    "housekeeping": ("rnnlm housekeeping", "rnnlm housekeeping --apply --keep-days 7"),
+    "settings": ("rnnlm settings", "rnnlm settings training", "rnnlm settings training.bptt"),
+}
+"""Commands to try, for the help page of each command."""
+
+WELCOME = """\
+rnnlm turns any text into a language model, and the model into texts.
+
+  rnnlm train book.txt               train a model on a text of yours
+  rnnlm generate book --count 1000   write a data set of texts
+  rnnlm inspect book.txt             see how a text is read, before training
+  rnnlm models                       list your models and their scores
+  rnnlm ui                           open the pages with curves and versions
+
+No text at hand? rnnlm train colors-demo takes a minute.
+All commands: rnnlm --help. Help on one: rnnlm train --help.
+"""
+"""What `rnnlm` prints without a command."""
+
+
+class GroupedCommands(TyperGroup):
+    """The commands of `rnnlm`; its help page lists them in `GROUPS`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands of each group, with what each does."""
+        others = [name for name in self.commands if not any(name in g for g in GROUPS.values())]
+        for title, names in [*GROUPS.items(), ("Others", (*others,))]:
+            rows = [
+                (name, (command.help or "").split("\n\n")[0])
+                for name in names
+                if (command := self.get_command(ctx, name)) is not None
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def examples_of(command: str) -> str | None:
+    r"""Return the end of a command's help page: its examples, on lines of their own.
+
+    `\b` keeps Typer from joining the lines.
+    """
+    lines = EXAMPLES.get(command)
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)]) if lines else None
