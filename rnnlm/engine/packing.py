@@ -15,13 +15,16 @@ activations, and one scale per column.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from rnnlm.errors import CheckpointError
 from rnnlm.kernels.native import padded
-from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer
+from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer, NumpyNetwork
 from rnnlm.models import LanguageModel
 from rnnlm.models.layer import RecurrentLayer, StepWeights
 from rnnlm.models.stack import StackedLanguageModel
@@ -49,7 +52,7 @@ def can_pack(model: LanguageModel) -> bool:
     return model.vocab_size * padded(GATES * model.layers[0].size) <= LARGEST_TABLE
 
 
-def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Network:
+def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> NumpyNetwork:
     """Return the packed network of a model for which `can_pack` is true.
 
     Args:
@@ -69,7 +72,7 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
         )
     with torch.no_grad():
         state = [part[0].cpu() for part in model.initial_state(1)]
-        layers: list[NetworkLayer] = []
+        layers: list[NetworkLayer[Tensor]] = []
         embeddings = model.embedding.weight.detach().cpu().double()
         for number, layer in enumerate(model.layers):
             own, state = state[: len(layer.state_shapes)], state[len(layer.state_shapes) :]
@@ -83,19 +86,27 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
             _padded(weight, dtype), bias[None], torch.ones(len(bias)).double(), dtype, kind
         )
         wide = padded(len(bias)) - len(bias)
-        return Network(
-            dtype,
+        network = Network(
             model.vocab_size,
             (*layers,),
-            functional.pad(matrix, (0, wide)).contiguous(),
-            functional.pad(scale, (0, wide)).contiguous(),
-            functional.pad(added[0], (0, wide), value=FORBIDDEN).contiguous(),
+            functional.pad(matrix, (0, wide)),
+            functional.pad(scale, (0, wide)),
+            functional.pad(added[0], (0, wide), value=FORBIDDEN),
         )
+        return network.mapped(_array)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array, of the bits if its numbers are of 16 bits."""
+    whole = tensor.contiguous()
+    is_half = whole.dtype == torch.bfloat16
+    array: NDArray[Any] = (whole.view(torch.uint16) if is_half else whole).numpy()
+    return array
 
 
 def _layer(
     layer: RecurrentLayer, state: list[Tensor], embeddings: Tensor | None, dtype: torch.dtype
-) -> NetworkLayer:
+) -> NetworkLayer[Tensor]:
     """Return one layer, packed.
 
     Args:
@@ -126,8 +137,8 @@ def _layer(
         _reordered(matrix, order),
         _reordered(scale, order),
         _reordered(added, order),
-        start.contiguous(),
-        memory.contiguous(),
+        start,
+        memory,
     )
 
 
@@ -204,4 +215,4 @@ def _order(step: StepWeights, size: int) -> Tensor:
 def _reordered(columns: Tensor, order: Tensor) -> Tensor:
     """Return `columns` with its last axis in packed order, and with zeros in padding columns."""
     chosen = columns[..., order.clamp(min=0)]
-    return torch.where(order < 0, torch.zeros_like(chosen), chosen).contiguous()
+    return torch.where(order < 0, torch.zeros_like(chosen), chosen)

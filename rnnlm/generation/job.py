@@ -28,13 +28,14 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from rnnlm import checkpoint, engine
+from rnnlm import checkpoint
 from rnnlm.audit.card import CARD_FILE, write_card
 from rnnlm.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
+from rnnlm.engine import running
 from rnnlm.errors import GenerationError, StorageError
 from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
 from rnnlm.generation.prompt import Opening, open_texts
@@ -107,7 +108,7 @@ def generate(
         checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
         prefixes, source = prefixes and prefixes.resolve(), source and source.resolved()
     loaded = checkpoint.load(checkpoint_path, choose_device())
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
     config = override(config, {"precision": how.precision})
     check(loaded, config, prefixes, source)
     digest = file_digest(checkpoint_path)

@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rnnlm import checkpoint, engine
+from rnnlm import checkpoint
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
 from rnnlm.corpora.forms import is_valid
+from rnnlm.engine import running
 from rnnlm.engine.texts import Decoder, in_order
 from rnnlm.errors import CheckpointError, GenerationError
 from rnnlm.generation.prompt import Opening, open_texts
@@ -164,7 +165,7 @@ def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
 
 @dataclass(frozen=True)
 class _Opened:
-    slots: engine.Slots
+    slots: running.Slots
     decoder: Decoder
     reference: Reference | None
     condition: tuple[str, ...]
@@ -196,12 +197,12 @@ def _open(drawing: Drawing) -> _Opened:
     lines = prefixes_of(config, drawing.prefixes)
     each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
     prefixes = opening.before(each)
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # as the device is of the job's kind
     rules = config.model_copy(update={"required": ()})  # `_accepted` checks required strings
     compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
-        engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
+        running.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
         Decoder(loaded.tokenizer, compiled.heads, config.stop),
         Reference.open(drawing.reference) if drawing.reference and config.compares else None,
         opening.condition,
@@ -239,7 +240,7 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
     opened, drawing = _opened(shard.drawing), shard.drawing
     parts, drawn = [], 0
     try:
-        for ended in engine.run(opened.slots, shard.first, shard.count):
+        for ended in running.run(opened.slots, shard.first, shard.count):
             parts.append(ended)
             drawn += len(ended.numbers)
             if on_count is not None:
