@@ -5,19 +5,17 @@ about the training, so that this one file is enough to generate texts. The file 
 resumes also holds the optimizer's state, averaged weights and the recurrent state.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rnnlm import tokenizer as tokenizers
+from rnnlm import header as headers
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError
 from rnnlm.models import LanguageModel, build
@@ -27,7 +25,6 @@ from rnnlm.tokenizer import Tokenizer
 FORMAT = "rnnlm-1"
 WEIGHTS = "model."
 """Prefix of the names of a model's weights."""
-_HEADER = "rnnlm"
 _SCALES = "scale."
 _MOST = 127
 
@@ -72,13 +69,8 @@ def save(
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in model.state_dict().items()}
     tensors.update(extra or {})
-    header = {
-        "format": FORMAT,
-        "experiment": experiment.model_dump(),
-        "tokenizer": tokenizer.to_json(),
-        "facts": dict(facts),
-    }
-    _write(path, tensors, header)
+    described = headers.Described(experiment, tokenizer, facts)
+    _write(path, tensors, headers.values_of(described, FORMAT))
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -89,10 +81,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
             fit the model that its header describes.
     """
     tensors, header = _read(path)
-    experiment, tokenizer = _described(path, header)
-    model = build(experiment.model, tokenizer.vocab_size)
+    described = headers.read(path, header)
+    model = build(described.experiment.model, described.tokenizer.vocab_size)
     load_weights(model, tensors, path)
-    return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
+    ready = model.to(device).eval()
+    return LoadedModel(ready, described.tokenizer, described.experiment, described.facts)
 
 
 def save_small(
@@ -134,7 +127,8 @@ def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
     Raises:
         CheckpointError: The file is missing, cut short or of another format.
     """
-    return _described(path, _read(path, with_tensors=False)[1])
+    described = headers.read(path, _read(path, with_tensors=False)[1])
+    return described.experiment, described.tokenizer
 
 
 def load_facts(path: Path) -> dict[str, Any]:
@@ -176,9 +170,7 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    # One entry only: safetensors writes several in random order, but equal models must give equal
-    # bytes.
-    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
+    metadata = headers.as_metadata(header)
     with atomic_path(path) as temporary:
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         try:
@@ -187,22 +179,12 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any])
             raise OSError(str(error)) from error
 
 
-def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Tokenizer]:
-    try:
-        experiment = Experiment.model_validate(header["experiment"])
-        return experiment, tokenizers.from_json(header["tokenizer"])
-    except (KeyError, ValueError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path} does not describe the model it holds ({error}); train again"
-        ) from error
-
-
 def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            header = headers.from_metadata(file.metadata())
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm.config import GenerationConfig
+from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.kernels.slots import (
     EndedTexts,
     NativeSlots,
@@ -49,6 +49,29 @@ class Slots(Protocol):
     @property
     def is_done(self) -> bool:
         """Whether all texts given to `fill` have ended."""
+        ...
+
+
+class Sampler(Protocol):
+    """A model that texts can be drawn from, with its description."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The configuration that the model was trained with."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of weights and states."""
+        ...
+
+    def open_slots(self, config: GenerationConfig, rules: Rules, *, costs: bool = False) -> Slots:
+        """Return slots; see `rnnlm.engine.running.open_slots`."""
         ...
 
 

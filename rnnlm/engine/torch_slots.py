@@ -17,13 +17,19 @@ from torch import Tensor
 
 from rnnlm import sampling
 from rnnlm.engine.stepping import NetworkSteps, Steps
-from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings, costs_of
+from rnnlm.kernels.slots import (
+    FORBIDDEN,
+    EndedTexts,
+    SlotSettings,
+    costs_of,
+    log2_inverse_temperature,
+)
 from rnnlm.tokens import BOUNDARY_ID
 
 LOOK_EVERY = {"cpu": 2, "cuda": 16}
 """Number of steps between two checks for ended texts, by kind of device. There are fewer checks on
 a GPU, because reading its memory waits for all its work to finish."""
-_RATE_OF_ONE = sampling.log2_inverse_temperature(1.0)
+_RATE_OF_ONE = log2_inverse_temperature(1.0)
 _WARM_UPS = 3
 
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import audit_shard
 from rnnlm.errors import GenerationError
-from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
+from rnnlm.generation.prompt import prefixes_of
+from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard
 from rnnlm.storage import atomic_path, file_digest, is_intact, write_json
 
 TEXTS_SCHEMA = pa.schema(
