@@ -5,13 +5,10 @@ the newest version that did not become champion. Each time `champion` is given t
 this is recorded in the model's journal (see `flows.registry.aliases`).
 """
 
+from flows.lookup.references import ALIASES, CHALLENGER, CHAMPION, PREVIOUS
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
 from flows.registry.packaging import register
 from flows.registry.versions import (
-    ALIASES,
-    CHALLENGER,
-    CHAMPION,
-    PREVIOUS,
     Version,
     by_alias,
     checkpoint_path,

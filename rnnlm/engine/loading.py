@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rnnlm.engine.running import Engine
 
 AUTO = "auto"
+FILES = ("model.safetensors", "best.safetensors")
+"""Names of the checkpoint to use in a folder that a training wrote, the first that exists."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,39 @@ class UnpackedModel:
 
         model, tokenizer = self.loaded.model, self.tokenizer
         return running.open_slots(self.engine, model, tokenizer, config, rules, costs=costs)
+
+
+def checkpoint_in(path: Path) -> Path:
+    """Return the checkpoint that a path means: a file, or the one in a folder.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    if not path.is_dir():
+        if path.is_file():
+            return path
+        raise CheckpointError(
+            f"no file {path} (expected a .safetensors file, or a folder that holds one); check the "
+            "path"
+        )
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    found = sorted(path.glob("*.safetensors")) or sorted(path.glob("artifacts/*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} files *.safetensors" if found else "no model"
+    raise CheckpointError(
+        f"{what} in {path} (expected {' or '.join(FILES)}, or just one file); give the path of one"
+    )
+
+
+def user_folder() -> Path:
+    """Return the folder for packed models of this user that belong to no project.
+
+    It is `rnnlm/packed` in `XDG_CACHE_HOME`, or else in `~/.cache`.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rnnlm" / "packed"
 
 
 def load_sampler(
