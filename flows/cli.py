@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import corpora, generation, housekeeping, models, servers, sweeps, training
+from flows.commands import (
+    corpora,
+    generation,
+    housekeeping,
+    models,
+    sampling,
+    servers,
+    sweeps,
+    training,
+)
 from flows.console.endings import fail, store_failure
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
@@ -28,6 +37,7 @@ for command in (
     corpora.inspect,
     training.train,
     sweeps.sweep,
+    sampling.sample,
     generation.generate,
     models.evaluate,
     models.models,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.conditioning import split_header
-from rnnlm.config import GenerationConfig
+from rnnlm.config import GenerationConfig, override
 from rnnlm.constraints import Rules
 from rnnlm.engine.opening import NATIVE_SLOTS, Sampler, Slots, run
 from rnnlm.engine.texts import Decoder
@@ -53,6 +54,23 @@ class DrawnText:
     log_prob_nats: float
     complete: bool
     bits: tuple[float, ...] = ()
+
+
+def settings_for(sampler: Sampler, changes: Mapping[str, Any]) -> GenerationConfig:
+    """Return a model's own settings with some changes.
+
+    Its filters that compare with the training text are left out, as the text is not read here.
+
+    Args:
+        sampler: The model.
+        changes: New values of settings, by name; a value of None changes nothing.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    own = sampler.experiment.generation
+    unread = {"novel_only": False, "known_words_only": False}
+    return override(own.model_copy(update=unread), changes)
 
 
 def stream(
