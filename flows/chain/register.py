@@ -1,5 +1,7 @@
 """The stage `register`: it adds a checkpoint to MLflow's model registry as a new version."""
 
+from pathlib import Path
+
 from filelock import FileLock
 
 from flows import registry, tracking
@@ -12,6 +14,7 @@ from flows.chain.train import Train
 from flows.chain.warm_start import recipe
 from flows.registry import Version
 from flows.runtime import locks
+from rnnlm.engine.loading import load_sampler
 
 
 class Register(Stage[Version]):
@@ -53,7 +56,9 @@ class Register(Stage[Version]):
                 baseline=run[Count].checkpoint,
                 condition=experiment.corpus.condition,
             )
-            return registry.register(home, experiment, model, made), False
+            registered = registry.register(home, experiment, model, made)
+            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # keeps its packed form
+            return registered, False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the version's name and number."""

@@ -374,6 +374,7 @@ def test_commands_that_call_the_servers_work_with_the_password(protected: Protec
     commands = (
         ("train", "tiny.toml", "--set", "name=mine"),
         ("generate", "mine", "--count", "20"),
+        ("sample", "mine", "--count", "1"),
         ("evaluate", "mine"),
         ("promote", "mine", "1", "--why", "a test"),
         ("history", "mine"),
