@@ -89,7 +89,7 @@ def _show_one(content: Text, width: int) -> None:
         return
     for line in lines:
         line.rstrip()
-        out.print(Text("  │ ", style="dim") + line, soft_wrap=True)
+        out.print(Text.assemble(("  │ ", "dim"), line), soft_wrap=True)
     out.print()
 
 
@@ -178,10 +178,10 @@ def _title(drawn: Drawn) -> Text:
 def _legend() -> Text:
     from rich.text import Text  # noqa: PLC0415
 
-    legend = Text("  bits per character: ", style="dim")
+    legend = Text.assemble(("  bits per character: ", "dim"))
     for style, name in zip(SHADES, names_of_shades(), strict=True):
         legend.append(f" {name} ", style=style).append(" ")
-    return legend.append(" given", style="dim")
+    return legend.append("given", style="dim")
 
 
 def _safe(text: str) -> str:

@@ -195,6 +195,13 @@ def test_surprising_characters_are_coloured_and_a_legend_explains(tmp_path: Path
     assert "48;2" in "".join(shown.splitlines()[2:])
 
 
+def test_only_the_bar_beside_a_long_text_is_dim(tmp_path: Path, model: Path):
+    ask = ("sample", str(model), "-n", "1", "--seed", "1", "--min-length", "39")
+    lines = run_in_terminal(tmp_path, 30, *ask).rstrip().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith(f"{ESCAPE}[2m  │ {ESCAPE}[0m") for line in lines)
+
+
 def test_a_recipe_is_laid_out():
     from flows.console.drawn import cell
 
