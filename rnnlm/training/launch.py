@@ -99,6 +99,7 @@ class _Workers:
         shared = {
             **os.environ,
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
             "WORLD_SIZE": str(count),
             RENDEZVOUS: (folder / "rendezvous").as_uri(),
         }

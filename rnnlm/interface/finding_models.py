@@ -1,0 +1,46 @@
+"""Find a trained model by its name in the registry or by its path: `rnnlm.load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnlm.engine.loading import checkpoint_in
+from rnnlm.errors import CheckpointError
+from rnnlm.interface.texts_model import Model
+
+
+def load(model: str | Path) -> Model:
+    """Return a trained model.
+
+    Args:
+        model: The path of a checkpoint or of a folder that holds one, or a name in the registry of
+            the current home (`RNNLM_HOME`, or the current folder): `name`, `name@alias` or
+            `name/version`. A name of the registry takes precedence over a path, unless that is a
+            `Path`, begins with `.` or `/`, or ends in `.safetensors`.
+
+    Raises:
+        CheckpointError: There is no checkpoint at that path.
+        RegistryError: There is no such model.
+    """
+    path = Path(model).expanduser()
+    if (
+        isinstance(model, Path)
+        or model.startswith((".", "/", "~"))
+        or path.suffix == ".safetensors"
+    ):
+        return Model(checkpoint_in(path))
+    try:
+        from flows.lookup.finding import find
+        from flows.runtime import home
+    except ImportError as error:  # only the library is installed
+        if path.exists():
+            return Model(checkpoint_in(path))
+        raise CheckpointError(
+            f"no file or folder {model} (expected a path, since the registry, package `flows`, is "
+            "not installed here)"
+        ) from error
+    here = home.current()
+    found = find(here, model)
+    if found.folder != here.packed:  # a path after all
+        return Model(found.checkpoint)
+    return Model(found.checkpoint, name=found.name, digest=found.digest, packed=found.folder)
