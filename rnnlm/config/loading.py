@@ -56,7 +56,7 @@ def from_values(
     try:
         return Experiment.model_validate(merged)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault) for fault in error.errors())
+        faults = "; ".join(_describe(fault, Experiment) for fault in error.errors())
         raise ConfigError(f"{origin}: {faults}") from error
 
 
@@ -70,7 +70,8 @@ def override(config: GenerationConfig, changes: Mapping[str, Any]) -> Generation
     try:
         return GenerationConfig.model_validate({**config.model_dump(), **given})
     except ValidationError as error:
-        raise ConfigError("; ".join(_describe(fault) for fault in error.errors())) from error
+        faults = "; ".join(_describe(fault, GenerationConfig) for fault in error.errors())
+        raise ConfigError(faults) from error
 
 
 def shorten(value: object, limit: int = 40) -> str:
@@ -105,11 +106,11 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _describe(fault: Any) -> str:
+def _describe(fault: Any, config: type[Config]) -> str:
     path = [str(part) for part in fault["loc"]]
     dotted = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _keys_at(path[:-1]), n=1)
+        close = difflib.get_close_matches(path[-1], _keys_at(path[:-1], config), n=1)
         hint = f" (did you mean `{close[0]}`?)" if close else ""
         return f"unknown key {dotted}{hint}"
     if fault["type"] == "missing":
@@ -120,8 +121,8 @@ def _describe(fault: Any) -> str:
     return f"{dotted} = {shorten(fault['input'])} (expected {expected.removeprefix('a valid ')})"
 
 
-def _keys_at(path: Iterable[str]) -> list[str]:
-    model: Any = Experiment
+def _keys_at(path: Iterable[str], config: type[Config]) -> list[str]:
+    model: Any = config
     for part in path:
         if not part.isdigit():  # digits: the number of an entry in a list
             model = model.model_fields[part].annotation
