@@ -38,8 +38,8 @@ def find(home: Home, model: str) -> Found:
 
     Args:
         home: Home that holds the registry.
-        model: `name`, `name@alias` or `name/version`, or the path of a checkpoint or of a folder
-            that holds one.
+        model: `name`, `name@alias` or `name/version`; the path of a checkpoint or of a folder that
+            holds one; or `english`, the base that comes with the package.
 
     Raises:
         RegistryError: There is no such version, or its files are missing.
@@ -62,6 +62,8 @@ def find(home: Home, model: str) -> Found:
     except RegistryError:
         if path.exists():
             return of_path(path)
+        if model == BASE:
+            return of_base()
         raise
     entry = entries.versions[name][number]
     checkpoint = _checkpoint(home, entry)

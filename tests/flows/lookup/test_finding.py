@@ -97,6 +97,7 @@ def test_without_one_champion_the_base_is_the_default(here: Home, tmp_path: Path
     assert found.name == "base english"
     assert why == "there are 2 champions here: other, tiny"
     assert find_default(Home(tmp_path / "new"))[1] == "there is no champion here yet"
+    assert find(here, "english") == found
 
 
 def test_paths_are_found_and_names_take_precedence(here: Home, tmp_path: Path, monkeypatch):
