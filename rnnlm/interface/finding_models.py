@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from rnnlm.engine.loading import checkpoint_in
@@ -29,18 +30,28 @@ def load(model: str | Path) -> Model:
         or path.suffix == ".safetensors"
     ):
         return Model(checkpoint_in(path))
-    try:
-        from flows.lookup.finding import find
-        from flows.runtime import home
-    except ImportError as error:  # only the library is installed
+    if not _has_registry():
         if path.exists():
             return Model(checkpoint_in(path))
         raise CheckpointError(
-            f"no file or folder {model} (expected a path, since the registry, package `flows`, is "
-            "not installed here)"
-        ) from error
+            f"no file or folder {model} (expected a path, since the registry, package `flows` of "
+            "rnnlm, is not installed here, or another package of that name hides it)"
+        )
+    from flows.lookup.finding import find
+    from flows.runtime import home
+
     here = home.current()
     found = find(here, model)
     if found.folder != here.packed:  # a path after all
         return Model(found.checkpoint)
     return Model(found.checkpoint, name=found.name, digest=found.digest, packed=found.folder)
+
+
+def _has_registry() -> bool:
+    """Return whether `flows` is this project's package, which knows the registry.
+
+    Other projects have packages of that name too; theirs is not imported.
+    """
+    spec = find_spec("flows")
+    places = (spec.submodule_search_locations or []) if spec is not None else []
+    return any((Path(place) / "lookup" / "finding.py").is_file() for place in places)

@@ -15,7 +15,7 @@ from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm import checkpoint, dataset
-from rnnlm.errors import CheckpointError, ConfigError, RegistryError
+from rnnlm.errors import ConfigError, RegistryError
 from rnnlm.evaluation import evaluate
 from rnnlm.interface.samples import Samples
 from rnnlm.models import build
@@ -96,7 +96,7 @@ def test_notebooks_show_swatches_and_escaped_text(path: Path):
     assert repr(model) == f"<rnnlm.Model 'tiny' at {path}>"
 
 
-def test_names_are_those_of_the_registry(tmp_path: Path, path: Path, monkeypatch):
+def test_names_are_those_of_the_registry(tmp_path: Path, path: Path):
     give_empty_stores(tmp_path)
     client = connect(Home(tmp_path))
     client.create_registered_model("tiny")
@@ -111,9 +111,29 @@ def test_names_are_those_of_the_registry(tmp_path: Path, path: Path, monkeypatch
     assert [*(tmp_path / "data" / "packed").iterdir()]
     with pytest.raises(RegistryError, match="no model 'nobody'"):
         rnnlm.load("nobody")
-    monkeypatch.setitem(sys.modules, "flows.lookup.finding", None)
-    with pytest.raises(CheckpointError, match="`flows`, is not installed"):
-        rnnlm.load("tiny")
+
+
+def test_a_package_of_the_same_name_as_the_registry_s_is_not_imported(tmp_path: Path, path: Path):
+    theirs = tmp_path / "project" / "flows" / "__init__.py"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("raise AssertionError('imported')")
+    script = f"""
+import rnnlm
+assert len(rnnlm.load({str(path)!r}).sample(2)) == 2
+try:
+    rnnlm.load("tiny")
+except rnnlm.RnnlmError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path / "project",  # comes first on the path
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "another package of that name hides it" in ended.stdout
 
 
 def test_the_interface_is_listed_and_nothing_else_is_there():
