@@ -80,6 +80,7 @@ def sample(
     is_seed_chosen = settings["seed"] is None
     if is_seed_chosen:
         settings["seed"] = secrets.randbelow(SEEDS)
+    status = 0
     drawn = _draw(model, settings, costs=surprise and (as_json or is_shown))
     try:
         if as_json:
@@ -94,9 +95,10 @@ def sample(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        status = INTERRUPTED
     if is_seed_chosen:
         sys.stderr.write(f"  to draw them again: --seed {settings['seed']}\n")
+    sys.exit(status)
 
 
 def _draw(model: str | None, settings: dict[str, Any], *, costs: bool) -> Sequence[Drawn]:

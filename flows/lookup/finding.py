@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from flows.lookup.entries import Entries, Entry, read
+from flows.lookup.entries import Entry, read
 from flows.lookup.references import CHAMPION, choose
 from flows.runtime.home import Home
 from rnnlm.engine.loading import checkpoint_in, user_folder
@@ -81,14 +81,23 @@ def find_default(home: Home) -> tuple[Found, str]:
     Raises:
         CheckpointError: This installation does not contain the base.
     """
-    entries = read(home) or Entries()
-    champions = sorted(name for name, held in entries.aliases.items() if CHAMPION in held)
+    champions = _champions(home)
     if len(champions) == 1:
         return find(home, champions[0]), ""
     why = "there is no champion here yet"
     if champions:
         why = f"there are {len(champions)} champions here: {', '.join(champions)}"
     return of_base(), why
+
+
+def _champions(home: Home) -> list[str]:
+    """Return the names of all models that have a champion."""
+    entries = read(home)
+    if entries is not None:
+        return sorted(name for name, held in entries.aliases.items() if CHAMPION in held)
+    from flows import registry  # noqa: PLC0415 - imports MLflow, which takes seconds
+
+    return sorted(v.name for v in registry.versions(home) if v.alias == CHAMPION)
 
 
 def of_base() -> Found:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,20 @@ def test_a_reader_may_stop_reading(tmp_path: Path, model: Path):
         process.stdout.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
+
+
+def test_an_interrupted_command_still_says_how_to_draw_the_texts_again(tmp_path: Path, model: Path):
+    command = [sys.executable, "-m", "flows.cli", "sample", str(model), "-n", "1M"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.fullmatch(r"  to draw them again: --seed \d+\n", errors)
 
 
 @pytest.mark.parametrize(

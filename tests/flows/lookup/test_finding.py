@@ -12,6 +12,7 @@ from flows import registry
 from flows.lookup import finding
 from flows.lookup.entries import CHECKPOINT_TAG, read
 from flows.lookup.finding import find, find_default
+from flows.registry import Version
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.engine.loading import user_folder
@@ -76,6 +77,10 @@ def test_a_store_of_another_schema_is_left_to_mlflow(here: Home, monkeypatch: py
     with closing(sqlite3.connect(here.mlruns / "mlflow.db")) as store:
         store.execute("ALTER TABLE model_versions RENAME COLUMN storage_location TO elsewhere")
     assert read(here) is None
+    monkeypatch.setattr(
+        registry, "versions", lambda home: [Version(name="other", version=1, alias="champion")]
+    )
+    assert finding._champions(here) == ["other"]
     asked = []
     monkeypatch.setattr(finding, "_with_mlflow", lambda home, name: asked.append((home, name)))
     find(here, "tiny")
