@@ -53,8 +53,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnlm.config import GenerationConfig, ModelConfig
-from rnnlm.engine import PRECISIONS, Engine, Slots, open_slots, run
-from rnnlm.kernels import native_available
+from rnnlm.engine.running import PRECISIONS, Engine, Slots, open_slots, run
+from rnnlm.kernels.native import native_available
 from rnnlm.models import LanguageModel, build
 
 VOCABULARY, LAYERS, LENGTH, BATCH = 97, 2, 200, 1024

@@ -125,7 +125,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
     from rnnlm.evaluation import evaluate
     from rnnlm.audit.reference import build_reference
     from rnnlm.audit.summary import audit_shard, conclude
-    from rnnlm.engine.texts import sample_texts
+    from rnnlm.engine.drawing import sample_texts
     from rnnlm.training.api import train
 
     with tempfile.TemporaryDirectory() as scratch:

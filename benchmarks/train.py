@@ -49,7 +49,8 @@ from torch.nn import functional
 
 from rnnlm.batching import Window
 from rnnlm.config import ModelConfig, TrainingConfig
-from rnnlm.kernels import keep_freed_memory, native_available
+from rnnlm.kernels.memory import keep_freed_memory
+from rnnlm.kernels.native import native_available
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import optimizer_of

@@ -1,58 +1,36 @@
 """Save and load models as safetensors files, which hold no pickled objects.
 
-A file's JSON header holds the experiment (the whole configuration), the tokenizer and a few facts
-about the training, so that this one file is enough to generate texts. The file from which training
-resumes also holds the optimizer's state, averaged weights and the recurrent state.
+A file has a header (`rnnlm.header`) that describes the model, so that this one file is enough to
+generate texts. The file from which training resumes also holds the optimizer's state, averaged
+weights and the recurrent state.
 
-The header also has a digest of the tensors and one of itself. Both are verified whenever they are
-read, so that a model with a flipped bit is refused. Files of earlier versions have no digests.
+The header has a digest of the tensors and one of itself. Both are verified whenever they are read,
+so that a model with a flipped bit is refused.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rnnlm import tokenizer as tokenizers
-from rnnlm.checksums import sealed, unsealed
+from rnnlm import header as headers
 from rnnlm.config import Experiment, shorten
-from rnnlm.errors import CheckpointError, TokenizerError
+from rnnlm.errors import CheckpointError
+from rnnlm.header import Described, Header
 from rnnlm.models import LanguageModel, build
-from rnnlm.saved import checked, first_fault, parse_json
 from rnnlm.storage import atomic_path
 from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-1"
 WEIGHTS = "model."
 """Prefix of the names of a model's weights."""
-_HEADER = "rnnlm"
-_TENSORS = "sha256_of_tensors"
 _SCALES = "scale."
 _MOST = 127
-
-
-class _Format(BaseModel):
-    """The part of a header that later versions have too."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    format: str
-
-
-class _Header(_Format):
-    """The header of a file."""
-
-    experiment: dict[str, Any]
-    tokenizer: dict[str, Any]
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,13 +73,7 @@ def save(
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in model.state_dict().items()}
     tensors.update(extra or {})
-    header = {
-        "format": FORMAT,
-        "experiment": experiment.model_dump(),
-        "tokenizer": tokenizer.to_json(),
-        "facts": dict(facts),
-    }
-    _write(path, tensors, header)
+    _write(path, tensors, headers.of_model(Described(experiment, tokenizer, facts), FORMAT))
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -111,12 +83,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
         CheckpointError: The file is missing, cut short or of another format, or its weights do not
             fit the model that its header describes.
     """
-    experiment, tokenizer = _described(path, _read(path, with_tensors=False)[1])
-    _check_shapes(path, experiment, tokenizer.vocab_size)
-    tensors, header = _read(path)
-    model = build(experiment.model, tokenizer.vocab_size)
+    described = headers.describe(path, _read(path, with_tensors=False)[1])
+    _check_shapes(path, described.experiment, described.tokenizer.vocab_size)
+    tensors, _ = _read(path)
+    model = build(described.experiment.model, described.tokenizer.vocab_size)
     load_weights(model, tensors, path)
-    return LoadedModel(model.to(device).eval(), tokenizer, experiment, header["facts"])
+    ready = model.to(device).eval()
+    return LoadedModel(ready, described.tokenizer, described.experiment, described.facts)
 
 
 def save_small(
@@ -148,8 +121,7 @@ def save_small(
         scale = value.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / _MOST
         small[name] = (value / scale).round().to(torch.int8)
         small[f"{_SCALES}{name}"] = scale
-    header["facts"] |= facts
-    _write(to, small, header)
+    _write(to, small, header.model_copy(update={"facts": header.facts | dict(facts)}))
 
 
 def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
@@ -158,7 +130,8 @@ def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
     Raises:
         CheckpointError: The file is missing, cut short or of another format.
     """
-    return _described(path, _read(path, with_tensors=False)[1])
+    described = headers.describe(path, _read(path, with_tensors=False)[1])
+    return described.experiment, described.tokenizer
 
 
 def load_facts(path: Path) -> dict[str, Any]:
@@ -167,8 +140,7 @@ def load_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, cut short or of another format.
     """
-    facts: dict[str, Any] = _read(path, with_tensors=False)[1]["facts"]
-    return facts
+    return _read(path, with_tensors=False)[1].facts
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -178,7 +150,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: The file is missing, cut short or of another format.
     """
     tensors, header = _read(path)
-    return tensors, header["facts"]
+    return tensors, header.facts
 
 
 def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -199,12 +171,9 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
         raise CheckpointError(f"the weights in {path} fit another model: {reason}") from error
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    # One entry only: safetensors writes several in random order, but equal models must give equal
-    # bytes.
+def _write(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = sealed({**header, _TENSORS: _digest(contiguous)})
-    metadata = {_HEADER: json.dumps(header, ensure_ascii=False)}
+    metadata = headers.to_metadata(header, headers.digest_of(contiguous, _bytes_of))
     with atomic_path(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
@@ -212,26 +181,8 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any])
             raise OSError(str(error)) from error
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of contiguous tensors with their names, types and shapes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        if value.numel():
-            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _described(path: Path, header: Mapping[str, Any]) -> tuple[Experiment, Tokenizer]:
-    try:
-        experiment = Experiment.model_validate(header["experiment"])
-        return experiment, tokenizers.from_json(header["tokenizer"])
-    except (ValueError, TokenizerError) as error:
-        reason = first_fault(error) if isinstance(error, ValidationError) else str(error)
-        raise CheckpointError(
-            f"{path} does not describe the model it holds ({reason}); train again"
-        ) from error
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _check_shapes(path: Path, experiment: Experiment, vocab_size: int) -> None:
@@ -259,12 +210,12 @@ def _check_shapes(path: Path, experiment: Experiment, vocab_size: int) -> None:
                 )
 
 
-def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], Header]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train the model again")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = file.metadata()
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
@@ -272,34 +223,18 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
             f"{path} is cut short or not a checkpoint ({shorten(str(error), 200)}); delete it and "
             "train again"
         ) from error
-    if _HEADER not in metadata:
-        raise CheckpointError(f"{path} has format None (expected {FORMAT!r}); train again")
-    try:
-        found: _Format = parse_json(metadata[_HEADER], _Format)
-        if found.format != FORMAT:
-            raise CheckpointError(
-                f"{path} has format {shorten(found.format)} (expected {FORMAT!r}); train again"
-            )
-        sealed_header = unsealed(parse_json(metadata[_HEADER], dict[str, Any]))
-        digest = sealed_header and sealed_header.pop(_TENSORS, None)
-        if sealed_header is None or (with_tensors and digest and digest != _digest(tensors)):
-            raise CheckpointError(
-                f"{path} is damaged: it does not match the digest that was written with it; "
-                "restore it from a copy, or delete it and train again"
-            )
-        header = checked(sealed_header, _Header).model_dump()
-        return _unscaled(tensors), header
-    except ValueError as error:
-        raise CheckpointError(
-            f"the header of {path} is damaged ({error}); delete the file and train again"
-        ) from error
+    header = headers.from_metadata(path, metadata, FORMAT, Header)
+    digest = header.sha256_of_tensors
+    if with_tensors and digest and digest != headers.digest_of(tensors, _bytes_of):
+        raise headers.damaged(path)
+    return _unscaled(path, tensors), header
 
 
-def _unscaled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unscaled(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors with those of 8 bits multiplied by their scales.
 
     Raises:
-        ValueError: A scale has no tensor, or a shape that does not belong to it.
+        CheckpointError: A scale has no tensor, or a shape that does not belong to it.
     """
     scales = {n.removeprefix(_SCALES): s for n, s in tensors.items() if n.startswith(_SCALES)}
     kept = {name: value for name, value in tensors.items() if not name.startswith(_SCALES)}
@@ -310,6 +245,9 @@ def _unscaled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             or whole.dim() < 2
             or scale.shape != (len(whole), *[1] * (whole.dim() - 1))
         ):
-            raise ValueError(f"the scale of {shorten(name)} does not fit it")
+            raise CheckpointError(
+                f"{path} is damaged: the scale of {shorten(name)} does not fit it; delete the file "
+                "and train again"
+            )
         kept[name] = whole.float() * scale
     return kept

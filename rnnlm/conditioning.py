@@ -6,16 +6,21 @@ to single spaces. With the condition (brand) a colour is `behr⇥Warm Sand 179 1
 (category, season) a recipe begins with `Soups⇥June⇥`. An empty value means unknown.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlm.corpora.documents import iter_batches, shards, text_bytes
-from rnnlm.corpora.splitting import Split
+from rnnlm import arrow
 from rnnlm.errors import CorpusError
 from rnnlm.tokens import every
+
+if TYPE_CHECKING:
+    from rnnlm.corpora.splitting import Split
 
 MARK = "\t"
 """The tab that follows each value. Values do not contain it, since their white space is reduced to
@@ -70,7 +75,7 @@ def split_column(texts: pa.Array, condition: Sequence[str]) -> tuple[dict[str, p
     if not condition:
         return {}, texts
     parts = pc.split_pattern(texts, MARK, max_splits=len(condition))
-    lengths = pc.list_value_length(parts).to_numpy().astype(np.int64)
+    lengths = arrow.numbers(pc.list_value_length(parts)).astype(np.int64)
     ends = np.cumsum(lengths)
     flat = parts.flatten()
     values = {}
@@ -95,6 +100,12 @@ def iter_with_headers(
     Raises:
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
     """
+    from rnnlm.corpora.documents import (  # noqa: PLC0415 - slow to import; sampling reads no corpus
+        iter_batches,
+        shards,
+        text_bytes,
+    )
+
     found = shards(uri)
     share = most / max(1, text_bytes(found, split)) if most else 1.0
     number = 0

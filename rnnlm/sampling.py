@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.kernels.slots import FORBIDDEN, LOG2_E, ONE, DrawSettings
+from rnnlm.kernels.slots import FORBIDDEN, ONE, DrawSettings, least, log2_inverse_temperature
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -29,7 +28,6 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _UNIFORM_BITS = 50
-_LARGEST_RATE = 1e30
 _ROUNDS = 12582912.0
 """3 · 2²²: adding this to a float of at most 2²² rounds it to an integer."""
 _POWER = (
@@ -70,13 +68,6 @@ def power_of_two(t: Float[Tensor, "*any"], top: float) -> Float[Tensor, "*any"]:
     for coefficient in _POWER[2:]:
         total = total * f + coefficient
     return (total.view(torch.int32) + (shifted.view(torch.int32) << 23)).view(torch.float32)
-
-
-def log2_inverse_temperature(temperature: float) -> float:
-    """Return log₂ e / temperature as a 32-bit float, or 0 for temperature 0."""
-    if temperature == 0.0:
-        return 0.0
-    return float(np.float32(min(LOG2_E / temperature, _LARGEST_RATE)))
 
 
 def weigh(logits: Float[Tensor, "batch vocab"], rate: float) -> Int[Tensor, "batch vocab"]:
@@ -134,14 +125,6 @@ def keep_share(weights: Int[Tensor, "batch vocab"], share: float) -> Int[Tensor,
     needed = share * weights.sum(dim=-1, keepdim=True).double()
     ordered = ordered.masked_fill(before.double() >= needed, 0)
     return torch.empty_like(weights).scatter_(-1, ids, ordered)
-
-
-def least(min_p: float) -> int:
-    """Return the weight of a token that is `min_p` times as likely as the likeliest, at least 1.
-
-    Tokens with smaller weights are not drawn.
-    """
-    return max(1, int(np.ceil(min_p * ONE)))
 
 
 def keep_least(weights: Int[Tensor, "batch vocab"], least: int) -> Int[Tensor, "batch vocab"]:

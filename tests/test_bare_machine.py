@@ -36,6 +36,11 @@ dataset.tokenize(str(out / "c"), corpus.digest, experiment.tokenizer, out / "t")
 trained = train(str(out / "t"), experiment, out / "m")
 model = checkpoint.load(Path(trained.checkpoint)).model
 print(evaluate(model, dataset.load_split(str(out / "t"), "test")).score.bits_per_character)
+import rnnlm
+small = {"training.budget": "1 epoch", "model.hidden_size": 16, "corpus.clean.near_duplicates": 0}
+model = rnnlm.train(text, out / "kept", settings=small)
+assert len(model.sample(3, prefix="cat ")) == 3
+assert 0 < model.score(text).bits_per_character < 8
 """
 
 

@@ -1,6 +1,7 @@
 """The stage `register`: it adds a checkpoint to MLflow's model registry as a new version."""
 
 from contextlib import suppress
+from pathlib import Path
 
 from filelock import FileLock
 
@@ -16,6 +17,7 @@ from flows.cleanup.mlflow_store import Store
 from flows.registry import Version
 from flows.runtime import backups, locks
 from flows.runtime.home import Home
+from rnnlm.engine.loading import load_sampler
 from rnnlm.errors import RegistryError
 from rnnlm.evaluation import by_repeats
 
@@ -65,7 +67,9 @@ class Register(Stage[Version]):
                 condition=experiment.corpus.condition,
                 canaries=by_repeats(scores.canaries),
             )
-            return registry.register(home, experiment, model, made), False
+            registered = registry.register(home, experiment, model, made)
+            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # keeps its packed form
+            return registered, False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the version's name and number."""

@@ -15,7 +15,7 @@ from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import job
 from rnnlm.generation.manifest import About, Source
-from rnnlm.generation.shard_sampling import prefixes_of
+from rnnlm.generation.prompt import prefixes_of
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json"}

@@ -14,9 +14,10 @@ from flows.cleanup import referenced, step_folders
 from flows.cleanup.mlflow_store import MARK_TAG, Registered, Store
 from flows.cleanup.rules import DAY_SECONDS, SILENT_SECONDS, Leftover, Rules, size_of
 from flows.cleanup.step_folders import StepFolder
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime import locks
 from flows.runtime.home import Home
-from flows.tracking.runs import CHECKPOINT_TAG, TRAIN_KEY_TAG
+from flows.tracking.runs import TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.training.run import GOOD_FILE, LAST_FILE
@@ -224,8 +225,8 @@ def _rests(found: Found) -> Iterator[Leftover]:
     """Yield other files that are no longer needed.
 
     They are step folders whose removal was interrupted, lock files of removed steps, positions
-    (checkpoints to resume from) of finished trainings, fetched checkpoints that no kept version
-    has, and temporary files of interrupted writes.
+    (checkpoints to resume from) of finished trainings, fetched checkpoints and packed models that
+    no kept version has, and temporary files of interrupted writes.
     """
     rules = found.rules
     for names in step_folders.name_folders(found.home):
@@ -246,10 +247,11 @@ def _rests(found: Found) -> Iterator[Leftover]:
                 why = "position of a training that has finished"
                 yield _of_files(found, "position", path, path.stat().st_mtime, why)
     needed = {v.version.checkpoint for v in found.kept}
-    for path in sorted(found.home.fetched.glob("*.safetensors")):
-        if path.stem not in needed and rules.is_old(path.stat().st_mtime):
-            why = "no kept version has it"
-            yield _of_files(found, "fetched", path, path.stat().st_mtime, why)
+    for kind, place in (("fetched", found.home.fetched), ("packed", found.home.packed)):
+        for path in sorted(place.glob("*.safetensors")):
+            if path.stem not in needed and rules.is_old(path.stat().st_mtime):
+                why = "no kept version has it"
+                yield _of_files(found, kind, path, path.stat().st_mtime, why)
     going = {folder.path for folder in found.folders if folder.path not in found.staying}
     for top in (found.home.data, found.home.mlruns):
         for path in sorted(top.rglob(".*.tmp")):
@@ -280,7 +282,7 @@ def _of_files(found: Found, kind: str, path: Path, since: float, why: str) -> Le
     relative = path.relative_to(found.home.root)
     name = (
         path.relative_to(found.home.data).parts[1]
-        if kind not in ("log", "temporary", "fetched")
+        if kind not in ("log", "temporary", "fetched", "packed")
         else ""
     )
     return Leftover(kind, name, str(relative), size_of(path), found.rules.days(since), why, path)

@@ -168,6 +168,7 @@ _WAYS: dict[str, Callable[[Found, Leftover], bool]] = {
     "lock": _remove_lock,
     "position": _remove_position,
     "fetched": _remove_file,
+    "packed": _remove_file,
     "temporary": _remove_file,
     "log": _remove_log,
 }

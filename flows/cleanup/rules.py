@@ -87,6 +87,7 @@ KINDS = (
     "half-removed",
     "position",
     "fetched",
+    "packed",
     "temporary",
     "lock",
     "log",

@@ -1,6 +1,5 @@
 """Score a registered model on its test split or on any text, and compare it with n-gram models."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -14,16 +13,7 @@ from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset, tokenizer
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.conditioning import header, iter_with_headers
-from rnnlm.config import (
-    CorpusConfig,
-    ModelConfig,
-    ReadingConfig,
-    TokenizerConfig,
-    from_values,
-    shorten,
-)
-from rnnlm.corpora import preview
-from rnnlm.corpora.catalog import catalog
+from rnnlm.config import CorpusConfig, ModelConfig, TokenizerConfig
 from rnnlm.devices import choose_device
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation import (
@@ -36,6 +26,7 @@ from rnnlm.evaluation import (
     figures_beside,
     trained_on,
 )
+from rnnlm.evaluation.reading import read_text
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.overlap import unread
 from rnnlm.progress import OnProgress
@@ -173,33 +164,6 @@ def score(
         characters = _ngrams(spelling, *both)
     known = 0 if text is None or not texts else _count_known(documents, version, config)
     return Scored(what, len(documents), result, own, characters, known)
-
-
-def read_text(text: Path, config: CorpusConfig, cache: Path) -> Iterator[str]:
-    """Yield the documents of a file in the form in which a model of the corpus was trained on them.
-
-    The file is cleaned, split into documents and rendered with the settings of the model's corpus.
-    If that corpus comes from the catalog, its records have other fields than the file; then the
-    settings for reading and rendering are chosen by the file's format instead. If the model expects
-    attribute values before each text, they are empty.
-
-    Args:
-        text: Path of the file.
-        config: Settings of the corpus that the model was trained on.
-        cache: Folder for downloaded files.
-
-    Raises:
-        CorpusError: The file cannot be read.
-    """
-    of_the_corpus = {"source", "sources", "reader", "encoding", "attributes", "condition"}
-    if config.source in catalog():
-        of_the_corpus |= {*ReadingConfig.model_fields}
-    kept = config.model_dump(exclude=of_the_corpus, exclude_defaults=True)
-    before = header({}, config.condition)
-    shown = shorten(str(text), 80)
-    given = from_values({"name": "text", "corpus": {**kept, "source": str(text)}}, origin=shown)
-    for document in preview.documents(given.corpus, cache):
-        yield before + document
 
 
 def _count_known(documents: list[str], version: Version, config: CorpusConfig) -> int:

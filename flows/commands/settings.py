@@ -4,7 +4,7 @@ The names, types and help texts of the options are those of the class's fields.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
@@ -18,7 +18,11 @@ PAIR = "KEY=VALUE"
 
 
 def options_of(
-    config: type[BaseModel], parsers: Mapping[str, Parser] | None = None
+    config: type[BaseModel],
+    parsers: Mapping[str, Parser] | None = None,
+    *,
+    shorts: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> Callable[[Command], Command]:
     """Return a decorator that adds an option to a command for each field of a configuration class.
 
@@ -30,6 +34,8 @@ def options_of(
         config: The class. Its fields become options, in order, after the command's first parameter.
         parsers: Functions that parse the text of an option, by field name. Options without such a
             function are parsed according to the field's type.
+        shorts: Short forms of options, such as `-n`, by field name.
+        without: Fields that get no option.
     """
 
     def decorate(command: Command) -> Command:
@@ -40,8 +46,15 @@ def options_of(
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         options = [
-            _option(name, field.annotation, field.description or "", (parsers or {}).get(name))
+            _option(
+                name,
+                field.annotation,
+                field.description or "",
+                (parsers or {}).get(name),
+                (shorts or {}).get(name),
+            )
             for name, field in config.model_fields.items()
+            if name not in without
         ]
         others = [other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others]
         changed = signature.replace(parameters=[first, *options, *others])
@@ -63,7 +76,9 @@ def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
     return dict(text.split("=", 1) for text in texts) if texts else None
 
 
-def _option(name: str, kind: Any, description: str, parser: Parser | None) -> inspect.Parameter:
+def _option(
+    name: str, kind: Any, description: str, parser: Parser | None, short: str | None
+) -> inspect.Parameter:
     """Return the command parameter, with its option, that sets a field.
 
     Args:
@@ -71,8 +86,9 @@ def _option(name: str, kind: Any, description: str, parser: Parser | None) -> in
         kind: Type of the field.
         description: Help text.
         parser: Function that parses the option's text; None to parse it according to `kind`.
+        short: Short form of the option; None for none.
     """
-    flag = f"--{name.replace('_', '-')}"
+    flags = [f"--{name.replace('_', '-')}", *([short] if short else [])]
     option: dict[str, Any] = {"help": " ".join(description.split()), "parser": parser}
     origin = get_origin(kind)
     if origin is Literal:
@@ -82,7 +98,7 @@ def _option(name: str, kind: Any, description: str, parser: Parser | None) -> in
         option["help"] += " Repeatable."
     if parser is not None:
         option["metavar"] = "NUMBER"
-    annotated = Annotated[kind | None, typer.Option(flag, **option)]
+    annotated = Annotated[kind | None, typer.Option(*flags, **option)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotated
     )

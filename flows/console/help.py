@@ -5,7 +5,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "From text to texts": ("train", "generate", "play", "inspect", "corpora", "sweep"),
+    "From text to texts": ("train", "sample", "generate", "play", "inspect", "corpora", "sweep"),
     "Models": ("models", "evaluate", "history", "promote", "rollback", "export"),
     "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
 }
@@ -16,6 +16,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "rnnlm train book.txt",
         "rnnlm train book.txt --plan",
         "rnnlm train recipes --set training.budget='20 min'",
+    ),
+    "sample": (
+        "rnnlm sample book",
+        "rnnlm sample book 'The ' -n 3 -t 0.3,0.7,1.1",
+        "rnnlm sample book --surprise",
     ),
     "generate": (
         "rnnlm generate book --count 1000 --temperature 0.7",
@@ -47,9 +52,9 @@ WELCOME = """\
 rnnlm turns any text into a language model, and the model into texts.
 
   rnnlm train book.txt               train a model on a text of yours
+  rnnlm sample book                  print texts as they are drawn
   rnnlm generate book --count 1000   write a data set of texts
   rnnlm inspect book.txt             see how a text is read, before training
-  rnnlm models                       list your models and their scores
   rnnlm ui                           open the pages with curves and versions
 
 No text at hand? rnnlm train colors-demo takes a minute.

@@ -11,9 +11,9 @@ from pathlib import Path
 from flows.chain import records
 from flows.cleanup import step_folders
 from flows.health.findings import Finding, problem
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime import backups
 from flows.runtime.home import Home
-from flows.tracking.runs import CHECKPOINT_TAG
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, is_intact

@@ -5,15 +5,12 @@ the newest version that did not become champion. Each time `champion` is given t
 this is recorded in the model's journal (see `flows.registry.aliases`).
 """
 
+from flows.lookup.references import ALIASES, CHALLENGER, CHAMPION, PREVIOUS
 from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
 from flows.registry.checkpoints import checkpoint_path, is_whole
 from flows.registry.loading import load_model
 from flows.registry.packaging import is_complete, packaged_models, register
 from flows.registry.versions import (
-    ALIASES,
-    CHALLENGER,
-    CHAMPION,
-    PREVIOUS,
     Version,
     by_alias,
     find,

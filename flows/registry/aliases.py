@@ -21,11 +21,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import BaseModel, ConfigDict
 
+from flows.lookup.references import CHALLENGER, CHAMPION, PREVIOUS
 from flows.registry.versions import (
-    CHALLENGER,
-    CHAMPION,
     PLACED_TAG,
-    PREVIOUS,
     Version,
     by_alias,
     read,

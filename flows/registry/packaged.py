@@ -17,7 +17,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from rnnlm import checkpoint
 from rnnlm.config import override
-from rnnlm.engine.texts import sample_texts
+from rnnlm.engine.drawing import sample_texts
 
 CHECKPOINT_ARTIFACT = "checkpoint"
 

@@ -11,15 +11,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flows.lookup.entries import CHECKPOINT_TAG
+from flows.lookup.references import ALIASES, choose
 from flows.runtime.home import Home
-from flows.tracking import CHECKPOINT_TAG, connect
+from flows.tracking import connect
 from rnnlm.canaries import ExposureRow
 from rnnlm.errors import RegistryError
 from rnnlm.saved import first_fault, parse_json
-from rnnlm.spelling import did_you_mean
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 PLACED_TAG = "placed"
 """Tag of a version that is set once the version has been made champion or challenger. A version
 without it is registered, but the gate has not finished judging it."""
@@ -128,28 +127,15 @@ def resolve(home: Home, reference: str) -> Version:
     Raises:
         RegistryError: There is no such version; the message lists those that exist.
     """
-    name, at, alias = reference.partition("@")
-    name, slash, number = name.partition("/")
-    names = _names(home)
-    if name not in names:
-        known = ", ".join(names) or "none yet; make one with `rnnlm train`"
-        hint = did_you_mean(name, names) or f"there are: {known}"
-        raise RegistryError(f"no model {name!r} ({hint})")
-    if slash:
-        found = [version for version in versions(home, name) if str(version.version) == number]
-        if found:
-            return found[0]
-        there = ", ".join(str(version.version) for version in versions(home, name))
-        raise RegistryError(f"{name} has no version {number!r} (there are: {there})")
-    version = by_alias(home, name, alias if at else CHAMPION)
-    if version is None and not at:
-        version = by_alias(home, name, CHALLENGER)
-    if version is None:
-        aliases = [v.alias for v in versions(home, name) if v.alias]
-        raise RegistryError(
-            f"{name} has no alias {alias if at else CHAMPION!r} (there are: {', '.join(aliases)})"
-        )
-    return version
+    client = connect(home)
+    models = {model.name: model for model in client.search_registered_models(max_results=1000)}
+    name, number = choose(
+        reference,
+        models,
+        lambda name: [version.version for version in versions(home, name)],
+        lambda name: {alias: int(number) for alias, number in models[name].aliases.items()},
+    )
+    return read(home, client.get_model_version(name, str(number)))
 
 
 def by_alias(home: Home, name: str, alias: str) -> Version | None:
@@ -213,7 +199,3 @@ def _newest_where(home: Home, name: str, condition: str) -> Version | None:
     found = connect(home).search_model_versions(f"name = '{name}' and {condition}")
     last = max(found, key=lambda version: int(version.version), default=None)
     return read(home, last) if last else None
-
-
-def _names(home: Home) -> list[str]:
-    return sorted(model.name for model in connect(home).search_registered_models())

@@ -50,6 +50,11 @@ class Home:
         return self.data / "fetched"
 
     @property
+    def packed(self) -> Path:
+        """Folder of models in the form that they are sampled from; see `rnnlm.engine.packed`."""
+        return self.data / "packed"
+
+    @property
     def prefect(self) -> Path:
         """Folder of Prefect's database, settings and logs."""
         return self.data / "prefect"

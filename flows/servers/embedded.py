@@ -42,7 +42,9 @@ _IDLE_SERVICES = (
     "REPOSSESSOR",
     "TRIGGERS",
 )
-_SERVER = [sys.executable, "-m", "flows.servers.prefect_server"]
+# -P: a package `flows` or a module of the standard library's name in the user's folder is not
+# imported instead of ours.
+_SERVER = [sys.executable, "-P", "-m", "flows.servers.prefect_server"]
 _lost: list["PrefectServer"] = []
 _CLIENTS_SECRET = "PREFECT_API_AUTH_STRING"  # noqa: S105 - the name of a variable
 

@@ -37,7 +37,7 @@ def command(host: str, port: int, logs: Path, *, services: bool = True) -> Comma
         services: Whether the server runs Prefect's background services, such as the scheduler. If
             false, it only serves the web pages and the API.
     """
-    words = [sys.executable, "-m", "flows.servers.prefect_server", "--host", host]
+    words = [sys.executable, "-P", "-m", "flows.servers.prefect_server", "--host", host]
     words += ["--port", str(port), *([] if services else ["--no-services"])]
     health = f"{address_of(host, port)}/api/health"
     return Command("prefect", words, logs / "prefect.log", {}, health)

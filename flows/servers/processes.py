@@ -142,7 +142,7 @@ def guarding() -> Iterator[str]:
     mark = secrets.token_hex(8)
     environment = {**os.environ, "PYTHONPATH": _path_to_here()}
     guard = subprocess.Popen(
-        [sys.executable, "-m", "flows.servers.processes", mark],
+        [sys.executable, "-P", "-m", "flows.servers.processes", mark],
         stdin=subprocess.PIPE,
         env=environment,
         start_new_session=True,

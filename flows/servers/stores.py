@@ -89,7 +89,7 @@ def prepare_mlflow(home: Home, store: str) -> None:
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     with FileLock(locks.mlflow_tables(home.mlruns)):
         done = subprocess.run(
-            [sys.executable, "-m", "flows.servers.stores"],
+            [sys.executable, "-P", "-m", "flows.servers.stores"],
             check=False,
             input=store,  # not an argument: it may hold a password
             env={**os.environ, "PYTHONPATH": paths},

@@ -5,10 +5,10 @@ Training sends its curves to the run as it goes. They are also kept on disk, in 
 history, so that the run can be written again if MLflow's database is lost.
 """
 
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.tracking.connecting import connect, is_local
 from flows.tracking.live import LiveRun, live_run
 from flows.tracking.runs import (
-    CHECKPOINT_TAG,
     TRIGGER_TAG,
     ensure_run,
     find_run,

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime.home import Home
 from flows.tracking.connecting import connect, experiment_id, flat, log_metrics, metrics_of, now
 from flows.tracking.views import model_page
@@ -29,7 +30,6 @@ from rnnlm.review.writing import in_one_line
 from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
 
-CHECKPOINT_TAG = "rnnlm.checkpoint"
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
 VERSION_TAG = "rnnlm.version"

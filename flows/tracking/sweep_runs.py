@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime.home import Home
 from flows.sweeping.space import Space, short_name
 from flows.sweeping.trial import Trial, best_of
 from flows.tracking.connecting import connect, experiment_id, now
 from flows.tracking.live import STORE_ERRORS
 from flows.tracking.runs import (
-    CHECKPOINT_TAG,
     NAME_TAG,
     NOTE_TAG,
     TRAIN_KEY_TAG,

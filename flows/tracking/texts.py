@@ -19,7 +19,7 @@ from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
 from rnnlm import checkpoint
 from rnnlm.config import Experiment, GenerationConfig, override
-from rnnlm.engine.texts import sample_texts
+from rnnlm.engine.drawing import sample_texts
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import TextDataSet
 from rnnlm.visible import visible, visible_line

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm import engine
 from rnnlm.audit.lengths import quantiles
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import Audit, Figures, audit_shard, conclude
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, override
-from rnnlm.engine.texts import sample_texts
+from rnnlm.engine import running
+from rnnlm.engine.drawing import sample_texts
 
 TEMPERATURES = (0.5, 0.7, 1.0)
 FEWEST_TEXTS, MOST_TEXTS = 20, 400
@@ -58,7 +58,7 @@ def measure_temperatures(
         config: Settings for the maximum length, top-k, top-p, min-p and the seed; constraints and
             prefixes are ignored.
     """
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
     characters = MOST_CHARACTERS if how.kind == "native" else MOST_CHARACTERS // SLOWER
     typical = max(1, quantiles(reference.facts.lengths).get("50%", 1))
     count = max(FEWEST_TEXTS, min(MOST_TEXTS, characters // typical))

@@ -15,7 +15,7 @@ from rnnlm.config.corpus import (
     TokenizerConfig,
 )
 from rnnlm.config.experiment import Experiment
-from rnnlm.config.generation import MAX_COUNT, GenerationConfig, SamplingConfig
+from rnnlm.config.generation import COMPARING, MAX_COUNT, GenerationConfig, SamplingConfig
 from rnnlm.config.loading import from_values, load, override, shorten
 from rnnlm.config.model import ModelConfig
 from rnnlm.config.retraining import GateConfig, RetrainingConfig
@@ -23,6 +23,7 @@ from rnnlm.config.strict import Config
 from rnnlm.config.training import Budget, TrainingConfig, parse_budget
 
 __all__ = [
+    "COMPARING",
     "MAX_COUNT",
     "Budget",
     "CleaningConfig",

@@ -8,6 +8,8 @@ from rnnlm.config.strict import Config
 
 MAX_COUNT = 10**12
 """Most texts in one data set: a limit that catches typing errors, far above what disks hold."""
+COMPARING = ("novel_only", "no_copied_numbers", "known_words_only")
+"""Settings that require the training text, to compare the drawn texts with it."""
 
 
 class SamplingConfig(Config):
@@ -80,7 +82,7 @@ class GenerationConfig(SamplingConfig):
     @property
     def compares(self) -> bool:
         """Whether a setting requires the training text, to compare the drawn texts with it."""
-        return self.novel_only or self.no_copied_numbers or self.known_words_only
+        return any(getattr(self, name) for name in COMPARING)
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:

@@ -56,7 +56,7 @@ def from_values(
     try:
         return Experiment.model_validate(merged)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault) for fault in error.errors())
+        faults = "; ".join(_describe(fault, Experiment) for fault in error.errors())
         raise ConfigError(f"{origin}: {faults}") from error
 
 
@@ -70,7 +70,8 @@ def override(config: GenerationConfig, changes: Mapping[str, Any]) -> Generation
     try:
         return GenerationConfig.model_validate({**config.model_dump(), **given})
     except ValidationError as error:
-        raise ConfigError("; ".join(_describe(fault) for fault in error.errors())) from error
+        faults = "; ".join(_describe(fault, GenerationConfig) for fault in error.errors())
+        raise ConfigError(faults) from error
 
 
 def shorten(value: object, limit: int = 40) -> str:
@@ -109,11 +110,11 @@ def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _describe(fault: Any) -> str:
+def _describe(fault: Any, config: type[Config]) -> str:
     path = [str(part) for part in fault["loc"]]
     dotted = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        hint = did_you_mean(path[-1], _keys_at(path[:-1])) or "see rnnlm settings"
+        hint = did_you_mean(path[-1], _keys_at(path[:-1], config)) or "see rnnlm settings"
         return f"unknown key {dotted} ({hint})"
     if fault["type"] == "missing":
         return f"{dotted} is missing"
@@ -123,8 +124,8 @@ def _describe(fault: Any) -> str:
     return f"{dotted} = {shorten(fault['input'])} (expected {expected.removeprefix('a valid ')})"
 
 
-def _keys_at(path: Iterable[str]) -> list[str]:
-    model: Any = Experiment
+def _keys_at(path: Iterable[str], config: type[Config]) -> list[str]:
+    model: Any = config
     for part in path:
         if not part.isdigit():  # digits: the number of an entry in a list
             model = model.model_fields[part].annotation

@@ -65,6 +65,20 @@ class Walks(NamedTuple):
     lengths: NDArray[np.int64]
 
 
+def unrestricted(pieces: Sequence[bytes]) -> Automaton:
+    """Return an automaton that allows every text; tokens without bytes are forbidden.
+
+    It equals the one that `from_acceptor` compiles for an acceptor of every text.
+
+    Args:
+        pieces: The bytes of each token, by id.
+    """
+    successors = np.full((2, len(pieces)), -1, dtype=np.int32)
+    successors[0, [bool(piece) for piece in pieces]] = 0
+    successors[0, BOUNDARY_ID] = 1
+    return Automaton(successors, np.array([1, 0], dtype=np.int32), 0)
+
+
 def from_acceptor(acceptor: Acceptor, pieces: Sequence[bytes]) -> Automaton | None:
     """Compile an automaton over bytes to one over tokens; return None if no text can end.
 

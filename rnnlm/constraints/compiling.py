@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import numpy as np
-import pyarrow as pa
 
+from rnnlm import arrow
 from rnnlm.constraints import acceptors
 from rnnlm.constraints.acceptors import Acceptor
 from rnnlm.constraints.automaton import Automaton, farthest, from_acceptor, walk
@@ -146,7 +146,7 @@ def _check_prefixes(
     min_length: int,
     max_length: int,
 ) -> None:
-    encoded = tokenizer.encode_batch(pa.array(map(_bytes, prefixes), pa.large_binary()))
+    encoded = tokenizer.encode_batch(arrow.binaries(map(_bytes, prefixes)))
     states, lengths = walk(automaton, encoded)
     if (states < 0).any():
         at = int(np.argmax(states < 0))

@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rnnlm.constraints import acceptors
+from rnnlm import arrow
 from rnnlm.constraints.acceptors import check_size
-from rnnlm.constraints.automaton import Automaton, from_acceptor
+from rnnlm.constraints.automaton import Automaton, unrestricted
 from rnnlm.errors import ConstraintError
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokenizer.segments import pieces
@@ -80,8 +79,7 @@ def _healed(
     tokenizer: Tokenizer, prefixes: Sequence[str], automaton: Automaton | None, max_length: int
 ) -> Rules:
     spelled = tokenizer.token_bytes()
-    whole = automaton or from_acceptor(acceptors.anything(), spelled)
-    assert whole is not None  # anything ends
+    whole = automaton or unrestricted(spelled)
     table = _Table(whole, spelled)
     found = {}
     for prefix in dict.fromkeys(prefixes):
@@ -112,7 +110,7 @@ def _parted(prefix: str) -> tuple[str, bytes]:
     data = prefix.encode("utf-8", "surrogatepass")
     if not data:
         return prefix, b""
-    found = pieces(pa.array([data], pa.large_binary()))
+    found = pieces(arrow.binaries([data]))
     last: bytes = found.distinct[int(found.indices[-2])].as_py()  # the very last is the `END` byte
     return data[: len(data) - len(last)].decode("utf-8", "surrogatepass"), last
 

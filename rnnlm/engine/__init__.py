@@ -1,28 +1,8 @@
 """The sampling engine: samples many texts at once, in native code or in torch.
 
 A batch of slots steps together. Each slot holds one text, and takes the next text when it ends.
+
+Two of the ways to sample need no torch, which takes longer to import than a few texts take to draw:
+`packed` reads a model that was packed before, and `texts` decodes what was drawn. So this package
+imports nothing: import the modules.
 """
-
-from rnnlm.engine.running import (
-    PRECISIONS,
-    Engine,
-    Precision,
-    Slots,
-    choose_engine,
-    log_probabilities,
-    open_slots,
-    resolve,
-    run,
-)
-
-__all__ = [
-    "PRECISIONS",
-    "Engine",
-    "Precision",
-    "Slots",
-    "choose_engine",
-    "log_probabilities",
-    "open_slots",
-    "resolve",
-    "run",
-]

@@ -16,14 +16,17 @@ activations, and one scale per column.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from rnnlm.errors import CheckpointError
 from rnnlm.kernels.native import padded
-from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer
+from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer, NumpyNetwork
 from rnnlm.models import LanguageModel
 from rnnlm.models.layer import RecurrentLayer, StepWeights
 from rnnlm.models.stack import StackedLanguageModel
@@ -51,7 +54,7 @@ def can_pack(model: LanguageModel) -> bool:
     return model.vocab_size * padded(GATES * model.layers[0].size) <= LARGEST_TABLE
 
 
-def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Network:
+def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> NumpyNetwork:
     """Return the packed network of a model for which `can_pack` is true.
 
     Args:
@@ -71,7 +74,7 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
         )
     with torch.no_grad():
         state = [part[0].cpu() for part in model.initial_state(1)]
-        layers: list[NetworkLayer] = []
+        layers: list[NetworkLayer[Tensor]] = []
         embeddings = model.embedding.weight.detach().cpu().double()
         for number, layer in enumerate(model.layers):
             own, state = state[: len(layer.state_shapes)], state[len(layer.state_shapes) :]
@@ -85,19 +88,27 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Ne
             _padded(weight, dtype), bias[None], torch.ones(len(bias)).double(), dtype, kind
         )
         wide = padded(len(bias)) - len(bias)
-        return Network(
-            dtype,
+        network = Network(
             model.vocab_size,
             (*layers,),
-            functional.pad(matrix, (0, wide)).contiguous(),
-            functional.pad(scale, (0, wide)).contiguous(),
-            functional.pad(added[0], (0, wide), value=FORBIDDEN).contiguous(),
+            functional.pad(matrix, (0, wide)),
+            functional.pad(scale, (0, wide)),
+            functional.pad(added[0], (0, wide), value=FORBIDDEN),
         )
+        return network.mapped(_array)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array, of the bits if its numbers are of 16 bits."""
+    whole = tensor.contiguous()
+    is_half = whole.dtype == torch.bfloat16
+    array: NDArray[Any] = (whole.view(torch.uint16) if is_half else whole).numpy()
+    return array
 
 
 def _layer(
     layer: RecurrentLayer, state: list[Tensor], embeddings: Tensor | None, dtype: torch.dtype
-) -> NetworkLayer:
+) -> NetworkLayer[Tensor]:
     """Return one layer, packed.
 
     Args:
@@ -112,7 +123,7 @@ def _layer(
     inputs, own, bias = (
         part.detach().cpu().double() for part in (step.inputs, step.own, step.bias)
     )
-    rates = torch.tensor(_RATES[step.kind]).double().repeat_interleave(layer.size) * -LOG2_E
+    rates = _rates(step.kind, layer.size)
     added = (bias if embeddings is None else bias + embeddings @ inputs.t()).reshape(-1, len(bias))
     below = _padded(inputs if embeddings is None else inputs[:, :0], dtype)
     rows = torch.cat([below, _padded(own, dtype)], dim=1)
@@ -128,8 +139,8 @@ def _layer(
         _reordered(matrix, order),
         _reordered(scale, order),
         _reordered(added, order),
-        start.contiguous(),
-        memory.contiguous(),
+        start,
+        memory,
     )
 
 
@@ -206,7 +217,7 @@ def _order(step: StepWeights, size: int) -> Tensor:
 def _reordered(columns: Tensor, order: Tensor) -> Tensor:
     """Return `columns` with its last axis in packed order, and with zeros in padding columns."""
     chosen = columns[..., order.clamp(min=0)]
-    return torch.where(order < 0, torch.zeros_like(chosen), chosen).contiguous()
+    return torch.where(order < 0, torch.zeros_like(chosen), chosen)
 
 
 @dataclass(frozen=True)
@@ -224,14 +235,14 @@ class TableFactors:
         shifts: Correction for the zero point of the bytes, shape (columns,), double precision.
     """
 
-    embeddings: Tensor
-    inputs: Tensor
-    bias: Tensor
-    rates: Tensor
-    shifts: Tensor
+    embeddings: NDArray[np.float32]
+    inputs: NDArray[np.float32]
+    bias: NDArray[np.float64]
+    rates: NDArray[np.float64]
+    shifts: NDArray[np.float64]
 
 
-def table_factors(model: LanguageModel, network: Network) -> TableFactors:
+def table_factors(model: LanguageModel, network: NumpyNetwork) -> TableFactors:
     """Return what the table of a network with 8 bits is computed from.
 
     Args:
@@ -243,12 +254,16 @@ def table_factors(model: LanguageModel, network: Network) -> TableFactors:
     step = layer.step_weights
     assert step is not None
     order = _order(step, layer.size)
-    rates = torch.tensor(_RATES[step.kind]).double().repeat_interleave(layer.size) * -LOG2_E
     _, zero = _byte_code(step.kind)
     return TableFactors(
-        model.embedding.weight.detach().cpu().float().contiguous(),
-        _reordered(step.inputs.detach().cpu().float().t(), order),
-        _reordered(step.bias.detach().cpu().double(), order),
-        _reordered(rates, order),
-        zero * packed.matrix.sum(dim=0) * packed.scale.double(),
+        _array(model.embedding.weight.detach().cpu().float()),
+        _array(_reordered(step.inputs.detach().cpu().float().t(), order)),
+        _array(_reordered(step.bias.detach().cpu().double(), order)),
+        _array(_reordered(_rates(step.kind, layer.size), order)),
+        zero * packed.matrix.sum(axis=0, dtype=np.int64) * packed.scale.astype(np.float64),
     )
+
+
+def _rates(kind: str, size: int) -> Tensor:
+    """Return the factor of each gate's sums in the exponent of 2, shape (rows of the gates,)."""
+    return torch.tensor(_RATES[kind]).double().repeat_interleave(size) * -LOG2_E

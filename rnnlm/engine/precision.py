@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from rnnlm.engine import PRECISIONS, Precision, choose_engine, log_probabilities
 from rnnlm.engine.packing import can_pack
+from rnnlm.engine.running import PRECISIONS, Precision, choose_engine, log_probabilities
 from rnnlm.models import LanguageModel
 from rnnlm.tokens import TokenArrays
 

@@ -14,13 +14,14 @@ as a CUDA graph.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, Network, NetworkLayer
+from rnnlm.kernels.slots import FORBIDDEN, GATES, LOG2_E, UNITS, NetworkLayer, NumpyNetwork
 from rnnlm.models import LanguageModel
 from rnnlm.sampling import power_of_two
 
@@ -82,9 +83,9 @@ class ModelSteps:
 class NetworkSteps:
     """Computes the steps of a packed network."""
 
-    def __init__(self, network: Network, slots: int, device: torch.device) -> None:
+    def __init__(self, network: NumpyNetwork, slots: int, device: torch.device) -> None:
         """Set every slot to the initial state."""
-        self._network = network.to(device)
+        self._network = network.mapped(lambda array: _tensor(array, device))
         self._products = [_product(layer.matrix) for layer in self._network.layers]
         self._output = _product(self._network.matrix)
         self._own = [layer.start.expand(slots, -1).clone() for layer in self._network.layers]
@@ -135,11 +136,17 @@ class _Floats:
         return torch.mm(factors.float(), self._matrix)
 
 
+def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array of a packed network as a tensor; 16 bits are those of a bfloat16 number."""
+    tensor = torch.from_numpy(array)
+    return (tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor).to(device)
+
+
 def _product(matrix: Tensor) -> _Bytes | _Floats:
     return _Bytes(matrix) if matrix.dtype == torch.int8 else _Floats(matrix)
 
 
-def _cell(layer: NetworkLayer, t: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+def _cell(layer: NetworkLayer[Tensor], t: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """Return a layer's outputs and its new memory, both of shape (slots, padded units).
 
     This does the same as `apply_cell` in slots.c.
@@ -173,7 +180,7 @@ def _gate(t: Tensor) -> Tensor:
     return power_of_two(t, _LARGEST_GATE)
 
 
-def _as_factors(outputs: Tensor, layer: NetworkLayer) -> Tensor:
+def _as_factors(outputs: Tensor, layer: NetworkLayer[Tensor]) -> Tensor:
     """Return outputs in the form that the next product reads: bytes or floats, padded with zeros.
 
     This does the same as `write_factors` in slots.c.

@@ -1,4 +1,4 @@
-"""Decode sampled tokens to text, many texts at a time, and sample a few texts in memory."""
+"""Decode sampled tokens to text, many texts at a time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rnnlm import engine
-from rnnlm.checkpoint import LoadedModel
-from rnnlm.config import GenerationConfig
-from rnnlm.constraints import rules_of, stop_pattern
-from rnnlm.engine import Engine
+from rnnlm import arrow
+from rnnlm.constraints import stop_pattern
 from rnnlm.errors import TokenizerError
 from rnnlm.kernels.slots import EndedTexts
-from rnnlm.models import LanguageModel
-from rnnlm.tokenizer import Tokenizer, check_known
-
-LINE_TOKENS = 80
-"""Most tokens of the one-line sample that is shown during training; see `write_line`."""
+from rnnlm.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Decoder:
             stop: Stop strings. A text is cut before the first of them that it contains.
         """
         self._tokenizer = tokenizer
-        self._prefixes = pa.array(prefixes, pa.large_string())
+        self._prefixes = arrow.strings(prefixes)
         self._stop = stop_pattern(stop) if stop else ""
         self._bytes: NDArray[np.uint8] | None = None
         try:
@@ -78,8 +71,8 @@ class Decoder:
         """
         if self._bytes is None:
             return self._spaced(ended)
-        prefixes = self._prefixes.take(pa.array(ended.numbers % len(self._prefixes)))
-        nothing = pa.scalar("", pa.large_string())
+        prefixes = self._prefixes.take(arrow.integers(ended.numbers % len(self._prefixes)))
+        nothing = arrow.strings([""])[0]
         texts = pc.binary_join_element_wise(prefixes, self._strings(ended), nothing)
         return pc.replace_substring_regex(texts, self._stop, "") if self._stop else texts
 
@@ -96,7 +89,7 @@ class Decoder:
             )
             for number, length, end in zip(ended.numbers, ended.lengths, ends, strict=True)
         ]
-        return pa.array(texts, pa.large_string())
+        return arrow.strings(texts)
 
     def _strings(self, ended: EndedTexts) -> pa.Array:
         assert self._bytes is not None
@@ -112,7 +105,7 @@ class Decoder:
             return column.cast(pa.large_string())
         except pa.ArrowInvalid:  # a character cut off at the maximum length, or a stray byte
             texts = [cell.decode("utf-8", "ignore") for cell in column.to_pylist()]
-            return pa.array(texts, pa.large_string())
+            return arrow.strings(texts)
 
 
 def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
@@ -122,74 +115,15 @@ def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
     starts = np.cumsum(ended.lengths) - ended.lengths
     lengths = ended.lengths[order]
     shift = starts[order] - (np.cumsum(lengths) - lengths)
+    places = np.repeat(shift, lengths) + np.arange(len(ended.tokens))
     return EndedTexts(
         ended.numbers[order],
         lengths,
-        ended.tokens[np.repeat(shift, lengths) + np.arange(len(ended.tokens))],
+        ended.tokens[places],
         ended.complete[order],
         ended.log_probs[order],
+        ended.token_nats[places] if len(ended.token_nats) else ended.token_nats,
     )
-
-
-def generate_texts(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    config: GenerationConfig,
-    first: int,
-    count: int,
-    how: Engine | None = None,
-) -> Iterator[GeneratedText]:
-    """Sample texts `first` to `first + count - 1`; yield them in the order in which they end.
-
-    This is meant for a few texts. The texts of a data set are kept in columns instead.
-
-    Args:
-        model: The model, in eval mode; not modified.
-        tokenizer: The model's tokenizer.
-        config: Settings for sampling, the prefix and the maximum length; constraints are ignored.
-        first: Number of the first text.
-        count: Number of texts.
-        how: The engine; by default the fastest one with a precision of 32 bits.
-
-    Raises:
-        TokenizerError: The prefix has characters that the vocabulary lacks.
-    """
-    check_known(tokenizer, config.prefix, "the prefix")
-    how = how or engine.choose_engine(model, "fp32")
-    yield from _generate(
-        model, tokenizer, config, [config.prefix], range(first, first + count), how
-    )
-
-
-def continue_texts(
-    loaded: LoadedModel, prefixes: Sequence[str], config: GenerationConfig
-) -> list[str]:
-    """Return a text for each prefix, which begins with it; computed with 32 bits.
-
-    Args:
-        loaded: The model.
-        prefixes: The prefixes, of known characters.
-        config: Settings for sampling and the maximum length; constraints are ignored.
-    """
-    how = engine.choose_engine(loaded.model, "fp32")
-    numbers = range(len(prefixes))
-    texts = _generate(loaded.model, loaded.tokenizer, config, prefixes, numbers, how)
-    return [text.text for text in sorted(texts, key=lambda text: text.number)]
-
-
-def _generate(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    config: GenerationConfig,
-    prefixes: Sequence[str],
-    numbers: range,
-    how: Engine,
-) -> Iterator[GeneratedText]:
-    rules = rules_of(tokenizer, prefixes, None, config.max_length)
-    slots = engine.open_slots(how, model, tokenizer, config, rules)
-    decoder = Decoder(tokenizer, rules.heads)
-    for ended in engine.run(slots, numbers.start, len(numbers)):
-        yield from rows(ended, decoder)
 
 
 def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
@@ -198,32 +132,3 @@ def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:
     texts = decoder.decode(ended).to_pylist()
     for text, number, length, log_prob, complete in zip(texts, *columns, strict=True):
         yield GeneratedText(int(number), text, int(length), float(log_prob), bool(complete))
-
-
-def sample_texts(loaded: LoadedModel, config: GenerationConfig) -> list[GeneratedText]:
-    """Sample `config.count` texts in memory; return them sorted by number.
-
-    The precision is `config.precision`, where `auto` means the precision that was chosen when the
-    model was trained.
-    """
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
-    texts = generate_texts(loaded.model, loaded.tokenizer, config, 0, config.count, how)
-    return sorted(texts, key=lambda text: text.number)
-
-
-def write_line(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """Return a short sample from the model in its current state, on one line.
-
-    Args:
-        model: The model; switched to eval mode meanwhile, then back to the mode that it was in.
-        tokenizer: The model's tokenizer.
-        seed: Seed of the sample.
-    """
-    was_training = model.training
-    config = GenerationConfig(
-        count=1, batch_size=1, temperature=0.8, seed=seed, max_length=LINE_TOKENS
-    )
-    how = Engine("model", "fp32", "one line only")
-    text = next(generate_texts(model.eval(), tokenizer, config, 0, 1, how)).text
-    model.train(was_training)
-    return " ".join(text.split())

@@ -17,13 +17,19 @@ from torch import Tensor
 
 from rnnlm import sampling
 from rnnlm.engine.stepping import NetworkSteps, Steps
-from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, SlotSettings
+from rnnlm.kernels.slots import (
+    FORBIDDEN,
+    EndedTexts,
+    SlotSettings,
+    costs_of,
+    log2_inverse_temperature,
+)
 from rnnlm.tokens import BOUNDARY_ID
 
 LOOK_EVERY = {"cpu": 2, "cuda": 16}
 """Number of steps between two checks for ended texts, by kind of device. There are fewer checks on
 a GPU, because reading its memory waits for all its work to finish."""
-_RATE_OF_ONE = sampling.log2_inverse_temperature(1.0)
+_RATE_OF_ONE = log2_inverse_temperature(1.0)
 _WARM_UPS = 3
 
 
@@ -44,6 +50,7 @@ class TorchSlots:
         *,
         device: torch.device,
         scores: bool = False,
+        costs: bool = False,
         look_every: int | None = None,
     ) -> None:
         """Create idle slots.
@@ -66,6 +73,8 @@ class TorchSlots:
         self._exponent = zeros.clone()
         self._is_over, self._is_complete = (zeros.bool() for _ in range(2))
         self._tokens = torch.empty((slots, settings.max_length), dtype=torch.int32, device=device)
+        places = (2, slots, settings.max_length if costs else 0)
+        self._noted = torch.zeros(places, dtype=torch.float32, device=device)
         self._seen = torch.zeros((slots, vocab_size), dtype=torch.bool, device=device)
         self._next = self._end = self._busy = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -208,6 +217,11 @@ class TorchSlots:
         self._product.copy_(torch.where(counts, mantissa * 2.0, self._product))
         self._exponent += torch.where(counts, exponent - 31, 0)
         self._logits += torch.where(counts, distance.double(), 0.0)
+        if self._noted.shape[2]:  # of tokens that do not count, the place is written again
+            places = self._lengths.clamp(max=self._settings.max_length - 1)[:, None]
+            for kept, value in zip(self._noted, (distance, total.float()), strict=True):
+                stays = kept.gather(1, places)[:, 0]
+                kept.scatter_(1, places, torch.where(counts, value, stays)[:, None])
 
     def _take_out(self) -> list[EndedTexts]:
         """Return the texts that have ended, and refill their slots. This waits for the device."""
@@ -216,14 +230,18 @@ class TorchSlots:
             return []
         lengths = self._lengths[slots].cpu().numpy()
         rows = self._tokens[slots, : int(lengths.max())].cpu().numpy()
+        is_token = np.arange(rows.shape[1]) < lengths[:, None]
+        noted = self._noted[:, slots, : rows.shape[1]].cpu().numpy()
+        costs = noted[:, is_token] if noted.shape[2] else noted.reshape(2, 0)
         log_sums = np.log(self._product[slots].cpu().numpy())
         log_sums += self._exponent[slots].cpu().numpy() * math.log(2.0)
         ended = EndedTexts(
             self._numbers[slots].cpu().numpy(),
             lengths,
-            rows[np.arange(rows.shape[1]) < lengths[:, None]],
+            rows[is_token],
             self._is_complete[slots].cpu().numpy(),
             self._logits[slots].cpu().numpy() - log_sums,
+            costs_of(*costs),
         )
         self._busy -= len(slots)
         self._refill(slots)

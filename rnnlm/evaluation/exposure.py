@@ -25,7 +25,7 @@ from rnnlm.canaries import Canary, ExposureRow, canaries_of, model_text, random_
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.dataset import from_texts
-from rnnlm.engine.texts import continue_texts
+from rnnlm.engine.drawing import continue_texts
 from rnnlm.evaluation.scoring import evaluate
 from rnnlm.progress import OnProgress, Progress, silent
 

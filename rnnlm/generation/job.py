@@ -24,15 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm import checkpoint, engine
+from rnnlm import checkpoint
 from rnnlm.audit.card import write_card
 from rnnlm.audit.summary import ShardAudit, conclude, merge, sample_size
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.checksums import write_record
-from rnnlm.config import GenerationConfig, override
+from rnnlm.config import COMPARING, GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
 from rnnlm.devices import choose_device
+from rnnlm.engine import running
 from rnnlm.errors import GenerationError
+from rnnlm.generation.accepting import more_to_draw
 from rnnlm.generation.job_folder import (
     JOB_FILE,
     MANIFEST_FILE,
@@ -43,11 +45,11 @@ from rnnlm.generation.job_folder import (
     sweep,
 )
 from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
-from rnnlm.generation.prompt import Opening, open_texts
+from rnnlm.generation.prompt import Opening, constraint, open_texts, prefixes_of
 from rnnlm.generation.publishing import PublishedShard, publish_shard
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.selecting import accepted_texts, count_repeated, first_ones, places_of
-from rnnlm.generation.shard_sampling import Drawing, DrawnShard, constraint, draw_shard, prefixes_of
+from rnnlm.generation.shard_sampling import Drawing, DrawnShard, draw_shard
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import (
@@ -58,12 +60,6 @@ from rnnlm.storage import (
 )
 from rnnlm.tokenizer import check_known
 
-FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
-"""A job is given up if it keeps less than the share `FEWEST_KEPT` of the texts drawn last. At least
-the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with fewer texts, the
-decision would depend on chance."""
-MOST_DRAWN_MORE = 2
-"""To replace refused texts, at most this many times the texts drawn so far are drawn at once."""
 NOVELTY_RULES = 2
 """To be raised if `novel_only` refuses other texts than before: an unfinished job then draws its
 texts again."""
@@ -111,7 +107,7 @@ def generate(
         checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
         prefixes, source = prefixes and prefixes.resolve(), source and source.resolved()
     loaded = checkpoint.load(checkpoint_path, choose_device())
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
     config = override(config, {"precision": how.precision})
     check(loaded, config, prefixes, source)
     digest = file_digest(checkpoint_path)
@@ -195,8 +191,7 @@ def check(
     check_known(loaded.tokenizer, opening.header, f"the header {opening.header!r}")
     constraint(loaded.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
-        rules = ("novel_only", "no_copied_numbers", "known_words_only")
-        rule = next(rule for rule in rules if getattr(config, rule))
+        rule = next(rule for rule in COMPARING if getattr(config, rule))
         raise GenerationError(
             f"{rule} needs the training text to compare with, and it is not available here; "
             "run `rnnlm train` again, or leave the setting out"
@@ -252,32 +247,8 @@ def _draw_enough(
             with atomic_path(_kept_path(drawing)) as temporary, temporary.open("wb") as file:
                 np.save(file, kept)
             return shards, kept
-        _give_up(accepted, len(accepted) - drawn, wanted)
-        rate = max(FEWEST_KEPT, float(accepted[-max(len(accepted) - drawn, FEWEST_TRIED) :].mean()))
-        needed = (wanted - have) / rate * 1.02
-        aim = len(accepted) + max(size, int(min(needed, MOST_DRAWN_MORE * len(accepted))))
+        aim = len(accepted) + max(size, more_to_draw(accepted, len(accepted) - drawn, wanted))
         del accepted  # frees the memory before the next, larger array is made
-
-
-def _give_up(accepted: NDArray[np.bool_], latest: int, wanted: int) -> None:
-    """Raise an error if the filters refuse nearly all texts of a job.
-
-    Args:
-        accepted: Whether each text drawn so far may be kept, shape (texts,).
-        latest: Number of texts in the last batch of shards.
-        wanted: Number of texts that the data set should have.
-
-    Raises:
-        GenerationError: Too many texts were refused.
-    """
-    judged = accepted[-max(latest, FEWEST_TRIED, len(accepted) // 2) :]
-    kept = int(np.count_nonzero(judged))
-    if len(judged) >= FEWEST_TRIED and kept < FEWEST_KEPT * len(judged):
-        raise GenerationError(
-            f"of the last {len(judged):,} texts drawn only {kept:,} could be kept "
-            f"({np.count_nonzero(accepted):,} of {wanted:,} kept so far); raise the temperature, "
-            "lower the count, drop a filter, or give the required text as a prefix"
-        )
 
 
 def _tried(kept: NDArray[np.bool_]) -> int:

@@ -20,7 +20,7 @@ from rnnlm.canaries import ExposureRow
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.corpora.forms import is_valid
-from rnnlm.engine import Engine
+from rnnlm.engine.running import Engine
 from rnnlm.generation.publishing import COLUMNS
 from rnnlm.storage import value_digest
 

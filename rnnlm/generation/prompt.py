@@ -13,12 +13,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from rnnlm.composing import compose
 from rnnlm.conditioning import header
 from rnnlm.config import Experiment, GenerationConfig
+from rnnlm.constraints import Rules, compile_constraints, rules_of
 from rnnlm.constraints.acceptors import bare_pattern
 from rnnlm.constraints.grammars import GRAMMARS
 from rnnlm.errors import GenerationError
+from rnnlm.tokenizer import Tokenizer
 
 COLOR = "color"
 BOTH_WAYS = "color-both"
@@ -99,6 +103,59 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
         pattern = bare_pattern(GRAMMARS.get(grammar, grammar))
         grammar = f"(?:[^\\t]*\\t){{{len(condition)}}}(?:{pattern})"
     return Opening(condition, header(given, known), grammar, condition[len(known) :])
+
+
+def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
+    """Return the single prefix of a job, or the non-empty lines of its file of prefixes.
+
+    They are normalised to Unicode NFC, like training text.
+
+    Raises:
+        GenerationError: The file cannot be read, or has no lines.
+    """
+    if path is None:
+        return [compose(config.prefix)]
+    try:
+        text = compose(path.read_text("utf-8-sig"))
+        lines = text.replace("\r\n", "\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenerationError(
+            f"cannot read the prefixes in {path} ({error}); give a UTF-8 text file with one prefix "
+            "per line"
+        ) from error
+    found = [line for line in lines if line]
+    if not found:
+        raise GenerationError(
+            f"no line in {path} (expected one prefix per line); add lines, or leave the file out"
+        )
+    return found
+
+
+def constraint(
+    tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
+) -> Rules:
+    """Compile the constraints of a job for a vocabulary; return them with the texts' beginnings.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        config: Settings of the job, with the constraints.
+        opening: The common beginning of the texts; it also has the grammar.
+        prefixes: The prefixes, each including the header.
+
+    Raises:
+        ConstraintError: No text can satisfy the constraints, or a prefix violates them.
+    """
+    automaton = compile_constraints(
+        tokenizer,
+        grammar=opening.grammar,
+        banned=config.banned,
+        required=config.required,
+        stop=config.stop,
+        prefixes=prefixes,
+        min_length=config.min_length,
+        max_length=config.max_length,
+    )
+    return rules_of(tokenizer, prefixes, automaton, config.max_length)
 
 
 def _color(experiment: Experiment, given: dict[str, str]) -> str:

@@ -20,7 +20,8 @@ from rnnlm.audit.reference import FACTS_FILE, Reference
 from rnnlm.audit.summary import ShardAudit, audit_shard
 from rnnlm.checksums import PAGE_CHECKSUMS, read_parquet, read_record, write_record
 from rnnlm.errors import GenerationError
-from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard, prefixes_of
+from rnnlm.generation.prompt import prefixes_of
+from rnnlm.generation.shard_sampling import DRAWN_SCHEMA, Drawing, DrawnShard
 from rnnlm.saved import MEND, read_array
 from rnnlm.storage import atomic_path, file_digest, is_intact
 

@@ -14,26 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from rnnlm import checkpoint, engine
+from rnnlm import checkpoint
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
-from rnnlm.composing import compose
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
-from rnnlm.constraints import Rules, compile_constraints, rules_of
-from rnnlm.corpora.forms import is_valid
+from rnnlm.engine import running
 from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.errors import CheckpointError, GenerationError
-from rnnlm.generation.prompt import Opening, open_texts
+from rnnlm.errors import CheckpointError
+from rnnlm.generation.accepting import accepted, best_of_groups
+from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
 from rnnlm.storage import atomic_path, file_digest, is_intact
-from rnnlm.tokenizer import Tokenizer
 
 FEWEST_DRAWN = 1000
 """Least number of texts of a drawn shard. It matters for small data sets, of which filters may
@@ -149,35 +145,9 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
     return record
 
 
-def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
-    """Return the single prefix of a job, or the non-empty lines of its file of prefixes.
-
-    They are normalised to Unicode NFC, like training text.
-
-    Raises:
-        GenerationError: The file cannot be read, or has no lines.
-    """
-    if path is None:
-        return [compose(config.prefix)]
-    try:
-        text = compose(path.read_text("utf-8-sig"))
-        lines = text.replace("\r\n", "\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenerationError(
-            f"cannot read the prefixes in {path} ({error}); give a UTF-8 text file with one prefix "
-            "per line"
-        ) from error
-    found = [line for line in lines if line]
-    if not found:
-        raise GenerationError(
-            f"no line in {path} (expected one prefix per line); add lines, or leave the file out"
-        )
-    return found
-
-
 @dataclass(frozen=True)
 class _Opened:
-    slots: engine.Slots
+    slots: running.Slots
     decoder: Decoder
     reference: Reference | None
     condition: tuple[str, ...]
@@ -209,50 +179,23 @@ def _open(drawing: Drawing) -> _Opened:
     lines = prefixes_of(config, drawing.prefixes)
     each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
     prefixes = opening.before(each)
-    how = engine.choose_engine(loaded.model, engine.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # as the device is of the job's kind
-    rules = config.model_copy(update={"required": ()})  # `_accepted` checks required strings
+    rules = config.model_copy(update={"required": ()})  # `accepted` checks required strings
     compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
     return _Opened(
-        engine.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
+        running.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
         Decoder(loaded.tokenizer, compiled.heads, config.stop),
         Reference.open(drawing.reference) if drawing.reference and config.compares else None,
         opening.condition,
     )
 
 
-def constraint(
-    tokenizer: Tokenizer, config: GenerationConfig, opening: Opening, prefixes: list[str]
-) -> Rules:
-    """Compile the constraints of a job for a vocabulary; return them with the texts' beginnings.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        config: Settings of the job, with the constraints.
-        opening: The common beginning of the texts; it also has the grammar.
-        prefixes: The prefixes, each including the header.
-
-    Raises:
-        ConstraintError: No text can satisfy the constraints, or a prefix violates them.
-    """
-    automaton = compile_constraints(
-        tokenizer,
-        grammar=opening.grammar,
-        banned=config.banned,
-        required=config.required,
-        stop=config.stop,
-        prefixes=prefixes,
-        min_length=config.min_length,
-        max_length=config.max_length,
-    )
-    return rules_of(tokenizer, prefixes, automaton, config.max_length)
-
-
 def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:
     opened, drawing = _opened(shard.drawing), shard.drawing
     parts, drawn = [], 0
     try:
-        for ended in engine.run(opened.slots, shard.first, shard.count):
+        for ended in running.run(opened.slots, shard.first, shard.count):
             parts.append(ended)
             drawn += len(ended.numbers)
             if on_count is not None:
@@ -270,51 +213,14 @@ def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table
         ended.log_probs,
         ended.complete,
         hashes(strings),
-        _best(_accepted(strings, drawing, opened.reference), strings, ended.log_probs, drawing),
+        best_of_groups(
+            accepted(strings, drawing.config, drawing.form, opened.reference),
+            strings,
+            ended.log_probs,
+            drawing.config.best_of,
+        ),
     ]
     table = pa.table(columns, schema=DRAWN_SCHEMA)
     for name, column in values.items():
         table = table.append_column(pa.field(name, pa.large_string()), column)
     return table
-
-
-def _accepted(texts: list[str], drawing: Drawing, reference: Reference | None) -> NDArray[np.bool_]:
-    """Return whether each text passes the filters that look at single texts, shape (texts,).
-
-    Required strings are checked here, and not forced while sampling: if the model were not allowed
-    to end a text without the string, the text would usually just continue to the maximum length.
-    With a filter, the accepted texts follow the model's own distribution, restricted to the texts
-    that contain the strings.
-    """
-    accepted = np.ones(len(texts), dtype=np.bool_)
-    config = drawing.config
-    for string in config.required:
-        accepted &= [string in text for text in texts]
-    if config.valid_only:
-        accepted &= [is_valid(drawing.form, text) for text in texts]
-    if config.novel_only and reference is not None:
-        accepted &= ~reference.copies(texts)
-    if (config.novel_only or config.no_copied_numbers) and reference is not None:
-        accepted &= ~reference.have_copied_numbers(texts)
-    if config.known_words_only and reference is not None:
-        accepted &= reference.words.all_exist(texts)
-    return accepted
-
-
-def _best(
-    accepted: NDArray[np.bool_], texts: list[str], log_probs: NDArray[np.float64], drawing: Drawing
-) -> NDArray[np.bool_]:
-    """Return for each text whether it is the best accepted text of its group, shape (texts,).
-
-    The best text has the highest log-probability per character. A group is `config.best_of` texts
-    with consecutive numbers, beginning at a multiple of `best_of`. So the choice does not depend on
-    the number of texts.
-    """
-    group = drawing.config.best_of
-    if group == 1:
-        return accepted
-    lengths = np.fromiter(map(len, texts), np.float64, len(texts))
-    fluency = np.where(accepted, log_probs / np.maximum(1.0, lengths), -np.inf).reshape(-1, group)
-    best = np.zeros(fluency.shape, dtype=np.bool_)
-    best[np.arange(len(best)), fluency.argmax(axis=1)] = True
-    return accepted & best.reshape(-1)

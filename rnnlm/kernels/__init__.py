@@ -19,28 +19,11 @@ Time is the first dimension here, unlike elsewhere in this package, because shap
 features) makes each time step contiguous in memory.
 
 All of this works in plain torch, on any device and in any precision. If the package was built with
-a C compiler, an LSTM of 32-bit floats on a CPU runs in `recurrence.c` instead (see `native`).
+a C compiler, an LSTM of 32-bit floats on a CPU runs in `recurrence.c` instead (see `recurrence`).
 Without native code, `nn.LSTM` is faster than the LSTM here; `nn.GRU` is always faster than the GRU
 here. Within CPU autocast to bfloat16, the factors of matrix products are rounded to bfloat16, while
 sums and LSTM cells stay in 32 bits.
+
+This package imports nothing, because `slots` and `native` are used without torch: import the
+modules.
 """
-
-from rnnlm.kernels.cross_entropy import linear_cross_entropy
-from rnnlm.kernels.cudnn import cudnn_layer
-from rnnlm.kernels.gru import gru_layer
-from rnnlm.kernels.lstm import lstm_layer
-from rnnlm.kernels.memory import keep_freed_memory
-from rnnlm.kernels.native import native_available
-from rnnlm.kernels.sampled_softmax import sampled_cross_entropy
-from rnnlm.kernels.simple import simple_layer
-
-__all__ = [
-    "cudnn_layer",
-    "gru_layer",
-    "keep_freed_memory",
-    "linear_cross_entropy",
-    "lstm_layer",
-    "native_available",
-    "sampled_cross_entropy",
-    "simple_layer",
-]

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnlm.kernels import native
+from rnnlm.kernels import recurrence
 from rnnlm.kernels.autocast import apply, weight_gradient
+from rnnlm.kernels.native import padded
 
 
 def lstm_layer(
@@ -45,11 +46,9 @@ class _LSTM(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch, _ = projected.shape
         size = weight.shape[1]
-        ctx.native = native.usable(products, projected, weight, hidden, cell)
+        ctx.native = recurrence.usable(products, projected, weight, hidden, cell)
         ctx.products = products
-        gates = projected.new_empty(
-            steps, batch, native.padded(4 * size) if ctx.native else 4 * size
-        )
+        gates = projected.new_empty(steps, batch, padded(4 * size) if ctx.native else 4 * size)
         hiddens = projected.new_empty(steps + 1, batch, size)
         cells = torch.empty_like(hiddens)
         hiddens[0], cells[0] = hidden, cell
@@ -59,10 +58,10 @@ class _LSTM(torch.autograd.Function):
             if products == torch.bfloat16:
                 factors = halves = torch.empty_like(hiddens, dtype=products)
                 halves[0] = hidden
-            packed = native.pack(weight.t(), products)
+            packed = recurrence.pack(weight.t(), products)
             shape = steps, batch, size
             projected = projected.contiguous()
-            native.run("lstm_forward", shape, projected, packed, gates, cells, hiddens, halves)
+            recurrence.run("lstm_forward", shape, projected, packed, gates, cells, hiddens, halves)
         else:
             _forward(projected, weight.to(products).t(), gates, cells, hiddens)
             factors = hiddens.to(products)
@@ -82,14 +81,14 @@ class _LSTM(torch.autograd.Function):
             halves = None
             if ctx.products == torch.bfloat16:
                 factors = halves = torch.empty_like(grad_gates, dtype=ctx.products)
-            grad_state = gates.new_empty(batch, native.padded(size))
+            grad_state = gates.new_empty(batch, padded(size))
             grad_state[:, :size] = grad_hidden
-            packed = native.pack(weight, ctx.products)
+            packed = recurrence.pack(weight, ctx.products)
             shape = steps, batch, size
             grad_outputs = grad_outputs.contiguous()
             given = grad_outputs, packed, gates, cells
             made = grad_state, grad_cell, grad_gates, halves
-            native.run("lstm_backward", shape, *given, *made)
+            recurrence.run("lstm_backward", shape, *given, *made)
             grad_hidden = grad_state[:, :size]
         else:
             grad_hidden = grad_hidden.clone()

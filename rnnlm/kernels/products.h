@@ -4,7 +4,7 @@
  * bytes, which are unsigned in the left factor and signed in the right one. A word of the left
  * factor and a word of the right one are multiplied number by number, and these products are added
  * to one sum: a float or, for bytes, an integer. Sums of integers are exact on every processor.
- * The right factor is packed into blocks of columns; see `pack` in native.py for the layout.
+ * The right factor is packed into blocks of columns; see `blocks` in native.py for the layout.
  */
 #include <stdint.h>
 #ifdef __AVX2__

@@ -1,10 +1,10 @@
 /* The time loops of an LSTM layer, forward and backward, for a range of lanes (rows of the batch).
  *
- * This source is built once per kind of processor (see pyproject.toml). native.py calls it through
- * ctypes, once per thread with different lanes; lstm.py allocates the arrays. A time step is one
- * matrix product with the recurrent weight, followed by the elementwise part, the cell. The weight
- * is packed once for all time steps, whereas a general matrix product would pack it again in each.
- * Products may be of bfloat16 numbers (`kind` is PAIRS); all other arithmetic is in float.
+ * This source is built once per kind of processor (see pyproject.toml). recurrence.py calls it
+ * through ctypes, once per thread with different lanes; lstm.py allocates the arrays. A time step is
+ * one matrix product with the recurrent weight, followed by the elementwise part, the cell. The
+ * weight is packed once for all time steps, whereas a general matrix product would pack it again in
+ * each. Products may be of bfloat16 numbers (`kind` is PAIRS); all other arithmetic is in float.
  */
 #include "products.h"
 

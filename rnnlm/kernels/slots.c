@@ -64,6 +64,9 @@ struct lane {
     int64_t exponent;
 };
 
+/* What a drawn token's log-probability is computed from; see `note`. */
+struct noted { float distance, total; };
+
 struct ended {
     int64_t number, length, is_complete, exponent;
     double logits, product;
@@ -72,7 +75,7 @@ struct ended {
 /* kind: what a word holds; parity: index of the `factors` that hold the current states; next, end:
  * number of the next text to begin, and one more than that of the last text; scores: whether to
  * score prefixes instead of sampling texts; most, room: sizes of `ended` and `texts`; done, used:
- * number of their entries in use. */
+ * number of their entries in use. The last two arrays are like `tokens` and `texts`, or NULL. */
 struct job {
     int64_t kind, layers, lanes, parity, next, end, prefixes, scores, room, most, used, done;
     uint64_t seed;
@@ -86,6 +89,7 @@ struct job {
     uint64_t *seen;                 /* (lanes, vocab / 64): a bit for each token in the text */
     int32_t *texts;                 /* (room): tokens of the ended texts, end to end */
     struct ended *ended;            /* (most) */
+    struct noted *noted, *ended_noted;
 };
 
 typedef int64_t wide_words __attribute__((vector_size(8 * WIDTH)));
@@ -447,9 +451,9 @@ static int64_t draw(const struct job *job, const struct lane *lane, const uint64
  * largest logit `top`, minus ln (total / ONE), where `total` is the sum of the weights at
  * temperature 1, or 0 if that is not known yet. The quotients total / ONE are not added as
  * logarithms but multiplied up, as product · 2^exponent, so that slots.py takes one logarithm per
- * text. */
+ * text. If `place` is not NULL, both terms are also stored there for the token. */
 INLINE void note(const struct job *job, struct lane *lane, const float *logits, int64_t token,
-                 float top, int64_t total) {
+                 float top, int64_t total, struct noted *place) {
     long wide = (job->output.vocab + COLUMNS - 1) / COLUMNS * COLUMNS;
     if (!total) total = weigh(logits, wide, top, LOG2_E, NULL);
     union { double value; uint64_t bits; } word = {lane->product * (double)total};
@@ -457,6 +461,7 @@ INLINE void note(const struct job *job, struct lane *lane, const float *logits, 
     word.bits = (word.bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
     lane->product = word.value;
     lane->logits += (double)(logits[token] - top);
+    if (place) *place = (struct noted){logits[token] - top, (float)total};
 }
 
 /* Begin the next text in lane `at`. */
@@ -485,6 +490,9 @@ static void end(struct job *job, const struct lane *lane, long at, int is_comple
                                              lane->exponent, lane->logits, lane->product};
     memcpy(job->texts + job->used, job->tokens + at * job->sampling.max_length,
            lane->length * sizeof *job->texts);
+    if (job->noted)
+        memcpy(job->ended_noted + job->used, job->noted + at * job->sampling.max_length,
+               lane->length * sizeof *job->noted);
     job->used += lane->length;
 }
 
@@ -495,6 +503,10 @@ static void move(struct job *job, long at) {
     memcpy(job->tokens + at * job->sampling.max_length,
            job->tokens + last * job->sampling.max_length,
            job->lane[last].length * sizeof *job->tokens);
+    if (job->noted)
+        memcpy(job->noted + at * job->sampling.max_length,
+               job->noted + last * job->sampling.max_length,
+               job->lane[last].length * sizeof *job->noted);
     memcpy(job->seen + at * seen_words, job->seen + last * seen_words,
            seen_words * sizeof *job->seen);
     job->lane[at] = job->lane[last];
@@ -522,7 +534,9 @@ static int advance(struct job *job, struct lane *lane, long at, const float *log
     int64_t token = is_given ? job->prefix[first + lane->fed]
                              : draw(job, lane, seen, logits, top, &total);
     if (token < 0) { end(job, lane, at, 0); return 1; }
-    if (is_noted) note(job, lane, logits, token, top, total);
+    struct noted *place = job->noted && !is_given
+        ? job->noted + at * how->max_length + lane->length : NULL;
+    if (is_noted) note(job, lane, logits, token, top, total, place);
     lane->fed += is_given;
     lane->token = token;
     seen[token / 64] |= (uint64_t)1 << (token % 64);

@@ -17,17 +17,15 @@ bias is added. `rnnlm.engine.packing` makes networks from models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, Structure, byref, c_double, c_float, c_int64, c_long, c_uint64, c_void_p
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rnnlm.kernels.native import COLUMNS, library, pack
+from rnnlm.kernels.native import COLUMNS, LINE, aligned, blocks, library
 
 KINDS = ("lstm", "gru", "sigmoid", "tanh")
 GATES = 4
@@ -37,24 +35,29 @@ FORBIDDEN = -1e30
 """Logit that marks a token as one that is never drawn."""
 ONE = 1 << 30
 """Weight of the likeliest token; probabilities are represented by integers up to this one."""
-_WORDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+_WORDS = {"float32": 0, "uint16": 1, "int8": 2}
+_LARGEST_RATE = 1e30
+
+Array = TypeVar("Array")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
-class NetworkLayer:
+class NetworkLayer(Generic[Array]):
     """A recurrent layer in the layout of the module docstring.
 
     Attributes:
         kind: Kind of the layer, one of `KINDS`.
         units: Number of hidden units.
         own: Index in a row of the left factor at which the layer's own state begins.
-        matrix: The right factor, shape (depth, columns), of the network's `dtype`.
+        matrix: The right factor, shape (depth, columns), of the network's type.
         scale: Factor that each sum is multiplied by, shape (columns,).
         added: Values that are added to the scaled sums: for the first layer, biases plus the
             contribution of each token as an input, shape (tokens, columns); for others, biases
             only, shape (1, columns).
         start: The layer's own state at the beginning of a text, as stored in the left factor:
-            shape (depth - own,), of type uint8 (see `rnnlm.engine.packing`), bfloat16 or float32.
+            shape (depth - own,), of type uint8 (see `rnnlm.engine.packing`), uint16 (the bits of
+            bfloat16 numbers) or float32.
         memory: State that is kept in 32-bit floats apart from the left factor, at the beginning of
             a text: the cells of an LSTM, or the hidden state of a GRU. Its length is `units`
             rounded up to whole blocks.
@@ -63,19 +66,26 @@ class NetworkLayer:
     kind: str
     units: int
     own: int
-    matrix: Tensor
-    scale: Tensor
-    added: Tensor
-    start: Tensor
-    memory: Tensor
+    matrix: Array
+    scale: Array
+    added: Array
+    start: Array
+    memory: Array
+
+    def mapped(self, convert: Callable[[Array], Other]) -> NetworkLayer[Other]:
+        """Return the layer with each of its arrays converted."""
+        arrays = (self.matrix, self.scale, self.added, self.start, self.memory)
+        return NetworkLayer(self.kind, self.units, self.own, *map(convert, arrays))
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Generic[Array]):
     """A model in the layout of the module docstring.
 
+    Its arrays are those of numpy, or torch tensors on a device. The right factors are of one type:
+    int8, float32, or uint16 for the bits of bfloat16 numbers, which numpy does not have.
+
     Attributes:
-        dtype: Type of the right factors: torch.int8, torch.bfloat16 or torch.float32.
         vocab_size: Number of tokens in the vocabulary; "padded" means rounded up to `COLUMNS`.
         layers: The recurrent layers, from the first to the last.
         matrix: The right factor of the output layer, shape (depth, padded vocab).
@@ -84,17 +94,20 @@ class Network:
             never drawn.
     """
 
-    dtype: torch.dtype
     vocab_size: int
-    layers: tuple[NetworkLayer, ...]
-    matrix: Tensor
-    scale: Tensor
-    added: Tensor
+    layers: tuple[NetworkLayer[Array], ...]
+    matrix: Array
+    scale: Array
+    added: Array
 
-    def to(self, device: torch.device) -> Network:
-        """Return a copy of the network whose tensors are on a device."""
-        layers = (_moved(layer, device) for layer in self.layers)
-        return replace(_moved(self, device), layers=(*layers,))
+    def mapped(self, convert: Callable[[Array], Other]) -> Network[Other]:
+        """Return the network with each of its arrays converted."""
+        layers = tuple(layer.mapped(convert) for layer in self.layers)
+        arrays = (self.matrix, self.scale, self.added)
+        return Network(self.vocab_size, layers, *map(convert, arrays))
+
+
+NumpyNetwork = Network[NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +159,21 @@ class SlotSettings(DrawSettings):
     starts: NDArray[np.int32] | None = None
 
 
+def log2_inverse_temperature(temperature: float) -> float:
+    """Return log₂ e / temperature as a 32-bit float, or 0 for temperature 0."""
+    if temperature == 0.0:
+        return 0.0
+    return float(np.float32(min(LOG2_E / temperature, _LARGEST_RATE)))
+
+
+def least(min_p: float) -> int:
+    """Return the weight of a token that is `min_p` times as likely as the likeliest, at least 1.
+
+    Tokens with smaller weights are not drawn.
+    """
+    return max(1, int(np.ceil(min_p * ONE)))
+
+
 @dataclass(frozen=True)
 class EndedTexts:
     """Texts that have ended, as one array per attribute.
@@ -159,6 +187,8 @@ class EndedTexts:
             shape (texts,).
         log_probs: Log-probability of each text in nats, shape (texts,). It is that under the model
             itself, without temperature, penalty and other settings.
+        token_nats: Nats that each sampled token costs under the model itself (the negative
+            logarithm of its probability), shape (sum of lengths,); empty unless it was asked for.
     """
 
     numbers: NDArray[np.int64]
@@ -166,25 +196,16 @@ class EndedTexts:
     tokens: NDArray[np.int32]
     complete: NDArray[np.bool_]
     log_probs: NDArray[np.float64]
+    token_nats: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def joined(cls, parts: Sequence[EndedTexts]) -> EndedTexts:
         """Return one object with the texts of all parts, in order."""
         if not parts:
-            kinds: tuple[Any, ...] = (np.int64, np.int64, np.int32, np.bool_, np.float64)
+            kinds: tuple[Any, ...] = (np.int64, np.int64, np.int32, np.bool_, np.float64, float)
             return cls(*(np.zeros(0, kind) for kind in kinds))
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*map(np.concatenate, columns))
-
-
-Part = TypeVar("Part", Network, NetworkLayer)
-
-
-def _moved(part: Part, device: torch.device) -> Part:
-    moved: dict[str, Any] = {
-        name: value.to(device) for name, value in vars(part).items() if isinstance(value, Tensor)
-    }
-    return replace(part, **moved)
 
 
 class _Layer(Structure):
@@ -225,6 +246,7 @@ class _Job(Structure):
         ("sampling", _Sampling),
         *((name, c_void_p) for name in ("prefix", "prefix_starts", "lane")),
         *((name, c_void_p) for name in ("tokens", "seen", "texts", "ended")),
+        *((name, c_void_p) for name in ("noted", "ended_noted")),
     )
 
 
@@ -232,7 +254,18 @@ _ENDED = np.dtype(
     [(name, np.int64) for name in ("number", "length", "complete", "exponent")]
     + [(name, np.float64) for name in ("logits", "product")]
 )
+_NOTED = np.dtype([("distance", np.float32), ("total", np.float32)])
 _LANE_BYTES = 9 * 8
+
+
+def costs_of(distance: NDArray[np.float32], total: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the nats that tokens cost.
+
+    Args:
+        distance: Logit of each token, minus the largest logit of its step.
+        total: Sum of the weights of all tokens at temperature 1, where the likeliest weighs `ONE`.
+    """
+    return np.log(total.astype(np.float64) / ONE) - distance
 
 
 class NativeSlots:
@@ -240,13 +273,14 @@ class NativeSlots:
 
     def __init__(
         self,
-        network: Network,
+        network: NumpyNetwork,
         settings: SlotSettings,
         lanes: int,
         seed: int,
         prefixes: list[NDArray[np.int32]],
         *,
         scores: bool = False,
+        costs: bool = False,
     ) -> None:
         """Allocate all arrays for the native code; nothing is sampled yet.
 
@@ -258,11 +292,13 @@ class NativeSlots:
             prefixes: Token ids of each prefix; text n begins with `prefixes[n % len(prefixes)]`.
             scores: Compute the log-probabilities of the prefixes instead of sampling: each text
                 ends at the end of its prefix.
+            costs: Also return what each sampled token costs, as `EndedTexts.token_nats`.
         """
         self._lanes = lanes
         self._kept: list[Any] = [network]
         job = self._job = _Job()
-        job.kind, job.layers, job.scores = _WORDS[network.dtype], len(network.layers), int(scores)
+        job.kind, job.layers = _WORDS[network.matrix.dtype.name], len(network.layers)
+        job.scores = int(scores)
         job.seed = seed & (2**64 - 1)
         job.layer = (_Layer * len(network.layers))(*map(self._layer, network.layers))
         job.output = self._output(network)
@@ -281,6 +317,10 @@ class NativeSlots:
         job.most, job.room = max(16 * lanes, 4096), max(4 * lanes * length, 1 << 16)
         self._texts, self._ended = np.empty(job.room, np.int32), np.empty(job.most, _ENDED)
         job.texts, job.ended = self._address(self._texts), self._address(self._ended)
+        self._noted = np.empty(job.room if costs else 0, _NOTED)
+        if costs:
+            job.noted = self._address(np.empty(lanes * length, _NOTED))
+            job.ended_noted = self._address(self._noted)
 
     def fill(self, first: int, count: int) -> None:
         """Set the texts that `run` samples next.
@@ -305,6 +345,7 @@ class NativeSlots:
         function = library().slots_run  # type: ignore[union-attr]
         function(byref(self._job), c_long(steps), c_long(self._lanes))
         ended, tokens = self._ended[: self._job.done], self._texts[: self._job.used].copy()
+        noted = self._noted[: self._job.used]
         log_sums = np.log(ended["product"]) + ended["exponent"] * np.log(2.0)
         return EndedTexts(
             ended["number"].copy(),
@@ -312,6 +353,7 @@ class NativeSlots:
             tokens,
             ended["complete"] != 0,
             ended["logits"] - log_sums,
+            costs_of(noted["distance"], noted["total"]),
         )
 
     @property
@@ -319,34 +361,40 @@ class NativeSlots:
         """Whether all texts given to `fill` have ended."""
         return not self._job.lanes and self._job.next >= self._job.end
 
-    def _layer(self, layer: NetworkLayer) -> _Layer:
+    def _layer(self, layer: NetworkLayer[NDArray[Any]]) -> _Layer:
         made = _Layer()
         made.kind, made.units, made.by_token = (
             KINDS.index(layer.kind),
             layer.units,
             int(len(layer.added) > 1),
         )
-        depth, size = len(layer.matrix), layer.start.element_size()
+        depth, size = len(layer.matrix), layer.start.itemsize
         made.depth, made.own = depth * size // 4, layer.own * size
-        made.weight = self._address(pack(layer.matrix, layer.matrix.dtype))
-        made.scale, made.added = self._address(layer.scale), self._address(layer.added)
-        factors = (torch.zeros(self._lanes, depth, dtype=layer.start.dtype) for _ in range(2))
+        made.weight = self._address(blocks(layer.matrix))
+        made.scale, made.added = self._line_address(layer.scale), self._line_address(layer.added)
+        factors = (aligned((self._lanes, depth), layer.start.dtype) for _ in range(2))
         made.factors[:] = [self._address(part) for part in factors]
-        made.memory = self._address(torch.zeros(self._lanes, len(layer.memory)))
-        made.start, made.start_memory = self._address(layer.start), self._address(layer.memory)
+        made.memory = self._address(aligned((self._lanes, len(layer.memory)), np.float32))
+        made.start, made.start_memory = (
+            self._line_address(layer.start),
+            self._line_address(layer.memory),
+        )
         return made
 
-    def _output(self, network: Network) -> _Output:
+    def _output(self, network: NumpyNetwork) -> _Output:
         made = _Output()
         depth, start = len(network.matrix), network.layers[-1].start
         wide = len(network.added)
-        made.vocab, made.depth = network.vocab_size, depth * start.element_size() // 4
-        made.weight = self._address(pack(network.matrix, network.dtype))
-        made.scale, made.added = self._address(network.scale), self._address(network.added)
-        made.factors = self._address(torch.zeros(self._lanes, depth, dtype=start.dtype))
-        made.logits = self._address(torch.zeros(self._lanes, wide))
-        made.changed = self._address(torch.zeros(wide))
-        made.weights = self._address(torch.zeros(wide, dtype=torch.int32))
+        made.vocab, made.depth = network.vocab_size, depth * start.itemsize // 4
+        made.weight = self._address(blocks(network.matrix))
+        made.scale, made.added = (
+            self._line_address(network.scale),
+            self._line_address(network.added),
+        )
+        made.factors = self._address(aligned((self._lanes, depth), start.dtype))
+        made.logits = self._address(aligned((self._lanes, wide), np.float32))
+        made.changed = self._address(aligned((wide,), np.float32))
+        made.weights = self._address(aligned((wide,), np.int32))
         return made
 
     def _sampling(self, settings: SlotSettings) -> _Sampling:
@@ -369,12 +417,16 @@ class NativeSlots:
                 made.starts = self._address(settings.starts)
         return made
 
-    def _address(self, array: Tensor | NDArray[Any]) -> int:
+    def _address(self, array: NDArray[Any]) -> int:
         """Return the address of an array's data; this object keeps a reference to the array."""
-        if isinstance(array, Tensor):
-            array = array.contiguous()
-            self._kept.append(array)
-            return array.data_ptr()
         array = np.ascontiguousarray(array)
         self._kept.append(array)
         return int(array.ctypes.data)
+
+    def _line_address(self, array: NDArray[Any]) -> int:
+        """Return the address of an array's data, or of a copy if it does not begin a cache line."""
+        if array.ctypes.data % LINE or not array.flags.c_contiguous:
+            copy = aligned(array.shape, array.dtype)
+            copy[...] = array
+            array = copy
+        return self._address(array)

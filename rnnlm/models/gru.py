@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import cudnn_layer, gru_layer
+from rnnlm.kernels.cudnn import cudnn_layer
+from rnnlm.kernels.gru import gru_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer, StepWeights

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import cudnn_layer, lstm_layer, native_available
+from rnnlm.kernels.cudnn import cudnn_layer
+from rnnlm.kernels.lstm import lstm_layer
+from rnnlm.kernels.native import native_available
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer, StepWeights

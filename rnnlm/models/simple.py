@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnnlm.kernels import simple_layer
+from rnnlm.kernels.simple import simple_layer
 from rnnlm.models.contract import State
 from rnnlm.models.dropping import drop_weights
 from rnnlm.models.layer import RecurrentLayer, StepWeights

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from rnnlm.engine.packing import TableFactors, pack, table_factors
-from rnnlm.kernels.native import pack as pack_matrix
-from rnnlm.kernels.slots import KINDS, Network
+from rnnlm.kernels.native import blocks
+from rnnlm.kernels.slots import KINDS, NumpyNetwork
 from rnnlm.models import LanguageModel
 
 Arrays = dict[str, NDArray[Any]]
@@ -52,14 +52,14 @@ def network_arrays(model: LanguageModel, unknown_id: int | None) -> tuple[dict[s
                 "memory": len(layer.memory),
             }
         )
-        arrays[f"{number}.weight"] = pack_matrix(layer.matrix, torch.int8).numpy()
-        arrays[f"{number}.scale"] = layer.scale.numpy()
-        arrays[f"{number}.start"] = layer.start.numpy()
-        arrays[f"{number}.memory"] = layer.memory.numpy()
+        arrays[f"{number}.weight"] = blocks(layer.matrix)
+        arrays[f"{number}.scale"] = layer.scale
+        arrays[f"{number}.start"] = layer.start
+        arrays[f"{number}.memory"] = layer.memory
         if number:
-            arrays[f"{number}.added"] = layer.added.numpy()
-    arrays["output.weight"] = pack_matrix(network.matrix, torch.int8).numpy()
-    arrays["output.scale"], arrays["output.added"] = network.scale.numpy(), network.added.numpy()
+            arrays[f"{number}.added"] = layer.added
+    arrays["output.weight"] = blocks(network.matrix)
+    arrays["output.scale"], arrays["output.added"] = network.scale, network.added
     table = _table(network, table_factors(model, network))
     sizes: dict[str, Any] = {
         "vocab": network.vocab_size,
@@ -71,37 +71,37 @@ def network_arrays(model: LanguageModel, unknown_id: int | None) -> tuple[dict[s
     return sizes, arrays | table
 
 
-def _table(network: Network, factors: TableFactors) -> Arrays:
+def _table(network: NumpyNetwork, factors: TableFactors) -> Arrays:
     """Return the first layer's table, or what to compute it from if that is smaller."""
     whole = network.layers[0].added
     places = _unsure(whole, factors)
     computed: Arrays = {
-        **{f"table.{name}": value.numpy() for name, value in vars(factors).items()},
+        **{f"table.{name}": value for name, value in vars(factors).items()},
         "table.places": places.astype(np.uint32),
-        "table.values": whole.reshape(-1).numpy()[places],
+        "table.values": whole.reshape(-1)[places],
     }
-    if whole.numel() * 4 <= sum(array.nbytes for array in computed.values()):
-        return {"0.added": whole.numpy()}
+    if whole.nbytes <= sum(array.nbytes for array in computed.values()):
+        return {"0.added": whole}
     return computed
 
 
-def _unsure(whole: torch.Tensor, factors: TableFactors) -> NDArray[np.int64]:
+def _unsure(whole: NDArray[np.float32], factors: TableFactors) -> NDArray[np.int64]:
     """Return the places (token · columns + column) of entries whose rounding is not certain.
 
     Every other entry is rounded to the same 32-bit number in whichever order it is computed. The
     bound on the error of a sum of products is that of Higham 2002, section 3.1, with the norms of
     the factors in place of the sum of absolute products.
     """
-    inputs, rates = factors.inputs.double(), factors.rates.abs()
-    lengths = inputs.norm(dim=0)
+    inputs, rates = factors.inputs.astype(np.float64), np.abs(factors.rates)
+    lengths = np.linalg.norm(inputs, axis=0)
     found = []
     for first in range(0, len(whole), _TOKENS_AT_ONCE):
-        rows = factors.embeddings[first : first + _TOKENS_AT_ONCE].double()
+        rows = factors.embeddings[first : first + _TOKENS_AT_ONCE].astype(np.float64)
         values = (rows @ inputs + factors.bias) * factors.rates - factors.shifts
-        largest = rows.norm(dim=1, keepdim=True) * lengths + factors.bias.abs()
+        largest = np.linalg.norm(rows, axis=1, keepdims=True) * lengths + np.abs(factors.bias)
         operations = inputs.shape[0] + 8
-        error = operations * largest * rates + 4.0 * (factors.shifts.abs() + values.abs())
+        error = operations * largest * rates + 4.0 * (np.abs(factors.shifts) + np.abs(values))
         error *= 2.0 * _ROUNDING
-        is_unsure = (values - error).float() != (values + error).float()
-        found.append(is_unsure.reshape(-1).nonzero()[:, 0] + first * whole.shape[1])
-    return torch.cat(found).numpy()
+        is_unsure = (values - error).astype(np.float32) != (values + error).astype(np.float32)
+        found.append(np.flatnonzero(is_unsure) + first * whole.shape[1])
+    return np.concatenate(found)

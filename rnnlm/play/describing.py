@@ -154,7 +154,7 @@ def _facts(loaded: LoadedModel, named: Named) -> Iterator[tuple[str, str]]:
 
 def _refuses_texts(config: GenerationConfig) -> bool:
     """Return whether `rnnlm generate` would leave out some of the texts that the model draws."""
-    filters = (config.unique, config.novel_only, config.valid_only, config.known_words_only)
+    filters = (config.unique, config.compares, config.valid_only)
     return any(filters) or bool(config.required) or config.best_of > 1
 
 

@@ -15,7 +15,7 @@ from rnnlm.review.by_document import draw_documents
 from rnnlm.review.curves import draw_curves
 from rnnlm.review.embeddings import Projection, draw_embeddings, project_embeddings
 from rnnlm.review.page import REVIEW_FILE, Review, write_review
-from rnnlm.review.passages import Extremes, Passage, Piece, find_extremes, spread, token_nats
+from rnnlm.review.passages import Extremes, Passage, Piece, find_extremes, token_nats
 
 __all__ = [
     "REVIEW_FILE",
@@ -29,7 +29,6 @@ __all__ = [
     "draw_embeddings",
     "find_extremes",
     "project_embeddings",
-    "spread",
     "token_nats",
     "write_review",
 ]

@@ -6,7 +6,6 @@ show it. It follows the reader's light or dark colour scheme.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -33,9 +32,10 @@ from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_lear
 from rnnlm.review.embeddings import draw_embeddings, project_embeddings
 from rnnlm.review.exposure_table import exposure_table
 from rnnlm.review.markup import image, markup, seen, signed
-from rnnlm.review.passages import END_MARK, Extremes, Passage, find_extremes
+from rnnlm.review.passages import Extremes, Passage, find_extremes
 from rnnlm.review.writing import writing_table
 from rnnlm.storage import file_digest, write_bytes
+from rnnlm.surprise import END_MARK, names_of_shades, shade
 from rnnlm.training.growth import GrowthText, read_growth
 from rnnlm.training.history import read_history
 from rnnlm.visible import visible_html
@@ -43,8 +43,6 @@ from rnnlm.visible import visible_html
 REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
 EMBEDDINGS_PICTURE = "embeddings.png"
-SHADES = (1.0, 2.0, 4.0, 6.0, 9.0)
-"""Least number of bits for each background colour of a character, from the palest on."""
 KNEW_BETTER = 2.0
 """A character is underlined if the n-grams need at least this many bits fewer for it."""
 SHOWN_GROWTH = 180
@@ -330,12 +328,7 @@ def _documents(picture: Picture | None, pairs: Pairs) -> str:
 
 
 def _passages(extremes: Extremes) -> str:
-    names = [
-        "under 1",
-        *(f"{low:g}–{high:g}" for low, high in pairwise(SHADES)),
-    ]
-    names.append(f"over {SHADES[-1]:g}")
-    legend = " ".join(f'<i class="s{shade}">{name}</i>' for shade, name in enumerate(names))
+    legend = " ".join(f'<i class="s{n}">{name}</i>' for n, name in enumerate(names_of_shades()))
     parts = [
         "<h2>Where it is surprised</h2><p>Colours show the bits that each character cost the "
         f"model: <span class=legend>{legend}</span> A character is <i class=k>underlined</i> if "
@@ -364,8 +357,7 @@ def _colored(passage: Passage) -> str:
     following = [*passage.text[1:], ""]
     rows = zip(passage.text, following, passage.bits, passage.ngram_bits, strict=True)
     for character, after, bits, ngram_bits in rows:
-        shade = sum(bits >= start for start in SHADES)
-        kind = f"s{shade} k" if bits - ngram_bits >= KNEW_BETTER else f"s{shade}"
+        kind = f"s{shade(bits)}" + " k" * (bits - ngram_bits >= KNEW_BETTER)
         shown = visible_html(seen(character))
         if character == "\n":
             shown = "↵" if after == "\n" else "↵\n"  # show no empty lines

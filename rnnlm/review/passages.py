@@ -20,14 +20,15 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import ngram
 from rnnlm.batching import windows
 from rnnlm.devices import one_thread
-from rnnlm.errors import DatasetError, TokenizerError
+from rnnlm.errors import DatasetError
 from rnnlm.evaluation import TextNats
 from rnnlm.evaluation.scoring import MOST_LOGITS, PIECE_TOKENS, WINDOW_TOKENS, nats_per_target
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models import LanguageModel
 from rnnlm.models.ngram import NGramLanguageModel
-from rnnlm.tokenizer import UNKNOWN, Tokenizer
-from rnnlm.tokens import BOUNDARY_ID, TokenArrays
+from rnnlm.surprise import END_MARK, spread
+from rnnlm.tokenizer import Tokenizer
+from rnnlm.tokens import TokenArrays
 
 PASSAGES = 6
 """Number of hardest passages that are shown, and of easiest passages."""
@@ -42,13 +43,8 @@ as the number of weights times the number of tokens."""
 TINY = 0.5
 """Pieces shorter than this share of the median length are left out, because their scores depend too
 much on chance."""
-END_MARK = "∎"
-"""The character that is shown for the boundary token, which ends a document and is predicted
-too."""
 _CUT = 30
 """Most characters by which each end of a passage is shortened, so that it does not cut a word."""
-_REPLACEMENT = "\ufffd".encode()
-_FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
 
 
 class Piece(NamedTuple):
@@ -272,70 +268,6 @@ def token_nats(model: LanguageModel, arrays: TokenArrays) -> NDArray[np.float64]
                     places[document] += sizes[lane]
     model.train(was_training)
     return nats
-
-
-def spread(
-    tokenizer: Tokenizer, ids: NDArray[Any], surprise: NDArray[np.float64]
-) -> tuple[str, NDArray[np.float64]]:
-    """Return the text of some tokens and the surprise of each of its characters.
-
-    A token's surprise is divided evenly among its bytes, and a character gets the sum of its bytes'
-    surprise. The boundary token at the end becomes `END_MARK`. A token that the vocabulary lacks
-    becomes U+FFFD, or the name of the unknown token in a vocabulary of words. If the first or the
-    last character is incomplete, its bytes and their surprise are left out.
-
-    Args:
-        tokenizer: The tokenizer that made the ids.
-        ids: Tokens, shape (tokens,).
-        surprise: Surprise of each token, in any unit, shape (tokens,).
-    """
-    pieces = _token_bytes(tokenizer, ids)
-    sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
-    data = np.frombuffer(b"".join(pieces), dtype=np.uint8)
-    shares = np.repeat(surprise / np.maximum(sizes, 1), sizes)
-    starts = np.flatnonzero((data < _FIRST_CONTINUATION) | (data > _LAST_CONTINUATION))
-    if not len(starts):
-        return "", np.zeros(0)
-    try:
-        data[starts[-1] :].tobytes().decode()
-        end = len(data)
-    except UnicodeDecodeError:
-        end = int(starts[-1])
-        starts = starts[:-1]
-    if not len(starts):
-        return "", np.zeros(0)
-    text = data[starts[0] : end].tobytes().decode("utf-8", "replace")
-    sums = np.add.reduceat(shares[:end], starts)
-    if len(text) != len(sums):  # invalid UTF-8, which does not occur in documents
-        text = "".join(
-            data[a:b].tobytes().decode("utf-8", "replace")[:1] or "\ufffd"
-            for a, b in pairwise([*starts.tolist(), end])
-        )
-    return text, sums
-
-
-def _token_bytes(tokenizer: Tokenizer, ids: NDArray[Any]) -> list[bytes]:
-    """Return the bytes of each token in the text, also of boundary tokens and unknown tokens."""
-    last = len(ids) - 1
-    end = END_MARK.encode()
-    found: list[bytes] = []
-    try:
-        known = tokenizer.token_bytes()
-    except TokenizerError:  # word tokenizer: each word gets the space after it
-        for place, index in enumerate(ids.tolist()):
-            if index == BOUNDARY_ID:
-                found.append(end if place == last else b"\n")
-            else:
-                word = UNKNOWN if index == tokenizer.unknown_id else tokenizer.decode([index])
-                is_before_word = place < last and ids[place + 1] != BOUNDARY_ID
-                found.append((word + (" " if is_before_word else "")).encode())
-        return found
-    for index in ids.tolist():
-        if index == BOUNDARY_ID:
-            found.append(end)
-        else:
-            found.append(known[index] or _REPLACEMENT)
-    return found
 
 
 def _window(text: str, bits: NDArray[np.float64], *, hardest: bool) -> slice:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnlm import arrow
 from rnnlm.tokenizer.contract import (
     END,
     UNKNOWN_ID,
@@ -74,7 +75,7 @@ class CharacterTokenizer:
         codes = np.frombuffer(beyond.encode("utf-32-le"), dtype="<u4")
         ids = ids.astype(self._type)
         ids[places] = self._by_code[np.minimum(codes, len(self._by_code) - 1)]
-        lengths = pc.utf8_length(texts.cast(pa.large_string())).to_numpy(zero_copy_only=False) + 1
+        lengths = arrow.numbers(pc.utf8_length(texts.cast(pa.large_string()))) + 1
         return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnlm import arrow
+
 BOUNDARY = "<eos>"
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 1
@@ -98,7 +100,7 @@ def token_type(vocab_size: int) -> Literal["uint8", "uint16", "uint32"]:
 def encode_one(tokenizer: Tokenizer, text: str) -> TokenIds:
     """Return the ids of one text, without boundaries, by calling `encode_batch`."""
     data = text.encode("utf-8", "replace")
-    encoded = tokenizer.encode_batch(pa.array([data], pa.large_binary()))
+    encoded = tokenizer.encode_batch(arrow.binaries([data]))
     return encoded.tokens[:-1].astype(np.int64)
 
 
@@ -121,11 +123,8 @@ def joined(texts: pa.Array) -> Encoded:
 
     The array must not be written to.
     """
-    ended = pc.binary_join_element_wise(
-        texts.cast(pa.large_binary()),
-        pa.scalar(b"", pa.large_binary()),
-        pa.scalar(bytes([END]), pa.large_binary()),
-    )
+    nothing, end = arrow.binaries([b"", bytes([END])])
+    ended = pc.binary_join_element_wise(texts.cast(pa.large_binary()), nothing, end)
     if isinstance(ended, pa.ChunkedArray):
         ended = ended.combine_chunks()
     offsets = np.frombuffer(ended.buffers()[1], dtype=np.int64)[: len(ended) + 1]

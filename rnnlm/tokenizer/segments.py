@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnlm import arrow
 from rnnlm.tokenizer.contract import END, joined, translated
 
 PATTERN = (
@@ -51,7 +52,7 @@ class Pieces(NamedTuple):
     @property
     def ends(self) -> NDArray[np.bool_]:
         """Whether each piece is a document's end, shape (pieces,)."""
-        end = pc.index(self.distinct, pa.scalar(bytes([END]), pa.large_binary())).as_py()
+        end = pc.index(self.distinct, arrow.binaries([bytes([END])])[0]).as_py()
         is_end: NDArray[np.bool_] = self.indices == end
         return is_end
 
@@ -94,4 +95,4 @@ def _distinct(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> Pieces:
     offsets = np.append(starts, len(data)).astype(np.int64)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
     found = pa.Array.from_buffers(pa.large_binary(), len(starts), buffers).dictionary_encode()
-    return Pieces(found.dictionary, found.indices.to_numpy())
+    return Pieces(found.dictionary, arrow.numbers(found.indices))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnlm import arrow
 from rnnlm.errors import TokenizerError
 from rnnlm.tokenizer.contract import (
     END,
@@ -56,7 +57,7 @@ class WordTokenizer:
         known[bytes([END])] = BOUNDARY_ID
         if style == "whitespace":
             known |= {_LINE_END: BOUNDARY_ID, UNKNOWN.encode(): UNKNOWN_ID}
-        self._known = pa.array([*known], pa.large_binary())
+        self._known = arrow.binaries(known)
         self._ids = np.fromiter([*known.values(), UNKNOWN_ID], dtype=self._type)
 
     @property
@@ -104,10 +105,11 @@ class WordTokenizer:
 
     def unknown_in(self, text: str) -> list[str]:
         """Return the unknown words of `text`."""
-        found = _segment(pa.array([text], pa.large_string()), self._style)
-        is_missing = self._places(found.distinct) == len(self._known)
-        missing = found.distinct.filter(pa.array(is_missing)).to_pylist()
-        return [word.decode("utf-8", "replace") for word in missing if word.strip()]
+        found = _segment(arrow.strings([text]), self._style)
+        places = self._places(found.distinct).tolist()
+        words = zip(found.distinct.to_pylist(), places, strict=True)
+        missing = [word for word, place in words if place == len(self._known) and word.strip()]
+        return [word.decode("utf-8", "replace") for word in missing]
 
     def to_json(self) -> dict[str, Any]:
         """Return the kind, the style and the known words."""
@@ -116,8 +118,9 @@ class WordTokenizer:
 
     def _places(self, distinct: pa.Array) -> NDArray[np.int64]:
         """Return the index of each word in `_known`; for unknown words, `len(_known)`."""
-        found = pc.index_in(distinct, value_set=self._known).fill_null(len(self._known))
-        places: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+        unknown = arrow.integers(np.array([len(self._known)]))[0]
+        found = pc.coalesce(pc.index_in(distinct, value_set=self._known), unknown)
+        places: NDArray[np.int64] = arrow.numbers(found)
         return places
 
     @classmethod

@@ -69,6 +69,8 @@ def train(
     out: Path,
     on_progress: OnProgress = silent,
     start: Path | None = None,
+    *,
+    apart: bool = False,
 ) -> TrainedModel:
     """Train a model on the token files in `tokens_uri`, or resume where an earlier call stopped.
 
@@ -85,6 +87,10 @@ def train(
             If it raises an exception, the position is saved and the exception passes through.
         start: Checkpoint of the same network and vocabulary whose weights training starts from if
             `out` holds no position. The default is random weights. The n-gram model ignores it.
+        apart: Train in a separate process even if `training.processes` is 1. The result is the
+            same. This is for programs in which OpenMP's threads spin while they wait, as they do by
+            default: with another process on the same cores, training would be many times slower.
+            How they wait is decided when torch is imported, so only a new process can change it.
 
     Raises:
         ConfigError: The model does not fit into memory, the batch is larger than the corpus, or
@@ -99,7 +105,7 @@ def train(
     best = out / BEST_FILE
     if experiment.model.architecture == "ngram":
         position = count(tokens_uri, experiment, best, on_progress)
-    elif experiment.training.processes > 1 and not is_launched():
+    elif (experiment.training.processes > 1 or apart) and not is_launched():
         launch(tokens_uri, experiment, out, on_progress, start)
         position = positions.read(out / LAST_FILE)
     else:

@@ -10,7 +10,7 @@ from torch import nn
 from rnnlm.batching import windows
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
-from rnnlm.kernels import keep_freed_memory
+from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.tokens import TokenArrays
 from rnnlm.training.objective import objective

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from rnnlm import engine, sampling
 from rnnlm.conditioning import MARK, split_header
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules
-from rnnlm.engine import Engine
+from rnnlm.engine import running
 from rnnlm.engine.packing import pack
+from rnnlm.engine.running import Engine
 from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.kernels.slots import NativeSlots, SlotSettings
+from rnnlm.kernels.slots import NativeSlots, SlotSettings, least, log2_inverse_temperature
 from rnnlm.models import LanguageModel
 from rnnlm.saved import read_lines
 from rnnlm.storage import append_line, write_bytes
@@ -172,7 +172,7 @@ class Growth:
 
     def _opener(
         self, how: Engine, model: LanguageModel, length: int
-    ) -> Callable[[float], engine.Slots]:
+    ) -> Callable[[float], running.Slots]:
         """Return a function that takes a temperature and returns slots that are ready for sampling.
 
         The native engine needs the model in packed form; packing is done here, once for all
@@ -182,13 +182,13 @@ class Growth:
             network = pack(model, torch.float32, self._tokenizer.unknown_id)
             given = [self._tokenizer.encode(text).astype(np.int32) for text in self._prefixes]
 
-            def open_native(temperature: float) -> engine.Slots:
+            def open_native(temperature: float) -> running.Slots:
                 settings = SlotSettings(
-                    log2_inverse_temperature=sampling.log2_inverse_temperature(temperature),
+                    log2_inverse_temperature=log2_inverse_temperature(temperature),
                     penalty=1.0,
                     top_k=0,
                     top_p=1.0,
-                    least=sampling.least(0.0),
+                    least=least(0.0),
                     min_length=0,
                     max_length=length,
                 )
@@ -196,7 +196,7 @@ class Growth:
 
             return open_native
 
-        def open_plain(temperature: float) -> engine.Slots:
+        def open_plain(temperature: float) -> running.Slots:
             config = GenerationConfig(
                 count=self._count,
                 batch_size=self._count,
@@ -205,13 +205,13 @@ class Growth:
                 max_length=length,
             )
             rules = Rules(tuple(self._prefixes))
-            return engine.open_slots(how, model, self._tokenizer, config, rules)
+            return running.open_slots(how, model, self._tokenizer, config, rules)
 
         return open_plain
 
-    def _texts(self, slots: engine.Slots) -> list[tuple[str, str]]:
+    def _texts(self, slots: running.Slots) -> list[tuple[str, str]]:
         """Sample all texts; return pairs of a prefix and a text, grouped by prefix."""
-        ended = in_order(engine.run(slots, 0, self._count))
+        ended = in_order(running.run(slots, 0, self._count))
         texts = Decoder(self._tokenizer, self._prefixes).decode(ended).to_pylist()
         rows = [(self._prefixes[n % len(self._prefixes)], text) for n, text in enumerate(texts)]
         return sorted(rows, key=lambda row: self._prefixes.index(row[0]))
@@ -265,7 +265,7 @@ def _line(text: GrowthText) -> str:
 def _engine(model: LanguageModel) -> Engine:
     """Return the native engine if it is available and needs little memory, else plain PyTorch."""
     table = model.vocab_size * 4 * model.config.hidden_size
-    how = engine.choose_engine(model, "fp32")
+    how = running.choose_engine(model, "fp32")
     if how.kind == "native" and table <= LARGEST_TABLE:
         return how
     return Engine("model", "fp32", "a few texts of a model in training")

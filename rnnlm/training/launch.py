@@ -34,6 +34,8 @@ MARK = "\x1ernnlm "
 """Prefix of the lines on which rank 0 reports progress or errors; other lines are free text."""
 RENDEZVOUS = "RNNLM_RENDEZVOUS"
 """Environment variable that holds the URI of the file by which the processes find each other."""
+HERE = str(Path(__file__).parent.parent.parent)
+"""Folder from which this package is imported, for the processes."""
 KEPT_LINES = 200
 GRACE_SECONDS = 60.0
 """Time that the processes have to save and exit after an interruption, before they are killed."""
@@ -69,7 +71,7 @@ def launch(
     """
     described = out / "experiment.json"
     write_bytes(described, experiment.model_dump_json().encode())
-    command = [sys.executable, "-m", "rnnlm.training.worker"]
+    command = [sys.executable, "-P", "-m", "rnnlm.training.worker"]  # -P: not the user's modules
     command += [tokens_uri, str(described), str(out), *([str(start)] if start else [])]
     with tempfile.TemporaryDirectory(prefix="rnnlm-") as folder:
         workers = _Workers(command, experiment.training.processes, Path(folder))
@@ -99,6 +101,8 @@ class _Workers:
         shared = {
             **os.environ,
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+            "PYTHONPATH": os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")])),
             "WORLD_SIZE": str(count),
             RENDEZVOUS: (folder / "rendezvous").as_uri(),
         }

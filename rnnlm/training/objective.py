@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from rnnlm.batching import Window
-from rnnlm.kernels import linear_cross_entropy, sampled_cross_entropy
+from rnnlm.kernels.cross_entropy import linear_cross_entropy
+from rnnlm.kernels.sampled_softmax import sampled_cross_entropy
 from rnnlm.models import NeuralLanguageModel, State
 
 if TYPE_CHECKING:

@@ -32,10 +32,10 @@ from rnnlm.batching import Window, windows
 from rnnlm.canaries import plant
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
-from rnnlm.engine.texts import write_line
+from rnnlm.engine.drawing import write_line
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
-from rnnlm.kernels import keep_freed_memory
+from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.models.dropping import seed_dropout
 from rnnlm.progress import OnProgress, Progress

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.constraints import acceptors
-from rnnlm.constraints.automaton import Automaton, farthest, from_acceptor, walk
+from rnnlm.constraints.automaton import Automaton, farthest, from_acceptor, unrestricted, walk
 from rnnlm.errors import ConstraintError
 from rnnlm.tokenizer import CharacterTokenizer
 from rnnlm.tokens import BOUNDARY_ID
@@ -98,3 +98,12 @@ def test_a_table_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch):
     assert from_acceptor(short, PIECES)
     with pytest.raises(ConstraintError, match="smaller repetitions"):
         from_acceptor(long, PIECES)
+
+
+def test_the_automaton_without_constraints_equals_the_compiled_one():
+    pieces = [b"", b"a", b"", b"bc", "é".encode()[:1]]
+    ours, theirs = unrestricted(pieces), from_acceptor(acceptors.anything(), pieces)
+    assert theirs is not None
+    assert np.array_equal(ours.successors, theirs.successors)
+    assert np.array_equal(ours.distance, theirs.distance)
+    assert ours.start == theirs.start

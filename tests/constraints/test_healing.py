@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rnnlm import checkpoint, tokenizer
 from rnnlm.config import GenerationConfig, TokenizerConfig, from_values
 from rnnlm.constraints import compile_constraints, rules_of
-from rnnlm.engine import Engine, open_slots, run
+from rnnlm.engine.running import Engine, open_slots, run
 from rnnlm.engine.texts import Decoder, rows
 from rnnlm.errors import ConstraintError
 from rnnlm.generation.job import generate

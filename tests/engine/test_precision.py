@@ -5,7 +5,7 @@ import torch
 from rnnlm.config import ModelConfig
 from rnnlm.engine import precision
 from rnnlm.engine.precision import MOST_NATS, PrecisionChoice, choose_precision
-from rnnlm.kernels import native_available
+from rnnlm.kernels.native import native_available
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokens import TokenArrays
 

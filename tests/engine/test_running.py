@@ -7,10 +7,18 @@ from scipy.stats import chisquare
 
 from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules
-from rnnlm.engine import PRECISIONS, Engine, choose_engine, log_probabilities, open_slots, run
-from rnnlm.engine.texts import Decoder, GeneratedText, generate_texts, rows, write_line
+from rnnlm.engine.drawing import generate_texts, write_line
+from rnnlm.engine.running import (
+    PRECISIONS,
+    Engine,
+    choose_engine,
+    log_probabilities,
+    open_slots,
+    run,
+)
+from rnnlm.engine.texts import Decoder, GeneratedText, rows
 from rnnlm.errors import TokenizerError
-from rnnlm.kernels import native_available
+from rnnlm.kernels.native import native_available
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment

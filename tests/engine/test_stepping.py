@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from rnnlm.config import GenerationConfig, ModelConfig
-from rnnlm.engine import Engine, open_slots, run
+from rnnlm.engine.running import Engine, open_slots, run
 from rnnlm.engine.texts import in_order
 from rnnlm.engine.torch_slots import LOOK_EVERY, TorchSlots
-from rnnlm.kernels import native_available, slots
-from rnnlm.kernels.native import load, names
+from rnnlm.kernels import slots
+from rnnlm.kernels.native import load, names, native_available
 from rnnlm.kernels.slots import EndedTexts
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
@@ -46,6 +46,11 @@ def drawn(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
     return in_order(run(open_slots(how, made, TOKENIZER, config), 5, 50))
 
 
+def cost(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
+    config = GenerationConfig(**({"max_length": 40} | settings))
+    return in_order(run(open_slots(how, made, TOKENIZER, config, costs=True), 0, 150))
+
+
 def texts_of(ended: EndedTexts) -> list[list[int]]:
     ends = np.cumsum(ended.lengths)
     return [
@@ -65,6 +70,19 @@ def test_torch_and_native_code_compute_the_same_bits(kind: dict, settings: dict)
     made = model(**kind)
     native = drawn(made, Engine("native", "int8"), **settings)
     assert_same(native, drawn(made, Engine("torch", "int8"), **settings))
+
+
+@pytest.mark.skipif(not native_available(), reason="no compiler made native code")
+@pytest.mark.parametrize("settings", [{}, {"top_p": 0.7, "prefix": "ab c", "temperature": 0.5}])
+def test_the_costs_of_its_tokens_add_up_to_what_a_text_costs(settings: dict):
+    made = model(architecture="lstm")
+    native, plain = (cost(made, Engine(kind, "int8"), **settings) for kind in ("native", "torch"))
+    assert_same(native, plain)
+    ends = np.cumsum(native.lengths)
+    sums = np.add.reduceat(native.token_nats, ends - native.lengths)
+    assert len(native.token_nats) == len(native.tokens)
+    assert (native.token_nats >= 0).all()
+    assert np.allclose(sums, -native.log_probs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("build_name", names())

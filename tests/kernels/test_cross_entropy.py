@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlm.kernels import cross_entropy, linear_cross_entropy
+from rnnlm.kernels import cross_entropy
+from rnnlm.kernels.cross_entropy import linear_cross_entropy
 
 ROWS, SIZE, VOCAB = 13, 5, 9
 

@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnnlm.kernels import (
-    cudnn_layer,
-    gru_layer,
-    lstm_layer,
-    native,
-    native_available,
-    simple_layer,
-)
+from rnnlm.kernels import native
+from rnnlm.kernels.cudnn import cudnn_layer
+from rnnlm.kernels.gru import gru_layer
+from rnnlm.kernels.lstm import lstm_layer
+from rnnlm.kernels.native import native_available
+from rnnlm.kernels.simple import simple_layer
 
 KINDS = ["lstm", "gru", "sigmoid", "tanh"]
 GATES = {"lstm": 4, "gru": 3, "sigmoid": 1, "tanh": 1}

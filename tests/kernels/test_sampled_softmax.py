@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnlm.kernels import linear_cross_entropy, sampled_cross_entropy
+from rnnlm.kernels.cross_entropy import linear_cross_entropy
+from rnnlm.kernels.sampled_softmax import sampled_cross_entropy
 
 ROWS, SIZE, VOCAB = 13, 5, 40
 SAMPLE = torch.tensor([0, 3, 4, 11, 17, 39])

@@ -11,7 +11,8 @@ from scipy.stats import chisquare
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.dataset import from_texts
-from rnnlm.engine.texts import GeneratedText, generate_texts
+from rnnlm.engine.drawing import generate_texts
+from rnnlm.engine.texts import GeneratedText
 from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.evaluation import evaluate
 from rnnlm.models import build

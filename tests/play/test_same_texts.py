@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm import colors, engine
+from rnnlm import colors
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, ModelConfig
-from rnnlm.engine import choose_engine
+from rnnlm.engine import running
 from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.generation.prompt import open_texts
-from rnnlm.generation.shard_sampling import constraint, prefixes_of
+from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
 from rnnlm.models import LanguageModel, build
 from rnnlm.play.describing import Named, describe
 from rnnlm.tokenizer import (
@@ -64,9 +63,9 @@ def native(loaded: LoadedModel, first: int, count: int, **changes: Any) -> list[
     opening = open_texts(loaded.experiment, config)
     prefixes = opening.before(prefixes_of(config, None))
     rules = constraint(loaded.tokenizer, config, opening, prefixes)
-    how = choose_engine(loaded.model, "int8")
-    slots = engine.open_slots(how, loaded.model, loaded.tokenizer, config, rules)
-    ended = in_order(engine.run(slots, first, count))
+    how = running.choose_engine(loaded.model, "int8")
+    slots = running.open_slots(how, loaded.model, loaded.tokenizer, config, rules)
+    ended = in_order(running.run(slots, first, count))
     texts = Decoder(loaded.tokenizer, rules.heads, config.stop).decode(ended).to_pylist()
     parts = np.split(ended.tokens, np.cumsum(ended.lengths)[:-1])
     return [

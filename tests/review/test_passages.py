@@ -12,8 +12,9 @@ from rnnlm.evaluation import NATS_FILE, NGRAM_NATS_FILE, TextNats
 from rnnlm.evaluation.scoring import PIECE_TOKENS
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models import ARCHITECTURES
-from rnnlm.review import find_extremes, passages, spread, token_nats
-from rnnlm.review.passages import END_MARK, Piece, choose_pieces, piece_nats
+from rnnlm.review import find_extremes, passages, token_nats
+from rnnlm.review.passages import Piece, choose_pieces, piece_nats
+from rnnlm.surprise import END_MARK, spread
 from rnnlm.tokenizer import ByteTokenizer, Tokenizer, learn
 from rnnlm.tokens import TokenArrays
 from tests.conftest import tiny_experiment

@@ -168,7 +168,10 @@ def test_nothing_that_an_alias_or_a_manifest_names_is_removed(home: Home):
         "run": 1,
         "step": 5,  # samples, two scores, page, model; tokens, corpus and n-grams are shared
         "position": 5,
+        "packed": 1,
     }
+    kept = {version.checkpoint for version in registry.versions(home)}
+    assert {path.stem for path in home.packed.iterdir()} == kept
     claimed = home.data / "generated" / "tiny" / f"v{CLAIMED}-0123abcd" / "manifest.json"
     assert claimed.is_file()
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.scoring import read_text
 from rnnlm.config import CorpusConfig
+from rnnlm.evaluation.reading import read_text
 from tests.conftest import fork_cli, lines
 
 

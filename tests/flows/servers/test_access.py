@@ -15,6 +15,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as connect_socket
 from websockets.typing import Subprotocol
 
+from flows.lookup.entries import read
+from flows.runtime.home import Home
 from flows.servers.processes import responds
 from tests import stores
 from tests.conftest import run_cli, write_tiny
@@ -366,7 +368,9 @@ def test_the_password_opens_the_pages_only_under_the_allowed_name(protected: Pro
             assert answer.status_code == status, (name, path)
 
 
-def test_commands_that_call_the_servers_work_with_the_password(protected: ProtectedServers):
+def test_commands_that_call_the_servers_work_with_the_password(
+    protected: ProtectedServers, monkeypatch: pytest.MonkeyPatch
+):
     environment = {
         name: protected.addresses[name.lower()] for name in ("PREFECT_API_URL", TRACKING)
     }
@@ -374,6 +378,7 @@ def test_commands_that_call_the_servers_work_with_the_password(protected: Protec
     commands = (
         ("train", "tiny.toml", "--set", "name=mine"),
         ("generate", "mine", "--count", "20"),
+        ("sample", "mine", "--count", "1"),
         ("evaluate", "mine"),
         ("promote", "mine", "1", "--why", "a test"),
         ("history", "mine"),
@@ -383,6 +388,12 @@ def test_commands_that_call_the_servers_work_with_the_password(protected: Protec
         finished = run_cli(protected.home, *command, "--json", **environment)
         assert finished.status == 0, (command, finished.err)
         assert PASSWORD not in finished.out + finished.err
+    monkeypatch.setenv(TRACKING, environment[TRACKING])
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "rnnlm")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    entries = read(Home(protected.home))
+    assert entries is not None and entries.aliases["mine"]["champion"] == 1
+    assert len(entries.versions["mine"][1].digest) == 64
     for name, wrong, why in (
         (TRACKING, {}, "asks for a password: set RNNLM_PASSWORD_FILE=FILE"),
         (TRACKING, {"RNNLM_PASSWORD": "not-the-one"}, "rejects the password in RNNLM_PASSWORD"),

@@ -18,7 +18,7 @@ from flows.runtime.home import Home
 from rnnlm.config import load, override
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
-from rnnlm.engine.texts import sample_texts
+from rnnlm.engine.drawing import sample_texts
 from rnnlm.errors import RegistryError
 from rnnlm.evaluation import score_corpus
 from rnnlm.training.api import TrainedModel

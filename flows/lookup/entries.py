@@ -1,0 +1,118 @@
+"""Read the versions and aliases in MLflow's registry without MLflow.
+
+A home's own store is a SQLite database, of which a few columns are read. A server is asked through
+its REST API. Both change with MLflow's versions, so every surprise, such as a missing column, means
+that the store could not be read; the caller then imports MLflow.
+"""
+
+import base64
+import json
+import os
+import sqlite3
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from flows.runtime.addresses import is_http
+from flows.runtime.home import Home
+
+CHECKPOINT_TAG = "rnnlm.checkpoint"
+"""Tag of runs and versions that holds the sha256 of a checkpoint."""
+TIMEOUT_SECONDS = 5.0
+_DELETED = "Deleted_Internal"
+_MOST = 1000
+_VERSIONS = """
+    SELECT v.name, v.version, v.current_stage, v.storage_location, t.value
+    FROM model_versions v LEFT JOIN model_version_tags t
+    ON t.name = v.name AND t.version = v.version AND t."key" = ?
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A version in the registry.
+
+    Attributes:
+        digest: sha256 of its checkpoint; empty if it is not known.
+        folder: Folder of its files on this machine; None if it is not known.
+    """
+
+    digest: str
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the registry holds.
+
+    Attributes:
+        versions: The versions of each model, by number.
+        aliases: The number of the version that holds each alias, by model.
+    """
+
+    versions: dict[str, dict[int, Entry]] = field(default_factory=dict)
+    aliases: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def read(home: Home) -> Entries | None:
+    """Return what the registry of a home holds; None if it cannot be read without MLflow."""
+    address = home.tracking_uri
+    try:
+        if is_http(address):
+            return _of_server(address.rstrip("/"))
+        if address.startswith("sqlite:////"):
+            return _of_database(Path(address.removeprefix("sqlite:///")))
+    except (OSError, sqlite3.Error, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return None
+
+
+def _of_database(path: Path) -> Entries:
+    found = Entries()
+    if not path.is_file():
+        return found
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as store:
+        for (name,) in store.execute("SELECT name FROM registered_models"):
+            if name in found.versions:  # in two of MLflow's workspaces
+                raise LookupError(name)
+            found.versions[name], found.aliases[name] = {}, {}
+        for name, number, stage, place, digest in store.execute(_VERSIONS, (CHECKPOINT_TAG,)):
+            if stage != _DELETED:
+                folder = Path(urllib.request.url2pathname(urlsplit(place).path)) if place else None
+                found.versions[name][int(number)] = Entry(digest or "", folder)
+        rows = store.execute("SELECT name, alias, version FROM registered_model_aliases")
+        for name, alias, number in rows:
+            found.aliases[name][alias] = int(number)
+    return found
+
+
+def _of_server(address: str) -> Entries:
+    found = Entries()
+    for model in _all(address, "registered-models", "registered_models"):
+        held = {one["alias"]: int(one["version"]) for one in model.get("aliases", ())}
+        found.versions[model["name"]], found.aliases[model["name"]] = {}, held
+    for version in _all(address, "model-versions", "model_versions"):
+        tags = {tag["key"]: tag["value"] for tag in version.get("tags", ())}
+        entry = Entry(tags.get(CHECKPOINT_TAG, ""), None)
+        found.versions[version["name"]][int(version["version"])] = entry
+    return found
+
+
+def _all(address: str, what: str, key: str) -> list[Mapping[str, Any]]:
+    """Return all objects of a kind in the registry of a server."""
+    query = urlencode({"max_results": _MOST})
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/{what}/search?{query}")  # noqa: S310
+    user, secret = (os.environ.get(f"MLFLOW_TRACKING_{n}") for n in ("USERNAME", "PASSWORD"))
+    if user and secret:
+        token = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        values = json.load(answer)
+    if values.get("next_page_token"):
+        raise LookupError(f"more than {_MOST}")
+    found: list[Mapping[str, Any]] = values.get(key, [])
+    return found

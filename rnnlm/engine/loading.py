@@ -1,0 +1,142 @@
+"""Load a checkpoint to draw texts from it, with torch only where it cannot be avoided."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnlm.config import Experiment, GenerationConfig
+from rnnlm.constraints import Rules
+from rnnlm.engine import packed
+from rnnlm.engine.opening import Precision, Sampler, Slots
+from rnnlm.errors import CheckpointError, StorageError
+from rnnlm.header import Described
+from rnnlm.kernels.native import native_available
+from rnnlm.storage import file_digest
+from rnnlm.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from rnnlm.checkpoint import LoadedModel
+    from rnnlm.engine.running import Engine
+
+AUTO = "auto"
+FILES = ("model.safetensors", "best.safetensors")
+"""Names of the checkpoint to use in a folder that a training wrote, the first that exists."""
+
+
+@dataclass(frozen=True)
+class UnpackedModel:
+    """A model that torch computes: it cannot be packed, or there is no native code here.
+
+    Attributes:
+        loaded: The model.
+        engine: The engine that computes it.
+    """
+
+    loaded: LoadedModel
+    engine: Engine
+
+    @property
+    def experiment(self) -> Experiment:
+        """The configuration that the model was trained with."""
+        return self.loaded.experiment
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self.loaded.tokenizer
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of weights and states."""
+        return self.engine.precision
+
+    def open_slots(self, config: GenerationConfig, rules: Rules, *, costs: bool = False) -> Slots:
+        """Return slots of torch; see `rnnlm.engine.running.open_slots`."""
+        from rnnlm.engine import running  # noqa: PLC0415 - imports torch
+
+        model, tokenizer = self.loaded.model, self.tokenizer
+        return running.open_slots(self.engine, model, tokenizer, config, rules, costs=costs)
+
+
+def checkpoint_in(path: Path) -> Path:
+    """Return the checkpoint that a path means: a file, or the one in a folder.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    if not path.is_dir():
+        if path.is_file():
+            return path
+        raise CheckpointError(
+            f"no file {path} (expected a .safetensors file, or a folder that holds one); check the "
+            "path"
+        )
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    found = sorted(path.glob("*.safetensors")) or sorted(path.glob("artifacts/*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} files *.safetensors" if found else "no model"
+    raise CheckpointError(
+        f"{what} in {path} (expected {' or '.join(FILES)}, or just one file); give the path of one"
+    )
+
+
+def user_folder() -> Path:
+    """Return the folder for packed models of this user that belong to no project.
+
+    It is `rnnlm/packed` in `XDG_CACHE_HOME`, or else in `~/.cache`.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rnnlm" / "packed"
+
+
+def load_sampler(
+    checkpoint: Path, folder: Path, digest: str | None = None, precision: str = AUTO
+) -> Sampler:
+    """Return a checkpoint's model, ready to draw texts from on a CPU.
+
+    The packed form of a model is kept in `folder`; if it is there already, torch is not imported.
+
+    Args:
+        checkpoint: The checkpoint.
+        folder: Folder of packed models; created if needed. If it cannot be written to, the model is
+            packed again the next time.
+        digest: The sha256 of the checkpoint; None to compute it.
+        precision: A precision, or `auto` for the one that was chosen when the model was trained.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, or is not one.
+    """
+    if digest is None:
+        if not checkpoint.is_file():
+            raise CheckpointError(f"no checkpoint at {checkpoint}; train the model again")
+        digest = file_digest(checkpoint)
+    if native_available():
+        kept = packed.load(packed.packed_path(folder, digest))
+        if kept is not None and precision in (AUTO, kept.precision):
+            return kept
+    return _load_with_torch(checkpoint, folder, digest, precision)
+
+
+def _load_with_torch(checkpoint: Path, folder: Path, digest: str, precision: str) -> Sampler:
+    from rnnlm import checkpoint as checkpoints  # noqa: PLC0415 - imports torch
+    from rnnlm.engine import running  # noqa: PLC0415
+    from rnnlm.engine.packing import pack  # noqa: PLC0415
+
+    loaded = checkpoints.load(checkpoint)
+    how = running.choose_engine(loaded.model, running.resolve(precision, loaded.facts))
+    if how.kind != "native":
+        return UnpackedModel(loaded, how)
+    tokenizer = loaded.tokenizer
+    network = pack(loaded.model, running.PRECISIONS[how.precision], tokenizer.unknown_id)
+    described = Described(loaded.experiment, tokenizer, loaded.facts)
+    made = packed.PackedModel(network, how.precision, described)
+    if precision == AUTO:
+        with suppress(StorageError):  # a read-only folder or a full disk
+            packed.save(packed.packed_path(folder, digest), made)
+    return made

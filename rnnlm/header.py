@@ -1,0 +1,162 @@
+"""The header of a model's file: what the model is, as JSON beside its tensors.
+
+It holds the experiment (the whole configuration), the tokenizer and a few facts about the training.
+It also has a digest of the tensors and one of itself, by which a flipped bit is noticed. Files of
+earlier versions have no digests. Reading a header needs no torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rnnlm import tokenizer as tokenizers
+from rnnlm.checksums import sealed, unsealed
+from rnnlm.config import Experiment, shorten
+from rnnlm.errors import CheckpointError, TokenizerError
+from rnnlm.saved import checked, first_fault, parse_json
+from rnnlm.tokenizer import Tokenizer
+
+_KEY = "rnnlm"
+
+
+class _Format(BaseModel):
+    """The part of a header that later versions have too."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: str
+
+
+class Header(_Format):
+    """A header, as it is written.
+
+    Attributes:
+        experiment: The configuration that the model was trained with.
+        tokenizer: The tokenizer that the model was trained with, as `Tokenizer.to_json` returns it.
+        facts: What training recorded about itself.
+        sha256_of_tensors: Digest of the file's tensors; empty in files of earlier versions.
+    """
+
+    experiment: dict[str, Any]
+    tokenizer: dict[str, Any]
+    facts: dict[str, Any]
+    sha256_of_tensors: str = ""
+
+
+H = TypeVar("H", bound=Header)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a header says.
+
+    Attributes:
+        experiment: The resolved configuration that the model was trained with.
+        tokenizer: The tokenizer that the model was trained with.
+        facts: What training recorded about itself, such as step, tokens and validation score.
+    """
+
+    experiment: Experiment
+    tokenizer: Tokenizer
+    facts: Mapping[str, Any]
+
+
+def of_model(described: Described, form: str) -> Header:
+    """Return the header that says this, for a file of a format."""
+    return Header(
+        format=form,
+        experiment=described.experiment.model_dump(),
+        tokenizer=described.tokenizer.to_json(),
+        facts=dict(described.facts),
+    )
+
+
+def to_metadata(header: Header, digest: str) -> dict[str, str]:
+    """Return a header as the metadata of a safetensors file.
+
+    There is one entry only: safetensors writes several in random order, but equal models must give
+    equal bytes.
+
+    Args:
+        header: The header.
+        digest: Digest of the file's tensors.
+    """
+    values = sealed(header.model_dump() | {"sha256_of_tensors": digest})
+    return {_KEY: json.dumps(values, ensure_ascii=False)}
+
+
+def from_metadata(path: Path, metadata: Mapping[str, str] | None, form: str, shape: type[H]) -> H:
+    """Return the header in the metadata of a safetensors file, after verifying its digest.
+
+    Args:
+        path: The file, for error messages.
+        metadata: Its metadata.
+        form: Name of the format that the file must have.
+        shape: Type of the header.
+
+    Raises:
+        CheckpointError: There is no header, or it is damaged or of another format.
+    """
+    text = (metadata or {}).get(_KEY)
+    if text is None:
+        raise CheckpointError(f"{path} has format None (expected {form!r}); train again")
+    try:
+        found: _Format = parse_json(text, _Format)
+        if found.format != form:
+            raise CheckpointError(
+                f"{path} has format {shorten(found.format)} (expected {form!r}); train again"
+            )
+        values = unsealed(parse_json(text, dict[str, Any]))
+        if values is None:
+            raise damaged(path)
+        header: H = checked(values, shape)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the header of {path} is damaged ({error}); delete the file and train again"
+        ) from error
+    return header
+
+
+def describe(path: Path, header: Header) -> Described:
+    """Return what the header of a file says.
+
+    Raises:
+        CheckpointError: It does not describe a model.
+    """
+    try:
+        experiment = Experiment.model_validate(header.experiment)
+        return Described(experiment, tokenizers.from_json(header.tokenizer), header.facts)
+    except (ValueError, TokenizerError) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise CheckpointError(
+            f"{path} does not describe the model it holds ({reason}); train again"
+        ) from error
+
+
+def digest_of(tensors: Mapping[str, Any], content: Callable[[Any], memoryview]) -> str:
+    """Return the sha256 of tensors with their names, types and shapes.
+
+    Args:
+        tensors: Torch tensors or numpy arrays, by name.
+        content: Returns the bytes of a tensor that is not empty.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        if value.nbytes:
+            digest.update(content(value))
+    return digest.hexdigest()
+
+
+def damaged(path: Path) -> CheckpointError:
+    """Return the error that says that a file does not match one of its digests."""
+    return CheckpointError(
+        f"{path} is damaged: it does not match the digest that was written with it; "
+        "restore it from a copy, or delete it and train again"
+    )

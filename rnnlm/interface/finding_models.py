@@ -1,0 +1,57 @@
+"""Find a trained model by its name in the registry or by its path: `rnnlm.load`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from rnnlm.engine.loading import checkpoint_in
+from rnnlm.errors import CheckpointError
+from rnnlm.interface.texts_model import Model
+
+
+def load(model: str | Path) -> Model:
+    """Return a trained model.
+
+    Args:
+        model: The path of a checkpoint or of a folder that holds one, or a name in the registry of
+            the current home (`RNNLM_HOME`, or the current folder): `name`, `name@alias` or
+            `name/version`. A name of the registry takes precedence over a path, unless that is a
+            `Path`, begins with `.` or `/`, or ends in `.safetensors`.
+
+    Raises:
+        CheckpointError: There is no checkpoint at that path.
+        RegistryError: There is no such model.
+    """
+    path = Path(model).expanduser()
+    if (
+        isinstance(model, Path)
+        or model.startswith((".", "/", "~"))
+        or path.suffix == ".safetensors"
+    ):
+        return Model(checkpoint_in(path))
+    if not _has_registry():
+        if path.exists():
+            return Model(checkpoint_in(path))
+        raise CheckpointError(
+            f"no file or folder {model} (expected a path, since the registry, package `flows` of "
+            "rnnlm, is not installed here, or another package of that name hides it)"
+        )
+    from flows.lookup.finding import find
+    from flows.runtime import home
+
+    here = home.current()
+    found = find(here, model)
+    if found.folder != here.packed:  # a path after all
+        return Model(found.checkpoint)
+    return Model(found.checkpoint, name=found.name, digest=found.digest, packed=found.folder)
+
+
+def _has_registry() -> bool:
+    """Return whether `flows` is this project's package, which knows the registry.
+
+    Other projects have packages of that name too; theirs is not imported.
+    """
+    spec = find_spec("flows")
+    places = (spec.submodule_search_locations or []) if spec is not None else []
+    return any((Path(place) / "lookup" / "finding.py").is_file() for place in places)

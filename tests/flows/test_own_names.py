@@ -1,0 +1,31 @@
+"""Test the command line in a project whose own modules have the names of ours and of Python's."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import stores
+from tests.conftest import ROOT, lines
+from tests.flows.serving import RNNLM
+
+
+@pytest.mark.slow
+def test_a_project_may_have_its_own_flows_and_a_module_named_like_a_standard_one(tmp_path: Path):
+    stores.give_empty_stores(tmp_path)
+    (tmp_path / "flows").mkdir()
+    for name in ("flows/__init__.py", "random.py", "rnnlm.py"):
+        (tmp_path / name).write_text("raise AssertionError('imported')")
+    (tmp_path / "tiny.txt").write_text(lines(60))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    ended = subprocess.run(
+        [RNNLM, "inspect", "tiny.txt", "--json"],
+        cwd=tmp_path,
+        env=kept | {"RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert '"documents"' in ended.stdout
