@@ -51,12 +51,12 @@ def sample(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="name, name@alias, name/version, or a model's path; default: the champion.",
         ),
     ] = None,
     beginning: Annotated[
-        str | None, typer.Argument(metavar="[PREFIX]", help="The same as --prefix.")
+        str | None, typer.Argument(metavar="PREFIX", help="The same as --prefix.")
     ] = None,
     surprise: Annotated[
         bool,
