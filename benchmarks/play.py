@@ -19,7 +19,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from rnnlm import base, checkpoint
+from rnnlm import bases, checkpoint
 from rnnlm.play import Named, write_page
 
 TIMES, TEXTS = 5, 5
@@ -27,7 +27,7 @@ TIMES, TEXTS = 5, 5
 
 def main() -> None:
     """Measure each checkpoint, and print a table."""
-    paths = [Path(name) for name in sys.argv[1:]] or [base.shipped("english")]
+    paths = [Path(name) for name in sys.argv[1:]] or [bases.shipped("english")]
     print("| model | file | opens in | first text | further texts | top-p 0.9 |")
     print("|---|---:|---:|---:|---:|---:|")
     for path in paths:

@@ -117,7 +117,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
     """
     import numpy as np
 
-    from rnnlm import base, checkpoint, dataset
+    from rnnlm import base, bases, checkpoint, dataset
     from rnnlm.autoconfig import advise
     from rnnlm.config import GenerationConfig, ModelConfig, TokenizerConfig
     from rnnlm.corpora.files import locate
@@ -134,7 +134,7 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
         experiment = advise(str(path), out, (*wanted, *settings)).experiment
         start, words = None, None
         if experiment.training.base != "none":
-            start = base.shipped(experiment.training.base)
+            start = bases.shipped(experiment.training.base)
             if not start.is_file():
                 start = Path(experiment.training.base)
             experiment = base.fit(experiment, start)

@@ -6,9 +6,7 @@ short text then only has to teach it what is special about that text.
 Source: pretraining once and fine-tuning for any task, Howard and Ruder 2018 (ULMFiT).
 """
 
-import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,6 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID
 
 NO_BASE = "none"
-SHIPPED = ("english",)
-"""Bases that come with the package; `make base` writes them."""
 NETWORK = (
     "architecture",
     "embedding_size",
@@ -46,23 +42,6 @@ WINDOWS = "base.windows"
 training text, as 64-bit integers; see `rnnlm.overlap`."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
-
-
-def shipped(name: str) -> Path:
-    """Return the path of a base that comes with the package; the file may be missing."""
-    return Path(str(resources.files("rnnlm.bases").joinpath(f"base-{name}.safetensors")))
-
-
-def shipped_digest(name: str) -> str | None:
-    """Return the sha256 of a base that comes with the package, as its card states it.
-
-    Return None if there is no card, or if it states none.
-    """
-    card = shipped(name).with_suffix(".md")
-    stated = (
-        re.search(r"sha256 `([0-9a-f]{64})`", card.read_text("utf-8")) if card.is_file() else None
-    )
-    return stated and stated[1]
 
 
 def fit(experiment: Experiment, path: Path) -> Experiment:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from rnnlm import base, checkpoint, dataset
+from rnnlm import base, bases, checkpoint, dataset
 from rnnlm.audit.words import share_in
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation import evaluate
@@ -163,8 +163,8 @@ def choose_recipe(seen: Seen, wanted: tuple[str, str] | None = None) -> Recipe:
 
 def choose_base(seen: Seen) -> tuple[str, str]:
     """Return the name of the base that helps with a text, or `none`, and the reason."""
-    name = base.SHIPPED[0]
-    path = base.shipped(name)
+    name = bases.SHIPPED[0]
+    path = bases.shipped(name)
     if not path.is_file():
         return base.NO_BASE, "no base comes with this installation"
     triples = sum(bool(_TRIPLE.search(piece)) for piece in seen.pieces[:1000])
@@ -219,8 +219,8 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
     bits = NEAR_BITS
     start, network, tokens_name = name, "the base's", "the base's"
     vocab_size, per_token = 4096, 3.5
-    if name in base.SHIPPED:
-        loaded = _load(base.shipped(name))
+    if name in bases.SHIPPED:
+        loaded = _load(bases.shipped(name))
         read = _read_first(seen.pieces)
         first = "\n".join(read)
         per_token = len(first) / max(1, len(loaded.tokenizer.encode(first)))
@@ -228,7 +228,7 @@ def _from_base(seen: Seen, name: str, why: str) -> Recipe:
         network = f"{config.architecture.upper()} {config.num_layers}×{config.hidden_size}"
         tokens_name = f"{loaded.tokenizer.vocab_size:,} word pieces"
         start = f"base {name}"
-        bits = _bits(base.shipped(name), read)
+        bits = _bits(bases.shipped(name), read)
     whole = seen.characters / per_token
     tokens = min(MOST_TUNED_TOKENS, size.readings * whole)
     tokens = max(tokens, min(MOST_TUNED_READ, whole))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnnlm import base, checkpoint, recipe, tokenizer
+from rnnlm import base, bases, checkpoint, recipe, tokenizer
 from rnnlm.config import Experiment, TokenizerConfig, from_values
 from rnnlm.models import build
 from rnnlm.recipe import FROM_BASE, FROM_NOTHING, Seen, choose_base, choose_recipe
@@ -63,7 +63,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     checkpoint.save(path, build(experiment.model, pieces.vocab_size), pieces, experiment, {})
     to = tmp_path / "base-english.safetensors"
     base.export(path, READ, to, {})
-    monkeypatch.setattr(base, "shipped", lambda _: to)
+    monkeypatch.setattr(bases, "shipped", lambda _: to)
     monkeypatch.setattr(recipe, "MOST_BITS", 100.0)
     return to
 
@@ -108,7 +108,7 @@ def test_a_text_that_the_base_has_read_starts_from_random_weights():
 def test_without_a_base_all_texts_start_from_random_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(base, "shipped", lambda _: tmp_path / "gone")
+    monkeypatch.setattr(bases, "shipped", lambda _: tmp_path / "gone")
     chosen = choose_recipe(seen([prose(1)]))
     assert chosen.start == ("random weights", "no base comes with this installation")
     assert chosen.values["tokenizer"]["kind"] == "character"

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from rnnlm import base, checkpoint
+from rnnlm import bases, checkpoint
 from rnnlm.play import Named, write_page
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -21,7 +21,7 @@ TOKENS = 84
 def main() -> None:
     """Write docs/images/play.png and play-phone.png."""
     page = IMAGES / "play.html"
-    page.write_bytes(write_page(checkpoint.load(base.shipped("english")), Named("base-english")))
+    page.write_bytes(write_page(checkpoint.load(bases.shipped("english")), Named("base-english")))
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(

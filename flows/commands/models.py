@@ -85,10 +85,10 @@ def export(
     if html is not None:
         if html.suffix not in (".html", ".htm"):
             raise ConfigError(f"--html {html}: expected a name that ends in .html")
-        from flows.commands.finding import find_model  # noqa: PLC0415
         from flows.commands.playing import write_html  # noqa: PLC0415
+        from flows.lookup.finding import find  # noqa: PLC0415
 
-        printing.facts(write_html(find_model(home.current(), model), html))
+        printing.facts(write_html(find(home.current(), model, verify=True), html))
         return
     assert out is not None
     from flows import registry  # noqa: PLC0415

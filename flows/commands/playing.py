@@ -12,7 +12,7 @@ from flows.commands.options import Json
 from flows.console.endings import print_json
 
 if TYPE_CHECKING:
-    from flows.commands.finding import FoundModel
+    from flows.lookup.finding import Found
 
 
 def play(
@@ -27,12 +27,12 @@ def play(
     as_json: Json = False,
 ) -> None:
     """Open a page on which a model goes on with what you type, until Ctrl-C."""
-    from flows.commands.finding import find_model  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
+    from flows.lookup.finding import find  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import play_server, processes  # noqa: PLC0415
 
-    page = page_of(find_model(home.current(), model))
+    page = page_of(find(home.current(), model, verify=True))
 
     def announce(address: str) -> None:
         if as_json:
@@ -47,7 +47,7 @@ def play(
         play_server.serve(page, announce)
 
 
-def page_of(found: "FoundModel") -> bytes:
+def page_of(found: "Found") -> bytes:
     """Return the web page of a model.
 
     Raises:
@@ -57,11 +57,12 @@ def page_of(found: "FoundModel") -> bytes:
     from rnnlm import checkpoint  # noqa: PLC0415
     from rnnlm.play import Named, write_page  # noqa: PLC0415
 
-    named = Named(found.name, found.reference, found.bits_per_character)
-    return write_page(checkpoint.load(found.path), named)
+    reference = found.name if found.is_registered else ""
+    named = Named(reference or found.checkpoint.stem, reference, found.bits_per_character)
+    return write_page(checkpoint.load(found.checkpoint), named)
 
 
-def write_html(found: "FoundModel", path: Path) -> list[tuple[str, str]]:
+def write_html(found: "Found", path: Path) -> list[tuple[str, str]]:
     """Write the web page of a model to a file; return facts about it to print.
 
     Raises:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rnnlm.base import NO_BASE, shipped
+from rnnlm.base import NO_BASE
+from rnnlm.bases import shipped
 
 OVERFIT_SHARE = 0.7
 """Share of the training steps. If the checkpoint that scored best on validation was made before

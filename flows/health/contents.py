@@ -2,26 +2,19 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from flows.chain import records
 from flows.cleanup import step_folders
 from flows.health.findings import Finding, problem
-from flows.lookup.entries import CHECKPOINT_TAG
+from flows.lookup.entries import read
 from flows.runtime import backups
 from flows.runtime.home import Home
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, is_intact
-
-_VERSIONS = """
-    select v.name || '/' || v.version, t.value, coalesce(v.storage_location, v.source)
-    from model_versions v join model_version_tags t
-    on t.name = v.name and t.version = v.version and t.key = ?"""
 
 
 def steps(home: Home, tell: OnProgress) -> Iterator[Finding]:
@@ -101,28 +94,17 @@ def _twin(home: Home, digest: str, but: Path | None = None) -> Path | None:
 def _registered(home: Home) -> list[tuple[str, str, Path | None]]:
     """Return the name, digest and path of the checkpoints in the registry of this home.
 
-    The path is None if it is missing. The database is read directly, because MLflow takes seconds
-    to start and refuses to open a damaged one.
+    The path is None if it is missing. The list is empty if the registry is on a server, damaged, or
+    missing.
     """
-    file = backups.database(home)
-    if file is None or backups.fault_of(file) or not file.is_file():
-        return []
-    try:
-        with closing(sqlite3.connect(file)) as connection:
-            rows = connection.execute(_VERSIONS, (CHECKPOINT_TAG,)).fetchall()
-    except sqlite3.OperationalError:  # no tables yet
-        return []
-    return [(name, digest, _checkpoint(home, place)) for name, digest, place in rows]
-
-
-def _checkpoint(home: Home, place: str) -> Path | None:
-    if place.startswith("models:/"):
-        model = place.removeprefix("models:/")
-        found = home.mlruns.glob(f"artifacts/*/models/{model}/artifacts")
-        folder = next(iter(found), None)
-    else:
-        folder = Path(place.removeprefix("file://"))
-    return folder and next(iter(folder.glob("artifacts/*.safetensors")), None)
+    entries = read(home) if backups.database(home) else None
+    found = entries.versions.items() if entries else ()
+    return [
+        (f"{name}/{number}", entry.digest, entry.checkpoint)
+        for name, versions in found
+        for number, entry in versions.items()
+        if entry.digest
+    ]
 
 
 def _fault_of_data_set(path: Path) -> str | None:

@@ -10,25 +10,30 @@ import json
 import os
 import sqlite3
 import urllib.request
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from flows.runtime import backups
 from flows.runtime.addresses import is_http
 from flows.runtime.home import Home
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 """Tag of runs and versions that holds the sha256 of a checkpoint."""
+SCORE_TAG = "test_bits_per_character"
 TIMEOUT_SECONDS = 5.0
 _DELETED = "Deleted_Internal"
 _MOST = 1000
 _VERSIONS = """
-    SELECT v.name, v.version, v.current_stage, v.storage_location, t.value
-    FROM model_versions v LEFT JOIN model_version_tags t
-    ON t.name = v.name AND t.version = v.version AND t."key" = ?
+    SELECT name, version, current_stage, coalesce(storage_location, source) FROM model_versions
+"""
+_TAGS = """
+    SELECT name, version, "key", value FROM model_version_tags WHERE "key" IN (?, ?)
 """
 
 
@@ -39,10 +44,23 @@ class Entry:
     Attributes:
         digest: sha256 of its checkpoint; empty if it is not known.
         folder: Folder of its files on this machine; None if it is not known.
+        bits_per_character: Its score on the test split; None if it is not known.
     """
 
     digest: str
     folder: Path | None
+    bits_per_character: float | None
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str], folder: Path | None) -> "Entry":
+        """Return the version with these tags and this folder."""
+        bits = float(tags.get(SCORE_TAG, "nan"))
+        return cls(tags.get(CHECKPOINT_TAG, ""), folder, None if isnan(bits) else bits)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Path of its checkpoint on this machine; None if it is missing or not known."""
+        return self.folder and next(self.folder.glob("artifacts/*.safetensors"), None)
 
 
 @dataclass(frozen=True)
@@ -59,19 +77,23 @@ class Entries:
 
 
 def read(home: Home) -> Entries | None:
-    """Return what the registry of a home holds; None if it cannot be read without MLflow."""
-    address = home.tracking_uri
+    """Return what the registry of a home holds; None if it cannot be read without MLflow.
+
+    That is also the case if it is a SQLite database that is damaged, or missing although there are
+    backups of it; MLflow then says what to do.
+    """
     try:
-        if is_http(address):
-            return _of_server(address.rstrip("/"))
-        if address.startswith("sqlite:////"):
-            return _of_database(Path(address.removeprefix("sqlite:///")))
+        if is_http(home.tracking_uri):
+            return _of_server(home.tracking_uri.rstrip("/"))
+        database = backups.database(home)
+        if database is not None and not backups.fault_of(database):
+            return _of_database(home, database)
     except (OSError, sqlite3.Error, ValueError, LookupError, TypeError, AttributeError):
         return None
     return None
 
 
-def _of_database(path: Path) -> Entries:
+def _of_database(home: Home, path: Path) -> Entries:
     found = Entries()
     if not path.is_file():
         return found
@@ -80,14 +102,25 @@ def _of_database(path: Path) -> Entries:
             if name in found.versions:  # in two of MLflow's workspaces
                 raise LookupError(name)
             found.versions[name], found.aliases[name] = {}, {}
-        for name, number, stage, place, digest in store.execute(_VERSIONS, (CHECKPOINT_TAG,)):
+        tags: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+        for name, number, key, value in store.execute(_TAGS, (CHECKPOINT_TAG, SCORE_TAG)):
+            tags[name, number][key] = value
+        for name, number, stage, place in store.execute(_VERSIONS):
             if stage != _DELETED:
-                folder = Path(urllib.request.url2pathname(urlsplit(place).path)) if place else None
-                found.versions[name][int(number)] = Entry(digest or "", folder)
+                entry = Entry.of(tags[name, number], _folder(home, place))
+                found.versions[name][int(number)] = entry
         rows = store.execute("SELECT name, alias, version FROM registered_model_aliases")
         for name, alias, number in rows:
             found.aliases[name][alias] = int(number)
     return found
+
+
+def _folder(home: Home, place: str) -> Path | None:
+    """Return the folder on this machine that a URI of MLflow's means; None if there is none."""
+    if place.startswith("models:/"):
+        found = home.mlruns.glob(f"artifacts/*/{place.replace(':', '')}/artifacts")
+        return next(iter(found), None)
+    return Path(urllib.request.url2pathname(urlsplit(place).path)) if place else None
 
 
 def _of_server(address: str) -> Entries:
@@ -97,8 +130,7 @@ def _of_server(address: str) -> Entries:
         found.versions[model["name"]], found.aliases[model["name"]] = {}, held
     for version in _all(address, "model-versions", "model_versions"):
         tags = {tag["key"]: tag["value"] for tag in version.get("tags", ())}
-        entry = Entry(tags.get(CHECKPOINT_TAG, ""), None)
-        found.versions[version["name"]][int(version["version"])] = entry
+        found.versions[version["name"]][int(version["version"])] = Entry.of(tags, None)
     return found
 
 

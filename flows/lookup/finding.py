@@ -1,16 +1,16 @@
 """Find the checkpoint that a user means by a name, a version, an alias or a path."""
 
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from flows.lookup.entries import Entry, read
 from flows.lookup.references import CHAMPION, choose
 from flows.runtime.home import Home
+from rnnlm import bases
 from rnnlm.engine.loading import checkpoint_in, user_folder
+from rnnlm.engine.packed import packed_path
 from rnnlm.errors import RegistryError
-
-BASE = "english"
+from rnnlm.storage import is_intact
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,19 @@ class Found:
         checkpoint: Path of its checkpoint.
         folder: Folder for its packed form; see `rnnlm.engine.loading`.
         digest: sha256 of its checkpoint; None if it is not known.
+        is_registered: Whether it is a version in the registry.
+        bits_per_character: Its score on the test split; None if it is not known.
     """
 
     name: str
     checkpoint: Path
     folder: Path
     digest: str | None = None
+    is_registered: bool = False
+    bits_per_character: float | None = None
 
 
-def find(home: Home, model: str) -> Found:
+def find(home: Home, model: str, *, verify: bool = False) -> Found:
     """Return the model that a user means.
 
     A name of the registry takes precedence over a path, unless the path begins with `.` or `/`, or
@@ -40,14 +44,15 @@ def find(home: Home, model: str) -> Found:
         home: Home that holds the registry.
         model: `name`, `name@alias` or `name/version`; the path of a checkpoint or of a folder that
             holds one; or `english`, the base that comes with the package.
+        verify: Compare a registered checkpoint with its digest even if its packed form is kept,
+            which is all that sampling reads. Where they differ, MLflow's other copies are used.
 
     Raises:
-        RegistryError: There is no such version, or its files are missing.
+        RegistryError: There is no such version, or its files are missing or damaged.
         CheckpointError: There is no checkpoint at that path.
     """
     path = Path(model)
-    is_path = model.startswith((".", "/", "~")) or path.suffix == ".safetensors"
-    if is_path:
+    if model.startswith((".", "/", "~")) or path.suffix == ".safetensors":
         return of_path(path.expanduser())
     entries = read(home)
     if entries is None:
@@ -60,16 +65,15 @@ def find(home: Home, model: str) -> Found:
             lambda name: entries.aliases[name],
         )
     except RegistryError:
-        if path.exists():
-            return of_path(path)
-        if model == BASE:
-            return of_base()
+        if found := _outside(model):
+            return found
         raise
-    entry = entries.versions[name][number]
-    checkpoint = _checkpoint(home, entry)
+    entry, called = entries.versions[name][number], f"{name}/{number}"
+    checkpoint = _checkpoint(home, entry, verify)
     if checkpoint is None:
-        return _with_mlflow(home, f"{name}/{number}")
-    return Found(f"{name}/{number}", checkpoint, home.packed, entry.digest or None)
+        return _with_mlflow(home, called)
+    digest, bits = entry.digest or None, entry.bits_per_character
+    return Found(called, checkpoint, home.packed, digest, True, bits)
 
 
 def find_default(home: Home) -> tuple[Found, str]:
@@ -100,12 +104,10 @@ def _champions(home: Home) -> list[str]:
     return sorted(v.name for v in registry.versions(home) if v.alias == CHAMPION)
 
 
-def of_base() -> Found:
-    """Return the base that comes with the package."""
-    from importlib import resources  # noqa: PLC0415
-
-    file = resources.files("rnnlm.bases").joinpath(f"base-{BASE}.safetensors")
-    return Found(f"base {BASE}", Path(str(file)), user_folder())
+def of_base(name: str = bases.SHIPPED[0]) -> Found:
+    """Return a base that comes with the package."""
+    path = bases.shipped(name)
+    return Found(f"base {name}", checkpoint_in(path), user_folder(), bases.shipped_digest(name))
 
 
 def of_path(path: Path) -> Found:
@@ -113,18 +115,34 @@ def of_path(path: Path) -> Found:
     return Found(str(path), checkpoint_in(path), user_folder())
 
 
-def _checkpoint(home: Home, entry: Entry) -> Path | None:
-    """Return the path of a version's checkpoint; None if only MLflow can find or fetch it."""
-    places = [home.fetched.glob(f"{entry.digest}.safetensors")] if entry.digest else []
-    if entry.folder is not None:
-        places.append(entry.folder.glob("artifacts/*.safetensors"))
-    return next(chain.from_iterable(places), None)
+def _outside(model: str) -> Found | None:
+    """Return the model that a name means which is not in the registry, or None."""
+    if Path(model).exists():
+        return of_path(Path(model))
+    return of_base(model) if model in bases.SHIPPED else None
+
+
+def _checkpoint(home: Home, entry: Entry, verify: bool) -> Path | None:
+    """Return the path of a version's checkpoint; None if only MLflow can find, fetch or mend it."""
+    if not entry.digest:
+        return entry.checkpoint
+    fetched = home.fetched / f"{entry.digest}.safetensors"
+    path = fetched if fetched.is_file() else entry.checkpoint
+    if path is None or (not verify and packed_path(home.packed, entry.digest).is_file()):
+        return path
+    return path if is_intact(path, entry.digest) else None
 
 
 def _with_mlflow(home: Home, reference: str) -> Found:
     from flows import registry  # noqa: PLC0415 - imports MLflow, which takes seconds
 
-    version = registry.resolve(home, reference)
+    try:
+        version = registry.resolve(home, reference)
+    except RegistryError:
+        if found := _outside(reference):
+            return found
+        raise
     checkpoint = registry.checkpoint_path(home, version)
-    name = f"{version.name}/{version.version}"
-    return Found(name, checkpoint, home.packed, version.checkpoint)
+    name, digest = f"{version.name}/{version.version}", version.checkpoint or None
+    bits = version.test_bits_per_character
+    return Found(name, checkpoint, home.packed, digest, True, None if bits != bits else bits)

@@ -12,7 +12,7 @@ from pathlib import Path
 from flows import registry
 from flows.registry import Version
 from flows.runtime.home import Home
-from rnnlm import base, checkpoint
+from rnnlm import base, bases, checkpoint
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import Experiment
 from rnnlm.corpora.catalog import catalog
@@ -63,7 +63,7 @@ def find(home: Home, experiment: Experiment) -> Base | None:
         return None
     path = _path(home, name)
     digest = file_digest(path)
-    if name in base.SHIPPED and digest != (base.shipped_digest(name) or digest):
+    if name in bases.SHIPPED and digest != (bases.shipped_digest(name) or digest):
         raise CheckpointError(
             f"{path} is damaged: it does not match the digest on its card; install the package "
             "again, or set training.base=none"
@@ -99,8 +99,8 @@ def fit(home: Home, experiment: Experiment) -> Experiment:
 
 
 def _path(home: Home, name: str) -> Path:
-    if name in base.SHIPPED:
-        path = base.shipped(name)
+    if name in bases.SHIPPED:
+        path = bases.shipped(name)
         if not path.is_file():
             raise ConfigError(
                 f"training.base = {name}: this installation does not contain it (expected {path}); "
@@ -116,7 +116,7 @@ def _path(home: Home, name: str) -> Path:
         return registry.checkpoint_path(home, registry.resolve(home, name))
     except RegistryError as error:
         raise ConfigError(
-            f"training.base = {name}: {error}; expected {', '.join(base.SHIPPED)}, a registered "
+            f"training.base = {name}: {error}; expected {', '.join(bases.SHIPPED)}, a registered "
             "model, the path of a .safetensors file, or none"
         ) from error
 

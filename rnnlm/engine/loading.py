@@ -13,7 +13,7 @@ from rnnlm.constraints import Rules
 from rnnlm.engine import packed
 from rnnlm.engine.opening import Precision, Sampler, Slots
 from rnnlm.errors import CheckpointError, StorageError
-from rnnlm.header import Described
+from rnnlm.header import Described, damaged
 from rnnlm.kernels.native import native_available
 from rnnlm.storage import file_digest
 from rnnlm.tokenizer import Tokenizer
@@ -106,21 +106,26 @@ def load_sampler(
         checkpoint: The checkpoint.
         folder: Folder of packed models; created if needed. If it cannot be written to, the model is
             packed again the next time.
-        digest: The sha256 of the checkpoint; None to compute it.
+        digest: The sha256 that the checkpoint should have; None if it is not known.
         precision: A precision, or `auto` for the one that was chosen when the model was trained.
 
     Raises:
-        CheckpointError: The checkpoint is missing, or is not one.
+        CheckpointError: The checkpoint is missing, damaged, or is not one.
     """
-    if digest is None:
-        if not checkpoint.is_file():
-            raise CheckpointError(f"no checkpoint at {checkpoint}; train the model again")
-        digest = file_digest(checkpoint)
+    known = digest or _digest_of(checkpoint)
     if native_available():
-        kept = packed.load(packed.packed_path(folder, digest))
+        kept = packed.load(packed.packed_path(folder, known))
         if kept is not None and precision in (AUTO, kept.precision):
             return kept
-    return _load_with_torch(checkpoint, folder, digest, precision)
+    if digest and digest != _digest_of(checkpoint):
+        raise damaged(checkpoint)
+    return _load_with_torch(checkpoint, folder, known, precision)
+
+
+def _digest_of(checkpoint: Path) -> str:
+    if not checkpoint.is_file():
+        raise CheckpointError(f"no checkpoint at {checkpoint}; train the model again")
+    return file_digest(checkpoint)
 
 
 def _load_with_torch(checkpoint: Path, folder: Path, digest: str, precision: str) -> Sampler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnnlm.progress import OnProgress, Progress
+from rnnlm.visible import visible_html
 
 LINE_EVERY_SECONDS = 10.0
 _DRAW_EVERY_SECONDS = 0.1
@@ -71,7 +71,7 @@ def _in_notebook(label: str) -> Iterator[Any]:
     from IPython.display import HTML, display
 
     def content(share: float, note: str) -> Any:
-        return HTML(_BAR.format(label=html.escape(label), share=share, note=html.escape(note)))
+        return HTML(_BAR.format(label=visible_html(label), share=share, note=visible_html(note)))
 
     handle = display(content(0.0, ""), display_id=True)
     try:

@@ -42,7 +42,7 @@ def load(model: str | Path) -> Model:
 
     here = home.current()
     found = find(here, model)
-    if found.folder != here.packed:  # a path after all
+    if not found.is_registered:
         return Model(found.checkpoint)
     return Model(found.checkpoint, name=found.name, digest=found.digest, packed=found.folder)
 

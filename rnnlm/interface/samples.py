@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
 from rnnlm import colors
+from rnnlm.visible import visible, visible_html
 
 _SWATCH = (
     "display:inline-block;width:3.4em;height:1.15em;border-radius:3px;vertical-align:middle;"
@@ -51,7 +51,9 @@ class Samples(Sequence[str]):
         """Return the texts, one per line, or with blank lines between them if they are longer."""
         return ("\n\n" if any("\n" in text for text in self.texts) else "\n").join(self.texts)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """Return the texts in a form that is safe to show on a terminal."""
+        return visible(str(self))
 
     def _repr_html_(self) -> str:
         """Return the texts as HTML, for notebooks."""
@@ -60,8 +62,8 @@ class Samples(Sequence[str]):
     def _html(self, text: str) -> str:
         color = colors.parse(text) if self.form == "color" else None
         if color is None:
-            return f'<div style="{_TEXT}">{html.escape(text)}</div>'
+            return f'<div style="{_TEXT}">{visible_html(text)}</div>'
         name, *channels = color
         code = bytes(channels).hex()
         swatch = _SWATCH.format(code=code)
-        return f'<div><span style="{swatch}"></span>{html.escape(name)} <code>#{code}</code></div>'
+        return f'<div><span style="{swatch}"></span>{visible_html(name)} <code>#{code}</code></div>'

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnlm.checksums import read_record, write_record
 from rnnlm.config import Experiment, from_values
 from rnnlm.config import load as load_config
 from rnnlm.engine.loading import user_folder
@@ -18,7 +19,7 @@ from rnnlm.errors import ConfigError, StorageError
 from rnnlm.interface.bars import bar
 from rnnlm.interface.texts_model import Model
 from rnnlm.progress import OnProgress
-from rnnlm.storage import value_digest, write_json
+from rnnlm.storage import is_intact, value_digest
 
 if TYPE_CHECKING:
     from rnnlm.corpora.files import SourceFile
@@ -76,9 +77,9 @@ def train(
     with _alone(out):
         known = _known(out, key)
         if known is None:
-            write_json(out / KEY_FILE, {"key": key})
+            write_record(out / KEY_FILE, {"key": key})
             known = _train(files, experiment, base, out, on_progress)
-            write_json(out / KEY_FILE, {"key": key, **known})
+            write_record(out / KEY_FILE, {"key": key, **known})
             _remove_the_rest(out, known["file"])
     return Model(out / known["file"], digest=known["digest"])
 
@@ -128,13 +129,13 @@ def _experiment(
 
 def _with_base(experiment: Experiment) -> tuple[Experiment, Path | None]:
     """Return an experiment with settings filled in from its base, and the base's checkpoint."""
-    from rnnlm import base
+    from rnnlm import base, bases
 
     name = experiment.training.base
     if name == base.NO_BASE:
         return experiment, None
-    if name in base.SHIPPED:
-        path = base.shipped(name)
+    if name in bases.SHIPPED:
+        path = bases.shipped(name)
     else:
         from rnnlm.interface.finding_models import load
 
@@ -148,22 +149,22 @@ def _with_base(experiment: Experiment) -> tuple[Experiment, Path | None]:
 
 
 def _known(out: Path, key: str) -> dict[str, str] | None:
-    """Return the record of the finished training in a folder, if there is one.
+    """Return the record of the finished training in a folder, if its model is there and intact.
 
     Raises:
         ConfigError: The folder holds another training, or other files.
     """
-    try:
-        record: dict[str, str] = json.loads((out / KEY_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+    record: dict[str, str] | None = read_record(out / KEY_FILE, dict[str, str])
+    if record is None:
         if any(path.name != LOCK_FILE for path in out.iterdir()):
-            raise ConfigError(f"{out} holds other files; choose an empty or new folder") from None
+            raise ConfigError(f"{out} holds other files; choose an empty or new folder")
         return None
     if record.get("key") != key:
         raise ConfigError(
             f"{out} holds a model of another text or of other settings; choose another folder"
         )
-    return record if "file" in record and (out / record["file"]).is_file() else None
+    is_finished = "file" in record and is_intact(out / record["file"], record["digest"])
+    return record if is_finished else None
 
 
 @contextmanager

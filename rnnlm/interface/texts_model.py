@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import random
 import shutil
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from rnnlm.engine.opening import Sampler
 from rnnlm.generation.streaming import settings_for, stream
 from rnnlm.interface.samples import Samples
 from rnnlm.storage import atomic_path
+from rnnlm.visible import visible_html
 
 if TYPE_CHECKING:
     from rnnlm.checkpoint import LoadedModel
@@ -172,7 +172,7 @@ class Model:
         network = self.experiment.model.title
         facts = self._loaded.facts
         said = (
-            f"<p><b>{html.escape(self.name)}</b>: {html.escape(network)}, "
+            f"<p><b>{visible_html(self.name)}</b>: {visible_html(network)}, "
             f"{self._loaded.model.parameter_count:,} parameters, "
             f"{self.bits_per_character:.3f} bits per character of held-out text</p>"
         )

@@ -16,6 +16,7 @@ from rnnlm.models import build
 from rnnlm.storage import file_digest
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment
+from tests.damage import flip_bit
 
 pytestmark = pytest.mark.skipif(not native_available(), reason="no compiler made native code")
 
@@ -52,7 +53,7 @@ def test_a_packed_model_is_read_as_it_was_written(
     assert made.tokenizer.to_json() == read.tokenizer.to_json()
 
 
-@pytest.mark.parametrize("harm", ["cut", "other", "format"])
+@pytest.mark.parametrize("harm", ["cut", "other", "format", "header", "weights"])
 def test_a_damaged_file_is_made_again(tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch):
     path = saved(tmp_path / "model.safetensors")
     load_sampler(path, tmp_path)
@@ -63,6 +64,8 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, harm: str, monkeypatch: py
             patch.setattr(packed, "FORMAT", "rnnlm-packed-0")
             kept.unlink()
             load_sampler(path, tmp_path)
+    elif harm in ("header", "weights"):
+        flip_bit(kept, 0.2 if harm == "header" else 0.9)
     else:
         kept.write_bytes(whole[:-9] if harm == "cut" else path.read_bytes())
     assert packed.load(kept) is None
@@ -85,6 +88,15 @@ def test_another_precision_is_packed_but_not_kept(tmp_path: Path):
 def test_models_that_cannot_be_packed_are_computed_by_torch(tmp_path: Path):
     path = saved(tmp_path / "model.safetensors", architecture="mingru")
     assert isinstance(load_sampler(path, tmp_path / "packed"), UnpackedModel)
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_checkpoint_that_is_not_the_expected_one_is_not_packed(tmp_path: Path):
+    path = saved(tmp_path / "model.safetensors")
+    digest = file_digest(path)
+    saved(path, "fp32")
+    with pytest.raises(CheckpointError, match="does not match the digest"):
+        load_sampler(path, tmp_path / "packed", digest)
     assert not (tmp_path / "packed").exists()
 
 

@@ -15,6 +15,7 @@ from rnnlm.interface import text_training
 from rnnlm.progress import Progress, silent
 from rnnlm.storage import file_digest
 from tests.conftest import ROOT, lines
+from tests.damage import flip_bit
 
 SMALL = {"training.budget": "2 epochs", "model.hidden_size": 16, "model.num_layers": 1}
 
@@ -69,6 +70,14 @@ def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path: Path, text: Path
     assert min(step for step in steps if step) > 3
     whole = rnnlm.train(text, tmp_path / "whole", settings=SMALL, on_progress=silent)
     assert file_digest(resumed.path) == file_digest(whole.path)
+
+
+def test_a_damaged_model_is_trained_again(tmp_path: Path, text: Path):
+    model = rnnlm.train(text, tmp_path / "out", settings=SMALL, on_progress=silent)
+    whole = model.path.read_bytes()
+    flip_bit(model.path)
+    again = rnnlm.train(text, tmp_path / "out", settings=SMALL, on_progress=silent)
+    assert again.path.read_bytes() == whole
 
 
 def test_a_config_and_an_experiment_are_trained_on_too(tmp_path: Path, text: Path):

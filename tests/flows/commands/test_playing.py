@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.finding import find_model
+from flows.lookup.finding import find
 from flows.runtime.home import Home
-from rnnlm import base, checkpoint
+from rnnlm import bases, checkpoint
 from rnnlm.config import ModelConfig
 from rnnlm.errors import CheckpointError, RegistryError
 from rnnlm.models import build
@@ -31,17 +31,17 @@ def test_a_checkpoint_becomes_a_page_without_a_registry(tmp_path: Path):
 
 
 def test_a_base_is_found_without_a_registry(tmp_path: Path):
-    found = find_model(Home(tmp_path), "english")
-    assert found.path == base.shipped("english")
-    assert found.reference == ""
+    found = find(Home(tmp_path), "english")
+    assert found.checkpoint == bases.shipped("english")
+    assert not found.is_registered
     assert not [*tmp_path.iterdir()]
 
 
 def test_what_is_not_there_is_an_error_in_one_line(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no file"):
-        find_model(Home(tmp_path), "missing.safetensors")
+        find(Home(tmp_path), "missing.safetensors")
     with pytest.raises(RegistryError, match="no model 'missing'"):
-        find_model(Home(tmp_path), "missing")
+        find(Home(tmp_path), "missing")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_export_that_cannot_be_is_refused_before_anything_is_written(
 
 def test_a_registered_model_is_found_by_name_alias_and_number(trained: Path):
     for reference in ("tiny", "tiny@champion", "tiny/1"):
-        found = find_model(Home(trained), reference)
-        assert (found.name, found.reference) == ("tiny/1", "tiny/1")
-        assert found.path.suffix == ".safetensors"
+        found = find(Home(trained), reference)
+        assert (found.name, found.is_registered) == ("tiny/1", True)
+        assert found.checkpoint.suffix == ".safetensors"
         assert found.bits_per_character is not None

@@ -1,5 +1,6 @@
 """Test that models are found in MLflow's store without MLflow, as MLflow itself finds them."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from flows.lookup import finding
 from flows.lookup.entries import CHECKPOINT_TAG, read
 from flows.lookup.finding import find, find_default
 from flows.registry import Version
+from flows.runtime import backups
 from flows.runtime.home import Home
-from flows.tracking import connect
-from rnnlm.engine.loading import user_folder
-from rnnlm.errors import CheckpointError, RegistryError
+from flows.tracking import connect, connecting
+from rnnlm.engine.loading import load_sampler, user_folder
+from rnnlm.errors import CheckpointError, RegistryError, StorageError
 from rnnlm.storage import file_digest
 from tests.conftest import ROOT
+from tests.damage import cut, flip_bit
 from tests.generation.jobs import saved_model
 from tests.stores import give_empty_stores
 
@@ -85,6 +88,33 @@ def test_a_store_of_another_schema_is_left_to_mlflow(here: Home, monkeypatch: py
     monkeypatch.setattr(finding, "_with_mlflow", lambda home, name: asked.append((home, name)))
     find(here, "tiny")
     assert asked == [(here, "tiny")]
+
+
+def test_a_damaged_checkpoint_is_replaced_unless_its_packed_form_is_kept(here: Home):
+    path = find(here, "tiny").checkpoint
+    copy = here.data / "models" / "tiny" / "some" / "model.safetensors"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    load_sampler(path, here.packed, file_digest(path))
+    flip_bit(path)
+    assert find(here, "tiny").checkpoint == path
+    assert path.read_bytes() != copy.read_bytes()
+    assert find(here, "tiny", verify=True).checkpoint == path
+    assert path.read_bytes() == copy.read_bytes()
+    flip_bit(path)
+    shutil.rmtree(here.packed)
+    find(here, "tiny")
+    assert path.read_bytes() == copy.read_bytes()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, cut])
+def test_a_damaged_store_is_refused_as_mlflow_s_commands_refuse_it(here: Home, harm):
+    store = here.mlruns / "mlflow.db"
+    backups.back_up(here)
+    harm(store)
+    connecting._connect.cache_clear()
+    with pytest.raises(StorageError, match="rnnlm doctor --repair"):
+        find(here, "tiny")
 
 
 def test_a_home_without_a_store_has_no_models(tmp_path: Path):

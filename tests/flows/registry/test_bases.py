@@ -9,6 +9,7 @@ import pytest
 from flows.registry import bases
 from flows.runtime.home import Home
 from rnnlm import base, checkpoint
+from rnnlm import bases as shipped_bases
 from rnnlm.errors import CheckpointError
 from rnnlm.storage import file_digest
 from tests.conftest import call_cli, fork_cli, lines, tiny_experiment
@@ -71,7 +72,7 @@ def test_a_missing_base_is_a_one_line_error(home: Path, name: str, said: str):
 def test_a_base_that_is_not_installed_is_a_one_line_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(base, "shipped", lambda name: home / f"{name}.safetensors")
+    monkeypatch.setattr(shipped_bases, "shipped", lambda name: home / f"{name}.safetensors")
     ended = call_cli(home, "train", "more.toml", "--set", "training.base=english", "--plan")
     assert ended.status == 1
     assert "this installation does not contain it" in " ".join(ended.err.split())
@@ -88,7 +89,7 @@ def test_a_damaged_base_of_the_package_is_refused(tmp_path: Path, monkeypatch: p
     path = tmp_path / "base-english.safetensors"
     path.write_bytes(bytes(1000))
     path.with_suffix(".md").write_text(f"- **Digest** sha256 `{file_digest(path)}`\n")
-    monkeypatch.setattr(base, "shipped", lambda _: path)
+    monkeypatch.setattr(shipped_bases, "shipped", lambda _: path)
     experiment = tiny_experiment(training={"base": "english"})
     found = bases.find(Home(tmp_path), experiment)
     assert found is not None
