@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 from rnnlm import tokenizer as tokenizers
 from rnnlm.conditioning import iter_with_headers, with_headers
 from rnnlm.config import TokenizerConfig, shorten
+from rnnlm.corpora.columns import column_size
 from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import (
@@ -266,12 +267,8 @@ def _shards_of(uri: str, split: Split) -> list[Path]:
 
 def _token_bytes(paths: Sequence[Path]) -> int:
     """Return the number of bytes of all tokens in some shards."""
-    groups = (
-        metadata.row_group(number)
-        for metadata in map(pq.read_metadata, paths)
-        for number in range(metadata.num_row_groups)
-    )
-    return sum(group.column(1).total_uncompressed_size for group in groups)
+    files = (pq.ParquetFile(path, memory_map=True) for path in paths)
+    return sum(column_size(file, g, "tokens") for file in files for g in range(file.num_row_groups))
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
