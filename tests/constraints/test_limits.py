@@ -80,6 +80,11 @@ def test_a_prefix_that_ends_in_an_endless_word_is_healed_or_fed_whole():
     assert rules.heads == ("a" * 3000, "a")
 
 
+def test_a_prefix_with_half_a_character_is_refused():
+    with pytest.raises(ConstraintError, match=r"begins with the prefix|never saw"):
+        compile_constraints(LETTERS, banned=["x"], prefixes=["\ud800"], max_length=10)
+
+
 @given(st.text("ab*+?()[]{}|^$.\\,0129-é\n", max_size=30))
 def test_any_grammar_is_compiled_or_refused(grammar: str):
     with suppress(ConstraintError):

@@ -221,7 +221,7 @@ def run_table(text: str, _folder: Path) -> None:
 
 def run_toml(text: str, folder: Path) -> None:
     path = folder / "a.toml"
-    path.write_text(text, "utf-8", errors="surrogateescape")
+    path.write_text(text, "utf-8", errors="surrogatepass")
     config.load(path, [])
 
 

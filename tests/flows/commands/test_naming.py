@@ -16,7 +16,7 @@ def remember(home: Home, name: str, *sources: str) -> None:
     path.parent.mkdir(parents=True)
     corpus = {"source": sources[0]} if len(sources) == 1 else {"source": ""}
     corpus |= {"sources": [{"path": source} for source in sources[len(sources) == 1 :]]}
-    record = {"step": "ingest", "version": 1, "files": {}, "result": {}}
+    record = {"step": "ingest", "version": 4, "files": {}, "result": {}}
     path.write_text(json.dumps({**record, "ingredients": {"corpus": corpus}}))
 
 
