@@ -439,8 +439,7 @@ class TrainingRun:
             self._tell(note=f"{BEST_FILE} is missing or was changed; starting from the beginning")
         if start is not None:
             start_from(start, self.model, self.tokenizer)
-            if self.config.base == NO_BASE:
-                self.position.rate_factor = WARM_RATE
+            self.position.rate_factor = WARM_RATE if self.config.base == NO_BASE else 1.0
         if self.group.leads:
             self._cut(0)
         self._save(GOOD_FILE)
