@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from flows.runtime import locks
+from rnnlm.config import shorten
 from rnnlm.errors import DamagedFileError
 from rnnlm.saved import read_json
 from rnnlm.storage import file_digest, value_digest, write_json
@@ -249,10 +250,13 @@ def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
     """Return which file of a record is missing or was changed, or None if all are intact."""
     for name, seen in record["files"].items():
         path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if not _Seen(**seen).holds(path):
-            return f"{name} was changed"
+        try:
+            if not path.is_file():
+                return f"{name} is missing"
+            if not _Seen(**seen).holds(path):
+                return f"{name} was changed"
+        except OSError:  # such as a name that is too long, in a damaged record
+            return f"{shorten(name)} cannot be read"
     return None
 
 
