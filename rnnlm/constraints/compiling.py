@@ -146,7 +146,8 @@ def _check_prefixes(
     min_length: int,
     max_length: int,
 ) -> None:
-    encoded = tokenizer.encode_batch(pa.array(map(_bytes, prefixes), pa.large_binary()))
+    written = [prefix.encode("utf-8", "replace") for prefix in prefixes]  # as `encode` does
+    encoded = tokenizer.encode_batch(pa.array(written, pa.large_binary()))
     states, lengths = walk(automaton, encoded)
     if (states < 0).any():
         at = int(np.argmax(states < 0))
