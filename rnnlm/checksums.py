@@ -112,10 +112,10 @@ def first_fault(folder: Path, files: Mapping[str, str]) -> str | None:
     Returns:
         For example `model.safetensors is damaged`; None if all files are intact.
     """
-    for name in files:
-        if not (folder / name).is_file():
-            return f"{name} is missing"
     try:
+        for name in files:
+            if not (folder / name).is_file():
+                return f"{name} is missing"
         digests = _digests([folder / name for name in files])
     except OSError as error:
         return f"{error.filename or 'a file'} cannot be read ({error.strerror or error})"

@@ -5,7 +5,6 @@ integers of the type that the file's metadata names. A list column would take fo
 and be read at a tenth of the speed (docs/decisions/0004).
 """
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,24 +23,16 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from rnnlm import tokenizer as tokenizers
-from rnnlm.checksums import (
-    PAGE_CHECKSUMS,
-    first_fault,
-    list_files,
-    once,
-    open_parquet,
-    read_record,
-    write_record,
-)
+from rnnlm.checksums import PAGE_CHECKSUMS, once, open_parquet
 from rnnlm.conditioning import iter_with_headers, with_headers
 from rnnlm.config import TokenizerConfig, shorten
+from rnnlm.corpora.columns import column_size
 from rnnlm.corpora.documents import iter_batches, shards
 from rnnlm.corpora.splitting import SPLITS, Split
 from rnnlm.errors import (
     DamagedFileError,
     DatasetError,
     EmptySplitError,
-    StorageError,
     TokenizerError,
 )
 from rnnlm.parallel import run_all
@@ -50,6 +41,7 @@ from rnnlm.saved import read_json
 from rnnlm.storage import atomic_path, value_digest, write_json
 from rnnlm.tokenizer import Encoded, Tokenizer, token_type
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays, every
+from rnnlm.unpacked import mapped
 
 SCHEMA_VERSION = "2"
 SHARD_PATTERN = "tokens-{split}-*.parquet"
@@ -66,7 +58,6 @@ _TYPES = {b"uint8": np.uint8, b"uint16": np.uint16, b"uint32": np.uint32}
 _FAULTS = (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException)
 _RECORDS = "records"
 _FLAT = "flat"
-_UNPACKED_FILE = "unpacked.json"
 
 
 class Tokens(BaseModel):
@@ -211,7 +202,7 @@ def load_split(uri: str, split: Split, in_memory: int = IN_MEMORY) -> TokenArray
     try:
         ids = _token_type(found[0], uri)
         if _token_bytes(found) > in_memory:
-            return _mapped(found, ids, Path(uri) / _FLAT / split)
+            return mapped(_parts(found, ids), ids, Path(uri) / _FLAT / split)
         return _joined([*_parts(found, ids)])
     except _FAULTS as error:
         raise _unreadable(uri, error) from error
@@ -276,12 +267,8 @@ def _shards_of(uri: str, split: Split) -> list[Path]:
 
 def _token_bytes(paths: Sequence[Path]) -> int:
     """Return the number of bytes of all tokens in some shards."""
-    groups = (
-        metadata.row_group(number)
-        for metadata in map(pq.read_metadata, paths)
-        for number in range(metadata.num_row_groups)
-    )
-    return sum(group.column(1).total_uncompressed_size for group in groups)
+    files = (pq.ParquetFile(path, memory_map=True) for path in paths)
+    return sum(column_size(file, g, "tokens") for file in files for g in range(file.num_row_groups))
 
 
 def from_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenArrays:
@@ -432,37 +419,3 @@ def _joined(parts: Sequence[TokenArrays]) -> TokenArrays:
         characters=np.concatenate([part.characters for part in parts]),
         bytes=np.concatenate([part.bytes for part in parts]),
     )
-
-
-def _mapped(paths: Sequence[Path], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack the shards into one raw file per array, unless these are intact, and map them.
-
-    A record next to the files has their digests, with which they are verified.
-    """
-    types = {"tokens": ids, "offsets": np.dtype(np.int64)}
-    types |= {"characters": np.dtype(np.int64), "bytes": np.dtype(np.int64)}
-    record = read_record(folder / _UNPACKED_FILE)
-    if record is None or first_fault(folder, record["files"]) is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        temporary.mkdir(parents=True)
-        try:
-            with ExitStack() as stack:
-                out = {n: stack.enter_context((temporary / n).open("wb")) for n in types}
-                out["offsets"].write(np.zeros(1, np.int64).data)
-                start = 0
-                for part in _parts(paths, ids):
-                    out["tokens"].write(part.tokens.data)
-                    out["offsets"].write((part.offsets[1:] + start).data)
-                    out["characters"].write(part.characters.data)
-                    out["bytes"].write(part.bytes.data)
-                    start += len(part.tokens)
-            write_record(temporary / _UNPACKED_FILE, {"files": list_files(temporary)})
-            temporary.replace(folder)
-        except OSError as error:
-            raise StorageError(
-                f"cannot unpack the tokens to {folder}: {error.strerror or error}; free some space"
-            ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return TokenArrays(**{n: np.memmap(folder / n, dtype=t, mode="r") for n, t in types.items()})

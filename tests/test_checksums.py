@@ -52,11 +52,11 @@ def test_work_is_done_once_and_again_if_its_record_is_damaged(tmp_path: Path):
 
     path = tmp_path / "a" / "record.json"
     with pytest.raises(ValueError, match="no"):
-        once(path, fail)
-    assert once(path, lambda: {"rows": 1}) == {"rows": 1}
-    assert once(path, fail) == {"rows": 1}
+        once(path, fail, dict[str, int])
+    assert once(path, lambda: {"rows": 1}, dict[str, int]) == {"rows": 1}
+    assert once(path, fail, dict[str, int]) == {"rows": 1}
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
-    assert once(path, lambda: {"rows": 3}) == {"rows": 3}
+    assert once(path, lambda: {"rows": 3}, dict[str, int]) == {"rows": 3}
 
 
 def test_a_fault_in_a_folder_is_named(tmp_path: Path):

@@ -1,5 +1,6 @@
 import json
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from rnnlm.conditioning import header, iter_with_headers
 from rnnlm.config import ModelConfig, TokenizerConfig
-from rnnlm.corpora.documents import iter_texts
+from rnnlm.corpora.documents import iter_texts, text_bytes
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.corpora.splitting import SPLITS
 from rnnlm.dataset import (
@@ -27,6 +28,7 @@ from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.tokenizer import token_type
 from rnnlm.tokens import BOUNDARY_ID
 from tests.conftest import WORDS, ingest_text, lines
+from tests.fuzz import own_files
 
 CONDITION = ("brand", "season")
 
@@ -239,3 +241,18 @@ def test_a_limited_load_holds_documents_of_the_split(tokens: Tokens):
     documents = {bytes(d) for d in np.split(whole.tokens, whole.offsets[1:-1])}
     assert {bytes(d) for d in np.split(some.tokens, some.offsets[1:-1])} <= documents
     assert load_spread(tokens.uri, "train", 10**9).tokens.tolist() == whole.tokens.tolist()
+
+
+def test_a_damaged_shard_ends_in_one_line_and_not_the_process(tmp_path: Path):
+    """Arrow ends the process if it is asked for a damaged description of a column."""
+    whole, _ = own_files.shards()
+    path = tmp_path / "documents-00000.parquet"
+    damaged = 0
+    for at in range(len(whole) - 1200, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x05]) + whole[at + 1 :])
+        with suppress(CorpusError):
+            list(iter_texts(str(tmp_path), "train"))
+            text_bytes([path], "train")
+            continue
+        damaged += 1
+    assert damaged > 100

@@ -215,12 +215,10 @@ def read_step_record(path: Path) -> dict[str, Any] | None:
 
 
 class _File(TypedDict):
-    """The shape of what a record says about a file."""
+    """The shape of what a record says about a file; records of earlier versions say more."""
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]
 
-    size: int
-    modified: int
     sha256: str
 
 

@@ -146,7 +146,8 @@ def _check_prefixes(
     min_length: int,
     max_length: int,
 ) -> None:
-    encoded = tokenizer.encode_batch(arrow.binaries(map(_bytes, prefixes)))
+    written = [prefix.encode("utf-8", "replace") for prefix in prefixes]  # as `encode` does
+    encoded = tokenizer.encode_batch(arrow.binaries(written))
     states, lengths = walk(automaton, encoded)
     if (states < 0).any():
         at = int(np.argmax(states < 0))

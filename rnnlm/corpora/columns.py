@@ -64,6 +64,21 @@ def read_rows(
         raise _refusal(name, error) from error
 
 
+def column_size(file: pq.ParquetFile, group: int, column: str) -> int:
+    """Return the size in bytes of a column of a row group, before compression.
+
+    A row is read first: where the description of a column is damaged, that raises an error, while
+    Arrow ends the whole process if it is asked for the description.
+
+    Raises:
+        ArrowException: The row group cannot be read.
+        OSError: The row group cannot be read.
+    """
+    next(file.iter_batches(1, [group], [column], use_threads=False), None)
+    number = file.schema_arrow.names.index(column)
+    return int(file.metadata.row_group(group).column(number).total_uncompressed_size)
+
+
 def _listed(row_groups: Sequence[int] | None) -> list[int] | None:
     return None if row_groups is None else [*row_groups]
 

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from rnnlm.checksums import PAGE_CHECKSUMS, once, open_parquet
 from rnnlm.config import SplitConfig, shorten
+from rnnlm.corpora.columns import column_size
 from rnnlm.corpora.dedup_pass import NEAR_COPY, REPEATED, Decision
 from rnnlm.corpora.phrases import with_phrases
 from rnnlm.corpora.reading import MOST_EXAMPLES
@@ -45,9 +46,9 @@ ROWS_TO_DIGEST = 500
 MOST_RUNS = 100
 """Most runs of consecutive rows that are written without copying them together."""
 
-_SPLIT_COLUMN, _TEXT_COLUMN = 1, 2
 _NULL_BYTE = pa.scalar(b"", pa.large_binary()), pa.scalar(b"\0", pa.large_binary())
 """Arguments by which `binary_join_element_wise` adds a null byte to each text."""
+_FAULTS = (OSError, ValueError, StopIteration, pa.ArrowException)
 
 
 def shards(uri: str) -> list[Path]:
@@ -64,16 +65,23 @@ def shards(uri: str) -> list[Path]:
 
 def text_bytes(paths: Iterable[Path], split: Split) -> int:
     """Return the approximate size of a split's texts in bytes, from the shards' metadata."""
-    groups = (
-        metadata.row_group(number)
-        for metadata in map(pq.read_metadata, paths)
-        for number in range(metadata.num_row_groups)
-    )
-    return sum(
-        group.column(_TEXT_COLUMN).total_uncompressed_size
-        for group in groups
-        if group.column(_SPLIT_COLUMN).statistics.min == split
-    )
+    total = 0
+    for path in paths:
+        try:
+            with pq.ParquetFile(path, memory_map=True) as file:
+                for group in range(file.metadata.num_row_groups):
+                    if _split_of(file, group) == split:
+                        total += column_size(file, group, "text")
+        except _FAULTS as error:
+            raise CorpusError(_damaged(path, error)) from error
+    return total
+
+
+def _split_of(file: pq.ParquetFile, group: int) -> Split:
+    """Return the split of a row group's documents."""
+    first = next(file.iter_batches(1, [group], ["split"], use_threads=False))
+    split: Split = first["split"][0].as_py()
+    return split
 
 
 def iter_batches(
@@ -97,17 +105,16 @@ def iter_batches(
         if not file.schema_arrow.equals(DOCUMENTS_SCHEMA):
             raise CorpusError(_damaged(shard, "it has other columns"))
         for group in range(file.metadata.num_row_groups):
-            metadata = file.metadata.row_group(group)
-            split: Split = metadata.column(_SPLIT_COLUMN).statistics.min
+            split = _split_of(file, group)
             if split not in splits:
                 continue
-            size = metadata.column(_TEXT_COLUMN).total_uncompressed_size
-            rows = max(1, metadata.num_rows * BATCH_BYTES // max(1, size))
+            size = column_size(file, group, "text")
+            rows = max(1, file.metadata.row_group(group).num_rows * BATCH_BYTES // max(1, size))
             columns = ["document_id", "text", "characters", "bytes"] + ["attributes"] * attributes
             for batch in file.iter_batches(rows, [group], columns, use_threads=False):
                 batch.validate(full=True)  # the texts may not be UTF-8
                 yield split, batch
-    except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
+    except _FAULTS as error:
         raise CorpusError(_damaged(shard, error)) from error
 
 

@@ -14,7 +14,7 @@ from rnnlm import checkpoint, dataset
 from rnnlm.charts import Picture
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.devices import choose_device
-from rnnlm.errors import DatasetError
+from rnnlm.errors import DamagedFileError, DatasetError
 from rnnlm.evaluation import (
     NATS_FILE,
     NGRAM_NATS_FILE,
@@ -141,7 +141,7 @@ def _read_nats(scores: TestScores, name: str) -> TextNats:
     path = Path(scores.uri) / name
     try:
         return TextNats.load(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (DamagedFileError, OSError, ValueError, KeyError) as error:
         raise DatasetError(
             f"no scores in {path} (expected the file that scoring the test split writes); score "
             "the checkpoint again"

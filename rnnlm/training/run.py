@@ -418,9 +418,8 @@ class TrainingRun:
     def _resume(self, start: Path | None) -> None:
         """Load the position in `last.safetensors`; without one, start a new run.
 
-        A new run saves its initial position, to return to after a divergence. The run also starts
-        from the beginning if the position is damaged, or if its best checkpoint is missing or was
-        changed, unless that was saved at a later step (see `is_later`).
+        A new run saves its initial position, to return to after a divergence. A run also starts
+        anew if its position is damaged, or its best checkpoint is missing or changed.
 
         Args:
             start: Checkpoint that a new run takes its weights from; None for random weights.
@@ -435,14 +434,12 @@ class TrainingRun:
             is_same = best.is_file() and file_digest(best) == position.best_digest
             if is_same or not position.best_digest or positions.is_later(best, position):
                 self._load(LAST_FILE)
-                if not is_same:
-                    self.position.best = NO_BEST
+                self.position.best = self.position.best if is_same else NO_BEST
                 return
             self._tell(note=f"{BEST_FILE} is missing or was changed; starting from the beginning")
         if start is not None:
             start_from(start, self.model, self.tokenizer)
-            if self.config.base == NO_BASE:
-                self.position.rate_factor = WARM_RATE
+            self.position.rate_factor = WARM_RATE if self.config.base == NO_BASE else 1.0
         if self.group.leads:
             self._cut(0)
         self._save(GOOD_FILE)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.constraints import acceptors, compile_constraints, regex, rules_of
-from rnnlm.errors import ConstraintError
+from rnnlm.errors import ConstraintError, TokenizerError
 from rnnlm.tokenizer import BPETokenizer, CharacterTokenizer
 
 LETTERS = CharacterTokenizer("ab \n")
@@ -78,6 +78,11 @@ def test_a_prefix_that_ends_in_an_endless_word_is_healed_or_fed_whole():
     tokenizer = BPETokenizer.learn(["ab " * 50, "ba " * 50], 270)
     rules = rules_of(tokenizer, ["a" * 3000, "a " + "a" * 100], None, 10_000)
     assert rules.heads == ("a" * 3000, "a")
+
+
+def test_a_prefix_with_half_a_character_is_refused():
+    with pytest.raises(TokenizerError, match="never saw in training"):
+        compile_constraints(LETTERS, banned=["x"], prefixes=["\ud800"], max_length=10)
 
 
 @given(st.text("ab*+?()[]{}|^$.\\,0129-é\n", max_size=30))

@@ -95,6 +95,8 @@ def test_nothing_that_is_printed_acts_on_the_terminal(capsys: pytest.CaptureFixt
         lambda r: r.update(result=True),
         lambda r: r.update(files={"a": {}}),
         lambda r: r.update(files=[]),
+        lambda r: r.update(files={"a" * 5000: {"size": 1, "modified": 1, "sha256": "0"}}),
+        lambda r: r.update(files={"a\0": {"size": 1, "modified": 1, "sha256": "0"}}),
         lambda r: r.update(ingredients="x"),
         lambda r: r.pop("version"),
         lambda r: r.clear(),

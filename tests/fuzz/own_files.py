@@ -23,7 +23,7 @@ from rnnlm.corpora import documents
 from rnnlm.corpora.files import SourceFile, digest
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import CheckpointError, DamagedFileError, TokenizerError
-from rnnlm.generation import job
+from rnnlm.generation import job_folder as folders
 from rnnlm.generation.publishing import PublishedRecord
 from rnnlm.generation.shard_sampling import DrawnRecord
 from rnnlm.models import build
@@ -146,15 +146,15 @@ def _manifest(value: Any, folder: Path) -> None:
     out = folder / "out"
     if not out.exists():
         shutil.copytree(job_folder(), out)
-    known = json.loads((job_folder() / job.MANIFEST_FILE).read_text())["job"]
-    (out / job.MANIFEST_FILE).write_bytes(_saved(value))
-    (out / job.CARD_FILE).unlink(missing_ok=True)
-    job._claim(out, known)
+    known = json.loads((job_folder() / folders.MANIFEST_FILE).read_text())["job"]
+    (out / folders.MANIFEST_FILE).write_bytes(_saved(value))
+    (out / folders.CARD_FILE).unlink(missing_ok=True)
+    folders.claim(out, known)
 
 
 def _job(value: Any, folder: Path) -> None:
-    (folder / job.JOB_FILE).write_bytes(_saved(value))
-    job._check_folder(folder, {"form": "text"})
+    (folder / folders.JOB_FILE).write_bytes(_saved(value))
+    folders._check_folder(folder, {"form": "text"})
 
 
 def _step(data: bytes, folder: Path) -> None:
@@ -258,7 +258,7 @@ def _deferred(make: Any) -> st.SearchStrategy[Any]:
 
 
 def _manifest_value() -> Any:
-    return json.loads((job_folder() / job.MANIFEST_FILE).read_text())
+    return json.loads((job_folder() / folders.MANIFEST_FILE).read_text())
 
 
 _HISTORY = b'{"step": 1, "tokens": 10, "loss": 2.5}\n{"step": 2, "tokens": 20, "loss": NaN}\n'

@@ -25,8 +25,9 @@ from rnnlm.corpora.encodings import detect, detect_bytes
 from rnnlm.corpora.fields import propose_text, value_at
 from rnnlm.corpora.files import SourceFile, locate
 from rnnlm.corpora.forms import is_valid, read
+from rnnlm.corpora.hashing import word_hashes
 from rnnlm.corpora.palettes import recognize_colors
-from rnnlm.corpora.paragraphs import paragraphs, squeezed
+from rnnlm.corpora.paragraphs import paragraphs
 from rnnlm.corpora.reading import Counts, read_documents
 from rnnlm.corpora.records import Fault
 from rnnlm.corpora.tables import recognize_table, rows_of
@@ -146,7 +147,7 @@ def run_layout(text: str, _folder: Path) -> None:
 
 def run_cut(text: str, _folder: Path) -> None:
     bounds = paragraphs(text)
-    squeezed(text, bounds)
+    word_hashes(text, bounds)
     assert "".join(text[a:b] for a, b in bounds.tolist()) == text
     [*cutting.passages(text, 500)]
     [*cutting.chapters(text)]
@@ -220,7 +221,7 @@ def run_table(text: str, _folder: Path) -> None:
 
 def run_toml(text: str, folder: Path) -> None:
     path = folder / "a.toml"
-    path.write_text(text, "utf-8", errors="surrogateescape")
+    path.write_text(text, "utf-8", errors="surrogatepass")
     config.load(path, [])
 
 

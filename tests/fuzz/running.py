@@ -144,6 +144,9 @@ class _Fuzzing:
             if "\n" in str(error):
                 self._failed = document
                 raise NotOneLineError(str(error)) from error
+        except TooSlowError as error:
+            self._failed = document
+            raise KeyboardInterrupt from error  # reducing it would take hours
         except BaseException:
             self._failed = document
             raise

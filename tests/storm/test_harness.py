@@ -11,6 +11,7 @@ import pytest
 from tests.storm import faults, judging
 from tests.storm.cases import Command, Fault, Moment, Outcome, Run
 from tests.storm.injecting import compile_shim, preloaded
+from tests.storm.snapshots import snapshot
 
 WRITER = """
 import os, time
@@ -122,6 +123,11 @@ def test_following_the_advice_of_a_message_counts_as_refused_not_as_refused_for_
     assert judging.remedy(REFUSED) == ["doctor", "--repair"]
     runs, facts = [REFUSED, REFUSED, DONE], [{}, {}, {}]
     assert judging.conclude(COMMAND, Fault("", ""), {}, runs, facts)[0] is Outcome.REFUSED
+
+
+def test_how_a_result_came_about_is_not_compared(tmp_path):
+    printed = '{"count": 5, "seconds": {"train": 1.5}, "was_finished": true}'
+    assert snapshot(tmp_path, printed) == {"printed count": "5"}
 
 
 def test_damage_keeps_the_modification_time(tmp_path):

@@ -16,7 +16,8 @@ def remember(home: Home, name: str, *sources: str) -> None:
     path.parent.mkdir(parents=True)
     corpus = {"source": sources[0]} if len(sources) == 1 else {"source": ""}
     corpus |= {"sources": [{"path": source} for source in sources[len(sources) == 1 :]]}
-    path.write_text(json.dumps({"ingredients": {"corpus": corpus}}))
+    record = {"step": "ingest", "version": 4, "files": {}, "result": {}}
+    path.write_text(json.dumps({**record, "ingredients": {"corpus": corpus}}))
 
 
 def test_two_files_of_one_name_become_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
