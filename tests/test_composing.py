@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnnlm.composing import MOST_MARKS, compose, is_normalized, normalize
 from rnnlm.config import GenerationConfig
-from rnnlm.generation.shard_sampling import prefixes_of
+from rnnlm.generation.prompt import prefixes_of
 
 ENDLESS = "a" + "\u0301\u0316" * 100_000
 

@@ -22,6 +22,9 @@ from rnnlm.config import SourceConfig
 from rnnlm.corpora import documents
 from rnnlm.corpora.files import SourceFile, digest
 from rnnlm.corpora.ingestion import Corpus
+from rnnlm.engine import packed
+from rnnlm.engine.loading import load_sampler
+from rnnlm.engine.packed import packed_path
 from rnnlm.errors import CheckpointError, DamagedFileError, TokenizerError
 from rnnlm.generation import job_folder as folders
 from rnnlm.generation.publishing import PublishedRecord
@@ -29,6 +32,7 @@ from rnnlm.generation.shard_sampling import DrawnRecord
 from rnnlm.models import build
 from rnnlm.report import read_report
 from rnnlm.saved import read_array, read_arrays, read_json
+from rnnlm.storage import file_digest
 from rnnlm.tokenizer import BPETokenizer, ByteTokenizer, CharacterTokenizer, WordTokenizer
 from rnnlm.training import run_state
 from rnnlm.training.growth import read_growth
@@ -103,6 +107,16 @@ def checkpoint_bytes() -> bytes:
         return path.read_bytes()
 
 
+@cache
+def packed_bytes() -> bytes:
+    """Return the packed form of the smallest checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "m.safetensors")
+        path.write_bytes(checkpoint_bytes())
+        load_sampler(path, Path(folder))
+        return packed_path(Path(folder), file_digest(path)).read_bytes()
+
+
 def vary_checkpoint(data: bytes, how: bytes) -> bytes:
     """Return a checkpoint with a changed header, or changed bytes."""
     if how[7] % 2:
@@ -123,6 +137,12 @@ def _checkpoint(data: bytes, folder: Path) -> None:
         base.windows_of(path)
         run_state.read(path)
     checkpoint.load(path)
+
+
+def _packed(data: bytes, folder: Path) -> None:
+    path = folder / "p.safetensors"
+    path.write_bytes(data)
+    packed.load(path)
 
 
 def _tokenizer(value: Any, _folder: Path) -> None:
@@ -266,6 +286,7 @@ _RECORD = {"job": "0" * 64, "sha256": "0" * 64, "count": 3}
 
 TARGETS = [
     Target("checkpoints", _deferred(checkpoint_bytes), vary_checkpoint, _checkpoint, 0.3),
+    Target("packed networks", _deferred(packed_bytes), vary_checkpoint, _packed, 0.3),
     Target("tokenizers", _values(*TOKENIZERS), vary_value, _tokenizer, 0.4),
     Target("manifests", _deferred(_manifest_value), vary_value, _manifest, 0.2),
     Target("jobs", _values({"form": "text", "generation": {"count": 3}}), vary_value, _job, 2),
