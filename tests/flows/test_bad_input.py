@@ -74,7 +74,7 @@ def test_a_bad_input_is_one_line_and_writes_nothing(
 
 
 def test_nothing_that_is_printed_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]):
-    console = printing._SafeConsole(highlight=False)
+    console = printing.Output(highlight=False)
     console.print(f"a [/red] [bold] {HOSTILE}", style="dim")
     printing.facts([("name", HOSTILE)])
     printing.table(["file"], [[HOSTILE]])
