@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flows.chain.records import RECORD_FILE, Step
 from flows.commands import naming
-from flows.console import printing
+from flows.console import printing, tables
 from flows.console.endings import fail
 from flows.runtime.home import Home
 from rnnlm.autoconfig import Advice
@@ -77,7 +77,7 @@ def test_nothing_that_is_printed_acts_on_the_terminal(capsys: pytest.CaptureFixt
     console = printing.Output(highlight=False)
     console.print(f"a [/red] [bold] {HOSTILE}", style="dim")
     printing.facts([("name", HOSTILE)])
-    printing.table(["file"], [[HOSTILE]])
+    tables.show(["file"], [[HOSTILE]])
     printing.samples([HOSTILE])
     with pytest.raises(SystemExit):
         fail(HOSTILE, 1, wants_json=False)
