@@ -416,8 +416,8 @@ class TrainingRun:
     def _resume(self, start: Path | None) -> None:
         """Load the position in `last.safetensors`; without one, start a new run.
 
-        A new run saves its initial position, to return to after a divergence. A run also starts anew
-        if its position is damaged, or its best checkpoint is missing or changed and `is_later` not.
+        A new run saves its initial position, to return to after a divergence. A run begins anew if
+        its position is damaged, or if its best checkpoint is, unless that is later (`is_later`).
 
         Args:
             start: Checkpoint that a new run takes its weights from; None for random weights.
