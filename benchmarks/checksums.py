@@ -1,7 +1,7 @@
 """Measure what it costs to check contents before they are used.
 
-    python benchmarks/checksums.py run      share of a run of configs/colors-demo.toml
-    python benchmarks/checksums.py tokens   cost per 100 MB of tokens, beside training on them
+    python benchmarks/checksums.py run [SETTING=VALUE …]   share of a run of colors-demo.toml
+    python benchmarks/checksums.py tokens                  cost for 100 MB of text, beside training
 
 Times are CPU seconds of this process, so that other processes matter little. `run` needs the
 colours of XKCD, which are fetched, or found where RNNLM_CORPORA says.
@@ -41,15 +41,20 @@ def main() -> None:
     """Run the part that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["run", "tokens"])
+    parser.add_argument("settings", nargs="*", help="changes to the configuration of `run`")
+    given = parser.parse_args()
     with TemporaryDirectory() as folder:
-        {"run": run, "tokens": tokens}[parser.parse_args().part](Path(folder))
+        if given.part == "run":
+            run(Path(folder), given.settings)
+        else:
+            tokens(Path(folder))
 
 
-def run(folder: Path) -> None:
+def run(folder: Path, settings: list[str]) -> None:
     """Print the share of the checks in a first run and in a run whose results are all cached."""
     os.environ.update(RNNLM_HOME=str(folder), OMP_NUM_THREADS="1")
     ProgressArtifact.FIRST_SECONDS = 1e9  # it would start a Prefect server
-    experiment = load(Path("configs/colors-demo.toml"))
+    experiment = load(Path("configs/colors-demo.toml"), settings)
     spent = Spent()
     for what in ("first run", "cached run"):
         spent.seconds = 0.0
