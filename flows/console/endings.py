@@ -52,7 +52,8 @@ def store_failure(store: str, error: Exception) -> str:
             f"{store}: another program has locked the database for too long; finished steps are "
             "kept: end that program, then run the same command again"
         )
-    first = said.splitlines()[0]
+    lines = said.splitlines()
+    first = next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
     if any(words in first for words in _DAMAGED):
         return f"{store}: {first}; `rnnlm doctor --repair` repairs or restores the database"
     return f"{store}: {first}"

@@ -130,9 +130,9 @@ class ConsoleReporter(Reporter):
         took = "cached" if outcome.cached else duration(outcome.seconds)
         width = min(err.width, WIDEST) if err.is_terminal else USUAL_WIDTH
         room = max(20, width - STEP_WIDTH - TIME_WIDTH - 4)
-        first, *rest = textwrap.wrap(visible(outcome.summary), room) or [""]
-        if not err.is_terminal:  # one line per step in a file
-            first, rest = " ".join([first, *rest]), []
+        first, rest = visible(outcome.summary), list[str]()
+        if err.is_terminal and len(first) > room:  # in a file, a step has one line
+            first, *rest = folded(first, room)
         line = Text(f"  {step:<{STEP_WIDTH}} {first:<{room}} {took:>{TIME_WIDTH}}")
         line.stylize("dim" if outcome.cached else "bold", 0, STEP_WIDTH + 2)
         line.stylize("dim", len(line) - TIME_WIDTH)
@@ -235,10 +235,14 @@ def paragraph(text: str, indent: int = 0, style: str = "", *, space: bool = Fals
         space: Whether to print a blank line before it.
     """
     margin = " " * indent
-    width = min(out.width, USUAL_WIDTH)
-    lines = textwrap.wrap(visible(text), width, initial_indent=margin, subsequent_indent=margin)
+    lines = [margin + line for line in folded(visible(text), min(out.width, USUAL_WIDTH) - indent)]
     for line in [""] * space + lines:
         out.print(Text(line, style=style), soft_wrap=True)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Return the lines of a folded text; words, such as paths, are not broken."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def sparkline(counts: Sequence[int]) -> str:

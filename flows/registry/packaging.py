@@ -129,5 +129,7 @@ def _library_code() -> Iterator[str]:
     """
     with TemporaryDirectory() as folder:
         source, copy = Path(rnnlm.__file__).parent, Path(folder) / "rnnlm"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "base-*"))
+        shutil.copytree(
+            source, copy, ignore=shutil.ignore_patterns("__pycache__", "base-*", "play")
+        )
         yield str(copy)

@@ -36,6 +36,11 @@ def server(tmp_path: Path, told: list[str]) -> Iterator[PrefectServer]:
     server.stop()
 
 
+needs_hangups = pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored, as under nohup"
+)
+
+
 def kill(server: PrefectServer, number: signal.Signals = signal.SIGKILL) -> None:
     process = server._process
     process.send_signal(number)
@@ -58,6 +63,7 @@ def test_requests_wait_for_the_new_server_when_the_old_one_is_killed(server, tol
     assert told == ["Prefect's server ended (killed by signal 9) and is started again"]
 
 
+@needs_hangups
 def test_a_server_that_is_killed_while_it_starts_is_started_again(server, told):
     kill(server, signal.SIGHUP)
     server.wait()
@@ -155,7 +161,9 @@ def kill_servers(command: int, number: signal.Signals, but: set[int]) -> set[int
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=needs_hangups)]
+)
 def test_a_training_whose_server_is_killed_ends_as_if_nothing_had_happened(
     trained_under_fire, number
 ):
