@@ -11,5 +11,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         name: The name that is not known.
         known: The names that are; the closest one is suggested if it is close enough.
     """
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"did you mean {close[0]}?" if close else ""
