@@ -159,7 +159,7 @@ def test_deciding_and_publishing_take_two_bytes_per_text(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"written before")
         record = {"job": job, "reference": None, "file": path.name, "sha256": file_digest(path)}
-        record |= {"count": size, "characters": size, "tokens": size, "audit": audit}
+        record |= {"count": size, "characters": size, "tokens": size, "escaped": 0, "audit": audit}
         write_json(out / WORK / "published" / f"{number:05d}.json", record)
 
     monkeypatch.setattr(duplicates, "HASHES_AT_ONCE", 1 << 17)
