@@ -103,6 +103,7 @@ def generate(
         StorageError: A file cannot be written, or `out` cannot be read. Finished shards are not
             deleted.
     """
+    asked = str(out)  # what is written does not depend on the executor
     if executor is not None:  # its workers may run in other working directories
         checkpoint_path, out = checkpoint_path.resolve(), out.resolve()
         prefixes, source = prefixes and prefixes.resolve(), source and source.resolved()
@@ -146,7 +147,7 @@ def generate(
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
         data_set = summarise(
-            out, config, how, records, total, audit, _tried(kept), pages, reference
+            asked, config, how, records, total, audit, _tried(kept), pages, reference
         )
         manifest = describe(job, title, data_set, records, loaded, how, about, source)
         write_card(out, manifest)

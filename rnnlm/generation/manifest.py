@@ -141,7 +141,7 @@ def draw_pages(
 
 
 def summarise(
-    out: Path,
+    out: str,
     config: GenerationConfig,
     how: Engine,
     records: Sequence[dict[str, Any]],
@@ -154,7 +154,7 @@ def summarise(
     """Return the summary of a data set.
 
     Args:
-        out: Folder of the data set.
+        out: Folder of the data set, as the caller named it.
         config: Settings of the job.
         how: The engine that was used.
         records: Records of the shards, in order.
@@ -168,7 +168,7 @@ def summarise(
     valid = [text for text in total.sample if is_valid(audit.form, text)]
     examples = [*(valid or total.sample)][:EXAMPLES]
     return TextDataSet(
-        uri=str(out),
+        uri=out,
         digest=value_digest([record["sha256"] for record in records]),
         count=config.count,
         drawn=drawn,

@@ -1,6 +1,7 @@
 import json
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -294,3 +295,22 @@ def test_a_hundred_million_texts_are_planned_without_listing_them(model: Path, t
     with pytest.raises(Stop):
         generate(model, config, tmp_path / "out", "text", on_progress=stop)
     assert time.monotonic() - began < 20
+
+
+def test_the_manifest_does_not_depend_on_the_executor(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    manifests = []
+    for name in ("alone", "together"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with ThreadPoolExecutor(2) as workers:
+            generate(
+                model,
+                CONFIG,
+                Path("out"),
+                "text",
+                executor=workers if name == "together" else None,
+            )
+        manifests.append(Path("out", MANIFEST_FILE).read_bytes())
+    assert manifests[0] == manifests[1]
