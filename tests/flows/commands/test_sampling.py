@@ -127,7 +127,7 @@ def test_a_reader_may_stop_reading(tmp_path: Path, model: Path):
 def test_an_interrupted_command_still_says_how_to_draw_the_texts_again(tmp_path: Path, model: Path):
     command = [sys.executable, "-m", "flows.cli", "sample", str(model), "-n", "1M"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(  # noqa: PLW1509 - no threads run here
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
