@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
+from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime.home import Home
 from flows.tracking.connecting import connect, log_metrics, metrics_of
 from flows.tracking.runs import (
@@ -174,6 +175,24 @@ def live_run(
                 run.close("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
     run.close("FINISHED")
+    _delete_if_repeated(client, experiment, run_id)
+
+
+def _delete_if_repeated(client: MlflowClient, experiment: Experiment, run_id: str) -> None:
+    """Delete a run if a finished one before it made the same checkpoint.
+
+    That is so after a training that was done again because its files were damaged.
+    """
+    digest = client.get_run(run_id).data.tags.get(CHECKPOINT_TAG)
+    found = client.get_experiment_by_name(experiment.name)
+    if digest is None or found is None:
+        return
+    condition = f"tags.`{CHECKPOINT_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs(
+        [found.experiment_id], condition, order_by=["attributes.start_time ASC"], max_results=1
+    )
+    if runs and runs[0].info.run_id != run_id:
+        client.delete_run(run_id)
 
 
 @contextmanager

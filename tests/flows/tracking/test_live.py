@@ -187,7 +187,8 @@ def test_a_corrupt_checkpoint_in_the_store_is_a_one_line_error(trained: Path):
 @pytest.mark.slow
 @pytest.mark.soak
 def test_concurrent_processes_make_one_store(tmp_path: Path):
-    script = "from flows import home; from flows.tracking import connect; connect(home.current())"
+    imports = "from flows.runtime import home; from flows.tracking import connect"
+    script = f"{imports}; connect(home.current())"
     environment = {**os.environ, "RNNLM_HOME": str(tmp_path)}
     running = [
         subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE)
