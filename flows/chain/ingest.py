@@ -58,7 +58,7 @@ class Ingest(RecordedStage[Corpus]):
         """
         experiment = run.experiment
         known = digest(run.files, run.home.sources)
-        if digest(run.files, run.home.sources, anew=True) != known:
+        if digest(run.files, run.home.sources, reread=True) != known:
             raise CorpusError(
                 f"a source file of {experiment.corpus.source or experiment.name} has another "
                 "content than before, but the same size and time, as if the disk had damaged it; "

@@ -26,7 +26,7 @@ def play(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Open a page on which a model goes on with what you type, until Ctrl-C."""
+    """Open a page on which a model continues what you type, until Ctrl-C."""
     from flows.console import printing  # noqa: PLC0415
     from flows.lookup.finding import find  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415

@@ -22,7 +22,7 @@ def databases(home: Home) -> Iterator[Finding]:
     for study in sorted(home.data.glob(f"*/*/*/{STUDY_FILE}")):
         if fault := sqlite_files.fault_of(study, thorough=True):
             what = f"{study.relative_to(home.root)} is damaged: {fault}"
-            yield problem("studies", what, partial(_put_aside, study, "the sweep starts anew"))
+            yield problem("studies", what, partial(_put_aside, study, "the sweep starts over"))
 
 
 def _of_mlflow(file: Path) -> Finding:

@@ -112,7 +112,7 @@ def locate(
     return tuple(found)
 
 
-def digest(files: Sequence[SourceFile], cache: Path, anew: bool = False) -> str:
+def digest(files: Sequence[SourceFile], cache: Path, reread: bool = False) -> str:
     """Return one sha256 for the contents of all files, in order.
 
     Digests of long files are kept in `cache/digests.json` and reused as long as neither the size
@@ -121,7 +121,7 @@ def digest(files: Sequence[SourceFile], cache: Path, anew: bool = False) -> str:
     Args:
         files: The files.
         cache: Folder of `digests.json`.
-        anew: Whether to read the long files, too.
+        reread: Whether to read the long files, too.
     """
     path = cache / "digests.json"
     try:
@@ -131,7 +131,7 @@ def digest(files: Sequence[SourceFile], cache: Path, anew: bool = False) -> str:
     before, combined = dict(known), hashlib.sha256()
     for file in files:
         place, seen = str(file.path.resolve()), (file.size, file.modified)
-        if not anew and known.get(place, ())[:2] == seen:
+        if not reread and known.get(place, ())[:2] == seen:
             content = known[place][2]
         else:
             content = file_digest(file.path)

@@ -39,7 +39,7 @@ def train(
     """Train a model on a text, with the choices of `rnnlm train`, and return it.
 
     The result depends on the text and the settings alone. It is kept, so that the same call returns
-    at once; a call that was interrupted goes on where it stopped.
+    at once; a call that was interrupted resumes where it stopped.
 
     Args:
         source: A text file, a folder or a glob; the name of a corpus of the catalog; a `.toml`

@@ -419,7 +419,7 @@ class TrainingRun:
         """Load the position in `last.safetensors`; without one, start a new run.
 
         A new run saves its initial position, to return to after a divergence. A run also starts
-        anew if its position is damaged, or its best checkpoint is missing or changed.
+        over if its position is damaged, or its best checkpoint is missing or changed.
 
         Args:
             start: Checkpoint that a new run takes its weights from; None for random weights.

@@ -26,7 +26,7 @@ MOST_SECONDS = 5.0
 MOST_MEMORY = 1 << 30
 """Most bytes by which one case may make the process grow."""
 EXAMPLES_AT_ONCE = 2500
-"""Examples after which Hypothesis starts anew, as it remembers all of them."""
+"""Examples after which Hypothesis starts over, as it remembers all of them."""
 
 
 @dataclass(frozen=True)

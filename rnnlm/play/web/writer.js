@@ -29,7 +29,7 @@ class Writer {
     Object.assign(this, { drawn: 0, ids: [], bytes: new Bytes(), said: this.head });
   }
 
-  /** Change how the next tokens are drawn; a text that was cut goes on if it may be longer now. */
+  /** Change how the next tokens are drawn; a text that was cut continues if it may be longer now. */
   change(how) {
     const { sampler } = this.model;
     const isCut = sampler.hasEnded && !sampler.isComplete;

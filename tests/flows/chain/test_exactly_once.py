@@ -52,7 +52,7 @@ def fresh(made: Run, tmp_path: Path) -> Callable[[], Run]:
     """Return a function that returns the run in another home, whose MLflow store is empty."""
     numbers = itertools.count()
 
-    def anew() -> Run:
+    def new_run() -> Run:
         root = tmp_path / str(next(numbers))
         root.mkdir()
         (root / "data").symlink_to(made.home.data.resolve())
@@ -60,7 +60,7 @@ def fresh(made: Run, tmp_path: Path) -> Callable[[], Run]:
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the store used before
         return Run(Home(root), made.experiment, results={**made.results})
 
-    return anew
+    return new_run
 
 
 def check_registered(run: Run, version: Version) -> None:
