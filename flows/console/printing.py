@@ -40,8 +40,8 @@ PIPE_WIDTH = 10_000
 class Output(Console):
     """A console that prints strings as they are, without markup, and nothing unsafe in them.
 
-    It stays silent once nobody reads it any more, as after `| head`. The command continues: its files
-    and its registered model are worth more than its output.
+    It stays silent once nobody reads it any more, as after `| head`. The command continues, since
+    its files and its registered model are worth more than its output.
     """
 
     def print(self, *objects: Any, **options: Any) -> None:
