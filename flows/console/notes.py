@@ -17,7 +17,12 @@ class _Printer(logging.Handler):
 
 
 def show() -> None:
-    """Print the warnings from now on; further calls change nothing."""
+    """Print the warnings from now on; further calls change nothing.
+
+    Errors within log handlers are no longer printed, as the logging module advises for programs in
+    production: when a server is lost, Prefect's sender of logs would write unfinished lines.
+    """
+    logging.raiseExceptions = False
     for name in ("rnnlm", "flows"):
         logger = logging.getLogger(name)
         if not any(isinstance(handler, _Printer) for handler in logger.handlers):
