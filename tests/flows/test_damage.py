@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from flows import registry
 from flows.chain.records import RECORD_FILE
@@ -50,6 +51,13 @@ def the(root: Path, pattern: str) -> Path:
     """Return the one file that a pattern matches."""
     (path,) = root.glob(pattern)
     return path
+
+
+def runs(root: Path) -> set[str]:
+    """Return the ids of the MLflow runs in the experiment that are not deleted."""
+    client = MlflowClient(Home(root).tracking_uri)
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    return {run.info.run_id for run in client.search_runs([experiment])}
 
 
 def version(root: Path) -> Version:
@@ -105,6 +113,7 @@ def test_the_plan_names_a_damaged_file(home: Path, pattern: str, step: str):
 
 @pytest.mark.usefixtures("digests")
 def test_train_does_damaged_steps_again_and_says_so(home: Path):
+    before = runs(home)
     for pattern in FILES:
         flip_bit(the(home / "data", pattern), 0.5)
     result = train(home)
@@ -113,6 +122,7 @@ def test_train_does_damaged_steps_again_and_says_so(home: Path):
         assert sum(f"doing the step {step} again" in line for line in lines) == 1
     assert len(lines) == len({*FILES.values()})
     assert result["version"] == 1
+    assert runs(home) == before  # the second training's own run is deleted
     assert all(train(home)["cached"].values())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rnnlm.checksums import DIGEST
 from tests.storm.cases import Facts
 
 _IGNORED = re.compile(
@@ -17,8 +18,11 @@ _IGNORED = re.compile(
 )
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 
-_HOW = frozenset({"seconds", "cached", "was_finished", "unchanged", "run_id"})
-"""Parts of a printed result that say how it came about, and may differ after a fault."""
+_HOW = frozenset(
+    {"seconds", "cached", "was_finished", "unchanged", "run_id", "tokens_per_second", DIGEST}
+)
+"""Parts of a printed result or a record that say how it came about, and may differ after a
+fault."""
 
 _QUERIES = {
     "version": """
@@ -60,8 +64,19 @@ def _files(home: Path) -> Iterator[tuple[str, str]] | dict[str, Any]:
     for path in sorted((home / "data").rglob("*")):
         name = str(path.relative_to(home))
         if not _IGNORED.search(name) and path.is_file():
-            found[f"file {name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[f"file {name}"] = _digest(path)
     return found
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a file; of JSON, without how it came about."""
+    content = path.read_bytes()
+    with contextlib.suppress(ValueError):
+        if path.suffix == ".json":
+            content = repr([*_flat(json.loads(content), "")]).encode()
+        elif path.suffix == ".jsonl":
+            content = repr([[*_flat(json.loads(row), "")] for row in content.splitlines()]).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _registry(home: Path) -> dict[str, Any]:
