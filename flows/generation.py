@@ -18,7 +18,7 @@ from rnnlm.generation.manifest import TextDataSet
 
 
 @task(name="generate", persist_result=False)
-def _generate(wanted: Wanted) -> Any:
+def _generate(wanted: Wanted, parts_only: bool) -> Any:
     reporter = reporting.current() or reporting.LogReporter()
     with (
         reporting.watching(reporter),
@@ -36,6 +36,7 @@ def _generate(wanted: Wanted) -> Any:
             about=wanted.about,
             on_progress=tell,
             executor=executor,
+            parts_only=parts_only,
         )
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
@@ -54,6 +55,7 @@ def generate(
     out: str | None = None,
     command: Sequence[str] = (),
     anew_each_day: bool = False,
+    parts_only: bool = False,
 ) -> TextDataSet:
     """Generate a data set of texts, or finish one that was interrupted.
 
@@ -71,13 +73,15 @@ def generate(
             (`README.md`).
         anew_each_day: Whether to use today's date as the seed, so that each nightly run writes
             different texts.
+        parts_only: Whether to draw nothing, because parts of the job have drawn all texts; see
+            `rnnlm.generation.parts`.
     """
     here = home.current()
     if anew_each_day:
         changes = {**changes, "seed": int(f"{datetime.now():%Y%m%d}")}
     folder = Path(out) if out else None
     wanted = prepare(here, model, changes, Path(prefixes) if prefixes else None, folder, command)
-    state: Any = _generate(wanted)
+    state: Any = _generate(wanted, parts_only)
     data_set: TextDataSet = state.data.result
     of = wanted.version
     tracking.log_generation(here, of.name, of.version, of.run_id, data_set, wanted.config)

@@ -13,12 +13,12 @@ from flows.runtime.home import Home
 from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
-from rnnlm.generation import job
+from rnnlm.generation import plan
 from rnnlm.generation.manifest import About, Source
 from rnnlm.generation.prompt import prefixes_of
 from rnnlm.storage import file_digest, value_digest
 
-_NOT_REPEATED = {"--json"}
+_NOT_REPEATED = {"--json", "--finish"}
 _FLAGS = _NOT_REPEATED | {
     f"--{name.replace('_', '-')}"
     for name, field in GenerationConfig.model_fields.items()
@@ -154,7 +154,7 @@ def prepare(
             baseline=baseline if version.baseline and baseline.is_file() else None,
             base=bases.path_if_there(home, experiment),
         )
-    job.check(loaded, config, prefixes, source)
+    plan.check(loaded, config, prefixes, source)
     named = f"{version.name}/{version.version}"
     words = command or _command(named, changes, prefixes)
     words = [word for word in _naming(named, reference, words[1:]) if word not in _NOT_REPEATED]

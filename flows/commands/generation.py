@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from flows.commands.settings import options_of, pairs
 from flows.console.amounts import amount
 from flows.console.endings import print_json
 from rnnlm.config import GenerationConfig
+
+if TYPE_CHECKING:
+    from flows.chain.request import Wanted
+    from rnnlm.generation.parts import Part
 
 
 @options_of(GenerationConfig, {"count": amount})
@@ -39,6 +43,18 @@ def generate(
         str | None,
         typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers draw the texts."),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only draw this share of the texts, such as 3/8. Run all parts, on any machines "
+            "that share the folder, then --finish.",
+        ),
+    ] = None,
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Write the data set from the texts that all parts drew."),
+    ] = False,
     as_json: Json = False,
     **settings: Any,
 ) -> None:
@@ -51,7 +67,11 @@ def generate(
 
     settings["given"] = pairs(settings["given"])
     set_workers(workers, scheduler)
+    share = _share(part, finish=finish)
     wanted = request.prepare(home.current(), model, settings, prefixes, out, sys.argv)
+    if share:
+        _draw(wanted, share, as_json=as_json)
+        return
     named = f"{wanted.version.name}/{wanted.version.version}"
     with running.flow("flows.generation:generate") as generate_flow:
         data_set = generate_flow(
@@ -60,6 +80,7 @@ def generate(
             str(prefixes) if prefixes else None,
             str(out) if out else None,
             command=shlex.split(wanted.about.command),
+            parts_only=finish,
         )
     if as_json:
         version = wanted.version
@@ -70,3 +91,45 @@ def generate(
     screens.show_texts(data_set.form, data_set.examples)
     figures = screens.texts_facts(data_set.model_dump() | {"path": data_set.uri})
     printing.facts([("model", named), *figures])
+
+
+def _share(text: str | None, *, finish: bool) -> "Part | None":
+    """Return the part that `--part` names, if it was given."""
+    if text is None:
+        return None
+    from rnnlm.errors import ConfigError  # noqa: PLC0415
+    from rnnlm.generation.parts import Part  # noqa: PLC0415
+
+    if finish:
+        raise ConfigError(
+            "both --part and --finish are given (expected one); run all parts first, then --finish"
+        )
+    return Part.parse(text)
+
+
+def _draw(wanted: "Wanted", part: "Part", *, as_json: bool) -> None:
+    """Draw a part of a data set, without Prefect and MLflow, and print what is left to do."""
+    from flows.console import interrupts, printing  # noqa: PLC0415
+    from flows.runtime import reporting, workers  # noqa: PLC0415
+    from rnnlm.generation.parts import draw_part  # noqa: PLC0415
+    from rnnlm.generation.plan import plan_job  # noqa: PLC0415
+
+    with interrupts.reporting() as reporter, workers.generating(wanted.config) as executor:
+        reporter.started("generate")
+        job = plan_job(
+            wanted.checkpoint, wanted.config, wanted.form, wanted.source, wanted.prefixes
+        )
+        tell = reporting.teller("generate")
+        done = draw_part(part, job, wanted.out, on_progress=tell, executor=executor)
+    if as_json:
+        print_json({"part": part.number, "of": part.of, "texts": done.texts, "left": done.left})
+        return
+    shown = ", ".join(map(str, done.left[:10])) + (", …" if len(done.left) > 10 else "")
+    left = f"parts {shown} of {part.of:,}" if done.left else "nothing; write the data set: --finish"
+    printing.facts(
+        [
+            ("part", f"{part.number:,} of {part.of:,}: {done.texts:,} texts drawn"),
+            ("folder", str(wanted.out)),
+            ("left", left),
+        ]
+    )

@@ -96,8 +96,8 @@ def sweep(out: Path) -> None:
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Lock a folder against other processes, creating it if needed.
+def writing(out: Path) -> Iterator[None]:
+    """Create a folder if needed, and turn failures to read or write its files into one line.
 
     Raises:
         StorageError: The folder cannot be written to, or one of its files cannot be read or
@@ -105,8 +105,6 @@ def alone(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK)
-        lock.acquire()
     except OSError as error:
         raise _cannot_use(out, error) from error
     try:
@@ -116,8 +114,21 @@ def alone(out: Path) -> Iterator[None]:
             f"{error.filename or out}: {error.strerror or error}, while texts were written to "
             f"{out}; run the same command again to finish the data set"
         ) from error
-    finally:
-        lock.release()
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Do as `writing` does, and lock the folder against other processes that publish in it."""
+    with writing(out):
+        try:
+            lock = FileLock(out / LOCK)
+            lock.acquire()
+        except OSError as error:
+            raise _cannot_use(out, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _cannot_use(out: Path, error: OSError) -> StorageError:

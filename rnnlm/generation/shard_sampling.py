@@ -116,6 +116,12 @@ class DrawnRecord(BaseModel):
     count: int
 
 
+def is_drawn(shard: DrawnShard) -> bool:
+    """Return whether a shard's file and record exist; whether the file is intact is not checked."""
+    known: DrawnRecord | None = read_record(shard.record_path, DrawnRecord)
+    return known is not None and known.job == shard.drawing.job and shard.path.is_file()
+
+
 def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Sample a shard's texts and write its file, unless that was already done; return its record.
 
