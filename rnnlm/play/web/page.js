@@ -110,7 +110,7 @@ function setWriting(now) {
 /** Name the first button after what it would do. */
 function nameWrite() {
   const canGoOn = !isWriting && text && text.drawn > 0 && text.ended !== "complete";
-  $("write").textContent = isWriting ? "Stop" : canGoOn ? "Continue" : "Write";
+  $("write").textContent = isWriting ? "Stop" : canGoOn ? "Go on" : "Write";
   $("again").hidden = !canGoOn;
   $("one").disabled = !about || Boolean(text?.ended);
 }
@@ -392,7 +392,7 @@ function sendChange() {
 
 function listen() {
   $("write").addEventListener("click", () =>
-    isWriting ? stop() : $("write").textContent === "Continue" ? goOn() : write());
+    isWriting ? stop() : $("write").textContent === "Go on" ? goOn() : write());
   $("again").addEventListener("click", write);
   $("surprise").addEventListener("click", surprise);
   $("one").addEventListener("click", () => {
