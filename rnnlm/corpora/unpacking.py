@@ -229,10 +229,10 @@ class _Allowance:
         self._file, self._taken = file, 0
 
     def take(self, size: int) -> None:
-        """Count some more bytes.
+        """Count `size` more bytes.
 
         Raises:
-            CorpusError: They exceed `MOST_BYTES` or `MOST_RATIO`.
+            CorpusError: The total exceeds `MOST_BYTES` or `MOST_RATIO`.
         """
         self._taken += size
         most = max(UNSUSPECTED_BYTES, MOST_RATIO * self._file.size)

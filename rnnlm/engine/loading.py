@@ -88,7 +88,7 @@ def checkpoint_in(path: Path) -> Path:
 
 
 def user_folder() -> Path:
-    """Return this user's folder for the packed form of models that belong to no home.
+    """Return this user's folder for packed models that belong to no home (`RNNLM_HOME`).
 
     It is `rnnlm/packed` in `XDG_CACHE_HOME`, or else in `~/.cache`.
     """

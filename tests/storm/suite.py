@@ -169,7 +169,7 @@ def _at_calls(
 
 
 def _while_serving() -> list[Fault]:
-    """Return signals to each of the processes of `rnnlm serve`."""
+    """Return faults that send signals to each of the processes of `rnnlm serve`."""
     return [
         Fault(family, f"{kind.name} to {words}", act=faults.killing(words, kind))
         for words, family in {
