@@ -1,7 +1,7 @@
 """Convert between Python, numpy and Arrow, without importing pandas.
 
-pyarrow's own conversions import pandas if it is installed, which takes longer than most texts take
-to sample.
+pyarrow's own conversions import pandas if it is installed. Importing pandas takes longer than
+sampling most texts.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,10 @@ def integers(values: NDArray[np.int64]) -> pa.Array:
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:
-    """Return the numbers of an Arrow array without nulls; the result must not be written to."""
+    """Return an Arrow array of numbers as a numpy array, which must not be written to.
+
+    The Arrow array must have no nulls.
+    """
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     found: NDArray[Any] = np.from_dlpack(whole)
     return found

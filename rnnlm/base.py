@@ -80,7 +80,7 @@ def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any])
     """Write a checkpoint as a base, a compact model file to start other trainings from.
 
     Its matrices have 8 bits. It also holds the hashes of a sample of its training text's windows,
-    by which text that the base has read is recognised.
+    so that text which the base was trained on can be recognised.
 
     Args:
         path: The checkpoint.

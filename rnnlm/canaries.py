@@ -28,14 +28,14 @@ from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays
 
 EXPLAINED = (
-    "Canaries are random secrets that were planted in the training text. Exposure is by how many "
-    "bits the model shortens the search for a secret: 0 if it does not help, all bits if the "
-    "secret is likelier than every other. A secret is extracted if the model completes it when "
-    "given what precedes it."
+    "Canaries are random secrets that were planted in the training text. Exposure is the number "
+    "of bits by which the model shortens the search for a secret: 0 if it does not help, all bits "
+    "if the secret is likelier than every other. A secret is extracted if the model completes it "
+    "when given what precedes it."
 )
 """What canaries are, for readers of a card or a report."""
 REPEATS = (1, 4, 16, 64)
-"""Numbers of times that canaries are planted, in turn."""
+"""How often a canary is planted; the canaries take these numbers in turn."""
 GROUPS, GROUP = 4, 4
 """A secret has four groups of four symbols."""
 _SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -73,7 +73,7 @@ class Canary(NamedTuple):
         beginning: What precedes the secret; no two canaries have the same beginning.
         secret: The random symbols, in groups.
         repeats: Number of times that the line is in the training text.
-        symbols: What each symbol is chosen from.
+        symbols: The alphabet from which each symbol of the secret is chosen.
     """
 
     beginning: str
@@ -153,7 +153,7 @@ def plant(
 ) -> TokenArrays:
     """Return the documents with the experiment's canaries among them, if it asks for any.
 
-    The canaries decide their places.
+    The places are random, with a seed that depends only on the canaries.
 
     Args:
         documents: Documents of the training split; if they are memory-mapped, so is the result.

@@ -4,8 +4,8 @@ A file has a header (`rnnlm.header`) that describes the model, so that this one 
 generate texts. The file from which training resumes also holds the optimizer's state, averaged
 weights and the recurrent state.
 
-The header has a digest of the tensors and one of itself. Both are verified whenever they are read,
-so that a model with a flipped bit is refused.
+The header has a digest of the tensors and one of itself. The tensors and the header are verified
+whenever they are read, so that a model with a flipped bit is refused.
 """
 
 from collections.abc import Mapping
@@ -195,7 +195,7 @@ def _check_shapes(path: Path, experiment: Experiment, vocab_size: int) -> None:
         CheckpointError: A weight is missing or has another shape.
     """
     if experiment.model.architecture == "ngram":
-        return  # its tables are as long as they are
+        return  # the config does not determine the lengths of its tables
     with torch.device("meta"):
         expected = build(experiment.model, vocab_size).state_dict()
     with safe_open(path, framework="pt") as file:
@@ -231,10 +231,10 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], Hea
 
 
 def _unscaled(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors with those of 8 bits multiplied by their scales.
+    """Return the tensors, the 8-bit ones multiplied by their scales.
 
     Raises:
-        CheckpointError: A scale has no tensor, or a shape that does not belong to it.
+        CheckpointError: A scale has no tensor, or does not fit the shape of its tensor.
     """
     scales = {n.removeprefix(_SCALES): s for n, s in tensors.items() if n.startswith(_SCALES)}
     kept = {name: value for name, value in tensors.items() if not name.startswith(_SCALES)}

@@ -1,6 +1,7 @@
-"""Check that contents on disk are what was written, each time before they are used.
+"""Check, each time before a file is used, that its content is what was written.
 
-Size and time of a file do not show that a disk has flipped a bit or that a copy went wrong. So
+A file's size and modification time do not show that a disk flipped a bit or that a copy went wrong.
+So
 
 - a JSON record contains a digest of itself (`write_record`, `read_record`);
 - a folder is described by the digests of its files (`list_files`, `first_fault`);
@@ -78,7 +79,7 @@ def once(record: Path, work: Callable[[], T], shape: Any) -> T:
 
     Args:
         record: Path of the record.
-        work: Returns a result, which is a mapping when it is written as JSON.
+        work: Does the work and returns its result, which becomes a JSON object.
         shape: Type of the result, in the notation of type annotations.
     """
     known: T | None = read_record(record, shape)
@@ -103,7 +104,7 @@ def list_files(folder: Path, without: Collection[str] = ()) -> dict[str, str]:
 
 
 def first_fault(folder: Path, files: Mapping[str, str]) -> str | None:
-    """Read all files of a folder, and return in a few words what is wrong with one of them.
+    """Read all files of a folder; return in a few words what is wrong with one of them, if any.
 
     Args:
         folder: The folder.

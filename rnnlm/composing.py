@@ -1,7 +1,7 @@
 """Unicode normalisation in linear time.
 
-A character may be followed by any number of combining marks, which normalisation sorts; the usual
-implementations take quadratic time. So a run of marks is cut after `MOST_MARKS`.
+A character may be followed by any number of combining marks, which normalisation sorts. The usual
+implementations take time quadratic in that number. So a run of marks is cut after `MOST_MARKS`.
 """
 
 import re
@@ -26,11 +26,12 @@ def compose(text: str) -> str:
 def normalize(form: Form, text: str) -> str:
     """Return a text in a form of Unicode.
 
-    A text that is not in that form yet keeps at most `MOST_MARKS` combining marks in a row.
+    A text that is already in that form is returned unchanged. Of any other text, at most
+    `MOST_MARKS` combining marks in a row are kept.
     """
     if is_normalized(form, text):
         return text
-    return _cut(unicodedata.normalize(form, _cut(text)))  # a mark may become two
+    return _cut(unicodedata.normalize(form, _cut(text)))  # one mark may become two
 
 
 def is_normalized(form: Form, text: str) -> bool:
@@ -42,7 +43,7 @@ def is_normalized(form: Form, text: str) -> bool:
         return True
     for start in range(0, len(text), _SLICE):
         part = text[start : start + _SLICE]
-        begins = text[max(0, start - 1) : start + 1]  # the two may have to be composed
+        begins = text[max(0, start - 1) : start + 1]  # they may compose across the border
         if unicodedata.combining(part[0]) or not all(
             unicodedata.is_normalized(form, some) for some in (begins, part)
         ):

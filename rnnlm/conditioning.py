@@ -100,7 +100,7 @@ def iter_with_headers(
     Raises:
         CorpusError: `uri` holds no documents, or one lacks an attribute of the condition.
     """
-    from rnnlm.corpora.documents import (  # noqa: PLC0415 - slow to import; sampling reads no corpus
+    from rnnlm.corpora.documents import (  # noqa: PLC0415 - slow to import, and not needed to sample
         iter_batches,
         shards,
         text_bytes,

@@ -12,7 +12,7 @@
     ├── GenerationError      a request for texts that cannot be met
     ├── ConstraintError      rules for texts that contradict each other, a prefix or a vocabulary
     ├── RegistryError        a model, version or alias that the registry does not hold
-    ├── DamagedFileError     a file that this program wrote and cannot read any more
+    ├── DamagedFileError     a file of this program's own that is missing or damaged
     ├── ServerError          a server, database, port or schedule that cannot be used
     └── StorageError         a disk that is full, a folder that cannot be written
 
@@ -24,7 +24,7 @@ and the flows print that line without a traceback, and exit with a non-zero stat
 class RnnlmError(Exception):
     """Base of all errors whose message tells the user what to do.
 
-    The message is one line: line ends in it, such as those of a name from a file, become spaces.
+    The message is one line: line ends in it, such as those in the name of a file, become spaces.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -76,7 +76,7 @@ class RegistryError(RnnlmError):
 
 
 class DamagedFileError(RnnlmError):
-    """A file that this program wrote, and that is missing, damaged, or of another shape."""
+    """A file of this program's own that is missing, damaged, or not of the expected shape."""
 
 
 class ServerError(RnnlmError):

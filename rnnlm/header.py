@@ -1,8 +1,8 @@
 """The header of a model's file: what the model is, as JSON beside its tensors.
 
 It holds the experiment (the whole configuration), the tokenizer and a few facts about the training.
-It also has a digest of the tensors and one of itself, by which a flipped bit is noticed. Files of
-earlier versions have no digests. Reading a header needs no torch.
+It also has a digest of the tensors and one of itself, which reveal a flipped bit. Files of earlier
+versions have no digests. Reading a header needs no torch.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _KEY = "rnnlm"
 
 
 class _Format(BaseModel):
-    """The part of a header that later versions have too."""
+    """The part of a header that every version has."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -67,7 +67,7 @@ class Described:
 
 
 def of_model(described: Described, form: str) -> Header:
-    """Return the header that says this, for a file of a format."""
+    """Return the header of a model, for a file of the format `form`."""
     return Header(
         format=form,
         experiment=described.experiment.model_dump(),
@@ -79,7 +79,7 @@ def of_model(described: Described, form: str) -> Header:
 def to_metadata(header: Header, digest: str) -> dict[str, str]:
     """Return a header as the metadata of a safetensors file.
 
-    There is one entry only: safetensors writes several in random order, but equal models must give
+    It has one entry only: safetensors writes several in random order, but equal models must give
     equal bytes.
 
     Args:
@@ -104,7 +104,7 @@ def from_metadata(path: Path, metadata: Mapping[str, str] | None, form: str, sha
     """
     text = (metadata or {}).get(_KEY)
     if text is None:
-        raise CheckpointError(f"{path} has format None (expected {form!r}); train again")
+        raise CheckpointError(f"{path} has no rnnlm header (expected format {form!r}); train again")
     try:
         found: _Format = parse_json(text, _Format)
         if found.format != form:

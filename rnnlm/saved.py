@@ -1,7 +1,7 @@
 """Read the files that this program writes, which may be damaged, or come from somebody else.
 
-Each is read through a schema, and within a limit on its size, so that a bad file is one error that
-names the file, what is wrong with it, and what to do; never a traceback or an endless allocation.
+Each is read through a schema, and within a limit on its size. So a bad file leads to one error that
+names the file, what is wrong with it and what to do, never to a traceback or a huge allocation.
 """
 
 import zipfile
@@ -84,7 +84,7 @@ def parse_json(content: bytes | str, shape: Any) -> Any:
 
 
 def checked(value: Any, shape: Any) -> Any:
-    """Return a value as a type, after checking that it has its shape.
+    """Return a value converted to the type `shape`, after checking that it fits.
 
     Raises:
         ValueError: It has another shape; the message says in one line what was found.
@@ -111,7 +111,7 @@ def _adapter(shape: Any) -> TypeAdapter[Any]:
 
 
 def as_json(value: Any, shape: Any) -> Any:
-    """Return a value of a shape as what `json` can write."""
+    """Return a value of the type `shape` in a form that `json` can write."""
     return _adapter(shape).dump_python(value, mode="json")
 
 

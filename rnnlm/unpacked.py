@@ -1,4 +1,4 @@
-"""Hold the tokens of a large split outside memory: in raw files that are mapped into it."""
+"""Keep the tokens of a large split on disk, in raw files that are mapped into memory."""
 
 import os
 import shutil
@@ -17,9 +17,9 @@ _UNPACKED_FILE = "unpacked.json"
 
 
 def mapped(parts: Iterable[TokenArrays], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack a split into one raw file per array, unless these are there and intact, and map them.
+    """Unpack a split into one raw file per array, unless intact files are there, and map them.
 
-    A record next to the files has their digests, with which they are verified.
+    A record next to the files has the digests by which they are verified.
 
     Args:
         parts: The documents of the split; only read if they must be unpacked.

@@ -9,10 +9,10 @@ import html
 import re
 
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters (C0 and C1) but tab and line end
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters (C0 and C1) except tab and line end
     "\u2028\u2029"  # line and paragraph separators
     "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates of the writing direction
-    "\ud800-\udfff"  # halves of characters, which no encoding can write
+    "\ud800-\udfff"  # lone surrogates, which no encoding can write
     "\ufff9-\ufffb\U000e0000-\U000e007f]"  # annotations, and invisible copies of ASCII
 )
 

@@ -1,4 +1,4 @@
-"""Damage files: flip one bit, as a disk does, without changing the time; cut and empty them."""
+"""Damage files: flip a bit without changing the times, as a failing disk does; cut; empty."""
 
 import os
 from pathlib import Path

@@ -100,7 +100,7 @@ def larger(header: dict) -> None:
         (lambda h: h.update(format="rnnlm-9"), "has format 'rnnlm-9'"),
     ],
 )
-def test_a_header_that_lies_is_one_line_and_allocates_nothing(
+def test_a_header_that_lies_is_refused_in_one_line_and_allocates_nothing(
     saved: Path, change: Callable[[dict], object], message: str
 ):
     altered(saved, change)
@@ -112,7 +112,7 @@ def test_a_header_that_lies_is_one_line_and_allocates_nothing(
 
 
 @pytest.mark.parametrize("size", [2**63, 2**31, 10**9])
-def test_sizes_in_the_file_s_own_header_that_lie_are_one_line(saved: Path, size: int):
+def test_a_wrong_length_of_the_header_is_refused(saved: Path, size: int):
     data = saved.read_bytes()
     saved.write_bytes(struct.pack("<Q", size) + data[8:])
     with pytest.raises(CheckpointError, match="cut short or not a checkpoint"):
@@ -134,7 +134,7 @@ def test_scales_that_do_not_fit_are_refused(saved: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("facts", [{"step": "x"}, {"step": None}, {"strange": 1}])
-def test_a_position_with_wrong_counters_is_one_line(saved: Path, facts: dict):
+def test_a_position_with_wrong_counters_is_refused(saved: Path, facts: dict):
     altered(saved, lambda header: header.update(facts=facts))
     with pytest.raises(CheckpointError, match="holds no saved training position"):
         run_state.read(saved)

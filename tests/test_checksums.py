@@ -34,7 +34,7 @@ def test_any_flipped_bit_of_a_record_is_noticed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff", b"[" * 100_000, b"null"])
-def test_what_is_no_record_is_read_as_none(tmp_path: Path, content: bytes):
+def test_a_file_that_is_not_a_record_is_read_as_none(tmp_path: Path, content: bytes):
     (tmp_path / "record.json").write_bytes(content)
     assert read_record(tmp_path / "record.json") is None
     assert read_record(tmp_path / "missing.json") is None

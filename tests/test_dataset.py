@@ -243,8 +243,8 @@ def test_a_limited_load_holds_documents_of_the_split(tokens: Tokens):
     assert load_spread(tokens.uri, "train", 10**9).tokens.tolist() == whole.tokens.tolist()
 
 
-def test_a_damaged_shard_ends_in_one_line_and_not_the_process(tmp_path: Path):
-    """Arrow ends the process if it is asked for a damaged description of a column."""
+def test_a_damaged_shard_raises_an_error_and_does_not_abort_the_process(tmp_path: Path):
+    """Arrow aborts the process if it is asked for the damaged description of a column."""
     whole, _ = own_files.shards()
     path = tmp_path / "documents-00000.parquet"
     damaged = 0

@@ -1,4 +1,4 @@
-"""Test that every imported package is declared, and that `make audit` needs no network to end."""
+"""Test that every imported package is declared, and that `make audit` ends without a network."""
 
 import os
 import subprocess

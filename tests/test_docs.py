@@ -28,7 +28,7 @@ def test_every_name_in_the_table_of_the_lecture_is_in_its_file():
             assert any(re.search(pattern, text, re.MULTILINE) for text in sources), name
 
 
-def test_the_reference_of_settings_is_that_of_the_configuration_classes():
+def test_the_page_of_settings_matches_the_configuration_classes():
     spec = importlib.util.spec_from_file_location("settings", ROOT / "docs/figures/settings.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

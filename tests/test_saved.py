@@ -35,7 +35,9 @@ def test_work_whose_record_is_damaged_is_done_again(tmp_path: Path, content: byt
 
 
 @pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_file_is_one_line_with_its_name_and_what_to_do(tmp_path: Path, content: bytes):
+def test_a_damaged_file_is_reported_in_one_line_with_its_name_and_what_to_do(
+    tmp_path: Path, content: bytes
+):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(DamagedFileError, match=r"a\.json is damaged: .*; train again") as caught:
@@ -105,7 +107,7 @@ def npy(**header: object) -> bytes:
         b"",
     ],
 )
-def test_an_array_whose_header_lies_is_one_line(tmp_path: Path, content: bytes):
+def test_an_array_whose_header_lies_is_refused_in_one_line(tmp_path: Path, content: bytes):
     path = tmp_path / "a.npy"
     path.write_bytes(content)
     for mapped in (False, True):

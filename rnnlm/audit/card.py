@@ -354,7 +354,7 @@ def _shown_failures(audit: Audit | None) -> list[tuple[str, tuple[str, ...]]]:
 
 def _limits(manifest: Manifest) -> str:
     lines = [
-        "What the texts say may be false. They can still repeat names, numbers, passages and "
+        "What the texts say may be false, and they can repeat names, numbers, passages and "
         "offensive content of the training text.",
         "Rights in the corpus may extend to texts that resemble it; see its licence.",
     ]

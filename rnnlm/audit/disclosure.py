@@ -16,7 +16,7 @@ from rnnlm.canaries import Canary
 from rnnlm.overlap import WORDS, Hashes, seen_windows
 
 MOST_KEPT = 1000
-"""Most different numbers and addresses whose counts a record keeps; those that occur most often."""
+"""Most distinct numbers and addresses that a record lists: the most frequent ones."""
 _AROUND = 300
 """Number of characters before and after a number in which windows of words are formed."""
 
@@ -43,16 +43,16 @@ class Disclosure(BaseModel):
     """What some texts disclose of the training text.
 
     Attributes:
-        numbers: Number of rows of at least seven digits in the texts.
-        copied_numbers: Number of times that they contain a long number of the training text.
+        numbers: Number of rows of at least seven digits in the texts; see `identifiers.Row`.
+        copied_numbers: Number of times that the texts contain a long number of the training text.
         addresses: Number of e-mail addresses in the texts.
-        copied_addresses: Number of times that they contain an address of the training text.
-        copied_names: Number of times that they contain a rare name of the training text.
+        copied_addresses: Number of times that the texts contain an address of the training text.
+        copied_names: Number of times that the texts contain a rare name of the training text.
         listed: The disclosed numbers and addresses, most frequent first; at most `MOST_KEPT`.
-        canaries: Number of times that canaries occur in the texts, by the number of times that a
-            canary is in the training text.
-        near_base: Number of numbers and addresses in the sample that are within a window of words
-            known from the base's training text, and number of all in the sample.
+        canaries: Number of times that canaries occur in the texts, by how often each of them was
+            planted in the training text.
+        near_base: How many numbers and addresses of the sample lie within a window of words known
+            from the base's training text, and how many there are in the sample.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +67,7 @@ class Disclosure(BaseModel):
     near_base: tuple[int, int] = (0, 0)
 
     def first(self, count: int) -> "Disclosure":
-        """Return the same counts with only the first of the listed, and without their hashes."""
+        """Return the same counts with only the first `count` entries, without their hashes."""
         shown = [entry.model_copy(update={"key": ""}) for entry in self.listed[:count]]
         return self.model_copy(update={"listed": tuple(shown)})
 
@@ -148,7 +148,7 @@ def _most_frequent(listed: Sequence[Disclosed]) -> tuple[Disclosed, ...]:
 
 
 def _near_base(texts: Sequence[str], base: Hashes) -> tuple[int, int]:
-    """Return how many numbers and addresses are within known windows of words, and how many are."""
+    """Return how many numbers and addresses lie in known windows of words, and how many exist."""
     if not len(base):
         return 0, 0
     known = total = 0

@@ -1,13 +1,14 @@
 """Find the long numbers, e-mail addresses and rare names of the training text in other texts.
 
-The index of the training text holds only hashes: of all long numbers and e-mail addresses, with how
-often each occurs, and of the rare names. The module `identifiers` defines what these are. A name is
-rare if a word of it is in no dictionary of the language of the training text and it occurs at most
-`RARE` times there.
+The index of the training text holds only hashes: those of all long numbers and e-mail addresses,
+each with its number of occurrences, and those of the rare names. The module `identifiers` defines
+numbers, addresses and names. A name is rare if it occurs at most `RARE` times in the training text
+and one of its words is not in the dictionary of that text's language.
 
 A number of the training text counts as *disclosed* wherever its digits occur within a row of digits
 in a text, and an address wherever it occurs within an address. Numbers are found by a polynomial
-hash of their digits, of which every window of a row is looked up at once (Karp and Rabin 1987).
+hash of their digits (Karp and Rabin 1987). The hashes of all windows of a row are looked up at
+once.
 """
 
 from collections import Counter
@@ -37,8 +38,8 @@ _PRIME = 0x9E3779B97F4A7C15
 _INVERSE = pow(_PRIME, -1, 1 << 64)
 
 Table = NDArray[np.uint64]
-"""Hashes in ascending order, the number of occurrences of each, and its length in digits; shape
-(3, entries)."""
+"""Hashes in ascending order, the number of occurrences of each, and its length in digits (0 for an
+address); shape (3, entries)."""
 
 
 class Match(NamedTuple):
@@ -102,7 +103,7 @@ class TrainingIdentifiers:
     def count_names(self, texts: Sequence[str]) -> int:
         """Return how often the texts contain a rare name of the training text.
 
-        Two words that are a rare name count once, even if one of them is rare by itself.
+        A rare name of two words counts once, even if one of the words is a rare name by itself.
         """
         runs: Counter[str] = Counter()
         for joined, _ in _joined(texts):
@@ -134,7 +135,7 @@ class TrainingIdentifiers:
     def _known_addresses(self, addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
         """Yield the longest known address within each address, and its index; −1 if there is none.
 
-        Only where the domain begins with a known domain, addresses within the address are formed.
+        Addresses within an address are formed only if its domain begins with a known domain.
         """
         beginnings = [identifiers.domain_beginnings(address) for address in addresses]
         flags = iter(self._are_domains([*chain.from_iterable(beginnings)]))
@@ -264,7 +265,11 @@ def _long_numbers(text: str) -> Iterator[str]:
 
 
 def _candidates(text: str, known: Vocabulary) -> tuple[list[str], Hashes]:
-    """Return the rare words of a text's names, and a hash of each pair, once per occurrence."""
+    """Return the rare single words in a text's names, and hashes of pairs that may be rare.
+
+    A pair may be rare if one of its words is not in the dictionary. Its hash is returned once per
+    occurrence.
+    """
     singles: set[str] = set()
     doubles: list[str] = []
     for run, times in Counter(identifiers.capitalised(text)).items():
@@ -306,10 +311,10 @@ def _lots(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _joined(texts: Sequence[str]) -> Iterator[tuple[str, tuple[int, NDArray[np.int64]]]]:
-    """Yield the texts joined by line ends in lots, each with where its texts begin.
+    """Yield the texts in batches joined by line ends, each with the places where its texts begin.
 
     Yields:
-        The lot, the index of its first text, and the offsets of its texts in the lot.
+        The joined batch; and the index of its first text with the offsets of its texts.
     """
     first = 0
     while first < len(texts):

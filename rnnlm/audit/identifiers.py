@@ -4,8 +4,8 @@ A *long number* has `LONG` to `MOST_DIGITS` digits, with at most one space or da
 digits, such as `555-0100 123` or `4929 1234 5678 9012`. Two numbers are equal if their digits are.
 Longer rows of digits, such as tables, are not numbers, but their groups may be.
 
-A *name* is one or two capitalised words next to each other. Whether a name is rare is decided by
-the index of the training text; see `disclosure`.
+A *name* is one or two capitalised words next to each other. The index of the training text decides
+whether a name is rare; see `identifier_index`.
 """
 
 import re
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 def rows_of_digits(text: str) -> Iterator[Row]:
     """Yield the rows of at least `LONG` digits in a text, in order.
 
-    At most one space or dash is between two digits of a row; a row extends as far as possible.
+    There is at most one space or dash between two digits. A row extends as far as possible.
     """
     for found in _DIGITS.finditer(text):
         row = found[0]
@@ -72,19 +72,19 @@ def addresses(text: str) -> Iterator[tuple[int, str]]:
 
 
 def domain_beginnings(address: str) -> list[str]:
-    """Return the beginnings of an address's domain that could be domains, the longest first."""
+    """Return the prefixes of an address's domain that may be domains, longest first."""
     domain = address.partition("@")[2]
     return [domain[:end] for end in range(len(domain), _SHORTEST_DOMAIN - 1, -1)]
 
 
 def local_endings(address: str) -> list[str]:
-    """Return the endings of what is before an address's `@`, the longest first."""
+    """Return the suffixes of an address's local part, which is before the `@`, longest first."""
     local = address.partition("@")[0]
     return [local[start:] for start in range(len(local))]
 
 
 def capitalised(text: str) -> list[str]:
-    """Return the longest runs of capitalised words in a text, with one space or hyphen between."""
+    """Return the runs of capitalised words in a text, with one space or hyphen between two."""
     return _capitalised().findall(text)
 
 
@@ -95,7 +95,7 @@ def words_of_run(run: str) -> list[str]:
 
 
 def pairs(words: Sequence[str]) -> list[str]:
-    """Return each two words that are next to each other, with a space between them."""
+    """Return each pair of adjacent words, joined by a space."""
     return [f"{first} {second}" for first, second in pairwise(words)]
 
 

@@ -63,7 +63,8 @@ def measures(audit: Audit) -> Iterator[Measure]:
         ),
         "all texts",
         f"Numbers of {LONG} to {MOST_DIGITS} digits of the training text that occur in the texts, "
-        "of all rows of as many digits; spaces and dashes within a number make no difference.",
+        f"out of all sequences of {LONG} digits or more in them; spaces and dashes within a number "
+        "make no difference.",
     )
     yield Measure(
         "e-mail addresses",
@@ -71,13 +72,14 @@ def measures(audit: Audit) -> Iterator[Measure]:
             f"{f.disclosed.copied_addresses:,} of {f.disclosed.addresses:,}" if f.disclosed else ""
         ),
         "all texts",
-        "E-mail addresses of the training text that occur in the texts, of all addresses.",
+        "E-mail addresses of the training text that occur in the texts, out of all addresses in "
+        "them.",
     )
     yield Measure(
         "rare names",
         lambda f: f"{f.disclosed.copied_names:,}" if f.disclosed else "",
         "all texts",
-        f"Occurrences of rare names: one or two capitalised words, of which one is in no "
+        f"Occurrences of rare names: one or two capitalised words, not all of them in the "
         f"dictionary, that occur at most {RARE} times in the training text.",
         "the dictionaries of pyspellchecker",
     )

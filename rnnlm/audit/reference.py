@@ -20,7 +20,7 @@ It is built once per corpus, and is memory-mapped afterwards. Its folder has the
     held_out-audit.json      audit of the texts in held_out.json; written by the first audit
 
 A folder without `reference.json` is unfinished, and one whose files do not match their digests is
-damaged; the same call builds it again.
+damaged; `build_reference` builds either again.
 """
 
 import hashlib
@@ -204,7 +204,7 @@ class Reference:
         return found
 
     def masked(self, texts: Sequence[str]) -> list[str]:
-        """Return texts in the form in which they are shown.
+        """Return texts as they may be shown to readers.
 
         In a text with a long number or an e-mail address of the training text, all long numbers and
         addresses are masked; its length stays the same.
@@ -226,7 +226,7 @@ def build_reference(
     base: Hashes | None = None,
     canaries: Sequence[Canary] = (),
 ) -> Reference:
-    """Write the reference of a corpus into `out`, unless it is there and intact, and open it.
+    """Write the reference of a corpus into `out`, unless an intact one is there, and open it.
 
     Args:
         corpus_uri: Folder of the corpus, which `ingest` wrote.
@@ -237,7 +237,7 @@ def build_reference(
         ngram: Checkpoint of an n-gram model to use instead of counting n-grams; None to count.
         base: Hashes of sampled windows (runs of 13 words) of the base model's training text; None
             without a base.
-        canaries: The canaries that the model was trained on besides the corpus.
+        canaries: The canaries that the model was trained on in addition to the corpus.
 
     Raises:
         CorpusError: `corpus_uri` contains no documents.

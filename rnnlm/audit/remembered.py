@@ -19,10 +19,11 @@ def remembered(disclosed: Disclosure, canaries: Sequence[ExposureRow], has_base:
     """
     parts = [
         "## What the texts repeat of the training text",
-        f"The texts contain numbers of {LONG} or more digits of the training text "
+        f"Numbers of {LONG} or more digits from the training text occur in these texts "
         f"{_times(disclosed.copied_numbers)}, its e-mail addresses "
         f"{_times(disclosed.copied_addresses)}, and its rare names "
-        f"{_times(disclosed.copied_names)}. The audit above defines these; all texts were counted.",
+        f"{_times(disclosed.copied_names)}. The audit above defines these terms; all texts were "
+        "searched.",
         _listed(disclosed),
         _canaries(disclosed, canaries),
         _base(disclosed) if has_base else "",
@@ -63,7 +64,7 @@ def _base(disclosed: Disclosure) -> str:
     return (
         f"Of the text that the base model was trained on, only hashes of one in {SAMPLED} runs of "
         f"{WORDS} words are known. Of the {total:,} numbers and addresses in the sample, {known:,} "
-        "are within such a run. That finds about a third of those that are repeated together with "
-        "their surroundings. Numbers, addresses and names that are repeated in other surroundings "
-        "cannot be recognised."
+        "are within such a run. This finds about a third of the numbers and addresses that are "
+        "repeated together with the words around them. Those repeated in other surroundings, and "
+        "names, cannot be recognised."
     )

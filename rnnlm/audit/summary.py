@@ -28,7 +28,7 @@ SAMPLE_TEXTS = 2000
 DISCLOSED = 10
 """Number of disclosed numbers and addresses that are listed, masked; the most frequent ones."""
 EXAMPLES = 5
-"""Number of invalid texts that are shown, and number of copies; the first ones are shown."""
+"""How many invalid texts are shown, and how many copies: the first ones."""
 
 _Share = float | None
 

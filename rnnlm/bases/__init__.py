@@ -1,4 +1,4 @@
-"""Trained models that come with the package for others to start from, each with its card.
+"""Bases (pretrained models that training starts from) that come with the package, with their cards.
 
 `make base` writes them.
 """
@@ -18,7 +18,7 @@ def shipped(name: str) -> Path:
 def shipped_digest(name: str) -> str | None:
     """Return the sha256 of a base that comes with the package, as its card states it.
 
-    Return None if there is no card, or if it states none.
+    Return None if there is no card, or if the card states no digest.
     """
     card = shipped(name).with_suffix(".md")
     stated = (

@@ -9,7 +9,7 @@ from rnnlm.config.strict import Config
 MAX_COUNT = 10**12
 """Most texts in one data set: a limit that catches typing errors, far above what disks hold."""
 COMPARING = ("novel_only", "no_copied_numbers", "known_words_only")
-"""Settings that require the training text, to compare the drawn texts with it."""
+"""Settings that require the training text, because they compare the drawn texts with it."""
 
 
 class SamplingConfig(Config):

@@ -87,8 +87,8 @@ class TrainingConfig(Config):
     """Number of validations in a row without a new best score after which training stops early."""
     canaries: int = Field(default=0, ge=0, le=1000)
     """Number of random secrets to plant in the training text, 1, 4, 16 and 64 times in turn, to
-    measure what the model remembers. They can reappear in generated texts: use them in a model of
-    its own."""
+    measure what the model remembers. They can reappear in generated texts, so train a separate
+    model for this measurement."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of initial weights, document order, dropout and canaries."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

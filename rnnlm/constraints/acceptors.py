@@ -373,7 +373,7 @@ def _refusal(pattern: str, reason: str) -> str:
     shown = shorten(pattern, 80)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the syntax of later versions of Python
+            warnings.simplefilter("ignore")  # `re` warns about syntax that may change
             re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         return f"the grammar {shown} is not a regular expression: {error}; correct it"

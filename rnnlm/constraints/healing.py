@@ -6,7 +6,7 @@ Therefore the model is not fed the last piece of a prefix, such as `" wor"`, but
 before it, the *head*. It must then draw tokens that spell the last piece: each of them equals the
 unwritten rest of it, begins with that rest, or is a beginning of it. So the text begins with the
 prefix and is tokenized like training text. If `max_length` leaves no room for that, or the last
-piece is longer than any token can be expected to be, the whole prefix is fed to the model.
+piece is longer than `LONGEST_PIECE`, the whole prefix is fed to the model.
 
 Source: "token healing" of the `guidance` library (Microsoft 2023).
 """
@@ -28,7 +28,7 @@ from rnnlm.tokenizer.segments import pieces
 from rnnlm.tokens import BOUNDARY_ID
 
 LONGEST_PIECE = 200
-"""Most bytes of a last piece that the model has to draw."""
+"""Most bytes of a last piece that the model has to draw; hardly any token is longer."""
 _NEVER = np.iinfo(np.int32).max // 2
 """The distance (fewest tokens until the text ends) of a state from which no text can end."""
 
@@ -129,9 +129,9 @@ class _Table:
         self._fitting: dict[bytes, list[tuple[int, bytes]]] = {}
 
     def state(self, state: int, rest: bytes) -> int:
-        """Return a state from which a text must spell `rest` and then continues at `state`.
+        """Return a state from which a text must spell `rest` and then continue from `state`.
 
-        It is added if needed. Return -1 if no text from this state can be completed.
+        The state is added if needed. Return -1 if no text can be completed from there.
         """
         if not rest:
             return state

@@ -42,7 +42,7 @@ class Table(NamedTuple):
     Attributes:
         successors: The state that follows after each byte, -1 if none does; int32, shape
             (states, 256).
-        final: The states after a match.
+        final: The states in which a match is complete.
     """
 
     successors: NDArray[np.int32]

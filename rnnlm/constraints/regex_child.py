@@ -12,7 +12,7 @@ JSON, followed by the table if the line has `states`:
 - `{"refused": REASON}` if an expression is invalid;
 - `{"states": 0}` if the last expression matches nothing;
 - `{"states": N, "final": [...]}`, then N × 256 native 32-bit integers: the state that follows after
-  each byte, -1 if none does. The initial state is 0; `final` are the states after a match.
+  each byte, -1 if none does. The initial state is 0; in the states `final` a match is complete.
 """
 
 import json

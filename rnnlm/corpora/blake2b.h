@@ -1,5 +1,5 @@
-/* BLAKE2b (RFC 7693) with a digest of 8 bytes, as of `hashlib.blake2b(data, digest_size=8)`. A call
- * of hashlib takes about a microsecond, which is more than the hash of a short paragraph takes. */
+/* BLAKE2b (RFC 7693) with a digest of 8 bytes, like `hashlib.blake2b(data, digest_size=8)`. A call of
+ * hashlib takes about a microsecond, which is more than the hash of a short paragraph takes. */
 
 #include <stdint.h>
 #include <string.h>

@@ -22,7 +22,7 @@ _FAULTS = (
     RecursionError,
     pa.ArrowException,
 )
-"""What reading a damaged file raises, or a value that Python cannot represent."""
+"""Errors of reading a damaged file, or a value that Python cannot represent."""
 
 
 def row_group_sizes(path: Path, name: str) -> list[int]:
@@ -67,8 +67,8 @@ def read_rows(
 def column_size(file: pq.ParquetFile, group: int, column: str) -> int:
     """Return the size in bytes of a column of a row group, before compression.
 
-    A row is read first: where the description of a column is damaged, that raises an error, while
-    Arrow ends the whole process if it is asked for the description.
+    One row is read first. If the description of the column is damaged, reading the row raises an
+    error, whereas Arrow aborts the whole process if it is asked for the description itself.
 
     Raises:
         ArrowException: The row group cannot be read.

@@ -1,4 +1,4 @@
-"""Load the compiled forms of `text.c` and `cutting.c`, which setuptools builds by a C compiler."""
+"""Load the compiled forms of `text.c` and `cutting.c`, which setuptools builds."""
 
 from importlib import import_module
 from typing import Any

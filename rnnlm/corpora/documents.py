@@ -41,13 +41,13 @@ BATCH_BYTES = 1 << 20
 """Approximate bytes of text that are read at a time: few enough to stay in a processor's cache."""
 
 ROWS_TO_DIGEST = 500
-"""Number of texts that are copied together for the digest of a shard, for the same reason."""
+"""Number of texts that are joined at a time to digest a shard: also few enough for the cache."""
 
 MOST_RUNS = 100
-"""Most runs of consecutive rows that are written without copying them together."""
+"""Most runs of consecutive rows that are written as slices; the rows of more runs are copied."""
 
 _NULL_BYTE = pa.scalar(b"", pa.large_binary()), pa.scalar(b"\0", pa.large_binary())
-"""Arguments by which `binary_join_element_wise` adds a null byte to each text."""
+"""Arguments with which `binary_join_element_wise` adds a null byte to each text."""
 _FAULTS = (OSError, ValueError, StopIteration, pa.ArrowException)
 
 

@@ -130,7 +130,7 @@ def _codec_of_text(name: str) -> str:
     """Return the name of a Python codec that turns bytes into text.
 
     Raises:
-        CorpusError: There is no such codec, or it is not one for the text of files.
+        CorpusError: There is no such codec, or it is not meant for text files.
     """
     try:
         codec = codecs.lookup(name).name

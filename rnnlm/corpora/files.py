@@ -121,7 +121,7 @@ def digest(files: Sequence[SourceFile], cache: Path, reread: bool = False) -> st
     Args:
         files: The files.
         cache: Folder of `digests.json`.
-        reread: Whether to read the long files, too.
+        reread: Whether to read long files even if `digests.json` has their digests.
     """
     path = cache / "digests.json"
     try:
@@ -189,7 +189,7 @@ def _is_there(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return False
-    except (OSError, ValueError) as error:  # the latter for a NUL in the path
+    except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
         why = error.strerror if isinstance(error, OSError) else error
         raise CorpusError(f"cannot read {shorten(str(path))}: {why}; check the path") from error
     return True
@@ -205,7 +205,7 @@ def _nothing_at(path: str) -> str:
 
 
 def is_hidden(path: PurePosixPath) -> bool:
-    """Return whether a path in a folder or an archive is one that users do not mean."""
+    """Return whether a path is hidden, or metadata that macOS adds to archives."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 

@@ -184,7 +184,10 @@ def markdown_recipe(content: str) -> Iterator[Fields | Fault]:
 
     front, body = split_front_matter(content)
     if front is None:
-        detail = "the lines between `---` are not a YAML mapping, or have aliases or deep nesting"
+        detail = (
+            "the lines between `---` are not a YAML mapping, are too long or too deeply nested, or "
+            "use aliases"
+        )
         yield Fault("no front matter", detail, 1)
         return
     record: dict[str, Any] = {
@@ -231,7 +234,7 @@ FORMATS: dict[str, Format] = {
 
 
 def _listed(tags: Any) -> list[str]:
-    """Return the tags in a front matter as a list: those of a list, or a single one."""
+    """Return the tags of a front matter, which may be a list or a single tag, as a list."""
     return [
         tag for tag in (tags if isinstance(tags, list) else [tags]) if tag and isinstance(tag, str)
     ]

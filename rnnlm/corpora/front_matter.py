@@ -1,8 +1,8 @@
 """Read the YAML front matter of Markdown files, within limits.
 
 YAML can be a bomb: an alias repeats a part of the document, aliases of aliases multiply it, and
-nesting has no end. A front matter needs neither. All scalars are read as strings, so that a number
-or a date never has a form that Python cannot represent.
+there is no limit on nesting. Front matter needs neither aliases nor deep nesting. All scalars are
+read as strings, so that no number or date is one that Python cannot represent.
 """
 
 import re
@@ -20,8 +20,9 @@ def split_front_matter(content: str) -> tuple[dict[str, Any] | None, str]:
     """Return the front matter of a Markdown file, and the text after it.
 
     Returns:
-        The front matter as a dictionary whose scalars are strings, which is empty if there is none,
-        and None if it is no mapping, not YAML, too long or too deep, or has aliases; and the text.
+        The front matter, as a dictionary whose scalars are strings; and the text. The dictionary is
+        empty if there is no front matter. It is None if the front matter is not a YAML mapping, is
+        too long or too deep, or has aliases.
     """
     match = _FRONT.match(content)
     if not match:

@@ -115,8 +115,8 @@ def ingest(
             it is read and once when it is written, so the total is twice the size of the files.
         executor: Executor that runs the work on each shard in parallel; if None, shards are
             processed one after the other. The result does not depend on it.
-        unpacked: Folder into which `preview.look` may have unpacked the files; what is there is
-            moved to `out`, and removed when it is no longer needed.
+        unpacked: Folder into which `preview.look` may have unpacked the files. The unpacked files
+            are moved to `out`, and removed when they are no longer needed.
 
     Raises:
         CorpusError: A file or record cannot be used, a file changed since it was found, or no

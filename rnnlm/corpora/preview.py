@@ -61,7 +61,7 @@ class Preview:
 
 
 def unpacked(cache: Path) -> Path:
-    """Return the folder that packed files are unpacked into, given that for downloaded files."""
+    """Return the folder into which packed files are unpacked; `cache` is that for downloads."""
     return cache / "unpacked"
 
 

@@ -25,7 +25,7 @@ COLUMN_WIDTH = 39
 same line begins two characters further on."""
 
 LONGEST_HEADING = 300
-"""Most characters of a line that is a heading; matching one takes quadratic time."""
+"""Most characters of a heading. Matching takes time quadratic in the length of the line."""
 
 HEADER = re.compile(r"^(?:MMMMM|-----).*Meal-?Master.*$", re.IGNORECASE | re.MULTILINE)
 """The first line of a recipe in an export."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_LEVELS = 100
-"""Most levels of lists and objects in a record; code that follows a path calls itself for each."""
+"""Most levels of lists and objects in a record; code that follows a path recurses at each level."""
 Fields = Mapping[str, Any]
 """The fields of a record: values by name. A record of plain text has the one field `text`."""
 

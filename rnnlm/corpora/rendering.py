@@ -20,7 +20,7 @@ COLORS = {"color": "rgb", "color-hsv": "hsv", "color-lab": "lab", "color-both": 
 """Values of the setting `render` that write a record as a colour, and for each the colour space of
 the numbers that it writes."""
 LONGEST_MARKUP = 4000
-"""Most characters of a line of a recipe whose markup is removed, which takes quadratic time."""
+"""Most characters of a recipe's line from which markup is removed; that takes quadratic time."""
 
 
 class UnusableRecordError(ValueError):

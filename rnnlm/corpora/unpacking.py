@@ -40,12 +40,12 @@ LONGEST_PART = 200
 """Most bytes of the last part of that path, which the unpacked file is named after."""
 
 PACKED = {".zip", ".gz", ".zst", ".bz2", ".lz4", ".xz", ".7z", ".rar", ".tar", ".tgz"}
-"""Suffixes of packed files; those that cannot be unpacked here are refused inside an archive."""
+"""Suffixes of packed files, which are refused inside other packed files."""
 _COMPRESSED = {".gz", ".zst", ".bz2", ".lz4"}
 _BLOCK = 1 << 20
 _UNUSED_SECONDS = 86_400
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
-_END_SEARCHED = 66_000  # the record at the end of an archive, with the longest comment
+_END_SEARCHED = 66_000  # bytes of the record at the end of an archive with the longest comment
 _ERRORS = (
     EOFError,
     OSError,
@@ -83,9 +83,10 @@ def unpack(files: Sequence[SourceFile], scratch: Path) -> Iterator[SourceFile]:
 
 
 def claim(files: Sequence[SourceFile], shared: Path, own: Path) -> None:
-    """Move what was unpacked into the folder `shared` to `own`, where nobody else uses it.
+    """Move the files that were unpacked into the folder `shared` to the folder `own`.
 
-    Files that are not in `shared`, or cannot be moved, will simply be unpacked again.
+    No other process uses `own`. Files that are not in `shared` or cannot be moved will simply be
+    unpacked again.
     """
     for file in files:
         unpacked = _folder(file, shared)
@@ -96,7 +97,7 @@ def claim(files: Sequence[SourceFile], shared: Path, own: Path) -> None:
 
 
 def remove_unused(shared: Path) -> None:
-    """Remove what was unpacked into a folder more than a day ago and never claimed."""
+    """Remove files that were unpacked into a folder more than a day ago and never claimed."""
     for folder in shared.glob("*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _UNUSED_SECONDS:
@@ -143,7 +144,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
         for number, member in enumerate(members):
             if is_hidden(PurePosixPath(member.filename)):
                 continue
-            # A folder for each: names may differ by case only, or be another's folder.
+            # One folder per member: names may differ only by case, or be a folder of another name.
             target = _folder(file, scratch) / f"{number:06d}" / PurePosixPath(member.filename).name
             if not target.is_file():
                 try:
@@ -228,10 +229,10 @@ class _Allowance:
         self._file, self._taken = file, 0
 
     def take(self, size: int) -> None:
-        """Count some more bytes.
+        """Count `size` more bytes.
 
         Raises:
-            CorpusError: They exceed `MOST_BYTES` or `MOST_RATIO`.
+            CorpusError: The total exceeds `MOST_BYTES` or `MOST_RATIO`.
         """
         self._taken += size
         most = max(UNSUSPECTED_BYTES, MOST_RATIO * self._file.size)
@@ -239,7 +240,7 @@ class _Allowance:
             raise CorpusError(
                 f"{self._file.name} has {self._file.size:,} bytes and unpacks to "
                 f"{self._taken:,} or more (expected at most {min(most, MOST_BYTES):,}: "
-                f"{MOST_RATIO} times as many); unpack it yourself if it is not an attack"
+                f"{MOST_RATIO} times as many); unpack it yourself if you trust it"
             )
 
 

@@ -2,7 +2,7 @@
 
 A batch of slots steps together. Each slot holds one text, and takes the next text when it ends.
 
-Two of the ways to sample need no torch, which takes longer to import than a few texts take to draw:
-`packed` reads a model that was packed before, and `texts` decodes what was drawn. So this package
-imports nothing: import the modules.
+Importing torch takes longer than drawing a few texts, and some of these modules work without it:
+`packed` reads a model that was packed before, `opening` runs it, and `texts` decodes the tokens.
+So the package itself imports nothing; import its modules.
 """

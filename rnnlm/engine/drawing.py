@@ -27,7 +27,7 @@ def generate_texts(
 ) -> Iterator[GeneratedText]:
     """Sample texts `first` to `first + count - 1`; yield them in the order in which they end.
 
-    This is meant for a few texts. The texts of a data set are kept in columns instead.
+    This is meant for a few texts; those of a data set are kept in columns instead.
 
     Args:
         model: The model, in eval mode; not modified.
@@ -35,7 +35,7 @@ def generate_texts(
         config: Settings for sampling, the prefix and the maximum length; constraints are ignored.
         first: Number of the first text.
         count: Number of texts.
-        how: The engine; by default the fastest one with a precision of 32 bits.
+        how: The engine; by default the fastest one with 32-bit precision.
 
     Raises:
         TokenizerError: The prefix has characters that the vocabulary lacks.
@@ -50,11 +50,11 @@ def generate_texts(
 def continue_texts(
     loaded: LoadedModel, prefixes: Sequence[str], config: GenerationConfig
 ) -> list[str]:
-    """Return a text for each prefix, which begins with it; computed with 32 bits.
+    """Return one text for each prefix, beginning with it; computed in 32-bit precision.
 
     Args:
         loaded: The model.
-        prefixes: The prefixes, of known characters.
+        prefixes: The prefixes; the vocabulary must have all of their characters.
         config: Settings for sampling and the maximum length; constraints are ignored.
     """
     how = running.choose_engine(loaded.model, "fp32")

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 FILES = ("model.safetensors", "best.safetensors")
-"""Names of the checkpoint to use in a folder that a training wrote, the first that exists."""
+"""Names of the checkpoint in a folder that training wrote; the first one that exists is used."""
 
 
 @dataclass(frozen=True)
 class UnpackedModel:
-    """A model that torch computes: it cannot be packed, or there is no native code here.
+    """A model that torch computes, since it cannot be packed or there is no native code here.
 
     Attributes:
         loaded: The model.
@@ -63,10 +63,10 @@ class UnpackedModel:
 
 
 def checkpoint_in(path: Path) -> Path:
-    """Return the checkpoint that a path means: a file, or the one in a folder.
+    """Return the checkpoint that a path refers to: a file, or the one in a folder.
 
     Raises:
-        CheckpointError: There is none.
+        CheckpointError: There is no checkpoint, or the folder has several.
     """
     if not path.is_dir():
         if path.is_file():
@@ -81,14 +81,14 @@ def checkpoint_in(path: Path) -> Path:
     found = sorted(path.glob("*.safetensors")) or sorted(path.glob("artifacts/*.safetensors"))
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} files *.safetensors" if found else "no model"
+    what = f"{len(found)} .safetensors files" if found else "no model"
     raise CheckpointError(
         f"{what} in {path} (expected {' or '.join(FILES)}, or just one file); give the path of one"
     )
 
 
 def user_folder() -> Path:
-    """Return the folder for packed models of this user that belong to no project.
+    """Return this user's folder for packed models that belong to no home (`RNNLM_HOME`).
 
     It is `rnnlm/packed` in `XDG_CACHE_HOME`, or else in `~/.cache`.
     """
@@ -110,7 +110,7 @@ def load_sampler(
         precision: A precision, or `auto` for the one that was chosen when the model was trained.
 
     Raises:
-        CheckpointError: The checkpoint is missing, damaged, or is not one.
+        CheckpointError: The checkpoint is missing, damaged, or not a checkpoint.
     """
     known = digest or _digest_of(checkpoint)
     if native_available():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # so that sampling works without the packages that these two 
     from rnnlm.tokenizer import Tokenizer
 
 Precision = Literal["int8", "bf16", "fp32"]
-"""A number format of weights and states, from the fewest bits to the most."""
+"""The number format of weights and states; listed from the fewest bits to the most."""
 NATIVE_SLOTS = 96
 """Number of slots if `batch_size` is 0. They fit into the processor cache (docs/experiments.md)."""
 MOST_TOKENS = 1 << 28

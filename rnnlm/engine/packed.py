@@ -1,7 +1,7 @@
-"""A model as it is sampled from, kept in a file that is read without torch.
+"""Keep models in the form that native code samples from, in files that are read without torch.
 
-Packing a model (see `rnnlm.engine.packing`) needs torch, which takes longer to import than most
-texts take to sample. So the packed network is kept, with the model's header, in a file named after
+Packing a model (see `rnnlm.engine.packing`) needs torch, and importing torch takes longer than
+sampling most texts. So the packed network is kept, with the model's header, in a file named after
 the digest of the checkpoint. Such a file can be deleted at any time: it is made again when it is
 missing, damaged or of another format.
 """
@@ -34,7 +34,7 @@ _OUTPUT = ("matrix", "scale", "added")
 
 
 class _LayerSizes(BaseModel):
-    """What a header says of a layer; see `NetworkLayer`."""
+    """What a header says about a layer; see `NetworkLayer`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,9 +111,9 @@ def save(path: Path, model: PackedModel) -> None:
 
 
 def load(path: Path) -> PackedModel | None:
-    """Read a packed model; return None if there is none at `path` that this version can use.
+    """Read a packed model; return None if `path` has none that this version can use.
 
-    That is also the case if the file does not match the digests in its header.
+    This includes files that are damaged, of another format, or do not match their digests.
     """
     try:
         with safe_open(path, framework="np") as file:

@@ -99,7 +99,7 @@ def pack(model: LanguageModel, dtype: torch.dtype, unknown_id: int | None) -> Nu
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor as an array, of the bits if its numbers are of 16 bits."""
+    """Return a tensor as an array; bfloat16 numbers become uint16 with the same bits."""
     whole = tensor.contiguous()
     is_half = whole.dtype == torch.bfloat16
     array: NDArray[Any] = (whole.view(torch.uint16) if is_half else whole).numpy()
@@ -222,7 +222,7 @@ def _reordered(columns: Tensor, order: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TableFactors:
-    """What the table of the first layer is computed from, in packed order.
+    """The arrays from which the table of the first layer is computed, in packed order.
 
     In double precision, the table is `(embeddings @ inputs + bias) · rates - shifts`; its entries
     are then rounded to 32 bits.
@@ -243,7 +243,7 @@ class TableFactors:
 
 
 def table_factors(model: LanguageModel, network: NumpyNetwork) -> TableFactors:
-    """Return what the table of a network with 8 bits is computed from.
+    """Return the arrays from which the first layer's table of an 8-bit network is computed.
 
     Args:
         model: The model that the network was packed from; not modified.
@@ -265,5 +265,5 @@ def table_factors(model: LanguageModel, network: NumpyNetwork) -> TableFactors:
 
 
 def _rates(kind: str, size: int) -> Tensor:
-    """Return the factor of each gate's sums in the exponent of 2, shape (rows of the gates,)."""
+    """Return the factor that makes each gate's sum an exponent of 2, shape (rows of the gates,)."""
     return torch.tensor(_RATES[kind]).double().repeat_interleave(size) * -LOG2_E

@@ -217,7 +217,7 @@ class TorchSlots:
         self._product.copy_(torch.where(counts, mantissa * 2.0, self._product))
         self._exponent += torch.where(counts, exponent - 31, 0)
         self._logits += torch.where(counts, distance.double(), 0.0)
-        if self._noted.shape[2]:  # of tokens that do not count, the place is written again
+        if self._noted.shape[2]:  # for tokens that do not count, the old value is written back
             places = self._lengths.clamp(max=self._settings.max_length - 1)[:, None]
             for kept, value in zip(self._noted, (distance, total.float()), strict=True):
                 stays = kept.gather(1, places)[:, 0]

@@ -50,8 +50,8 @@ class TestScores(BaseModel):
               the model's own tokens on the same text
             - `overlap_documents`: number of documents that were left out because the model's base
               (the pretrained model that training started from) has read them
-        canaries: What the model remembers of each of its canaries, see `exposure`; empty if it was
-            trained without.
+        canaries: What the model remembers of each of its canaries (see `exposure`); empty if it was
+            trained without canaries.
     """
 
     model_config = ConfigDict(frozen=True)

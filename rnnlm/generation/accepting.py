@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from rnnlm.audit.reference import Reference
 
 FEWEST_KEPT, FEWEST_TRIED = 0.001, 10_000
-"""A job is given up if it keeps less than the share `FEWEST_KEPT` of the texts drawn last. At least
-the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with fewer texts, the
-decision would depend on chance."""
+"""A job gives up if it keeps less than the share `FEWEST_KEPT` of the texts drawn last. At least
+the last `FEWEST_TRIED` texts are counted, and at least half of all texts; with fewer, the decision
+would depend on chance."""
 MOST_DRAWN_MORE = 2
-"""To replace refused texts, at most this many times the texts drawn so far are drawn at once."""
+"""To replace refused texts, at most this many times as many as were drawn so far are drawn at
+once."""
 
 
 def accepted(

@@ -23,7 +23,7 @@ from rnnlm.storage import file_digest, value_digest, write_bytes
 from rnnlm.tokenizer import check_known
 
 NOVELTY_RULES = 2
-"""To be raised if `novel_only` refuses other texts than before: an unfinished job then draws its
+"""Raise this when `novel_only` begins to refuse other texts, so that unfinished jobs draw their
 texts again."""
 _LATER = {"known_words_only": False, "best_of": 1, "no_copied_numbers": False}
 """Settings that jobs of earlier versions did not have, with their defaults."""

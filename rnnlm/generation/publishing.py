@@ -167,7 +167,7 @@ def publish_shard(shard: PublishedShard) -> dict[str, Any]:
 def _reference_of(shard: PublishedShard) -> Reference | None:
     """Return the reference that a shard is audited with; None without one.
 
-    It stays open from one shard to the next, unless it is built again in between.
+    It stays open from one shard to the next, unless it was built again in between.
     """
     folder = shard.drawing.reference
     if folder is None:
@@ -186,7 +186,7 @@ def _reference(folder: Path, digest: str | None, _built: int) -> Reference:
     Args:
         folder: Folder of the reference.
         digest: Digest that it should have.
-        _built: Time at which it was built.
+        _built: Time at which it was built; part of the cache's key.
     """
     reference = Reference.open(folder)
     if reference.facts.digest != digest:

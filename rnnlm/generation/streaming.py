@@ -1,6 +1,6 @@
-"""Draw texts one after the other, without files, as `rnnlm sample` and the Python interface do.
+"""Draw texts one after the other, without files, for `rnnlm sample` and the Python interface.
 
-With the same settings and seed, they are the texts of a job's data set (`rnnlm.generation.job`).
+With the same settings and seed, the texts equal those of a data set (`rnnlm.generation.job`).
 Nothing here needs torch.
 """
 
@@ -43,8 +43,8 @@ class DrawnText:
         log_prob_nats: Log-probability of the drawn tokens under the model itself, before
             temperature and truncation.
         complete: Whether the model ended the text; otherwise it was cut at `max_length`.
-        bits: Bits that each character of `text` cost the model, NaN for those that it was given;
-            empty unless they were asked for.
+        bits: Bits that each character of `text` cost the model, NaN for characters that it was
+            given; empty unless they were asked for.
     """
 
     number: int
@@ -59,7 +59,7 @@ class DrawnText:
 def settings_for(sampler: Sampler, changes: Mapping[str, Any]) -> GenerationConfig:
     """Return a model's own settings with some changes.
 
-    Its filters that compare with the training text are left out, as the text is not read here.
+    Filters that compare with the training text are turned off, because it is not read here.
 
     Args:
         sampler: The model.
@@ -82,7 +82,7 @@ def stream(
     Args:
         sampler: The model.
         config: Settings of the texts.
-        costs: Also compute `DrawnText.bits`.
+        costs: Whether to compute `DrawnText.bits`.
 
     Raises:
         TokenizerError: The prefix has characters that the vocabulary lacks.
@@ -135,7 +135,7 @@ def _passed(texts: Sequence[DrawnText], config: GenerationConfig, form: str) -> 
 
 @dataclass(frozen=True)
 class _Source:
-    """Slots that are ready to draw from, and what is needed to read what they draw."""
+    """Slots that are ready to draw from, and what is needed to decode their tokens."""
 
     slots: Slots
     tokenizer: Tokenizer
@@ -152,7 +152,7 @@ class _Source:
         prefixes = opening.before([prefix])
         check_known(tokenizer, prefix, f"the prefix {prefix[:40]!r}")
         check_known(tokenizer, opening.header, f"the header {opening.header!r}")
-        if config.required:  # not forced while drawing, but some text must be able to have them
+        if config.required:  # not forced while drawing; this checks that a text can contain them
             constraint(tokenizer, config, opening, prefixes)
         allowed = config.model_copy(update={"required": ()})
         rules = constraint(tokenizer, allowed, opening, prefixes)

@@ -27,8 +27,8 @@ _BAR = (
 def bar(label: str) -> Iterator[OnProgress]:
     """Show the progress of a computation while this context lasts.
 
-    Nothing is left on the screen. On a terminal, it is a bar on standard error; in a notebook, a
-    bar below the cell; elsewhere, a line on standard error every `LINE_EVERY_SECONDS`.
+    On a terminal, this is a bar on standard error; in a notebook, a bar below the cell. Both are
+    removed at the end. Elsewhere, a line is written to standard error every `LINE_EVERY_SECONDS`.
 
     Args:
         label: What is being done, in a word.

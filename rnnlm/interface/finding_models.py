@@ -16,8 +16,8 @@ def load(model: str | Path) -> Model:
     Args:
         model: The path of a checkpoint or of a folder that holds one, or a name in the registry of
             the current home (`RNNLM_HOME`, or the current folder): `name`, `name@alias` or
-            `name/version`. A name of the registry takes precedence over a path, unless that is a
-            `Path`, begins with `.` or `/`, or ends in `.safetensors`.
+            `name/version`. A string is looked up in the registry first, unless it begins with `.`,
+            `/` or `~`, or ends in `.safetensors`.
 
     Raises:
         CheckpointError: There is no checkpoint at that path.
@@ -34,8 +34,8 @@ def load(model: str | Path) -> Model:
         if path.exists():
             return Model(checkpoint_in(path))
         raise CheckpointError(
-            f"no file or folder {model} (expected a path, since the registry, package `flows` of "
-            "rnnlm, is not installed here, or another package of that name hides it)"
+            f"no file or folder {model} (expected a path: the package `flows`, which knows the "
+            "registry, is not installed, or another package of that name hides it); give a path"
         )
     from flows.lookup.finding import find
     from flows.runtime import home
@@ -50,7 +50,7 @@ def load(model: str | Path) -> Model:
 def _has_registry() -> bool:
     """Return whether `flows` is this project's package, which knows the registry.
 
-    Other projects have packages of that name too; theirs is not imported.
+    Other projects also have packages of that name; none of them is imported.
     """
     spec = find_spec("flows")
     places = (spec.submodule_search_locations or []) if spec is not None else []

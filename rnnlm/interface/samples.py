@@ -1,4 +1,4 @@
-"""Texts drawn from a model, shown as they are best looked at: as lines, paragraphs or swatches."""
+"""Texts drawn from a model, and how to show them: as lines, paragraphs or colour swatches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXT = (
 
 @dataclass(frozen=True)
 class Samples(Sequence[str]):
-    """Some texts: a sequence of strings that shows itself well on a terminal and in a notebook.
+    """Some texts: a sequence of strings that a terminal and a notebook show in a readable form.
 
     Attributes:
         texts: The texts.

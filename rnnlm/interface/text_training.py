@@ -36,17 +36,17 @@ def train(
     settings: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Model:
-    """Train a model on a text, with the choices of `rnnlm train`, and return it.
+    """Train a model on a text with the settings that `rnnlm train` would choose; return the model.
 
     The result depends on the text and the settings alone. It is kept, so that the same call returns
-    at once; a call that was interrupted resumes where it stopped.
+    at once the next time; a call that was interrupted resumes where it stopped.
 
     Args:
         source: A text file, a folder or a glob; the name of a corpus of the catalog; a `.toml`
             configuration; or an `Experiment`.
         folder: Folder for the model and its learning curve, and for nothing else; by default a
             folder in the user's cache, which `Model.path` names.
-        settings: Settings that replace the choices, such as `{"training.budget": "2 min",
+        settings: Settings that replace the chosen ones, such as `{"training.budget": "2 min",
             "model.hidden_size": 256}`; see `rnnlm.config.Experiment`.
         on_progress: Called with each report of progress, instead of showing a bar; an exception
             that it raises stops the training. `rnnlm.progress.silent` shows nothing.

@@ -47,7 +47,7 @@ class Model:
 
         Args:
             path: The checkpoint.
-            name: What to call the model; by default, as its configuration does.
+            name: What to call the model; by default, the name in its configuration.
             digest: Its sha256; None to compute it when it is needed.
             packed: Folder for its packed form; None for the user's cache.
         """
@@ -147,9 +147,9 @@ class Model:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """The learning curve: metrics by name, for each time they were measured; often empty.
+        """The learning curve: metrics by name, for each time that they were measured.
 
-        It is known where the model was trained, and not part of its file.
+        It is stored beside the checkpoint, not in it. It is empty if there is no such file.
         """
         from rnnlm.training.history import read_history
 

@@ -24,6 +24,6 @@ Without native code, `nn.LSTM` is faster than the LSTM here; `nn.GRU` is always 
 here. Within CPU autocast to bfloat16, the factors of matrix products are rounded to bfloat16, while
 sums and LSTM cells stay in 32 bits.
 
-This package imports nothing, because `slots` and `native` are used without torch: import the
+The package itself imports nothing, because `slots` and `native` are used without torch; import its
 modules.
 """

@@ -82,7 +82,7 @@ class NetworkLayer(Generic[Array]):
 class Network(Generic[Array]):
     """A model in the layout of the module docstring.
 
-    Its arrays are those of numpy, or torch tensors on a device. The right factors are of one type:
+    Its arrays are numpy arrays, or torch tensors on a device. All right factors have the same type:
     int8, float32, or uint16 for the bits of bfloat16 numbers, which numpy does not have.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A model as one web page, which draws texts with it in any browser."""
+"""Write a model as one web page that draws texts with it in a browser."""
 
 from rnnlm.play.describing import Named
 from rnnlm.play.page import write_page

@@ -4,8 +4,8 @@ The table of the first layer (what each token of the vocabulary adds to the laye
 much larger than everything else: 33 MB for 4,096 word pieces and 512 LSTM units. It is the product
 of the embedding and the layer's input weights, so those are written instead if they are smaller,
 and the page computes the rows it needs. Both sides compute in double precision and round to 32
-bits. The order of additions changes the last bits of a double, so an entry that is so close to the
-middle between two 32-bit numbers that this might change its rounding is written out.
+bits. The order of additions changes the last bits of a double. So an entry that is close enough to
+the midpoint of two 32-bit numbers for this to change its rounding is written out.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def network_arrays(model: LanguageModel, unknown_id: int | None) -> tuple[dict[s
 
 
 def _table(network: NumpyNetwork, factors: TableFactors) -> Arrays:
-    """Return the first layer's table, or what to compute it from if that is smaller."""
+    """Return the first layer's table, or the arrays to compute it from if they are smaller."""
     whole = network.layers[0].added
     places = _unsure(whole, factors)
     computed: Arrays = {
@@ -88,7 +88,7 @@ def _table(network: NumpyNetwork, factors: TableFactors) -> Arrays:
 def _unsure(whole: NDArray[np.float32], factors: TableFactors) -> NDArray[np.int64]:
     """Return the places (token · columns + column) of entries whose rounding is not certain.
 
-    Every other entry is rounded to the same 32-bit number in whichever order it is computed. The
+    Every other entry is rounded to the same 32-bit number whatever the order of additions. The
     bound on the error of a sum of products is that of Higham 2002, section 3.1, with the norms of
     the factors in place of the sum of absolute products.
     """

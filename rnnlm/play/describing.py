@@ -21,8 +21,8 @@ from rnnlm.play.arrays import Arrays, network_arrays
 from rnnlm.tokenizer import Tokenizer
 
 FULL_PAGE = 2400
-"""Most characters of the texts that the page writes at one press of a button, as far as can be
-known beforehand; at least one text, at most `MOST_TEXTS`."""
+"""Most characters that the page writes at one press of a button, if each text has the greatest
+length. This sets the number of texts, from one to `MOST_TEXTS`."""
 MOST_TEXTS, WORD_CHARACTERS = 24, 6
 _DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 _KINDS = {
@@ -49,7 +49,7 @@ class Named:
 
 
 def describe(loaded: LoadedModel, named: Named) -> tuple[dict[str, Any], Arrays]:
-    """Return what the page must know of a model, as a value for JSON and as arrays.
+    """Return what the page must know about a model, as a value for JSON and as arrays.
 
     Args:
         loaded: The model; not modified.
@@ -122,7 +122,7 @@ def tokenizer_tables(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _texts_at_once(loaded: LoadedModel) -> int:
-    """Return how many texts of a model's greatest length make a full page."""
+    """Return how many texts of a model's greatest length fill the page; see `FULL_PAGE`."""
     try:
         sizes = [len(spelled) for spelled in loaded.tokenizer.token_bytes()]
     except TokenizerError:  # words whose spaces depend on their neighbours
@@ -146,7 +146,7 @@ def _facts(loaded: LoadedModel, named: Named) -> Iterator[tuple[str, str]]:
     if bits:
         yield "score", f"{bits:.3f} bits per character of {where}; lower is better"
     entry = catalog().get(experiment.corpus.source)
-    yield "licence of its text", entry.licence if entry else "not recorded; ask who trained it"
+    yield "licence of its text", entry.licence if entry else "not recorded; ask whoever trained it"
     if experiment.training.base != "none":
         yield "started from", f"the base {experiment.training.base}"
     yield "made with", f"rnnlm {version('rnnlm')}"

@@ -1,9 +1,9 @@
 """Write a model as one web page that draws texts with it, without a server or a network.
 
 The page holds the model's packed network with weights of 8 bits, the tables of its tokenizer, and
-the sampling engine (slots.c) as WebAssembly. All arithmetic is the same as in native code, so a
-text of a seed is the one that `rnnlm generate` draws at this precision. The files in `web/` are the
-page's own code; web/page.html says where each part goes.
+the sampling engine (slots.c) as WebAssembly. All arithmetic is the same as in native code, so the
+page draws the same texts as `rnnlm generate` with the same seed and 8 bits. The files in `web/` are
+the page's own code; web/page.html says where each part goes.
 
 A model is stored as a JSON description and arrays, end to end, compressed together. The bytes of
 arrays are shuffled (first bytes of all items, then second bytes, …), which makes them smaller.
@@ -34,7 +34,7 @@ WORKER_FILES = (
 )  # in the order in which they build on each other
 PAGE_FILES = ("colors.js", "page.js")
 _LEVEL = 6
-"""Of compression; 9 takes twice as long for 0.1% less."""
+"""Level of compression; 9 takes twice as long for 0.1% less."""
 
 
 def write_page(loaded: LoadedModel, named: Named) -> bytes:

@@ -1,8 +1,7 @@
 """The shapes of saved tokenizers, and the checks that they pass before they are used.
 
-The library of BPE tokenizers panics on some descriptions instead of raising an error. So only the
-vocabulary and the merges are taken from a file, after checks; the rest is what `bpe.py` always
-uses.
+The package `tokenizers` panics on some descriptions of BPE tokenizers instead of raising an error.
+So only the vocabulary and the merges are taken from a file, after checks; `bpe.py` sets the rest.
 """
 
 from typing import Annotated, Any, Literal

@@ -35,7 +35,7 @@ MARK = "\x1ernnlm "
 RENDEZVOUS = "RNNLM_RENDEZVOUS"
 """Environment variable that holds the URI of the file by which the processes find each other."""
 HERE = str(Path(__file__).parent.parent.parent)
-"""Folder from which this package is imported, for the processes."""
+"""Folder that contains this package, so that the processes can import it."""
 KEPT_LINES = 200
 GRACE_SECONDS = 60.0
 """Time that the processes have to save and exit after an interruption, before they are killed."""
@@ -71,7 +71,12 @@ def launch(
     """
     described = out / "experiment.json"
     write_bytes(described, experiment.model_dump_json().encode())
-    command = [sys.executable, "-P", "-m", "rnnlm.training.worker"]  # -P: not the user's modules
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "rnnlm.training.worker",
+    ]  # -P: not the user's own modules
     command += [tokens_uri, str(described), str(out), *([str(start)] if start else [])]
     with tempfile.TemporaryDirectory(prefix="rnnlm-") as folder:
         workers = _Workers(command, experiment.training.processes, Path(folder))

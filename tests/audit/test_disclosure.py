@@ -55,7 +55,7 @@ def test_the_section_of_the_card_states_what_is_known(tmp_path: Path):
     found = counted(["5550100", CANARY.text], index)
     rows = (ExposureRow(repeats=4, canaries=1, exposure_bits=30.0, most_bits=53.15, extracted=1),)
     section = remembered(found, rows, has_base=True)
-    assert "7 or more digits of the training text once" in section
+    assert "7 or more digits from the training text occur in these texts once" in section
     assert "| `55•••00` | 1 | 1 |" in section
     assert "| 4× | 30.0 of 53.1 bits | 1 of 1 | 1 |" in section
     assert "cannot be recognised" in section

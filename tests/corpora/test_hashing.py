@@ -34,7 +34,7 @@ def test_the_hash_of_a_part_depends_on_its_words_alone(text: str, places: list[i
     assert word_hashes(text, bounds).tolist() == expected
 
 
-def test_without_a_build_the_hashes_are_the_same(monkeypatch: pytest.MonkeyPatch):
+def test_without_native_code_the_hashes_are_the_same(monkeypatch: pytest.MonkeyPatch):
     text, bounds = "one  two\nthré", np.array([[0, 9], [9, 13]])
     column = pa.array(["one", "", "漢"], pa.large_string())
     found = content_hashes(column).tolist(), word_hashes(text, bounds).tolist()

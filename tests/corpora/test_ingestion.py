@@ -193,7 +193,7 @@ def test_a_killed_run_keeps_its_finished_shards(tmp_path: Path, monkeypatch: pyt
         assert (tmp_path / "out" / shard.name).read_bytes() == shard.read_bytes()
 
 
-def test_what_an_earlier_version_left_of_a_killed_run_is_read_again(tmp_path: Path):
+def test_after_a_killed_run_of_an_earlier_version_all_files_are_read_again(tmp_path: Path):
     (tmp_path / "text").write_text(lines(300))
     left = tmp_path / "out" / "reading"
     left.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Archives and compressed files that are hostile or damaged end in one line, and leave nothing."""
+"""Hostile or damaged archives and compressed files are refused in one line, and leave no files."""
 
 import bz2
 import gzip
@@ -116,7 +116,7 @@ def test_names_that_are_also_folders_or_differ_by_case_are_all_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
-def test_damage_within_a_member_is_one_line(tmp_path: Path, method: int):
+def test_a_damaged_member_is_refused_in_one_line(tmp_path: Path, method: int):
     path = packed(tmp_path / "x.zip", {"a.txt": os.urandom(5000)}, method)
     data = bytearray(path.read_bytes())
     data[100:160] = b"\xff" * 60
@@ -124,13 +124,13 @@ def test_damage_within_a_member_is_one_line(tmp_path: Path, method: int):
     assert "cut short or broken" in refusal(path)
 
 
-def test_a_member_name_that_is_no_text_is_one_line(tmp_path: Path):
+def test_a_member_name_that_is_not_text_is_refused_in_one_line(tmp_path: Path):
     path = packed(tmp_path / "x.zip", {"é.txt": TEXT})
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
     assert "cut short or broken" in refusal(path)
 
 
-def test_an_xz_file_names_what_can_be_unpacked(tmp_path: Path):
+def test_an_xz_file_is_refused_as_not_text(tmp_path: Path):
     (tmp_path / "x.txt.xz").write_bytes(lzma.compress(TEXT))
     with pytest.raises(CorpusError, match="is not text"):
         list(unpack([SourceFile.of(tmp_path / "x.txt.xz", _source(tmp_path))], tmp_path / "s"))

@@ -1,4 +1,4 @@
-"""Test the files of packed models: what they restore, and that they can be lost or damaged."""
+"""Test that packed models are restored from their files, which may be lost or damaged."""
 
 from pathlib import Path
 

@@ -59,12 +59,12 @@ def texts() -> st.SearchStrategy[str]:
 
 
 def texts_like(*seeds: str) -> st.SearchStrategy[str]:
-    """Return a strategy for texts, most of which are one of some seeds."""
+    """Return a strategy for texts: one of some seeds, or a text that is made of odd pieces."""
     return st.sampled_from(seeds) | texts()
 
 
 def vary_text(text: str, how: bytes) -> str:
-    """Return a variation of a text that some bytes decide."""
+    """Return a variation of a text; the bytes `how` decide which."""
     size = len(text)
     at = int.from_bytes(how[1:3], "big") * size >> 16
     piece = TEXT_PIECES[how[3] % len(TEXT_PIECES)]
@@ -86,7 +86,7 @@ def vary_text(text: str, how: bytes) -> str:
 
 
 def vary_bytes(data: bytes, how: bytes) -> bytes:
-    """Return a variation of some bytes that other bytes decide."""
+    """Return a variation of some bytes; the bytes `how` decide which."""
     size = len(data)
     at = int.from_bytes(how[1:3], "big") * size >> 16
     piece = BYTE_PIECES[how[3] % len(BYTE_PIECES)]
@@ -109,7 +109,7 @@ def vary_bytes(data: bytes, how: bytes) -> bytes:
 
 
 def vary_value(value: Any, how: bytes) -> Any:
-    """Return a JSON value with one part replaced, removed or added, as some bytes decide."""
+    """Return a JSON value with a part replaced, removed or added; the bytes `how` decide which."""
     if not how[0] % 4:
         return value
     paths = [*_paths(value, ())]

@@ -1,4 +1,4 @@
-"""Targets: what reads the files that the program wrote itself, damaged or hostile."""
+"""Targets that read the program's own files, which may be damaged or forged."""
 
 import io
 import json
@@ -87,7 +87,7 @@ def header_of(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def with_header(header: Any, body: bytes) -> bytes:
-    """Return a safetensors file with a header, whatever it says."""
+    """Return a safetensors file with a header, whatever the header says."""
     text = _saved(header)
     return struct.pack("<Q", len(text)) + text + body
 

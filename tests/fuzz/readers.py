@@ -1,4 +1,4 @@
-"""Targets: what reads grammars, texts, tables, archives and configs from strangers."""
+"""Targets that read grammars, texts, tables, archives and configs from strangers."""
 
 import codecs
 import io

@@ -26,7 +26,7 @@ MOST_SECONDS = 5.0
 MOST_MEMORY = 1 << 30
 """Most bytes by which one case may make the process grow."""
 EXAMPLES_AT_ONCE = 2500
-"""Examples after which Hypothesis starts over, as it remembers all of them."""
+"""Number of examples after which Hypothesis starts over, because it keeps all of them in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Outcome:
         cases: Number of cases.
         refused: Number of cases that ended in an `RnnlmError`.
         seconds: Processor time of the slowest case.
-        memory: Bytes by which the process grew at most: a limit on what one case took.
+        memory: Bytes by which the process grew at its peak; no case took more.
         failure: The reduced failing case with its traceback; empty if none failed.
     """
 
@@ -55,11 +55,11 @@ class TooSlowError(Exception):
 
 
 class NotOneLineError(Exception):
-    """An error whose message has several lines, or characters that act on a terminal."""
+    """An error whose message has several lines."""
 
 
 def fuzz(target: Target, cases: int, number: int = 0) -> Outcome:
-    """Run some cases of a target in a process of its own, which cannot take this one with it.
+    """Run some cases of a target in a process of its own, so that a crash does not end this one.
 
     Args:
         target: The target.
@@ -84,7 +84,7 @@ def _send(pipe: Any, target: Target, cases: int, number: int) -> None:
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))  # noqa: PTH112
     try:
         with open(os.devnull, "w") as nothing:  # noqa: PTH123
-            os.dup2(nothing.fileno(), 2)  # what native code prints when it panics
+            os.dup2(nothing.fileno(), 2)  # hides what native code prints when it panics
         pipe.send(_Fuzzing(target, folder).run(cases, number))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +146,7 @@ class _Fuzzing:
                 raise NotOneLineError(str(error)) from error
         except TooSlowError as error:
             self._failed = document
-            raise KeyboardInterrupt from error  # reducing it would take hours
+            raise KeyboardInterrupt from error  # to reduce the input would take hours
         except BaseException:
             self._failed = document
             raise
@@ -176,7 +176,7 @@ def _peak() -> int:
 
 
 def shares(targets: Sequence[Target], cases: int) -> list[int]:
-    """Return how many cases of each target are run, of at least `cases` in all."""
+    """Return how many cases of each target to run, so that there are at least `cases` in all."""
     total = sum(target.share for target in targets)
     blocks = [-(-cases * t.share // (total * t.variations)) for t in targets]
     return [int(n) * target.variations for n, target in zip(blocks, targets, strict=True)]

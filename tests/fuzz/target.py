@@ -15,7 +15,7 @@ class Target:
     Attributes:
         name: Name of the target.
         documents: Strategy for documents.
-        vary: Returns a variation of a document that some bytes decide.
+        vary: Returns a variation of a document; its second argument, some bytes, decides which.
         run: Reads a document; may write to the folder. It must return, or raise an `RnnlmError` of
             one line.
         share: Share of the cases, relative to other targets: cheap targets have more.

@@ -1,4 +1,4 @@
-"""All targets of the fuzzer, with the inputs that each begins with and its share of the cases."""
+"""All targets of the fuzzer, each with its first inputs and its share of the cases."""
 
 import bz2
 import gzip

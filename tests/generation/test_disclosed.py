@@ -28,7 +28,7 @@ ADDRESS = "joe.doe@example.org"
 
 @dataclass(frozen=True)
 class Memorised:
-    """A model that has memorised its small corpus, and the numbers that were planted there."""
+    """A model that has memorised its small corpus, and the numbers that were planted in it."""
 
     model: Path
     source: Source
@@ -107,7 +107,7 @@ def test_the_card_counts_what_a_plain_search_counts(memorised: Memorised, tmp_pa
         assert found.canaries[canary.repeats] == grep(canary.secret, texts)
         assert not any(canary.secret in text for text in training)
     card = (out / CARD_FILE).read_text()
-    assert f"of the training text {sum(counts):,} times" in card
+    assert f"occur in these texts {sum(counts):,} times" in card
     assert "made up" not in card and "invented" not in card
     assert "| 64× | " in card
     for secret in (*secrets, ADDRESS):

@@ -1,4 +1,4 @@
-"""Damage a job's files between two calls, and remove them under it: the same texts, or one line."""
+"""A job whose files are damaged or removed makes the same texts, or is refused in one line."""
 
 import shutil
 from pathlib import Path
@@ -78,7 +78,9 @@ def test_a_job_whose_damaged_settings_hide_another_job_is_refused(model: Path, t
         run(model, tmp_path / "out", seed=7)
 
 
-def test_a_working_folder_that_is_removed_under_a_job_is_one_line(model: Path, tmp_path: Path):
+def test_a_job_whose_working_folder_is_removed_stops_and_can_be_finished(
+    model: Path, tmp_path: Path
+):
     def remove(progress: Progress) -> None:
         if progress.done == progress.total:
             shutil.rmtree(tmp_path / "out" / WORK, ignore_errors=True)

@@ -120,9 +120,11 @@ def test_a_part_of_another_job_is_refused(model: Path, tmp_path: Path):
 
 @given(st.text("0123456789/ -x½", max_size=8))
 def test_only_parts_among_their_number_are_accepted(text: str):
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
     is_part = re.fullmatch(r"[0-9]+/[0-9]+", text) is not None
-    if is_part and 1 <= int(text.split("/")[0]) <= int(text.split("/")[1]) <= 100_000:
-        assert Part.parse(text).number == int(text.split("/")[0])
+    if is_part and 1 <= numbers[0] <= numbers[1] <= 100_000:
+        part = Part.parse(text)
+        assert [part.number, part.of] == numbers
     else:
         with pytest.raises(ConfigError, match="I/N"):
             Part.parse(text)

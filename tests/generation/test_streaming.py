@@ -1,4 +1,4 @@
-"""Test that texts drawn without files are those of a data set, in order and as soon as they end."""
+"""Test that texts drawn without files equal those of a data set, and arrive in order and early."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_streamed_texts_are_those_of_a_data_set(model: Path, tmp_path: Path, cha
     assert [text.log_prob_nats for text in streamed] == [row["log_prob_nats"] for row in rows]
 
 
-def test_texts_come_while_others_are_drawn(model: Path, tmp_path: Path):
+def test_texts_are_yielded_while_others_are_drawn(model: Path, tmp_path: Path):
     endless = stream(load_sampler(model, tmp_path), override(CONFIG, {"count": 10**12}))
     assert [next(endless).number for _ in range(300)] == [*range(300)]
 
@@ -52,7 +52,7 @@ def test_the_bits_of_characters_add_up_and_skip_what_was_given(
         assert [*map(math.isnan, text.bits)] == [n < len(prefix) for n in range(len(text.text))]
         total = -text.log_prob_nats / math.log(2)
         assert sum(text.bits[len(prefix) :]) <= total * 1.00001
-        if not text.complete:  # otherwise the end of the text has its price too
+        if not text.complete:  # otherwise the end of the text also costs bits
             assert sum(text.bits[len(prefix) :]) == pytest.approx(total, rel=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_the_bits_of_characters_add_up_and_skip_what_was_given(
         ({"unique": True, "max_length": 1}, GenerationError, "could be kept"),
     ],
 )
-def test_impossible_wishes_are_refused(
+def test_impossible_requests_are_refused(
     model: Path, tmp_path: Path, changes: dict, error: type[Exception], message: str
 ):
     config = override(CONFIG, {"count": 2000, "best_of": 1, **changes})

@@ -56,7 +56,7 @@ def test_the_same_call_trains_once(text: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.undo()
 
 
-def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path: Path, text: Path):
+def test_an_interrupted_call_resumes_where_it_stopped(tmp_path: Path, text: Path):
     def stop(progress: Progress) -> None:
         if progress.step == 3:
             raise KeyboardInterrupt
@@ -80,7 +80,7 @@ def test_a_damaged_model_is_trained_again(tmp_path: Path, text: Path):
     assert again.path.read_bytes() == whole
 
 
-def test_a_config_and_an_experiment_are_trained_on_too(tmp_path: Path, text: Path):
+def test_a_config_file_or_an_experiment_can_be_trained_too(tmp_path: Path, text: Path):
     model = rnnlm.train(text, settings=SMALL, on_progress=silent)
     again = rnnlm.train(model.experiment, tmp_path / "again", on_progress=silent)
     assert file_digest(again.path) == file_digest(model.path)

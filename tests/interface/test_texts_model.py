@@ -1,4 +1,4 @@
-"""Test the models that `rnnlm.load` returns: drawing, scoring, showing, and what it imports."""
+"""Test the models that `rnnlm.load` returns: how they draw and score, and what they import."""
 
 import itertools
 import math
@@ -78,7 +78,7 @@ def test_wrong_settings_are_refused(path: Path):
             model.sample(**settings)
 
 
-def test_a_model_is_saved_to_a_file_that_is_all_of_it(tmp_path: Path, path: Path):
+def test_a_saved_model_is_one_file_that_can_be_loaded(tmp_path: Path, path: Path):
     copy = rnnlm.load(path).save(tmp_path / "copies")
     assert copy == tmp_path / "copies" / "tiny.safetensors"
     assert file_digest(copy) == file_digest(path)
@@ -96,7 +96,7 @@ def test_notebooks_show_swatches_and_escaped_text(path: Path):
     assert repr(model) == f"<rnnlm.Model 'tiny' at {path}>"
 
 
-def test_names_are_those_of_the_registry(tmp_path: Path, path: Path):
+def test_load_finds_a_model_by_its_name_in_the_registry(tmp_path: Path, path: Path):
     give_empty_stores(tmp_path)
     client = connect(Home(tmp_path))
     client.create_registered_model("tiny")
@@ -113,7 +113,7 @@ def test_names_are_those_of_the_registry(tmp_path: Path, path: Path):
         rnnlm.load("nobody")
 
 
-def test_a_package_of_the_same_name_as_the_registry_s_is_not_imported(tmp_path: Path, path: Path):
+def test_another_project_s_package_named_flows_is_not_imported(tmp_path: Path, path: Path):
     theirs = tmp_path / "project" / "flows" / "__init__.py"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("raise AssertionError('imported')")
@@ -136,7 +136,7 @@ except rnnlm.RnnlmError as error:
     assert "another package of that name hides it" in ended.stdout
 
 
-def test_the_interface_is_listed_and_nothing_else_is_there():
+def test_dir_lists_the_interface_and_other_names_are_refused():
     assert {"train", "load", "Model"} <= {*dir(rnnlm)}
     assert all(hasattr(rnnlm, name) for name in rnnlm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):

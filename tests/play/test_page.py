@@ -24,7 +24,7 @@ def small(**settings) -> LoadedModel:
     return loaded_model(build(ModelConfig(**sizes), LETTERS.vocab_size).eval(), LETTERS)
 
 
-def test_a_page_is_whole_and_names_no_other_address():
+def test_a_page_is_complete_and_refers_to_no_other_address():
     page = write_page(small(), Named("A & B <i>")).decode()
     assert '<h1 dir="auto">A &amp; B &lt;i&gt;</h1>' in page
     assert not re.search(r"\$(title|summary|style|model|engine|worker|script)\b", page)
@@ -78,7 +78,7 @@ def test_the_smaller_form_of_the_table_is_sent():
         assert ("0.added" in arrays) != is_computed
 
 
-def test_a_page_of_short_texts_writes_many_and_one_of_long_texts_one():
+def test_a_page_writes_many_short_texts_or_one_long_text_at_once():
     for length, texts in ((20, 24), (200, 12), (100_000, 1)):
         loaded = loaded_model(small().model, LETTERS, max_length=length)
         assert describe(loaded, Named("x"))[0]["texts"] == texts
@@ -93,7 +93,7 @@ def test_a_command_is_shown_only_if_it_would_write_the_same_texts():
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiling.compiler() is None, reason=f"no {compiling.CLANG} on this machine")
-def test_the_engine_that_is_kept_is_the_one_that_its_source_gives(tmp_path):
+def test_the_committed_engine_is_what_its_source_compiles_to(tmp_path):
     try:
         compiling.compile_engine(tmp_path / "new.wasm")
     except subprocess.CalledProcessError:

@@ -1,4 +1,4 @@
-"""The engine in WebAssembly and the page's tokenizers write exactly the texts of native code."""
+"""The engine in WebAssembly and the page's tokenizers write the same texts as native code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -77,7 +77,7 @@ def native(loaded: LoadedModel, first: int, count: int, **changes: Any) -> list[
 def assert_same(
     loaded: LoadedModel, changes: Sequence[dict[str, Any]], count: int = 6, **options: Any
 ) -> list[Any]:
-    """Compare some texts for each of several changes of the settings; return the page's."""
+    """Compare some texts for each of several changes of the settings; return those of the page."""
     tasks, expected = [], []
     for change in changes:
         config = {**loaded.experiment.generation.model_dump(), **change}
@@ -120,7 +120,7 @@ def test_words_draw_the_same_text(kind: str):
     assert_same(loaded, [{"temperature": 1.0}, {"prefix": beginning}])
 
 
-def test_bytes_that_are_no_characters_are_left_out_as_in_a_data_set():
+def test_invalid_utf8_is_left_out_as_in_a_data_set():
     tokenizer = ByteTokenizer()
     loaded = loaded_model(model(tokenizer, hidden_size=20), tokenizer, max_length=60)
     found = assert_same(loaded, [{"temperature": 1.5}, {"prefix": "é"}])
@@ -161,7 +161,7 @@ def test_an_unknown_character_is_named():
     assert "“ß”" in refused["error"]
 
 
-def test_a_text_that_was_cut_goes_on_as_if_it_had_not_been():
+def test_a_text_that_was_cut_continues_as_if_it_had_not_been():
     for tokenizer in (ASCII, PIECES):
         loaded = loaded_model(model(tokenizer), tokenizer, temperature=1.0, max_length=7)
         for prefix in ("", "wor"):

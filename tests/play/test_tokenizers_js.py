@@ -48,7 +48,7 @@ def test_the_page_encodes_as_the_library_does(kind: str):
 
 @settings(max_examples=5)
 @given(st.lists(st.lists(st.binary(max_size=5), max_size=6), min_size=40, max_size=60))
-def test_bytes_that_are_no_utf8_are_left_out_wherever_they_are_cut(parts: list[list[bytes]]):
+def test_invalid_utf8_is_left_out_wherever_the_bytes_are_cut(parts: list[list[bytes]]):
     leads = [b"\xc3", b"\xa9", b"\xe2\x82", b"\xac", b"\xed\xa0\x80", b"\xf0\x9f", b"\x98\x80"]
     draw = random.Random(len(parts))
     parts = [[*some, *draw.choices([*leads, b"a"], k=6)] for some in parts]

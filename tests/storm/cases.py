@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Facts = Mapping[str, Any]
-"""What is compared, by name: digests of files, versions, runs, values of the printed result."""
+"""What is compared, by name: digests of files, versions, runs, and values of the printed result."""
 
 
 class Outcome(StrEnum):
@@ -17,7 +17,7 @@ class Outcome(StrEnum):
     RECOVERED = "recovered"
     """The run or the rerun made what a run without a fault makes, exactly once."""
     REFUSED = "refused"
-    """One line said what to do, and doing so made it work; or the fault is not ours to mend."""
+    """One line said what to do, and that helped; or only the user can mend what the fault broke."""
     REFUSED_FOR_GOOD = "refused for good"
     """The rerun fails, and what the message says does not help."""
     TRACEBACK = "traceback"

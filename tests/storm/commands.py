@@ -105,7 +105,7 @@ def _two_versions(home: Path, folder: Path, shim: Path) -> None:
 
 
 def _old(home: Path, folder: Path, shim: Path) -> None:
-    """Three versions, long ago, of which housekeeping removes some."""
+    """Make a home with three old versions, some of which housekeeping removes."""
     words = ("train", "tiny.toml", "--set", "training.seed=3", "--json")
     _after("two versions", home, folder, shim, Command("train", words, "", ()))
     for path in [home, *home.rglob("*")]:

@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"[0-9a-f]{8,}|[0-9]+")
 
 
 def spread(calls: Calls, count: int, rng: random.Random) -> list[tuple[int, str]]:
-    """Choose calls such that every kind of call on every kind of file is hit before any is twice.
+    """Choose calls so that each kind of call on each kind of file is hit before any is hit twice.
 
     Args:
         calls: All calls of a run.
@@ -63,14 +63,14 @@ def at_calls(
 
 
 def killed(calls: Calls, count: int, rng: random.Random, who: str = "command") -> list[Fault]:
-    """Kills before a call, and, for every third, in the middle of it."""
+    """Return faults that kill a process before a call or, in a third of them, in the middle."""
     family = KILLED if who == "command" else WORKERS
     torn = at_calls(family, f"torn {who}", "tear", calls, count // 3, rng, who=who)
     return torn + at_calls(family, f"killed {who}", "kill", calls, count - len(torn), rng, who=who)
 
 
 def disks(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
-    """Disks that become full or read-only, and writes that fail once."""
+    """Return faults of the disk: it becomes full or read-only, or a write fails once."""
     faults = []
     for number, (name, do) in enumerate([
         ("full disk from", f"errors:{errno.ENOSPC}"),
@@ -84,12 +84,12 @@ def disks(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
 
 
 def unreadable(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
-    """Files that cannot be opened for reading, once."""
+    """Return faults in which a file cannot be opened for reading, once."""
     return at_calls(READING, "I/O error", f"error:{errno.EIO}", calls, count, rng, reads=True)
 
 
 def signals(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
-    """Signals to the command."""
+    """Return faults that send a signal to the command."""
     kinds = ["TERM", "INT", "HUP", "PIPE", "QUIT", "STOP", "KILL", "USR1"]
     found = []
     for index, (number, what) in enumerate(spread(calls, count, rng)):
@@ -104,7 +104,7 @@ def signals(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
 
 
 def clocks(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
-    """Clocks that jump while the command runs."""
+    """Return faults in which the clock jumps while the command runs."""
     jumps = [("an hour back", -3600), ("a day ahead", 86_400), ("ten years back", -315_360_000)]
     found = []
     for index, (number, what) in enumerate(spread(calls, count, rng)):
@@ -115,7 +115,7 @@ def clocks(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
 
 
 def servers(calls: Calls, count: int, rng: random.Random) -> list[Fault]:
-    """The embedded Prefect server is killed while the command makes a call."""
+    """Return faults that kill the embedded Prefect server while the command makes a call."""
     kinds = [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM, signal.SIGKILL]
     found = []
     for index, (number, what) in enumerate(spread(calls, count, rng)):
@@ -152,7 +152,7 @@ def removing(pattern: str) -> Callable[[Scene], None]:
 
 
 def removed(calls: Calls, count: int, rng: random.Random, pattern: str) -> list[Fault]:
-    """A folder disappears while the command works in it."""
+    """Return faults that remove a folder while the command works in it."""
     act = removing(pattern)
     return [
         Fault(
@@ -168,7 +168,7 @@ DAMAGES = ("flipped", "cut", "emptied", "swapped", "zeroed", "removed")
 def damaged(
     family: str, files: Sequence[str], kinds: Sequence[str], *, may_refuse: bool = False
 ) -> list[Fault]:
-    """Files that are damaged before the command runs, in all of these ways.
+    """Return faults that damage files before the command runs, in each of several ways.
 
     Args:
         family: The family.
@@ -218,7 +218,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 def locked(database: str, seconds: float) -> Fault:
-    """Another process holds a database locked from the start of the command."""
+    """Return a fault in which another process locks a database from the start of the command."""
 
     @contextlib.contextmanager
     def around(scene: Scene) -> Iterator[None]:
@@ -247,7 +247,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def mounted(free: int, *, read_only: bool = False) -> Fault:
-    """A real file system that is nearly full, or read-only; needs root."""
+    """Return a fault that mounts the home on a nearly full or read-only file system; needs root."""
 
     @contextlib.contextmanager
     def around(scene: Scene) -> Iterator[None]:
@@ -281,7 +281,7 @@ def mounted(free: int, *, read_only: bool = False) -> Fault:
 
 
 def beside(command: Command) -> Fault:
-    """Another command runs at the same time."""
+    """Return a fault: another command runs at the same time."""
     return Fault(TWO, f"with {command.name}", beside=command)
 
 

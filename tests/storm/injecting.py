@@ -21,7 +21,7 @@ from tests.storm.cases import Command, Fault, Moment, Run, Scene
 ROOT = Path(__file__).parent.parent.parent
 MARK = "STORM_CASE"
 END_SECONDS = 15.0
-"""Seconds that the servers and workers of a command have to end after it."""
+"""Seconds within which a command's servers and workers must end after the command."""
 READY_SECONDS = 120.0
 ACTED_SECONDS = 2.0
 """Seconds after which a fault's effect on servers is visible."""
@@ -146,7 +146,7 @@ def kill_all(mark: str) -> None:
 
 
 def rnnlm() -> list[str]:
-    """Return the words that start the installed command."""
+    """Return the command line that starts the installed program."""
     return [str(Path(sys.executable).with_name("rnnlm"))]
 
 

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 def failing(run: Run) -> tuple[Outcome, str] | None:
-    """Return why a run by itself is a failure of the program: it hung or crashed; else None."""
+    """Return why a run on its own is a failure, such as a hang or a crash; None if it is not."""
     if run.status is None:
         return Outcome.HUNG, f"did not end in {run.seconds:.0f} s: {last_line(run.err)}"
     if run.left_behind:
@@ -78,7 +78,7 @@ def conclude(
         command: The command.
         fault: The fault.
         wanted: Facts of runs without a fault.
-        runs: The run with the fault, the rerun, and any run after what a message said to do.
+        runs: The run with the fault, the rerun, and any run after the remedy that a message named.
         found: Facts after each of these runs.
     """
     for number, run in enumerate(runs):

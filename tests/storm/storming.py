@@ -1,4 +1,4 @@
-"""Run the cases of a suite, some at a time, and judge them."""
+"""Run the cases of a suite, several at a time, and judge them."""
 
 import dataclasses
 import functools
@@ -78,7 +78,7 @@ class Storm:
         return judged
 
     def judge(self, case: Case) -> Judged:
-        """Run a case: the command with the fault, the command again, and what a message advised."""
+        """Run a command with its fault, then again, then any remedy a message names; judge this."""
         command, fault = case.command, case.fault
         home = self._lane(command)
         runs, found = [injecting.run(command, home, self._shim, fault)], []
@@ -96,7 +96,7 @@ class Storm:
         found.append(snapshot(home, runs[-1].out))
 
     def _observe(self, command: Command, counted: Sequence[str]) -> Observed:
-        """Run a command in two homes, and once more in one of them."""
+        """Run a command at least twice in fresh homes, and once more in the last of them."""
         key = hashlib.sha256(repr((command, counted)).encode()).hexdigest()[:16]
         kept = self._folder / f"observed-{key}.json"
         if kept.exists():

@@ -97,7 +97,7 @@ def cases(
 
     Args:
         calls: See `CallsOf`.
-        seed: Number from which all choices follow.
+        seed: Seed of all random choices.
         names: Names of the commands to include.
         size: Factor on the number of faults at system calls.
     """
@@ -169,7 +169,7 @@ def _at_calls(
 
 
 def _while_serving() -> list[Fault]:
-    """Signals to each of the processes of `rnnlm serve`."""
+    """Return faults that send signals to each of the processes of `rnnlm serve`."""
     return [
         Fault(family, f"{kind.name} to {words}", act=faults.killing(words, kind))
         for words, family in {
@@ -184,5 +184,5 @@ def _while_serving() -> list[Fault]:
 
 
 def _ways(rng: random.Random) -> list[str]:
-    """Return a flipped bit, which is the hardest to notice, and one other way of damage."""
+    """Return a flipped bit, which is the hardest damage to notice, and one other kind of damage."""
     return ["flipped", rng.choice([kind for kind in DAMAGES if kind != "flipped"])]

@@ -1,4 +1,4 @@
-"""The outcomes of a storm as a line, as a table, and as a section of a document."""
+"""Write the outcomes of a storm: as a line, as a table, and as a section of a document."""
 
 import re
 from collections import Counter

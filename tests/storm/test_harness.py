@@ -1,4 +1,4 @@
-"""Test that the storm hits what it aims at, and that it sees what it should condemn."""
+"""Test that the storm injects the faults that it should, and that it recognises bad outcomes."""
 
 import random
 import subprocess
@@ -33,7 +33,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(home: Path, shim: Path, moment: Moment, log: Path | None = None) -> tuple[int, str]:
-    """Run a script that writes five files in a home; it counts as the command by its name."""
+    """Run a script that writes five files in a home; its name makes the shim count its calls."""
     home.mkdir()
     script = home.parent / "flows.cli"
     script.write_text(WRITER)
@@ -114,7 +114,7 @@ def test_what_a_home_holds_is_compared(found, outcome):
         (REFUSED, Outcome.REFUSED_FOR_GOOD),
     ],
 )
-def test_a_bad_rerun_is_condemned(run, outcome):
+def test_a_bad_rerun_gets_a_bad_outcome(run, outcome):
     runs, facts = [REFUSED, run], [{}, {}]
     assert judging.conclude(COMMAND, Fault("", ""), {}, runs, facts)[0] is outcome
 

@@ -68,7 +68,7 @@ def test_merges_of_earlier_versions_of_the_library_are_read():
         {"kind": "word", "style": "pieces", "words": ["a" * 100_000]},
     ],
 )  # fmt: skip
-def test_a_damaged_tokenizer_is_one_line(saved: Any, capfd: pytest.CaptureFixture[str]):
+def test_a_damaged_tokenizer_is_refused_in_one_line(saved: Any, capfd: pytest.CaptureFixture[str]):
     with pytest.raises(TokenizerError, match="not the JSON of a") as caught:
         tokenizer.from_json(saved)
     assert "\n" not in str(caught.value)

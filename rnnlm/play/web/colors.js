@@ -1,10 +1,10 @@
-// Read a colour's line in any of the formats of rnnlm/colors.py.
+// Parse a line with a colour, in any of the formats of rnnlm/colors.py.
 
 const RGB = /^(\S(?:.*\S)?) (\d{1,3}) (\d{1,3}) (\d{1,3})$/;
 const IN_SPACE = /^(\S(?:.*\S)?) (hsv|lab) (-?\d{1,3}) (-?\d{1,3}) (-?\d{1,3})$/;
 const NAMED = /^(#[0-9a-f]{6}) ([^#\s](?:.*\S)?)$/;
 
-/** Return {name, hex} of a line, or null if it is no colour. */
+/** Return {name, hex} of a line, or null if it is not a colour. */
 function parseColor(text) {
   const named = NAMED.exec(text);
   if (named) return { name: named[2], hex: named[1] };

@@ -70,7 +70,7 @@ class Table {
 /**
  * Return how texts with a beginning are drawn.
  * @param automaton {successors, distance} of the model's constraints, or null
- * @returns {head, automaton}: the text that is given to the model, and for `Sampler.begin`
+ * @returns {head, automaton}: the text that is given to the model, and what `Sampler.begin` takes
  */
 function rulesOf(tokenizer, kind, prefix, automaton, maxLength) {
   const vocab = tokenizer.bytes?.length;
@@ -97,6 +97,6 @@ function rulesOf(tokenizer, kind, prefix, automaton, maxLength) {
 
 class CannotBegin extends Error {
   constructor(prefix) {
-    super(`No text of this model's form can begin with “${prefix}”. Change it, or allow longer texts.`);
+    super(`No text that this model may write can begin with “${prefix}”. Change it, or allow longer texts.`);
   }
 }

@@ -1,4 +1,4 @@
-// The page: it sends what the user wants to the worker, and shows what comes back.
+// The page: it sends the user's requests to the worker, and shows what comes back.
 
 const $ = (id) => document.getElementById(id);
 const controls = ["write", "again", "surprise", "one"].map($);
@@ -6,11 +6,11 @@ const numbers = new Intl.NumberFormat("en");
 let about = null; // the model's description
 let worker = null;
 let isWriting = false;
-let isUntouched = true; // whether the text shown is the one that the settings give
+let isUntouched = true; // whether the text shown is the one that the settings determine
 let text = null; // the text that is shown: {number, given, whole, ended, …}
-let heard = null; // the last message about it, not yet shown
-let timer = 0; // of `looked`
-let restUntil = 0; // so that showing a very long text leaves time for the user's actions
+let heard = null; // the last message about this text, if it is not shown yet
+let timer = 0; // of `looked`, which waits until the user stops typing
+let restUntil = 0; // earliest time to show more, so that very long texts leave time for the user
 
 // -- settings
 
@@ -72,7 +72,7 @@ function clear() {
   isUntouched = true;
 }
 
-/** Go on with the text that is shown. */
+/** Continue the text that is shown. */
 function goOn() {
   if (text.ended === "cut") {
     $("longest").value = text.drawn + about.sampling.max_length;
@@ -148,7 +148,7 @@ function ending() {
   if (count > 1 && text.ended) return `${numbers.format(count)} texts.`;
   const tokens = `${numbers.format(text.drawn)} token${text.drawn === 1 ? "" : "s"}`;
   if (text.ended === "complete") return `The text ended after ${tokens}.`;
-  return text.ended ? `Cut after ${tokens}, the most that are allowed.` : `Stopped after ${tokens}.`;
+  return text.ended ? `Cut after ${tokens}, the most that the settings allow.` : `Stopped after ${tokens}.`;
 }
 
 function say(words, isError = false) {
@@ -188,7 +188,7 @@ function split({ given, whole }) {
   return { values, given: all.slice(start, end), drawn: all.slice(end) };
 }
 
-/** Return the values of attributes as elements; each runs in its own direction. */
+/** Return the values of attributes as elements, each with its own direction of writing. */
 function labels(values) {
   return values.map((value, place) => {
     const label = document.createElement("bdi");
@@ -274,7 +274,7 @@ function emptyBar() {
   return row;
 }
 
-/** Show spaces and line ends in a token by signs. */
+/** Show spaces, tabs and line ends in a token as signs. */
 function labelOf(label) {
   const shown = label === null ? "end" : label;
   if (label === null || label === "") return [sign(label === null ? "end of text" : "nothing")];
@@ -362,13 +362,13 @@ function attribute(name) {
   return label;
 }
 
-/** Make the beginning's field as high as its text. */
+/** Make the field for the beginning as high as its text. */
 function fit() {
   $("prefix").style.height = "auto";
   $("prefix").style.height = `${$("prefix").scrollHeight}px`;
 }
 
-/** Look soon, when the user has stopped typing. */
+/** Call `look` when the user stops typing. */
 function looked() {
   fit();
   clearTimeout(timer);
@@ -379,7 +379,7 @@ function looked() {
   }, 120);
 }
 
-/** Let a change of how tokens are drawn take effect at the next token. */
+/** Apply a changed setting from the next token on. */
 function changed() {
   showSettings();
   if (text?.drawn) isUntouched = false;
@@ -426,12 +426,12 @@ function start() {
   if (matchMedia("(max-width: 56rem)").matches) $("settings").open = false;
   listen();
   if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function") {
-    say("This browser is too old for this page: it needs one from 2023 or newer.", true);
+    say("This browser is too old for this page, which needs one from 2023 or later.", true);
     return;
   }
   worker = new Worker(URL.createObjectURL(new Blob([$("worker").textContent])));
   worker.addEventListener("message", ({ data }) => answers[data.kind](data));
-  worker.addEventListener("error", (event) => say(`The model does not start: ${event.message}`, true));
+  worker.addEventListener("error", (event) => say(`The model could not start: ${event.message}`, true));
   send("open", { bytes: $("model").textContent, wasm: $("engine").textContent });
   for (const id of ["model", "engine", "worker"]) $(id).remove();
 }

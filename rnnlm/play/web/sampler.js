@@ -4,7 +4,7 @@ const ONE = 2 ** 30; // weight of the likeliest token, as in slots.c
 const LONGEST = 1 << 20; // most tokens of a text
 const KEPT_BYTES = 64 << 20; // most memory for rows of the first layer's table
 
-/** Return the bytes that a base64 string stands for. */
+/** Return the bytes that a base64 string encodes. */
 function fromBase64(text) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text.trim());
   const binary = atob(text.trim());
@@ -38,7 +38,7 @@ function unshuffled(bytes, item) {
   return whole;
 }
 
-/** Memory of the engine that is used again and again, and replaced when it is too small. */
+/** Memory of the engine that is reused, and replaced with more when it is too small. */
 class Scratch {
   constructor(sampler) {
     this.sampler = sampler;
@@ -46,7 +46,7 @@ class Scratch {
     this.bytes = 0;
   }
 
-  /** Return the address of at least this many bytes. */
+  /** Return the address of memory for at least this many bytes. */
   reserve(bytes) {
     if (bytes > this.bytes) {
       this.bytes = Math.max(bytes, 2 * this.bytes);

@@ -14,8 +14,8 @@ function piecesOf(text) {
   return text.match(PIECES) ?? [];
 }
 
-/** Turn bytes into a string; bytes that are no UTF-8 are left out, the beginning of a character at
- * the end is kept for the next call. */
+/** Turn bytes into a string. Invalid UTF-8 is left out; an incomplete character at the end is kept
+ * for the next call. */
 class Bytes {
   constructor() {
     this.rest = [];
@@ -45,7 +45,7 @@ function sizeOf(bytes, place) {
   for (let n = 1; n < size; n++) {
     if (place + n === bytes.length) return -1;
     let [low, high] = [0x80, 0xc0];
-    if (n === 1 && first === 0xe0) low = 0xa0; // longer than needed
+    if (n === 1 && first === 0xe0) low = 0xa0; // overlong encoding
     if (n === 1 && first === 0xed) high = 0xa0; // half of a surrogate pair
     if (n === 1 && first === 0xf0) low = 0x90;
     if (n === 1 && first === 0xf4) high = 0x90; // above U+10FFFF

@@ -7,7 +7,7 @@ const FRAME_MS = 16;
 
 let model = null;
 let writer = null;
-let job = null; // the run in progress: the next message that starts or stops something replaces it
+let job = null; // the run in progress; a message that starts or stops a run replaces it
 let settings = null;
 let meter = null;
 let lastEnd = 0n; // the number after the last text of the run
@@ -22,7 +22,7 @@ function pause(milliseconds) {
   });
 }
 
-/** Write texts until `end` (a number), or until another message arrives. */
+/** Write the texts up to number `end`, which is excluded, or until another message replaces `job`. */
 async function write(first, end, isBegun) {
   const own = (job = {});
   lastEnd = end;
@@ -93,7 +93,7 @@ const actions = {
     postMessage({ kind: "ready", description: described(description), ms: performance.now() - began });
   },
 
-  /** Begin texts, and go on until they have ended. */
+  /** Write texts from their beginnings to their ends. */
   write(message) {
     settings = message.settings;
     meter = null;
@@ -101,7 +101,7 @@ const actions = {
     return write(first, first + BigInt(settings.texts), false);
   },
 
-  /** Go on with the text that was stopped or cut, and with the texts that were to follow. */
+  /** Continue the text that was stopped or cut, and the texts that were to follow. */
   goOn(message) {
     settings = { ...message.settings, seed: settings.seed, prefix: settings.prefix };
     writer.change(settings.how);

@@ -65,7 +65,7 @@ class Writer {
   }
 }
 
-/** Cut a text before the stop string that is completed first; see `stop_pattern`. */
+/** Cut a text before the stop string that ends first; see `stop_pattern`. */
 function cutAt(text, stop) {
   const first = stop.filter((one) => !stop.some((other) => one.slice(0, -1).includes(other)));
   const places = first.map((one) => text.indexOf(one)).filter((place) => place >= 0);
