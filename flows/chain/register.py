@@ -25,9 +25,9 @@ from rnnlm.evaluation import by_repeats
 class Register(Stage[Version]):
     """Register a checkpoint with its scores as a version; the stage `gate` sets its alias later.
 
-    Each checkpoint is registered once, also if a process is killed in between. If a version holds
-    it already, but its file in MLflow's artifact store is damaged, the file is replaced; if the
-    files are missing there, the checkpoint is registered again.
+    Each checkpoint is registered exactly once, even if a process is killed midway. If a version
+    already holds the checkpoint, but the file in MLflow's artifact store is damaged, the file is
+    replaced; if it is missing there, the checkpoint is registered again.
     """
 
     name = "register"
@@ -68,7 +68,7 @@ class Register(Stage[Version]):
                 canaries=by_repeats(scores.canaries),
             )
             registered = registry.register(home, experiment, model, made)
-            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # keeps its packed form
+            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # writes a packed form
             return registered, False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it

@@ -108,7 +108,7 @@ def prepare(
 ) -> Wanted:
     """Check a request for texts, and return it with all defaults filled in.
 
-    Nothing is written unless the version's corpus or n-gram model is damaged and made again.
+    Nothing is written, except that a damaged corpus or n-gram model of the version is rebuilt.
 
     Args:
         home: Home that holds the models and data sets.

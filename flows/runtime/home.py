@@ -51,7 +51,7 @@ class Home:
 
     @property
     def packed(self) -> Path:
-        """Folder of models in the form that they are sampled from; see `rnnlm.engine.packed`."""
+        """Folder of packed models, from which texts are sampled; see `rnnlm.engine.packed`."""
         return self.data / "packed"
 
     @property
