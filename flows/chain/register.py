@@ -33,7 +33,7 @@ class Register(Stage[Version]):
     name = "register"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version that holds the checkpoint if its files exist in MLflow, else None."""
+        """Return the version that holds the checkpoint if it is intact in MLflow, else None."""
         version = self._holder(run)
         return version if version and registry.is_whole(run.home, version) else None
 
@@ -76,11 +76,11 @@ class Register(Stage[Version]):
         return f"{result.name}/{result.version}"
 
     def why(self, run: Run) -> str:
-        """Return why to register: no version holds the checkpoint, or its files are missing."""
+        """Return why to register: no version holds the checkpoint, or its files are not intact."""
         version = self._holder(run)
         if version is None:
             return "no version holds this checkpoint"
-        return f"the files of {version.name}/{version.version} are missing"
+        return f"the files of {version.name}/{version.version} are missing or damaged"
 
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the version's name and number."""

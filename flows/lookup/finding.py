@@ -37,8 +37,8 @@ class Found:
 def find(home: Home, model: str, *, verify: bool = False) -> Found:
     """Return the model that a user means.
 
-    A name of the registry takes precedence over a path, unless the path begins with `.` or `/`, or
-    ends in `.safetensors`.
+    A name in the registry takes precedence over a path, unless the path begins with `.`, `/` or
+    `~`, or ends in `.safetensors`.
 
     Args:
         home: Home that holds the registry.

@@ -75,7 +75,7 @@ def copy(source: Path, to: Path) -> None:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    # Not read-only: SQLite then could not roll back what a killed process left half-written.
+    # Not opened read-only, or SQLite could not roll back what a killed process left half-written.
     connection = sqlite3.connect(path, timeout=10.0)
     with contextlib.closing(connection):
         yield connection
@@ -87,7 +87,7 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 def _is_cut(path: Path, header: bytes, size: int) -> str | None:
-    """Return how much of a file is missing, according to the number of pages in its header."""
+    """Return a message if a file is shorter than the number of pages in its header says."""
     if any(path.with_name(path.name + end).exists() for end in ("-journal", "-wal")):
         return None  # the header may be older or newer than the file
     page = int.from_bytes(header[16:18], "big")
