@@ -159,7 +159,7 @@ class Attempt(Generic[R]):
     """
 
     def __init__(self, folder: Path, recalled: R | None) -> None:
-        """Store the folder and the recorded result; the latter is None if there is none."""
+        """Store the folder and the recorded result, or None if there is no recorded result."""
         self.folder, self.is_recalled, self._result = folder, recalled is not None, recalled
 
     @property

@@ -121,7 +121,8 @@ def prepare(
             equivalent command is shown.
 
     Raises:
-        RegistryError: There is no such version, or its files are missing.
+        RegistryError: There is no such version, or its files are missing or damaged.
+        CorpusError: The version's corpus or n-gram model is damaged and cannot be rebuilt.
         ConfigError: A setting is out of range, the file of prefixes does not exist, or neither a
             number of texts nor prefixes are given.
         ConstraintError: No text can satisfy the constraints.
