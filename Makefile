@@ -33,7 +33,7 @@ soak: setup ## run the tests that take minutes each
 storm: setup ## inject faults into the installed command, which takes 45 minutes; STORM="--faults 25"
 	@$(BIN)/python -m tests.storm $(STORM)
 
-fuzz: setup ## give a million bad inputs to every reader and parser: CASES=20000
+fuzz: setup ## give a million bad inputs to the readers and parsers; CASES=20000
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),1000000)
 
 check: setup ## format, lint, types, imports, container files, fast tests
@@ -71,7 +71,7 @@ base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml
 	@$(BIN)/rnnlm export base-english --out rnnlm/bases/base-english.safetensors
 
-wasm: setup ## compile the engine of the web page, with clang 19
+wasm: setup ## compile the web page's engine, with clang 19
 	@$(BIN)/python -m rnnlm.play.compiling
 
 serve: setup ## run the schedules of prefect.yaml; keep Prefect and MLflow up

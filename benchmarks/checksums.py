@@ -1,10 +1,10 @@
 """Measure what it costs to check contents before they are used.
 
     python benchmarks/checksums.py run [SETTING=VALUE …]   share of a run of colors-demo.toml
-    python benchmarks/checksums.py tokens                  cost for 100 MB of text, beside training
+    python benchmarks/checksums.py tokens                  cost for 100 MB of text, and of training
 
 Times are CPU seconds of this process, so that other processes matter little. `run` needs the
-colours of XKCD, which are fetched, or found where RNNLM_CORPORA says.
+colours of XKCD, which are downloaded, or read from the folder that RNNLM_CORPORA names.
 """
 
 import sys
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def run(folder: Path, settings: list[str]) -> None:
-    """Print the share of the checks in a first run and in a run whose results are all cached."""
+    """Print the checks' share of the time of a first run, and of a run with all results cached."""
     os.environ.update(RNNLM_HOME=str(folder), OMP_NUM_THREADS="1")
-    ProgressArtifact.FIRST_SECONDS = 1e9  # it would start a Prefect server
+    ProgressArtifact.FIRST_SECONDS = 1e9  # a progress bar would need a Prefect server
     experiment = load(Path("configs/colors-demo.toml"), settings)
     spent = Spent()
     for what in ("first run", "cached run"):
@@ -69,7 +69,7 @@ def run(folder: Path, settings: list[str]) -> None:
 
 
 class Spent:
-    """CPU time spent in digests; all functions that compute them are replaced by timed ones."""
+    """CPU time spent on digests; all functions that compute them are replaced by timed ones."""
 
     def __init__(self) -> None:
         """Replace the functions."""
@@ -91,7 +91,7 @@ class Spent:
 
 
 def tokens(folder: Path) -> None:
-    """Print the cost of the checks of 100 MB of tokens, and the time that an epoch takes."""
+    """Print what the checks of 100 MB of text cost, and what training on a million tokens takes."""
     words = ["red", "blue", "warm", "grey", "pale", "pink", "dark", "teal", "old", "rose"]
     with (folder / "text.txt").open("w") as file:
         for n in range(BYTES // 19):

@@ -1,4 +1,4 @@
-"""Measure which planted numbers a model discloses, and what leaves them out.
+"""Measure which planted numbers a model discloses, and which filters keep them out.
 
     python benchmarks/disclosure.py TEXT [--characters 2000000] [--set KEY=VALUE] [--json FILE]
 
@@ -52,7 +52,7 @@ VALUES: dict[str, Any] = {
 
 
 def plant(text: str) -> tuple[str, dict[int, str]]:
-    """Return the text with lines of numbers among its paragraphs, and the numbers."""
+    """Return the text with lines of numbers among its paragraphs, and each number by its count."""
     chance = random.Random(1)
     paragraphs = text.split("\n\n")
     syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -68,7 +68,7 @@ def plant(text: str) -> tuple[str, dict[int, str]]:
 
 
 def occurrences(number: str, texts: list[str]) -> int:
-    """Return how often a number occurs, whatever spaces and dashes are within it."""
+    """Return how often a number occurs, with or without spaces or dashes between its digits."""
     pattern = re.compile("[ -]?".join(number.replace(" ", "")))
     return sum(len(pattern.findall(text)) for text in texts)
 

@@ -5,7 +5,7 @@
 By default the model is the base that comes with the package (LSTM 2×512, 4,096 word pieces). The
 page is opened from a file, several times; a row shows the fastest, as other programs only ever make
 it slower. Speed is what the page itself shows: characters drawn, divided by the time that the
-engine took. The first text computes the rows of the first layer's table, later ones find them.
+engine took. The first text computes rows of the first layer's table; later texts reuse them.
 """
 
 import sys

@@ -78,9 +78,9 @@ def _begin(
 def main() -> NoReturn:
     """Run the command line and exit.
 
-    An error that the user can correct, a failure of MLflow, Prefect or their databases, or one of
-    the operating system, such as a full disk, prints one line and exits with a non-zero status. Any
-    other exception is a bug and is raised.
+    Errors that the user can correct, failures of MLflow, Prefect or their databases, and failures
+    of the operating system, such as a full disk, print one line and exit with a non-zero status.
+    Any other exception is a bug and is raised.
     """
     from flows.servers import embedded  # noqa: PLC0415
 

@@ -1,3 +1,4 @@
+import ast
 import re
 
 from typer.main import get_command
@@ -43,3 +44,12 @@ def test_every_file_in_the_file_map_exists():
 def test_every_picture_in_the_readme_exists():
     for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_everything_that_the_python_examples_import_exists():
+    blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block))]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(imports) > 3
+    for node in imports:
+        exec(ast.unparse(node), {})

@@ -9,6 +9,7 @@ plan         lists what a run of the chain would do
 warm_start   chooses the initial weights of a training
 ruling       compares a new version with the champion
 request      interprets a request for a data set of generated texts
+mending      rebuilds a damaged corpus or n-gram model of a registered version
 
 `flows.retrain` runs the stages as Prefect tasks.
 """

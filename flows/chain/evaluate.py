@@ -47,7 +47,7 @@ class Evaluate(RecordedStage[TestScores]):
         }
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TestScores:
-        """Score both models on the test split; measure sampled texts, and canaries if any."""
+        """Score both models on the test split; measure sampled texts and any canaries."""
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)
         known = base.windows if base else None

@@ -54,15 +54,15 @@ class Ingest(RecordedStage[Corpus]):
         """Read, clean and split the documents.
 
         Raises:
-            CorpusError: The content of a file has changed, but neither its size nor its time.
+            CorpusError: The content of a file has changed, but not its size or its time.
         """
         experiment = run.experiment
         known = digest(run.files, run.home.sources)
         if digest(run.files, run.home.sources, reread=True) != known:
             raise CorpusError(
-                f"a source file of {experiment.corpus.source or experiment.name} has another "
-                "content than before, but the same size and time, as if the disk had damaged it; "
-                "compare it with a copy, then run the same command again to use it as it is"
+                f"a source file of {experiment.corpus.source or experiment.name} has changed, but "
+                "its size and time have not, as if the disk had damaged it; compare it with a "
+                "copy, then run the same command again to use it as it is"
             )
         with workers.executor(sum(file.size for file in run.files)) as executor:
             return ingest_corpus(

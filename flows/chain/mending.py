@@ -1,4 +1,4 @@
-"""Make the corpus and the n-gram model of a registered version again if they were damaged.
+"""Rebuild the corpus and the n-gram model of a registered version if they are damaged.
 
 `rnnlm generate` and `rnnlm evaluate` read both without running the stages that made them.
 """
@@ -19,9 +19,9 @@ from rnnlm.errors import CorpusError, RnnlmError
 
 
 def mend_inputs(home: Home, version: Version, experiment: Experiment) -> None:
-    """Compare a version's corpus and n-gram model with their digests; make damaged ones again.
+    """Compare a version's corpus and n-gram model with their digests; rebuild damaged ones.
 
-    Folders that are missing are left out: what they are needed for is then left out, too.
+    Folders that are missing are not rebuilt; the caller does without them.
 
     Args:
         home: Home that holds the folders.
@@ -43,7 +43,7 @@ def mend_inputs(home: Home, version: Version, experiment: Experiment) -> None:
 
 
 def _make_again(run: Run, folder: Path, fault: str, stages: list[type[RecordedStage[Any]]]) -> None:
-    """Run stages without Prefect, the last of which makes a folder again.
+    """Rebuild a damaged folder by running the stages that lead to it, without Prefect.
 
     Args:
         run: A new run with the version's configuration.
@@ -52,7 +52,7 @@ def _make_again(run: Run, folder: Path, fault: str, stages: list[type[RecordedSt
         stages: The stages to run, in order.
 
     Raises:
-        CorpusError: The stages make another folder, or cannot be run.
+        CorpusError: The last stage would write to another folder, or a stage fails.
     """
     why = "its source has changed since"
     try:
@@ -71,6 +71,6 @@ def _make_again(run: Run, folder: Path, fault: str, stages: list[type[RecordedSt
     except RnnlmError as error:
         why = str(error)
     raise CorpusError(
-        f"{folder}: {fault}, and it cannot be made again ({why}); restore it from a copy, or "
-        "remove the folder to go without it"
+        f"{folder}: {fault}, and it cannot be rebuilt ({why}); restore it from a copy, or remove "
+        "the folder to do without it"
     )

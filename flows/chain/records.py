@@ -6,7 +6,7 @@ the result, and the digests of the inputs. Its folder is `data/<kind>/<name>/<ke
 is that of the model. The record in that folder is written last and lists every file with its
 digest, and a digest of itself. Each time a result is used, all files are read and compared with
 their digests. If a file is missing or differs, or the record itself is damaged, the step is done
-again, and a line says so.
+again, with a warning.
 """
 
 import json
@@ -46,8 +46,8 @@ class Step(Generic[R]):
         ingredients: Everything that the result depends on, by name; JSON-serializable.
         result_type: Type of the result, a pydantic model.
         siblings: Folder that holds the folders of this step for all ingredients.
-        derived: Names of files that the step makes again from the other files in its folder. If
-            any other file is missing or damaged, the step begins with an empty folder.
+        derived: Names of files that the step can rebuild from the other files in its folder. If
+            any other file is missing or damaged, the step starts over in an empty folder.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Step(Generic[R]):
         record = None if _forced.get() else read_step_record(self.folder / RECORD_FILE)
         if record is None or _fault(self.folder, record):
             return None
-        with suppress(ValueError):  # a result of another shape counts as none
+        with suppress(ValueError):  # a result with other fields counts as missing
             return self.result_type.model_validate(record["result"])
         return None
 
@@ -100,11 +100,11 @@ class Step(Generic[R]):
         write_record(self.folder / RECORD_FILE, record)
 
     def clear(self) -> None:
-        """Remove what the step must not build on: damaged results, or all within `forced`.
+        """Remove what the step must not build on: damaged results, or everything within `forced`.
 
-        The files of an interrupted step, which has no record yet, are kept. Of a finished step with
-        a fault, only the record and the files in `derived` are removed if all others are intact, or
-        else the whole folder. In that case a warning is logged.
+        The files of an interrupted step, which has no record yet, are kept. If a finished step has
+        a fault, a warning is logged. Then only the record and the files in `derived` are removed if
+        all other files are intact, and the whole folder otherwise.
         """
         path = self.folder / RECORD_FILE
         if _forced.get():
@@ -159,7 +159,7 @@ class Attempt(Generic[R]):
     """
 
     def __init__(self, folder: Path, recalled: R | None) -> None:
-        """Store the folder and the recorded result; the latter is None if there is none."""
+        """Store the folder and the recorded result, or None if there is no recorded result."""
         self.folder, self.is_recalled, self._result = folder, recalled is not None, recalled
 
     @property

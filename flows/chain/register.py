@@ -25,15 +25,15 @@ from rnnlm.evaluation import by_repeats
 class Register(Stage[Version]):
     """Register a checkpoint with its scores as a version; the stage `gate` sets its alias later.
 
-    Each checkpoint is registered once, also if a process is killed in between. If a version holds
-    it already, but its file in MLflow's artifact store is damaged, the file is replaced; if the
-    files are missing there, the checkpoint is registered again.
+    Each checkpoint is registered exactly once, even if a process is killed midway. If a version
+    already holds the checkpoint, but the file in MLflow's artifact store is damaged, the file is
+    replaced; if it is missing there, the checkpoint is registered again.
     """
 
     name = "register"
 
     def recall(self, run: Run) -> Version | None:
-        """Return the version that holds the checkpoint if its files exist in MLflow, else None."""
+        """Return the version that holds the checkpoint if it is intact in MLflow, else None."""
         version = self._holder(run)
         return version if version and registry.is_whole(run.home, version) else None
 
@@ -68,7 +68,7 @@ class Register(Stage[Version]):
                 canaries=by_repeats(scores.canaries),
             )
             registered = registry.register(home, experiment, model, made)
-            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # keeps its packed form
+            load_sampler(Path(model.checkpoint), home.packed, model.digest)  # writes a packed form
             return registered, False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
@@ -76,11 +76,11 @@ class Register(Stage[Version]):
         return f"{result.name}/{result.version}"
 
     def why(self, run: Run) -> str:
-        """Return why to register: no version holds the checkpoint, or its files are missing."""
+        """Return why to register: no version holds the checkpoint, or its files are not intact."""
         version = self._holder(run)
         if version is None:
             return "no version holds this checkpoint"
-        return f"the files of {version.name}/{version.version} are missing"
+        return f"the files of {version.name}/{version.version} are missing or damaged"
 
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the version's name and number."""

@@ -108,7 +108,7 @@ def prepare(
 ) -> Wanted:
     """Check a request for texts, and return it with all defaults filled in.
 
-    Nothing is written unless the version's corpus or n-gram model is damaged and made again.
+    Nothing is written, except that a damaged corpus or n-gram model of the version is rebuilt.
 
     Args:
         home: Home that holds the models and data sets.
@@ -121,7 +121,8 @@ def prepare(
             equivalent command is shown.
 
     Raises:
-        RegistryError: There is no such version, or its files are missing.
+        RegistryError: There is no such version, or its files are missing or damaged.
+        CorpusError: The version's corpus or n-gram model is damaged and cannot be rebuilt.
         ConfigError: A setting is out of range, the file of prefixes does not exist, or neither a
             number of texts nor prefixes are given.
         ConstraintError: No text can satisfy the constraints.

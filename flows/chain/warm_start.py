@@ -41,7 +41,7 @@ def way_of_training(experiment: Experiment) -> dict[str, Any]:
     """Return the training settings without the name of the base.
 
     Keys of training steps, and recipes, contain the digest of a checkpoint instead. Canaries are
-    left out if there are none, so that the steps of versions without this setting are found.
+    left out if there are none, so that keys from before this setting existed still match.
     """
     unused = set() if experiment.training.canaries else {"canaries"}
     return experiment.training.model_dump(exclude={"base"} | unused)

@@ -53,8 +53,8 @@ def slack(home: Home) -> Iterator[Leftover]:
 def compact(home: Home, path: Path) -> Compacted:
     """Rewrite a database file without its free space, unless another process is using it.
 
-    Locks are held meanwhile, so that no server that uses the file starts and no process creates
-    tables in it.
+    Meanwhile, locks keep servers from starting on the file and processes from creating tables in
+    it.
 
     Args:
         home: Home that the database belongs to.

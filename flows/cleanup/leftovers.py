@@ -1,6 +1,6 @@
 """Find leftovers: files and contents of MLflow that can be removed.
 
-These are the items that housekeeping does not have to keep and that nothing that is kept refers to.
+An item is a leftover if no rule keeps it and nothing that is kept refers to it.
 """
 
 import re

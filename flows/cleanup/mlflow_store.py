@@ -150,7 +150,7 @@ class Store:
         return path if path.is_dir() else None
 
     def remove_version(self, name: str, version: int) -> bool:
-        """Delete a version, unless an alias refers to it by now; return whether it was deleted."""
+        """Delete a version unless an alias now refers to it; return whether it was deleted."""
         held = self.client.get_registered_model(name).aliases.values()
         if str(version) in map(str, held):
             return False

@@ -21,8 +21,8 @@ from rnnlm.checksums import read_record
 from rnnlm.errors import RegistryError
 from rnnlm.generation.job_folder import JOB_FILE, MANIFEST_FILE
 
-# Kinds of steps up to training. All later steps, such as scores, are made from a model.
 _NUMBER = re.compile(r"[0-9]{1,18}")
+# Kinds of steps up to training. All later steps, such as scores, are made from a model.
 _BEFORE_MODELS = frozenset({"corpora", "tokens", "baselines", "models"})
 
 

@@ -20,8 +20,7 @@ from flows.runtime import locks
 def remove(found: Found, leftover: Leftover) -> bool:
     """Remove a leftover from the disk or from MLflow; return whether it was removed.
 
-    It is not removed if it has come into use since it was listed, or if an alias refers to it by
-    now.
+    It is not removed if it has come into use since it was listed, or if an alias now refers to it.
     """
     return _WAYS[leftover.kind](found, leftover)
 

@@ -21,7 +21,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the databases, files, permissions and disk of a home, and repair what it can.
+    """Check the databases, files, permissions and free space of a home; repair them on request.
 
     The exit status is 1 if a problem remains.
     """

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rnnlm.config import Experiment
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-"""The configs that come with the package; each is known by the name of its file, anywhere."""
+"""The configs that come with the package; users can name one by its file name without `.toml`."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Settings = Annotated[

@@ -1,4 +1,4 @@
-"""The command `play`, and the web page that `export --html` writes: one page, reached two ways."""
+"""The command `play`, and the web page that `export --html` writes; both give the same page."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ def play(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Open a page on which a model continues what you type, until Ctrl-C."""
+    """Open a page on which a model continues what you type; Ctrl-C ends the server."""
     from flows.console import printing  # noqa: PLC0415
     from flows.lookup.finding import find  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
@@ -82,7 +82,7 @@ def write_html(found: "Found", path: Path) -> list[tuple[str, str]]:
 
 
 def _has_window() -> bool:
-    """Return whether a browser could open a window here, instead of taking over the terminal."""
+    """Return whether a browser would open a window here instead of taking over the terminal."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -50,4 +50,4 @@ def _summarise(found: "list[Setting]") -> None:
         own = [name for name in names if "[]" not in name]
         printing.paragraph(f"{section}: {about}", style="bold")
         printing.paragraph(", ".join(own), indent=4)
-    printing.paragraph("To explain those of a section: rnnlm settings training", space=True)
+    printing.paragraph("To explain one section: rnnlm settings training", space=True)

@@ -1,4 +1,4 @@
-"""The command `sample`, which prints texts as they are drawn, without a server or files."""
+"""The command `sample`, which prints texts as they are drawn; it starts no server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COUNT = 10
 SEEDS = 10**6
-"""A seed that is chosen at random is below this, so that it is easy to type."""
+"""Random seeds are below this, so that they are easy to type."""
 INTERRUPTED = 130
 OF_DATA_SETS = ("format", "shard_size", "batch_size", *COMPARING)
 """Settings that only data sets have, or that need the training text."""
@@ -67,13 +67,13 @@ def sample(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Print texts as they are drawn: no server, no run, no data set.
+    """Print texts as they are drawn: no server, no MLflow run, no data set.
 
     Options that are not given default to the model's configuration, except that 10 texts are drawn
     and the seed is random. Several temperatures, such as -t 0.3,0.7,1.1, are shown side by side.
     """
     if beginning is not None and settings["prefix"] is not None:
-        raise ConfigError("two beginnings: PREFIX and --prefix; leave one of them out")
+        raise ConfigError("PREFIX and --prefix are both given; leave one of them out")
     if beginning is not None:
         settings["prefix"] = beginning
     is_shown = not as_json and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
@@ -91,7 +91,7 @@ def sample(
             show(drawn, surprise=surprise)
         else:
             _print_plainly(drawn)
-    except BrokenPipeError:  # whoever read has read enough, such as `| head`
+    except BrokenPipeError:  # nobody reads the output any more, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     except KeyboardInterrupt:
@@ -107,7 +107,7 @@ def _draw(model: str | None, settings: dict[str, Any], *, costs: bool) -> Sequen
     Args:
         model: The model that the user named, if any.
         settings: Values of the options, by name; None for those that are not given.
-        costs: Whether to compute what each character costs.
+        costs: Whether to compute the bits of each character, which `--surprise` shows.
     """
     from flows.console.drawn import Drawn  # noqa: PLC0415
     from flows.lookup import finding  # noqa: PLC0415
@@ -165,7 +165,7 @@ def _print_json(drawn: Sequence[Drawn]) -> None:
 
 
 def _rounded(bits: Sequence[float]) -> Iterator[float | None]:
-    """Yield bits with three digits, and None for characters that the model was given."""
+    """Yield bits with three decimals, and None for characters that the model was given."""
     return (round(one, 3) if one == one else None for one in bits)
 
 

@@ -125,7 +125,8 @@ def score(
 
     Raises:
         ConfigError: The model's training text, which dynamic evaluation needs, is missing.
-        CorpusError: The text cannot be read.
+        CorpusError: The text cannot be read, or the version's corpus or n-gram model is damaged and
+            cannot be rebuilt.
     """
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     mend_inputs(home, version, loaded.experiment)

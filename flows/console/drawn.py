@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from rnnlm.generation.streaming import DrawnText
 
 NARROWEST = 26
-"""Least width of a column; in a narrower window, temperatures are shown below each other."""
+"""Least width of a column. If columns would be narrower, temperatures are shown one below the
+other."""
 GAP = 3
 WIDEST = 78
-"""Most characters of a line of text, for easy reading."""
+"""Most characters in a line of text, so that it is easy to read."""
 SHADES = (
     "",
     "black on #fff3c4",

@@ -26,14 +26,14 @@ FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 
 
 def store_failure(store: str, error: Exception) -> str:
-    """Return a message that says why Prefect or MLflow could not write to its database.
+    """Return a message that says why a store or a server failed, such as MLflow or Prefect.
 
-    If the disk is full or the database is locked, the message says so. Otherwise it is the first
-    line of the error.
+    If the disk is full, or the database is locked or damaged, the message says so and what to do.
+    Otherwise it is the first line of the error.
 
     Args:
-        store: Name of the tool.
-        error: The error that the tool raised.
+        store: Name of the package that raised the error.
+        error: The error.
     """
     import shutil  # noqa: PLC0415
 

@@ -5,11 +5,11 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "From text to texts": ("train", "sample", "generate", "play", "inspect", "corpora", "sweep"),
+    "Train and generate": ("train", "sample", "generate", "play", "inspect", "corpora", "sweep"),
     "Models": ("models", "evaluate", "history", "promote", "rollback", "export"),
     "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
 }
-"""The groups in which `rnnlm --help` lists the commands; commands of no group come last."""
+"""The groups in which `rnnlm --help` lists the commands; commands in no group come last."""
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
@@ -51,7 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 WELCOME = """\
 rnnlm turns any text into a language model, and the model into texts.
 
-  rnnlm train book.txt               train a model on a text of yours
+  rnnlm train book.txt               train a model on your own text
   rnnlm sample book                  print texts as they are drawn
   rnnlm generate book --count 1000   write a data set of texts
   rnnlm inspect book.txt             see how a text is read, before training

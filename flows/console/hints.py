@@ -40,7 +40,7 @@ def _hints(training: Mapping[str, Any], characters: int, may_be_english: bool) -
         yield f"train longer than {training['budget']}: --set training.budget=…"
     else:
         yield (
-            f"it was best at {share:.0%} of its training and overfitted afterwards: "
+            f"more dropout, as the network overfitted after {share:.0%} of its training: "
             f"--set model.dropout={min(0.6, training['dropout'] + 0.1):.1f}"
         )
     if characters < SHORT_CHARACTERS:

@@ -19,8 +19,8 @@ class _Printer(logging.Handler):
 def show() -> None:
     """Print the warnings from now on; further calls change nothing.
 
-    Errors within log handlers are no longer printed, as the logging module advises for programs in
-    production: when a server is lost, Prefect's sender of logs would write unfinished lines.
+    Python then no longer prints errors that log handlers raise, as the logging module advises for
+    production. Otherwise, when a server is lost, Prefect's log handler would print broken lines.
     """
     logging.raiseExceptions = False
     for name in ("rnnlm", "flows"):

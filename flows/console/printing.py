@@ -57,9 +57,9 @@ class Output(Console):
 
 
 def _colors(stderr: bool) -> Literal["truecolor"] | None:
-    """Return how colours are written, for swatches to be exact: in 24 bits, or not at all.
+    """Return how colours are written: in 24 bits, so that swatches are exact, or not at all.
 
-    Rich decides between the two by the terminal, NO_COLOR and FORCE_COLOR.
+    Rich chooses between the two by the terminal, NO_COLOR and FORCE_COLOR.
     """
     return "truecolor" if Console(stderr=stderr).color_system else None
 
@@ -169,7 +169,7 @@ class ConsoleReporter(Reporter):
             )
 
     def _rate(self, progress: Standing, room: int = USUAL_WIDTH) -> str:
-        """Return the speed and the note of a step, or what of the two fits into `room` columns."""
+        """Return the speed and the note of a step, or whichever of them fits `room` columns."""
         began, first_done = self._first or (self.heard_at, progress.done)
         rate = (progress.done - first_done) / max(self.heard_at - began, 1e-9)
         counted = rate and progress.unit not in progress.note and progress.unit != "seconds"
@@ -198,7 +198,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(amount: float) -> str:
-    """Return an amount as text, such as `950`; from 1,000 with three digits, such as `12.3k`."""
+    """Return an amount as text, such as `950`, or `12.3k` with three digits from 1,000 on."""
     for scale, letter in ((1e6, "M"), (1e3, "k")):
         if amount >= scale:
             return f"{amount / scale:.3g}{letter}"

@@ -23,9 +23,9 @@ def show(
 ) -> None:
     """Print a table with aligned columns and no frame on standard output.
 
-    If it is wider than the window, headings and text (cells with spaces) are folded, then optional
-    columns are left out. If that is not enough, each row is printed as a block with a line for each
-    cell.
+    If the table is wider than the window, headings and long cells with spaces are folded; if that
+    is not enough, optional columns are left out. If the table still does not fit, each row is
+    printed as a block with one line per cell.
 
     Args:
         headings: Headings of the columns.
@@ -52,7 +52,7 @@ def show(
 
 
 def _fit(columns: Sequence[Sequence[str]]) -> list[int] | None:
-    """Return the width of each column so that they fit the window; None if they cannot.
+    """Return widths with which the columns fit the window, or None if there are none.
 
     Args:
         columns: For each column its heading and its cells.
@@ -68,7 +68,7 @@ def _fit(columns: Sequence[Sequence[str]]) -> list[int] | None:
 
 
 def _least(column: Sequence[str]) -> int:
-    """Return the least width of a column: text may be folded, names and numbers may not."""
+    """Return the least width of a column, whose text may be folded but not names and numbers."""
     heading, *cells = column
     is_text = any(" " in cell and cell_len(cell) > NARROWEST_TEXT for cell in cells)
     words = max(map(cell_len, heading.split()), default=0)

@@ -20,8 +20,8 @@ from rnnlm.storage import atomic_path, is_intact
 def steps(home: Home, tell: OnProgress) -> Iterator[Finding]:
     """Check all files of all finished steps.
 
-    A damaged checkpoint is restored from the registry if that has an intact copy. Otherwise the
-    record of the step is removed, and the next run makes the step again.
+    A damaged checkpoint is restored if there is an intact copy in the registry or in `data/models`.
+    Otherwise the record of the step is removed, so that the next run does the step again.
     """
     folders = [folder for folder in step_folders.read(home) if folder.step]
     faults = 0
@@ -75,7 +75,7 @@ def _repair_step(home: Home, folder: Path, name: str, digest: str) -> str:
     if twin is not None:
         return _copy(twin, folder / name)
     (folder / records.RECORD_FILE).unlink(missing_ok=True)
-    return "the next run makes this step again"
+    return "the next run does this step again"
 
 
 def _copy(source: Path, to: Path) -> str:
@@ -85,7 +85,7 @@ def _copy(source: Path, to: Path) -> str:
 
 
 def _twin(home: Home, digest: str, but: Path | None = None) -> Path | None:
-    """Return an intact copy of a checkpoint, among the models and the registry, or None."""
+    """Return an intact copy of a checkpoint, from the registry or `data/models`, or None."""
     places = [path for _, known, path in _registered(home) if known == digest and path]
     places += sorted(home.data.glob("models/*/*/model.safetensors"))
     return next((path for path in places if path != but and is_intact(path, digest)), None)
@@ -119,4 +119,4 @@ def _fault_of_data_set(path: Path) -> str | None:
 
 def _forget_manifest(path: Path) -> str:
     path.unlink()
-    return "the same `rnnlm generate` writes what is missing again"
+    return "the same `rnnlm generate` command writes what is missing"

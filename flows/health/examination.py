@@ -13,8 +13,8 @@ def examine(home: Home, *, repair: bool = False, tell: OnProgress = silent) -> I
 
     Args:
         home: The home.
-        repair: Whether to repair problems. Each is repaired before later checks run, because they
-            may depend on it: only a sound database tells which versions there are.
+        repair: Whether to repair problems. Each problem is repaired before the next check runs,
+            because later checks may depend on it: only a sound database lists all versions.
         tell: Called with the number of steps checked.
     """
     for finding in _all(home, tell):
@@ -23,7 +23,7 @@ def examine(home: Home, *, repair: bool = False, tell: OnProgress = silent) -> I
 
 def _all(home: Home, tell: OnProgress) -> Iterator[Finding]:
     if not home.root.is_dir():
-        yield problem("home", f"{home.root} is no folder; create it, or correct RNNLM_HOME")
+        yield problem("home", f"{home.root} is not a folder; create it, or correct RNNLM_HOME")
         return
     yield surroundings.home_format(home)
     yield surroundings.free_space(home)

@@ -17,7 +17,7 @@ class Finding:
         subject: What was checked, in one or two words.
         said: What was found, and for a problem without `repair`, what to do.
         state: `ok`, `problem` or `repaired`.
-        repair: Repairs the problem and returns what it did; None if that is not possible.
+        repair: Function that repairs the problem and returns what it did; None if nothing can.
     """
 
     subject: str
@@ -34,7 +34,7 @@ def problem(subject: str, said: str, repair: Callable[[], str] | None = None) ->
 def repaired(finding: Finding) -> Finding:
     """Repair a problem; return the finding as it is afterwards.
 
-    A finding that is no problem, or that cannot be repaired, is returned unchanged.
+    A finding that is not a problem, or that cannot be repaired, is returned unchanged.
     """
     if finding.state != "problem" or finding.repair is None:
         return finding

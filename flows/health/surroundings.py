@@ -18,7 +18,7 @@ from rnnlm.storage import write_json
 
 FEWEST_FREE_BYTES = 1_000_000_000
 UNFINISHED_SECONDS = 3600.0
-"""A temporary file this old belongs to no running write."""
+"""A temporary file older than this belongs to no running write."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_path`
 
 
@@ -32,9 +32,9 @@ def home_format(home: Home) -> Finding:
     except (OSError, ValueError, KeyError, TypeError):
         found = None
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        return problem("format", f"{path} does not state it", partial(_state_format, path))
+        return problem("format", f"{path} states no valid format", partial(_state_format, path))
     if found > FORMAT:
-        return problem("format", f"{found}, which a later version wrote; update rnnlm")
+        return problem("format", f"{found}, written by a later version; update rnnlm")
     return Finding("format", f"{found}")
 
 
@@ -43,7 +43,7 @@ def free_space(home: Home) -> Finding:
     usage = shutil.disk_usage(home.root)
     said = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB"
     if usage.free < FEWEST_FREE_BYTES:
-        return problem("free space", f"{said}; `rnnlm housekeeping` lists what can go")
+        return problem("free space", f"{said}; `rnnlm housekeeping` lists what can be removed")
     return Finding("free space", said)
 
 
@@ -54,7 +54,7 @@ def permissions(home: Home) -> Iterator[Finding]:
     for folder in [*folders, *(path for top in folders[1:] for path in top.glob("*/"))]:
         if not os.access(folder, os.W_OK | os.X_OK):
             faults += 1
-            yield problem("permissions", f"{folder} cannot be written; chown or chmod it")
+            yield problem("permissions", f"{folder} is not writable; chown or chmod it")
     for path in _private(home):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             faults += 1
@@ -79,7 +79,7 @@ def held_locks(home: Home) -> Finding:
 
 
 def leftovers(home: Home) -> Finding:
-    """Look for what interrupted writes and removals left."""
+    """Look for temporary files that interrupted writes left."""
     now = time.time()
     found = [
         path

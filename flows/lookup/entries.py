@@ -1,8 +1,8 @@
 """Read the versions and aliases in MLflow's registry without MLflow.
 
-A home's own store is a SQLite database, of which a few columns are read. A server is asked through
-its REST API. Both change with MLflow's versions, so every surprise, such as a missing column, means
-that the store could not be read; the caller then imports MLflow.
+If the store is the home's own SQLite database, a few of its columns are read; if it is a server,
+its REST API is called. Both change from one version of MLflow to the next. So anything unexpected,
+such as a missing column, counts as a store that cannot be read, and the caller imports MLflow.
 """
 
 import base64
@@ -69,7 +69,7 @@ class Entries:
 
     Attributes:
         versions: The versions of each model, by number.
-        aliases: The number of the version that holds each alias, by model.
+        aliases: For each model, its aliases and the number of the version that each one names.
     """
 
     versions: dict[str, dict[int, Entry]] = field(default_factory=dict)
@@ -79,8 +79,8 @@ class Entries:
 def read(home: Home) -> Entries | None:
     """Return what the registry of a home holds; None if it cannot be read without MLflow.
 
-    That is also the case if it is a SQLite database that is damaged, or missing although there are
-    backups of it; MLflow then says what to do.
+    A damaged SQLite database, or one that is missing but has backups, counts as unreadable too. A
+    caller that then connects with MLflow gets an error that says what to do.
     """
     try:
         if is_http(home.tracking_uri):
@@ -116,7 +116,7 @@ def _of_database(home: Home, path: Path) -> Entries:
 
 
 def _folder(home: Home, place: str) -> Path | None:
-    """Return the folder on this machine that a URI of MLflow's means; None if there is none."""
+    """Return the folder on this machine that an MLflow URI refers to; None if there is none."""
     if place.startswith("models:/"):
         found = home.mlruns.glob(f"artifacts/*/{place.replace(':', '')}/artifacts")
         return next(iter(found), None)

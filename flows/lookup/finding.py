@@ -37,15 +37,16 @@ class Found:
 def find(home: Home, model: str, *, verify: bool = False) -> Found:
     """Return the model that a user means.
 
-    A name of the registry takes precedence over a path, unless the path begins with `.` or `/`, or
-    ends in `.safetensors`.
+    A name in the registry takes precedence over a path, unless the path begins with `.`, `/` or
+    `~`, or ends in `.safetensors`.
 
     Args:
         home: Home that holds the registry.
         model: `name`, `name@alias` or `name/version`; the path of a checkpoint or of a folder that
             holds one; or `english`, the base that comes with the package.
-        verify: Compare a registered checkpoint with its digest even if its packed form is kept,
-            which is all that sampling reads. Where they differ, MLflow's other copies are used.
+        verify: Always compare a registered checkpoint with its digest, and use an intact copy if
+            they differ. If false, a checkpoint whose packed form is kept is not compared, because
+            sampling reads only the packed form.
 
     Raises:
         RegistryError: There is no such version, or its files are missing or damaged.
@@ -116,14 +117,17 @@ def of_path(path: Path) -> Found:
 
 
 def _outside(model: str) -> Found | None:
-    """Return the model that a name means which is not in the registry, or None."""
+    """Return the model that a name means outside the registry (a path or a base), or None."""
     if Path(model).exists():
         return of_path(Path(model))
     return of_base(model) if model in bases.SHIPPED else None
 
 
 def _checkpoint(home: Home, entry: Entry, verify: bool) -> Path | None:
-    """Return the path of a version's checkpoint; None if only MLflow can find, fetch or mend it."""
+    """Return the path of a version's checkpoint.
+
+    Return None if it must be looked up, downloaded or repaired, which needs MLflow.
+    """
     if not entry.digest:
         return entry.checkpoint
     fetched = home.fetched / f"{entry.digest}.safetensors"

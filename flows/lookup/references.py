@@ -23,7 +23,7 @@ def choose(
         reference: The reference.
         names: Names of all models.
         numbers: Returns the numbers of a model's versions, newest first.
-        aliases: Returns the number of the version that holds each alias of a model.
+        aliases: Returns a model's aliases, each with the number of the version that it names.
 
     Raises:
         RegistryError: There is no such version; the message lists those that exist.

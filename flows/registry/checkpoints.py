@@ -78,7 +78,7 @@ def is_whole(home: Home, version: Version) -> bool:
 def _is_registered(path: Path, version: Version) -> bool:
     """Return whether a file is the checkpoint that was registered as a version.
 
-    A version without a digest, which another program registered, holds any file.
+    For a version without a digest, which another program registered, any file counts as such.
     """
     return not version.checkpoint or is_intact(path, version.checkpoint)
 

@@ -10,7 +10,7 @@ from rnnlm.checkpoint import LoadedModel
 def load_model(reference: str) -> LoadedModel:
     """Load a registered model from its safetensors file, whose header is JSON.
 
-    Nothing else in the store is read, so that nothing from it is run. In contrast,
+    No other file of the store is read, so no code from the store runs. In contrast,
     `mlflow.pyfunc.load_model` runs a Python file that is stored with the model.
 
     Args:

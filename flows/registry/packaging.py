@@ -1,9 +1,9 @@
 """Register a checkpoint as a new version of a model in MLflow.
 
-The checkpoint is packaged together with the code that reads it. A packaged model is tagged with the
-digest of its checkpoint when it is created, and a version when it is created. So a process that is
-killed in between leaves traces from which the next one completes the registration, instead of
-registering the checkpoint twice. The caller must hold the lock `locks.registering`.
+The checkpoint is packaged together with the code that reads it. The packaged model and the version
+are tagged with the digest of the checkpoint as they are created. If a process is killed midway, the
+next one finds these tags and completes the registration, instead of registering the checkpoint
+twice. The caller must hold the lock `locks.registering`.
 """
 
 import logging
@@ -64,7 +64,7 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
 def packaged_models(home: Home, run_id: str, digest: str) -> list[LoggedModel]:
     """Return the packaged models of a checkpoint that no version refers to.
 
-    They are what an interrupted registration has left.
+    An interrupted registration leaves them behind.
 
     Args:
         home: Home that names the MLflow store.

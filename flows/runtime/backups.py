@@ -121,7 +121,7 @@ def restore(file: Path) -> str:
             part.replace(aside.with_name(aside.name + end))
     if sound is not None:
         sqlite_files.copy(sound, file)
-        said = f"restored the backup of {when(sound)}; later versions: train again"
+        said = f"restored the backup of {when(sound)}; train again to register later versions"
     return said
 
 

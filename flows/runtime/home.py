@@ -51,7 +51,7 @@ class Home:
 
     @property
     def packed(self) -> Path:
-        """Folder of models in the form that they are sampled from; see `rnnlm.engine.packed`."""
+        """Folder of packed models, from which texts are sampled; see `rnnlm.engine.packed`."""
         return self.data / "packed"
 
     @property
@@ -86,7 +86,7 @@ def named() -> Home:
 def current() -> Home:
     """Return the home: the folder that `RNNLM_HOME` names, or else the current directory.
 
-    The path of the former is absolute; that of the latter is `.`.
+    The path from `RNNLM_HOME` is made absolute; the current directory is `.`.
 
     Raises:
         StorageError: A later version of the program wrote the home, or its format is unreadable.

@@ -10,7 +10,7 @@ from rnnlm.storage import atomic_path
 
 CHECKED_BYTES = 64_000_000
 """Files up to this size are checked as a whole at the start of each command, which takes up to 50
-milliseconds (docs/experiments.md, 2026-11-30). Of larger files, only the header is checked then."""
+milliseconds (docs/experiments.md, 2026-11-30). For larger files, only the header is checked."""
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
 
@@ -56,7 +56,7 @@ def check(path: Path) -> None:
 def copy(source: Path, to: Path) -> None:
     """Copy a database while other processes may be using it.
 
-    The copy is a file of the state after some transaction. It appears only once it is complete.
+    The copy holds the state after some transaction. The file appears only once it is complete.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written.
@@ -75,7 +75,7 @@ def copy(source: Path, to: Path) -> None:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    # Not read-only: SQLite then could not roll back what a killed process left half-written.
+    # Not opened read-only, or SQLite could not roll back what a killed process left half-written.
     connection = sqlite3.connect(path, timeout=10.0)
     with contextlib.closing(connection):
         yield connection
@@ -87,12 +87,12 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 def _is_cut(path: Path, header: bytes, size: int) -> str | None:
-    """Return how much of a file is missing, according to the number of pages in its header."""
+    """Return a message if a file is shorter than the number of pages in its header says."""
     if any(path.with_name(path.name + end).exists() for end in ("-journal", "-wal")):
         return None  # the header may be older or newer than the file
     page = int.from_bytes(header[16:18], "big")
     expected = (65_536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
     is_current = header[24:28] == header[92:96]  # else a version before 3.7 wrote the file
     if is_current and size < expected:
-        return f"it is cut off: {size:,} of {expected:,} bytes"
+        return f"it is truncated: {size:,} of {expected:,} bytes"
     return None

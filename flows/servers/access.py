@@ -1,8 +1,8 @@
-"""Access control for the Prefect and MLflow servers, by host name, origin and password.
+"""Access control for the servers that browsers reach, by host name, origin and password.
 
 Any web page can make a browser send requests to 127.0.0.1, and anyone can register a host name
 that resolves to 127.0.0.1. Prefect's API can start shell commands, and MLflow's API can delete
-models. Both servers therefore run behind `AccessControl`.
+models. Both servers, and that of `rnnlm play`, therefore run behind `AccessControl`.
 """
 
 import base64

@@ -29,7 +29,7 @@ from rnnlm.errors import ServerError
 STARTUP_SECONDS = 120.0
 FULL_DISK_BYTES = 1_000_000  # a disk with fewer free bytes counts as full
 MOST_RESTARTS = 3
-"""Number of times that a command starts its server again before it gives up."""
+"""Number of times that a command restarts its server before it gives up."""
 Tell = Callable[[str], None]
 # A server that runs for one command schedules nothing, so these background services of Prefect
 # would only cost time.
@@ -42,8 +42,8 @@ _IDLE_SERVICES = (
     "REPOSSESSOR",
     "TRIGGERS",
 )
-# -P: a package `flows` or a module of the standard library's name in the user's folder is not
-# imported instead of ours.
+# -P keeps the user's folder off Python's path: a package `flows` there, or a module with the name
+# of one of Python's own, must not be imported instead.
 _SERVER = [sys.executable, "-P", "-m", "flows.servers.prefect_server"]
 _lost: list["PrefectServer"] = []
 _CLIENTS_SECRET = "PREFECT_API_AUTH_STRING"  # noqa: S105 - the name of a variable
@@ -156,9 +156,9 @@ def _check(address: str) -> None:
 class PrefectServer:
     """A Prefect server in a separate process, which ends when this process ends.
 
-    If the server ends early, because it was killed or ran out of memory, it is started again on the
-    same socket. This process keeps the socket open meanwhile, so requests wait for the new server,
-    and Prefect's client repeats those that were under way.
+    If the server ends early, because it was killed or ran out of memory, it is restarted on the
+    same socket. This process keeps the socket open meanwhile, so new requests wait for the new
+    server, and Prefect's client repeats the requests that were under way.
 
     Attributes:
         url: Address of the server's API.
@@ -195,7 +195,7 @@ class PrefectServer:
         self._process = self._launch()
 
     def wait(self) -> None:
-        """Wait until the server answers; from then on, start it again whenever it ends.
+        """Wait until the server answers; from then on, restart it whenever it ends.
 
         Raises:
             ServerError: The server ended, or did not answer within `STARTUP_SECONDS`.
@@ -234,7 +234,7 @@ class PrefectServer:
             )
 
     def _wait_for_answer(self) -> None:
-        """Wait until the server answers; if it is killed before, start it again.
+        """Wait until the server answers; if it is killed before that, restart it.
 
         Raises:
             ServerError: The server ended, or did not answer within `STARTUP_SECONDS`.
@@ -253,7 +253,7 @@ class PrefectServer:
         )
 
     def _keep_running(self) -> None:
-        """Start the server again whenever it ends, until `stop` is called or a start fails."""
+        """Restart the server whenever it ends, until `stop` is called or a start fails."""
         while True:
             self._process.wait()
             if self._is_stopped:
@@ -278,12 +278,12 @@ class PrefectServer:
             self._listener.close()  # requests fail from now on instead of waiting
 
     def _relaunch(self) -> bool:
-        """Start the server again; return False if it was stopped or has ended too often."""
+        """Restart the server; return False if it was stopped or has ended too often."""
         with self._changing:
             if self._is_stopped or self._restarts == MOST_RESTARTS:
                 return False
             self._restarts += 1
-            self._tell(f"Prefect's server ended ({_ending(self._process)}) and is started again")
+            self._tell(f"Prefect's server ended ({_ending(self._process)}); restarting it")
             if self._process.stdin:
                 self._process.stdin.close()
             self._process = self._launch()
@@ -297,7 +297,7 @@ class PrefectServer:
             return False
 
     def _last_words(self) -> str:
-        """Return why the server does not answer, as far as its status and its log tell."""
+        """Return why the server does not answer, according to its exit status and its log."""
         if shutil.disk_usage(self._log.parent).free < FULL_DISK_BYTES:
             return "the disk is full"
         status = self._process.poll()

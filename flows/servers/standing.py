@@ -65,7 +65,7 @@ class Standing:
         """Restart servers whenever they end; this never returns.
 
         Args:
-            tell: Called with a line of text whenever something happened, for the user.
+            tell: Called with a line of text for the user whenever a server or a flow run is lost.
 
         Raises:
             ServerError: A server ended early `DEATHS` times in a row.

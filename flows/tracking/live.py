@@ -179,9 +179,9 @@ def live_run(
 
 
 def _delete_if_repeated(client: MlflowClient, experiment: Experiment, run_id: str) -> None:
-    """Delete a run if a finished one before it made the same checkpoint.
+    """Delete a run if an earlier, finished run made the same checkpoint.
 
-    That is so after a training that was done again because its files were damaged.
+    This happens when a training is repeated because its files were damaged.
     """
     digest = client.get_run(run_id).data.tags.get(CHECKPOINT_TAG)
     found = client.get_experiment_by_name(experiment.name)

@@ -37,7 +37,8 @@ REVIEW_TAG = "mlflow.rnnlm.review"  # MLflow's pages hide tags that begin with m
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
 COMPLETE_TAG = "mlflow.rnnlm.complete"
-"""Tag of a run that was made after the fact: `no` until everything is logged, then `yes`."""
+"""Tag of a run that was created from a training's history: `no` until everything is logged, then
+`yes`."""
 DESCRIBED_TAG = "mlflow.rnnlm.described"
 """Tag of the run of a training: `no` until its settings and data are logged, then `yes`."""
 CANARIES_TABLE = "canaries.json"
@@ -151,7 +152,7 @@ def open_run(
 ) -> str:
     """Create the MLflow run of a training and describe it; return its id.
 
-    If the process is killed in between, a later call with the run's id completes the description.
+    If the process is killed midway, a later call with the run's id completes the description.
     The run gets the settings as parameters, a description of the corpus, and tags. The name of the
     run is the value of `NAME_TAG` in `tags` or, if that is missing, the result of `title`.
 

@@ -25,9 +25,9 @@ from rnnlm.generation.manifest import TextDataSet
 from rnnlm.visible import visible, visible_line
 
 TEXTS_TAG = "mlflow.rnnlm.texts"  # MLflow's pages hide tags that begin with mlflow.
-"""Digest of a data set that has been logged to a run completely."""
+"""Tag of a run that holds the digest of a data set, set once everything is logged."""
 BEGUN_TAG = "mlflow.rnnlm.texts_begun"
-"""Digest of the data set that a run was created for."""
+"""Tag of a run that holds the digest of the data set for which the run was created."""
 KIND_TAG = "rnnlm.kind"
 SAMPLE_TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_COUNT = 20

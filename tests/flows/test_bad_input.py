@@ -102,7 +102,7 @@ def test_nothing_that_is_printed_acts_on_the_terminal(capsys: pytest.CaptureFixt
         lambda r: r.clear(),
     ],
 )
-def test_a_damaged_record_of_a_step_counts_as_none(tmp_path: Path, change):
+def test_a_damaged_record_of_a_step_counts_as_missing(tmp_path: Path, change):
     step = Step("ingest", 4, {"corpus": {"source": "a"}}, Corpus, tmp_path / "data/corpora/tiny")
     per_split = {"train": 1, "validation": 1, "test": 1}
     result = Corpus(

@@ -1,7 +1,7 @@
-"""Flip one bit in each kind of file that a home holds, and use it.
+"""Flip one bit in each kind of file that a home holds, then run a command that uses the file.
 
-The modification time stays, as when a disk loses a bit. What can be made again is made again, with
-the same content and one line that says so; what cannot is refused in one line.
+The modification time stays the same, as when a disk loses a bit. What can be rebuilt is rebuilt
+with the same content, and one line says so; what cannot is refused in one line.
 """
 
 import shutil
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with one version and one data set; each test leaves it as it was."""
+    """A home with one version and one data set; each test must leave it unchanged."""
     root = tmp_path_factory.mktemp("damage")
     write_tiny(root)
     give_empty_stores(root)
@@ -127,7 +127,7 @@ def test_train_does_damaged_steps_again_and_says_so(home: Path):
 
 
 @pytest.mark.usefixtures("digests")
-def test_only_the_exported_model_is_made_again_if_the_best_one_is_intact(home: Path):
+def test_only_the_exported_model_is_rebuilt_if_the_best_checkpoint_is_intact(home: Path):
     best = the(home / "data", "models/tiny/*/best.safetensors")
     before = best.stat().st_mtime_ns
     flip_bit(best.with_name("model.safetensors"))
@@ -147,7 +147,7 @@ def test_only_the_exported_model_is_made_again_if_the_best_one_is_intact(home: P
     ids=["reference", "reference's record", "inputs", "texts", "manifest"],
 )
 @pytest.mark.usefixtures("digests")
-def test_generate_makes_damaged_inputs_and_texts_again(home: Path, patterns: list[str]):
+def test_generate_rebuilds_damaged_inputs_and_texts(home: Path, patterns: list[str]):
     before = generate(home)
     for pattern in patterns:
         flip_bit(the(home / "data", pattern), 0.5)
@@ -162,7 +162,7 @@ def test_generate_makes_damaged_inputs_and_texts_again(home: Path, patterns: lis
 
 
 @pytest.mark.usefixtures("digests")
-def test_a_damaged_checkpoint_in_the_registry_is_replaced_with_the_one_of_training(home: Path):
+def test_a_damaged_checkpoint_in_the_registry_is_replaced_with_the_copy_of_training(home: Path):
     path = registry.checkpoint_path(Home(home), version(home))
     before = file_digest(path)
     flip_bit(path)
@@ -199,7 +199,7 @@ def test_a_damaged_corpus_whose_source_is_gone_is_refused(home: Path):
     try:
         finished = fork_cli(home, "generate", "tiny", "--count", "41")
         (line,) = finished.err.strip().splitlines()
-        assert "documents-00000.parquet is damaged, and it cannot be made again" in line
+        assert "documents-00000.parquet is damaged, and it cannot be rebuilt" in line
     finally:
         (home / "away.txt").rename(text)
         shard.write_bytes(good)

@@ -26,7 +26,7 @@ RNNLM_SERVICES = ("prefect", "mlflow", "worker")
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
-    """Return the instructions of a build stage as pairs of the keyword and the rest.
+    """Return the instructions of a build stage as pairs: the keyword, and the rest of the line.
 
     Comments are removed, and continued lines are joined.
     """

@@ -1,4 +1,4 @@
-"""Test the command line in a project whose own modules have the names of ours and of Python's."""
+"""Test the command line in a project with modules named like ours and like Python's own."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.flows.serving import RNNLM
 
 
 @pytest.mark.slow
-def test_a_project_may_have_its_own_flows_and_a_module_named_like_a_standard_one(tmp_path: Path):
+def test_modules_of_a_project_do_not_replace_ours_or_pythons(tmp_path: Path):
     stores.give_empty_stores(tmp_path)
     (tmp_path / "flows").mkdir()
     for name in ("flows/__init__.py", "random.py", "rnnlm.py"):

@@ -84,7 +84,7 @@ def test_the_page_writes_the_texts_of_native_code(kind: str, browser, tmp_path: 
     page.close()
 
 
-def test_a_typed_beginning_goes_on_as_in_native_code(browser, tmp_path: Path):
+def test_a_typed_beginning_is_continued_as_by_native_code(browser, tmp_path: Path):
     loaded, asked = prose(max_length=60), []
     page = browser.new_page()
     page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
@@ -193,7 +193,7 @@ def test_attributes_are_fields_before_the_beginning_and_labels_after(browser, tm
     page.close()
 
 
-def test_it_fits_a_phone_and_follows_the_colour_scheme(browser, tmp_path: Path):
+def test_the_page_fits_a_phone_and_follows_the_colour_scheme(browser, tmp_path: Path):
     address = write(prose(), tmp_path).as_uri()
     phone = opened(browser, address, viewport={"width": 340, "height": 700}, color_scheme="dark")
     phone.locator("#settings summary").click()
@@ -227,7 +227,7 @@ def test_the_page_answers_while_the_model_writes_at_full_speed(browser, tmp_path
     )
     page.keyboard.press("Escape")
     page.wait_for_selector("body:not(.writing)")
-    assert longest < 1000  # milliseconds; a page that computes itself would not come back at all
+    assert longest < 1000  # milliseconds; a page that ran the model itself would be blocked
     page.close()
 
 

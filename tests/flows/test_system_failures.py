@@ -1,4 +1,4 @@
-"""Full and read-only disks, a locked database, files that vanish: each is one line.
+"""Full and read-only disks and a locked database each end a command with a one-line error.
 
 The same command works once the cause is gone.
 """
@@ -37,7 +37,7 @@ def mount(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Make a folder read-only, also for root."""
+    """Make a folder read-only, even for root."""
     mount("--bind", str(folder), str(folder))
     try:
         mount("-o", "remount,ro,bind", str(folder))

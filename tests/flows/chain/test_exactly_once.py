@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     give_empty_stores(root)
     run = Run(Home(root), tiny_experiment(corpus={"source": str(root / "text")}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ProgressArtifact, "FIRST_SECONDS", 1e9)  # it would start a Prefect server
+        patch.setattr(ProgressArtifact, "FIRST_SECONDS", 1e9)  # a bar would need a Prefect server
         take(run, BEFORE)
     return run
 

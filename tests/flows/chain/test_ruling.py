@@ -1,4 +1,4 @@
-"""Test the gate, which compares two versions, where a later run may train on held-out text."""
+"""Test how the gate compares two versions if one was trained on the other's test documents."""
 
 from pathlib import Path
 

@@ -67,7 +67,7 @@ def test_a_corpus_records_the_digest_of_its_source_files(tmp_path: Path):
     assert source_digest(run[Ingest]) == known
 
 
-def test_a_long_source_that_changed_but_not_its_time_is_refused_once(
+def test_a_long_source_that_changed_without_a_new_time_is_refused_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("rnnlm.corpora.files._LONG", 100)
@@ -75,7 +75,7 @@ def test_a_long_source_that_changed_but_not_its_time_is_refused_once(
     before = ingested(tmp_path / "text", Home(tmp_path))[Ingest]
     flip_bit(tmp_path / "text", 0.5)
     assert ingested(tmp_path / "text", Home(tmp_path))[Ingest] == before  # it is not read
-    with pytest.raises(CorpusError, match="the same size and time"), records.forced(True):
+    with pytest.raises(CorpusError, match="its size and time have not"), records.forced(True):
         ingested(tmp_path / "text", Home(tmp_path))
     assert ingested(tmp_path / "text", Home(tmp_path))[Ingest].digest != before.digest
 

@@ -37,7 +37,7 @@ def test_a_base_is_found_without_a_registry(tmp_path: Path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_what_is_not_there_is_an_error_in_one_line(tmp_path: Path):
+def test_a_missing_model_is_an_error(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no file"):
         find(Home(tmp_path), "missing.safetensors")
     with pytest.raises(RegistryError, match="no model 'missing'"):
@@ -53,7 +53,7 @@ def test_what_is_not_there_is_an_error_in_one_line(tmp_path: Path):
         (("--html", "a.html"), "kind mingru"),
     ],
 )
-def test_an_export_that_cannot_be_is_refused_before_anything_is_written(
+def test_an_impossible_export_is_refused_before_anything_is_written(
     options: tuple[str, ...], message: str, tmp_path: Path
 ):
     save(tmp_path / "mine.safetensors", architecture="mingru")

@@ -125,7 +125,7 @@ def test_a_reader_may_stop_reading(tmp_path: Path, model: Path):
 
 
 def _hear_interrupts() -> None:
-    """Undo that a shell makes commands in its background ignore SIGINT."""
+    """Make the process stop on SIGINT, which background commands of a shell ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -156,7 +156,7 @@ def test_an_interrupted_command_still_says_how_to_draw_the_texts_again(tmp_path:
         (("{model}", "--temperature", "hot"), "--temperature hot"),
         (("{model}", "-t", "0.5,-1"), "temperature = -1"),
         (("{model}", "é"), "never saw in training: 'é'"),
-        (("{model}", "a", "--prefix", "b"), "two beginnings"),
+        (("{model}", "a", "--prefix", "b"), "PREFIX and --prefix are both given"),
         (("{model}", "--given", "brand=behr"), "not trained with the attribute 'brand'"),
         (("{model}", "--grammar", "nonsense"), "no grammar 'nonsense'"),
         (("{model}", "-n", "none"), "--count"),

@@ -26,7 +26,7 @@ def test_rnnlm_alone_shows_the_commands_a_newcomer_needs(tmp_path: Path):
     assert sum(line.startswith("  rnnlm ") for line in WELCOME.splitlines()) == 5
 
 
-def test_help_lists_whole_sentences_in_groups(tmp_path: Path):
+def test_help_lists_commands_in_groups_without_shortening_their_descriptions(tmp_path: Path):
     finished = call_cli(tmp_path, "--help")
     assert finished.status == 0
     assert "[ARGS]..." in finished.out and finished.out.count("...") == 1

@@ -45,5 +45,5 @@ def test_a_text_in_another_script_gets_no_hint_to_start_from_english():
 def test_an_overfitted_network_should_use_more_dropout():
     hints = what_to_try(result(2.1, best_step=40, base="english"))
     assert len(hints) == 1
-    assert "best at 40% of its training" in hints[0]
+    assert "overfitted after 40% of its training" in hints[0]
     assert "--set model.dropout=0.3" in hints[0]

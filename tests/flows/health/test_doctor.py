@@ -52,7 +52,7 @@ def make_step(home: Home, kind: str, name: str = "result.bin") -> Path:
 
 
 def states(finished: Finished) -> dict[str, str]:
-    """Return the state of each subject; problems win."""
+    """Return the state of each subject: `problem` if it has any."""
     found: dict[str, str] = {}
     for row in finished.json["checks"]:
         if found.get(row["subject"]) != "problem":
@@ -74,7 +74,7 @@ def test_a_flipped_bit_in_a_step_is_found_although_the_time_is_restored(home):
     assert (finished.status, states(finished)["steps"]) == (1, "problem")
     assert any(path.name in row["said"] for row in finished.json["checks"])
     assert call_cli(home.root, "doctor", "--repair").status == 0
-    assert not (path.parent / RECORD_FILE).exists(), "so that the next run makes it again"
+    assert not (path.parent / RECORD_FILE).exists(), "so that the next run does the step again"
 
 
 def test_a_damaged_checkpoint_is_restored_from_the_other_copy(home):
@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_restored_from_the_other_copy(home):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "zeroed", "emptied", "removed"])
-def test_a_damaged_database_ends_commands_in_one_line_that_restores_it(home, how):
+def test_a_damaged_database_ends_commands_in_one_line_that_says_how_to_restore_it(home, how):
     make_model(home, "first")
     assert backups.back_up(home)
     make_model(home, "second")

@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_is_replaced_unless_its_packed_form_is_kept(here: H
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, cut])
-def test_a_damaged_store_is_refused_as_mlflow_s_commands_refuse_it(here: Home, harm):
+def test_a_damaged_store_is_refused_with_the_command_that_repairs_it(here: Home, harm):
     store = here.mlruns / "mlflow.db"
     backups.back_up(here)
     harm(store)
@@ -123,7 +123,7 @@ def test_a_home_without_a_store_has_no_models(tmp_path: Path):
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_without_one_champion_the_base_is_the_default(here: Home, tmp_path: Path):
+def test_without_exactly_one_champion_the_base_is_the_default(here: Home, tmp_path: Path):
     client = connect(here)
     client.create_registered_model("other")
     client.create_model_version("other", source=tmp_path.as_uri())

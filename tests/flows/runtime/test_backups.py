@@ -80,12 +80,12 @@ def test_a_backup_is_whole_while_another_process_writes(home):
     assert rows(backup) == 1
 
 
-def test_a_large_database_that_is_cut_off_is_found_by_its_header(home, monkeypatch):
+def test_a_large_truncated_database_is_recognised_by_its_header(home, monkeypatch):
     database = home.mlruns / "mlflow.db"
     monkeypatch.setattr(sqlite_files, "CHECKED_BYTES", 0)
     assert sqlite_files.fault_of(database) is None
     database.write_bytes(database.read_bytes()[:-4096])
-    assert "cut off" in str(sqlite_files.fault_of(database))
+    assert "truncated" in str(sqlite_files.fault_of(database))
 
 
 def test_what_a_killed_process_left_half_written_is_rolled_back_not_called_damage(home):

@@ -60,15 +60,15 @@ def test_requests_wait_for_the_new_server_when_the_old_one_is_killed(server, tol
     server.wait()
     kill(server)
     assert answers(server), "one request, without retries"
-    assert told == ["Prefect's server ended (killed by signal 9) and is started again"]
+    assert told == ["Prefect's server ended (killed by signal 9); restarting it"]
 
 
 @needs_hangups
-def test_a_server_that_is_killed_while_it_starts_is_started_again(server, told):
+def test_a_server_that_is_killed_while_it_starts_is_restarted(server, told):
     kill(server, signal.SIGHUP)
     server.wait()
     assert answers(server)
-    assert told == ["Prefect's server ended (killed by signal 1) and is started again"]
+    assert told == ["Prefect's server ended (killed by signal 1); restarting it"]
 
 
 def test_requests_fail_at_once_when_the_server_is_lost_for_good(server, monkeypatch):
@@ -85,7 +85,7 @@ def test_requests_fail_at_once_when_the_server_is_lost_for_good(server, monkeypa
     assert time.monotonic() - began < 5
 
 
-def test_a_server_that_ends_because_it_was_stopped_is_not_started_again(server, told):
+def test_a_server_that_was_stopped_is_not_restarted(server, told):
     server.wait()
     process = server._process
     server.stop()
@@ -150,7 +150,13 @@ def trained_under_fire(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
 
 def kill_servers(command: int, number: signal.Signals, but: set[int]) -> set[int]:
-    """Kill the Prefect servers of a command, except those that were killed; return their ids."""
+    """Kill a command's Prefect servers, except those in `but`; return the ids of their processes.
+
+    Args:
+        command: Process id of the command.
+        number: Signal to send.
+        but: Ids of processes that have been killed already.
+    """
     found = set[int]()
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(command).children(recursive=True):

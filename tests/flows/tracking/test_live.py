@@ -173,7 +173,7 @@ def test_a_corrupt_checkpoint_in_the_store_is_a_one_line_error(trained: Path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     models = trained / "data" / "models"
-    models.rename(trained / "models")  # else the copy there would replace it
+    models.rename(trained / "models")  # otherwise the copy there would replace the damaged file
     try:
         finished = call_cli(trained, "evaluate", "tiny")
         assert finished.status == 1

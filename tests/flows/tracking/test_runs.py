@@ -108,10 +108,10 @@ def test_loading_a_checkpoint_runs_nothing_from_the_store(
     script = f"import mlflow; mlflow.pyfunc.load_model({str(copy)!r})"
     environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
-    assert written.exists()  # MLflow's own way does run it
+    assert written.exists()  # MLflow's own loader does run it
 
 
-def test_no_pickles_are_loaded_wherever_mlflow_is_started(tmp_path: Path):
+def test_mlflow_is_never_started_with_pickles_allowed(tmp_path: Path):
     script = """
 import os
 from pathlib import Path
