@@ -1,5 +1,6 @@
 """The Prefect flow that generates a data set of texts with a registered model."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ def _generate(wanted: Wanted, parts_only: bool) -> Any:
             on_progress=tell,
             executor=executor,
             parts_only=parts_only,
+            store=wanted.store,
         )
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 
@@ -67,8 +69,8 @@ def generate(
         changes: Generation settings that replace the model's own, by name.
         prefixes: Path of a text file; each of its lines is the beginning of a text, which the model
             continues. Optional.
-        out: Folder to write the data set to, used for nothing else; by default, a folder named
-            after the version and the settings.
+        out: Folder, or address of an object store, to write the data set to, used for nothing
+            else; by default, a folder named after the version and the settings.
         command: Words of the command line that requested the data set, to be shown on its card
             (`README.md`).
         anew_each_day: Whether to use today's date as the seed, so that each nightly run writes
@@ -79,10 +81,13 @@ def generate(
     here = home.current()
     if anew_each_day:
         changes = {**changes, "seed": int(f"{datetime.now():%Y%m%d}")}
-    folder = Path(out) if out else None
-    wanted = prepare(here, model, changes, Path(prefixes) if prefixes else None, folder, command)
+    wanted = prepare(here, model, changes, Path(prefixes) if prefixes else None, out, command)
     state: Any = _generate(wanted, parts_only)
     data_set: TextDataSet = state.data.result
     of = wanted.version
-    tracking.log_generation(here, of.name, of.version, of.run_id, data_set, wanted.config)
+    tracking.log_generation(
+        here, of.name, of.version, of.run_id, data_set, wanted.config, wanted.out
+    )
+    if wanted.store:
+        shutil.rmtree(wanted.out, ignore_errors=True)  # it has been uploaded
     return data_set

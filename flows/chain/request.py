@@ -16,6 +16,7 @@ from rnnlm.errors import ConfigError
 from rnnlm.generation import plan
 from rnnlm.generation.manifest import About, Source
 from rnnlm.generation.prompt import prefixes_of
+from rnnlm.generation.stores import Store, is_address
 from rnnlm.storage import file_digest, value_digest
 
 _NOT_REPEATED = {"--json", "--finish"}
@@ -36,6 +37,7 @@ class Wanted:
         checkpoint: Path of that version's checkpoint.
         config: Number of texts and sampling settings.
         out: Folder to write the data set to, used for nothing else.
+        store: Where to upload the finished data set; None to keep it in `out`.
         form: Form that each text should have, such as `recipe`.
         source: The corpus that the version was trained on, to compare the texts with; None if it
             is missing.
@@ -49,6 +51,7 @@ class Wanted:
     checkpoint: Path
     config: GenerationConfig
     out: Path
+    store: Store | None
     form: str
     source: Source | None
     prefixes: Path | None
@@ -98,12 +101,28 @@ def _command(named: str, changes: Mapping[str, Any], prefixes: Path | None) -> l
     return [*words, "--prefixes", str(prefixes)] if prefixes else words
 
 
+def _place(home: Home, out: str | None, named: str) -> tuple[Path, Store | None]:
+    """Return the folder of a data set, and the store that it is uploaded to, if any.
+
+    Args:
+        home: Home that holds the data sets.
+        out: What the user gave: a folder, an address or nothing.
+        named: Name of the data set after version and settings.
+    """
+    if out is None:
+        return home.data / "generated" / named, None
+    if is_address(out):
+        store = Store(out)
+        return home.data / "outgoing" / value_digest([store.address, named])[:16], store
+    return Path(out), None
+
+
 def prepare(
     home: Home,
     reference: str,
     changes: Mapping[str, Any],
     prefixes: Path | None,
-    out: Path | None,
+    out: str | None,
     command: Sequence[str],
 ) -> Wanted:
     """Check a request for texts, and return it with all defaults filled in.
@@ -116,15 +135,16 @@ def prepare(
         changes: Generation settings that replace the model's own, by name; a value of None changes
             nothing.
         prefixes: Path of a text file; each of its lines is the beginning of a text. None for none.
-        out: Folder to write the data set to; None for a folder named after version and settings.
+        out: Folder, or address of an object store, to write the data set to; None for a folder
+            named after version and settings.
         command: Words of the command line, to be shown on the data set's card; if empty, an
             equivalent command is shown.
 
     Raises:
         RegistryError: There is no such version, or its files are missing or damaged.
         CorpusError: The version's corpus or n-gram model is damaged and cannot be rebuilt.
-        ConfigError: A setting is out of range, the file of prefixes does not exist, or neither a
-            number of texts nor prefixes are given.
+        ConfigError: A setting is out of range, an address cannot be used, the file of prefixes does
+            not exist, or neither a number of texts nor prefixes are given.
         ConstraintError: No text can satisfy the constraints.
         GenerationError: The model was not trained with the requested attributes.
         TokenizerError: A prefix contains characters that the vocabulary lacks.
@@ -145,7 +165,7 @@ def prepare(
     config = override(experiment.generation, {**changes, **count})
     identity = config.model_dump(exclude={"batch_size"})
     key = value_digest([identity, file_digest(prefixes) if prefixes else None])[:8]
-    folder = out or home.data / "generated" / version.name / f"v{version.version}-{key}"
+    folder, store = _place(home, out, f"{version.name}/v{version.version}-{key}")
     source = None
     if Path(version.corpus_uri).is_dir():
         baseline = Path(version.baseline)
@@ -167,4 +187,4 @@ def prepare(
         canaries=version.canaries,
     )
     form = experiment.corpus.form
-    return Wanted(version, path, config, folder, form, source, prefixes, about)
+    return Wanted(version, path, config, folder, store, form, source, prefixes, about)

@@ -30,9 +30,11 @@ def generate(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder for this data set only; default: named after version and settings."
+            metavar="PATH",
+            help="Folder, or address such as s3://bucket/texts, for this data set only; default: "
+            "a folder named after version and settings.",
         ),
     ] = None,
     workers: Annotated[
@@ -78,7 +80,7 @@ def generate(
             named,
             {key: value for key, value in settings.items() if value is not None},
             str(prefixes) if prefixes else None,
-            str(out) if out else None,
+            out,
             command=shlex.split(wanted.about.command),
             parts_only=finish,
         )
@@ -119,6 +121,8 @@ def _draw(wanted: "Wanted", part: "Part", *, as_json: bool) -> None:
         job = plan_job(
             wanted.checkpoint, wanted.config, wanted.form, wanted.source, wanted.prefixes
         )
+        if wanted.store:
+            wanted.store.claim(job.job)
         tell = reporting.teller("generate")
         done = draw_part(part, job, wanted.out, on_progress=tell, executor=executor)
     if as_json:

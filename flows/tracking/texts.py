@@ -70,7 +70,13 @@ def log_texts(
 
 
 def log_generation(
-    home: Home, name: str, version: int, run_id: str, texts: TextDataSet, config: GenerationConfig
+    home: Home,
+    name: str,
+    version: int,
+    run_id: str,
+    texts: TextDataSet,
+    config: GenerationConfig,
+    folder: Path | None = None,
 ) -> str:
     """Create an MLflow run for a generated data set, and return the run's id.
 
@@ -85,6 +91,7 @@ def log_generation(
         run_id: Id of the MLflow run of the training that made the version.
         texts: The generated data set.
         config: Settings of the generation.
+        folder: Folder with the data set's card and pages, if it is not `texts.uri`.
     """
     client, place = connect(home), experiment_id(connect(home), home, name)
     with FileLock(locks.registering(home)):
@@ -98,7 +105,7 @@ def log_generation(
         values = {key: str(value)[:500] for key, value in config.model_dump().items()}
         params = [Param(k, value) for k, value in values.items() if k not in own.data.params]
         client.log_batch(number, params=params)
-        _log_data_set(client, number, texts)
+        _log_data_set(client, number, texts, folder)
         link_prefect_to(client, number)
         client.set_tag(number, TEXTS_TAG, texts.digest)
         client.set_terminated(number, "FINISHED")
@@ -151,7 +158,9 @@ def _create_generation(
     return client.create_run(place, tags=tags, run_name=title)
 
 
-def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None:
+def _log_data_set(
+    client: MlflowClient, run_id: str, texts: TextDataSet, folder: Path | None = None
+) -> None:
     """Log a data set's figures, card (`README.md`), pages, pictures and manifest to a run."""
     figures: dict[str, Any] = {
         "texts": texts.count,
@@ -172,5 +181,5 @@ def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None
     ]
     client.log_batch(run_id, metrics=metrics)
     for name in (MANIFEST_FILE, "README.md", *texts.pages):
-        if (path := Path(texts.uri) / name).is_file():
+        if (path := (folder or Path(texts.uri)) / name).is_file():
             client.log_artifact(run_id, str(path), "generated")

@@ -36,11 +36,12 @@ from rnnlm.generation.job_folder import (
 )
 from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw_pages, summarise
 from rnnlm.generation.parts import check_all_drawn
-from rnnlm.generation.plan import begin, plan_job
+from rnnlm.generation.plan import JobPlan, begin, plan_job
 from rnnlm.generation.publishing import PublishedShard, publish_shard
 from rnnlm.generation.rounds import draw_enough
 from rnnlm.generation.selecting import count_repeated, places_of
 from rnnlm.generation.shard_sampling import Drawing
+from rnnlm.generation.stores import Store
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
 from rnnlm.storage import atomic_path
@@ -58,6 +59,7 @@ def generate(
     on_progress: OnProgress = silent,
     executor: Executor | None = None,
     parts_only: bool = False,
+    store: Store | None = None,
 ) -> TextDataSet:
     """Generate a data set into `out`, or finish the one that an earlier call left unfinished.
 
@@ -74,6 +76,8 @@ def generate(
         executor: Runs the work on the shards in parallel; None to run it here, one shard after the
             other. The result does not depend on it.
         parts_only: Whether to draw nothing, because `parts.draw_part` has drawn all texts.
+        store: Where to upload the finished data set, which then stays in `out` as well; None to
+            keep it here only.
 
     Raises:
         CheckpointError: The model cannot be read.
@@ -81,15 +85,36 @@ def generate(
         ConstraintError: No text can satisfy the constraints.
         GenerationError: `out` contains another job or other files, the filters refuse nearly all
             texts, or texts are not drawn although `parts_only` is set.
-        StorageError: A file cannot be written, or `out` cannot be read. Finished shards are not
-            deleted.
+        StorageError: A file cannot be written, `out` cannot be read, or the store fails. Finished
+            shards are not deleted.
     """
-    asked = str(out)  # what is written does not depend on the executor
+    asked = store.address if store else str(out)  # the manifest does not depend on the executor
     if executor is not None:  # its workers may run in other working directories
         out = out.resolve()
     plan = plan_job(checkpoint_path, config, form, source, prefixes)
-    if finished := claim(out, plan.job):
+    if store and (finished := store.claim(plan.job)):
         return finished
+    data_set = claim(out, plan.job) or _generate(
+        plan, out, asked, about, on_progress, executor, parts_only=parts_only
+    )
+    if store:
+        store.upload(out, on_progress)
+        return data_set.model_copy(update={"uri": asked, "was_finished": False})
+    return data_set
+
+
+def _generate(
+    plan: JobPlan,
+    out: Path,
+    asked: str,
+    about: About | None,
+    on_progress: OnProgress,
+    executor: Executor | None,
+    *,
+    parts_only: bool,
+) -> TextDataSet:
+    """Generate a data set; the arguments are those of `generate`, and how it is named there."""
+    config, form, how = plan.config, plan.form, plan.engine
     with alone(out):
         if finished := claim(out, plan.job):  # another process ran the same job meanwhile
             return finished
@@ -105,13 +130,14 @@ def generate(
         total = merge([ShardAudit.model_validate(record.pop("audit")) for record in records])
         audit = conclude(total, form, reference, duplicates)
         about = about or About(name=plan.loaded.experiment.name)
-        config, how = plan.config, plan.engine
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
         data_set = summarise(
             asked, config, how, records, total, audit, _tried(kept), pages, reference
         )
-        manifest = describe(plan.job, title, data_set, records, plan.loaded, how, about, source)
+        manifest = describe(
+            plan.job, title, data_set, records, plan.loaded, how, about, plan.source
+        )
         write_card(out, manifest)
         remove_torn(out)
         write_record(out / MANIFEST_FILE, manifest)
