@@ -4,12 +4,23 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import StorageError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has a name that `atomic_path` gives to files until they are complete.
+
+    If no process is writing it, a process was killed while it wrote it.
+    """
+    return _TEMPORARY.fullmatch(path.name) is not None and path.is_file()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from typing_extensions import TypedDict
 
 from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
-from rnnlm.storage import is_intact, value_digest
+from rnnlm.storage import is_intact, is_temporary, value_digest
 from rnnlm.training.run import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
@@ -102,7 +102,8 @@ class Step(Generic[R]):
     def clear(self) -> None:
         """Remove what the step must not build on: damaged results, or everything within `forced`.
 
-        The files of an interrupted step, which has no record yet, are kept. If a finished step has
+        The files of an interrupted step, which has no record yet, are kept, except those that it
+        was writing. If a finished step has
         a fault, a warning is logged. Then only the record and the files in `derived` are removed if
         all other files are intact, and the whole folder otherwise.
         """
@@ -123,6 +124,9 @@ class Step(Generic[R]):
                 shutil.rmtree(self.folder, ignore_errors=True)
             for name in (RECORD_FILE, *self.derived):
                 (self.folder / name).unlink(missing_ok=True)
+        for path in self.folder.rglob(".*.tmp"):
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
 
     def why(self) -> str:
         """Return in a few words why `recall` returns None."""

@@ -20,6 +20,7 @@ from flows.runtime.home import Home
 from flows.tracking.runs import TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
 from rnnlm.generation.job_folder import MANIFEST_FILE
+from rnnlm.storage import is_temporary
 from rnnlm.training.run import GOOD_FILE, LAST_FILE
 
 GOING_SUFFIX = ".going"  # end of the name of a step's folder while it is being removed
@@ -27,7 +28,6 @@ LOG_BYTES = 10_000_000
 """A log of more than this many bytes is cut to its last `LOG_KEPT_BYTES`."""
 LOG_KEPT_BYTES = 1_000_000
 _GOING = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(GOING_SUFFIX)}")
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_path`
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _rests(found: Found) -> Iterator[Leftover]:
                 continue
             if any(parent.name.endswith(GOING_SUFFIX) for parent in path.parents):
                 continue
-            is_ours = _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+            is_ours = is_temporary(path) and not path.is_symlink()
             if is_ours and rules.now - path.stat().st_mtime > DAY_SECONDS:
                 yield _of_files(
                     found, "temporary", path, path.stat().st_mtime, "an unfinished write"

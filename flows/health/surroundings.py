@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import stat
 import time
@@ -14,12 +13,11 @@ from flows.cleanup import step_folders
 from flows.health.findings import Finding, problem
 from flows.runtime import locks
 from flows.runtime.home import FORMAT, FORMAT_FILE, Home
-from rnnlm.storage import write_json
+from rnnlm.storage import is_temporary, write_json
 
 FEWEST_FREE_BYTES = 1_000_000_000
 UNFINISHED_SECONDS = 3600.0
 """A temporary file older than this belongs to no running write."""
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # see `rnnlm.storage.atomic_path`
 
 
 def home_format(home: Home) -> Finding:
@@ -85,9 +83,7 @@ def leftovers(home: Home) -> Finding:
         path
         for top in (home.data, home.mlruns)
         for path in top.rglob(".*.tmp")
-        if _TEMPORARY.fullmatch(path.name)
-        and path.is_file()
-        and now - path.stat().st_mtime > UNFINISHED_SECONDS
+        if is_temporary(path) and now - path.stat().st_mtime > UNFINISHED_SECONDS
     ]
     if not found:
         return Finding("leftovers", "no unfinished writes")
