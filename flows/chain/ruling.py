@@ -20,6 +20,7 @@ from flows.registry import CHAMPION, Version, bases
 from flows.registry.bases import Base
 from flows.registry.versions import shorten_error
 from flows.runtime.home import Home
+from flows.tracking import Changes
 from rnnlm.config import Experiment
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
@@ -222,10 +223,17 @@ class _Documents:
         return replace(self, others=digest, trained=trained) if trained.any() else self
 
 
-def describe(candidate: Candidate, ruling: Ruling) -> str:
+def describe(candidate: Candidate, ruling: Ruling, changes: Changes | None = None) -> str:
     """Return a version's description in Markdown, shown by MLflow.
 
-    It states the alias and the reason, a table of scores, the gate's checks, and sample texts.
+    It states what the gate decided and why, with a table of scores and the gate's checks, then what
+    differs from the champion that the version was compared with, and sample texts. It says nothing
+    of the version's present alias, which `flows.registry.pages` adds.
+
+    Args:
+        candidate: The version.
+        ruling: The gate's ruling on it.
+        changes: What differs from the champion; None if there was no champion.
     """
     figures, verdict, weighed = candidate.scores.figures, ruling.verdict, ruling.weighed
     place = "champion" if verdict.wins else "challenger"
@@ -235,18 +243,19 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
     if ruling.champion is not None:
         bits = "–" if weighed.champion_bits is None else f"{weighed.champion_bits:.3f}"
         better = _interval(weighed.against_champion)
-        rows.append(f"| champion {ruling.champion.version} | {bits} | {better} |")
+        rows.append(f"| version {ruling.champion.version}, then champion | {bits} | {better} |")
     ngram_bits = figures["ngram_bits_per_character"]
     rows.append(f"| n-grams | {ngram_bits:.3f} | {_interval(weighed.against_ngrams)} |")
     checks = [f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks]
     documents = candidate.corpus.documents
     parts = [
-        f"{place}: {verdict.reason}",
+        f"The gate made it **{place}**: {verdict.reason}.",
         "\n".join(
             ["| model | bits per character | this version is better by |", "|---|---|---|", *rows]
         )
         + f"\n\non the same {documents['test']:,} test documents",
         "Gate:\n" + "\n".join(checks),
+        changes.in_markdown() if changes else "",
         f"Corpus `{candidate.corpus.digest[:12]}`, {sum(documents.values()):,} documents.",
         exposure_in_one_line(candidate.version.canaries),
         "Sample:\n\n" + _sample(candidate.texts),

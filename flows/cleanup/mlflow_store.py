@@ -18,6 +18,7 @@ from flows import registry
 from flows.registry import Version
 from flows.runtime.home import Home
 from flows.tracking import connect
+from flows.tracking.connecting import TOKENS, curve
 
 MARK_TAG = "rnnlm.housekeeping"
 """Tag of runs and packaged models whose removal has begun. If a removal is interrupted, the next
@@ -129,7 +130,10 @@ class Store:
         It is the time at which the last point of its training curves was logged, or else the start
         time of the run.
         """
-        points = self.client.get_metric_history(run.info.run_id, "train/tokens")
+        names = (curve(TOKENS), TOKENS)  # the second in runs of earlier versions
+        points = [
+            p for name in names for p in self.client.get_metric_history(run.info.run_id, name)
+        ]
         return float(max([run.info.start_time, *(point.timestamp for point in points)]) / 1000)
 
     def folder_of(self, uri: str) -> Path | None:

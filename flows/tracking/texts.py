@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.runtime import locks
 from flows.runtime.home import Home
-from flows.tracking.connecting import connect, experiment_id, now
+from flows.tracking.connecting import connect, data_sets_of, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
 from rnnlm import checkpoint
@@ -74,9 +74,9 @@ def log_generation(
 ) -> str:
     """Create an MLflow run for a generated data set, and return the run's id.
 
-    The run is in the MLflow experiment of the model. If the data set has a run already, because it
-    was requested before, the id of that run is returned. If an earlier process was killed before
-    everything was logged to the run, it is completed.
+    The run is in an MLflow experiment of its own, so that data sets do not mix with trainings. If
+    the data set has a run already, because it was requested before, the id of that run is returned.
+    If an earlier process was killed before everything was logged to the run, it is completed.
 
     Args:
         home: Home whose MLflow store is used.
@@ -86,12 +86,14 @@ def log_generation(
         texts: The generated data set.
         config: Settings of the generation.
     """
-    client, place = connect(home), experiment_id(connect(home), home, name)
+    client = connect(home)
+    place = experiment_id(client, home, data_sets_of(name))
+    trainings = client.get_run(run_id).info.experiment_id  # where earlier versions logged data sets
     with FileLock(locks.registering(home)):
-        own = _find_generation(client, place, TEXTS_TAG, texts.digest)
+        own = _find_generation(client, [place, trainings], TEXTS_TAG, texts.digest)
         if own is not None:
             return str(own.info.run_id)
-        own = _find_generation(client, place, BEGUN_TAG, texts.digest)
+        own = _find_generation(client, [place, trainings], BEGUN_TAG, texts.digest)
         if own is None:
             own = _create_generation(client, place, name, version, run_id, texts)
         number = str(own.info.run_id)
@@ -105,17 +107,17 @@ def log_generation(
     return number
 
 
-def _find_generation(client: MlflowClient, place: str, tag: str, digest: str) -> Run | None:
-    """Return the run of a generated data set among the runs of an MLflow experiment, if any.
+def _find_generation(client: MlflowClient, places: list[str], tag: str, digest: str) -> Run | None:
+    """Return the run of a generated data set among the runs of MLflow experiments, if any.
 
     Args:
         client: Client of the MLflow store.
-        place: Id of the MLflow experiment.
+        places: Ids of the MLflow experiments.
         tag: Tag that holds the digest: `TEXTS_TAG` of a complete run, or `BEGUN_TAG`.
         digest: Digest of the data set.
     """
     condition = f"tags.`{tag}` = '{digest}' and tags.`{KIND_TAG}` = 'generation'"
-    found = client.search_runs([place], condition, max_results=1)
+    found = client.search_runs(places, condition, max_results=1)
     return found[0] if found else None
 
 
@@ -147,7 +149,7 @@ def _create_generation(
         ),
         **prefect_tags(),
     }
-    title = f"{name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
+    title = f"{name}/{version} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M:%S}"
     return client.create_run(place, tags=tags, run_name=title)
 
 

@@ -57,20 +57,24 @@ def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
     bits = f"{result['test']['bits_per_character']:.3f}"
 
     page.goto(addresses["tiny runs"])  # what changed, is it better, can it be deployed?
-    row = page.get_by_role("link", name="tiny · lstm 1×16").first
+    row = page.get_by_role("link", name="tiny/1 · lstm 1×16").first
     expect(row).to_be_visible()
-    for column in ("rnnlm.verdict", "rnnlm.trigger", "test/bits_per_character"):
+    for column in ("rnnlm.alias", "rnnlm.verdict", "changed.settings", "test/bits_per_character"):
         expect(page.get_by_text(column).first).to_be_attached()
-    expect(page.get_by_text("champion: no champion before it").first).to_be_attached()
+    verdict = page.get_by_text("became champion: no champion before it").first
+    expect(verdict).to_be_visible()
+    for cell in (row, verdict, page.get_by_text(str(result["test"]["bits_per_character"])).first):
+        is_whole = "cell => cell.scrollWidth <= cell.clientWidth || cell.clientWidth == 0"
+        assert cell.evaluate(is_whole)
 
     row.click()  # one run: the result first, then its curves
     expect(page.get_by_text(f"Test: {bits} bits per character")).to_be_visible()
     expect(page.get_by_text("manual").first).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
-    expect(page.get_by_role("heading", name="train_bits_per_character")).to_be_visible()
+    expect(page.get_by_role("heading", name="train_bits_per_character").first).to_be_visible()
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_attached()
     for curve in ("learning_rate", "gradient_norm", "tokens_per_second", "nll_nats_per_token"):
-        page.get_by_placeholder("Search metric charts").fill(f"train/{curve}")
+        page.get_by_placeholder("Search metric charts").fill(f"train_{curve}")
         expect(page.get_by_role("heading", name=curve).first).to_be_visible()
 
     page.get_by_role("tab", name="Artifacts").click()  # what does it write, where does it fail?
@@ -84,7 +88,8 @@ def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
     expect(page.get_by_text("Champion of tiny: version 1")).to_be_visible()
     expect(page.get_by_text("@ champion").first).to_be_visible()
     page.get_by_role("link", name="Version 1").first.click()
-    expect(page.get_by_text("champion: no champion before it").first).to_be_visible()
+    expect(page.get_by_text("Now the champion, since 20")).to_be_visible()
+    expect(page.get_by_text("The gate made it champion: no champion before it.")).to_be_visible()
     expect(page.get_by_text("on the same").first).to_be_visible()
     expect(page.get_by_text("@ champion").first).to_be_visible()
 
