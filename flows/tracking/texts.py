@@ -4,6 +4,7 @@ Samples are logged to the MLflow run of the training. Each data set that `rnnlm 
 has a separate run.
 """
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from flows.tracking.connecting import connect, data_sets_of, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
 from rnnlm import checkpoint
+from rnnlm.audit.card import CARD_FILE, without_front_matter
 from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.engine.drawing import sample_texts
 from rnnlm.generation.job_folder import MANIFEST_FILE
@@ -173,6 +175,18 @@ def _log_data_set(client: MlflowClient, run_id: str, texts: TextDataSet) -> None
         if value is not None
     ]
     client.log_batch(run_id, metrics=metrics)
-    for name in (MANIFEST_FILE, "README.md", *texts.pages):
+    for name in (MANIFEST_FILE, *texts.pages):
         if (path := Path(texts.uri) / name).is_file():
             client.log_artifact(run_id, str(path), "generated")
+    if (card := Path(texts.uri) / CARD_FILE).is_file():
+        client.log_text(run_id, _as_shown(card.read_text("utf-8")), f"generated/{CARD_FILE}")
+
+
+def _as_shown(card: str) -> str:
+    """Return a card as MLflow's viewer can show it: without its metadata, pictures and links.
+
+    The viewer shows no pictures in Markdown, and it would look for the pages on the server.
+    """
+    named = re.sub(r"!\[([^\]]*)\]\(([\w.]+)\)", r"\1: `\2`, next to this file.", card)
+    named = re.sub(r"\[([^\]]*)\]\(([\w]+\.html)\)", r"\1: `\2`", named)
+    return without_front_matter(named)

@@ -50,6 +50,19 @@ def test_a_run_holds_config_curves_data_samples_and_scores(trained: Path, client
     assert run.info.run_name.startswith("tiny/1 · lstm 1×16 · 20")
 
 
+def test_the_card_is_shown_without_its_metadata(client: MlflowClient, trained: Path):
+    result = json.loads((trained / "result.json").read_text())
+    folder = mlflow.artifacts.download_artifacts(
+        run_id=result["run_id"],
+        artifact_path="generated/README.md",
+        tracking_uri=Home(trained).tracking_uri,
+    )
+    card = Path(folder).read_text()
+    assert card.startswith("# tiny: 30 generated texts\n")
+    assert "](" not in card.partition("## How")[0].replace("](path", "")
+    assert "**Licence**: not chosen yet." in card
+
+
 def test_single_values_come_after_the_curves(trained: Path, client: MlflowClient):
     run_id = json.loads((trained / "result.json").read_text())["run_id"]
     groups: dict[str, int] = {}
