@@ -90,12 +90,13 @@ def log_generation(
     """
     client = connect(home)
     place = experiment_id(client, home, data_sets_of(name))
-    trainings = client.get_run(run_id).info.experiment_id  # where earlier versions logged data sets
+    trainings = client.get_experiment_by_name(name)  # where earlier versions logged data sets
+    places = [place, *([trainings.experiment_id] if trainings else [])]
     with FileLock(locks.registering(home)):
-        own = _find_generation(client, [place, trainings], TEXTS_TAG, texts.digest)
+        own = _find_generation(client, places, TEXTS_TAG, texts.digest)
         if own is not None:
             return str(own.info.run_id)
-        own = _find_generation(client, [place, trainings], BEGUN_TAG, texts.digest)
+        own = _find_generation(client, places, BEGUN_TAG, texts.digest)
         if own is None:
             own = _create_generation(client, place, name, version, run_id, texts)
         number = str(own.info.run_id)
