@@ -120,6 +120,14 @@ def data_sets_of(name: str) -> str:
     return f"{name} data sets"
 
 
+def model_of(experiment: str) -> str:
+    """Return the name of the model that an MLflow experiment belongs to, by the experiment's name.
+
+    This is the inverse of `data_sets_of`; other experiments are named after their model.
+    """
+    return experiment.removesuffix(data_sets_of(""))
+
+
 def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
     """Return the id of the MLflow experiment with this name.
 
