@@ -34,9 +34,11 @@ def served(home: Path) -> Iterator[dict[str, str]]:
         command, cwd=home, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
-        assert process.wait(30) == 0
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +123,15 @@ def test_a_reviewer_sees_what_changed_and_who_is_champion_after_a_rollback(
     expect = sync_api.expect
     changed = "model.hidden_size 16 → 24, training.learning_rate 0.003 → 0.02"
     with served(retrained) as addresses:
+        page.set_viewport_size({"width": 4000, "height": 1000})  # MLflow draws what is in sight
         page.goto(addresses["tiny runs"])
         row = page.get_by_role("link", name="tiny/2 · lstm 1×24").first
         expect(row).to_be_visible(timeout=PATIENCE_MS)
         for column in ("changed.settings", "changed.data", "changed.code"):
-            expect(page.get_by_text(column, exact=True).first).to_be_attached()
-        expect(page.get_by_text(changed).first).to_be_attached()
+            expect(page.get_by_text(column, exact=True).first).to_be_visible()
+        expect(page.get_by_text(changed).first).to_be_visible()
         expect(page.get_by_text("20 texts")).to_have_count(0)
+        page.set_viewport_size({"width": 1700, "height": 1000})
 
         page.goto(addresses["tiny data sets"])
         expect(page.get_by_role("link", name="tiny/2 · 20 texts").first).to_be_visible()
