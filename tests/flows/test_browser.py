@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ import pytest
 
 from flows import registry
 from flows.runtime.home import Home
-from tests.conftest import ROOT, call_cli, fork_cli
+from tests.conftest import ROOT, call_cli, fork_cli, write_tiny
 from tests.flows.attacks import CHROMIUM, QUIET
+from tests.stores import give_empty_stores
 
 pytestmark = [
     pytest.mark.browser,
@@ -105,18 +105,21 @@ def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
 
 
 @pytest.fixture(scope="module")
-def retrained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a second version, of a larger network, which was then rolled back."""
-    home = tmp_path_factory.mktemp("retrained") / "home"
-    shutil.copytree(trained, home)
+    home = tmp_path_factory.mktemp("retrained")
+    write_tiny(home)
+    give_empty_stores(home)
+    train = ("train", "tiny.toml")
     larger = ("--set", "model.hidden_size=24", "--set", "training.learning_rate=0.02")
-    for words in (("train", "tiny.toml", *larger), ("generate", "tiny", "--count", "20")):
+    for words in (train, (*train, *larger), ("generate", "tiny", "--count", "20")):
         finished = fork_cli(home, *words)
         assert finished.status == 0, finished.err
     assert call_cli(home, "rollback", "tiny").status == 0
     return home
 
 
+@pytest.mark.slow
 def test_a_reviewer_sees_what_changed_and_who_is_champion_after_a_rollback(
     retrained: Path, page: "sync_api.Page"
 ):
