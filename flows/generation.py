@@ -13,7 +13,7 @@ from prefect.states import Completed
 from flows import tracking
 from flows.chain.request import Wanted, prepare
 from flows.runtime import home, reporting, workers
-from flows.runtime.flow_defaults import OURS
+from flows.runtime.flow_defaults import OURS, named_time
 from rnnlm.generation import job
 from rnnlm.generation.manifest import TextDataSet
 
@@ -44,9 +44,10 @@ def _generate(wanted: Wanted, parts_only: bool) -> Any:
 
 
 def run_name() -> str:
-    """Return the name of a flow run: the model and, if it was given, the number of texts."""
+    """Return the name of a flow run: the model, the number of texts if given, and the time."""
     model, changes = flow_run.parameters["model"], flow_run.parameters["changes"]
-    return f"{model} · {changes['count']:,} texts" if "count" in changes else str(model)
+    parts = [str(model), *([f"{changes['count']:,} texts"] if changes.get("count") else [])]
+    return " · ".join([*parts, named_time()])
 
 
 @flow(name="generate", flow_run_name=run_name, **OURS)

@@ -26,7 +26,7 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.registry import Version, bases
 from flows.runtime import home, reporting, retrying
-from flows.runtime.flow_defaults import OURS
+from flows.runtime.flow_defaults import OURS, named_time
 from rnnlm.config import Experiment, load
 from rnnlm.corpora import files
 from rnnlm.corpora.catalog import catalog
@@ -40,11 +40,18 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def run_name() -> str:
-    """Return the name of a flow run, which is the name of the model that it trains."""
+    """Return the name of a flow run: the model that it trains, and the current time.
+
+    Housekeeping reads the name of the model from it.
+    """
     config = flow_run.parameters["config"]
     if isinstance(config, str):
-        return Path(config).stem
-    return str(config["name"] if isinstance(config, dict) else config.name)
+        name = Path(config).stem
+    else:
+        name = str(config["name"] if isinstance(config, dict) else config.name)
+    trigger = flow_run.parameters.get("trigger", "manual")
+    parts = [name, *([] if trigger == "manual" else [trigger]), named_time()]
+    return " · ".join(parts)
 
 
 @flow(name="retrain", flow_run_name=run_name, **OURS)
@@ -97,6 +104,7 @@ def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter)
     outcomes = reporter.outcomes
     if not all(outcome.cached for outcome in outcomes.values()):
         said = {name: outcome.summary for name, outcome in outcomes.items()}
+        said[Gate.name] = run[Gate].verdict  # without the alias, which may move later
         tracking.log_stages(run.home, run[Gate].run_id, said)
     return summary(run, reporter)
 
@@ -161,7 +169,13 @@ def _of_these_files(experiment: Experiment) -> Version | None:
     return version if version.source_digest == files.digest(found, here.sources) else None
 
 
-@flow(name="inspect", flow_run_name="{experiment.name}", **OURS)
+def _name_of_inspection() -> str:
+    experiment = flow_run.parameters["experiment"]
+    name = experiment["name"] if isinstance(experiment, dict) else experiment.name
+    return f"{name} · {named_time()}"
+
+
+@flow(name="inspect", flow_run_name=_name_of_inspection, **OURS)
 def inspect(experiment: Experiment) -> tuple[Corpus, Tokens, CorpusReport]:
     """Run only the stages `ingest` and `tokenize`, to inspect a corpus before training on it.
 

@@ -11,6 +11,8 @@ from flows.chain.stage import Run, Stage
 from flows.chain.train import Train
 from flows.registry import Version
 from flows.runtime import backups, notifying, reporting
+from flows.runtime.home import Home
+from flows.tracking import Changes
 
 
 class Gate(Stage[Version]):
@@ -38,14 +40,16 @@ class Gate(Stage[Version]):
             ruled = ruling.rule(home, candidate, reporting.teller(self.name))
             place = registry.CHAMPION if ruled.verdict.wins else registry.CHALLENGER
             named = f"{version.name}/{version.version}"
-            tracking.log_verdict(home, named, version.run_id, place, ruled.verdict)
+            changes = _changes(home, version, ruled.champion)
+            tracking.log_verdict(home, named, version.run_id, place, ruled.verdict, changes)
             placed = registry.place(
                 home,
                 version,
                 ruled.champion.version if ruled.champion else None,
                 wins=ruled.verdict.wins,
                 reason=ruled.verdict.reason,
-                description=ruling.describe(candidate, ruled),
+                description=ruling.describe(candidate, ruled, changes),
+                tags=changes.tags() if changes else {},
             )
             if placed is not None:
                 break
@@ -64,6 +68,17 @@ class Gate(Stage[Version]):
     def where(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the reason for the decision, in a few words for the plan."""
         return f"has decided: {result.reason}"
+
+
+def _changes(home: Home, version: Version, champion: Version | None) -> Changes | None:
+    """Write into a version's MLflow run what differs from the champion's, and return it.
+
+    Return None if there is no champion, or if the champion's run no longer exists.
+    """
+    if champion is None or not champion.run_id or champion.run_id == version.run_id:
+        return None
+    client = tracking.connect(home)
+    return tracking.log_changes(client, version.run_id, champion.run_id, champion.version)
 
 
 def _announce(candidate: Candidate, placed: Version, ruled: Ruling) -> None:

@@ -19,12 +19,12 @@ class WriteReview(RecordedStage[Review]):
     """Write an HTML page from a version's checkpoint, its scores and the gate's verdict."""
 
     name = "review"
-    version = 1
+    version = 2
     result_type = Review
     folder = "reviews"
 
     def ingredients(self, run: Run) -> Mapping[str, Any]:
-        """Return the digests of both models and of the tokens, and the words of the gate's verdict.
+        """Return the digests of both models and of the tokens, and the gate's verdict and level.
 
         The two models are the trained network and the n-gram model.
         """
@@ -33,6 +33,7 @@ class WriteReview(RecordedStage[Review]):
             "baseline": run[Count].digest,
             "tokens": run[Tokenize].digest,
             "verdict": run[Gate].verdict,
+            "level": run.experiment.gate.level,
         }
 
     def make(self, run: Run) -> tuple[Review, bool]:
@@ -47,7 +48,16 @@ class WriteReview(RecordedStage[Review]):
         paths = Path(model.checkpoint), Path(run[Count].checkpoint)
         title = f"{version.name} {version.version} · {run.experiment.model.title}"
         uri = run[Tokenize].uri
-        return write_review(model.uri, *paths, run[Evaluate], uri, title, out, version.verdict)
+        return write_review(
+            model.uri,
+            *paths,
+            run[Evaluate],
+            uri,
+            title,
+            out,
+            version.verdict,
+            run.experiment.gate.level,
+        )
 
     def describe(self, run: Run, result: Review) -> str:  # noqa: ARG002 - the page says it
         """Return a line with the file name of the page and its number of pictures."""

@@ -6,6 +6,8 @@ The figures come from test documents, which the version and the champion both pr
 
 import logging
 import math
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from flows.registry import CHAMPION, Version, bases
 from flows.registry.bases import Base
 from flows.registry.versions import shorten_error
 from flows.runtime.home import Home
+from flows.tracking import Changes
 from rnnlm.config import Experiment
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
@@ -40,9 +43,13 @@ from rnnlm.progress import OnProgress
 from rnnlm.review.exposure_table import exposure_in_one_line
 from rnnlm.training.api import TrainedModel
 
+ROUNDING = 0.0005
+"""Scores are shown with three decimals; a smaller difference does not show."""
 SHOWN_SAMPLES = 5
 SHOWN_CHARACTERS = 400
 """Characters of each sample shown in a version's description."""
+SHOWN_WIDTH = 100
+"""Most characters of a line there: MLflow's page does not wrap lines."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +229,17 @@ class _Documents:
         return replace(self, others=digest, trained=trained) if trained.any() else self
 
 
-def describe(candidate: Candidate, ruling: Ruling) -> str:
+def describe(candidate: Candidate, ruling: Ruling, changes: Changes | None = None) -> str:
     """Return a version's description in Markdown, shown by MLflow.
 
-    It states the alias and the reason, a table of scores, the gate's checks, and sample texts.
+    It states what the gate decided and why, with a table of scores and the gate's checks, then what
+    differs from the champion that the version was compared with, and sample texts. It says nothing
+    of the version's present alias, which `flows.registry.pages` adds.
+
+    Args:
+        candidate: The version.
+        ruling: The gate's ruling on it.
+        changes: What differs from the champion; None if there was no champion.
     """
     figures, verdict, weighed = candidate.scores.figures, ruling.verdict, ruling.weighed
     place = "champion" if verdict.wins else "challenger"
@@ -235,23 +249,38 @@ def describe(candidate: Candidate, ruling: Ruling) -> str:
     if ruling.champion is not None:
         bits = "–" if weighed.champion_bits is None else f"{weighed.champion_bits:.3f}"
         better = _interval(weighed.against_champion)
-        rows.append(f"| champion {ruling.champion.version} | {bits} | {better} |")
+        rows.append(f"| version {ruling.champion.version}, then champion | {bits} | {better} |")
     ngram_bits = figures["ngram_bits_per_character"]
     rows.append(f"| n-grams | {ngram_bits:.3f} | {_interval(weighed.against_ngrams)} |")
     checks = [f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks]
     documents = candidate.corpus.documents
     parts = [
-        f"{place}: {verdict.reason}",
+        f"The gate made it **{place}**: {verdict.reason}.",
         "\n".join(
             ["| model | bits per character | this version is better by |", "|---|---|---|", *rows]
         )
-        + f"\n\non the same {documents['test']:,} test documents",
+        + f"\n\non the same {documents['test']:,} test documents{_spelling(weighed, figures)}",
         "Gate:\n" + "\n".join(checks),
+        changes.in_markdown() if changes else "",
         f"Corpus `{candidate.corpus.digest[:12]}`, {sum(documents.values()):,} documents.",
         exposure_in_one_line(candidate.version.canaries),
         "Sample:\n\n" + _sample(candidate.texts),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _spelling(weighed: Weighed, figures: Mapping[str, float]) -> str:
+    """Return a note if the comparison with the n-grams differs from the difference of the scores.
+
+    That is so if there are unknown tokens: only the comparison counts how they are spelled.
+    """
+    comparison = weighed.against_ngrams
+    if comparison is None:
+        return ""
+    apart = figures["ngram_bits_per_character"] - figures["bits_per_character"]
+    if abs(apart - comparison.better_by) <= ROUNDING:
+        return ""
+    return "; *better by* also counts the spelling of unknown tokens"
 
 
 def _interval(comparison: Comparison | None) -> str:
@@ -267,14 +296,19 @@ def _interval(comparison: Comparison | None) -> str:
 
 
 def _sample(texts: TextDataSet) -> str:
-    """Return some of the texts in a code block, so that Markdown shows them unchanged.
+    """Return some of the texts in a code block, so that Markdown shows them unchanged but wrapped.
 
     If any text has several lines, only the first text is shown.
     """
     one_line = not any("\n" in text for text in texts.examples)
     count = SHOWN_SAMPLES if one_line else 1
     shown = "\n".join(text[:SHOWN_CHARACTERS] for text in texts.examples[:count])
-    return f"```text\n{shown.replace('```', '` ` `')}\n```"
+    wrapped = "\n".join(part for line in shown.split("\n") for part in _wrapped(line))
+    return f"```text\n{wrapped.replace('```', '` ` `')}\n```"
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, SHOWN_WIDTH, expand_tabs=False, replace_whitespace=False) or [""]
 
 
 def _scores_on(

@@ -21,7 +21,7 @@ class Sample(RecordedStage[TextDataSet]):
     """Generate a data set of texts with a checkpoint."""
 
     name = "sample"
-    version = 4
+    version = 5
     result_type = TextDataSet
     folder = "generated"
 

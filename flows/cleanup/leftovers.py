@@ -40,7 +40,7 @@ class Found:
         store: The MLflow store.
         busy: Names of models that a process is working on; everything with such a name stays.
         folders: All step folders.
-        experiments: Names of all MLflow experiments, by id.
+        experiments: Name of the model of each MLflow experiment, by id.
         runs: All MLflow runs.
         versions: All registered versions, newest first within a model.
         kept: The versions that stay.

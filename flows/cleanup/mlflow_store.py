@@ -18,6 +18,7 @@ from flows import registry
 from flows.registry import Version
 from flows.runtime.home import Home
 from flows.tracking import connect
+from flows.tracking.connecting import TOKENS, curve, model_of
 
 MARK_TAG = "rnnlm.housekeeping"
 """Tag of runs and packaged models whose removal has begun. If a removal is interrupted, the next
@@ -90,9 +91,9 @@ class Store:
         return found
 
     def experiments(self) -> dict[str, str]:
-        """Return the names of all MLflow experiments that are not deleted, by id."""
+        """Return the name of the model of each MLflow experiment that is not deleted, by id."""
         found = _pages(self.client.search_experiments, view_type=ViewType.ACTIVE_ONLY)
-        return {e.experiment_id: e.name for e in found}
+        return {e.experiment_id: model_of(e.name) for e in found}
 
     def runs(self, experiment_ids: list[str], view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         """Return all MLflow runs of some experiments.
@@ -129,7 +130,10 @@ class Store:
         It is the time at which the last point of its training curves was logged, or else the start
         time of the run.
         """
-        points = self.client.get_metric_history(run.info.run_id, "train/tokens")
+        names = (curve(TOKENS), TOKENS)  # the second in runs of earlier versions
+        points = [
+            p for name in names for p in self.client.get_metric_history(run.info.run_id, name)
+        ]
         return float(max([run.info.start_time, *(point.timestamp for point in points)]) / 1000)
 
     def folder_of(self, uri: str) -> Path | None:

@@ -52,7 +52,7 @@ class FlowRuns:
         The names are taken from the names of the flow runs. Runs without a sign of life do not
         count.
         """
-        return {run.name.split(" · ")[0].split("@")[0].split("/")[0] for run in self._alive}
+        return {_model_of(run) for run in self._alive}
 
     def leftovers(self, busy: set[str]) -> Iterator[Leftover]:
         """Yield flow runs without a sign of life, and flow runs that ended long ago.
@@ -62,7 +62,7 @@ class FlowRuns:
                 without a sign of life.
         """
         for run, word in self._silent:
-            if run.name not in busy:
+            if _model_of(run) not in busy:
                 state, days = run.state_name or "under way", self._rules.days(word)
                 why = f"{state}, but no sign of life: set to Crashed"
                 yield Leftover("stale flow run", self._name(run), str(run.id), 0, days, why)
@@ -174,3 +174,8 @@ class FlowRuns:
 def _began(run: FlowRun) -> float:
     began = run.start_time or run.created
     return began.timestamp() if began else 0.0
+
+
+def _model_of(run: FlowRun) -> str:
+    """Return the name of the model that a flow run works on, which its name begins with."""
+    return str(run.name).split(" · ")[0].split("@")[0].split("/")[0]

@@ -6,9 +6,10 @@ this is recorded in the model's journal (see `flows.registry.aliases`).
 """
 
 from flows.lookup.references import ALIASES, CHALLENGER, CHAMPION, PREVIOUS
-from flows.registry.aliases import Move, history, is_placed, place, promote, rollback
+from flows.registry.aliases import history, is_placed, moving, place, promote, rollback
 from flows.registry.checkpoints import checkpoint_path, is_whole
 from flows.registry.loading import load_model
+from flows.registry.moves import Move
 from flows.registry.packaging import is_complete, packaged_models, register
 from flows.registry.versions import (
     Version,
@@ -34,6 +35,7 @@ __all__ = [
     "is_placed",
     "is_whole",
     "load_model",
+    "moving",
     "newest",
     "packaged_models",
     "place",

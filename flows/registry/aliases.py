@@ -2,26 +2,26 @@
 
 The journal is stored as tags of MLflow's registered model, named `move.0001`, `move.0002` and so
 on, so that it is kept with the model and appears on the model's page. A move is first written to
-the journal, then the aliases are set, then the move is marked as done. If a process is killed in
-between, the next process that locks the aliases completes the move. Thus there is always one
-champion, and `previous` always names the champion before it. If the user moved the alias on
-MLflow's own pages, it is left as it is, and the move is added to the journal.
+the journal, then the aliases are set and MLflow's pages rewritten (`flows.registry.pages`), then
+the move is marked as done. If a process is killed in between, the next process that locks the
+aliases completes the move. Thus there is always one champion, and `previous` always names the
+champion before it. If the user moved the alias on MLflow's own pages, it is left as it is, and the
+move is added to the journal.
 """
 
 import getpass
-import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from pydantic import BaseModel, ConfigDict
 
 from flows.lookup.references import CHALLENGER, CHAMPION, PREVIOUS
+from flows.registry import pages
+from flows.registry.moves import Move, read_moves, write_move
 from flows.registry.versions import (
     PLACED_TAG,
     Version,
@@ -33,39 +33,17 @@ from flows.runtime import locks
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
-from rnnlm.saved import checked, parse_json
-
-_MOVE = "move."
-SHOWN_MOVES = 20
-"""Number of the latest moves that are shown in a model's description in MLflow."""
-
-
-class Move(BaseModel):
-    """A move of the alias `champion` to another version.
-
-    Attributes:
-        number: Number of the move, counted from 1 for each model.
-        when: Time of the move in UTC, in ISO 8601 format, to the second.
-        who: User and machine, or name of the flow run, that made the move.
-        why: Reason in a few words.
-        before: Number of the version that was champion; None for the first move.
-        after: Number of the version that became champion.
-        done: Whether the aliases have been set; False while the move is under way.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    number: int
-    when: str
-    who: str
-    why: str
-    before: int | None
-    after: int
-    done: bool = False
 
 
 def place(
-    home: Home, version: Version, over: int | None, *, wins: bool, reason: str, description: str
+    home: Home,
+    version: Version,
+    over: int | None,
+    *,
+    wins: bool,
+    reason: str,
+    description: str,
+    tags: Mapping[str, str] | None = None,
 ) -> Version | None:
     """Make a new version champion if it wins, else challenger.
 
@@ -76,6 +54,7 @@ def place(
         wins: Whether the gate lets the version become champion.
         reason: Reason for the gate's decision, in one line.
         description: Description of the version, in Markdown.
+        tags: Additional tags of the version.
 
     Returns:
         The version with its alias. If it was made champion or challenger before, it is returned
@@ -90,10 +69,13 @@ def place(
             return None
         client.update_model_version(version.name, number, description)
         client.set_model_version_tag(version.name, number, "reason", reason)
+        for key, value in (tags or {}).items():
+            client.set_model_version_tag(version.name, number, key, value)
         if wins:
             _crown(home, version.name, version.version, reason)
         else:
             client.set_registered_model_alias(version.name, CHALLENGER, number)
+            pages.rewrite(client, version.name, read_moves(client, version.name))
         client.set_model_version_tag(version.name, number, PLACED_TAG, "yes")
     return read(home, client.get_model_version(version.name, number))
 
@@ -151,12 +133,14 @@ def history(home: Home, name: str) -> list[Move]:
         RegistryError: There is no such model.
     """
     resolve(home, name)
-    return _moves(connect(home), name)[::-1]
+    return read_moves(connect(home), name)[::-1]
 
 
 @contextmanager
 def moving(home: Home, name: str) -> Iterator[None]:
     """Lock the aliases against other processes, and complete a move that was interrupted.
+
+    MLflow's pages are rewritten if an alias was moved without this module.
 
     Args:
         home: Home that holds the registry.
@@ -182,9 +166,9 @@ def _crown(home: Home, name: str, after: int, why: str) -> None:
     before = champion.version if champion else None
     if before == after:
         return
-    number = len(_moves(client, name)) + 1
+    number = len(read_moves(client, name)) + 1
     move = Move(number=number, when=_now(), who=_who(), why=why, before=before, after=after)
-    _write(client, name, move)
+    write_move(client, name, move)
     _make(client, name, move)
 
 
@@ -194,7 +178,7 @@ def _is_placed(client: MlflowClient, version: Version) -> bool:
 
 
 def _make(client: MlflowClient, name: str, move: Move) -> None:
-    """Set the aliases for a move, and mark the move as done.
+    """Set the aliases for a move, rewrite MLflow's pages, and mark the move as done.
 
     Calling this again for the same move does no harm. If the version to become champion was
     deleted, no alias is set, and the move is marked as done, with a note. If the former champion
@@ -203,7 +187,7 @@ def _make(client: MlflowClient, name: str, move: Move) -> None:
     there = {int(version.version) for version in client.search_model_versions(f"name = '{name}'")}
     if move.after not in there:
         why = f"{move.why} (not made: the version was deleted)"
-        _write(client, name, move.model_copy(update={"done": True, "why": why}))
+        write_move(client, name, move.model_copy(update={"done": True, "why": why}))
         return
     client.set_model_version_tag(name, str(move.after), PLACED_TAG, "yes")
     if move.before in there:
@@ -212,22 +196,20 @@ def _make(client: MlflowClient, name: str, move: Move) -> None:
     for alias, held in client.get_registered_model(name).aliases.items():
         if alias in (CHALLENGER, PREVIOUS) and int(held) == move.after:
             client.delete_registered_model_alias(name, alias)
-    _write(client, name, move.model_copy(update={"done": True}))
-    client.update_registered_model(name, _described(name, _moves(client, name)))
+    pages.rewrite(client, name, read_moves(client, name))
+    write_move(client, name, move.model_copy(update={"done": True}))
 
 
 def _settle(home: Home, name: str) -> None:
     client = connect(home)
     try:
-        moves = _moves(client, name)
+        moves = read_moves(client, name)
     except MlflowException:  # no such model yet
         return
-    if not moves:
-        return
-    last, champion = moves[-1], by_alias(home, name, CHAMPION)
-    if not last.done:
+    last, champion = moves[-1] if moves else None, by_alias(home, name, CHAMPION)
+    if last is not None and not last.done:
         _make(client, name, last)
-    elif champion is not None and champion.version != last.after:
+    elif last is not None and champion is not None and champion.version != last.after:
         seen = Move(
             number=last.number + 1,
             when=_now(),
@@ -236,50 +218,9 @@ def _settle(home: Home, name: str) -> None:
             before=last.after,
             after=champion.version,
         )
-        _write(client, name, seen)
+        write_move(client, name, seen)
         _make(client, name, seen)
-
-
-def _moves(client: MlflowClient, name: str) -> list[Move]:
-    tags = client.get_registered_model(name).tags
-    keys = sorted(key for key in tags if key.startswith(_MOVE))
-    return [_move(name, key, tags[key]) for key in keys]
-
-
-def _move(name: str, key: str, value: str) -> Move:
-    """Return a change of champion from its tag.
-
-    Raises:
-        RegistryError: The tag is damaged.
-    """
-    try:
-        known = parse_json(value, dict[str, Any])
-        move: Move = checked({**known, "number": key.removeprefix(_MOVE)}, Move)
-    except ValueError as error:
-        raise RegistryError(
-            f"the tag {key} of the model {name} is damaged ({error}); delete it on MLflow's page"
-        ) from error
-    return move
-
-
-def _write(client: MlflowClient, name: str, move: Move) -> None:
-    value = json.dumps(move.model_dump(exclude={"number"}), ensure_ascii=False)
-    client.set_registered_model_tag(name, f"{_MOVE}{move.number:04d}", value)
-
-
-def _described(name: str, moves: list[Move]) -> str:
-    """Return a model's description in Markdown: the champion, and a table of the latest moves."""
-    rows = [
-        f"| {move.when.replace('T', ' ')[:16]} | {move.before or '–'} → **{move.after}** "
-        f"| {_cell(move.why)} | {_cell(move.who)} |"
-        for move in moves[::-1][:SHOWN_MOVES]
-    ]
-    table = "\n".join(["| when (UTC) | champion | why | who |", "|---|---|---|---|", *rows])
-    return f"Champion of `{name}`: **version {moves[-1].after}**.\n\n{table}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    pages.rewrite(client, name, read_moves(client, name))
 
 
 def _now() -> str:

@@ -24,8 +24,23 @@ from flows.registry.versions import Version, read
 from flows.runtime.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect, is_local
 from rnnlm.config import Experiment
+from rnnlm.generation.prompt import attributes_of
 from rnnlm.storage import is_intact
 from rnnlm.training.api import TrainedModel
+
+REQUIREMENTS = [
+    "annotated-types",
+    "numpy",
+    "outlines-core",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "typing-extensions",
+]
+"""What a packaged model imports, besides MLflow; a server installs it with the model."""
 
 
 def register(home: Home, experiment: Experiment, model: TrainedModel, version: Version) -> Version:
@@ -114,8 +129,8 @@ def _package(experiment: Experiment, model: TrainedModel, run_id: str) -> str:
             python_model=packaged.__file__,
             artifacts={packaged.CHECKPOINT_ARTIFACT: model.checkpoint},
             code_paths=[code],
-            signature=packaged.signature(defaults),
-            pip_requirements=["torch", "numpy", "pyarrow", "pydantic", "safetensors"],
+            signature=packaged.signature(defaults, attributes_of(experiment)),
+            pip_requirements=REQUIREMENTS,
             tags={CHECKPOINT_TAG: model.digest},
         )
     return str(info.model_uri)

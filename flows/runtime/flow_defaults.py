@@ -4,6 +4,7 @@ They send a notification when a flow run fails, and give each flow run a tag, to
 the runs of other projects on the same Prefect server.
 """
 
+from datetime import datetime
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -21,6 +22,11 @@ def mark(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - Prefec
     """
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, OWN})
+
+
+def named_time() -> str:
+    """Return the current time to the second, as the last part of the name of a flow run."""
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S}"
 
 
 OURS: dict[str, Any] = {

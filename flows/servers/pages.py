@@ -10,7 +10,8 @@ from flows.runtime.home import Home, make_private
 from flows.servers import embedded, mlflow_server, prefect_server, processes
 from flows.servers.processes import Process
 from flows.tracking import connect
-from flows.tracking.views import MODEL_TRAINING, model_page, runs_page
+from flows.tracking.connecting import data_sets_of
+from flows.tracking.views import MODEL_TRAINING, data_sets_page, model_page, runs_page
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 HOST = "127.0.0.1"
@@ -51,10 +52,16 @@ def serve(home: Home) -> Iterator[dict[str, str]]:
             process.wait_until_it_answers()
         addresses = {}
         for name in sorted({version.name for version in registry.versions(home)}):
+            with registry.moving(home, name):  # makes the pages true, if aliases were moved by hand
+                pass
             experiment = client.get_experiment_by_name(name)
             if experiment:
                 runs = runs_page(client, experiment.experiment_id)
                 addresses[f"{name} runs"] = f"{mlflow_page}{runs}"
+            data_sets = client.get_experiment_by_name(data_sets_of(name))
+            if data_sets:
+                runs = data_sets_page(client, data_sets.experiment_id)
+                addresses[f"{name} data sets"] = f"{mlflow_page}{runs}"
             addresses[f"{name} model"] = f"{mlflow_page}{model_page(name)}"
         if not addresses:
             addresses["experiments"] = f"{mlflow_page}/#/experiments?{MODEL_TRAINING}"

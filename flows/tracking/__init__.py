@@ -6,12 +6,14 @@ history, so that the run can be written again if MLflow's database is lost.
 """
 
 from flows.lookup.entries import CHECKPOINT_TAG
+from flows.tracking.changes import Changes, log_changes
 from flows.tracking.connecting import connect, is_local
 from flows.tracking.live import LiveRun, live_run
 from flows.tracking.runs import (
     TRIGGER_TAG,
     ensure_run,
     find_run,
+    log_alias,
     log_review,
     log_scores,
     log_stages,
@@ -23,6 +25,7 @@ from flows.tracking.texts import log_generation, log_texts
 __all__ = [
     "CHECKPOINT_TAG",
     "TRIGGER_TAG",
+    "Changes",
     "LiveRun",
     "SweepRun",
     "connect",
@@ -31,6 +34,8 @@ __all__ = [
     "find_run",
     "is_local",
     "live_run",
+    "log_alias",
+    "log_changes",
     "log_generation",
     "log_review",
     "log_scores",

@@ -22,11 +22,15 @@ from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
 
+TOKENS = "train/tokens"
+"""Curve of the number of tokens that a training has read."""
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
 """Curves that are logged twice: over optimizer steps, and over the number of tokens read. Curves
-over tokens can be compared between runs of different batch sizes. MLflow orders its charts by name,
-so charts named `by_tokens/…` come first."""
+over tokens can be compared between runs of different batch sizes."""
+BEST_VALIDATION = "validation/bits_per_character"
+"""The best validation score of a run, a single value. MLflow orders groups of charts by name, so
+that the curves, named `by_step/…` and `by_tokens/…`, come before all single values."""
 PROBE_SECONDS = 10.0
 MOST_RETRIES = "2"
 """Number of times that MLflow's client repeats a failed request. Few are enough, because points of
@@ -108,6 +112,22 @@ def _probe(address: str) -> None:
         ) from error
 
 
+def data_sets_of(name: str) -> str:
+    """Return the name of the MLflow experiment with a model's generated data sets.
+
+    No model can have this name, as names of models contain no spaces.
+    """
+    return f"{name} data sets"
+
+
+def model_of(experiment: str) -> str:
+    """Return the name of the model that an MLflow experiment belongs to, by the experiment's name.
+
+    This is the inverse of `data_sets_of`; other experiments are named after their model.
+    """
+    return experiment.removesuffix(data_sets_of(""))
+
+
 def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
     """Return the id of the MLflow experiment with this name.
 
@@ -142,14 +162,23 @@ def metrics_of(row: Mapping[str, float]) -> list[Metric]:
     values = [(k, v) for k, v in row.items() if k not in STEP_FIGURES]
     step = int(row.get("step", 0))
     if values:
-        values.append(("train/tokens", row["tokens"]))
-    by_step = [Metric(key, value, logged, step) for key, value in values]
+        values.append((TOKENS, row["tokens"]))
+    by_step = [Metric(curve(key), value, logged, step) for key, value in values]
     by_tokens = [
         Metric(f"by_tokens/{key.replace('/', '_')}", row[key], logged, int(row["tokens"]))
         for key in BY_TOKENS
         if key in row
     ]
     return by_step + by_tokens
+
+
+def curve(key: str) -> str:
+    """Return the name of the MLflow metric that shows a figure of the history by step.
+
+    Args:
+        key: Name of the figure, such as `train/bits_per_character`.
+    """
+    return f"by_step/{key.replace('/', '_')}"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

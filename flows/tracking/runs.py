@@ -3,8 +3,10 @@
 import getpass
 import json
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -13,8 +15,28 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 
 from flows.lookup.entries import CHECKPOINT_TAG
+from flows.lookup.references import ALIASES
 from flows.runtime.home import Home
-from flows.tracking.connecting import connect, experiment_id, flat, log_metrics, metrics_of, now
+from flows.tracking.changes import (
+    COMMIT_TAG,
+    CORPUS_TAG,
+    SOURCES_TAG,
+    TORCH_TAG,
+    Changes,
+    log_changes_since_champion,
+    sources_digest,
+)
+from flows.tracking.connecting import (
+    BEST_VALIDATION,
+    TOKENS,
+    connect,
+    curve,
+    experiment_id,
+    flat,
+    log_metrics,
+    metrics_of,
+    now,
+)
 from flows.tracking.views import model_page
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
@@ -33,6 +55,13 @@ from rnnlm.training.history import read_history
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
 VERSION_TAG = "rnnlm.version"
+VERDICT_TAG = "rnnlm.verdict"
+"""What the gate decided, and why; unlike the alias, it never changes."""
+ALIAS_TAG = "rnnlm.alias"
+"""The present alias of the version; `NO_ALIAS` if it has none."""
+NO_ALIAS = "none"
+BETWEEN = " · "
+"""What separates the parts of a run's name."""
 REVIEW_TAG = "mlflow.rnnlm.review"  # MLflow's pages hide tags that begin with mlflow.
 NOTE_TAG = "mlflow.note.content"
 NAME_TAG = "mlflow.runName"
@@ -79,8 +108,17 @@ def ensure_run(
     return run_id
 
 
-def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verdict) -> None:
+def log_verdict(
+    home: Home,
+    version: str,
+    run_id: str,
+    alias: str,
+    verdict: Verdict,
+    changes: Changes | None = None,
+) -> None:
     """Write the gate's verdict on a version into the tags and the note of its MLflow run.
+
+    The run's name then begins with the version.
 
     Args:
         home: Home whose MLflow store holds the run.
@@ -88,17 +126,50 @@ def log_verdict(home: Home, version: str, run_id: str, alias: str, verdict: Verd
         run_id: Id of the MLflow run of the training that made the version.
         alias: The alias that the version was given.
         verdict: The verdict, with its reason and checks.
+        changes: What differs from the champion that the version was compared with, if known.
     """
     client = connect(home)
-    client.log_batch(
-        run_id,
-        tags=[RunTag(VERSION_TAG, version), RunTag("rnnlm.verdict", f"{alias}: {verdict.reason}")],
-    )
-    scores = client.get_run(run_id).data.tags.get(NOTE_TAG, "").partition("\n\nVersion [")[0]
+    run = client.get_run(run_id)
+    said = f"became {alias}: {verdict.reason}"
+    client.log_batch(run_id, tags=[RunTag(VERSION_TAG, version), RunTag(VERDICT_TAG, said)])
+    scores = run.data.tags.get(NOTE_TAG, "").partition("\n\nVersion [")[0]
     name, _, number = version.partition("/")
     checks = "\n".join(f"- {'✓' if check.passed else '✗'} {check.said}" for check in verdict.checks)
-    header = f"Version [{version}]({model_page(name, int(number))[1:]}), **{alias}**:"
-    client.set_tag(run_id, NOTE_TAG, f"{scores}\n\n{header}\n\n{checks}")
+    header = f"Version [{version}]({model_page(name, int(number))[1:]}) became **{alias}**:"
+    note = [scores, header, checks, changes.in_markdown() if changes else ""]
+    client.set_tag(run_id, NOTE_TAG, "\n\n".join(part for part in note if part))
+    known = str(run.info.run_name)
+    own = known.partition(BETWEEN)[2] if known.startswith(f"{name}/") else known
+    client.update_run(run_id, name=f"{version}{BETWEEN}{own}")
+
+
+def log_alias(client: MlflowClient, run_id: str, version: str, alias: str | None) -> None:
+    """Write the present alias of a version into the tags of its MLflow run, if that still exists.
+
+    If an earlier version of the package wrote the gate's verdict as if it were the present alias,
+    that is corrected.
+
+    Args:
+        client: Client of the MLflow store.
+        run_id: Id of the MLflow run of the training that made the version.
+        version: The version, as name/number. If the run names another one, nothing is written.
+        alias: The alias; None if it has none.
+    """
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return
+    known = run.data.tags
+    if run.info.lifecycle_stage != "active" or known.get(VERSION_TAG, version) != version:
+        return
+    verdict, note = known.get(VERDICT_TAG, ""), known.get(NOTE_TAG, "")
+    tags = {ALIAS_TAG: alias or NO_ALIAS}
+    if verdict.partition(": ")[0] in ALIASES:
+        tags[VERDICT_TAG] = f"became {verdict}"
+        tags[NOTE_TAG] = re.sub(r"\), (\*\*(champion|challenger)\*\*:)", r") became \1", note)
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def log_review(home: Home, run_id: str, review: Review) -> None:
@@ -131,13 +202,13 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
 
 
 def title(experiment: Experiment) -> str:
-    """Return the title of a new MLflow run: the model's name, its network and the current time."""
-    return f"{experiment.name} · {experiment.model.title} · {datetime.now():%Y-%m-%d %H:%M}"
+    """Return the title of a new MLflow run: its network and the current time, to the second."""
+    return f"{experiment.model.title}{BETWEEN}{datetime.now():%Y-%m-%d %H:%M:%S}"
 
 
 def last_step(client: MlflowClient, run_id: str) -> int:
     """Return the step of the last point of a run's training curves; 0 if it has none."""
-    logged = client.get_metric_history(run_id, "train/tokens")
+    logged = client.get_metric_history(run_id, curve(TOKENS))
     return max((point.step for point in logged), default=0)
 
 
@@ -189,6 +260,7 @@ def open_run(
     for name in (REPORT_FILE, LENGTHS_FILE):
         if (path := Path(tokens.uri) / name).is_file():
             client.log_artifact(run_id, str(path), "corpus")
+    log_changes_since_champion(client, run_id, experiment.name)
     link_prefect_to(client, run_id)
     client.set_tag(run_id, DESCRIBED_TAG, "yes")
     return run_id
@@ -203,7 +275,7 @@ def _create_run(
 ) -> str:
     """Create the MLflow run of a training, with tags only, and return its id."""
     named = {
-        "rnnlm.corpus": corpus.digest,
+        CORPUS_TAG: corpus.digest,
         "rnnlm.tokenizer": experiment.tokenizer.kind,
         "rnnlm.architecture": experiment.model.architecture,
         "rnnlm.device": device_name(choose_device(experiment.training.device)),
@@ -237,10 +309,19 @@ def log_stages(home: Home, run_id: str, summaries: Mapping[str, str]) -> None:
 
 
 def _code_tags(experiment: Experiment) -> dict[str, str]:
-    """Return tags with the corpus's source, the user, and, in a git checkout, the commit."""
-    tags = {"mlflow.source.name": experiment.corpus.source, "mlflow.user": getpass.getuser()}
+    """Return tags with the corpus's source, the user and the code.
+
+    The code is named by a digest of the sources, by the version of torch, and, in a git checkout,
+    by the commit.
+    """
+    tags = {
+        "mlflow.source.name": experiment.corpus.source,
+        "mlflow.user": getpass.getuser(),
+        SOURCES_TAG: sources_digest(),
+        TORCH_TAG: metadata.version("torch"),
+    }
     commit = get_git_commit(str(Path(__file__).parent))
-    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+    return tags | ({COMMIT_TAG: commit} if commit else {})
 
 
 def find_latest(client: MlflowClient, experiment: Experiment, condition: str) -> str | None:
@@ -283,6 +364,8 @@ def describe_model(client: MlflowClient, run_id: str, model: TrainedModel) -> No
         )
     tags.append(RunTag(NOTE_TAG, note))
     metrics = [Metric(f"model/{name}", value, now(), 0) for name, value in figures.items()]
+    best = model.validation_bits_per_character
+    metrics.append(Metric(BEST_VALIDATION, best, now(), model.step))
     client.log_batch(run_id, metrics=metrics, tags=tags)
 
 

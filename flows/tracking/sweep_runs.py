@@ -18,7 +18,14 @@ from flows.lookup.entries import CHECKPOINT_TAG
 from flows.runtime.home import Home
 from flows.sweeping.space import Space, short_name
 from flows.sweeping.trial import Trial, best_of
-from flows.tracking.connecting import connect, experiment_id, now
+from flows.tracking.connecting import (
+    BEST_VALIDATION,
+    connect,
+    curve,
+    experiment_id,
+    log_metrics,
+    now,
+)
 from flows.tracking.live import STORE_ERRORS
 from flows.tracking.runs import (
     NAME_TAG,
@@ -129,13 +136,17 @@ class SweepRun:
             tags[PRUNED_TAG] = trial.why
         name = tags.pop(NAME_TAG)
         run_id = str(self._client.create_run(place, tags=tags, run_name=name).info.run_id)
-        bits, validations = "validation/bits_per_character", self._space.base.training.validations
+        validations = self._space.base.training.validations
         metrics = [
             Metric("sweep/budget_share", due / validations, now(), due) for due in trial.validations
         ]
+        bits = curve(BEST_VALIDATION)
         metrics += [Metric(bits, value, now(), due) for due, value in trial.validations.items()]
+        if trial.bits_per_character is not None:
+            metrics.append(Metric(BEST_VALIDATION, trial.bits_per_character, now(), 0))
         params = [Param(key, str(value)) for key, value in trial.values.items()]
-        self._client.log_batch(run_id, metrics=metrics[:1000], params=params)
+        self._client.log_batch(run_id, params=params)
+        log_metrics(self._client, run_id, metrics)
         self._client.set_terminated(run_id, _STATUS[trial.state])
 
     def _origin(self, place: str, trial: Trial) -> str:
@@ -213,7 +224,7 @@ def sweep_run(
             KIND_TAG: "sweep",
         }
         place = experiment_id(client, home, experiment.name)
-        title = f"{experiment.name} · sweep · {datetime.now():%Y-%m-%d %H:%M}"
+        title = f"sweep · {datetime.now():%Y-%m-%d %H:%M:%S}"
         run_id = str(client.create_run(place, tags=named, run_name=title).info.run_id)
         words = [word.partition("=") for word in space.words]
         params = {f"over.{name}": said for name, _, said in words}
@@ -255,8 +266,10 @@ def end_pruned(home: Home, experiment: Experiment, train_key: str, why: str, sta
         RunTag(TRAIN_KEY_TAG, f"{train_key}, pruned"),
         RunTag(NOTE_TAG, f"**Given up**: {why}."),
     ]
+    points = client.get_metric_history(run_id, curve(BEST_VALIDATION))
+    bits = [Metric(BEST_VALIDATION, min(p.value for p in points), now(), 0)] if points else []
     client.set_terminated(run_id, status)
-    client.log_batch(run_id, tags=tags)
+    client.log_batch(run_id, metrics=bits, tags=tags)
 
 
 def _link(place: str, run_id: str, name: str) -> str:

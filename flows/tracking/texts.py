@@ -4,6 +4,7 @@ Samples are logged to the MLflow run of the training. Each data set that `rnnlm 
 has a separate run.
 """
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from mlflow.tracking import MlflowClient
 
 from flows.runtime import locks
 from flows.runtime.home import Home
-from flows.tracking.connecting import connect, experiment_id, now
+from flows.tracking.connecting import connect, data_sets_of, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
 from rnnlm import checkpoint
+from rnnlm.audit.card import CARD_FILE, without_front_matter
 from rnnlm.config import Experiment, GenerationConfig, override
 from rnnlm.engine.drawing import sample_texts
 from rnnlm.generation.job_folder import MANIFEST_FILE
@@ -80,9 +82,9 @@ def log_generation(
 ) -> str:
     """Create an MLflow run for a generated data set, and return the run's id.
 
-    The run is in the MLflow experiment of the model. If the data set has a run already, because it
-    was requested before, the id of that run is returned. If an earlier process was killed before
-    everything was logged to the run, it is completed.
+    The run is in an MLflow experiment of its own, so that data sets do not mix with trainings. If
+    the data set has a run already, because it was requested before, the id of that run is returned.
+    If an earlier process was killed before everything was logged to the run, it is completed.
 
     Args:
         home: Home whose MLflow store is used.
@@ -93,12 +95,15 @@ def log_generation(
         config: Settings of the generation.
         folder: Folder with the data set's card and pages, if it is not `texts.uri`.
     """
-    client, place = connect(home), experiment_id(connect(home), home, name)
+    client = connect(home)
+    place = experiment_id(client, home, data_sets_of(name))
+    trainings = client.get_experiment_by_name(name)  # where earlier versions logged data sets
+    places = [place, *([trainings.experiment_id] if trainings else [])]
     with FileLock(locks.registering(home)):
-        own = _find_generation(client, place, TEXTS_TAG, texts.digest)
+        own = _find_generation(client, places, TEXTS_TAG, texts.digest)
         if own is not None:
             return str(own.info.run_id)
-        own = _find_generation(client, place, BEGUN_TAG, texts.digest)
+        own = _find_generation(client, places, BEGUN_TAG, texts.digest)
         if own is None:
             own = _create_generation(client, place, name, version, run_id, texts)
         number = str(own.info.run_id)
@@ -112,17 +117,17 @@ def log_generation(
     return number
 
 
-def _find_generation(client: MlflowClient, place: str, tag: str, digest: str) -> Run | None:
-    """Return the run of a generated data set among the runs of an MLflow experiment, if any.
+def _find_generation(client: MlflowClient, places: list[str], tag: str, digest: str) -> Run | None:
+    """Return the run of a generated data set among the runs of MLflow experiments, if any.
 
     Args:
         client: Client of the MLflow store.
-        place: Id of the MLflow experiment.
+        places: Ids of the MLflow experiments.
         tag: Tag that holds the digest: `TEXTS_TAG` of a complete run, or `BEGUN_TAG`.
         digest: Digest of the data set.
     """
     condition = f"tags.`{tag}` = '{digest}' and tags.`{KIND_TAG}` = 'generation'"
-    found = client.search_runs([place], condition, max_results=1)
+    found = client.search_runs(places, condition, max_results=1)
     return found[0] if found else None
 
 
@@ -154,7 +159,7 @@ def _create_generation(
         ),
         **prefect_tags(),
     }
-    title = f"{name} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M}"
+    title = f"{name}/{version} · {texts.count:,} texts · {datetime.now():%Y-%m-%d %H:%M:%S}"
     return client.create_run(place, tags=tags, run_name=title)
 
 
@@ -180,6 +185,19 @@ def _log_data_set(
         if value is not None
     ]
     client.log_batch(run_id, metrics=metrics)
-    for name in (MANIFEST_FILE, "README.md", *texts.pages):
-        if (path := (folder or Path(texts.uri)) / name).is_file():
+    place = folder or Path(texts.uri)
+    for name in (MANIFEST_FILE, *texts.pages):
+        if (path := place / name).is_file():
             client.log_artifact(run_id, str(path), "generated")
+    if (card := place / CARD_FILE).is_file():
+        client.log_text(run_id, _as_shown(card.read_text("utf-8")), f"generated/{CARD_FILE}")
+
+
+def _as_shown(card: str) -> str:
+    """Return a card as MLflow's viewer can show it: without its metadata, pictures and links.
+
+    The viewer shows no pictures in Markdown, and it would look for the pages on the server.
+    """
+    named = re.sub(r"!\[([^\]]*)\]\(([\w.]+)\)", r"\1: `\2`, next to this file.", card)
+    named = re.sub(r"\[([^\]]*)\]\(([\w]+\.html)\)", r"\1: `\2`", named)
+    return without_front_matter(named)

@@ -12,33 +12,78 @@ MODEL_TRAINING = "workflowType=machine_learning"
 """Part of the address of a page; without it, MLflow shows its pages for GenAI applications."""
 _KEY = "rnnlm"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
-_COLUMNS = (
-    "metrics.`test/bits_per_character`",
-    "metrics.`test/ngram_bits_per_character`",
-    "metrics.`generated/valid_share`",
-    "tags.`rnnlm.verdict`",
-    "tags.`rnnlm.version`",
-    "tags.`rnnlm.trigger`",
-    "tags.`rnnlm.start`",
-)
-_VIEW = {
-    "searchFilter": "",
-    "orderByKey": "attributes.start_time",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "datasetsFilter": [],
-    "modelVersionFilter": "All Runs",
-    "selectedColumns": _COLUMNS,
+_WIDTHS = {
+    "attributes.`Run Name`": 310,
+    "runDateAndNestInfo": 160,
+    "tags.`rnnlm.alias`": 110,
+    "metrics.`test/bits_per_character`": 190,
+    "tags.`rnnlm.verdict`": 460,
+    "tags.`changed.settings`": 460,
+    "tags.`changed.data`": 460,
+    "tags.`changed.code`": 220,
+    "metrics.`test/ngram_bits_per_character`": 230,
+    "metrics.`generated/valid_share`": 170,
+    "tags.`rnnlm.trigger`": 120,
+    "tags.`rnnlm.start`": 420,
+    "duration": 90,
 }
+"""Width of each column in pixels, in the order in which the columns are shown. MLflow's own width
+cuts names and numbers."""
+_DATA_SET_WIDTHS = {
+    "attributes.`Run Name`": 320,
+    "runDateAndNestInfo": 160,
+    "tags.`rnnlm.model_version`": 180,
+    "metrics.`generated/texts`": 140,
+    "metrics.`generated/valid_share`": 180,
+    "metrics.`generated/copied_share`": 180,
+    "metrics.`generated/duplicate_share`": 210,
+    "params.`temperature`": 120,
+    "params.`seed`": 110,
+    "tags.`rnnlm.data_set`": 560,
+    "duration": 90,
+}
+"""As `_WIDTHS`, for the list of data sets."""
 
 
 def runs_page(client: MlflowClient, experiment_id: str) -> str:
-    """Return the address of the page that lists an experiment's runs, relative to the server.
+    """Return the address of the page that lists an experiment's trainings, relative to the server.
 
     The address opens this module's view, which is added to the experiment if it is missing.
     """
-    view = json.dumps(_VIEW)
+    return _list_page(client, experiment_id, _WIDTHS)
+
+
+def data_sets_page(client: MlflowClient, experiment_id: str) -> str:
+    """Return the address of the page that lists a model's data sets, relative to the server.
+
+    The address opens this module's view, which is added to the experiment if it is missing.
+    """
+    return _list_page(client, experiment_id, _DATA_SET_WIDTHS)
+
+
+def _list_page(client: MlflowClient, experiment_id: str, widths: dict[str, int]) -> str:
+    """Return the address of a list of runs, and keep its view in the experiment.
+
+    Args:
+        client: Client of the MLflow store.
+        experiment_id: Id of the MLflow experiment.
+        widths: Width of each column in pixels, in the order of the columns.
+    """
+    chosen = [name for name in widths if name.startswith(("tags", "metrics", "params"))]
+    view = json.dumps(
+        {
+            "searchFilter": "",
+            "orderByKey": "attributes.start_time",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "datasetsFilter": [],
+            "modelVersionFilter": "All Runs",
+            "selectedColumns": chosen,
+            "columnOrder": [*widths],
+            "columnWidths": widths,
+        }
+    )
     if client.get_experiment(experiment_id).tags.get(_TAG) != view:
         client.set_experiment_tag(experiment_id, _TAG, view)
     return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={_KEY}&{MODEL_TRAINING}"

@@ -6,6 +6,7 @@ Source of the layout: https://huggingface.co/docs/hub/datasets-cards
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Origin(BaseModel):
         digest: sha256 of its file or documents.
         version: Version in the model registry; None if it is not registered.
         description: A few words on a model, such as `lstm 2×256`; may be empty.
+        license: Licence of a corpus, in words; empty if unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +62,7 @@ class Origin(BaseModel):
     digest: str
     version: str | None = None
     description: str = ""
+    license: str = ""
 
 
 class Shard(BaseModel):
@@ -141,6 +144,7 @@ def write_card(out: Path, manifest: Mapping[str, Any]) -> Path:
     parts = [
         f"---\n{header}---\n\n# {known.name}",
         _introduction(known),
+        _licence(known),
         _pictures(known),
         _origin(known),
         _columns(known),
@@ -205,6 +209,20 @@ def _introduction(manifest: Manifest) -> str:
         f'# or, by format: load_dataset("{loader}", data_dir="path/to/this/folder", split="train")'
         f"{_pandas(kind)}\n```"
     )
+
+
+def _licence(manifest: Manifest) -> str:
+    own = "not chosen yet" if manifest.license == "unknown" else manifest.license
+    corpus = manifest.corpus.license or "not stated"
+    return (
+        f"**Licence**: {own}. Licence of the corpus *{manifest.corpus.name}*: {corpus}; rights in "
+        "it may extend to these texts."
+    )
+
+
+def without_front_matter(card: str) -> str:
+    """Return a card's text without its metadata, for viewers that would show them as text."""
+    return re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)
 
 
 def _pandas(kind: str) -> str:
@@ -356,7 +374,6 @@ def _limits(manifest: Manifest) -> str:
     lines = [
         "What the texts say may be false, and they can repeat names, numbers, passages and "
         "offensive content of the training text.",
-        "Rights in the corpus may extend to texts that resemble it; see its licence.",
     ]
     if manifest.audit is not None:
         lines += [

@@ -1,7 +1,8 @@
-"""Draw a picture of generated colours: swatches with their names, sorted by hue."""
+"""Draw a picture of generated colours: swatches with their names, with all hues in each row."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,28 @@ def by_hue(color: Color) -> tuple[bool, float, float]:
     return (saturation < GREY, 0.0 if saturation < GREY else hue, lightness)
 
 
-def draw(panels: Sequence[tuple[str, Sequence[Color]]], path: Path) -> None:
+def arrange(colors: Sequence[Color]) -> list[Color]:
+    """Return colours in rows of `COLUMNS` that each go through all hues, the darkest rows first.
+
+    Colours in order of hue alone would begin with many reds that look alike. Column n has the nth
+    part of the colours by hue, from dark to light.
+    """
+    by_hues = sorted(colors, key=by_hue)
+    size, more = divmod(len(by_hues), COLUMNS)
+    starts = [size * n + min(n, more) for n in range(COLUMNS + 1)]
+    columns = [sorted(by_hues[start:stop], key=_lightness) for start, stop in pairwise(starts)]
+    return [color for row in zip_longest(*columns) for color in row if color is not None]
+
+
+def draw(
+    panels: Sequence[tuple[str, Sequence[Color]]], path: Path, copied: Collection[str] = ()
+) -> None:
     """Write a PNG of colour swatches with their names, one panel below the other.
 
     Args:
         panels: Title and colours of each panel.
         path: Path of the picture.
+        copied: Names that occur in the training text; they are marked with an asterisk.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -41,7 +58,7 @@ def draw(panels: Sequence[tuple[str, Sequence[Color]]], path: Path) -> None:
     for (title, colors), height in zip(panels, heights, strict=True):
         bottom -= height
         place = (0.01, (bottom + 0.005 * height) / total, 0.98, 0.99 * height / total)
-        _draw_panel(figure.add_axes(place), title, colors)
+        _draw_panel(figure.add_axes(place), title, colors, copied)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -50,14 +67,18 @@ def _rows(colors: Sequence[Color]) -> int:
     return -(-len(colors) // COLUMNS)
 
 
-def _draw_panel(axes: Any, title: str, colors: Sequence[Color]) -> None:
+def _lightness(color: Color) -> float:
+    return _luminance((color.red / 255, color.green / 255, color.blue / 255))
+
+
+def _draw_panel(axes: Any, title: str, colors: Sequence[Color], copied: Collection[str]) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     axes.set_xlim(0, COLUMNS)
     axes.set_ylim(_rows(colors) + 0.05, -0.9)
     axes.axis("off")
     axes.text(0.03, -0.35, title, fontsize=15, fontweight="bold", va="center", color="#222222")
-    for index, color in enumerate(sorted(colors, key=by_hue)):
+    for index, color in enumerate(arrange(colors)):
         row, column = divmod(index, COLUMNS)
         fill = (color.red / 255, color.green / 255, color.blue / 255)
         axes.add_patch(
@@ -74,7 +95,7 @@ def _draw_panel(axes: Any, title: str, colors: Sequence[Color]) -> None:
         axes.text(
             column + 0.5,
             row + 0.5,
-            _wrapped(color.name),
+            _wrapped(f"{color.name} *" if color.name in copied else color.name),
             ha="center",
             va="center",
             fontsize=8.5,

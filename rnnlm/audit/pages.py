@@ -5,13 +5,13 @@ occur in the training text are marked. A page is one file without scripts. It fo
 light or dark colour scheme.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from rnnlm.audit.gallery import by_hue
+from rnnlm.audit.gallery import arrange
 from rnnlm.audit.novelty import RUN, longest_around
 from rnnlm.audit.pictures import draw_gamut, draw_lengths, draw_longest_runs
 from rnnlm.audit.reference import Reference
@@ -52,9 +52,10 @@ def write_pages(
         draw_longest_runs(audit, out / RUNS_PICTURE)
     if total.colors:
         pages[GALLERY_PAGE] = (
-            f"{min(GALLERY_COLORS, len(total.colors)):,} of the colours, sorted by hue"
+            f"{min(GALLERY_COLORS, len(total.colors)):,} of the colours, with all hues in each row"
         )
-        write_gallery(total.colors, title, out / GALLERY_PAGE)
+        copied = copied_names(total.colors[:GALLERY_COLORS], reference)
+        write_gallery(total.colors, title, out / GALLERY_PAGE, copied)
         if reference is not None:
             pages[GAMUT_PICTURE] = "Hue and lightness of the colours"
             draw_gamut(total.colors, reference.colors, out / GAMUT_PICTURE)
@@ -65,19 +66,47 @@ def write_pages(
     return pages
 
 
-def write_gallery(colors: Sequence[Color], title: str, path: Path) -> None:
-    """Write a page of colour swatches with their names, sorted by hue.
+def copied_names(colors: Sequence[Color], reference: Reference | None) -> frozenset[str]:
+    """Return the names of those colours whose names are copies of names in the training text.
+
+    Args:
+        colors: The colours.
+        reference: The index of training text; None if there is none.
+    """
+    if reference is None or not colors:
+        return frozenset()
+    names = [color.name for color in colors]
+    return frozenset(
+        name for name, is_copy in zip(names, reference.are_copies(names), strict=True) if is_copy
+    )
+
+
+def write_gallery(
+    colors: Sequence[Color], title: str, path: Path, copied: Collection[str] = ()
+) -> None:
+    """Write a page of colour swatches with their names, with all hues in each row.
+
+    Args:
+        colors: The colours.
+        title: Title of the page.
+        path: Path of the page.
+        copied: Names that occur in the training text; their swatches are marked.
 
     Raises:
         StorageError: The page cannot be written.
     """
-    shown = sorted(colors[:GALLERY_COLORS], key=by_hue)
+    shown = arrange(colors[:GALLERY_COLORS])
+    mark = '<mark title="this name occurs in the training text">copy</mark>'
     tiles = "\n".join(
         f'<li><i style="background:{_hex(color)}"></i><b>{visible_html(color.name)}</b>'
-        f"<small>{_hex(color)}</small></li>"
+        f"<small>{_hex(color)}{f' {mark}' if color.name in copied else ''}</small></li>"
         for color in shown
     )
-    note = f"{len(shown):,} colours invented by a language model, sorted by hue."
+    note = f"{len(shown):,} colours invented by a language model; each row has all hues."
+    if copied:
+        count = sum(color.name in copied for color in shown)
+        note += f" {count:,} {'name' if count == 1 else 'names'} marked as {mark} occur"
+        note += f"{'s' if count == 1 else ''} in the training text."
     write_bytes(path, _page(title, note, _GALLERY_STYLE, f"<ul>\n{tiles}\n</ul>").encode())
 
 
@@ -161,11 +190,14 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem }
 """
 _GALLERY_STYLE = """\
 ul { list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem .8rem;
-     grid-template-columns: repeat(auto-fill, minmax(8.4rem, 1fr)) }
+     grid-template-columns: repeat(8, minmax(0, 1fr)) }
 li { display: flex; flex-direction: column; min-width: 0 }
 i { height: 4.2rem; border-radius: 8px; box-shadow: inset 0 0 0 1px #8884; margin-bottom: .35rem }
 b { font-weight: 500; font-size: .86rem; line-height: 1.25; overflow-wrap: anywhere }
 small { color: var(--faint); font: .74rem/1.4 ui-monospace, monospace }
+mark { color: var(--ink); background: #e8b33a55; border-radius: 3px; padding: 0 .3em }
+@media (max-width: 60rem) { ul { grid-template-columns: repeat(4, minmax(0, 1fr)) } }
+@media (max-width: 30rem) { ul { grid-template-columns: repeat(2, minmax(0, 1fr)) } }
 """
 _SAMPLES_STYLE = """\
 body { max-width: 50rem }

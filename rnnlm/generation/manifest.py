@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from rnnlm import __version__
 from rnnlm.audit import gallery
 from rnnlm.audit.card import Origin
-from rnnlm.audit.pages import write_pages
+from rnnlm.audit.pages import copied_names, write_pages
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import Audit, ShardAudit
 from rnnlm.canaries import ExposureRow
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.config import GenerationConfig
+from rnnlm.config import Experiment, GenerationConfig
+from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.forms import is_valid
 from rnnlm.engine.running import Engine
 from rnnlm.generation.publishing import COLUMNS
@@ -136,8 +137,13 @@ def draw_pages(
     if not total.colors:
         return pages
     colors = total.colors[:GALLERY_COLORS]
-    gallery.draw([(f"{len(colors)} generated colours", colors)], out / GALLERY_FILE)
-    return {GALLERY_FILE: f"{len(colors)} of the colours"} | pages
+    copied = copied_names(colors, reference)
+    title = f"{len(colors)} generated colours"
+    title += " (* name in the training text)" if copied else ""
+    gallery.draw([(title, colors)], out / GALLERY_FILE, copied)
+    caption = f"{len(colors)} of the colours"
+    caption += "; an asterisk marks a name in the training text" if copied else ""
+    return {GALLERY_FILE: caption} | pages
 
 
 def summarise(
@@ -187,6 +193,15 @@ def summarise(
     )
 
 
+def _corpus_license(experiment: Experiment) -> str:
+    """Return the licences of an experiment's sources, as far as the catalog of corpora has them."""
+    names = dict.fromkeys(part.path for part in experiment.corpus.all_sources)
+    found = {name: entry.licence for name in names if (entry := catalog().get(name))}
+    if len(names) == 1:
+        return next(iter(found.values()), "")
+    return "; ".join(f"{name}: {found.get(name, 'not stated')}" for name in names) if found else ""
+
+
 def _columns(kind: str, condition: Sequence[str]) -> dict[str, str]:
     """Return a description of each column of a shard, by name; empty for plain text files."""
     headers = dict.fromkeys(condition, "attribute of the text: given, or else written by the model")
@@ -214,7 +229,11 @@ def describe(
         version=about.version,
         description=experiment.model.title,
     )
-    corpus = Origin(name=experiment.name, digest=source.digest if source else "")
+    corpus = Origin(
+        name=experiment.name,
+        digest=source.digest if source else "",
+        license=_corpus_license(experiment),
+    )
     return {
         "job": job,
         "name": title,

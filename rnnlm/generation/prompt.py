@@ -105,6 +105,15 @@ def open_texts(experiment: Experiment, config: GenerationConfig) -> Opening:
     return Opening(condition, header(given, known), grammar, condition[len(known) :])
 
 
+def attributes_of(experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of the attributes that a model can be given.
+
+    Args:
+        experiment: Configuration that the model was trained with.
+    """
+    return experiment.corpus.condition or ((COLOR,) if _names_colors(experiment) else ())
+
+
 def prefixes_of(config: GenerationConfig, path: Path | None) -> list[str]:
     """Return the single prefix of a job, or the non-empty lines of its file of prefixes.
 
@@ -159,8 +168,7 @@ def constraint(
 
 
 def _color(experiment: Experiment, given: dict[str, str]) -> str:
-    renders = {source.render for source in experiment.corpus.all_sources}
-    if BOTH_WAYS not in renders | {experiment.corpus.render}:
+    if not _names_colors(experiment):
         raise GenerationError(
             f"{experiment.name} was not trained to name a given colour; train a model that can: "
             "rnnlm train configs/colors-both.toml"
@@ -169,3 +177,8 @@ def _color(experiment: Experiment, given: dict[str, str]) -> str:
     if len(given) > 1 or not re.fullmatch("#[0-9a-f]{6}", code):
         raise GenerationError(f"color = {given[COLOR]!r} (expected a colour such as #b39a7c)")
     return f"{code} "
+
+
+def _names_colors(experiment: Experiment) -> bool:
+    renders = {source.render for source in experiment.corpus.all_sources}
+    return BOTH_WAYS in renders | {experiment.corpus.render}

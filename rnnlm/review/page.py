@@ -5,6 +5,7 @@ loads nothing from the network and has no scripts, so that MLflow's artifact vie
 show it. It follows the reader's light or dark colour scheme.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from rnnlm.evaluation import (
     yardstick,
 )
 from rnnlm.evaluation.held_out import scored_documents
-from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, LEVEL
+from rnnlm.evaluation.intervals import LEVEL
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.by_document import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
@@ -43,6 +44,8 @@ from rnnlm.visible import visible_html
 REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
 EMBEDDINGS_PICTURE = "embeddings.png"
+ROUNDING = 0.0005
+"""Scores are shown with three decimals; a smaller difference does not show."""
 KNEW_BETTER = 2.0
 """A character is underlined if the n-grams need at least this many bits fewer for it."""
 SHOWN_GROWTH = 180
@@ -76,6 +79,7 @@ def write_review(
     title: str,
     out: Path,
     verdict: str = "",
+    level: float = LEVEL,
 ) -> Review:
     """Write `out/review.html` and its pictures.
 
@@ -92,6 +96,7 @@ def write_review(
         title: Title of the page.
         out: Folder to write to; created if needed.
         verdict: A line under the title, such as the gate's verdict.
+        level: Confidence level of the comparison with the n-gram model, as the gate used it.
 
     Raises:
         CheckpointError: A model cannot be read.
@@ -118,7 +123,7 @@ def write_review(
     for name, picture in pictures.items():
         write_bytes(out / name, picture.light)
     sections = [
-        _result(scores, nats, ngram_nats, counted.experiment.model.title, loaded),
+        _result(scores, nats, ngram_nats, counted.experiment.model.title, loaded, level),
         _learning(pictures.get(CURVES_PICTURE), rows, best_step),
         writing_table(scores.figures),
         exposure_table(by_repeats(scores.canaries)),
@@ -174,21 +179,41 @@ def _duration(seconds: float) -> str:
 
 
 def _result(
-    scores: TestScores, nats: TextNats, ngram_nats: TextNats, ngrams: str, loaded: LoadedModel
+    scores: TestScores,
+    nats: TextNats,
+    ngram_nats: TextNats,
+    ngrams: str,
+    loaded: LoadedModel,
+    level: float,
 ) -> str:
+    """Return HTML with the scores of both models and their comparison.
+
+    The scores are those in MLflow and in the registry; they do not count how unknown tokens are
+    spelled, as the comparison does (see `TextNats`).
+
+    Args:
+        scores: Scores of both models.
+        nats: Nats of each test document under the model.
+        ngram_nats: Nats of each test document under the n-gram model.
+        ngrams: What to call the n-gram model.
+        loaded: The model.
+        level: Confidence level of the comparison's interval.
+    """
     figures = scores.figures
-    bits = nats.bits_per_character
+    bits = float(figures["bits_per_character"])
     low = float(figures.get("bits_per_character_low", bits))
     high = float(figures.get("bits_per_character_high", bits))
-    beside = ngram_nats.bits_per_character
-    comparison = compare(nats, ngram_nats, LEVEL)
+    beside = float(figures["ngram_bits_per_character"])
+    comparison = compare(nats, ngram_nats, level)
     gain = comparison.better_by
     units = "documents" if comparison.units == len(nats.documents) else "pieces of 1,024 tokens"
-    if comparison.units >= FEWEST_DOCUMENTS:
-        sure = f"95% interval {signed(comparison.low)} to {signed(comparison.high)}"
+    if math.isfinite(comparison.low):
+        sure = f"{level:.0%} interval {signed(comparison.low)} to {signed(comparison.high)}"
         sure += f", paired over {comparison.units:,} {units}"
     else:
-        sure = f"{comparison.units:,} {units} are too few for an interval"
+        sure = "no interval: the text has a single piece"
+    if abs(beside - bits - gain) > ROUNDING:
+        sure += "; this also counts the spelling of unknown tokens"
     interval = f"95% interval {low:.3f} to {high:.3f}" if high > low else "no interval"
     interval += f"; perplexity per token {float(figures['perplexity']):,.2f}"
     own = f"{float(figures['own_ngram_bits_per_character']):.3f} with the model's own tokens"

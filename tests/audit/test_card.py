@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from rnnlm import checkpoint
-from rnnlm.audit.card import UNESCAPE, write_card
+from rnnlm.audit.card import UNESCAPE, without_front_matter, write_card
 from rnnlm.audit.summary import audit_shard, conclude
 from rnnlm.config import GenerationConfig
 from rnnlm.generation.job import generate
@@ -138,3 +138,20 @@ for loaded in (load_dataset("parquet", data_dir=sys.argv[1]), load_dataset(sys.a
 
 def _texts(path: Path) -> list[str]:
     return pq.read_table(path)["text"].to_pylist()
+
+
+def test_the_card_has_a_line_on_licences(tmp_path: Path):
+    corpus = {**MANIFEST["corpus"], "license": "CC BY-SA 3.0"}  # type: ignore[dict-item]
+    card = write_card(tmp_path, {**MANIFEST, "corpus": corpus}).read_text()
+    assert "**Licence**: cc0-1.0. Licence of the corpus *tales*: CC BY-SA 3.0;" in card
+    unknown = {key: value for key, value in MANIFEST.items() if key != "license"}
+    card = write_card(tmp_path, unknown).read_text()
+    assert "**Licence**: not chosen yet. Licence of the corpus *tales*: not stated;" in card
+
+
+def test_a_card_without_its_front_matter_begins_with_its_title(tmp_path: Path):
+    card = write_card(tmp_path, MANIFEST).read_text()
+    shown = without_front_matter(card)
+    assert shown.startswith("# Stories, invented\n")
+    assert card.endswith(shown)
+    assert without_front_matter(shown) == shown

@@ -1,3 +1,4 @@
+import colorsys
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -6,10 +7,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from rnnlm.audit.gallery import COLUMNS, arrange, by_hue, draw
 from rnnlm.audit.novelty import RUN
-from rnnlm.audit.pages import write_gallery, write_pages, write_samples
+from rnnlm.audit.pages import copied_names, write_gallery, write_pages, write_samples
 from rnnlm.audit.summary import audit_shard, conclude
 from rnnlm.colors import Color
+from rnnlm.corpora.forms import read_subject
 from tests.audit.conftest import story
 
 
@@ -82,3 +85,38 @@ def test_a_shard_of_one_empty_text_still_has_pictures(stories, tmp_path: Path):
     record = audit_shard([""], np.ones(1, np.bool_), "prose", stories[0], 1)
     audit = conclude(record, "prose", stories[0])
     assert "lengths.png" in write_pages(tmp_path, "Title", record, audit, stories[0])
+
+
+def test_every_row_of_a_gallery_goes_through_the_hues():
+    reds = [Color(f"red {n}", 200 + n, n, n) for n in range(40)]
+    others = [Color("green", 0, 200, 0), Color("blue", 0, 0, 200), Color("grey", 90, 90, 90)]
+    many = [
+        Color(f"{n}", *(round(255 * part) for part in colorsys.hsv_to_rgb(n / 80, 0.8, 0.7)))
+        for n in range(80)
+    ]
+    assert sorted(arrange([*reds, *others])) == sorted([*reds, *others])
+    shown = arrange(many)
+    assert sorted(shown) == sorted(many)
+    for start in range(0, 80, COLUMNS):
+        hues = [by_hue(color)[1] for color in shown[start : start + COLUMNS]]
+        assert hues == sorted(hues)
+        assert hues[-1] - hues[0] > 0.7
+    assert arrange([]) == []
+    assert arrange(reds[:3]) == sorted(reds[:3], key=by_hue)
+
+
+def test_copied_names_are_marked_in_the_gallery(colors, tmp_path: Path):
+    reference, training = colors
+    name = read_subject("color", training[0])
+    shown = [Color(name, 1, 2, 3), Color("never seen before", 4, 5, 6)]
+    copied = copied_names(shown, reference)
+    assert copied == {name}
+    write_gallery(shown, "Two", tmp_path / "g.html", copied)
+    page = (tmp_path / "g.html").read_text()
+    assert len(re.findall(r"<small>#010203 <mark[^>]*>copy</mark></small>", page)) == 1
+    assert "<small>#040506</small>" in page
+    assert "1 name marked as" in page
+    draw([("Two", shown)], tmp_path / "plain.png")
+    draw([("Two", shown)], tmp_path / "marked.png", copied)
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "marked.png").read_bytes()
+    assert copied_names(shown, None) == frozenset()

@@ -1,5 +1,6 @@
 """Test MLflow's pages as a user sees them, in a real browser."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,8 +13,9 @@ import pytest
 
 from flows import registry
 from flows.runtime.home import Home
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call_cli, fork_cli, write_tiny
 from tests.flows.attacks import CHROMIUM, QUIET
+from tests.stores import give_empty_stores
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,18 +25,26 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 PATIENCE_MS = 30_000
 
 
-@pytest.fixture(scope="module")
-def addresses(trained: Path) -> Iterator[dict[str, str]]:
-    """Addresses that `rnnlm ui` prints."""
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[dict[str, str]]:
+    """Serve a home's pages; provide the addresses that `rnnlm ui` prints."""
     command = [sys.executable, "-m", "flows.cli", "ui", "--json"]
-    environment = {**os.environ, "RNNLM_HOME": str(trained), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "RNNLM_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=home, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
-        assert process.wait(30) == 0
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def addresses(trained: Path) -> Iterator[dict[str, str]]:
+    with served(trained) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +67,24 @@ def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
     bits = f"{result['test']['bits_per_character']:.3f}"
 
     page.goto(addresses["tiny runs"])  # what changed, is it better, can it be deployed?
-    row = page.get_by_role("link", name="tiny · lstm 1×16").first
+    row = page.get_by_role("link", name="tiny/1 · lstm 1×16").first
     expect(row).to_be_visible()
-    for column in ("rnnlm.verdict", "rnnlm.trigger", "test/bits_per_character"):
+    for column in ("rnnlm.alias", "rnnlm.verdict", "test/bits_per_character"):
         expect(page.get_by_text(column).first).to_be_attached()
-    expect(page.get_by_text("champion: no champion before it").first).to_be_attached()
+    verdict = page.get_by_text("became champion: no champion before it").first
+    expect(verdict).to_be_visible()
+    for cell in (row, verdict, page.get_by_text(str(result["test"]["bits_per_character"])).first):
+        is_whole = "cell => cell.scrollWidth <= cell.clientWidth || cell.clientWidth == 0"
+        assert cell.evaluate(is_whole)
 
     row.click()  # one run: the result first, then its curves
     expect(page.get_by_text(f"Test: {bits} bits per character")).to_be_visible()
     expect(page.get_by_text("manual").first).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
-    expect(page.get_by_role("heading", name="train_bits_per_character")).to_be_visible()
+    expect(page.get_by_role("heading", name="train_bits_per_character").first).to_be_visible()
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_attached()
     for curve in ("learning_rate", "gradient_norm", "tokens_per_second", "nll_nats_per_token"):
-        page.get_by_placeholder("Search metric charts").fill(f"train/{curve}")
+        page.get_by_placeholder("Search metric charts").fill(f"train_{curve}")
         expect(page.get_by_role("heading", name=curve).first).to_be_visible()
 
     page.get_by_role("tab", name="Artifacts").click()  # what does it write, where does it fail?
@@ -84,9 +98,61 @@ def test_a_reviewer_gets_from_the_list_of_runs_to_the_champion(
     expect(page.get_by_text("Champion of tiny: version 1")).to_be_visible()
     expect(page.get_by_text("@ champion").first).to_be_visible()
     page.get_by_role("link", name="Version 1").first.click()
-    expect(page.get_by_text("champion: no champion before it").first).to_be_visible()
+    expect(page.get_by_text("Now the champion, since 20")).to_be_visible()
+    expect(page.get_by_text("The gate made it champion: no champion before it.")).to_be_visible()
     expect(page.get_by_text("on the same").first).to_be_visible()
     expect(page.get_by_text("@ champion").first).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a second version, of a larger network, which was then rolled back."""
+    home = tmp_path_factory.mktemp("retrained")
+    write_tiny(home)
+    give_empty_stores(home)
+    train = ("train", "tiny.toml")
+    larger = ("--set", "model.hidden_size=24", "--set", "training.learning_rate=0.02")
+    for words in (train, (*train, *larger), ("generate", "tiny", "--count", "20")):
+        finished = fork_cli(home, *words)
+        assert finished.status == 0, finished.err
+    assert call_cli(home, "rollback", "tiny").status == 0
+    return home
+
+
+@pytest.mark.slow
+def test_a_reviewer_sees_what_changed_and_who_is_champion_after_a_rollback(
+    retrained: Path, page: "sync_api.Page"
+):
+    expect = sync_api.expect
+    changed = "model.hidden_size 16 → 24, training.learning_rate 0.003 → 0.02"
+    with served(retrained) as addresses:
+        page.set_viewport_size({"width": 4000, "height": 1000})  # MLflow draws what is in sight
+        page.goto(addresses["tiny runs"])
+        row = page.get_by_role("link", name="tiny/2 · lstm 1×24").first
+        expect(row).to_be_visible(timeout=PATIENCE_MS)
+        for column in ("changed.settings", "changed.data", "changed.code"):
+            expect(page.get_by_text(column, exact=True).first).to_be_visible()
+        expect(page.get_by_text(changed).first).to_be_visible()
+        expect(page.get_by_text("20 texts")).to_have_count(0)
+        page.set_viewport_size({"width": 1700, "height": 1000})
+
+        page.goto(addresses["tiny data sets"])
+        expect(page.get_by_role("link", name="tiny/2 · 20 texts").first).to_be_visible()
+
+        page.goto(addresses["tiny model"])
+        expect(page.get_by_text("Champion of tiny: version 1")).to_be_visible()
+        expect(page.get_by_role("cell", name=changed).first).to_be_visible()
+        page.get_by_role("link", name="Version 2").first.click()
+        expect(page.get_by_text("Now the previous champion; version 1 is")).to_be_visible()
+        expect(page.get_by_text("Changed since champion 1:")).to_be_visible()
+        expect(page.get_by_text("The gate made it champion")).to_be_visible()
+
+        server = addresses["tiny runs"].partition("/#")[0]
+        run_id = registry.resolve(Home(retrained), "tiny/2").run_id
+        kind = "workflowType=machine_learning"
+        page.goto(f"{server}/#/experiments/1/runs/{run_id}/artifacts/generated/README.md?{kind}")
+        expect(page.get_by_role("heading", name="tiny: 30 generated texts")).to_be_visible()
+        expect(page.get_by_text("pretty_name")).to_have_count(0)
 
 
 def test_the_page_of_a_run_names_the_version_that_it_made(

@@ -169,7 +169,7 @@ def test_generate_writes_the_requested_texts(trained: Path, tmp_path: Path):
     again = fork_cli(trained, *[word for word in ask if word != "--json"])
     assert "nothing was done" in again.out, again.err
     client = MlflowClient(f"sqlite:///{trained}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("tiny")
+    experiment = client.get_experiment_by_name("tiny data sets")
     condition = "tags.`rnnlm.kind` = 'generation'"
     (run,) = client.search_runs([experiment.experiment_id], condition)
     version = client.get_model_version("tiny", "1")

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.dataset import load_split, load_tokenizer
 from rnnlm.errors import CheckpointError, DatasetError
-from rnnlm.evaluation import score_test_split
+from rnnlm.evaluation import NATS_FILE, TextNats, score_test_split
 from rnnlm.overlap import sample
 from rnnlm.review import Review
 from rnnlm.storage import file_digest
@@ -116,6 +116,20 @@ def test_any_tokens_and_any_model_have_a_page(case: str, tmp_path: Path):
     assert ("How it learned" in said) != is_ngram
     assert ("Tokens it treats as similar" in said) != is_ngram
     assert "The hardest" in said
+    figures = made.scores.figures
+    for name in ("bits_per_character", "ngram_bits_per_character"):  # as MLflow shows them
+        assert f"{figures[name]:.3f}bits per character" in said
+
+
+def test_the_scores_are_those_of_mlflow_if_there_are_unknown_characters(tmp_path: Path):
+    text = "".join(f"{line} {chr(0x4E00 + n)}\n" for n, line in enumerate(lines(150).splitlines()))
+    made = make(tmp_path / "made", text, training={"budget": "1 epochs"})
+    bits = made.scores.figures["bits_per_character"]
+    with_spelling = TextNats.load(Path(made.scores.uri) / NATS_FILE).bits_per_character
+    assert with_spelling > bits + 0.01
+    said, _ = read(made.review(tmp_path / "review").page)
+    assert f"{bits:.3f}bits per character" in said
+    assert f"{with_spelling:.3f}" not in said
 
 
 @pytest.mark.slow
@@ -129,6 +143,8 @@ def test_a_few_long_documents_have_a_page(tmp_path: Path):
     said, _ = read(made.review(tmp_path / "review").page)
     assert "part of document" in said
     assert "pieces of 1,024 tokens" in said
+    assert said.count("95% interval") == 2
+    assert "too few" not in said
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from flows.registry import Version
 from flows.retrain import take
 from flows.runtime.home import Home
 from flows.runtime.reporting import ProgressArtifact
+from flows.tracking.connecting import curve, data_sets_of
 from rnnlm.generation.job import generate
 from rnnlm.training.history import read_history
 from tests.conftest import lines, tiny_experiment
@@ -78,9 +79,9 @@ def check_registered(run: Run, version: Version) -> None:
     assert own.data.metrics["test/bits_per_character"] > 0
     assert own.data.metrics["model/parameters"] == run[Train].parameters
     assert len(own.inputs.dataset_inputs) == 1
-    curve = client.get_metric_history(own.info.run_id, "validation/bits_per_character")
+    points = client.get_metric_history(own.info.run_id, curve("validation/bits_per_character"))
     rows = [row for row in read_history(run[Train].uri) if "validation/bits_per_character" in row]
-    assert len(curve) == len(rows)
+    assert len(points) == len(rows)
     (model,) = client.search_logged_models([place])
     assert model.status == LoggedModelStatus.READY
     assert len([*(home.mlruns / "artifacts" / "tiny" / "models").iterdir()]) == 1
@@ -141,7 +142,7 @@ def test_a_kill_while_a_data_set_is_logged_leaves_one_run(
         assert code == -9
         run_id = log(run)()
         client = MlflowClient(run.home.tracking_uri)
-        place = client.get_experiment_by_name("tiny").experiment_id
+        place = client.get_experiment_by_name(data_sets_of("tiny")).experiment_id
         (own,) = client.search_runs([place], "tags.`rnnlm.kind` = 'generation'")
         assert (own.info.run_id, own.info.status) == (run_id, "FINISHED")
         assert own.data.params["count"] == str(config.count)

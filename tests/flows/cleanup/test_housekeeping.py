@@ -364,7 +364,9 @@ def test_a_run_without_a_process_is_marked_as_killed(home: Home):
     with held(lock):
         assert not [row for row in listed(home, in_two_hours)[1] if row.kind == "stale run"]
     lock.unlink()
-    client.log_metric(alive, "train/tokens", 5.0, timestamp=int((time.time() + 5400) * 1000))
+    client.log_metric(
+        alive, "by_step/train_tokens", 5.0, timestamp=int((time.time() + 5400) * 1000)
+    )
     rows = [row for row in sweep(home, in_two_hours) if row.kind == "stale run"]
     assert [row.what for row in rows] == [dead]
     statuses = [client.get_run(run).info.status for run in (dead, alive, other)]

@@ -68,10 +68,11 @@ def test_winners_become_champions_and_losers_challengers_with_their_reasons(here
     crown(here, third)
     assert aliases(here) == {"champion": 3, "previous": 1, "challenger": 2}
     page = connect(here).get_model_version("tiny", "3")
-    assert page.description == "**good**"
+    assert page.description.endswith("\n\n**good**")
     model = connect(here).get_registered_model("tiny")
     assert model.description.startswith("Champion of `tiny`: **version 3**.")
     assert "| 1 → **3** | better |" in model.description
+    assert "| **champion** |" in model.description
 
 
 def test_every_move_records_who_when_why_from_and_to(here: Home):

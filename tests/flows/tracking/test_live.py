@@ -110,7 +110,7 @@ def test_a_server_that_goes_away_costs_no_points_and_stops_no_training(
         run.finish(model)
         opened.__exit__(None, None, None)
         client = MlflowClient(address)
-        curve = client.get_metric_history(run_id, "validation/bits_per_character")
+        curve = client.get_metric_history(run_id, "by_step/validation_bits_per_character")
         assert len(curve) == len({point.step for point in curve}) == 6
         ended = client.get_run(run_id)
         assert ended.info.status == "FINISHED"
@@ -137,7 +137,7 @@ def test_points_that_a_server_missed_are_sent_when_the_run_resumes(
         with tracking.live_run(home, experiment, corpus, tokens, "key", out) as again:
             assert again.run_id == run.run_id
             again.finish(train(tokens.uri, experiment, out))
-        curve = MlflowClient(address).get_metric_history(run.run_id, "train/learning_rate")
+        curve = MlflowClient(address).get_metric_history(run.run_id, "by_step/train_learning_rate")
         assert len({point.step for point in curve}) == len(curve) > 6
         assert MlflowClient(address).get_run(run.run_id).info.status == "FINISHED"
 

@@ -38,7 +38,7 @@ def test_a_run_holds_config_curves_data_samples_and_scores(trained: Path, client
     assert run.data.params["model.hidden_size"] == "16"
     assert run.data.params["training.budget"] == "3 epochs"
     for split in ("train", "validation"):
-        curve = client.get_metric_history(run.info.run_id, f"{split}/nll_nats_per_token")
+        curve = client.get_metric_history(run.info.run_id, f"by_step/{split}_nll_nats_per_token")
         assert len({point.step for point in curve}) >= 3
     assert run.data.metrics["test/bits_per_character"] == pytest.approx(
         result["test"]["bits_per_character"]
@@ -47,7 +47,31 @@ def test_a_run_holds_config_curves_data_samples_and_scores(trained: Path, client
     samples = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "samples")]
     assert samples == [f"samples/temperature-{t}.txt" for t in (0.5, 0.8, 1.1)]
     assert "bits per character" in run.data.tags["mlflow.note.content"].splitlines()[0]
-    assert run.info.run_name.startswith("tiny · lstm 1×16 · 20")
+    assert run.info.run_name.startswith("tiny/1 · lstm 1×16 · 20")
+
+
+def test_the_card_is_shown_without_its_metadata(client: MlflowClient, trained: Path):
+    result = json.loads((trained / "result.json").read_text())
+    folder = mlflow.artifacts.download_artifacts(
+        run_id=result["run_id"],
+        artifact_path="generated/README.md",
+        tracking_uri=Home(trained).tracking_uri,
+    )
+    card = Path(folder).read_text()
+    assert card.startswith("# tiny: 30 generated texts\n")
+    assert "](" not in card.partition("## How")[0].replace("](path", "")
+    assert "**Licence**: not chosen yet." in card
+
+
+def test_single_values_come_after_the_curves(trained: Path, client: MlflowClient):
+    run_id = json.loads((trained / "result.json").read_text())["run_id"]
+    groups: dict[str, int] = {}
+    for name in client.get_run(run_id).data.metrics:
+        group = name.rpartition("/")[0]
+        points = len({p.step for p in client.get_metric_history(run_id, name)})
+        groups[group] = max(groups.get(group, 0), points)
+    shown = [groups[name] > 1 for name in sorted(groups) if name != "system"]
+    assert shown == sorted(shown, reverse=True)  # MLflow orders groups of charts by name
 
 
 def test_the_prefect_run_and_the_mlflow_run_refer_to_each_other(
@@ -160,7 +184,7 @@ def test_a_lost_run_is_written_again_from_disk(trained: Path, tmp_path: Path):
     run_id = tracking.ensure_run(elsewhere, experiment, corpus, tokens, model)
     assert tracking.ensure_run(elsewhere, experiment, corpus, tokens, model) == run_id
     client = MlflowClient(elsewhere.tracking_uri)
-    assert len(client.get_metric_history(run_id, "validation/bits_per_character")) == 3
+    assert len(client.get_metric_history(run_id, "by_step/validation_bits_per_character")) == 3
 
 
 def test_a_version_can_be_scored_on_any_corpus(trained: Path, tmp_path: Path):
