@@ -8,6 +8,7 @@ generation                 the Prefect flow that generates a data set with a tra
 sweep, sweeping            the Prefect flow that searches for better settings, and its parts
 housekeeping, cleanup      the Prefect flow that removes unneeded data, and its parts
 chain                      the stages of the chain, one per file; their records on disk; the plan
+transfer                   move versions between homes as archives
 registry                   versions of models and their aliases in MLflow; base models
 tracking                   MLflow runs: learning curves, figures, pictures and texts
 servers                    a Prefect server for a single command, web pages, long-running servers

@@ -12,7 +12,9 @@ import typer
 
 from flows.commands import (
     corpora,
+    deleting,
     doctor,
+    exporting,
     generation,
     housekeeping,
     models,
@@ -49,17 +51,20 @@ for command in (
     playing.play,
     models.evaluate,
     models.models,
-    models.export,
     models.promote,
     models.rollback,
     models.history,
+    exporting.export,
+    exporting.import_,
+    deleting.delete,
     reference.settings,
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,
     doctor.doctor,
 ):
-    app.command(epilog=examples_of(command.__name__))(command)
+    name = command.__name__.rstrip("_")  # `import` is a keyword of Python
+    app.command(name, epilog=examples_of(name))(command)
 
 
 @app.callback(invoke_without_command=True)

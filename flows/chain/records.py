@@ -135,7 +135,11 @@ class Step(Generic[R]):
         records = [
             (path, read_step_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")
         ]
-        known = [(path.stat().st_mtime, record) for path, record in records if record]
+        known = [
+            (path.stat().st_mtime, record)
+            for path, record in records
+            if record and record["step"] == self.name  # others are imports
+        ]
         if not known:
             return "first time"
         latest = max(known, key=lambda pair: pair[0])[1]

@@ -6,7 +6,16 @@ from typer.core import TyperGroup
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "From text to texts": ("train", "sample", "generate", "play", "inspect", "corpora", "sweep"),
-    "Models": ("models", "evaluate", "history", "promote", "rollback", "export"),
+    "Models": (
+        "models",
+        "evaluate",
+        "history",
+        "promote",
+        "rollback",
+        "export",
+        "import",
+        "delete",
+    ),
     "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
 }
 """The groups in which `rnnlm --help` lists the commands; commands of no group come last."""
@@ -36,9 +45,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "promote": ("rnnlm promote book 3 --why 'reads better'",),
     "rollback": ("rnnlm rollback book",),
     "export": (
+        "rnnlm export book --archive book.zip",
         "rnnlm export book --html book.html",
         "rnnlm export book --out base.safetensors",
     ),
+    "import": ("rnnlm import book.zip", "rnnlm import book.zip --name novel --promote"),
+    "delete": ("rnnlm delete book/2", "rnnlm delete book --force --yes"),
     "play": ("rnnlm play book", "rnnlm play english"),
     "doctor": ("rnnlm doctor", "rnnlm doctor --repair"),
     "ui": ("rnnlm ui",),

@@ -51,6 +51,8 @@ class Version(BaseModel):
         condition: Names of the attributes in the header before each text.
         canaries: What it remembers of the canaries in its training text, by how often they were
             planted; empty if it was trained without.
+        imported_from: Name, number and aliases that it had in the home that it was imported from;
+            empty if it was trained here.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +72,7 @@ class Version(BaseModel):
     baseline: str = ""
     condition: tuple[str, ...] = ()
     canaries: tuple[ExposureRow, ...] = ()
+    imported_from: str = ""
 
     @property
     def described(self) -> str:
@@ -84,7 +87,7 @@ class Version(BaseModel):
 
     def tags(self) -> dict[str, str]:
         """Return the tags to store in the registry, from which `read` restores the version."""
-        unused = set() if self.canaries else {"canaries"}
+        unused = {name for name in ("canaries", "imported_from") if not getattr(self, name)}
         kept = self.model_dump(exclude={"name", "version", "alias", "run_id"} | unused)
         checkpoint = kept.pop("checkpoint")
         written = {
