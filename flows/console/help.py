@@ -74,6 +74,14 @@ All commands: rnnlm --help. Help on one: rnnlm train --help.
 """
 """What `rnnlm` prints without a command."""
 
+WHERE = """\
+\b
+Models and data are kept in data/ and mlruns/ of the home: the nearest
+project above the current folder, or else the current folder. Set
+RNNLM_HOME=FOLDER for another home; `rnnlm init` makes a folder a project.
+"""
+"""The end of `rnnlm --help`."""
+
 
 class GroupedCommands(TyperGroup):
     """The commands of `rnnlm`; its help page lists them in `GROUPS`."""

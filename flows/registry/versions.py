@@ -25,6 +25,7 @@ without it is registered, but the gate has not finished judging it."""
 
 _AS_JSON = {"test_bits_per_character", "condition", "canaries"}
 """Attributes of a version whose tags are JSON; the others are plain text."""
+_PATHS = ("corpus_uri", "baseline")
 
 
 class Version(BaseModel):
@@ -156,7 +157,7 @@ def versions(home: Home, name: str | None = None) -> list[Version]:
     client, condition = connect(home), f"name = '{name}'" if name else None
     models = {model.name: model for model in client.search_registered_models(condition, 1000)}
     found = client.search_model_versions(condition)
-    described = [_described(version, models[version.name].aliases) for version in found]
+    described = [_described(home, version, models[version.name].aliases) for version in found]
     return sorted(described, key=lambda version: (version.name, -version.version))
 
 
@@ -165,14 +166,17 @@ def read(home: Home, version: ModelVersion) -> Version:
 
     If the version has several aliases, the result has the one that comes first in `ALIASES`.
     """
-    return _described(version, connect(home).get_registered_model(version.name).aliases)
+    return _described(home, version, connect(home).get_registered_model(version.name).aliases)
 
 
-def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
+def _described(home: Home, version: ModelVersion, aliases: Mapping[str, str]) -> Version:
     held = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
     values: dict[str, Any] = {
         key: value for key, value in version.tags.items() if key in Version.model_fields
     }
+    for key in _PATHS:
+        if values.get(key):
+            values[key] = str(home.root / values[key])  # relative to the home, or absolute
     try:
         for key in _AS_JSON:
             if key in values:

@@ -202,7 +202,7 @@ def _register(
             home,
             experiment,
             str(folder / CHECKPOINT),
-            _version(home, name, origin, run_id),
+            _version(name, origin, run_id),
             description=_described(origin, card),
             more_tags={ORIGIN_TAG: History(moves=history.moves[:SHOWN_MOVES]).model_dump_json()},
         )
@@ -211,8 +211,9 @@ def _register(
     return made, True
 
 
-def _version(home: Home, name: str, origin: Described, run_id: str) -> Version:
-    corpora, baselines = (home.data / kind / origin.corpus_name for kind in _KINDS)
+def _version(name: str, origin: Described, run_id: str) -> Version:
+    data = Home(Path()).data  # relative to the home, which may be moved
+    corpora, baselines = (data / kind / origin.corpus_name for kind in _KINDS)
     corpus, baseline = origin.corpus_key, origin.baseline_key
     kept = {*Version.model_fields} & {*Described.model_fields} - {"name", "version", "reason"}
     return Version(
