@@ -6,6 +6,7 @@ cli, commands, console     the command line: the list of commands, what each doe
 retrain                    the Prefect flow that runs the chain from a corpus to a trained model
 generation                 the Prefect flow that generates a data set with a trained model
 sweep, sweeping            the Prefect flow that searches for better settings, and its parts
+projects                   write a project: config, schedules, README
 housekeeping, cleanup      the Prefect flow that removes unneeded data, and its parts
 chain                      the stages of the chain, one per file; their records on disk; the plan
 transfer                   move versions between homes as archives

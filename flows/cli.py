@@ -22,6 +22,7 @@ from flows.commands import (
     reference,
     sampling,
     servers,
+    starting,
     sweeps,
     training,
 )
@@ -62,6 +63,7 @@ for command in (
     exporting.import_,
     deleting.delete,
     reference.settings,
+    starting.init,
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,

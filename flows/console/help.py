@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "import",
         "delete",
     ),
-    "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
+    "Servers and upkeep": ("init", "ui", "serve", "housekeeping", "doctor", "settings"),
 }
 """The groups in which `rnnlm --help` lists the commands; commands of no group come last."""
 
@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "delete": ("rnnlm delete book/2", "rnnlm delete book --force --yes"),
     "play": ("rnnlm play book", "rnnlm play english"),
     "doctor": ("rnnlm doctor", "rnnlm doctor --repair"),
+    "init": ("rnnlm init", "rnnlm init novels --text novels/"),
     "ui": ("rnnlm ui",),
     "serve": ("rnnlm serve",),
     "housekeeping": ("rnnlm housekeeping", "rnnlm housekeeping --apply --keep-days 7"),
