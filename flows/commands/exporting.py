@@ -25,9 +25,13 @@ def export(
         Path | None,
         typer.Option(help="Small file to start trainings from, ending in .safetensors."),
     ] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="Graph for onnxruntime, with the tokenizer, ending in .onnx."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model as one file: an archive, a page that draws texts, or a base of trainings."""
+    """Write a model as one file: an archive, a web page, a base of trainings, or ONNX."""
     from flows.console import printing  # noqa: PLC0415
 
     wanted = [
@@ -36,13 +40,15 @@ def export(
             (_archive, archive, "--archive", (".zip",)),
             (_page, html, "--html", (".html", ".htm")),
             (_base, out, "--out", (".safetensors",)),
+            (_onnx, onnx, "--onnx", (".onnx",)),
         )
         if path is not None
     ]
     if len(wanted) != 1:
         raise ConfigError(
             "expected one of --archive FILE.zip (to import elsewhere), --html FILE.html (a web "
-            "page that holds the model) and --out FILE.safetensors (to start trainings from)"
+            "page that holds the model), --out FILE.safetensors (to start trainings from) and "
+            "--onnx FILE.onnx (for onnxruntime)"
         )
     write, path, option, suffixes = wanted[0]
     assert path is not None
@@ -93,6 +99,24 @@ def _base(model: str, path: Path) -> tuple[dict[str, Any], list[Row]]:
         ("use", f"--set training.base={path}"),
     ]
     return {"base": str(path), "bytes": path.stat().st_size, "card": str(card)}, rows
+
+
+def _onnx(model: str, path: Path) -> tuple[dict[str, Any], list[Row]]:
+    from flows.lookup.finding import find  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
+    from rnnlm import checkpoint, onnx_model  # noqa: PLC0415
+
+    found = find(home.current(), model, verify=True)
+    difference = onnx_model.write(path, checkpoint.load(found.checkpoint))
+    rows = [
+        ("onnx", f"{path}, {_size(path)}"),
+        ("model", found.name),
+        ("takes", "tokens (batch, time) and state_0, …"),
+        ("gives", "logits (batch, time, vocab) and next_state_0, …"),
+        ("checked", f"logits of onnxruntime within {difference:.1g} of torch's"),
+    ]
+    size = path.stat().st_size
+    return {"onnx": str(path), "bytes": size, "model": found.name, "difference": difference}, rows
 
 
 def import_(
