@@ -3,7 +3,9 @@
 Each stage of the chain runs as one Prefect task. The stages themselves are in `flows.chain`.
 """
 
+import contextlib
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -43,6 +45,10 @@ def run_name() -> str:
     """Return the name of a flow run, which is the name of the model that it trains."""
     config = flow_run.parameters["config"]
     if isinstance(config, str):
+        with contextlib.suppress(OSError, ValueError):  # the flow itself reports a bad file
+            return str(
+                tomllib.loads(Path(config).read_text("utf-8")).get("name", Path(config).stem)
+            )
         return Path(config).stem
     return str(config["name"] if isinstance(config, dict) else config.name)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm import onnx_model, tokenizer
+from rnnlm import checkpoint, onnx_model, tokenizer
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config.model import Architecture
 from rnnlm.errors import CheckpointError
 from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import tiny_experiment
+from tests.conftest import call_cli, tiny_experiment
 
 onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
@@ -103,3 +103,16 @@ def test_a_model_with_weights_that_are_not_finite_is_refused(tmp_path: Path):
     with pytest.raises(CheckpointError, match="nothing was written"):
         onnx_model.write(tmp_path / "x.onnx", loaded)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_the_command_writes_a_model_by_name_or_path_and_says_how_close_it_is(tmp_path: Path):
+    checkpoint.save(
+        tmp_path / "m.safetensors", load("gru").model, WORDS, load("gru").experiment, {}
+    )
+    said = call_cli(tmp_path, "export", "./m.safetensors", "--onnx", "m.onnx")
+    assert said.status == 0, said.err
+    assert "of torch's" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert onnxruntime.InferenceSession(tmp_path / "m.onnx").get_outputs()[0].name == "logits"
+    wrong = call_cli(tmp_path, "export", "./m.safetensors", "--onnx", "m.zip")
+    assert wrong.err == "error: --onnx m.zip: expected a name that ends in .onnx\n"
