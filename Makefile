@@ -44,7 +44,7 @@ lint:
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/deptry rnnlm flows
+	@$(BIN)/deptry rnnlm flows rnnlm_flows
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 

@@ -6,9 +6,11 @@ cli, commands, console     the command line: the list of commands, what each doe
 retrain                    the Prefect flow that runs the chain from a corpus to a trained model
 generation                 the Prefect flow that generates a data set with a trained model
 sweep, sweeping            the Prefect flow that searches for better settings, and its parts
+projects                   write a project: config, schedules, README
 housekeeping, cleanup      the Prefect flow that removes unneeded data, and its parts
 health                     checks and repairs of a home, for `rnnlm doctor`
 chain                      the stages of the chain, one per file; their records on disk; the plan
+transfer                   move versions between homes as archives
 registry                   versions of models and their aliases in MLflow; base models
 lookup                     finds a model's checkpoint in the registry without importing MLflow
 tracking                   MLflow runs: learning curves, figures, pictures and texts

@@ -12,7 +12,9 @@ import typer
 
 from flows.commands import (
     corpora,
+    deleting,
     doctor,
+    exporting,
     generation,
     housekeeping,
     models,
@@ -20,24 +22,29 @@ from flows.commands import (
     reference,
     sampling,
     servers,
+    starting,
     sweeps,
     training,
 )
 from flows.console import notes
 from flows.console.endings import fail, store_failure, system_failure
-from flows.console.help import WELCOME, GroupedCommands, examples_of
+from flows.console.help import WELCOME, WHERE, GroupedCommands, examples_of
 from flows.runtime import startup_gc
 from rnnlm.errors import RnnlmError
+from rnnlm.visible import visible
 
 INTERRUPTED = 130
 STORES = ("mlflow", "sqlalchemy", "sqlite3", "prefect", "distributed")
 """Packages whose errors are failures of a store or a server, and not bugs."""
+HOMELESS = {"settings", "init"}
+"""Commands that do not use the home."""
+HELP = {"-h", "--help"}
 
 app = typer.Typer(
     cls=GroupedCommands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": sorted(HELP)},
 )
 for command in (
     corpora.corpora,
@@ -49,20 +56,24 @@ for command in (
     playing.play,
     models.evaluate,
     models.models,
-    models.export,
     models.promote,
     models.rollback,
     models.history,
+    exporting.export,
+    exporting.import_,
+    deleting.delete,
     reference.settings,
+    starting.init,
     servers.serve,
     servers.ui,
     housekeeping.housekeeping,
     doctor.doctor,
 ):
-    app.command(epilog=examples_of(command.__name__))(command)
+    name = command.__name__.rstrip("_")  # `import` is a keyword of Python
+    app.command(name, epilog=examples_of(name))(command)
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, epilog=WHERE)
 def _begin(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
@@ -73,6 +84,17 @@ def _begin(
         raise typer.Exit
     if context.invoked_subcommand is None:
         sys.stdout.write(WELCOME)
+    elif context.invoked_subcommand not in HOMELESS and not HELP & {*sys.argv}:
+        _say_where()
+
+
+def _say_where() -> None:
+    """Print the home on standard error if the user might expect another one."""
+    from flows.runtime import home  # noqa: PLC0415
+
+    if not os.environ.get(home.VARIABLE) and (project := home.project_above()) is not None:
+        note = f"  home: {visible(str(project))} (to use this folder: {home.VARIABLE}=.)\n"
+        sys.stderr.write(note)
 
 
 def main() -> NoReturn:

@@ -21,7 +21,7 @@ from flows.cleanup import databases
 from flows.cleanup.leftovers import Found, leftovers, look
 from flows.cleanup.prefect_runs import FlowRuns
 from flows.cleanup.removing import remove
-from flows.cleanup.rules import KINDS, Leftover, Rules
+from flows.cleanup.rules import KINDS, Leftover, Rules, readable
 from flows.runtime import home, locks
 from flows.runtime.flow_defaults import OURS
 from flows.runtime.home import Home
@@ -79,14 +79,6 @@ def sentence(result: dict[str, Any]) -> str:
     if result["applied"]:
         return f"removed {size}" if count else "nothing to remove"
     return f"{size}; nothing was removed; add --apply" if count else "nothing to remove"
-
-
-def readable(size: int) -> str:
-    """Return a number of bytes in readable form, such as `1.5 GB`."""
-    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} B"
 
 
 @contextlib.contextmanager

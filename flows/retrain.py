@@ -3,7 +3,9 @@
 Each stage of the chain runs as one Prefect task. The stages themselves are in `flows.chain`.
 """
 
+import contextlib
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -47,6 +49,8 @@ def run_name() -> str:
     config = flow_run.parameters["config"]
     if isinstance(config, str):
         name = Path(config).stem
+        with contextlib.suppress(OSError, ValueError):  # the flow itself reports a bad file
+            name = str(tomllib.loads(Path(config).read_text("utf-8")).get("name", name))
     else:
         name = str(config["name"] if isinstance(config, dict) else config.name)
     trigger = flow_run.parameters.get("trigger", "manual")

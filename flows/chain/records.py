@@ -76,7 +76,7 @@ class Step(Generic[R]):
         if record is None or _fault(self.folder, record):
             return None
         with suppress(ValueError):  # a result with other fields counts as missing
-            return self.result_type.model_validate(record["result"])
+            return self.result_type.model_validate(_moved(record["result"], self.folder))
         return None
 
     def remember(self, result: R, seconds: float) -> None:
@@ -139,7 +139,11 @@ class Step(Generic[R]):
         records = [
             (path, read_step_record(path)) for path in self.siblings.glob(f"*/{RECORD_FILE}")
         ]
-        known = [(path.stat().st_mtime, record) for path, record in records if record]
+        known = [
+            (path.stat().st_mtime, record)
+            for path, record in records
+            if record and record["step"] == self.name  # others are imports
+        ]
         if not known:
             return "first time"
         latest = max(known, key=lambda pair: pair[0])[1]
@@ -276,6 +280,29 @@ def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
 
 def _digests(record: Mapping[str, Any]) -> dict[str, str]:
     return {name: seen["sha256"] for name, seen in record["files"].items()}
+
+
+def _moved(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a recorded result with the paths of its files as they are now.
+
+    They differ if the home was moved, or if it is reached from another current directory.
+
+    Args:
+        result: The recorded result, which names the folder that it was written to as `uri`.
+        folder: The folder that it is in.
+    """
+    was = str(result.get("uri", ""))
+    if was == str(folder) or Path(was).parts[-2:] != folder.parts[-2:]:
+        return dict(result)
+
+    def move(value: Any) -> Any:
+        if isinstance(value, str) and (value == was or value.startswith(f"{was}/")):
+            return str(folder) + value[len(was) :]
+        if isinstance(value, Mapping):
+            return {key: move(one) for key, one in value.items()}
+        return [move(one) for one in value] if isinstance(value, list) else value
+
+    return {key: move(value) for key, value in result.items()}
 
 
 def _changes(

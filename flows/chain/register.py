@@ -13,10 +13,9 @@ from flows.chain.stage import Run, Stage
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.chain.warm_start import recipe
-from flows.cleanup.mlflow_store import Store
+from flows.cleanup.unfinished import remove_unfinished
 from flows.registry import Version
 from flows.runtime import backups, locks
-from flows.runtime.home import Home
 from rnnlm.engine.loading import load_sampler
 from rnnlm.errors import RegistryError
 from rnnlm.evaluation import by_repeats
@@ -51,7 +50,7 @@ class Register(Stage[Version]):
             backups.back_up(home)
             run_id = tracking.ensure_run(home, experiment, corpus, tokens, model)
             tracking.log_scores(home, run_id, scores)
-            _remove_incomplete(home, run_id, model.digest)
+            remove_unfinished(home, run_id, model.digest)
             made = Version(
                 name=experiment.name,
                 version=0,
@@ -67,7 +66,7 @@ class Register(Stage[Version]):
                 condition=experiment.corpus.condition,
                 canaries=by_repeats(scores.canaries),
             )
-            registered = registry.register(home, experiment, model, made)
+            registered = registry.register(home, experiment, model.checkpoint, made)
             load_sampler(Path(model.checkpoint), home.packed, model.digest)  # writes a packed form
             return registered, False
 
@@ -88,16 +87,3 @@ class Register(Stage[Version]):
 
     def _holder(self, run: Run) -> Version | None:
         return registry.find(run.home, run.experiment.name, run[Train].digest)
-
-
-def _remove_incomplete(home: Home, run_id: str, digest: str) -> None:
-    """Remove the packaged models of a checkpoint that an interrupted registration left incomplete.
-
-    Args:
-        home: Home that names the MLflow store.
-        run_id: Id of the MLflow run of the training that made the checkpoint.
-        digest: sha256 of the checkpoint.
-    """
-    for model in registry.packaged_models(home, run_id, digest):
-        if not registry.is_complete(home, model, digest):
-            Store(home).remove_model(model.model_id)

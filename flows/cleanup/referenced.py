@@ -53,12 +53,24 @@ def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
     named = [f for f in name_folders(home) if f.parent.name == "generated"]
     inside = [path for folder in named for path in folder.glob("[!.]*/")]
     for folder in {*inside, *others}:
-        if (folder / RECORD_FILE).is_file():  # samples of a training, which are a step's result
-            continue
-        found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
-        model = _read(folder / MANIFEST_FILE).get("model")
-        if isinstance(model, dict) and _NUMBER.fullmatch(str(model.get("version", ""))):
-            found.versions.add((str(model.get("name")), int(model["version"])))
+        made = claims_of(folder)
+        found.checkpoints |= made.checkpoints
+        found.versions |= made.versions
+    return found
+
+
+def claims_of(folder: Path) -> Claims:
+    """Return the models that the data set in a folder refers to.
+
+    The samples of a training, which are a step's result, refer to none.
+    """
+    found = Claims()
+    if (folder / RECORD_FILE).is_file():
+        return found
+    found.checkpoints.add(str(_read(folder / JOB_FILE).get("checkpoint")))
+    model = _read(folder / MANIFEST_FILE).get("model")
+    if isinstance(model, dict) and _NUMBER.fullmatch(str(model.get("version", ""))):
+        found.versions.add((str(model.get("name")), int(model["version"])))
     return found
 
 

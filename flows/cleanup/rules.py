@@ -106,3 +106,11 @@ def size_of(path: Path) -> int:
     if path.is_symlink() or path.is_file():
         return path.lstat().st_size
     return sum(entry.lstat().st_size for entry in path.rglob("*") if not entry.is_dir())
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes in readable form, such as `1.5 GB`."""
+    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} B"

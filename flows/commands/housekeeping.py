@@ -33,8 +33,9 @@ def housekeeping(
 
 
 def _show(result: dict[str, Any]) -> None:
+    from flows.cleanup.rules import readable  # noqa: PLC0415
     from flows.console import printing, tables  # noqa: PLC0415
-    from flows.housekeeping import readable, sentence  # noqa: PLC0415
+    from flows.housekeeping import sentence  # noqa: PLC0415
 
     if result["leftovers"]:
         tables.show(

@@ -1,4 +1,4 @@
-"""Commands about registered models: score, export and list them, and choose the champion."""
+"""Commands about registered models: score and list them, and choose the champion."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,9 @@ from flows.console.endings import print_json
 from flows.console.interrupts import reporting
 
 if TYPE_CHECKING:
-    from flows.registry import Version
+    from collections.abc import Sequence
+
+    from flows.registry import Move, Version
 
 Why = Annotated[str | None, typer.Option(help="Reason to record in the history.")]
 
@@ -60,51 +62,6 @@ def evaluate(
         print_json(scoring.as_values(scored, version, text))
     else:
         printing.facts(scoring.show(scored, version))
-
-
-def export(
-    model: ModelReference,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Small file to start trainings from, ending in .safetensors."),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Web page that holds the model, ending in .html.")
-    ] = None,
-) -> None:
-    """Write a model as one file: to start other trainings from, or a page that draws texts."""
-    from flows.console import printing  # noqa: PLC0415
-    from flows.runtime import home  # noqa: PLC0415
-    from rnnlm.errors import ConfigError  # noqa: PLC0415
-
-    if (out is None) == (html is None):
-        raise ConfigError(
-            "expected one of --out FILE.safetensors (to start trainings from) and "
-            "--html FILE.html (a web page that holds the model)"
-        )
-    if html is not None:
-        if html.suffix not in (".html", ".htm"):
-            raise ConfigError(f"--html {html}: expected a name that ends in .html")
-        from flows.commands.playing import write_html  # noqa: PLC0415
-        from flows.lookup.finding import find  # noqa: PLC0415
-
-        printing.facts(write_html(find(home.current(), model, verify=True), html))
-        return
-    assert out is not None
-    from flows import registry  # noqa: PLC0415
-    from flows.registry import bases  # noqa: PLC0415
-
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
-    here = home.current()
-    card = bases.export(here, registry.resolve(here, model), out)
-    printing.facts(
-        [
-            ("base", f"{out}, {out.stat().st_size / 1e6:.2f} MB"),
-            ("card", str(card)),
-            ("use", f"--set training.base={out}"),
-        ]
-    )
 
 
 def models(as_json: Json = False) -> None:
@@ -164,13 +121,33 @@ def rollback(model: ModelName, why: Why = None, as_json: Json = False) -> None:
 def history(model: ModelName, as_json: Json = False) -> None:
     """Show which version was champion when, and why."""
     from flows import registry  # noqa: PLC0415
-    from flows.console import tables  # noqa: PLC0415
+    from flows.console import printing  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
+    from flows.transfer.importing import moves_elsewhere  # noqa: PLC0415
 
-    moves = registry.history(home.current(), model)
+    here = home.current()
+    moves = registry.history(here, model)
+    imported = [v for v in registry.versions(here, model) if v.imported_from]
+    before = {v.version: (v.imported_from, moves_elsewhere(here, v)) for v in imported}
     if as_json:
-        print_json({"model": model, "moves": [move.model_dump() for move in moves]})
+        elsewhere = {
+            str(number): {"was": was, "moves": [move.model_dump() for move in made]}
+            for number, (was, made) in before.items()
+        }
+        listed = {"model": model, "moves": [move.model_dump() for move in moves]}
+        print_json({**listed, "imported": elsewhere} if elsewhere else listed)
         return
+    if moves or not imported:
+        _show_moves(moves)
+    for number, (was, made) in before.items():
+        printing.paragraph(f"{model}/{number} was imported: it was {was}", space=bool(moves))
+        if made:
+            _show_moves(made)
+
+
+def _show_moves(moves: "Sequence[Move]") -> None:
+    from flows.console import tables  # noqa: PLC0415
+
     tables.show(
         ["when (UTC)", "champion", "why", "who"],
         [

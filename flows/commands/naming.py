@@ -23,33 +23,41 @@ def distinct(home: Home, advice: Advice, source: str) -> Advice:
         source: Path of the training text.
     """
     name, place = advice.experiment.name, _place(source)
-    others = _sources_of(home, name) - {place}
-    if not others or place in _sources_of(home, name):
+    known = _sources_of(home, name)
+    if not known or any(place in places for places in known):
         return advice
     new = model_name(str(Path(place).parent.name)) + f"-{name}"
-    if _sources_of(home, new) - {place}:
+    if any(place not in places for places in _sources_of(home, new)):
         new = f"{name}-{value_digest(place)[:6]}"
-    why = f"{name} is a model of {sorted(others)[0]}; to train a version of it, --set name={name}"
+    other = min(places[0] for places in known)
+    why = f"{name} is a model of {other}; to train a version of it, --set name={name}"
     experiment = advice.experiment.model_copy(update={"name": new})
     return replace(
         advice, experiment=experiment, choices=(Choice("name", new, why), *advice.choices)
     )
 
 
-def _sources_of(home: Home, name: str) -> set[str]:
-    """Return the sources that the corpora of a model were read from, as absolute paths or URLs."""
-    found = set()
+def _sources_of(home: Home, name: str) -> list[tuple[str, ...]]:
+    """Return the sources that the corpora of a model were read from, as absolute paths or URLs.
+
+    A record may hold a path relative to the folder that the command ran in, which is not recorded;
+    so each source has two possible paths, relative to the home and to the current directory.
+    """
+    found = []
     for path in (home.data / "corpora" / name).glob(f"*/{RECORD_FILE}"):
         record = read_step_record(path) or {"ingredients": {}}
         corpus = record["ingredients"].get("corpus")
         if not isinstance(corpus, dict):
             continue  # skip a damaged record
+        folders = (home.root.resolve(), Path.cwd())
         if corpus.get("source"):
-            found.add(_place(corpus["source"]))
+            found.append(tuple(_place(corpus["source"], folder) for folder in folders))
         elif paths := [s["path"] for s in corpus.get("sources", ()) if "://" not in s["path"]]:
-            found.add(os.path.commonpath(map(_place, paths)))  # a folder with one file per split
+            # a folder with one file per split
+            common = (os.path.commonpath([_place(p, folder) for p in paths]) for folder in folders)
+            found.append(tuple(common))
     return found
 
 
-def _place(source: str) -> str:
-    return source if "://" in source else str(Path(source).resolve())
+def _place(source: str, folder: Path | None = None) -> str:
+    return source if "://" in source else str((folder or Path.cwd()).joinpath(source).resolve())

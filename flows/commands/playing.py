@@ -40,7 +40,7 @@ def play(
             return
         printing.facts([("page", address)])
         printing.out.print("\n  press Ctrl-C to stop", style="dim")
-        if browser and _has_window():
+        if browser and has_window():
             webbrowser.open(address)
 
     with processes.ending_on_signals():
@@ -81,7 +81,7 @@ def write_html(found: "Found", path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _has_window() -> bool:
+def has_window() -> bool:
     """Return whether a browser would open a window here instead of taking over the terminal."""
     if sys.platform in ("darwin", "win32"):
         return True

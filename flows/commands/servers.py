@@ -2,6 +2,7 @@
 
 import os
 import signal
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from flows.servers.standing import Standing
 
 
-def ui(as_json: Json = False) -> None:
-    """Serve the MLflow and Prefect pages until Ctrl-C."""
+def ui(
+    browser: Annotated[bool, typer.Option(help="Open the pages in a browser.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Serve the MLflow and Prefect pages until Ctrl-C, and open a browser where there is one."""
+    from flows.commands.playing import has_window  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import hosts, pages, processes  # noqa: PLC0415
@@ -27,6 +32,8 @@ def ui(as_json: Json = False) -> None:
         else:
             printing.facts([*addresses.items()])
             printing.out.print("\n  press Ctrl-C to stop", style="dim")
+            if browser and has_window():
+                webbrowser.open(next(iter(addresses.values())))
         signal.pause()
 
 
@@ -95,7 +102,9 @@ def _show(served: "Standing", as_json: bool) -> None:
     printing.facts([*pages.items(), *names, ("logs", f"{served.logs}/")])
     if not rows:
         printing.out.print(
-            "\n  nothing is scheduled: prefect.yaml is missing or has no deployments"
+            "\n  nothing is scheduled: prefect.yaml is missing or has no deployments; "
+            "`rnnlm init` writes one",
+            soft_wrap=True,
         )
     else:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

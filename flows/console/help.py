@@ -6,8 +6,17 @@ from typer.core import TyperGroup
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Train and generate": ("train", "sample", "generate", "play", "inspect", "corpora", "sweep"),
-    "Models": ("models", "evaluate", "history", "promote", "rollback", "export"),
-    "Servers and upkeep": ("ui", "serve", "housekeeping", "doctor", "settings"),
+    "Models": (
+        "models",
+        "evaluate",
+        "history",
+        "promote",
+        "rollback",
+        "export",
+        "import",
+        "delete",
+    ),
+    "Servers and upkeep": ("init", "ui", "serve", "housekeeping", "doctor", "settings"),
 }
 """The groups in which `rnnlm --help` lists the commands; commands in no group come last."""
 
@@ -36,11 +45,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "promote": ("rnnlm promote book 3 --why 'reads better'",),
     "rollback": ("rnnlm rollback book",),
     "export": (
+        "rnnlm export book --archive book.zip",
         "rnnlm export book --html book.html",
         "rnnlm export book --out base.safetensors",
+        "rnnlm export book --onnx book.onnx",
     ),
+    "import": ("rnnlm import book.zip", "rnnlm import book.zip --name novel --promote"),
+    "delete": ("rnnlm delete book/2", "rnnlm delete book --force --yes"),
     "play": ("rnnlm play book", "rnnlm play english"),
     "doctor": ("rnnlm doctor", "rnnlm doctor --repair"),
+    "init": ("rnnlm init", "rnnlm init novels --text novels/"),
     "ui": ("rnnlm ui",),
     "serve": ("rnnlm serve",),
     "housekeeping": ("rnnlm housekeeping", "rnnlm housekeeping --apply --keep-days 7"),
@@ -61,6 +75,14 @@ No text at hand? rnnlm train colors-demo takes a minute.
 All commands: rnnlm --help. Help on one: rnnlm train --help.
 """
 """What `rnnlm` prints without a command."""
+
+WHERE = """\
+\b
+Models and data are kept in data/ and mlruns/ of the home: the nearest
+project above the current folder, or else the current folder. Set
+RNNLM_HOME=FOLDER for another home; `rnnlm init` makes a folder a project.
+"""
+"""The end of `rnnlm --help`."""
 
 
 class GroupedCommands(TyperGroup):

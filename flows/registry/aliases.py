@@ -28,6 +28,7 @@ from flows.registry.versions import (
     by_alias,
     read,
     resolve,
+    versions,
 )
 from flows.runtime import locks
 from flows.runtime.home import Home
@@ -132,7 +133,8 @@ def history(home: Home, name: str) -> list[Move]:
     Raises:
         RegistryError: There is no such model.
     """
-    resolve(home, name)
+    if not versions(home, name):
+        resolve(home, name)
     return read_moves(connect(home), name)[::-1]
 
 

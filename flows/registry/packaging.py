@@ -9,7 +9,7 @@ twice. The caller must hold the lock `locks.registering`.
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,6 @@ from flows.tracking import CHECKPOINT_TAG, connect, is_local
 from rnnlm.config import Experiment
 from rnnlm.generation.prompt import attributes_of
 from rnnlm.storage import is_intact
-from rnnlm.training.api import TrainedModel
 
 REQUIREMENTS = [
     "annotated-types",
@@ -43,7 +42,15 @@ REQUIREMENTS = [
 """What a packaged model imports, besides MLflow; a server installs it with the model."""
 
 
-def register(home: Home, experiment: Experiment, model: TrainedModel, version: Version) -> Version:
+def register(
+    home: Home,
+    experiment: Experiment,
+    checkpoint: str,
+    version: Version,
+    *,
+    description: str | None = None,
+    more_tags: Mapping[str, str] | None = None,
+) -> Version:
     """Package a checkpoint and register it as a version, without an alias.
 
     The stage `gate` sets the alias later.
@@ -51,8 +58,10 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
     Args:
         home: Home that names the MLflow store.
         experiment: Configuration of the model.
-        model: The trained model.
+        checkpoint: Path of the checkpoint.
         version: Description of the version to store; its number and alias are ignored.
+        description: Description of the version in Markdown; None for none yet.
+        more_tags: Further tags of the version.
 
     Returns:
         The version as registered, with its number.
@@ -61,7 +70,7 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
     mlflow.set_tracking_uri(home.tracking_uri)
     found = packaged_models(home, version.run_id, version.checkpoint)
     complete = [model.model_uri for model in found if is_complete(home, model, version.checkpoint)]
-    uri = complete[0] if complete else _package(experiment, model, version.run_id)
+    uri = complete[0] if complete else _package(experiment, checkpoint, version)
     if client.get_run(version.run_id).info.status != "FINISHED":  # packaging was interrupted
         client.set_terminated(version.run_id, "FINISHED")
     if not client.search_registered_models(f"name = '{version.name}'"):
@@ -70,7 +79,8 @@ def register(home: Home, experiment: Experiment, model: TrainedModel, version: V
         version.name,
         source=uri,
         run_id=version.run_id,
-        tags=version.tags(),
+        tags={**version.tags(), **(more_tags or {})},
+        description=description,
         model_id=uri.rpartition("/")[2],
     )
     return read(home, created)
@@ -111,7 +121,7 @@ def is_complete(home: Home, model: LoggedModel, digest: str) -> bool:
     )
 
 
-def _package(experiment: Experiment, model: TrainedModel, run_id: str) -> str:
+def _package(experiment: Experiment, checkpoint: str, version: Version) -> str:
     """Log a checkpoint and the code that reads it to an MLflow run, as an MLflow model.
 
     Returns:
@@ -122,16 +132,16 @@ def _package(experiment: Experiment, model: TrainedModel, run_id: str) -> str:
     with (
         _library_code() as code,
         warnings.catch_warnings(action="ignore"),  # MLflow asks for an example; `params` suffice
-        mlflow.start_run(run_id=run_id, log_system_metrics=False),
+        mlflow.start_run(run_id=version.run_id, log_system_metrics=False),
     ):
         info = mlflow.pyfunc.log_model(
             name=experiment.name,
             python_model=packaged.__file__,
-            artifacts={packaged.CHECKPOINT_ARTIFACT: model.checkpoint},
+            artifacts={packaged.CHECKPOINT_ARTIFACT: checkpoint},
             code_paths=[code],
             signature=packaged.signature(defaults, attributes_of(experiment)),
             pip_requirements=REQUIREMENTS,
-            tags={CHECKPOINT_TAG: model.digest},
+            tags={CHECKPOINT_TAG: version.checkpoint},
         )
     return str(info.model_uri)
 

@@ -25,6 +25,7 @@ without it is registered, but the gate has not finished judging it."""
 
 _AS_JSON = {"test_bits_per_character", "condition", "canaries"}
 """Attributes of a version whose tags are JSON; the others are plain text."""
+_PATHS = ("corpus_uri", "baseline")
 
 
 class Version(BaseModel):
@@ -51,6 +52,8 @@ class Version(BaseModel):
         condition: Names of the attributes in the header before each text.
         canaries: What it remembers of the canaries in its training text, by how often they were
             planted; empty if it was trained without.
+        imported_from: Name, number and aliases that it had in the home that it was imported from;
+            empty if it was trained here.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +73,7 @@ class Version(BaseModel):
     baseline: str = ""
     condition: tuple[str, ...] = ()
     canaries: tuple[ExposureRow, ...] = ()
+    imported_from: str = ""
 
     @property
     def described(self) -> str:
@@ -84,7 +88,7 @@ class Version(BaseModel):
 
     def tags(self) -> dict[str, str]:
         """Return the tags to store in the registry, from which `read` restores the version."""
-        unused = set() if self.canaries else {"canaries"}
+        unused = {name for name in ("canaries", "imported_from") if not getattr(self, name)}
         kept = self.model_dump(exclude={"name", "version", "alias", "run_id"} | unused)
         checkpoint = kept.pop("checkpoint")
         written = {
@@ -153,7 +157,7 @@ def versions(home: Home, name: str | None = None) -> list[Version]:
     client, condition = connect(home), f"name = '{name}'" if name else None
     models = {model.name: model for model in client.search_registered_models(condition, 1000)}
     found = client.search_model_versions(condition)
-    described = [_described(version, models[version.name].aliases) for version in found]
+    described = [_described(home, version, models[version.name].aliases) for version in found]
     return sorted(described, key=lambda version: (version.name, -version.version))
 
 
@@ -162,14 +166,17 @@ def read(home: Home, version: ModelVersion) -> Version:
 
     If the version has several aliases, the result has the one that comes first in `ALIASES`.
     """
-    return _described(version, connect(home).get_registered_model(version.name).aliases)
+    return _described(home, version, connect(home).get_registered_model(version.name).aliases)
 
 
-def _described(version: ModelVersion, aliases: Mapping[str, str]) -> Version:
+def _described(home: Home, version: ModelVersion, aliases: Mapping[str, str]) -> Version:
     held = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
     values: dict[str, Any] = {
         key: value for key, value in version.tags.items() if key in Version.model_fields
     }
+    for key in _PATHS:
+        if values.get(key):
+            values[key] = str(home.root / values[key])  # relative to the home, or absolute
     try:
         for key in _AS_JSON:
             if key in values:

@@ -17,6 +17,9 @@ FORMAT = 1
 format 0, which this version reads as well: steps whose version has changed run again, and
 everything else is used as it is."""
 FORMAT_FILE = "format.json"
+PROJECT_FILE = "rnnlm.toml"
+"""File that marks a folder as a project; `rnnlm init` writes it."""
+VARIABLE = "RNNLM_HOME"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Home:
     """The folder that holds `data/` and `mlruns/`.
 
     Attributes:
-        root: Path of the folder: `RNNLM_HOME`, or the current directory.
+        root: Path of the folder; see `named`.
     """
 
     root: Path
@@ -79,14 +82,16 @@ def make_private(folder: Path) -> None:
 
 def named() -> Home:
     """Return the home, as `current` does, without checking its format."""
-    path = os.environ.get("RNNLM_HOME")
-    return Home(Path(path).resolve() if path else Path())
+    path = os.environ.get(VARIABLE)
+    return Home(Path(path).resolve() if path else project_above() or Path())
 
 
 def current() -> Home:
-    """Return the home: the folder that `RNNLM_HOME` names, or else the current directory.
+    """Return the home.
 
-    The path from `RNNLM_HOME` is made absolute; the current directory is `.`.
+    It is the folder that `RNNLM_HOME` names; or else the nearest project, looking from the current
+    directory upward, as git does; or else the current directory. The path is absolute, but that of
+    the current directory is `.`.
 
     Raises:
         StorageError: A later version of the program wrote the home, or its format is unreadable.
@@ -94,6 +99,30 @@ def current() -> Home:
     home = named()
     _check_format(home, home.root.resolve())
     return home
+
+
+def project_above() -> Path | None:
+    """Return the nearest project above the current directory, or None.
+
+    None if the current directory is a project itself. A folder that belongs to another user is not
+    used unasked: the program would run the schedules in it.
+    """
+    here = Path.cwd()
+    if is_project(here):
+        return None
+    for folder in here.parents:
+        with contextlib.suppress(OSError):
+            if is_project(folder) and folder.stat().st_uid == os.geteuid():
+                return folder
+    return None
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is a project: it has a project file, or has been used as a home."""
+    if (folder / PROJECT_FILE).is_file():
+        return True
+    home = Home(folder)
+    return (home.data / FORMAT_FILE).is_file() and home.mlruns.is_dir()
 
 
 @lru_cache(maxsize=16)

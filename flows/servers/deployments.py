@@ -29,8 +29,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from pydantic import ValidationError
 
+import rnnlm_flows
 from flows.runtime import notifying
-from flows.runtime.home import OWN
+from flows.runtime.home import OWN, Home
 from flows.servers import processes
 from rnnlm.errors import ServerError
 
@@ -50,7 +51,7 @@ class Deployment:
 
     Attributes:
         name: Name of the deployment, unique in the file.
-        entrypoint: The flow that it runs, as `path.py:function`.
+        entrypoint: The flow that it runs, as `path.py:function`, or as `rnnlm_flows.retrain`.
         schedules: The active schedules; if all schedules are switched off, all of them.
         is_off: Whether the deployment has schedules and all of them are switched off.
     """
@@ -71,6 +72,14 @@ class Deployment:
             return None
         due = [found for schedule in self.schedules if (found := _next(schedule, now))]
         return min(due, default=None)
+
+
+def find(home: Home) -> Path:
+    """Return the path of the file with the deployments of a home, which may be missing.
+
+    It is that in the current folder, or else that in the home.
+    """
+    return FILE if FILE.is_file() else home.root / FILE
 
 
 def read(path: Path) -> list[Deployment]:
@@ -279,17 +288,23 @@ def _deployment(path: Path, number: int, entry: Any) -> Deployment:
 
 
 def _check_flow(where: str, folder: Path, entrypoint: str, parameters: Mapping[str, Any]) -> None:
-    file, _, name = entrypoint.partition(":")
+    module, _, ours = entrypoint.rpartition(".")
     try:
-        tree = ast.parse((folder / file).read_text("utf-8"))
-    except (OSError, SyntaxError, ValueError):
+        if module == rnnlm_flows.__name__:
+            file, name = rnnlm_flows.source_of(ours)
+        else:
+            file, name = folder / entrypoint.partition(":")[0], entrypoint.partition(":")[2]
+        tree = ast.parse(file.read_text("utf-8"))
+    except (OSError, SyntaxError, ValueError, KeyError):
+        known = ", ".join(f"rnnlm_flows.{name}" for name in rnnlm_flows.FLOWS)
         raise ServerError(
-            f"{where}: entrypoint {entrypoint!r} (expected path.py:flow of an existing file)"
+            f"{where}: entrypoint {entrypoint!r} (expected path.py:flow of an existing file, or "
+            f"one of {known})"
         ) from None
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     found = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
     if not found:
-        raise ServerError(f"{where}: {file} has no flow {name!r}")
+        raise ServerError(f"{where}: {entrypoint.partition(':')[0]} has no flow {name!r}")
     arguments = found[0].args
     takes = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
     unknown = [parameter for parameter in parameters if parameter not in takes]

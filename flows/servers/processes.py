@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -84,8 +85,30 @@ class Process:
 
     @property
     def answers(self) -> bool:
-        """Whether the process is running and its server answers."""
-        return self.is_running and (self.command.health is None or responds(self.command.health))
+        """Whether the process is running and its server answers.
+
+        Another program may have taken the port in the meantime; its answers do not count.
+        """
+        health = self.command.health
+        if not self.is_running or health is None:
+            return self.is_running
+        return responds(health) and self._listens_on(urlsplit(health).port)
+
+    def _listens_on(self, port: int | None) -> bool:
+        """Return whether the process, or one that it started, listens on a port."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self._popen.pid)
+            for process in [own, *own.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    try:
+                        found = process.net_connections("tcp")
+                    except psutil.AccessDenied:
+                        return True  # this system does not tell; believe the answer
+                    for connection in found:
+                        is_open = connection.status == psutil.CONN_LISTEN
+                        if is_open and connection.laddr and connection.laddr.port == port:
+                            return True
+        return False
 
     def ending(self) -> str:
         """Return how the process ended: its exit status and last line of log, or a signal."""

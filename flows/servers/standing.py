@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+import rnnlm_flows
 from flows.runtime import locks, sqlite_files
 from flows.runtime.addresses import is_http, page, redact
 from flows.runtime.home import OWN, Home, make_private
@@ -79,7 +80,7 @@ def serve(
     host: str = "127.0.0.1",
     prefect_port: int | None = None,
     mlflow_port: int | None = None,
-    file: Path = deployments.FILE,
+    file: Path | None = None,
 ) -> Iterator[Standing]:
     """Run Prefect and MLflow servers, and the scheduled flows, as long as this context lasts.
 
@@ -91,11 +92,13 @@ def serve(
         host: Address to listen on.
         prefect_port: Port of the Prefect server; None for the usual port or a free one.
         mlflow_port: Port of the MLflow server; None for the usual port or a free one.
-        file: File with the deployments and their schedules; it may be missing.
+        file: File with the deployments and their schedules, which may be missing; None for
+            `prefect.yaml` in the current folder, or else in the home.
 
     Raises:
         ServerError: A port, a database, a server or a deployment cannot be used.
     """
+    file = file or deployments.find(home)
     wanted = deployments.read(file) if file.is_file() else []
     plan = _Plan.make(home, host, prefect_port, mlflow_port)
     for folder in (home.prefect, plan.logs):
@@ -326,6 +329,8 @@ def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
             "RNNLM_HOME": str(home.root.resolve()),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
             "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",  # use this environment
+            # Flow runs may be the user's own, and import a package `flows` of theirs.
+            "PYTHONPATH": rnnlm_flows.without_ours(os.environ.get("PYTHONPATH", "")),
         },
     )
 

@@ -163,18 +163,30 @@ def _check_directory(file: SourceFile) -> None:
     Raises:
         CorpusError: It is longer than `MOST_DIRECTORY_BYTES`.
     """
-    with file.path.open("rb") as opened:
-        opened.seek(max(0, file.size - _END_SEARCHED))
+    size = directory_bytes(file.path)
+    if size > MOST_DIRECTORY_BYTES:
+        raise CorpusError(
+            f"{file.name} has a list of members of {size:,} bytes (expected at most "
+            f"{MOST_DIRECTORY_BYTES:,}, or {MOST_MEMBERS:,} members); split the archive"
+        )
+
+
+def directory_bytes(path: Path) -> int:
+    """Return the size in bytes that a zip archive states for its list of members; 0 if it has none.
+
+    The library reads the whole list into memory when it opens the archive.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as opened:
+        opened.seek(max(0, size - _END_SEARCHED))
         tail = opened.read()
+    found = [0]
     for mark, offset, form in ((_END, 12, "<L"), (_END_64, 40, "<Q")):
         at = tail.rfind(mark)
         if at >= 0 and len(tail) >= at + offset + struct.calcsize(form):
-            (size,) = struct.unpack_from(form, tail, at + offset)
-            if MOST_DIRECTORY_BYTES < size != 0xFFFFFFFF:
-                raise CorpusError(
-                    f"{file.name} has a list of members of {size:,} bytes (expected at most "
-                    f"{MOST_DIRECTORY_BYTES:,}, or {MOST_MEMBERS:,} members); split the archive"
-                )
+            (stated,) = struct.unpack_from(form, tail, at + offset)
+            found.append(stated if stated != 0xFFFFFFFF else 0)
+    return max(found)
 
 
 def _check_members(file: SourceFile, members: Sequence[zipfile.ZipInfo]) -> None:

@@ -30,28 +30,21 @@ def load(model: str | Path) -> Model:
         or path.suffix == ".safetensors"
     ):
         return Model(checkpoint_in(path))
-    if not _has_registry():
+    if find_spec("rnnlm_flows") is None:  # only the library is here, as in a packaged model
         if path.exists():
             return Model(checkpoint_in(path))
         raise CheckpointError(
-            f"no file or folder {model} (expected a path: the package `flows`, which knows the "
-            "registry, is not installed, or another package of that name hides it); give a path"
+            f"no file or folder {model} (expected a path, since the registry, package "
+            "`rnnlm_flows`, is not installed here); give a path"
         )
-    from flows.lookup.finding import find
-    from flows.runtime import home
+    import rnnlm_flows
 
-    here = home.current()
-    found = find(here, model)
+    with rnnlm_flows.beside_others():
+        from flows.lookup.finding import find
+        from flows.runtime import home
+
+        here = home.current()
+        found = find(here, model)
     if not found.is_registered:
         return Model(found.checkpoint)
     return Model(found.checkpoint, name=found.name, digest=found.digest, packed=found.folder)
-
-
-def _has_registry() -> bool:
-    """Return whether `flows` is this project's package, which knows the registry.
-
-    Other projects also have packages of that name; none of them is imported.
-    """
-    spec = find_spec("flows")
-    places = (spec.submodule_search_locations or []) if spec is not None else []
-    return any((Path(place) / "lookup" / "finding.py").is_file() for place in places)

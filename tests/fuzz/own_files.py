@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from flows.chain.records import RECORD_FILE, Step, read_step_record
 from flows.cleanup import step_folders
-from rnnlm import base, checkpoint, dataset, tokenizer
+from flows.transfer import contents
+from rnnlm import archive, base, checkpoint, dataset, tokenizer
 from rnnlm.checksums import once
 from rnnlm.config import SourceConfig
 from rnnlm.corpora import documents
@@ -239,6 +240,37 @@ def _report(data: bytes, folder: Path) -> None:
     read_report(str(folder))
 
 
+_ORIGIN = {"name": "a", "version": 1, "checkpoint": "0" * 64, "aliases": ["champion"]}
+
+
+@cache
+def archive_bytes() -> bytes:
+    """Return the archive of a version, with a file that is no model."""
+    files: dict[str, Path | bytes] = {
+        contents.CHECKPOINT: bytes(1000),
+        contents.CARD: b"card",
+        contents.VERSION: _saved(_ORIGIN),
+        f"{contents.ARTIFACTS}review/review.html": b"<p>" * 100,
+    }
+    with tempfile.TemporaryDirectory() as name:
+        archive.write(Path(name) / "x.zip", contents.FORMAT, files)
+        return (Path(name) / "x.zip").read_bytes()
+
+
+def _archive(content: bytes, folder: Path) -> None:
+    (folder / "x.zip").write_bytes(content)
+    opened = archive.Archive.open(folder / "x.zip", contents.FORMAT, contents.NAMES)
+    opened.read(contents.VERSION, contents.Described)
+    opened.unpack(folder / "unpacked")
+    assert {p.name for p in folder.iterdir()} <= {"x.zip", "unpacked"}
+
+
+def _origin(value: Any, folder: Path) -> None:
+    archive.write(folder / "x.zip", contents.FORMAT, {contents.VERSION: _saved(value)})
+    opened = archive.Archive.open(folder / "x.zip", contents.FORMAT, contents.NAMES)
+    opened.read(contents.VERSION, contents.Described)
+
+
 def npy() -> bytes:
     """Return an array as `.npy`."""
     buffer = io.BytesIO()
@@ -294,6 +326,8 @@ TARGETS = [
     Target("values in records", _values(STEP), vary_value, lambda v, f: _step(_saved(v), f), 0.5),
     Target("records of shards", _values(_RECORD, {"rows": 3}), vary_value, _shards, 0.5),
     Target("histories", _values(_HISTORY), vary_bytes, _lines, 3),
+    Target("archives of models", _deferred(archive_bytes), vary_bytes, _archive, 0.4),
+    Target("versions in archives", _values(_ORIGIN), vary_value, _origin, 0.4),
     Target("arrays", _values(npy()), vary_bytes, _array, 1),
     Target("archives of arrays", _values(npz()), vary_bytes, _arrays, 0.5),
     Target("token shards", _deferred(lambda: shards()[1]), vary_bytes, _tokens, 0.3),

@@ -133,7 +133,7 @@ except rnnlm.RnnlmError as error:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "another package of that name hides it" in ended.stdout
+    assert "no model 'tiny'" in ended.stdout
 
 
 def test_dir_lists_the_interface_and_other_names_are_refused():
