@@ -12,6 +12,13 @@ from typing import Any
 
 from rnnlm.errors import StorageError
 
+
+def is_address(path: str) -> bool:
+    """Return whether a path is an address, such as `s3://bucket/texts`, and not a local path."""
+    protocol, separator, _ = path.partition("://")
+    return bool(separator) and protocol.replace("+", "").isalnum()
+
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import StorageError
-from rnnlm.storage import atomic_path, file_digest, value_digest, write_bytes, write_json
+from rnnlm.storage import (
+    atomic_path,
+    file_digest,
+    is_address,
+    value_digest,
+    write_bytes,
+    write_json,
+)
 
 
 def test_a_failed_write_keeps_the_old_content_and_leaves_no_other_files(tmp_path: Path):
@@ -76,3 +83,11 @@ def test_digests_depend_on_content_and_not_on_key_order(tmp_path: Path):
     write_bytes(tmp_path / "one", b"same")
     write_bytes(tmp_path / "two", b"same")
     assert file_digest(tmp_path / "one") == file_digest(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("s3://a/b", True), ("gs://a", True), ("a/b", False), ("C:\\a", False), ("://a", False)],
+)
+def test_addresses_are_told_from_paths(path: str, expected: bool):
+    assert is_address(path) is expected

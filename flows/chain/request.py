@@ -16,8 +16,8 @@ from rnnlm.errors import ConfigError
 from rnnlm.generation import plan
 from rnnlm.generation.manifest import About, Source
 from rnnlm.generation.prompt import prefixes_of
-from rnnlm.generation.stores import Store, is_address
-from rnnlm.storage import file_digest, value_digest
+from rnnlm.generation.stores import Store
+from rnnlm.storage import file_digest, is_address, value_digest
 
 _NOT_REPEATED = {"--json", "--finish"}
 _FLAGS = _NOT_REPEATED | {

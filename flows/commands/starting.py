@@ -20,7 +20,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a project: a config, schedules, .gitignore and README; overwrite nothing."""
-    from flows import projects  # noqa: PLC0415
+    from flows.commands import projects  # noqa: PLC0415
     from flows.console import printing  # noqa: PLC0415
 
     project = projects.write(folder, text)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from rnnlm.errors import StorageError
-from rnnlm.storage import write_json
+from flows.runtime.addresses import redact
+from rnnlm.errors import ConfigError, StorageError
+from rnnlm.storage import is_address, write_json
 
 OWN = "rnnlm"
 """Name of this project's work pool, and tag of its flow runs, on a shared Prefect server."""
@@ -81,8 +82,17 @@ def make_private(folder: Path) -> None:
 
 
 def named() -> Home:
-    """Return the home, as `current` does, without checking its format."""
+    """Return the home, as `current` does, without checking its format.
+
+    Raises:
+        ConfigError: `RNNLM_HOME` is an address.
+    """
     path = os.environ.get(VARIABLE)
+    if path and is_address(path):
+        raise ConfigError(
+            f"{VARIABLE}={redact(path)[:80]} (expected a folder on a file system, which locks and "
+            "SQLite need); set it to a folder, and give an address to `rnnlm generate --out`"
+        )
     return Home(Path(path).resolve() if path else project_above() or Path())
 
 
@@ -94,6 +104,7 @@ def current() -> Home:
     the current directory is `.`.
 
     Raises:
+        ConfigError: `RNNLM_HOME` is an address.
         StorageError: A later version of the program wrote the home, or its format is unreadable.
     """
     home = named()

@@ -36,12 +36,6 @@ _MOST_BYTES = 1 << 30
 """Largest job file or manifest to read."""
 
 
-def is_address(path: str) -> bool:
-    """Return whether a path is an address, such as `s3://bucket/texts`, and not a local path."""
-    protocol, separator, _ = path.partition("://")
-    return bool(separator) and protocol.replace("+", "").isalnum()
-
-
 class Store:
     """The files under an address.
 

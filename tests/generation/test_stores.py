@@ -15,7 +15,7 @@ from rnnlm.config import GenerationConfig
 from rnnlm.errors import ConfigError, GenerationError, StorageError
 from rnnlm.generation.job import generate
 from rnnlm.generation.manifest import TextDataSet
-from rnnlm.generation.stores import UPLOADED, Store, is_address
+from rnnlm.generation.stores import UPLOADED, Store
 from rnnlm.progress import Progress
 from tests.flows.serving import free_port
 from tests.generation.jobs import CONFIG, Stop, contents
@@ -199,11 +199,3 @@ def test_storage_without_objects_gets_whole_files_too(model: Path, tmp_path: Pat
     assert contents(tmp_path / "remote") == contents(tmp_path / "out")
     assert sent.uri == address
     assert not [*(tmp_path / "remote").rglob("*.tmp")]
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [("s3://a/b", True), ("gs://a", True), ("a/b", False), ("C:\\a", False), ("://a", False)],
-)
-def test_addresses_are_told_from_paths(path: str, expected: bool):
-    assert is_address(path) is expected

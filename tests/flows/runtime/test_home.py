@@ -130,3 +130,10 @@ def test_the_corpus_of_a_version_is_found_from_another_folder(project: Path):
     (found,) = registry.versions(here)
     assert found.corpus_uri == str(project / "data" / "corpora" / "tiny" / "0")
     assert found.baseline == "/b"
+
+
+def test_an_address_is_refused_as_a_home_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RNNLM_HOME", "s3://user:secret@bucket/home")
+    _, said = called("models")
+    (line,) = said.strip().splitlines()
+    assert line.startswith("error: RNNLM_HOME=s3://…@bucket/home (expected a folder")

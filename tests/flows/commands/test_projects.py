@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import projects
+from flows.commands import projects
 from flows.runtime import home as homes
 from flows.runtime.home import Home
 from flows.servers import deployments
