@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from flows import registry
 from flows.registry import Version, bases
+from flows.registry.pages import without_status
 from flows.runtime.home import Home
 from flows.tracking import connect
 from flows.transfer.contents import (
@@ -55,7 +56,7 @@ def export(home: Home, version: Version, to: Path) -> Described:
     with TemporaryDirectory() as folder:
         files: dict[str, Path | bytes] = {
             CHECKPOINT: path,
-            CARD: (entry.description or "").encode(),
+            CARD: without_status(entry.description or "").encode(),
             VERSION: _json(described),
             HISTORY: _json(History(moves=tuple(moves))),
         }
