@@ -65,13 +65,22 @@ def with_status(description: str, status: str) -> str:
         description: The description; its first paragraph is replaced if it is on the alias too.
         status: The new paragraph.
     """
+    return f"{status}\n\n{without_status(description)}".rstrip()
+
+
+def without_status(description: str) -> str:
+    """Return a version's description without the first paragraph on its alias.
+
+    Where an earlier version of the package wrote the gate's decision as if it were the present
+    alias, that is reworded.
+    """
     first, _, rest = description.partition("\n\n")
     if _STATUS.match(first):
-        description = rest
-    elif _EARLIER.match(first):
+        return rest
+    if _EARLIER.match(first):
         alias, _, reason = first.partition(": ")
-        description = f"The gate made it **{alias}**: {reason}.\n\n{rest}"
-    return f"{status}\n\n{description}".rstrip()
+        return f"The gate made it **{alias}**: {reason}.\n\n{rest}"
+    return description
 
 
 def _status(

@@ -138,8 +138,7 @@ def log_verdict(
     header = f"Version [{version}]({model_page(name, int(number))[1:]}) became **{alias}**:"
     note = [scores, header, checks, changes.in_markdown() if changes else ""]
     client.set_tag(run_id, NOTE_TAG, "\n\n".join(part for part in note if part))
-    known = str(run.info.run_name)
-    own = known.partition(BETWEEN)[2] if known.startswith(f"{name}/") else known
+    own = without_version(str(run.info.run_name), name)
     client.update_run(run_id, name=f"{version}{BETWEEN}{own}")
 
 
@@ -204,6 +203,11 @@ def log_scores(home: Home, run_id: str, scores: TestScores) -> None:
 def title(experiment: Experiment) -> str:
     """Return the title of a new MLflow run: its network and the current time, to the second."""
     return f"{experiment.model.title}{BETWEEN}{datetime.now():%Y-%m-%d %H:%M:%S}"
+
+
+def without_version(title: str, name: str) -> str:
+    """Return the name of a run without the version of a model that `log_verdict` put before it."""
+    return title.partition(BETWEEN)[2] if title.startswith(f"{name}/") else title
 
 
 def last_step(client: MlflowClient, run_id: str) -> int:

@@ -132,7 +132,7 @@ class TrainingRun(BaseModel):
 
 KEPT_TAGS = re.compile(
     r"stage\.[a-z_]{1,40}"
-    r"|rnnlm\.(corpus|tokenizer|architecture|device|start|precision|verdict)"
+    r"|rnnlm\.(corpus|tokenizer|architecture|device|start|precision|verdict|sources|torch)"
     r"|mlflow\.(note\.content|user|source\.name|source\.git\.commit|rnnlm\.texts|rnnlm\.review)"
 )
 """Tags of a run that mean the same in every home."""

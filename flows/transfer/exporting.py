@@ -10,8 +10,10 @@ from mlflow.tracking import MlflowClient
 
 from flows import registry
 from flows.registry import Version, bases
+from flows.registry.pages import without_status
 from flows.runtime.home import Home
 from flows.tracking import connect
+from flows.tracking.runs import without_version
 from flows.transfer.contents import (
     ARTIFACTS,
     CARD,
@@ -55,13 +57,13 @@ def export(home: Home, version: Version, to: Path) -> Described:
     with TemporaryDirectory() as folder:
         files: dict[str, Path | bytes] = {
             CHECKPOINT: path,
-            CARD: (entry.description or "").encode(),
+            CARD: without_status(entry.description or "").encode(),
             VERSION: _json(described),
             HISTORY: _json(History(moves=tuple(moves))),
         }
         if version.run_id:
             with suppress(MlflowException):  # the run was deleted
-                files[RUN] = _json(_run(client, version.run_id))
+                files[RUN] = _json(_run(client, version.run_id, version.name))
                 files.update(_artifacts(client, version.run_id, Path(folder)))
         archive.write(to, FORMAT, files)
     return described
@@ -91,7 +93,7 @@ def _described(home: Home, client: MlflowClient, version: Version, path: Path) -
     )
 
 
-def _run(client: MlflowClient, run_id: str) -> TrainingRun:
+def _run(client: MlflowClient, run_id: str, name: str) -> TrainingRun:
     run = client.get_run(run_id)
     points = [
         Point(key=key, value=point.value, timestamp=point.timestamp, step=point.step)
@@ -100,7 +102,7 @@ def _run(client: MlflowClient, run_id: str) -> TrainingRun:
         if not key.startswith("system/")
     ]
     return TrainingRun(
-        title=run.info.run_name or "",
+        title=without_version(run.info.run_name or "", name),
         began=run.info.start_time or 0,
         ended=run.info.end_time or 0,
         tags={k: v[:4000] for k, v in sorted(run.data.tags.items()) if KEPT_TAGS.fullmatch(k)},

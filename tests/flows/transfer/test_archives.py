@@ -66,7 +66,7 @@ def check_whole(home: Home, version: Version, trained: Path) -> None:
     about_the_model = {k: v for k, v in was.data.metrics.items() if not k.startswith("system/")}
     assert run.data.metrics == about_the_model
     assert run.data.params == was.data.params
-    for key in ("train/bits_per_character", "by_tokens/validation_bits_per_character"):
+    for key in ("by_step/train_bits_per_character", "by_tokens/validation_bits_per_character"):
         curves = [
             [(point.step, point.value) for point in one.get_metric_history(number, key)]
             for one, number in ((client, known.run_id), (before, old.run_id))
@@ -93,6 +93,7 @@ def test_a_version_arrives_with_its_scores_curves_pages_and_history(
     page = connect_description(there)
     assert page.startswith("Imported; elsewhere it was tiny/1 @champion.")
     assert "bits per character" in page
+    assert "Now the champion" not in page
 
 
 def connect_description(home: Home) -> str:
