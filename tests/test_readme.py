@@ -37,7 +37,7 @@ def test_every_file_in_the_file_map_exists():
             folder = line.split()[0]
             assert (ROOT / folder).is_dir(), folder
             continue
-        for name in re.findall(r"[a-z]+\.py|[a-z]+/", line.split("  ")[1]):
+        for name in re.findall(r"[a-z_]+\.py|[a-z]+/", line.split("  ")[1]):
             assert (ROOT / folder / name).exists(), name
 
 

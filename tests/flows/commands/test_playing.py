@@ -47,8 +47,8 @@ def test_a_missing_model_is_an_error(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "expected one of --out"),
-        (("--out", "a.safetensors", "--html", "a.html"), "expected one of --out"),
+        ((), "expected one of --archive"),
+        (("--out", "a.safetensors", "--html", "a.html"), "expected one of --archive"),
         (("--html", "a.txt"), "ends in .html"),
         (("--html", "a.html"), "kind mingru"),
     ],

@@ -9,7 +9,7 @@ from tests.conftest import ROOT, call_cli
 
 
 def names() -> set[str]:
-    return {info.callback.__name__.rstrip("_") for info in app.registered_commands if info.callback}
+    return {info.name for info in app.registered_commands if info.name}
 
 
 def test_each_command_is_in_one_group_and_has_examples():
