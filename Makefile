@@ -13,7 +13,7 @@ help: ## list the targets
 
 setup: .venv/.installed ## create .venv with the pinned packages
 
-.venv/.installed: pyproject.toml constraints.txt $(wildcard rnnlm/kernels/*.[ch])
+.venv/.installed: pyproject.toml setup.py constraints.txt $(wildcard rnnlm/*/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; choose one: make PYTHON=python3.12")'
 	@echo "installing the pinned packages into .venv (takes a few minutes, only once)"
 	@$(PYTHON) -m venv .venv
