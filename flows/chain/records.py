@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 
 from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
+from rnnlm.errors import StorageError
 from rnnlm.storage import is_intact, is_temporary, value_digest
 from rnnlm.training.run import LAST_FILE
 
@@ -85,7 +86,16 @@ class Step(Generic[R]):
         Args:
             result: Result of the step.
             seconds: How long the step took.
+
+        Raises:
+            StorageError: A file that the result names is missing: something else removed it.
         """
+        value = result.model_dump()
+        if missing := _missing(self.folder, value):
+            raise StorageError(
+                f"{self.folder / missing} was removed while the step {self.name} was done; run the "
+                "same command again"
+            )
         record = {
             "step": self.name,
             "version": self.version,
@@ -95,7 +105,7 @@ class Step(Generic[R]):
                 name: {"sha256": digest}
                 for name, digest in list_files(self.folder, _UNRECORDED).items()
             },
-            "result": result.model_dump(),
+            "result": value,
         }
         write_record(self.folder / RECORD_FILE, record)
 
@@ -275,7 +285,24 @@ def changed_files(folder: Path) -> dict[str, str]:
 
 def _fault(folder: Path, record: Mapping[str, Any]) -> str | None:
     """Return which file of a record is missing or damaged, or None if all are intact."""
-    return first_fault(folder, _digests(record))
+    missing = _missing(folder, record["result"])
+    return f"{missing} is missing" if missing else first_fault(folder, _digests(record))
+
+
+def _missing(folder: Path, result: Mapping[str, Any]) -> str | None:
+    """Return the name of a file that a result names and that is not in the step's folder."""
+    beginning = f"{result.get('uri', folder)}/"
+    if Path(beginning).name != folder.name:
+        return None
+
+    def names(value: Any) -> Iterator[str]:
+        if isinstance(value, str) and value.startswith(beginning):
+            yield value.removeprefix(beginning)
+        elif isinstance(value, Mapping | list):
+            for one in value.values() if isinstance(value, Mapping) else value:
+                yield from names(one)
+
+    return next((name for name in names(result) if not (folder / name).exists()), None)
 
 
 def _digests(record: Mapping[str, Any]) -> dict[str, str]:
