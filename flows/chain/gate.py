@@ -23,7 +23,9 @@ class Gate(Stage[Version]):
     def recall(self, run: Run) -> Version | None:
         """Return the version if it has already been made champion or challenger, else None."""
         version = run[Register]
-        return version if registry.is_placed(run.home, version) else None
+        if not registry.is_placed(run.home, version):
+            return None
+        return registry.resolve(run.home, f"{version.name}/{version.version}")  # with its alias
 
     def make(self, run: Run) -> tuple[Version, bool]:
         """Judge the version and set its alias.

@@ -25,8 +25,8 @@ class Register(Stage[Version]):
     """Register a checkpoint with its scores as a version; the stage `gate` sets its alias later.
 
     Each checkpoint is registered exactly once, even if a process is killed midway. If a version
-    already holds the checkpoint, but the file in MLflow's artifact store is damaged, the file is
-    replaced; if it is missing there, the checkpoint is registered again.
+    already holds the checkpoint, but the file in MLflow's artifact store is damaged or missing, the
+    file is replaced; if the whole package is missing there, the checkpoint is registered again.
     """
 
     name = "register"

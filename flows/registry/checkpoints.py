@@ -11,7 +11,10 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from yaml import YAMLError
 
+from flows.registry.packaged import CHECKPOINT_ARTIFACT
 from flows.registry.versions import Version, shorten_error
 from flows.runtime.addresses import without_passwords
 from flows.runtime.home import Home
@@ -25,8 +28,8 @@ def checkpoint_path(home: Home, version: Version) -> Path:
     """Return the path of a version's checkpoint, after comparing its content with its digest.
 
     If the artifact store is on another machine, the checkpoint is fetched and kept in this home, so
-    that it is fetched only once. If it is damaged, it is replaced with a copy that is intact: the
-    one that training left in this home, or the one in a store on another machine.
+    that it is fetched only once. If it is damaged or missing, it is replaced with a copy that is
+    intact: the one that training left in this home, or the one in a store on another machine.
 
     Raises:
         RegistryError: The checkpoint is missing, or damaged and there is no other copy.
@@ -84,7 +87,7 @@ def _is_registered(path: Path, version: Version) -> bool:
 
 
 def _mend(home: Home, version: Version, path: Path) -> None:
-    """Replace a damaged checkpoint with the copy that training left in the home.
+    """Replace a damaged or missing checkpoint with the copy that training left in the home.
 
     Raises:
         RegistryError: There is no intact copy.
@@ -93,14 +96,15 @@ def _mend(home: Home, version: Version, path: Path) -> None:
     copy = next((copy for copy in copies if is_intact(copy, version.checkpoint)), None)
     if copy is None:
         raise RegistryError(_damaged(version, str(path)))
+    fault = "damaged" if path.exists() else "missing"
     with atomic_path(path) as temporary:
         shutil.copyfile(copy, temporary)
-    logging.getLogger(__name__).warning("%s was damaged; it was replaced with %s", path, copy)
+    logging.getLogger(__name__).warning("%s was %s; it was replaced with %s", path, fault, copy)
 
 
 def _damaged(version: Version, what: str) -> str:
     return (
-        f"{what} is damaged: it is not the checkpoint that was registered as "
+        f"{what} is damaged or missing: it is not the checkpoint that was registered as "
         f"{version.name}/{version.version}; choose another version with `rnnlm rollback "
         f"{version.name}` or `rnnlm promote`, or train again"
     )
@@ -108,6 +112,8 @@ def _damaged(version: Version, what: str) -> str:
 
 def _download(home: Home, version: Version, folder: str | None) -> Path:
     """Return the path of a version's checkpoint, downloaded if the artifact store is not local.
+
+    The path is where the packaged model says that the checkpoint is; it may be missing there.
 
     Args:
         home: Home that names the MLflow store.
@@ -130,12 +136,13 @@ def _download(home: Home, version: Version, folder: str | None) -> Path:
             f"the files of {version.name}/{version.version} are missing from the artifact store "
             f"({shorten_error(error)}); train again or choose another version"
         ) from error
-    found = sorted(Path(downloaded).glob("artifacts/*.safetensors"))
-    if not found:
+    try:
+        packaged = Model.load(downloaded).flavors["python_function"]
+        return Path(downloaded, packaged["artifacts"][CHECKPOINT_ARTIFACT]["path"])
+    except (MlflowException, OSError, KeyError, TypeError, YAMLError) as error:
         raise RegistryError(
             f"{version.name}/{version.version} holds no checkpoint; choose another version"
-        )
-    return found[0]
+        ) from error
 
 
 def _passes(error: Exception) -> bool:

@@ -5,7 +5,7 @@ with the same content, and one line says so; what cannot is refused in one line.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,18 @@ def test_a_damaged_checkpoint_in_the_registry_is_replaced_with_the_copy_of_train
     assert file_digest(path) == before
     flip_bit(path)
     assert "was damaged; it was replaced" in train(home)["said"]
+    assert file_digest(path) == before
+
+
+@pytest.mark.usefixtures("digests")
+@pytest.mark.parametrize("again", [train, generate])
+def test_a_missing_checkpoint_in_the_registry_is_replaced_with_the_one_of_training(
+    home: Path, again: Callable[[Path], Any]
+):
+    path = registry.checkpoint_path(Home(home), version(home))
+    before = file_digest(path)
+    path.unlink()
+    assert "was missing; it was replaced" in again(home)["said"]
     assert file_digest(path) == before
 
 
