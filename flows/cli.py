@@ -34,7 +34,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.visible import visible
 
 INTERRUPTED = 130
-STORES = ("mlflow", "sqlalchemy", "sqlite3", "prefect", "distributed")
+STORES = ("mlflow", "sqlalchemy", "sqlite3", "prefect", "httpx", "distributed")
 """Packages whose errors are failures of a store or a server, and not bugs."""
 HOMELESS = {"settings", "init"}
 """Commands that do not use the home."""
