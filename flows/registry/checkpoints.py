@@ -113,7 +113,7 @@ def _damaged(version: Version, what: str) -> str:
 def _download(home: Home, version: Version, folder: str | None) -> Path:
     """Return the path of a version's checkpoint, downloaded if the artifact store is not local.
 
-    The path is where the packaged model says that the checkpoint is; it may be missing there.
+    If the package lacks its checkpoint, it is the path at which the checkpoint should be.
 
     Args:
         home: Home that names the MLflow store.
@@ -136,6 +136,8 @@ def _download(home: Home, version: Version, folder: str | None) -> Path:
             f"the files of {version.name}/{version.version} are missing from the artifact store "
             f"({shorten_error(error)}); train again or choose another version"
         ) from error
+    if found := sorted(Path(downloaded).glob("artifacts/*.safetensors")):
+        return found[0]
     try:
         packaged = Model.load(downloaded).flavors["python_function"]
         return Path(downloaded, packaged["artifacts"][CHECKPOINT_ARTIFACT]["path"])

@@ -45,7 +45,9 @@ def _pattern() -> str | None:
     from ftfy.badness import BADNESS_RE
 
     plain = re.sub(r"(?m)^\s*#.*$|\s+#.*$", "", BADNESS_RE.pattern)
-    pattern = "".join(plain.split()).replace(r"\s", _SPACES).replace(r"\w", r"[^ \n]")
+    # Spaces between the parts of the pattern mean nothing; spaces within a class mean themselves.
+    joined = re.sub(r"(\[[^\]]*\])|\s+", lambda found: found[1] or "", plain)
+    pattern = joined.replace(r"\s", _SPACES).replace(r"\w", r"[^ \n]")
     try:
         pc.match_substring_regex(pa.array(["x"]), pattern)
     except pa.ArrowInvalid:  # another version of ftfy, whose pattern RE2 does not support

@@ -1,4 +1,5 @@
 import ftfy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,12 @@ def test_no_line_that_ftfy_fixes_is_missed(lines: list[str]):
     lines = [line.replace("\n", " ") for line in lines if line.isprintable() or line.isspace()]
     changed = {number for number, line in enumerate(lines) if ftfy.fix_encoding(line) != line}
     assert changed <= {*suspects(lines)}
+
+
+@pytest.mark.parametrize("line", ["Â ", "yÂ ", "it Ã la carte", "ØªÙ\xa0Ø\xa0Ù\xa0"])
+def test_mojibake_with_spaces_is_found(line: str):
+    assert ftfy.fix_encoding(line) != line
+    assert suspects([line]) == [0]
 
 
 def test_mojibake_of_every_kind_is_found():
