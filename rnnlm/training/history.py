@@ -19,7 +19,7 @@ def _with_step(row: dict[str, float]) -> dict[str, float]:
     return row
 
 
-_Row = Annotated[dict[str, float], AfterValidator(_with_step)]
+_Row = Annotated[dict[str, int | float], AfterValidator(_with_step)]
 
 
 class History:
