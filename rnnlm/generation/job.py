@@ -38,9 +38,9 @@ from rnnlm.generation.manifest import About, Source, TextDataSet, describe, draw
 from rnnlm.generation.parts import check_all_drawn
 from rnnlm.generation.plan import JobPlan, begin, plan_job
 from rnnlm.generation.publishing import PublishedShard, publish_shard
-from rnnlm.generation.rounds import draw_enough
-from rnnlm.generation.selecting import count_repeated, places_of
-from rnnlm.generation.shard_sampling import Drawing
+from rnnlm.generation.rounds import next_round
+from rnnlm.generation.selecting import count_repeated, first_ones, places_of
+from rnnlm.generation.shard_sampling import Drawing, DrawnShard, draw_shards
 from rnnlm.generation.stores import Store
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress, silent
@@ -121,7 +121,7 @@ def _generate(
         drawing, reference = begin(plan, out)
         if parts_only:
             check_all_drawn(drawing)
-        drawn, kept = draw_enough(drawing, on_progress, executor)
+        drawn, kept = _draw_enough(drawing, on_progress, executor)
         with atomic_path(_kept_path(drawing)) as temporary, temporary.open("wb") as file:
             np.save(file, kept)
         duplicates = count_repeated(drawn, kept)
@@ -143,6 +143,29 @@ def _generate(
         write_record(out / MANIFEST_FILE, manifest)
         sweep(out)
     return data_set
+
+
+def _draw_enough(
+    drawing: Drawing, on_progress: OnProgress, executor: Executor | None
+) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
+    """Draw shards until enough texts pass the filters; those already drawn are used.
+
+    Returns:
+        The drawn shards, and whether each drawn text is kept, shape (texts drawn,).
+
+    Raises:
+        GenerationError: The filters refuse nearly all texts.
+    """
+    shards: list[DrawnShard] = []
+    latest = 0
+    while True:
+        more, accepted = next_round(drawing, shards, latest)
+        if not more:
+            return shards, first_ones(accepted, drawing.config.count)
+        del accepted  # frees the memory before the next, larger array is made
+        draw_shards(more, sum(shard.count for shard in shards), on_progress, executor)
+        shards += more
+        latest = len(more)
 
 
 def _tried(kept: NDArray[np.bool_]) -> int:

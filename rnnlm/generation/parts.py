@@ -18,8 +18,8 @@ from rnnlm.checksums import read_record, write_record
 from rnnlm.errors import ConfigError, GenerationError
 from rnnlm.generation.job_folder import WORK, claim, writing
 from rnnlm.generation.plan import JobPlan, begin
-from rnnlm.generation.rounds import draw, next_round
-from rnnlm.generation.shard_sampling import Drawing, DrawnShard, is_drawn
+from rnnlm.generation.rounds import next_round
+from rnnlm.generation.shard_sampling import Drawing, DrawnShard, draw_shards, is_drawn
 from rnnlm.progress import OnProgress, silent
 
 PARTS_FILE = "parts.json"
@@ -112,7 +112,7 @@ def draw_part(
         drawing, _ = begin(plan, out)
         write_record(out / WORK / PARTS_FILE, {"of": part.of})
         own = [shard for shard in _open_round(drawing) if part.owns(shard)]
-        draw(own, 0, on_progress, executor)
+        draw_shards(own, 0, on_progress, executor)
         left = missing_parts(_open_round(drawing), part.of)
     return PartDrawn(sum(shard.count for shard in own), left)
 

@@ -6,17 +6,13 @@ later, plans the same shards.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.generation.accepting import more_to_draw
-from rnnlm.generation.selecting import accepted_texts, first_ones
-from rnnlm.generation.shard_sampling import Drawing, DrawnShard, draw_shard
-from rnnlm.parallel import run_all
-from rnnlm.progress import OnProgress, Progress
+from rnnlm.generation.selecting import accepted_texts
+from rnnlm.generation.shard_sampling import Drawing, DrawnShard
 
 
 def next_round(
@@ -51,52 +47,6 @@ def next_round(
         more = more_to_draw(accepted, before, config.count)
         aim = len(accepted) + max(drawing.size, more)
     return [*_shards(drawing, len(drawn), aim, whole=has_rules)], accepted
-
-
-def draw_enough(
-    drawing: Drawing, on_progress: OnProgress, executor: Executor | None
-) -> tuple[list[DrawnShard], NDArray[np.bool_]]:
-    """Draw shards until enough texts pass the filters; those already drawn are used.
-
-    Returns:
-        The drawn shards, and whether each drawn text is kept, shape (texts drawn,).
-
-    Raises:
-        GenerationError: The filters refuse nearly all texts.
-    """
-    shards: list[DrawnShard] = []
-    latest = 0
-    while True:
-        more, accepted = next_round(drawing, shards, latest)
-        if not more:
-            return shards, first_ones(accepted, drawing.config.count)
-        del accepted  # frees the memory before the next, larger array is made
-        draw(more, sum(shard.count for shard in shards), on_progress, executor)
-        shards += more
-        latest = len(more)
-
-
-def draw(
-    shards: Sequence[DrawnShard], before: int, on_progress: OnProgress, executor: Executor | None
-) -> None:
-    """Draw shards, in any order.
-
-    Args:
-        shards: The shards.
-        before: Number of texts that were drawn earlier, for the progress.
-        on_progress: Called with the number of texts drawn.
-        executor: Draws shards in parallel; None to draw them here.
-    """
-    total = before + sum(shard.count for shard in shards)
-    done = before
-
-    def tell(within: int) -> None:
-        on_progress(Progress(done + within, total, "texts"))
-
-    work = partial(draw_shard, on_count=tell) if executor is None else draw_shard
-    for number, _ in run_all(executor, work, shards):
-        done += shards[number].count
-        tell(0)
 
 
 def _shards(drawing: Drawing, begin: int, aim: int, *, whole: bool) -> Iterator[DrawnShard]:

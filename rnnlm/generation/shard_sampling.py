@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from rnnlm.engine.texts import Decoder, in_order
 from rnnlm.errors import CheckpointError
 from rnnlm.generation.accepting import accepted, best_of_groups
 from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
+from rnnlm.parallel import run_all
+from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, file_digest, is_intact
 
 FEWEST_DRAWN = 1000
@@ -149,6 +153,29 @@ def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None)
     }
     write_record(shard.record_path, record)
     return record
+
+
+def draw_shards(
+    shards: Sequence[DrawnShard], before: int, on_progress: OnProgress, executor: Executor | None
+) -> None:
+    """Draw shards, in any order.
+
+    Args:
+        shards: The shards.
+        before: Number of texts that were drawn earlier, for the progress.
+        on_progress: Called with the number of texts drawn.
+        executor: Draws shards in parallel; None to draw them here.
+    """
+    total = before + sum(shard.count for shard in shards)
+    done = before
+
+    def tell(within: int) -> None:
+        on_progress(Progress(done + within, total, "texts"))
+
+    work = partial(draw_shard, on_count=tell) if executor is None else draw_shard
+    for number, _ in run_all(executor, work, shards):
+        done += shards[number].count
+        tell(0)
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,7 @@ def test_the_same_sweep_again_does_nothing(swept: Swept):
 def test_every_trial_is_a_run_nested_in_that_of_the_sweep(swept: Swept):
     parent, nested, _ = runs_of(swept.home)
     assert parent.info.status == "FINISHED"
-    assert parent.info.run_name.startswith("tiny · sweep · 20")
+    assert parent.info.run_name.startswith("sweep · 20")
     assert parent.data.params[f"over.{RATE}"] == "0.1,0.03,1e-07"
     best = swept.first["best"]
     note = parent.data.tags["mlflow.note.content"]
