@@ -5,8 +5,8 @@ import json
 import math
 import os
 import re
-import signal
 import resource
+import signal
 import subprocess
 import sys
 import time
