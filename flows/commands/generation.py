@@ -129,7 +129,8 @@ def _draw(wanted: "Wanted", part: "Part", *, as_json: bool) -> None:
         print_json({"part": part.number, "of": part.of, "texts": done.texts, "left": done.left})
         return
     shown = ", ".join(map(str, done.left[:10])) + (", …" if len(done.left) > 10 else "")
-    left = f"parts {shown} of {part.of:,}" if done.left else "nothing; write the data set: --finish"
+    which = "part" if len(done.left) == 1 else "parts"
+    left = f"to run: {which} {shown}" if done.left else "nothing; write the data set with --finish"
     printing.facts(
         [
             ("part", f"{part.number:,} of {part.of:,}: {done.texts:,} texts drawn"),
