@@ -9,9 +9,7 @@ import hashlib
 import json
 import re
 import shutil
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rnnlm.checksums import sealed, unsealed
 from rnnlm.config import shorten
-from rnnlm.corpora.unpacking import MOST_DIRECTORY_BYTES, directory_bytes
+from rnnlm.corpora.unpacking import MOST_DIRECTORY_BYTES, UNPACKING_ERRORS, directory_bytes
 from rnnlm.errors import DamagedFileError, StorageError
 from rnnlm.saved import checked, parse_json
 from rnnlm.storage import atomic_path
@@ -39,18 +37,6 @@ _PACKED_WELL = {".json", ".html", ".md", ".txt", ".svg", ".csv", ".jsonl"}
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that the same files give the same archive
 _BLOCK = 1 << 20
 _MEND = "export the model again, or copy the archive again"
-_ERRORS = (
-    EOFError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-"""What the library raises for a damaged archive."""
 
 
 class _Listed(BaseModel):
@@ -221,7 +207,7 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise DamagedFileError(f"no file {path}; check the path") from error
-    except _ERRORS as error:
+    except UNPACKING_ERRORS as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
     with archive:
         yield archive
@@ -251,13 +237,13 @@ def _stream(archive: zipfile.ZipFile, path: Path, name: str, most: int) -> Itera
     taken = 0
     try:
         member = archive.open(name)
-    except _ERRORS as error:  # encrypted, or an unknown compression method
+    except UNPACKING_ERRORS as error:  # encrypted, or an unknown compression method
         raise _damaged(path, str(error) or type(error).__name__) from error
     with member:
         while True:
             try:
                 block = member.read(_BLOCK)
-            except _ERRORS as error:
+            except UNPACKING_ERRORS as error:
                 raise _damaged(path, str(error) or type(error).__name__) from error
             if not block:
                 return

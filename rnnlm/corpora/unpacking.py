@@ -46,7 +46,7 @@ _BLOCK = 1 << 20
 _UNUSED_SECONDS = 86_400
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
 _END_SEARCHED = 66_000  # bytes of the record at the end of an archive with the longest comment
-_ERRORS = (
+UNPACKING_ERRORS = (
     EOFError,
     OSError,
     ValueError,
@@ -122,7 +122,7 @@ def _decompress(file: SourceFile, scratch: Path) -> SourceFile:
     if not target.is_file():
         try:
             packed = pa.input_stream(str(file.path), compression="detect")
-        except _ERRORS as error:
+        except UNPACKING_ERRORS as error:
             raise _broken(file, error) from error
         with packed:
             _copy(packed.read, target, file, _Allowance(file))
@@ -133,7 +133,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
     _check_directory(file)
     try:
         archive = zipfile.ZipFile(file.path)
-    except _ERRORS as error:
+    except UNPACKING_ERRORS as error:
         raise _broken(file, error) from error
     with closing(archive):
         members = sorted(
@@ -149,7 +149,7 @@ def _unzip(file: SourceFile, scratch: Path) -> Iterator[SourceFile]:
             if not target.is_file():
                 try:
                     packed = archive.open(member)
-                except _ERRORS as error:  # encrypted, or an unknown compression method
+                except UNPACKING_ERRORS as error:  # encrypted, or an unknown compression method
                     raise _broken(file, error) from error
                 with packed:
                     _copy(packed.read, target, file, allowance)
@@ -274,7 +274,7 @@ def _copy(
         while True:
             try:
                 block = read(_BLOCK)
-            except _ERRORS as error:
+            except UNPACKING_ERRORS as error:
                 raise _broken(file, error) from error
             if not block:
                 return

@@ -123,7 +123,7 @@ class Store:
         """Return the data set that a manifest describes.
 
         Raises:
-            GenerationError: A shard is missing, or has another size than it had.
+            GenerationError: The manifest is damaged, or a file that it lists is missing.
         """
         try:
             data_set: TextDataSet = checked(manifest.get("data_set"), TextDataSet)

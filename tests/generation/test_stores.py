@@ -48,6 +48,17 @@ def send(model: Path, out: Path, address: str, **options: Any) -> TextDataSet:
     return generate(model, config, out, "text", store=Store(address), **options)
 
 
+def send_some(model: Path, out: Path, address: str, files: int) -> None:
+    """Interrupt the upload after a number of files."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.unit == "files uploaded" and progress.done == files:
+            raise Stop
+
+    with pytest.raises(Stop):
+        send(model, out, address, on_progress=interrupt)
+
+
 def test_a_store_holds_the_bytes_of_a_local_data_set(
     model: Path, tmp_path: Path, s3: S3, address: str
 ):
@@ -87,12 +98,7 @@ def test_a_finished_data_set_is_not_generated_again(
 def test_an_interrupted_upload_resumes_after_the_files_that_arrived(
     model: Path, tmp_path: Path, s3: S3, address: str
 ):
-    def interrupt(progress: Progress) -> None:
-        if progress.unit == "files uploaded" and progress.done == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        send(model, tmp_path / "out", address, on_progress=interrupt)
+    send_some(model, tmp_path / "out", address, 3)
     assert "manifest.json" not in s3.objects(address)
     arrived = {
         path: s3.files.info(path)["LastModified"]
@@ -110,12 +116,7 @@ def test_an_interrupted_upload_resumes_after_the_files_that_arrived(
 def test_an_upload_whose_local_folder_is_gone_ends_in_the_same_bytes(
     model: Path, tmp_path: Path, s3: S3, address: str
 ):
-    def interrupt(progress: Progress) -> None:
-        if progress.unit == "files uploaded" and progress.done == 2:
-            raise Stop
-
-    with pytest.raises(Stop):
-        send(model, tmp_path / "out", address, on_progress=interrupt)
+    send_some(model, tmp_path / "out", address, 2)
     send(model, tmp_path / "another machine", address)
     once = f"{address}-once"
     send(model, tmp_path / "once", once)
