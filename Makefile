@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base wasm serve ui clean reset
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base wasm tables serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ examples: setup ## train the four famous examples and write docs/examples.md
 base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml
 	@$(BIN)/rnnlm export base-english --out rnnlm/bases/base-english.safetensors
+
+tables: setup ## record the database tables of the installed Prefect and MLflow
+	@$(BIN)/python -m flows.runtime.tables.record
 
 wasm: setup ## compile the web page's engine, with clang 19
 	@$(BIN)/python -m rnnlm.play.compiling

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from rnnlm import header as headers
@@ -23,7 +23,7 @@ from rnnlm.config import Experiment, shorten
 from rnnlm.errors import CheckpointError
 from rnnlm.header import Described, Header
 from rnnlm.models import LanguageModel, build
-from rnnlm.storage import atomic_path
+from rnnlm.storage import write_bytes
 from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-1"
@@ -174,11 +174,7 @@ def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = headers.to_metadata(header, headers.digest_of(contiguous, _bytes_of))
-    with atomic_path(path) as temporary:
-        try:
-            save_file(contiguous, temporary, metadata=metadata)
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(str(error)) from error
+    write_bytes(path, save_tensors(contiguous, metadata))
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from flows.cli import main
 from rnnlm.config import CorpusConfig, Experiment, SplitConfig, from_values
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
-from tests import stores
 from tests.forked import run_forked
 
 hypothesis.settings.register_profile("shared", deadline=None)  # cores are shared with other tests
@@ -134,20 +132,11 @@ def _one_home_per_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)  # more threads do not speed up tiny models, and tests may share cores
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_making_of_stores(request: pytest.FixtureRequest) -> None:
-    """Keep the empty stores in pytest's cache, where all processes and later runs find them."""
-    assert request.config.cache is not None
-    versions = f"mlflow-{version('mlflow')}-prefect-{version('prefect')}"
-    stores.share(request.config.cache.mkdir("stores") / versions)
-
-
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the whole chain has run once on a tiny corpus; treat it as read-only."""
     home = tmp_path_factory.mktemp("trained")
     write_tiny(home)
-    stores.give_empty_stores(home)
     finished = run_cli(home, "train", "tiny.toml", "--json")
     assert finished.status == 0, finished.err
     (home / "result.json").write_text(finished.out)

@@ -20,7 +20,6 @@ import pytest
 
 from flows.runtime.home import Home
 from flows.servers.embedded import PrefectServer, configure
-from tests.stores import give_empty_stores
 
 TIMEOUT_SECONDS = 300
 _SETTINGS = ("PREFECT_", "MLFLOW_")
@@ -53,7 +52,6 @@ def _start() -> Mapping[str, str]:
         settings: Mapping[str, str] = _started["settings"]
         return settings
     home = Home(Path(tempfile.mkdtemp(prefix="rnnlm-prefect-")))
-    give_empty_stores(home.root)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
             patch.delenv(name)

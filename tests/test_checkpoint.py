@@ -1,5 +1,7 @@
 import json
+import multiprocessing
 import resource
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from rnnlm import checkpoint
 from rnnlm.checksums import DIGEST
 from rnnlm.errors import CheckpointError
 from rnnlm.models import build
+from rnnlm.storage import is_temporary
 from rnnlm.tokenizer import CharacterTokenizer
 from rnnlm.training import run_state
 from tests.conftest import tiny_experiment
@@ -159,3 +162,20 @@ def test_a_checkpoint_of_an_earlier_version_has_no_digests_and_is_read(saved: Pa
     assert len(kept) == len(header) - 2
     save_file(tensors, old, metadata={"rnnlm": json.dumps(kept)})
     assert checkpoint.load(old).facts == checkpoint.load(saved).facts
+
+
+def test_a_process_that_is_killed_while_writing_leaves_a_file_that_is_known_as_temporary(
+    saved: Path, tmp_path: Path
+):
+    model, to = checkpoint.load(saved), tmp_path / "new" / "model.safetensors"
+
+    def write_part() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        checkpoint.save(to, model.model, model.tokenizer, model.experiment, {})
+
+    child = multiprocessing.get_context("fork").Process(target=write_part)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGXFSZ
+    assert [is_temporary(file) for file in to.parent.iterdir()] == [True]

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, lines, write_tiny
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +57,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with its own `flows`, and a text to train on."""
     folder = tmp_path_factory.mktemp("project")
     write_tiny(folder)
-    give_empty_stores(folder)
     (folder / "flows").mkdir()
     (folder / "flows" / "__init__.py").write_text("OWNER = 'the user'\n")
     (folder / "flows" / "mine.py").write_text(
@@ -179,7 +177,6 @@ def test_serve_runs_the_schedules_of_a_new_project(run: Run, installed: Path, pr
     (folder / "tiny.txt").write_text(lines(200))
     shutil.copy(project / "tiny.toml", folder / "rnnlm.toml")
     shutil.copytree(project / "flows", folder / "flows")
-    give_empty_stores(folder)
     with (folder / "prefect.yaml").open("a") as file:
         file.write("  - {name: own, entrypoint: flows/mine.py:mine, work_pool: *pool}\n")
     kept = {

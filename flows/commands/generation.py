@@ -64,19 +64,23 @@ def generate(
 
     Options that are not given default to the model's configuration.
     """
-    from flows.chain import request  # noqa: PLC0415
-    from flows.runtime import home  # noqa: PLC0415
-
     settings["given"] = pairs(settings["given"])
     set_workers(workers, scheduler)
     share = _share(part, finish=finish)
-    wanted = request.prepare(home.current(), model, settings, prefixes, out, sys.argv)
+
+    def prepare() -> "Wanted":
+        from flows.chain import request  # noqa: PLC0415 - slow to import
+        from flows.runtime import home  # noqa: PLC0415
+
+        return request.prepare(home.current(), model, settings, prefixes, out, sys.argv)
+
     if share:
-        _draw(wanted, share, as_json=as_json)
+        _draw(prepare(), share, as_json=as_json)
         return
-    named = f"{wanted.version.name}/{wanted.version.version}"
-    with running.flow("flows.generation:generate") as generate_flow:
-        data_set = generate_flow(
+    with running.starting() as load:
+        wanted = prepare()
+        named = f"{wanted.version.name}/{wanted.version.version}"
+        data_set = load("flows.generation:generate")(
             named,
             {key: value for key, value in settings.items() if value is not None},
             str(prefixes) if prefixes else None,

@@ -14,30 +14,42 @@ from flows.runtime import startup_gc
 
 
 @contextmanager
-def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
-    """Yield a flow that is ready to be called: the Prefect server answers, MLflow's store is open.
+def starting() -> Iterator[Callable[[str], Callable[..., Any]]]:
+    """Start a Prefect server, and yield a function that returns a flow once the server answers.
 
-    If no Prefect server is configured, an embedded one starts as a separate process. Meanwhile this
-    process imports the flow's module and opens MLflow's store, which takes about as long. In a new
-    home, Prefect and MLflow also create their database tables.
-
-    Args:
-        entrypoint: The flow, as `module:name`.
+    If no Prefect server is configured, an embedded one starts as a separate process. The caller can
+    check the request meanwhile, before it asks for the flow. The function imports the flow's
+    module and opens MLflow's store while it waits. Its argument is the flow, as `module:name`.
     """
     from flows.runtime import home  # noqa: PLC0415
     from flows.servers import embedded  # noqa: PLC0415
 
-    module, _, name = entrypoint.partition(":")
     here = home.current()
     with embedded.serve(here, _tell) as server, reporting():
-        found = getattr(importlib.import_module(module), name)
-        from flows.tracking import connect  # noqa: PLC0415 - slow to import
 
-        connect(here)
-        if server:
-            server.wait()
-        startup_gc.resume()
-        yield found
+        def load(entrypoint: str) -> Callable[..., Any]:
+            from flows.tracking import connect  # noqa: PLC0415 - slow to import
+
+            module, _, name = entrypoint.partition(":")
+            found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+            connect(here)
+            if server:
+                server.wait()
+            startup_gc.resume()
+            return found
+
+        yield load
+
+
+@contextmanager
+def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
+    """Yield a flow that is ready to be called: the Prefect server answers, MLflow's store is open.
+
+    Args:
+        entrypoint: The flow, as `module:name`.
+    """
+    with starting() as load:
+        yield load(entrypoint)
 
 
 def _tell(line: str) -> None:

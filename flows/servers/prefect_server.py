@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from flows.runtime import credentials, startup_gc
+from flows.runtime import credentials, startup_gc, tables
 from flows.servers import hosts
 from flows.servers.access import AccessControl
 from flows.servers.processes import Command, address_of
@@ -25,6 +25,7 @@ from rnnlm.errors import RnnlmError
 
 GRACE_SECONDS = 5.0
 OWNER_ONLY_UMASK = 0o077
+_SQLITE = "sqlite+aiosqlite:///"
 
 
 def command(host: str, port: int, logs: Path, *, services: bool = True) -> Command:
@@ -52,12 +53,16 @@ def main() -> None:
     parser.add_argument("--no-services", action="store_true")
     asked = parser.parse_args()
     startup_gc.rest()
+    running: list[uvicorn.Server] = []
+    if asked.fd is not None:
+        threading.Thread(target=_stop_with_parent, args=(running,), daemon=True).start()
     os.umask(OWNER_ONLY_UMASK)  # this process creates the database
     try:
         names = frozenset() if asked.fd is not None else _open(asked.host)
     except RnnlmError as error:
         sys.exit(f"error: {error}")
     _protect(address_of(asked.host, asked.port))
+    _create_tables()
     from prefect.server.api import collections  # noqa: PLC0415 - reads settings on import
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
@@ -71,7 +76,7 @@ def main() -> None:
     server = uvicorn.Server(
         uvicorn.Config(app, fd=asked.fd, log_level="warning", timeout_graceful_shutdown=1)
     )
-    threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
+    running.append(server)
     server.run()
 
 
@@ -108,6 +113,20 @@ def _protect(origin: str) -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
+def _create_tables() -> None:
+    """Create Prefect's database if it is a SQLite file that is missing.
+
+    The process that starts this server holds the lock.
+    """
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - reads settings on import
+
+    address = get_current_settings().server.database.connection_url
+    if address and address.get_secret_value().startswith(_SQLITE):
+        file = address.get_secret_value().removeprefix(_SQLITE)
+        if Path(file).is_absolute() and Path(file).parent.is_dir():
+            tables.create(Path(file), "prefect")
+
+
 def _usual() -> dict[str, Any]:
     """Return options for uvicorn, the web server, with the values that Prefect's command uses.
 
@@ -124,10 +143,16 @@ def _usual() -> dict[str, Any]:
     }
 
 
-def _stop_with_parent(server: uvicorn.Server) -> None:
+def _stop_with_parent(running: list[uvicorn.Server]) -> None:
+    """Wait until standard input closes, then end this process.
+
+    Args:
+        running: The server, once it runs; it is stopped first.
+    """
     sys.stdin.buffer.read()
-    server.should_exit = True
-    threading.Event().wait(GRACE_SECONDS)
+    for server in running:
+        server.should_exit = True
+        threading.Event().wait(GRACE_SECONDS)
     os._exit(0)
 
 

@@ -17,7 +17,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.runtime import backups, credentials, locks
+from flows.runtime import backups, credentials, locks, tables
 from flows.runtime.addresses import is_http, reason, redact
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -73,7 +73,8 @@ def open_store(address: str) -> MlflowClient:
     """
     try:
         database = Path(address.removeprefix("sqlite:///"))
-        if database.is_absolute() and database.parent.is_dir():
+        is_file = database.is_absolute() and database.parent.is_dir()
+        if is_file and not tables.create(database, "mlflow"):
             database.touch(mode=0o600)  # a new file is private from the start
         client = MlflowClient(address)
         client.search_experiments(max_results=1)

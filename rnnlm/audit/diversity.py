@@ -51,16 +51,38 @@ def self_bleu(texts: Sequence[str], unit: Unit) -> float | None:
     exponential smoothing and the effective order (no n-grams longer than the text).
     """
     from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - heavy
+    from sacrebleu.metrics.helpers import extract_all_word_ngrams  # noqa: PLC0415 - heavy
 
     shown = [text[:SELF_BLEU_CHARACTERS] for text in texts[:SELF_BLEU_TEXTS] if text.strip()]
     if len(shown) < 2:
         return None
     bleu = BLEU(effective_order=True, tokenize="char" if unit == "character" else "13a")
-    scores = [
-        bleu.sentence_score(text, [*shown[:number], *shown[number + 1 :]]).score
-        for number, text in enumerate(shown)
-    ]
-    return sum(scores) / len(scores) / 100.0
+    orders = bleu.max_ngram_order
+    counted = [extract_all_word_ngrams(bleu.tokenizer(one.rstrip()), 1, orders) for one in shown]
+    lengths = [length for _, length in counted]
+    # The largest count of each n-gram in any text, and in any other text than that one. So all
+    # references of a text are looked up at once.
+    most: dict[tuple[str, ...], tuple[int, int, int]] = {}
+    for number, (ngrams, _) in enumerate(counted):
+        for ngram, count in ngrams.items():
+            largest, second, holder = most.get(ngram, (0, 0, -1))
+            if count > largest:
+                most[ngram] = count, largest, number
+            elif count > second:
+                most[ngram] = largest, count, holder
+    total_score = 0.0
+    for number, (ngrams, length) in enumerate(counted):
+        correct, total = [0] * orders, [0] * orders
+        for ngram, count in ngrams.items():
+            largest, second, holder = most[ngram]
+            total[len(ngram) - 1] += count
+            correct[len(ngram) - 1] += min(count, second if holder == number else largest)
+        others = [*lengths[:number], *lengths[number + 1 :]]
+        closest = min(others, key=lambda other: (abs(other - length), other))
+        total_score += bleu.compute_bleu(
+            correct, total, length, closest, smooth_method="exp", effective_order=True
+        ).score
+    return total_score / len(shown) / 100.0
 
 
 def _ngrams(words: list[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as save_tensors
 
 from rnnlm import header as headers
 from rnnlm.config import Experiment, GenerationConfig
@@ -25,7 +25,7 @@ from rnnlm.engine.opening import Precision, Slots, open_native
 from rnnlm.errors import CheckpointError
 from rnnlm.header import Described, Header
 from rnnlm.kernels.slots import Network, NetworkLayer, NumpyNetwork
-from rnnlm.storage import atomic_path
+from rnnlm.storage import write_bytes
 from rnnlm.tokenizer import Tokenizer
 
 FORMAT = "rnnlm-packed-1"
@@ -103,11 +103,7 @@ def save(path: Path, model: PackedModel) -> None:
         layers=layers,
     )
     metadata = headers.to_metadata(header, headers.digest_of(arrays, _bytes_of))
-    with atomic_path(path) as temporary:
-        try:
-            save_file(arrays, temporary, metadata=metadata)
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(str(error)) from error
+    write_bytes(path, save_tensors(arrays, metadata))
 
 
 def load(path: Path) -> PackedModel | None:

@@ -27,6 +27,12 @@ LARGEST_ALONE = 512
 """Largest layer for which the product of one time step is too small to use several threads."""
 
 
+class _Embedding(nn.Embedding):
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:  # else `normal_` imports a compiler, which takes a second
+            super().reset_parameters()
+
+
 class StackedLanguageModel(NeuralLanguageModel):
     """A language model with an embedding, recurrent layers of one kind, and an output layer.
 
@@ -49,7 +55,7 @@ class StackedLanguageModel(NeuralLanguageModel):
         """
         super().__init__(config, vocab_size)
         sizes = (config.embedding_size, *config.layer_sizes)
-        self.embedding = nn.Embedding(vocab_size, config.embedding_size)
+        self.embedding = _Embedding(vocab_size, config.embedding_size)
         self.layers: list[RecurrentLayer] = nn.ModuleList(  # type: ignore[assignment]
             layer_type(before, after, config) for before, after in pairwise(sizes)
         )

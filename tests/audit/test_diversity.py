@@ -1,4 +1,5 @@
 import pytest
+from sacrebleu.metrics.bleu import BLEU
 
 from rnnlm.audit.diversity import distinct_share, ngram_count, self_bleu
 from tests.audit.conftest import story
@@ -28,3 +29,14 @@ def test_self_bleu_falls_as_texts_differ_more():
 def test_names_are_compared_by_characters():
     assert self_bleu(["teal", "teak", "team"], "character") > 0.4
     assert self_bleu(["teal"], "character") is None
+
+
+@pytest.mark.parametrize(("unit", "tokenize"), [("word", "13a"), ("character", "char")])
+def test_self_bleu_is_the_mean_of_sacrebleus_sentence_scores(unit, tokenize):
+    texts = [story(n % 7)[: 40 + 13 * n] for n in range(12)] + ["a", "the the the the end"]
+    bleu = BLEU(effective_order=True, tokenize=tokenize)
+    scores = [
+        bleu.sentence_score(text, [*texts[:n], *texts[n + 1 :]]).score / 100
+        for n, text in enumerate(texts)
+    ]
+    assert self_bleu(texts, unit) == pytest.approx(sum(scores) / len(scores), abs=1e-12)

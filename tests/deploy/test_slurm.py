@@ -11,7 +11,6 @@ import pytest
 from rnnlm import checkpoint
 from tests.conftest import ROOT, fork_cli, write_tiny
 from tests.deploy.clusters import Slurm, slurm
-from tests.stores import give_empty_stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 SCRIPTS = ROOT / "deploy" / "slurm"
@@ -22,7 +21,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a trained model."""
     root = tmp_path_factory.mktemp("home")
     write_tiny(root)
-    give_empty_stores(root)
     assert fork_cli(root, "train", "tiny.toml", "--json").status == 0
     return root
 

@@ -15,7 +15,6 @@ from flows import registry
 from flows.runtime.home import Home
 from tests.conftest import ROOT, call_cli, fork_cli, write_tiny
 from tests.flows.attacks import CHROMIUM, QUIET
-from tests.stores import give_empty_stores
 
 pytestmark = [
     pytest.mark.browser,
@@ -109,7 +108,6 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a second version, of a larger network, which was then rolled back."""
     home = tmp_path_factory.mktemp("retrained")
     write_tiny(home)
-    give_empty_stores(home)
     train = ("train", "tiny.toml")
     larger = ("--set", "model.hidden_size=24", "--set", "training.learning_rate=0.02")
     for words in (train, (*train, *larger), ("generate", "tiny", "--count", "20")):

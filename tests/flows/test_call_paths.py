@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import stores
 from tests.conftest import ROOT, write_tiny
 
 TRACE = """
@@ -80,7 +79,6 @@ def documented(title: str) -> list[str]:
 @pytest.mark.slow
 def test_the_files_between_a_command_and_its_work_are_few_and_documented(tmp_path: Path):
     write_tiny(tmp_path)
-    stores.give_empty_stores(tmp_path)
     to_weights = first_stack(tmp_path, WEIGHTS_ARE_UPDATED, "train", "tiny.toml")
     assert to_weights == documented("From `rnnlm train`")
     assert len(to_weights) <= 6

@@ -18,7 +18,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.conftest import ROOT, call_cli, fork_cli, lines, run_cli, write_tiny
-from tests.stores import give_empty_stores
 
 STEPS = ["ingest", "tokenize", "count", "train", "evaluate", "register", "sample", "gate", "review"]
 
@@ -131,7 +130,6 @@ def test_a_damaged_file_is_noticed(trained: Path):
 @pytest.mark.slow
 def test_models_promote_and_rollback_move_the_champion(tmp_path: Path):
     write_tiny(tmp_path)
-    give_empty_stores(tmp_path)
     assert "rror" not in fork_cli(tmp_path, "train", "tiny.toml").err
     worse = fork_cli(tmp_path, "train", "tiny.toml", "--json", "--set", "training.budget=1 epoch")
     assert (worse.json["version"], worse.json["alias"]) == (2, "challenger")
@@ -330,7 +328,6 @@ def test_corpora_lists_the_catalog(tmp_path: Path):
 )
 def test_a_stopped_run_leaves_no_process_and_resumes(tmp_path: Path, how: signal.Signals):
     write_tiny(tmp_path)
-    give_empty_stores(tmp_path)
     command = [sys.executable, "-m", "flows.cli", "train", "tiny.toml", "--json"]
     command += ["--set", "training.budget=80 epochs", "--set", "training.patience=1000"]
     command += ["--set", "training.validations=25"]

@@ -19,7 +19,6 @@ from flows.runtime.home import Home
 from rnnlm.storage import file_digest
 from tests.conftest import call_cli, fork_cli, write_tiny
 from tests.damage import flip_bit
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +28,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one version and one data set; each test must leave it unchanged."""
     root = tmp_path_factory.mktemp("damage")
     write_tiny(root)
-    give_empty_stores(root)
     assert train(root)["version"] == 1
     generate(root)
     return root

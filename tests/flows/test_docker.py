@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from flows.servers.processes import Command, Process
-from tests import stores
 from tests.conftest import ROOT, write_tiny
 from tests.flows import conftest
 from tests.flows.serving import free_port
@@ -238,7 +237,6 @@ def test_the_servers_of_compose_work_confined_and_require_password_and_name(
 @pytest.mark.slow
 def test_a_training_works_confined(tmp_path: Path):
     write_tiny(tmp_path)
-    stores.give_empty_stores(tmp_path / "state")
     service = services()["worker"]
     container = Container(tmp_path, {"http://prefect:4200/api": "", "http://mlflow:5000": ""})
     command = container.command(service, [], None)

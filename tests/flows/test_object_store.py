@@ -16,7 +16,6 @@ from flows.runtime.home import Home
 from tests.conftest import ROOT, fork_cli, write_tiny
 from tests.flows.serving import free_port
 from tests.object_store import S3
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 GENERATE = ("generate", "tiny", "--count", "60")
@@ -34,7 +33,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a trained model."""
     root = tmp_path_factory.mktemp("home")
     write_tiny(root)
-    give_empty_stores(root)
     assert fork_cli(root, "train", "tiny.toml", "--json").status == 0
     return root
 

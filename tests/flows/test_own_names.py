@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import stores
 from tests.conftest import ROOT, lines
 from tests.flows.serving import RNNLM
 
 
 @pytest.mark.slow
 def test_modules_of_a_project_do_not_replace_ours_or_pythons(tmp_path: Path):
-    stores.give_empty_stores(tmp_path)
     (tmp_path / "flows").mkdir()
     for name in ("flows/__init__.py", "random.py", "rnnlm.py"):
         (tmp_path / name).write_text("raise AssertionError('imported')")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Finished, call_cli, fork_cli, run_cli, write_tiny
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 GENERATE = ("generate", "tiny", "--count", "12")
@@ -23,7 +22,6 @@ GENERATE = ("generate", "tiny", "--count", "12")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("failures")
     write_tiny(root)
-    give_empty_stores(root)
     finished = fork_cli(root, "train", "tiny.toml", "--json")
     assert finished.status == 0, finished.err
     return root

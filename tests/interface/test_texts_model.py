@@ -22,7 +22,6 @@ from rnnlm.models import build
 from rnnlm.storage import file_digest
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ROOT, tiny_experiment
-from tests.stores import give_empty_stores
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +96,6 @@ def test_notebooks_show_swatches_and_escaped_text(path: Path):
 
 
 def test_load_finds_a_model_by_its_name_in_the_registry(tmp_path: Path, path: Path):
-    give_empty_stores(tmp_path)
     client = connect(Home(tmp_path))
     client.create_registered_model("tiny")
     stored = tmp_path / "stored" / "artifacts" / "model.safetensors"

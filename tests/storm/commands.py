@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import write_tiny
-from tests.stores import give_empty_stores, share
 from tests.storm.cases import Command
 from tests.storm.injecting import run
 
@@ -91,8 +90,6 @@ def _rename(database: Path, home: Path, to: Path) -> None:
 def _new(home: Path, folder: Path, shim: Path) -> None:
     home.mkdir(parents=True)
     write_tiny(home)
-    share(folder / "stores")
-    give_empty_stores(home)
 
 
 def _trained(home: Path, folder: Path, shim: Path) -> None:

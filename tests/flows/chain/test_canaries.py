@@ -12,7 +12,6 @@ from flows.chain.warm_start import way_of_training
 from flows.runtime.home import Home
 from rnnlm.audit.card import CARD_FILE
 from rnnlm.corpora.documents import iter_texts
-from tests import stores
 from tests.conftest import fork_cli, tiny_experiment, write_tiny
 
 
@@ -26,7 +25,6 @@ def test_keys_of_trainings_without_canaries_stay_as_they_were():
 @pytest.mark.slow
 def test_canaries_are_reported_and_leave_everything_else_alone(tmp_path: Path):
     write_tiny(tmp_path)
-    stores.give_empty_stores(tmp_path)
     settings = ("--set", "training.canaries=4", "--set", "tokenizer.kind=byte")
     finished = fork_cli(tmp_path, "train", "tiny.toml", *settings, "--json")
     assert finished.status == 0, finished.err

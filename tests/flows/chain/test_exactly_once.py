@@ -29,7 +29,6 @@ from rnnlm.generation.job import generate
 from rnnlm.training.history import read_history
 from tests.conftest import lines, tiny_experiment
 from tests.killing import run_until
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 BEFORE = (Ingest(), Tokenize(), Count(), Train(), Evaluate())
@@ -40,7 +39,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run up to the stage before `register`."""
     root = tmp_path_factory.mktemp("made")
     (root / "text").write_text(lines(100))
-    give_empty_stores(root)
     run = Run(Home(root), tiny_experiment(corpus={"source": str(root / "text")}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProgressArtifact, "FIRST_SECONDS", 1e9)  # a bar would need a Prefect server
@@ -57,7 +55,6 @@ def fresh(made: Run, tmp_path: Path) -> Callable[[], Run]:
         root = tmp_path / str(next(numbers))
         root.mkdir()
         (root / "data").symlink_to(made.home.data.resolve())
-        give_empty_stores(root)
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the store used before
         return Run(Home(root), made.experiment, results={**made.results})
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import fork_cli, write_tiny
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +19,6 @@ def train(home: Path, text: list[str]) -> dict[str, object]:
 
 
 def test_documents_that_the_champion_was_trained_on_are_left_out_and_counted(tmp_path: Path):
-    give_empty_stores(tmp_path)
     write_tiny(tmp_path)
     text = [f"number {n:03d} of {n * 7919 % 1000:03d}" for n in range(400)]
     assert train(tmp_path, text[:200])["alias"] == "champion"  # trained on lines 0 to 119

@@ -11,7 +11,6 @@ from flows.tracking import connect
 from flows.transfer.exporting import export
 from flows.transfer.importing import import_archive
 from tests.conftest import call_cli
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home with `tiny/1` @champion, and `other/1`, which has the same checkpoint."""
-    give_empty_stores(tmp_path)
     home, path = Home(tmp_path), tmp_path / "tiny.zip"
     export(Home(trained), registry.resolve(Home(trained), "tiny"), path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it

@@ -35,7 +35,6 @@ from rnnlm.checksums import DIGEST, write_record
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
 from tests.conftest import ROOT, call_cli, run_cli, write_tiny
-from tests.stores import give_empty_stores
 
 RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
 """The learning rates with which versions 1 to 6 are trained."""
@@ -51,7 +50,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with six versions, made by running the chain's steps without Prefect."""
     root = tmp_path_factory.mktemp("built")
     write_tiny(root)
-    give_empty_stores(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNLM_HOME", str(root))
         patch.chdir(root)

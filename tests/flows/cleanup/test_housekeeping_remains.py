@@ -22,7 +22,6 @@ from flows.cleanup.rules import DAY_SECONDS, Rules, size_of
 from flows.runtime.home import OWN, Home
 from flows.servers import embedded
 from tests.flows.cleanup.test_housekeeping import in_two_months, listed
-from tests.stores import give_empty_stores
 
 
 @pytest.mark.slow
@@ -30,7 +29,6 @@ def test_dead_flow_runs_are_marked_crashed_and_old_ones_deleted_with_logs_and_ar
     tmp_path: Path,
 ):
     home = Home(tmp_path)
-    give_empty_stores(tmp_path)
     with embedded.serve(home) as server:
         assert server
         server.wait()

@@ -10,12 +10,11 @@ from pydantic import BaseModel
 
 from flows.chain import records
 from flows.chain.records import RECORD_FILE, Step
-from flows.runtime import backups
+from flows.runtime import backups, tables
 from flows.runtime.home import Home
 from flows.tracking import CHECKPOINT_TAG, connect
 from rnnlm.storage import file_digest, write_json
 from tests.conftest import Finished, call_cli, fork_cli
-from tests.stores import give_empty_stores
 
 
 class Made(BaseModel):
@@ -24,11 +23,10 @@ class Made(BaseModel):
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    give_empty_stores(tmp_path)
     home = Home(tmp_path)
-    for database in (home.mlruns / "mlflow.db", home.prefect / "prefect.db"):
-        database.chmod(0o600)
-        database.parent.chmod(0o700)
+    for package, folder in (("mlflow", home.mlruns), ("prefect", home.prefect)):
+        folder.mkdir(mode=0o700, parents=True)
+        tables.create(folder / f"{package}.db", package)
     return home
 
 

@@ -23,13 +23,11 @@ from rnnlm.storage import file_digest
 from tests.conftest import ROOT
 from tests.damage import cut, flip_bit
 from tests.generation.jobs import saved_model
-from tests.stores import give_empty_stores
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Home:
     """A home with two versions of a model, of which the first is the champion."""
-    give_empty_stores(tmp_path)
     home = Home(tmp_path)
     client = connect(home)
     client.create_registered_model("tiny")

@@ -12,14 +12,12 @@ from flows.registry.pages import with_status
 from flows.runtime.home import Home
 from flows.tracking import connect
 from flows.tracking.changes import CODE_TAG, DATA_TAG, SETTINGS_TAG
-from tests.stores import give_empty_stores
 
 BODY = "The gate made it **champion**: better."
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Home:
-    give_empty_stores(tmp_path)
     return Home(tmp_path)
 
 

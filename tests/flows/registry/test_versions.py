@@ -17,12 +17,10 @@ from flows.runtime.home import Home
 from flows.runtime.retrying import can_help
 from flows.tracking import connect
 from rnnlm.errors import RegistryError, ServerError
-from tests.stores import give_empty_stores
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Home:
-    give_empty_stores(tmp_path)
     return Home(tmp_path)
 
 

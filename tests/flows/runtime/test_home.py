@@ -17,7 +17,6 @@ from flows.registry import Version
 from flows.runtime import home as homes
 from flows.runtime.home import FORMAT_FILE, PROJECT_FILE, Home
 from flows.tracking import connect
-from tests.stores import give_empty_stores
 
 
 @pytest.fixture
@@ -122,7 +121,6 @@ def test_results_are_found_from_another_folder_and_after_a_move(project: Path):
 
 
 def test_the_corpus_of_a_version_is_found_from_another_folder(project: Path):
-    give_empty_stores(project)
     client, here = connect(Home(project)), Home(project)
     client.create_registered_model("tiny")
     version = Version(name="tiny", version=1, corpus_uri="data/corpora/tiny/0", baseline="/b")

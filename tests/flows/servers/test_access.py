@@ -18,7 +18,6 @@ from websockets.typing import Subprotocol
 from flows.lookup.entries import read
 from flows.runtime.home import Home
 from flows.servers.processes import responds
-from tests import stores
 from tests.conftest import run_cli, write_tiny
 from tests.flows import attacks
 from tests.flows.serving import (
@@ -261,7 +260,6 @@ def test_files_of_the_servers_are_private(opened: OpenServers):
 
 def test_only_the_command_can_call_the_server_that_it_starts(tmp_path: Path):
     write_tiny(tmp_path)
-    stores.give_empty_stores(tmp_path)
     training = Running(tmp_path, "train", "tiny.toml", "--set", "training.budget=1000 epochs")
     with training.ending():
         address = wait_until(lambda: server_of(training), "a server")
@@ -297,7 +295,6 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedSer
     home = tmp_path_factory.mktemp("protected")
     write_project(home)
     write_tiny(home)
-    stores.give_empty_stores(home)
     serving = serve_others(home)
     with serving.ending():
         yield ProtectedServers(home, serving.addresses())

@@ -18,7 +18,6 @@ from flows.runtime.home import Home
 from flows.servers import embedded
 from flows.servers.embedded import PrefectServer
 from tests.conftest import ROOT, write_tiny
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,6 @@ def told() -> list[str]:
 
 @pytest.fixture
 def server(tmp_path: Path, told: list[str]) -> Iterator[PrefectServer]:
-    give_empty_stores(tmp_path)
     server = PrefectServer(Home(tmp_path), told.append)
     yield server
     server.stop()
@@ -61,6 +59,15 @@ def test_requests_wait_for_the_new_server_when_the_old_one_is_killed(server, tol
     kill(server)
     assert answers(server), "one request, without retries"
     assert told == ["Prefect's server ended (killed by signal 9); restarting it"]
+
+
+def test_a_server_that_is_not_needed_ends_before_it_has_started(tmp_path: Path):
+    server = PrefectServer(Home(tmp_path))
+    process = psutil.Process(server._process.pid)
+    server.stop()
+    assert not process.is_running()
+    assert server._process.returncode == 0
+    assert embedded._read_tail(server._log) == ""
 
 
 @needs_hangups
@@ -119,7 +126,6 @@ def test_a_full_disk_when_the_server_ends_is_no_traceback(server, monkeypatch, i
 def trained_under_fire(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Return a function that trains, kills Prefect's server, and returns status and errors."""
     write_tiny(tmp_path)
-    give_empty_stores(tmp_path)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     environment = {**kept, "RNNLM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     err = tmp_path / "err"

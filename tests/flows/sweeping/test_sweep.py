@@ -22,7 +22,6 @@ from flows.sweeping.trial import Trial, best_of
 from rnnlm.training.api import TrainedModel
 from tests.conftest import ROOT, Finished, fork_cli, write_tiny
 from tests.flows.sweeping.test_space import space_of
-from tests.stores import give_empty_stores
 
 RATE, HIDDEN = "training.learning_rate", "model.hidden_size"
 
@@ -203,7 +202,6 @@ class Swept:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     home = tmp_path_factory.mktemp("swept")
     write_tiny(home)
-    give_empty_stores(home)
     finished = run_script(home, "more")
     assert finished.status == 0, finished.err
     return Swept(home, *json.loads(finished.out.splitlines()[-1]))
@@ -314,7 +312,6 @@ def test_a_pruned_trial_leaves_no_weights_and_is_trained_from_scratch_alone(swep
 @pytest.mark.soak
 def test_a_sweep_killed_repeatedly_ends_like_an_uninterrupted_one(swept: Swept, tmp_path: Path):
     write_tiny(tmp_path)
-    give_empty_stores(tmp_path)
     for how, status in [
         ("finish", -signal.SIGKILL),  # trained, but not recorded yet
         ("training", -signal.SIGKILL),

@@ -25,12 +25,10 @@ from flows.tracking.changes import (
 )
 from flows.tracking.connecting import flat
 from tests.conftest import tiny_experiment
-from tests.stores import give_empty_stores
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> MlflowClient:
-    give_empty_stores(tmp_path)
     return connect(Home(tmp_path))
 
 

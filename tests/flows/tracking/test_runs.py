@@ -22,7 +22,6 @@ from rnnlm.engine.drawing import sample_texts
 from rnnlm.errors import RegistryError
 from rnnlm.evaluation import score_corpus
 from rnnlm.training.api import TrainedModel
-from tests import stores
 from tests.conftest import ingest_text, lines
 
 
@@ -150,7 +149,6 @@ from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION as 
 assert not allowed.get()
 assert server.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 """
-    stores.give_empty_stores(tmp_path)
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 

@@ -20,7 +20,6 @@ from rnnlm.errors import CheckpointError, DamagedFileError
 from rnnlm.storage import file_digest
 from tests.conftest import call_cli
 from tests.killing import run_until
-from tests.stores import give_empty_stores
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +45,6 @@ def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def there(tmp_path: Path) -> Home:
-    give_empty_stores(tmp_path)
     return Home(tmp_path)
 
 
@@ -190,8 +188,6 @@ def test_a_killed_import_is_completed_by_the_next_and_nothing_is_half_registered
 ):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    give_empty_stores(tmp_path / "a")
-    give_empty_stores(tmp_path / "b")
     if not (known := packed.with_suffix(".count")).exists():
         status, boundaries = run_until(10**9, lambda: import_archive(Home(tmp_path / "a"), packed))
         assert status == 0

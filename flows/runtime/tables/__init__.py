@@ -1,0 +1,45 @@
+"""The databases of a new home, created from recorded SQL.
+
+Prefect and MLflow create their tables by running years of migrations, which takes ten seconds.
+The result depends only on their versions, so it is recorded once, by `python -m
+flows.runtime.tables.record`, as `PACKAGE-VERSION.sql` in this folder. For a version without a
+recording, the migrations run as usual.
+"""
+
+import sqlite3
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+from rnnlm.storage import atomic_path
+
+
+def recording(package: str) -> Path:
+    """Return the path of the recorded SQL for the installed version of `prefect` or `mlflow`."""
+    return Path(__file__).with_name(f"{package}-{metadata.version(package)}.sql")
+
+
+def create(database: Path, package: str) -> bool:
+    """Create a SQLite database with the tables of a package, whole or not at all.
+
+    Hold the lock of the database: `locks.prefect_start` or `locks.mlflow_tables`.
+
+    Args:
+        database: Path of the database.
+        package: `prefect` or `mlflow`.
+
+    Returns:
+        Whether the database was created. It is not if it exists, or if the installed version of
+        the package has no recording.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+    """
+    recorded = recording(package)
+    if database.exists() or not recorded.is_file():
+        return False
+    with atomic_path(database) as temporary:
+        temporary.touch(mode=0o600)
+        with closing(sqlite3.connect(temporary)) as connection:
+            connection.executescript(recorded.read_text("utf-8"))
+    return True
