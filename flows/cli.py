@@ -65,6 +65,7 @@ for command in (
     reference.settings,
     starting.init,
     servers.serve,
+    servers.work,
     servers.ui,
     housekeeping.housekeeping,
     doctor.doctor,

@@ -26,6 +26,8 @@ FLOWS = {
     "housekeeping": ("flows.housekeeping", "housekeeping"),
 }
 """Module and name of each flow, by its name here."""
+PROJECT = "RNNLM_PROJECT"
+"""Variable with the folder of the project on this machine; workers set it for flow runs."""
 _HERE = Path(__file__).parent
 _IS_INSIDE = (_HERE / "flows").is_dir()
 FOLDER = _HERE if _IS_INSIDE else _HERE.parent
@@ -98,6 +100,15 @@ def source_of(name: str) -> tuple[Path, str]:
     """
     module, function = FLOWS[name]
     return FOLDER.joinpath(*module.split(".")).with_suffix(".py"), function
+
+
+def enter_project() -> dict[str, str]:
+    """Return the folder of the project on this machine; the pull step of deployments.
+
+    Prefect calls it in the process of a flow run, and changes to the folder. So deployments name no
+    folder, and workers on several machines may have the project in different places.
+    """
+    return {"directory": os.environ.get(PROJECT) or os.environ.get("RNNLM_HOME") or str(Path.cwd())}
 
 
 def create_app() -> Any:

@@ -120,6 +120,10 @@ SCHEDULES = """\
 
 name: NAME
 
+# A run starts in this folder as the worker's machine has it.
+pull:
+  - rnnlm_flows.enter_project: {}
+
 definitions:
   pool: &pool
     name: rnnlm

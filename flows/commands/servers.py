@@ -1,4 +1,4 @@
-"""Commands that start servers: `ui` shows the web pages, and `serve` also runs the schedules."""
+"""Commands that run until stopped: `ui` shows the pages, `serve` and `work` run the schedules."""
 
 import os
 import signal
@@ -64,6 +64,10 @@ def serve(
             min=1, max=65535, metavar="PORT", help="Default: 5000, or a free port if taken."
         ),
     ] = None,
+    worker: Annotated[
+        bool,
+        typer.Option(help="Run scheduled flows on this machine, and not only by `rnnlm work`."),
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Serve Prefect and MLflow and run the schedules in prefect.yaml until Ctrl-C."""
@@ -79,10 +83,34 @@ def serve(
 
     with (
         processes.ending_on_signals(),
-        standing.serve(here, address, prefect_port, mlflow_port) as served,
+        standing.serve(here, address, prefect_port, mlflow_port, works=worker) as served,
     ):
         _show(served, as_json)
         served.supervise(lambda line: err.print(f"  {line}"))
+
+
+def work(as_json: Json = False) -> None:
+    """Run scheduled flows on a further machine, for the servers of `rnnlm serve`, until Ctrl-C.
+
+    PREFECT_API_URL and MLFLOW_TRACKING_URI name the servers. RNNLM_HOME is a folder that all
+    machines share; its path may differ between them.
+    """
+    from flows.console import printing  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
+    from flows.servers import processes  # noqa: PLC0415
+
+    here = home.current()
+    home.make_private(here.prefect)  # otherwise Prefect warns on import
+    from flows.servers import working  # noqa: PLC0415
+
+    with processes.ending_on_signals(), working.work(here) as worker:
+        if as_json:
+            print_json({"worker": worker.name, **worker.addresses, "log": str(worker.log)})
+        else:
+            facts = [("worker", worker.name), *worker.addresses.items(), ("log", str(worker.log))]
+            printing.facts(facts)
+            printing.out.print("\n  press Ctrl-C to stop", style="dim")
+        worker.supervise(lambda line: printing.err.print(f"  {line}"))
 
 
 def _show(served: "Standing", as_json: bool) -> None:

@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "import",
         "delete",
     ),
-    "Servers and upkeep": ("init", "ui", "serve", "housekeeping", "doctor", "settings"),
+    "Servers and upkeep": ("init", "ui", "serve", "work", "housekeeping", "doctor", "settings"),
 }
 """The groups in which `rnnlm --help` lists the commands; commands in no group come last."""
 
@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": ("rnnlm init", "rnnlm init novels --text novels/"),
     "ui": ("rnnlm ui",),
     "serve": ("rnnlm serve",),
+    "work": ("PREFECT_API_URL=http://one:4200/api MLFLOW_TRACKING_URI=http://one:5000 rnnlm work",),
     "housekeeping": ("rnnlm housekeeping", "rnnlm housekeeping --apply --keep-days 7"),
     "settings": ("rnnlm settings", "rnnlm settings training", "rnnlm settings training.bptt"),
 }

@@ -39,6 +39,21 @@ def serving(home: Home) -> Path:
     return home.prefect / ".serving.lock"
 
 
+def worker(home: Home, name: str) -> Path:
+    """Return the lock that the command holds that runs the worker of this name."""
+    return home.prefect / f".{name}.lock"
+
+
+def runs(home: Home) -> Path:
+    """Return the folder of the locks that the processes of flow runs hold."""
+    return home.data / "runs"
+
+
+def lost_runs(home: Home) -> Path:
+    """Return the lock for looking for flow runs whose process has ended."""
+    return home.data / ".lost-runs.lock"
+
+
 def step(folder: Path) -> Path:
     """Return the lock for a step, given its folder; the lock file is next to the folder."""
     return folder.with_name(f".{folder.name}.lock")

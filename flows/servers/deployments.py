@@ -1,46 +1,36 @@
 """Prefect deployments: flows with their parameters and schedules, as listed in `prefect.yaml`.
 
-This module reads and checks that file and applies it to a server. It also marks flow runs as
-crashed if their process has ended without reporting it.
+This module reads and checks that file and applies it to a server.
 """
 
 import ast
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Crashed
 from pydantic import ValidationError
 
 import rnnlm_flows
-from flows.runtime import notifying
 from flows.runtime.home import OWN, Home
-from flows.servers import processes
 from rnnlm.errors import ServerError
 
 FILE = Path("prefect.yaml")
-# A flow run without a process counts as lost if its state has not changed for this long.
-LOST_AFTER = timedelta(seconds=60)
 _KINDS = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _DAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
-_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 Schedule = CronSchedule | IntervalSchedule | RRuleSchedule
 
@@ -152,7 +142,7 @@ def make_pool(api: str) -> None:
     Args:
         api: Address of the Prefect server's API.
     """
-    with _client(api) as client, contextlib.suppress(ObjectAlreadyExists):
+    with client_of(api) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=OWN, type="process"))
 
 
@@ -192,51 +182,15 @@ def forgotten(api: str, wanted: Sequence[Deployment]) -> list[str]:
         The names, as `flow/deployment`, sorted.
     """
     pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
-    with _client(api) as client:
+    with client_of(api) as client:
         found = client.read_deployments(work_pool_filter=pool, limit=200)
         flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     names = {one.name for one in wanted}
     return sorted(f"{flows[one.flow_id]}/{one.name}" for one in found if one.name not in names)
 
 
-def worker_name() -> str:
-    """Return the name of the Prefect worker on this machine; it stays the same after a restart."""
-    return f"{OWN}-{socket.gethostname()}"
-
-
-def crash_lost_runs(api: str, older_than: timedelta = LOST_AFTER) -> list[str]:
-    """Set flow runs whose process has ended to the state Crashed; return their names.
-
-    If a worker and its run were killed together, Prefect keeps the run in the state Running for
-    ever, and the run still counts towards Prefect's concurrency limits. This function considers a
-    run alive if this machine has a process for it. While a worker on another machine is up, no run
-    is changed, because a run without a process here may belong to that worker.
-
-    Notifications are sent as for any failed run.
-
-    Args:
-        api: Address of the Prefect server's API.
-        older_than: Runs whose state changed more recently than this are not changed; they may be
-            about to start.
-    """
-    with _client(api) as client:
-        runs = _runs_under_way(client)
-        before = datetime.now(UTC) - older_than
-        runs = [run for run in runs if run.state and run.state.timestamp <= before]
-        if not runs or _others_are_up(client):
-            return []
-        alive = {*_runs_of_processes()}
-        lost = [run for run in runs if run.id not in alive]
-        message = "its process has ended; the next run resumes where it stopped"
-        for run in lost:
-            crashed: State[Any] = Crashed(message=message)
-            client.set_flow_run_state(run.id, crashed)
-            notifying.of_failure(None, run, crashed)
-    return [run.name for run in lost]
-
-
 @contextlib.contextmanager
-def _client(api: str) -> Iterator[SyncPrefectClient]:
+def client_of(api: str) -> Iterator[SyncPrefectClient]:
     """Yield a client of the Prefect server with this API address.
 
     The password is that of Prefect's settings, which may name another address or none.
@@ -246,26 +200,6 @@ def _client(api: str) -> Iterator[SyncPrefectClient]:
         get_client(sync_client=True) as client,
     ):
         yield client
-
-
-def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:
-    state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=_UNDER_WAY))
-    pool = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[OWN]))
-    return client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(state=state), work_pool_filter=pool, limit=200
-    )
-
-
-def _others_are_up(client: SyncPrefectClient) -> bool:
-    return any(
-        worker.status == WorkerStatus.ONLINE and worker.name != worker_name()
-        for worker in client.read_workers_for_work_pool(OWN)
-    )
-
-
-def _runs_of_processes() -> Iterator[UUID]:
-    for process in processes.find(lambda environment: "PREFECT__FLOW_RUN_ID" in environment):
-        yield UUID(process.environ()["PREFECT__FLOW_RUN_ID"])
 
 
 def _deployment(path: Path, number: int, entry: Any) -> Deployment:

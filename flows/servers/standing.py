@@ -9,9 +9,7 @@ started in its place.
 
 import contextlib
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,26 +17,25 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-import rnnlm_flows
 from flows.runtime import locks, sqlite_files
 from flows.runtime.addresses import is_http, page, redact
-from flows.runtime.home import OWN, Home, make_private
-from flows.servers import deployments, hosts, mlflow_server, prefect_server, processes, stores
+from flows.runtime.home import Home, make_private
+from flows.servers import (
+    deployments,
+    hosts,
+    lost_runs,
+    mlflow_server,
+    prefect_server,
+    processes,
+    stores,
+    working,
+)
 from flows.servers.deployments import Deployment
-from flows.servers.processes import Command, Process, address_of
+from flows.servers.processes import Command, address_of
+from flows.servers.supervising import Supervisor, Tell
 from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
-STEADY_SECONDS = 60.0
-"""A server that ran for at least this long before it ended is restarted after the shortest pause.
-The pause before a restart doubles each time a server ends earlier than this."""
-LONGEST_PAUSE = 60.0  # longest pause before a restart, in seconds
-DEATHS = 6
-"""The command gives up if a server ends early this many times in a row."""
-LOOK_SECONDS = 0.5  # time between two checks whether a process has ended
-SWEEP_SECONDS = 60.0  # time between two searches for lost flow runs
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Standing:
     deployments: list[Deployment]
     forgotten: list[str]
     logs: Path
-    _supervisor: "_Supervisor" = field(repr=False)
+    _supervisor: Supervisor = field(repr=False)
 
     def supervise(self, tell: Tell) -> None:
         """Restart servers whenever they end; this never returns.
@@ -81,6 +78,8 @@ def serve(
     prefect_port: int | None = None,
     mlflow_port: int | None = None,
     file: Path | None = None,
+    *,
+    works: bool = True,
 ) -> Iterator[Standing]:
     """Run Prefect and MLflow servers, and the scheduled flows, as long as this context lasts.
 
@@ -94,6 +93,7 @@ def serve(
         mlflow_port: Port of the MLflow server; None for the usual port or a free one.
         file: File with the deployments and their schedules, which may be missing; None for
             `prefect.yaml` in the current folder, or else in the home.
+        works: Whether to start a worker. If not, workers on other machines run the flows.
 
     Raises:
         ServerError: A port, a database, a server or a deployment cannot be used.
@@ -105,17 +105,21 @@ def serve(
         make_private(folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(home))
+        name = stack.enter_context(working.naming(home))
+        log = plan.logs / "worker.log"
+        worker = working.command(home, name, plan.prefect_api, plan.mlflow, log)
         _check_stores(home, plan)
         stack.enter_context(processes.guarding())
-        supervisor = _Supervisor(plan)
+        supervisor = Supervisor(home, plan.prefect_api, name, worker)
         stack.callback(supervisor.end)
         # Two Prefect servers must not create the database tables at the same time, and a command
         # such as `rnnlm train` may be starting one.
         with FileLock(locks.prefect_start(home)):
             supervisor.start([*plan.servers])
         deployments.make_pool(plan.prefect_api)
-        deployments.crash_lost_runs(plan.prefect_api, timedelta(0))
-        supervisor.start([plan.worker])
+        lost_runs.take_over(home, plan.prefect_api, name, timedelta(0))
+        if works:
+            supervisor.start([worker])
         if wanted:
             deployments.apply(plan.prefect_api, file.absolute())
         forgotten = deployments.forgotten(plan.prefect_api, wanted)
@@ -131,14 +135,12 @@ class _Plan:
         mlflow: Address of the MLflow server.
         logs: Folder of the logs.
         servers: Commands that start servers; empty if both servers exist already.
-        worker: Command that starts the Prefect worker.
     """
 
     prefect_api: str
     mlflow: str
     logs: Path
     servers: tuple[Command, ...]
-    worker: Command
 
     @classmethod
     def make(
@@ -163,8 +165,7 @@ class _Plan:
             mlflow = address_of(host, port)
         if page(prefect_api).removesuffix("/api") == page(mlflow):
             raise ServerError(f"Prefect and MLflow cannot share {page(mlflow)}; give each a port")
-        worker = _worker(home, prefect_api, mlflow, logs)
-        return cls(prefect_api, mlflow, logs, tuple(servers), worker)
+        return cls(prefect_api, mlflow, logs, tuple(servers))
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -186,88 +187,6 @@ class _Plan:
         return any(command.name == name for command in self.servers)
 
 
-class _Supervisor:
-    """Starts processes, restarts those that end, and ends them all."""
-
-    def __init__(self, plan: _Plan) -> None:
-        self._plan = plan
-        self._running: list[Process] = []
-        self._deaths: dict[str, int] = {}
-        self._due: dict[str, tuple[float, Command]] = {}
-
-    def start(self, commands: list[Command]) -> None:
-        """Start processes in parallel, and wait until all of them answer."""
-        begun = [Process(command) for command in commands]
-        self._running.extend(begun)
-        for process in begun:
-            process.wait_until_it_answers()
-
-    def run(self, tell: Tell) -> None:
-        """Restart processes that end, and mark lost flow runs as crashed; this never returns."""
-        sweep_at = time.monotonic() + SWEEP_SECONDS
-        while True:
-            time.sleep(LOOK_SECONDS)
-            now = time.monotonic()
-            for process in [one for one in self._running if not one.is_running]:
-                self._bury(process, now, tell)
-            for name, (at, command) in [*self._due.items()]:
-                if now >= at:
-                    del self._due[name]
-                    self._start_again(command, tell)
-            if now >= sweep_at:
-                self._sweep(tell)
-                sweep_at = time.monotonic() + SWEEP_SECONDS
-
-    def end(self) -> None:
-        """End all processes: first the worker and its flow runs, then the servers.
-
-        In this order, the servers still record how the flow runs ended.
-        """
-        for process in self._running[::-1]:
-            if process.command is self._plan.worker:
-                process.ask_to_end()
-                processes.end_all(_is_run_of_ours)
-                process.end()
-        servers = [one for one in self._running if one.command is not self._plan.worker]
-        for process in servers:
-            process.ask_to_end()
-        for process in servers:
-            process.end()
-
-    def _bury(self, process: Process, now: float, tell: Tell) -> None:
-        command = process.command
-        self._running.remove(process)
-        ending = process.ending()
-        process.end()
-        steady = now - process.began >= STEADY_SECONDS
-        deaths = 1 if steady else self._deaths.get(command.name, 0) + 1
-        if deaths >= DEATHS:
-            raise ServerError(f"{command.name} ended {deaths} times in a row: {ending}")
-        self._deaths[command.name] = deaths
-        pause = min(2.0 ** (deaths - 1), LONGEST_PAUSE)
-        self._due[command.name] = (now + pause, command)
-        tell(f"{command.name} ended: {ending}; starts again in {pause:.0f} s")
-
-    def _start_again(self, command: Command, tell: Tell) -> None:
-        if command is self._plan.worker:
-            self._sweep(tell, timedelta(0))
-        self._running.append(Process(command))
-
-    def _sweep(self, tell: Tell, older_than: timedelta = deployments.LOST_AFTER) -> None:
-        try:
-            lost = deployments.crash_lost_runs(self._plan.prefect_api, older_than)
-        except Exception as error:  # noqa: BLE001 - the server may come back
-            tell(f"could not check for lost runs: {' '.join(str(error).split())[:200]}")
-            return
-        for name in lost:
-            tell(f"the run {name!r} was lost: its process has ended; marked Crashed")
-
-
-def _is_run_of_ours(environment: Mapping[str, str]) -> bool:
-    ours = environment.get(processes.MARK) == os.environ[processes.MARK]
-    return ours and "PREFECT__FLOW_RUN_ID" in environment
-
-
 def _check_stores(home: Home, plan: _Plan) -> None:
     """Check that databases and existing servers answer, and create MLflow's tables if needed.
 
@@ -282,18 +201,12 @@ def _check_stores(home: Home, plan: _Plan) -> None:
         if url:
             stores.check_database(url.get_secret_value(), stores.PREFECT_SETTING)
         sqlite_files.check(home.prefect / "prefect.db")
-    elif not processes.responds(f"{plan.prefect_api}/health"):
-        raise ServerError(
-            f"PREFECT_API_URL={redact(plan.prefect_api)}: no Prefect server answers there; start "
-            "it, or unset the variable to let this command start one"
-        )
+    else:
+        working.check_server("PREFECT_API_URL", plan.prefect_api)
     if plan.starts("mlflow"):
         stores.prepare_mlflow(home, stores.mlflow_store(home))
-    elif not processes.responds(f"{plan.mlflow}/health"):
-        raise ServerError(
-            f"MLFLOW_TRACKING_URI={redact(plan.mlflow)}: no MLflow server answers there; start it, "
-            "or unset the variable to let this command start one"
-        )
+    else:
+        working.check_server("MLFLOW_TRACKING_URI", plan.mlflow)
 
 
 @contextlib.contextmanager
@@ -315,24 +228,6 @@ def _alone(home: Home) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _worker(home: Home, prefect_api: str, mlflow: str, logs: Path) -> Command:
-    words = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
-    return Command(
-        name="worker",
-        words=[*words, "--pool", OWN, "--name", deployments.worker_name()],
-        log=logs / "worker.log",
-        environment={
-            "PREFECT_API_URL": prefect_api,
-            "MLFLOW_TRACKING_URI": mlflow,
-            "RNNLM_HOME": str(home.root.resolve()),
-            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
-            "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",  # use this environment
-            # Flow runs may be the user's own, and import a package `flows` of theirs.
-            "PYTHONPATH": rnnlm_flows.without_ours(os.environ.get("PYTHONPATH", "")),
-        },
-    )
 
 
 def _refuse(option: str, port: int | None, setting: str, address: str) -> None:

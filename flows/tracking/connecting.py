@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from filelock import FileLock
+from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -133,18 +134,38 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
     """Return the id of the MLflow experiment with this name.
 
     It is created if it does not exist, and restored if it was deleted.
+
+    Raises:
+        ServerError: See `check_artifacts`.
     """
     with FileLock(locks.mlflow_tables(home.mlruns)):
         found = client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "active":
-            return str(found.experiment_id)
-        if found is not None:
+        if found is None:
+            place = home.mlruns / "artifacts" / name
+            location = place.resolve().as_uri() if is_local(home) else None
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            client.create_experiment(name, artifact_location=location, tags=kind)
+            found = client.get_experiment_by_name(name)
+            assert found is not None
+        elif found.lifecycle_stage != "active":
             client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        place = home.mlruns / "artifacts" / name
-        location = place.resolve().as_uri() if is_local(home) else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        return str(client.create_experiment(name, artifact_location=location, tags=kind))
+    check_artifacts(found)
+    return str(found.experiment_id)
+
+
+def check_artifacts(experiment: MlflowExperiment) -> None:
+    """Check that this machine can store the artifacts of an experiment.
+
+    Raises:
+        ServerError: They belong into a folder of another machine, which MLflow's client would
+            create on this one.
+    """
+    folder = Path((experiment.artifact_location or "").removeprefix("file://"))
+    if folder.is_absolute() and not folder.parent.is_dir():
+        raise ServerError(
+            f"MLflow stores the artifacts of {experiment.name} in {folder}, which is not on this "
+            "machine; mount that folder here, or keep MLflow's data in PostgreSQL (docs/scale.md)"
+        )
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
