@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import filters
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
-from prefect.states import Crashed, Scheduled
+from prefect.states import Cancelled, Crashed, Scheduled
 
 from flows.runtime import leases, notifying
 from flows.runtime.home import OWN, Home
@@ -35,11 +35,11 @@ class Lost:
 
     Attributes:
         name: Name of the run.
-        resumes: Whether a worker takes it over; if not, it is marked as crashed.
+        state: Its new state: `Scheduled` if a worker takes it over, else `Crashed` or `Cancelled`.
     """
 
     name: str
-    resumes: bool
+    state: str
 
 
 def take_over(
@@ -49,7 +49,8 @@ def take_over(
 
     Finished steps are kept in the home, so the run resumes where it stopped. Flows of other
     projects, which may not be safe to repeat, are marked as crashed, and so are runs that lost
-    their process `MOST_STARTS` times. Then notifications are sent as for any failed run.
+    their process `MOST_STARTS` times. Notifications of these are sent as for any failed run. Runs
+    that were being cancelled are marked as cancelled.
 
     Nothing is done while another process does the same, on this or another machine.
 
@@ -71,7 +72,7 @@ def take_over(
             if run.id not in started_here and _is_lost(home, run, others, settled_after)
         ]
         leases.forget(home, {run.id for run in runs if run not in lost})
-        return [_reschedule(client, run) for run in lost]
+        return [_settle(client, run) for run in lost]
 
 
 def _is_lost(home: Home, run: FlowRun, others: bool, settled_after: timedelta) -> bool:
@@ -93,19 +94,21 @@ def _is_lost(home: Home, run: FlowRun, others: bool, settled_after: timedelta) -
     return not others if ended is None else ended
 
 
-def _reschedule(client: SyncPrefectClient, run: FlowRun) -> Lost:
+def _settle(client: SyncPrefectClient, run: FlowRun) -> Lost:
+    """Give a lost run its new state."""
     kind = run.state.type if run.state else None
     is_safe = OWN in run.tags or kind == StateType.PENDING  # a pending run has done nothing yet
-    if is_safe and run.run_count < MOST_STARTS and kind != StateType.CANCELLING:
-        resumed: State[Any] = Scheduled(message="its process has ended; resumes where it stopped")
-        client.set_flow_run_state(run.id, resumed)
-        return Lost(run.name, resumes=True)
-    crashed: State[Any] = Crashed(
-        message="its process has ended; the next run resumes where it stopped"
-    )
-    client.set_flow_run_state(run.id, crashed)
-    notifying.of_failure(None, run, crashed)
-    return Lost(run.name, resumes=False)
+    state: State[Any]
+    if kind == StateType.CANCELLING:
+        state = Cancelled(message="its process has ended")
+    elif is_safe and run.run_count < MOST_STARTS:
+        state = Scheduled(message="its process has ended; resumes where it stopped")
+    else:
+        state = Crashed(message="its process has ended; the next run resumes where it stopped")
+    client.set_flow_run_state(run.id, state)
+    if state.is_crashed():
+        notifying.of_failure(None, run, state)
+    return Lost(run.name, str(state.name))
 
 
 def _under_way(client: SyncPrefectClient) -> list[FlowRun]:

@@ -112,7 +112,7 @@ class Supervisor:
             tell(f"could not check for lost runs: {' '.join(str(error).split())[:200]}")
             return
         for run in lost:
-            then = "it resumes" if run.resumes else "marked Crashed"
+            then = "it resumes" if run.state == "Scheduled" else f"marked {run.state}"
             tell(f"the run {run.name!r} was lost: its process has ended; {then}")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import signal
 import sys
 import time
@@ -16,7 +17,9 @@ from mlflow.tracking import MlflowClient
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
-from tests.conftest import write_tiny
+from flows.runtime.home import Home
+from flows.tracking import CHECKPOINT_TAG, connect
+from tests.conftest import fork_cli, lines, write_tiny
 from tests.flows.conftest import signed_in
 from tests.flows.hosts import Host, hosts
 from tests.flows.serving import (
@@ -40,6 +43,7 @@ deployments:
     concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
 """
 TAKEN_OVER_SECONDS = 60.0
+SOAK_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -135,14 +139,59 @@ def test_a_run_of_a_host_that_goes_down_is_taken_over_within_a_minute(cluster: C
     began = time.monotonic()
     other = second if lost is first else first
     wait_until(lambda: cluster.host_of(run) is other, "taken over", TAKEN_OVER_SECONDS)
-    sys.stderr.write(f"taken over after {time.monotonic() - began:.1f} s\n")
+    sys.stdout.write(f"taken over after {time.monotonic() - began:.1f} s\n")
     wait_until(lambda: cluster.state(run) == StateType.COMPLETED, "completed", 300)
     assert [path.parent for path in cluster.home.glob("data/models/tiny/*/model.safetensors")] == [
         saved.parent
     ]
     client = MlflowClient(cluster.addresses["mlflow"])
     (version,) = client.search_model_versions("name='tiny'")
-    assert client.get_model_version_by_alias("tiny", "champion").version == version.version
     (logged,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     assert logged.info.run_id == version.run_id
     assert cluster.client.read_flow_run(run).run_count == 2
+
+
+@pytest.mark.soak
+def test_a_month_of_retraining_ends_right_whatever_hosts_go_down(cluster: Cluster, tmp_path: Path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write_tiny(alone)
+    chance, started = random.Random(20), time.monotonic()
+    first, second = cluster.hosts
+    places = (first, first, second)  # three workers
+    for host in places:
+        cluster.work(host)
+    kills = day = 0
+    while time.monotonic() - started < SOAK_SECONDS or day < 5:
+        day += 1
+        for home in (cluster.home, alone):
+            (home / "tiny.txt").write_text(lines(200 + 40 * day))
+        epochs = f"{30 + 10 * (day % 3)} epochs"
+        run = cluster.retrain(training__budget=epochs)
+        while (state := cluster.state(run)) != StateType.COMPLETED:
+            if state in (StateType.CRASHED, StateType.FAILED):  # lost three times: the next is due
+                run = cluster.retrain(training__budget=epochs)
+            time.sleep(chance.uniform(5, 30))
+            if chance.random() < 0.5:
+                down = chance.choice(cluster.hosts)
+                down.go_down()
+                kills += 1
+                time.sleep(chance.uniform(0, 10))
+                for host in places:
+                    if host is down:
+                        cluster.work(host)
+        finished = fork_cli(alone, "train", "tiny.toml", "--set", f"training.budget={epochs}")
+        assert finished.status == 0, finished.err
+    sys.stdout.write(f"{day} days, {kills} hosts went down\n")
+    assert kills >= 5
+    assert made(MlflowClient(cluster.addresses["mlflow"])) == made(connect(Home(alone)))
+
+
+def made(client: MlflowClient) -> list[tuple[str, list[str], str]]:
+    """Return number, aliases and checkpoint digest of every version; each has one training run."""
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment
+    versions = sorted(client.search_model_versions("name='tiny'"), key=lambda v: int(v.version))
+    runs = [run.info.run_id for run in client.search_runs([experiment.experiment_id])]
+    assert sorted(runs) == sorted(str(version.run_id) for version in versions)
+    return [(v.version, sorted(v.aliases), v.tags[CHECKPOINT_TAG]) for v in versions]
