@@ -57,7 +57,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": ("rnnlm init", "rnnlm init novels --text novels/"),
     "ui": ("rnnlm ui",),
     "serve": ("rnnlm serve",),
-    "work": ("PREFECT_API_URL=http://one:4200/api MLFLOW_TRACKING_URI=http://one:5000 rnnlm work",),
+    "work": ("rnnlm work",),
     "housekeeping": ("rnnlm housekeeping", "rnnlm housekeeping --apply --keep-days 7"),
     "settings": ("rnnlm settings", "rnnlm settings training", "rnnlm settings training.bptt"),
 }
