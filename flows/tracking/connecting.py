@@ -149,19 +149,20 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
             assert found is not None
         elif found.lifecycle_stage != "active":
             client.restore_experiment(found.experiment_id)
-    check_artifacts(found)
+    if not is_local(home):
+        check_artifacts(found)
     return str(found.experiment_id)
 
 
 def check_artifacts(experiment: MlflowExperiment) -> None:
-    """Check that this machine can store the artifacts of an experiment.
+    """Check that this machine can store the artifacts of an experiment of an MLflow server.
 
     Raises:
         ServerError: They belong into a folder of another machine, which MLflow's client would
             create on this one.
     """
     folder = Path((experiment.artifact_location or "").removeprefix("file://"))
-    if folder.is_absolute() and not folder.parent.is_dir():
+    if folder.is_absolute() and not folder.parents[1].is_dir():  # the first artifact makes others
         raise ServerError(
             f"MLflow stores the artifacts of {experiment.name} in {folder}, which is not on this "
             "machine; mount that folder here, or keep MLflow's data in PostgreSQL (docs/scale.md)"
