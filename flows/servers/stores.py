@@ -1,14 +1,16 @@
-"""Check that the databases of the servers answer, and create MLflow's database tables.
+"""Check that the stores of the servers answer, and create MLflow's database tables.
 
-`python -m flows.servers.stores` reads the address of an MLflow database from standard input and
-creates the tables in it, or prints in one line why it cannot. This is done in a separate process so
-that `rnnlm serve`, which may run for months, does not keep MLflow in memory.
+`python -m flows.servers.stores` reads the addresses of an MLflow database and of its artifact store
+from standard input, a line each. It creates the tables, lists the artifact store, and prints in one
+line why it cannot. This is done in a separate process so that `rnnlm serve`, which may run for
+months, does not keep MLflow in memory.
 """
 
 import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,6 +22,7 @@ from rnnlm.errors import ServerError
 
 PREFECT_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 MLFLOW_SETTING = "MLFLOW_BACKEND_STORE_URI"
+ARTIFACTS_SETTING = "MLFLOW_ARTIFACTS_DESTINATION"
 ANSWER_SECONDS = 10.0
 
 
@@ -68,7 +71,7 @@ def check_database(url: str, setting: str) -> None:
 
 
 def prepare_mlflow(home: Home, store: str) -> None:
-    """Create the tables in an MLflow database if they are missing.
+    """Create the tables in an MLflow database if they are missing, and try its artifact store.
 
     Args:
         home: Home that the database belongs to; a lock in it keeps two processes from creating the
@@ -76,8 +79,8 @@ def prepare_mlflow(home: Home, store: str) -> None:
         store: Address of the database.
 
     Raises:
-        ServerError: The tables belong to another version of MLflow, or the database cannot be
-            opened.
+        ServerError: The tables belong to another version of MLflow, the database cannot be opened,
+            or the artifact store cannot be read.
         StorageError: The database is a damaged SQLite file.
     """
     if not store.startswith("sqlite:") or "+" in store.partition(":")[0]:
@@ -87,41 +90,68 @@ def prepare_mlflow(home: Home, store: str) -> None:
     make_private(home.mlruns)
     here = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    destination = os.environ.get(ARTIFACTS_SETTING, "")
     with FileLock(locks.mlflow_tables(home.mlruns)):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "flows.servers.stores"],
             check=False,
-            input=store,  # not an argument: it may hold a password
+            input=f"{store}\n{destination}",  # not arguments: they may hold a password
             env={**os.environ, "PYTHONPATH": paths},
             capture_output=True,
             text=True,
         )
     if done.returncode:
         why = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["no message"]
-        raise ServerError(f"{MLFLOW_SETTING}={redact(store)}: {without_passwords(why[-1])}")
+        setting, address = MLFLOW_SETTING, store
+        if why[-1].startswith(ARTIFACTS_SETTING):
+            setting, address = ARTIFACTS_SETTING, destination
+        fault = without_passwords(why[-1].removeprefix(f"{ARTIFACTS_SETTING}: "))
+        raise ServerError(f"{setting}={redact(address)}: {fault}")
 
 
-def _prepare(store: str) -> str | None:
-    """Create the tables in an MLflow database; return an error message, or None on success."""
+def _prepare(store: str, destination: str) -> str | None:
+    """Create the tables, and list the artifact store if one is set.
+
+    Returns:
+        An error message, which begins with `ARTIFACTS_SETTING` if it is about the artifact store;
+        None on success.
+    """
     import logging  # noqa: PLC0415
 
     from flows.tracking.connecting import open_store  # noqa: PLC0415 - slow to import
 
     logging.disable(logging.WARNING)
+    if fault := _fault(lambda: open_store(store), "postgres"):
+        return fault
+    if not destination:
+        return None
+    from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
+        get_artifact_repository,
+    )
+
+    fault = _fault(lambda: get_artifact_repository(destination).list_artifacts(), "s3")
+    return f"{ARTIFACTS_SETTING}: {fault}" if fault else None
+
+
+def _fault(work: Callable[[], object], extra: str) -> str | None:
+    """Return in one line why some work fails, or None.
+
+    Args:
+        work: The work.
+        extra: The extra of this project that holds the packages that the work may need.
+    """
     try:
-        open_store(store)
+        work()
     except ModuleNotFoundError as error:
-        return (
-            f"package {error.name} is missing; run pip install '.[postgres]' in the project's "
-            "folder"
-        )
+        package = error.name
+        return f"package {package} is missing; run pip install '.[{extra}]' in the project's folder"
     except Exception as error:  # noqa: BLE001 - any error becomes one line
         return " ".join(str(error).split())[:300]
     return None
 
 
 if __name__ == "__main__":
-    fault = _prepare(sys.stdin.read())
+    fault = _prepare(*sys.stdin.read().split("\n"))
     if fault:
         sys.stdout.write(fault + "\n")
     sys.exit(1 if fault else 0)

@@ -13,6 +13,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from flows.runtime.home import Home
+from flows.servers import stores
+from rnnlm.errors import ServerError
 from tests.conftest import ROOT, fork_cli, write_tiny
 from tests.flows.serving import free_port
 from tests.object_store import S3
@@ -96,3 +98,16 @@ def test_a_store_that_does_not_answer_is_one_line_before_texts_are_drawn(home: P
     assert [line for line in done.err.splitlines() if line.startswith("error: s3://texts/nobody")]
     assert "Traceback" not in done.err
     assert not [*(home / "data" / "outgoing").glob("*/.work")]
+
+
+def test_serve_refuses_an_artifact_store_that_cannot_be_used(tmp_path: Path, s3: S3):
+    bucket = {"MLFLOW_ARTIFACTS_DESTINATION": "s3://no-such-bucket/x", **s3.environment}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in bucket.items():
+            patch.setenv(name, value)
+        with pytest.raises(ServerError, match=r"s3://no-such-bucket/x: .*bucket does not exist"):
+            stores.prepare_mlflow(Home(tmp_path), stores.mlflow_store(Home(tmp_path)))
+        (tmp_path / "boto3.py").write_text("raise ModuleNotFoundError(name='boto3')")
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(ServerError, match=r"boto3 is missing; run pip install '\.\[s3\]'"):
+            stores.prepare_mlflow(Home(tmp_path), stores.mlflow_store(Home(tmp_path)))
