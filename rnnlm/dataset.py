@@ -136,7 +136,11 @@ def tokenize(
         write_json(out / TOKENIZER_FILE, tokenizer.to_json())
     tokenizer = load_tokenizer(str(out))
     named = tuple(condition)
-    tasks = [_Task(path, corpus_digest, out, number, named) for number, path in enumerate(paths)]
+    # Workers may run in other folders.
+    tasks = [
+        _Task(path.absolute(), corpus_digest, out.absolute(), number, named)
+        for number, path in enumerate(paths)
+    ]
     results: dict[int, _Counted] = {}
     for number, result in run_all(executor, _tokenize_shard, tasks):
         results[number] = result

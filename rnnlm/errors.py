@@ -85,3 +85,7 @@ class ServerError(RnnlmError):
 
 class StorageError(RnnlmError):
     """A file that cannot be written: full disk, missing permission."""
+
+
+class WorkerError(RnnlmError):
+    """A worker on another machine that differs from this one, or is lost."""

@@ -75,7 +75,8 @@ def set_workers(workers: int | None, scheduler: str | None = None) -> None:
     """
     import os  # noqa: PLC0415
 
-    from flows.runtime.workers import SCHEDULER, WORKERS  # noqa: PLC0415
+    from flows.runtime.dask_workers import SCHEDULER  # noqa: PLC0415
+    from flows.runtime.workers import WORKERS  # noqa: PLC0415
 
     if workers is not None:
         os.environ[WORKERS] = str(workers)

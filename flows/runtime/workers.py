@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 
-from flows.runtime.addresses import redact
+from flows.runtime import dask_workers, home
+from flows.runtime.dask_workers import SCHEDULER
 from rnnlm.config import GenerationConfig, shorten
 from rnnlm.errors import ConfigError
 from rnnlm.parallel import ProcessPool
 
 WORKERS = "RNNLM_WORKERS"
-SCHEDULER = "RNNLM_SCHEDULER"
 WORTH_WORKERS = 100_000_000
 """Bytes of text below which starting worker processes takes longer than they save."""
 
@@ -36,6 +36,7 @@ def executor(size: int) -> Iterator[Executor | None]:
 
     Raises:
         ConfigError: The number of workers is invalid, or no scheduler answers at the address.
+        WorkerError: See `dask_workers.cluster`.
     """
     address, workers = os.environ.get(SCHEDULER), _workers(size)
     if not address and workers == 1:
@@ -45,17 +46,8 @@ def executor(size: int) -> Iterator[Executor | None]:
         with ProcessPool(workers) as pool:
             yield pool
         return
-    from distributed import Client  # noqa: PLC0415 - heavy
-
-    try:
-        client = Client(address, timeout=10, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{SCHEDULER}={redact(address)}: no Dask scheduler answers there ({error}); start one "
-            f"with `dask scheduler`, or unset {SCHEDULER}"
-        ) from error
-    with client:
-        yield client.get_executor()
+    with dask_workers.cluster(address, home.current().root) as workers_of_dask:
+        yield workers_of_dask
 
 
 def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:

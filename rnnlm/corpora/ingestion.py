@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,12 @@ def ingest(
     if unpacked:
         claim(files, unpacked, out / "unpacked")
     plain = [*unpack(files, out / "unpacked")]
+    if executor:  # its workers may run in other folders
+        plain = [replace(file, path=file.path.absolute()) for file in plain]
+    place = out.absolute() if executor else out
     pieces = cut_files(plain, config, whole=splits.by == "position")
     reading = [
-        ReadTask(shard, config, splits, out / "reading" / f"{number:05d}.arrow")
+        ReadTask(shard, config, splits, place / "reading" / f"{number:05d}.arrow")
         for number, shard in enumerate(pieces)
     ]
     size = sum(file.size for file in plain)
@@ -152,7 +156,7 @@ def ingest(
     decisions = decide([task.out for task in reading], rows, config, splits)
     writing = [
         WriteTask(
-            task.out, decision, splits, config.phrases, out / f"documents-{number:05d}.parquet"
+            task.out, decision, splits, config.phrases, place / f"documents-{number:05d}.parquet"
         )
         for number, (task, decision) in enumerate(zip(reading, decisions, strict=True))
     ]

@@ -2,15 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster, Security
+from distributed import LocalCluster
 
-from flows.runtime.workers import SCHEDULER, WORKERS, WORTH_WORKERS, executor
+from flows.runtime.dask_workers import SCHEDULER
+from flows.runtime.workers import WORKERS, WORTH_WORKERS, executor
 from rnnlm import checkpoint
 from rnnlm.config import CorpusConfig, GenerationConfig, SplitConfig
 from rnnlm.corpora.files import locate
@@ -20,7 +19,7 @@ from rnnlm.generation.job import generate
 from rnnlm.models import build
 from rnnlm.progress import Progress
 from rnnlm.tokenizer import CharacterTokenizer
-from tests.conftest import ROOT, ingest_text, lines, tiny_experiment
+from tests.conftest import ingest_text, lines, tiny_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -101,52 +100,3 @@ def test_an_error_in_a_worker_has_the_same_clear_message(
     monkeypatch.setenv(WORKERS, "2")
     with executor(1) as workers, pytest.raises(CorpusError, match=r"bad\.jsonl, line 2: no JSON"):
         ingest(locate(config, tmp_path), config, SplitConfig(), tmp_path / "out", executor=workers)
-
-
-def test_an_unreachable_scheduler_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(SCHEDULER, "nope://127.0.0.1:1")
-    with pytest.raises(ConfigError, match="no Dask scheduler answers there"), executor(1):
-        pass
-
-
-ASK = """
-from flows.runtime.workers import executor
-from rnnlm.errors import ConfigError
-try:
-    with executor(1) as workers:
-        print(workers.submit(pow, 2, 5).result())
-except ConfigError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_scheduler_with_tls_accepts_only_clients_with_a_certificate(tmp_path: Path):
-    security = Security.temporary()
-    files = {}
-    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
-        files[name] = tmp_path / name
-        files[name].write_text(getattr(security, name))
-    settings = {
-        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(files["tls_ca_file"]),
-        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": str(files["tls_client_cert"]),
-        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": str(files["tls_client_key"]),
-    }
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, security=security
-    ) as cluster:
-        assert cluster.scheduler_address.startswith("tls://")
-        without = ask(cluster.scheduler_address)
-        assert "no Dask scheduler answers there" in without and without.count("\n") == 1
-        assert ask(cluster.scheduler_address, **settings) == "32\n"
-
-
-def ask(scheduler: str, **environment: str) -> str:
-    paths = {SCHEDULER: scheduler, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", ASK]
-    done = subprocess.run(
-        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
