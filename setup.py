@@ -45,7 +45,7 @@ def target() -> str:
 
 def extension(name: str, source: str, *depends: str, flags: tuple[str, ...] = ()) -> Extension:
     """Return a library that is built from one or more sources, separated by spaces."""
-    folder = Path("rnnlm", name.split(".")[0])
+    folder = Path("rnnlm", name.partition(".")[0])
     return Extension(
         f"rnnlm.{name}",
         [str(folder / word) for word in source.split()],

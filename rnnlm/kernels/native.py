@@ -1,8 +1,9 @@
 """Find and load the native code in C, which setuptools builds once per kind of processor.
 
-Each build is a plain shared library for one instruction set, such as AVX2 (see `BUILDS` in setup.py);
-the build `portable` runs on any processor. It is called through ctypes, with the addresses of arrays. If the package was
-installed without a C compiler, there are no builds, and plain torch code is used.
+Each build is a plain shared library for one instruction set, such as AVX2; setup.py lists them. The
+build `portable` runs on any processor. A build is called through ctypes, with the addresses of
+arrays. If the package was installed without a C compiler, there are no builds, and plain torch code
+is used.
 
 Nothing here needs torch, so that a program that only samples starts without it.
 """

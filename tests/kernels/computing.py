@@ -1,6 +1,6 @@
 """Compute with every build of the native code, and write the results: a script for test_arm64.py.
 
-It runs in Pythons for two architectures, of which one has no torch. Arguments: the folder of packed
+It runs in Pythons for two architectures, of which one has no torch. Arguments: a folder of packed
 models, a folder of texts, and a new folder for the results.
 """
 
@@ -27,16 +27,19 @@ from rnnlm.kernels import native, slots
 STEPS, LANES, HIDDEN = 5, 11, 34
 
 
-def draw(path: Path) -> list[object]:
-    """Return the texts that a model draws, and a digest of all that it returns with them."""
+def draw(path: Path) -> dict[str, object]:
+    """Return the texts that a model draws, and a digest of all that it returns for them."""
     model = packed.load(path)
     assert model is not None
-    config = GenerationConfig(temperature=1.0, max_length=40, top_p=0.9, min_length=5, prefix="ab c")
+    config = GenerationConfig(
+        temperature=1.0, max_length=40, top_p=0.9, min_length=5, prefix="ab c"
+    )
     ended = in_order(run(model.open_slots(config, None), 3, 40))
     digest = hashlib.sha256()
     for name in slots.EndedTexts.__dataclass_fields__:
         digest.update(getattr(ended, name).tobytes())
-    return [digest.hexdigest(), *(text.text for text in rows(ended, Decoder(model.tokenizer, [""])))]
+    texts = [text.text for text in rows(ended, Decoder(model.tokenizer, [""]))]
+    return {"digest": digest.hexdigest(), "texts": texts}
 
 
 def train_step(build: str, dtype: type) -> dict[str, np.ndarray]:
@@ -83,10 +86,10 @@ def read(path: Path, out: Path) -> list[str]:
 
 def main(models: Path, texts: Path, out: Path) -> None:
     """Write `results.json`, and `BUILD-PRECISION.npz` for each step of training."""
-    drawn: dict[str, dict[str, list[object]]] = {}
+    drawn: dict[str, dict[str, object]] = {}
     for build in native.names():
         slots.library = lambda build=build: native.load(build)
-        drawn[build] = {path.stem: draw(path) for path in sorted(models.glob("*.safetensors"))}
+        drawn[build] = {path.stem: draw(path) for path in sorted(models.rglob("*.safetensors"))}
         for name, dtype in (("fp32", np.float32), ("bf16", np.uint16)):
             np.savez(out / f"{build}-{name}.npz", **train_step(build, dtype))
     found = {
