@@ -174,12 +174,15 @@ def test_the_builds_for_arm_train_as_this_processor_does(
     precision: str, arm: Callable[[str], Path], here: Path
 ):
     best, folder = results(here)["builds"][0], arm(STRONGEST)
+    mean, most = {"fp32": (1e-6, 1e-4), "bf16": (1e-3, 0.1)}[precision]
     expected = np.load(here / f"{best}-{precision}.npz")
     for build_name in CPUS[STRONGEST]:
         found = np.load(folder / f"{build_name}-{precision}.npz")
         for part in ("outputs", "cells", "grads", "last"):
             assert np.abs(expected[part]).max() > 0.5
-            assert np.allclose(found[part], expected[part], rtol=1e-4, atol=1e-4), part
+            differences = np.abs(found[part] - expected[part])
+            assert differences.mean() < mean
+            assert differences.max() < most
 
 
 def test_native_code_on_arm_makes_the_same_corpora(arm: Callable[[str], Path], here: Path):
