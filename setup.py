@@ -15,8 +15,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 # The same sources, built once per set of instructions; processor.c says which a processor has.
-WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
-WIDE += ["-mprefer-vector-width=512"]
+WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 X86 = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": WIDE,
@@ -43,16 +42,22 @@ def target() -> str:
     return sysconfig.get_platform().rpartition("-")[2]
 
 
-def extension(name: str, source: str, *depends: str, flags: tuple[str, ...] = ()) -> Extension:
-    """Return a library that is built from one or more sources, separated by spaces."""
+def extension(name: str, sources: list[str], headers: list[str], *flags: str) -> Extension:
+    """Return a library, such as `corpora._text`, to be built from files in its package's folder."""
     folder = Path("rnnlm", name.partition(".")[0])
     return Extension(
         f"rnnlm.{name}",
-        [str(folder / word) for word in source.split()],
-        depends=[str(folder / word) for word in depends],
+        sources=[str(folder / file) for file in sources],
+        depends=[str(folder / file) for file in headers],
         extra_compile_args=["-O3", *flags],
         optional=True,
     )
+
+
+def kernels(build: str, own: list[str]) -> Extension:
+    """Return the build of the kernels with some flags of its own."""
+    files = ["recurrence.c", "slots.c"], ["products.h"]
+    return extension(f"kernels._{build}", *files, *EXACT, *own)
 
 
 class BuildPy(build_py):
@@ -76,15 +81,11 @@ class BuildPy(build_py):
 setup(
     cmdclass={"build_py": BuildPy},
     ext_modules=[
-        extension("corpora._shingles", "shingles.c"),
-        extension("corpora._text", "text.c", "text.h"),
-        extension("corpora._cutting", "cutting.c", "blake2b.h", "text.h"),
-        extension("kernels._processor", "processor.c"),
-        *(
-            extension(
-                f"kernels._{name}", "recurrence.c slots.c", "products.h", flags=(*EXACT, *own)
-            )
-            for name, own in {**BUILDS.get(target(), {}), "portable": []}.items()
-        ),
+        extension("corpora._shingles", ["shingles.c"], []),
+        extension("corpora._text", ["text.c"], ["text.h"]),
+        extension("corpora._cutting", ["cutting.c"], ["blake2b.h", "text.h"]),
+        extension("kernels._processor", ["processor.c"], []),
+        kernels("portable", []),
+        *(kernels(build, own) for build, own in BUILDS.get(target(), {}).items()),
     ],
 )
