@@ -216,7 +216,7 @@ class PrefectServer:
         try:
             self._process.wait(timeout=8)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._listener.close()

@@ -18,6 +18,7 @@ JSON, followed by the table if the line has `states`:
 import json
 import sys
 from array import array
+from contextlib import suppress
 from typing import Any
 
 _BYTES = 256
@@ -30,7 +31,8 @@ def _limit(cpu_seconds: int, memory_bytes: int) -> None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    with suppress(ValueError):  # macOS refuses this limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _table(index: Any) -> tuple["array[int]", list[int]]:

@@ -1,8 +1,9 @@
 """Find and load the native code in C, which setuptools builds once per kind of processor.
 
-Each build is a plain shared library for one instruction set, such as AVX2; the build `portable`
-runs on any processor. It is called through ctypes, with the addresses of arrays. If the package was
-installed without a C compiler, there are no builds, and plain torch code is used.
+Each build is a plain shared library for one instruction set, such as AVX2; setup.py lists them. The
+build `portable` runs on any processor. A build is called through ctypes, with the addresses of
+arrays. If the package was installed without a C compiler, there are no builds, and plain torch code
+is used.
 
 Nothing here needs torch, so that a program that only samples starts without it.
 """
@@ -21,10 +22,11 @@ COLUMNS = 64
 """Number of columns in a block of a packed matrix (see `blocks`), as in `products.h`."""
 LINE = 64
 """Bytes of a cache line."""
-SETS = ("avx2", "avx512", "avx512_vnni", "avx512_bf16")
-"""Instruction sets that there may be a build for, slowest first, as in `processor.c`."""
+SETS = ("avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon_dotprod", "neon_bf16")
+"""Instruction sets of x86 and ARM that there may be a build for, slowest first, as in
+`processor.c`."""
 PORTABLE = "portable"
-"""Name of the build for any processor."""
+"""Name of the build for any processor of an architecture: with SSE2 on x86, with NEON on ARM."""
 
 
 def native_available() -> bool:

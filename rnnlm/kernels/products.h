@@ -10,20 +10,26 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
+#ifdef __aarch64__ /* 64-bit ARM, where every processor has NEON */
+#include <arm_neon.h>
+#endif
 #ifdef __wasm__
 #include <wasm_simd128.h>
 #endif
 
 enum { FLOATS, PAIRS, QUADS }; /* a word holds one float, two bfloat16, or four bytes */
+/* WIDTH: words of a vector; VECTORS, ROWS: vectors of columns and rows of `tile`, whose sums, with
+ * VECTORS weights and the words of the left factor, fit into the registers. */
 #ifdef __AVX512F__
-enum { WIDTH = 16, VECTORS = 4 }; /* 6 × 4 sums, 4 weights and 1 left word: 32 registers */
+enum { WIDTH = 16, VECTORS = 4, ROWS = 6 }; /* 32 registers */
 #elif defined(__AVX2__)
-enum { WIDTH = 8, VECTORS = 2 }; /* 6 × 2 sums, 2 weights and 1 left word: 16 registers */
+enum { WIDTH = 8, VECTORS = 2, ROWS = 6 }; /* 16 registers */
+#elif defined(__aarch64__)
+enum { WIDTH = 4, VECTORS = 4, ROWS = 4 }; /* 32 registers; a cache line of weights at a time */
 #else /* any other processor, in vector extensions of GCC and Clang */
-enum { WIDTH = 4, VECTORS = 4 }; /* a cache line of weights at a time */
+enum { WIDTH = 4, VECTORS = 4, ROWS = 6 };
 #endif
-/* most rows of the left factor per call of `tile`; columns of a block; words of a cache line */
-enum { ROWS = 6, COLUMNS = 64, LINE = 16 };
+enum { COLUMNS = 64, LINE = 16 }; /* columns of a block; words of a cache line */
 
 typedef float vector __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t words __attribute__((vector_size(4 * WIDTH)));
@@ -44,6 +50,8 @@ INLINE vector add_floats(vector sum, words a, words b) {
     return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
 #elif defined(__AVX2__)
     return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#elif defined(__aarch64__)
+    return (vector)vfmaq_f32((float32x4_t)sum, (float32x4_t)a, (float32x4_t)b);
 #else
     return sum + (vector)a * (vector)b;
 #endif
@@ -53,14 +61,33 @@ INLINE vector add_floats(vector sum, words a, words b) {
 INLINE vector add_pairs(vector sum, words a, words b) {
 #ifdef __AVX512BF16__
     return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+    return (vector)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)a, (bfloat16x8_t)b);
 #else
     sum = add_floats(sum, a << 16, b << 16);
     return add_floats(sum, a & -65536, b & -65536);
 #endif
 }
 
+/* Whether `add_quads` adds 128 to each byte of b. ARM's first dot products are of bytes that are both
+ * unsigned, or both signed; the mixed one came later. `excess` is what the sums are then too large
+ * by. */
+#if defined(__ARM_FEATURE_DOTPROD) && !defined(__ARM_FEATURE_MATMUL_INT8)
+enum { SHIFTED = 1 };
+#else
+enum { SHIFTED = 0 };
+#endif
+
+/* Return 128 times the sum of the unsigned bytes of some words. */
+INLINE int32_t excess(const int32_t *a, long depth) {
+    const uint8_t *bytes = (const uint8_t *)a;
+    uint32_t sum = 0;
+    for (long n = 0; n < 4 * depth; n++) sum += bytes[n];
+    return (int32_t)(128 * sum);
+}
+
 /* Add to each element of `sum`, an integer, the four products of the unsigned bytes in a word of a
- * and the signed bytes in the word of b. */
+ * and the signed bytes in the word of b, which are 128 larger if SHIFTED. */
 INLINE vector add_quads(vector sum, words a, words b) {
 #if defined(__AVX512VNNI__)
     return (vector)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
@@ -76,6 +103,11 @@ INLINE vector add_quads(vector sum, words a, words b) {
                                      _mm256_srai_epi16(_mm256_slli_epi16(d, 8), 8));
     __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(c, 8), _mm256_srai_epi16(d, 8));
     return (vector)_mm256_add_epi32((__m256i)sum, _mm256_add_epi32(even, odd));
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+    return (vector)vusdotq_s32((int32x4_t)sum, (uint8x16_t)a, (int8x16_t)b);
+#elif defined(__ARM_FEATURE_DOTPROD)
+    uint8x16_t shifted = veorq_u8((uint8x16_t)b, vdupq_n_u8(128));
+    return (vector)vdotq_u32((uint32x4_t)sum, (uint8x16_t)a, shifted);
 #elif defined(__wasm__)
     v128_t c = (v128_t)a, d = (v128_t)b;
     v128_t even = wasm_i32x4_dot_i16x8(wasm_v128_and(c, wasm_i32x4_const_splat(0x00ff00ff)),
@@ -96,11 +128,18 @@ INLINE vector add_quads(vector sum, words a, words b) {
  * `later` on. */
 INLINE void tile(int rows, int kind, int adds, long depth, const int32_t *a, long across,
                  const int32_t *b, const int32_t *later, float *out, long stride) {
+    int32_t excesses[ROWS];
+    for (int row = 0; kind == QUADS && SHIFTED && row < rows; row++)
+        excesses[row] = excess(a + row * across, depth);
     for (int column = 0; column < COLUMNS; column += WIDTH * VECTORS) {
         vector sums[ROWS][VECTORS] = {};
         for (int row = 0; adds && row < rows; row++)
             for (int v = 0; v < VECTORS; v++)
                 sums[row][v] = *(stored_vector *)(out + row * stride + column + v * WIDTH);
+        if (kind == QUADS && SHIFTED)
+            for (int row = 0; row < rows; row++)
+                for (int v = 0; v < VECTORS; v++)
+                    sums[row][v] = (vector)((words)sums[row][v] - excesses[row]);
         for (long k = 0; k < depth; k++) {
             const stored_words *weight = (const stored_words *)(b + k * COLUMNS + column);
             __builtin_prefetch(later + k * LINE, 0, 2);

@@ -1,6 +1,9 @@
 """Test the interface to the compiled C code: which calls it accepts, how matrices are packed."""
 
 import ctypes
+import platform
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -36,19 +39,34 @@ def test_a_packed_matrix_begins_at_a_cache_line() -> None:
         assert native.blocks(np.ones((4, size), np.float32)).ctypes.data % native.LINE == 0
 
 
-def test_the_instruction_sets_are_those_that_torch_finds() -> None:
+def test_the_instruction_sets_are_those_that_others_find() -> None:
     if not native_available():
         pytest.skip("the package was built without a C compiler for this processor")
     supported = native.load("processor").supported_sets()
     found = {name for place, name in enumerate(native.SETS) if supported >> place & 1}
+    assert found == {name for name, is_supported in _expected().items() if is_supported}
+
+
+def _expected() -> dict[str, bool]:
+    """What torch says of x86, and what the operating system's own list says of ARM."""
     vnni = torch.cpu._is_avx512_supported() and torch.cpu._is_vnni_supported()
-    expected = {
+    listed: list[str] = []
+    if platform.machine() == "aarch64":
+        line = re.findall(r"^Features\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+        listed = line[0].split()
+    elif platform.machine() == "arm64":
+        asked = ["sysctl", "hw.optional.arm"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        names = {"FEAT_DotProd": "asimddp", "FEAT_I8MM": "i8mm", "FEAT_BF16": "bf16"}
+        listed = [word for name, word in names.items() if f"{name}: 1" in said]
+    return {
         "avx2": torch.cpu._is_avx2_supported(),
         "avx512": torch.cpu._is_avx512_supported(),
         "avx512_vnni": vnni,
         "avx512_bf16": vnni and torch.cpu._is_avx512_bf16_supported(),
+        "neon_dotprod": "asimddp" in listed,
+        "neon_bf16": {"asimddp", "i8mm", "bf16"} <= {*listed},
     }
-    assert found == {name for name, is_supported in expected.items() if is_supported}
 
 
 def test_without_a_build_native_code_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,15 +85,9 @@ def test_double_precision_and_unsupported_products_are_left_to_torch() -> None:
 def test_every_build_for_this_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     if not native_available():
         pytest.skip("the package was built without a C compiler for this processor")
-    supported = [
-        ("avx2", torch.cpu._is_avx2_supported()),
-        ("avx512", torch.cpu._is_avx512_supported()),
-    ]
     results = []
-    for name in (name for name, is_supported in supported if is_supported):
-        [path] = Path(native.__file__).parent.glob(f"_{name}.*so")
-        build = ctypes.CDLL(str(path))
-        monkeypatch.setattr(native, "library", lambda build=build: build)
+    for name in native.names():
+        monkeypatch.setattr(native, "library", lambda name=name: native.load(name))
         generator = torch.Generator().manual_seed(0)
         projected = torch.randn(5, 9, 4 * 34, generator=generator)
         weight = recurrence.pack(torch.randn(34, 4 * 34, generator=generator), torch.float32)

@@ -1,10 +1,10 @@
-import os
-import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rnnlm import checkpoint
@@ -125,11 +125,9 @@ def test_a_killed_process_ends_the_run_with_a_one_line_error(tokens_uri: str, tm
 
 
 def _kill_one_worker(folder: str) -> None:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "rnnlm.training.worker" in command and any(folder in part for part in command):
-            os.kill(int(process.name), signal.SIGKILL)
-            return
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if "rnnlm.training.worker" in command and any(folder in part for part in command):
+                process.kill()
+                return
