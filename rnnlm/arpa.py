@@ -74,7 +74,10 @@ def write(path: Path, loaded: LoadedModel) -> int:
     tables = loaded.model.tables
     names = token_names(loaded.tokenizer)
     sizes = [len(names) + 1, *(len(order.keys) for order in tables.orders)]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write("\\data\\\n")
         file.writelines(f"ngram {n}={size}\n" for n, size in enumerate(sizes, start=1))
         for n, order in enumerate(_listed(tables, names), start=1):

@@ -87,7 +87,7 @@ def test_tokens_are_named_by_the_letters_of_their_bytes(tmp_path: Path):
 def test_other_models_and_tokens_without_bytes_are_refused_and_nothing_is_written(tmp_path: Path):
     experiment = tiny_experiment()
     network = LoadedModel(build(experiment.model, LETTERS.vocab_size), LETTERS, experiment, {})
-    with pytest.raises(CheckpointError, match="lstm 1×16 .*expected an n-gram model"):
+    with pytest.raises(CheckpointError, match=r"lstm 1×16 .*expected an n-gram model"):
         arpa.write(tmp_path / "x.arpa", network)
     words = WordTokenizer.learn(["a b"], "whitespace", 10, 1)
     with pytest.raises(TokenizerError, match="pieces"):

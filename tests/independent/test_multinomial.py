@@ -1,5 +1,7 @@
 """Test the frequencies of drawn tokens against `torch.multinomial`, by a χ² test of two samples."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,14 @@ from scipy.stats import chi2_contingency
 
 from rnnlm.config import GenerationConfig
 from rnnlm.engine.drawing import generate_texts
-from rnnlm.engine.running import Engine
-from rnnlm.kernels.native import native_available
 from rnnlm.models import LanguageModel, build
+from rnnlm.sampling import draw_settings, sample, uniforms
 from rnnlm.tokenizer import CharacterTokenizer
+from rnnlm.tokens import BOUNDARY_ID
 from tests.conftest import tiny_experiment
 
-DRAWS = 30_000
+Draw = Callable[[LanguageModel, str, GenerationConfig], NDArray[np.int64]]
+DRAWS = 12_000
 TOKENIZER = CharacterTokenizer("abcdefghijklmnop")
 SETTINGS = {
     "plain": {},
@@ -24,8 +27,6 @@ SETTINGS = {
     "top-p": {"top_p": 0.8},
     "all": {"temperature": 1.4, "top_k": 12, "top_p": 0.9, "min_p": 0.04},
 }
-ENGINES = [Engine("model", "fp32"), Engine("torch", "fp32")]
-ENGINES += [Engine("native", "fp32")] if native_available() else []
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +68,39 @@ def pvalue(drawn: NDArray[np.int64], probabilities: torch.Tensor) -> float:
     return float(chi2_contingency(table[:, table.any(0)]).pvalue)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.kind)
-def test_first_and_second_tokens_are_as_frequent_as_torchs(
-    model: LanguageModel, engine: Engine, name: str
-):
-    settings = SETTINGS[name]
-    config = GenerationConfig.model_validate(
-        {"temperature": 1.0, "max_length": 2, "batch_size": 256, "seed": 5, **settings}
+def by_engine(model: LanguageModel, prefix: str, config: GenerationConfig) -> NDArray[np.int64]:
+    """Return the first tokens of texts that native code draws, or torch if there is none."""
+    config = config.model_copy(update={"prefix": prefix})
+    texts = generate_texts(model, TOKENIZER, config, 0, DRAWS)
+    return np.array(
+        [(*TOKENIZER.encode(text.text[len(prefix) :]), BOUNDARY_ID)[0] for text in texts]
     )
-    read = torch.tensor([[0, *TOKENIZER.encode("c").tolist()]])
+
+
+def by_function(model: LanguageModel, prefix: str, config: GenerationConfig) -> NDArray[np.int64]:
+    """Return tokens that `rnnlm.sampling` draws."""
+    positions = torch.full((DRAWS,), len(prefix))
+    uniform = uniforms(config.seed, torch.arange(DRAWS), positions)
+    logits = logits_after(model, prefix).expand(DRAWS, -1)
+    return sample(logits, uniform, draw_settings(config)).numpy()
+
+
+def logits_after(model: LanguageModel, prefix: str) -> torch.Tensor:
+    """Return the logits of the token after a prefix, shape (vocab,); `<unk>` is never drawn."""
+    read = torch.tensor([[BOUNDARY_ID, *TOKENIZER.encode(prefix).tolist()]])
     with torch.no_grad():
-        logits = model(read, model.initial_state(1))[0][0].clone()
+        logits = model(read, model.initial_state(1))[0][0, -1].clone()
     assert TOKENIZER.unknown_id is not None
-    logits[:, TOKENIZER.unknown_id] = -torch.inf  # the engine never draws it
-    texts = [*generate_texts(model, TOKENIZER, config, 0, DRAWS, engine)]
-    firsts = [(*TOKENIZER.encode(text.text[:1]), 0)[0] for text in texts]
-    assert pvalue(np.array(firsts), expected(logits[0], settings)) > 1e-3
-    config = config.model_copy(update={"prefix": "c", "max_length": 1})
-    texts = [*generate_texts(model, TOKENIZER, config, 0, DRAWS, engine)]
-    seconds = [(*TOKENIZER.encode(text.text[1:]), 0)[0] for text in texts]
-    assert pvalue(np.array(seconds), expected(logits[1], settings)) > 1e-3
+    logits[TOKENIZER.unknown_id] = -1e30
+    return logits
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("draw", [by_engine, by_function])
+def test_tokens_are_as_frequent_as_torchs(model: LanguageModel, draw: Draw, name: str):
+    values = {"temperature": 1.0, "max_length": 1, "batch_size": 256, "seed": 5, **SETTINGS[name]}
+    config = GenerationConfig.model_validate(values)
+    for prefix in ("", "ae"):
+        probabilities = expected(logits_after(model, prefix), SETTINGS[name])
+        assert (probabilities > 0).sum() > 2
+        assert pvalue(draw(model, prefix, config), probabilities) > 1e-3

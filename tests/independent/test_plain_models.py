@@ -178,7 +178,8 @@ def test_perplexity_is_that_of_plain_modules_document_by_document(case: str):
     for document in LONG:
         inputs, targets = padded([document])
         logits = plain(inputs).logits[0]
-        nats += [-torch.log_softmax(row, 0)[t].item() for row, t in zip(logits, targets[0])]  # noqa: B905
+        rows = torch.log_softmax(logits, -1)
+        nats += [-row[target].item() for row, target in zip(rows, targets[0], strict=True)]
     score = evaluate(model, arrays_of(LONG)).score
     assert score.tokens == len(nats) == sum(len(document) + 1 for document in LONG)
     assert score.perplexity == pytest.approx(math.exp(sum(nats) / len(nats)), rel=1e-5)
