@@ -19,11 +19,11 @@ UNITS = range(20, 140, 4)
 
 
 def drawn(units: int) -> tuple[TextNats, TextNats]:
-    """Return the nats of two models on some documents; the second is a little worse."""
-    chance = np.random.default_rng(units)
+    """Return the nats of two models on some documents; the second is a little worse, or much."""
+    chance, worse_by = np.random.default_rng(units), 0.02 if units % 8 else 0.4
     characters = chance.integers(5, 90, units)
     better = characters * chance.uniform(1.0, 2.0, units)
-    worse = better + characters * chance.normal(0.02, 0.08, units)
+    worse = better + characters * chance.normal(worse_by, 0.08, units)
     return (
         TextNats(better, characters, better, characters),
         TextNats(worse, characters, worse, characters),
