@@ -1,7 +1,7 @@
 """Test byte pairs against a slow reference and against `tokenizers` reading the saved file.
 
 The slow reference learns and applies merges as in Sennrich et al. 2016, figure 1: it counts all
-pairs anew for each merge, in plain Python, and cuts words with Python's own regular expressions.
+pairs again for each merge, in plain Python, and cuts words with Python's own regular expressions.
 """
 
 import json
