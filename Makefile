@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests audit fix bench examples base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests peers audit fix bench examples base wasm tables serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ lint:
 
 fast-tests:
 	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
+
+peers: setup ## compare with other implementations: KenLM, torch, DuckDB, polars
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@$(BIN)/pytest tests/independent tests/test_arpa.py
 
 audit: setup ## look for known vulnerabilities in the pinned packages
 	@.ci/audit

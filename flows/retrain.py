@@ -217,6 +217,7 @@ def summary(run: Run, reporter: reporting.Reporter) -> dict[str, Any]:
             "cleaned": corpus.cleaned,
         },
         "training": {
+            "architecture": experiment.model.architecture,
             "base": experiment.training.base,
             "budget": experiment.training.budget,
             "dropout": experiment.model.dropout,

@@ -29,9 +29,13 @@ def export(
         Path | None,
         typer.Option(help="Graph for onnxruntime, with the tokenizer, ending in .onnx."),
     ] = None,
+    arpa: Annotated[
+        Path | None,
+        typer.Option(help="N-grams for KenLM and other programs, ending in .arpa."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model as one file: an archive, a web page, a base of trainings, or ONNX."""
+    """Write a model as one file: an archive, a web page, a base, ONNX, or ARPA."""
     from flows.console import printing  # noqa: PLC0415
 
     wanted = [
@@ -41,14 +45,15 @@ def export(
             (_page, html, "--html", (".html", ".htm")),
             (_base, out, "--out", (".safetensors",)),
             (_onnx, onnx, "--onnx", (".onnx",)),
+            (_arpa, arpa, "--arpa", (".arpa",)),
         )
         if path is not None
     ]
     if len(wanted) != 1:
         raise ConfigError(
             "expected one of --archive FILE.zip (to import elsewhere), --html FILE.html (a web "
-            "page that holds the model), --out FILE.safetensors (to start trainings from) and "
-            "--onnx FILE.onnx (for onnxruntime)"
+            "page that holds the model), --out FILE.safetensors (to start trainings from), "
+            "--onnx FILE.onnx (for onnxruntime) and --arpa FILE.arpa (n-grams for KenLM)"
         )
     write, path, option, suffixes = wanted[0]
     assert path is not None
@@ -117,6 +122,23 @@ def _onnx(model: str, path: Path) -> tuple[dict[str, Any], list[Row]]:
     ]
     size = path.stat().st_size
     return {"onnx": str(path), "bytes": size, "model": found.name, "difference": difference}, rows
+
+
+def _arpa(model: str, path: Path) -> tuple[dict[str, Any], list[Row]]:
+    from flows.lookup.finding import find  # noqa: PLC0415
+    from flows.runtime import home  # noqa: PLC0415
+    from rnnlm import arpa, checkpoint  # noqa: PLC0415
+
+    found = find(home.current(), model, verify=True)
+    count = arpa.write(path, checkpoint.load(found.checkpoint))
+    rows = [
+        ("arpa", f"{path}, {_size(path)}"),
+        ("model", found.name),
+        ("holds", f"{count:,} n-grams"),
+        ("tokens", "written as in GPT-2: a space is Ġ, a line end Ċ"),
+    ]
+    size = path.stat().st_size
+    return {"arpa": str(path), "bytes": size, "model": found.name, "ngrams": count}, rows
 
 
 def import_(

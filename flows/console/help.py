@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "rnnlm export book --html book.html",
         "rnnlm export book --out base.safetensors",
         "rnnlm export book --onnx book.onnx",
+        "rnnlm export ngrams --arpa ngrams.arpa",
     ),
     "import": ("rnnlm import book.zip", "rnnlm import book.zip --name novel --promote"),
     "delete": ("rnnlm delete book/2", "rnnlm delete book --force --yes"),

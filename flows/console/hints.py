@@ -19,12 +19,15 @@ letters take one byte, letters of other scripts two or more."""
 def what_to_try(result: Mapping[str, Any]) -> list[str]:
     """Return hints for the user, the most promising first.
 
-    The list is empty if the network predicts the test split better than the n-gram model does.
+    The list is empty if the network predicts the test split better than the n-gram model does, or
+    if the model is an n-gram model itself.
 
     Args:
         result: Summary of a training run; see `flows.retrain.summary`.
     """
     test = result["test"]
+    if result["training"]["architecture"] == "ngram":
+        return []
     if test["bits_per_character"] < test["ngram_bits_per_character"]:
         return []
     bytes_per_character = test["bits_per_character"] / test["bits_per_byte"]

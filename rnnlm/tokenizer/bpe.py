@@ -39,7 +39,7 @@ class BPETokenizer:
         self._library = library
         self._type = np.dtype(token_type(self.vocab_size))
         self._cache: dict[bytes, NDArray[Any]] = {}
-        from_letter = {letter: byte for byte, letter in _letters().items()}
+        from_letter = {letter: byte for byte, letter in byte_letters().items()}
         tokens = (library.id_to_token(index) or "" for index in range(self.vocab_size))
         self._bytes = [
             bytes(from_letter[letter] for letter in t) if t != BOUNDARY else b"" for t in tokens
@@ -92,7 +92,7 @@ class BPETokenizer:
         Raises:
             TokenizerError: The description is damaged.
         """
-        known = read_merges(description, frozenset(_letters().values()))
+        known = read_merges(description, frozenset(byte_letters().values()))
         library = _untrained(known.vocab, known.pairs())
         library.add_special_tokens([BOUNDARY])
         return cls(library)
@@ -144,7 +144,7 @@ def _untrained(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Library:
     return library
 
 
-def _letters() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """Return the printable letter that represents each byte in the library's vocabulary.
 
     Source: Radford et al. 2019 (GPT-2), `bytes_to_unicode`.

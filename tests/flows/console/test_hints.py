@@ -14,7 +14,14 @@ def _base_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def result(bits: float, **training: Any) -> dict[str, Any]:
-    facts = {"base": "none", "budget": "1M tokens", "dropout": 0.2, "step": 100, "best_step": 100}
+    facts = {
+        "architecture": "lstm",
+        "base": "none",
+        "budget": "1M tokens",
+        "dropout": 0.2,
+        "step": 100,
+        "best_step": 100,
+    }
     return {
         "test": {
             "bits_per_character": bits,
@@ -28,6 +35,10 @@ def result(bits: float, **training: Any) -> dict[str, Any]:
 
 def test_a_network_that_wins_needs_no_hints():
     assert what_to_try(result(1.9)) == []
+
+
+def test_counts_of_ngrams_get_no_hints_for_networks():
+    assert what_to_try(result(2.0, architecture="ngram")) == []
 
 
 def test_a_network_that_was_still_learning_should_train_longer():
