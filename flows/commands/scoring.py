@@ -124,13 +124,19 @@ def score(
         on_progress: Called with the number of tokens scored.
 
     Raises:
-        ConfigError: The model's training text, which dynamic evaluation needs, is missing.
+        ConfigError: The model's corpus, which holds the test split, or its training text, which
+            dynamic evaluation needs, is missing.
         CorpusError: The text cannot be read, or the version's corpus or n-gram model is damaged and
             cannot be rebuilt.
     """
     loaded = checkpoint.load(checkpoint_path(home, version), choose_device())
     mend_inputs(home, version, loaded.experiment)
     config = loaded.experiment.corpus
+    if text is None and not Path(version.corpus_uri).is_dir():
+        raise ConfigError(
+            f"the corpus of {version.name}/{version.version}, with its test split, is not in this "
+            "home; score another text with --text FILE, or train on the corpus"
+        )
     if text is None:
         documents = [*iter_with_headers(version.corpus_uri, "test", config.condition)]
     else:

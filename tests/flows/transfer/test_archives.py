@@ -135,6 +135,13 @@ def test_an_imported_version_samples_and_becomes_champion(packed: Path, there: H
     drawn = call_cli(there.root, "sample", "other", "-n", "2", "--json")
     assert len(drawn.out.splitlines()) == 2
     assert registry.history(there, "other")[0].why == "imported: tiny/1 @champion"
+    scored = call_cli(there.root, "evaluate", "other")
+    assert scored.status == 1
+    assert "corpus of other/1, with its test split, is not in this home" in scored.err
+    assert "--text FILE" in scored.err
+    (there.root / "new.txt").write_text("teal green 1 2 3\n")
+    scored = call_cli(there.root, "evaluate", "other", "--text", "new.txt", "--json")
+    assert scored.json["bits_per_character"] > 0
 
 
 def change(packed: Path, to: Path, name: str, content: bytes) -> Path:
