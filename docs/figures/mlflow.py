@@ -21,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 IMAGES = ROOT / "docs" / "images"
 CONFIG = str(ROOT / "configs" / "colors-demo.toml")
 COMMANDS = (
-    ("train", CONFIG, "--set", "model.hidden_size=48"),
+    ("train", CONFIG, "--set", "model.hidden_size=128"),
     ("train", CONFIG),
     ("train", CONFIG, "--set", "training.learning_rate=0.1"),
 )
@@ -76,7 +76,7 @@ def take(page: Page, addresses: dict[str, str]) -> None:
     _save(page, "mlflow-review")
     page.goto(addresses["colors-demo model"])
     page.get_by_role("link", name="Version 2").first.click()
-    page.get_by_text("Changed since champion 1:").wait_for()
+    page.get_by_text("Now the champion").first.wait_for()
     _save(page, "mlflow-version")
 
 
