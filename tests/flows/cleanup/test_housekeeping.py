@@ -34,6 +34,7 @@ from flows.runtime.home import Home
 from rnnlm.checksums import DIGEST, write_record
 from rnnlm.config import Experiment, load
 from rnnlm.errors import ConfigError
+from rnnlm.storage import write_json
 from tests.conftest import ROOT, call_cli, run_cli, write_tiny
 
 RATES = (0.001, 0.002, 0.003, 0.01, 0.02, 0.03)
@@ -61,6 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = tracking.connect(home)
         client.set_registered_model_alias("tiny", "production", str(PRODUCTION))
         client.delete_registered_model_alias("tiny", "challenger")
+    write_json(home.data / homes.FORMAT_FILE, {"format": homes.FORMAT})  # as a next command would
     return root
 
 
