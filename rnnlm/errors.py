@@ -14,7 +14,8 @@
     ├── RegistryError        a model, version or alias that the registry does not hold
     ├── DamagedFileError     a file of this program's own that is missing or damaged
     ├── ServerError          a server, database, port or schedule that cannot be used
-    └── StorageError         a disk that is full, a folder that cannot be written
+    ├── StorageError         a disk that is full, a folder that cannot be written
+    └── WorkerError          a worker on another machine that differs or is lost
 
 Each message says what was found, what was expected and what to do, in one line. The command line
 and the flows print that line without a traceback, and exit with a non-zero status.
