@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnlm.engine.fused_network import (
+    MOST_TILE_SLOTS,
     TILE_COLUMNS,
     TILE_DEPTH,
-    TILE_SLOTS,
     TILE_UNITS,
     fuse,
 )
@@ -30,9 +30,11 @@ from rnnlm.kernels.triton_layer import step_layer, step_output
 BURST = 16
 """Steps between two looks at what has ended; even, as outputs alternate between two arrays."""
 _COPY = 256
-DRAWN_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 10}
-"""Logits that a program of the drawing kernel reads, by kind of device, if a row has fewer. Each
-operation is slow in the interpreter, whatever the number of its operands."""
+_FEWEST_ROWS = 16  # of a product in Triton
+_DRAWN_AT_ONCE = 1 << 10
+"""Logits that a program of the drawing kernel reads, if a slot has fewer."""
+_INTERPRETED_AT_ONCE = 1 << 15
+"""The same in the interpreter, where each operation is slow, whatever the number of its operands."""
 
 
 class FusedSlots:
@@ -60,7 +62,9 @@ class FusedSlots:
         """
         self._network = fuse(network, device)
         self._settings, self._slots, self._device = settings, slots, device
-        rows = -(-slots // TILE_SLOTS) * TILE_SLOTS
+        self.is_interpreted = device.type == "cpu"
+        self._tile = max(_FEWEST_ROWS, min(MOST_TILE_SLOTS, triton.next_power_of_2(slots)))
+        rows = -(-slots // self._tile) * self._tile
         self._states = self._network.start.repeat(2, rows, 1)
         self._memory = self._network.memory.repeat(rows, 1)
         columns = len(self._network.added)
@@ -131,10 +135,15 @@ class FusedSlots:
                 break
             self._launch()
             self._turn = 1 - self._turn
-            found.append(self.take_out())
+            found.append(self._take_out())
         return EndedTexts.joined(found)
 
-    def take_out(self) -> EndedTexts:
+    def end_burst(self) -> EndedTexts:
+        """Return the texts that have ended in the last steps; this waits for the device."""
+        self._banks[self._turn].note()
+        return self._take_out()
+
+    def _take_out(self) -> EndedTexts:
         """Return the texts in the bank that is filled next, and empty it.
 
         This waits for the device, but not for steps that fill the other bank.
@@ -145,7 +154,7 @@ class FusedSlots:
 
     def _launch(self) -> None:
         """Run a burst; on a GPU, all but the first replay a recorded graph, one for each bank."""
-        if len(self._graphs) == 2:
+        if self._graphs:
             self._graphs[self._turn].replay()
         else:
             for _ in range(BURST):
@@ -167,14 +176,13 @@ class FusedSlots:
         """Take one step in all slots. This waits for nothing; the kernels do it in order."""
         old, new = self._states[self._parity], self._states[1 - self._parity]
         self._parity = 1 - self._parity
-        # The interpreter multiplies bfloat16 numbers wrongly; it is the only one to run on a CPU.
-        on_cpu = self._device.type == "cpu"
-        upcast = on_cpu and self._network.matrix.dtype == torch.bfloat16
+        # The interpreter multiplies bfloat16 numbers wrongly.
+        upcast = self.is_interpreted and self._network.matrix.dtype == torch.bfloat16
         exact = self._network.matrix.dtype == torch.int8
         rows, width = old.shape
         how = {"num_warps": 8, "num_stages": 3, "enable_fp_fusion": not exact}
         for layer in self._network.layers:
-            step_layer[rows // TILE_SLOTS, layer.units // TILE_UNITS](
+            step_layer[rows // self._tile, layer.units // TILE_UNITS](
                 new[:, layer.below :],
                 old[:, layer.own :],
                 new[:, layer.own :],
@@ -192,13 +200,13 @@ class FusedSlots:
                 KIND=layer.kind,
                 BY_TOKEN=len(layer.added) > 1,
                 UPCAST=upcast,
-                SLOTS=TILE_SLOTS,
+                SLOTS=self._tile,
                 UNITS=TILE_UNITS,
                 STEP=TILE_DEPTH,
                 **how,
             )
         last, columns = self._network.layers[-1], self.logits.shape[1]
-        step_output[rows // TILE_SLOTS, columns // TILE_COLUMNS](
+        step_output[rows // self._tile, columns // TILE_COLUMNS](
             new[:, last.own :],
             width,
             last.own_depth,
@@ -209,7 +217,7 @@ class FusedSlots:
             self.logits,
             columns,
             UPCAST=upcast,
-            SLOTS=TILE_SLOTS,
+            SLOTS=self._tile,
             COLUMNS=TILE_COLUMNS,
             STEP=TILE_DEPTH,
             **how,
@@ -220,7 +228,7 @@ class FusedSlots:
         how, bank = self._settings, self._banks[self._turn]
         rows, columns = self.logits.shape
         wide = triton.next_power_of_2(columns)
-        slots = max(1, DRAWN_AT_ONCE[self._device.type] // wide)
+        slots = max(1, (_INTERPRETED_AT_ONCE if self.is_interpreted else _DRAWN_AT_ONCE) // wide)
         draw[(triton.cdiv(self._slots, slots),)](
             self.logits,
             columns,

@@ -8,19 +8,42 @@ whole tiles, so that the kernels need no masks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rnnlm.engine.packing import can_pack
 from rnnlm.kernels.slots import GATES, UNITS, NetworkLayer, NumpyNetwork
+from rnnlm.models import LanguageModel
+from rnnlm.models.stack import StackedLanguageModel
 
 KINDS = ("lstm", "gru")
 """Kinds of layers that the kernels compute."""
 MOST_TOKENS = 1 << 15
 """Largest vocabulary: the kernel that draws keeps a whole row of logits in registers."""
-TILE_SLOTS, TILE_UNITS, TILE_COLUMNS, TILE_DEPTH = 128, 32, 64, 64
+OLDEST_GPU = (8, 0)
+"""Least compute capability: the first with products of bfloat16 numbers."""
+MOST_TILE_SLOTS, TILE_UNITS, TILE_COLUMNS, TILE_DEPTH = 128, 32, 64, 64
+
+
+def can_fuse(model: LanguageModel) -> bool:
+    """Return whether the kernels can sample from a model, and can be compiled for its GPU."""
+    if model.device.type != "cuda" or find_spec("triton") is None:
+        return False
+    capable = torch.cuda.get_device_capability(model.device) >= OLDEST_GPU
+    return capable and is_supported(model)
+
+
+def is_supported(model: LanguageModel) -> bool:
+    """Return whether there are kernels for a model, whatever its device."""
+    if not can_pack(model) or model.vocab_size > MOST_TOKENS:
+        return False
+    assert isinstance(model, StackedLanguageModel)
+    steps = (layer.step_weights for layer in model.layers)
+    return all(step is not None and step.kind in KINDS for step in steps)
 
 
 @dataclass(frozen=True)

@@ -261,13 +261,13 @@ def draw(
         tl.store(ended_real + entry * 2 + PRODUCT, product, mask=is_over)
         size = tl.where(is_over, length, 0)
         for first in range(0, tl.max(size, axis=0).to(tl.int32), COPY):
-            place = first + tl.arange(0, COPY)
-            is_part = place[None, :] < size[:, None]
-            old = tl.load(row_text[:, None] + place[None, :], mask=is_part, other=0)
+            copied = first + tl.arange(0, COPY)
+            is_part = copied[None, :] < size[:, None]
+            old = tl.load(row_text[:, None] + copied[None, :], mask=is_part, other=0)
             # Other threads may not see the new token in memory yet.
-            is_new = is_drawn[:, None] & (place[None, :] == length[:, None] - 1)
+            is_new = is_drawn[:, None] & (copied[None, :] == length[:, None] - 1)
             old = tl.where(is_new, token[:, None].to(tl.int32), old)
-            tl.store(ended_tokens + begin[:, None] + place[None, :], old, mask=is_part)
+            tl.store(ended_tokens + begin[:, None] + copied[None, :], old, mask=is_part)
         fresh = tl.atomic_add(counter + row * 0, 1, mask=is_over)
         fresh = tl.where(fresh < tl.load(counter + 1), fresh, -1)
         number = tl.where(is_over, fresh, number)

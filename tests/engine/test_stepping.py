@@ -125,5 +125,5 @@ def test_texts_do_not_depend_on_how_often_slots_are_checked(look_every: int, mon
 def test_a_recorded_step_draws_what_a_plain_one_does(monkeypatch: pytest.MonkeyPatch):
     made = model(architecture="lstm").cuda()
     recorded = drawn(made, Engine("torch", "fp32"), prefix="ab")
-    monkeypatch.setattr(TorchSlots, "_step", TorchSlots._advance)
+    monkeypatch.setattr(TorchSlots, "_step", TorchSlots.advance)
     assert_same(drawn(made, Engine("torch", "fp32"), prefix="ab"), recorded)
