@@ -34,7 +34,7 @@ _FEWEST_ROWS = 16  # of a product in Triton
 _DRAWN_AT_ONCE = 1 << 10
 """Logits that a program of the drawing kernel reads, if a slot has fewer."""
 _INTERPRETED_AT_ONCE = 1 << 15
-"""The same in the interpreter, where each operation is slow, whatever the number of its operands."""
+"""The same in the interpreter, where an operation is slow, however few numbers it computes."""
 
 
 class FusedSlots:
@@ -181,6 +181,7 @@ class FusedSlots:
         exact = self._network.matrix.dtype == torch.int8
         rows, width = old.shape
         how = {"num_warps": 8, "num_stages": 3, "enable_fp_fusion": not exact}
+        step = TILE_DEPTH if self._network.matrix.itemsize < 4 else TILE_DEPTH // 2
         for layer in self._network.layers:
             step_layer[rows // self._tile, layer.units // TILE_UNITS](
                 new[:, layer.below :],
@@ -202,7 +203,7 @@ class FusedSlots:
                 UPCAST=upcast,
                 SLOTS=self._tile,
                 UNITS=TILE_UNITS,
-                STEP=TILE_DEPTH,
+                STEP=step,
                 **how,
             )
         last, columns = self._network.layers[-1], self.logits.shape[1]
@@ -219,7 +220,7 @@ class FusedSlots:
             UPCAST=upcast,
             SLOTS=self._tile,
             COLUMNS=TILE_COLUMNS,
-            STEP=TILE_DEPTH,
+            STEP=step,
             **how,
         )
         self._draw(new)
@@ -291,8 +292,8 @@ class _Bank:
         self.used = torch.zeros(2, dtype=torch.int64, device=device)
         on_gpu = device.type == "cuda"
         self._noted = torch.zeros(2, dtype=torch.int64, pin_memory=on_gpu)
-        self._event = torch.cuda.Event() if on_gpu else None
-        self._stream = torch.cuda.Stream(device) if on_gpu else None
+        self._event = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
 
     def note(self) -> None:
         """Ask for the number of ended texts, once the steps launched so far are done."""

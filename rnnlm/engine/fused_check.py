@@ -1,7 +1,7 @@
 """Check the fused engine against the torch engine while it takes its first steps.
 
-The kernels of `rnnlm.engine.fused` are compiled on the user's machine, for a GPU and by a version of
-Triton on which they may never have run. So the first texts are computed by both engines; if these
+The kernels of `rnnlm.engine.fused` are compiled on the user's machine, for a GPU and by a version
+of Triton on which they may never have run. So both engines compute the first steps; if they
 disagree, or if the kernels do not run at all, torch draws all texts, and a warning says why.
 
 In each step, torch computes the logits for the tokens that the fused engine was fed, and then draws
@@ -90,7 +90,8 @@ class CheckedSlots:
         if not fault:
             return fused
         logging.getLogger(__name__).warning(
-            "the fused GPU kernels do not work here (%s); drawing with torch, which is slower", fault
+            "the fused GPU kernels do not work here (%s); drawing with torch, which is slower",
+            fault,
         )
         plain = self._plain(NetworkSteps(self._network, self._slots, self._device))
         plain.fill(*self._texts)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlm.engine.packing import can_pack
-from rnnlm.kernels.slots import GATES, UNITS, NetworkLayer, NumpyNetwork
+from rnnlm.kernels.slots import GATES, UNITS, NumpyNetwork
 from rnnlm.models import LanguageModel
 from rnnlm.models.stack import StackedLanguageModel
 
@@ -117,7 +117,7 @@ def fuse(network: NumpyNetwork, device: torch.device) -> FusedNetwork:
         below_depth = layers[-1].own_depth if layers else 0
         own_depth, units = _whole(layer.units, TILE_DEPTH), _whole(layer.units, TILE_UNITS)
         depths = (below_depth, own_depth)
-        columns = _by_tile(layer, torch.cat([layer.matrix, layer.scale[None], layer.added]), units)
+        columns = _by_tile(torch.cat([layer.matrix, layer.scale[None], layer.added]), units)
         matrix = columns[: len(layer.matrix)]
         matrix = _with_depths(matrix.to(layer.matrix.dtype), layer.own, depths)
         scale, added = columns[len(layer.matrix)], columns[len(layer.matrix) + 1 :]
@@ -166,7 +166,7 @@ def _resized(rows: Tensor, width: int) -> Tensor:
     return functional.pad(rows, (0, width - rows.shape[-1]))
 
 
-def _by_tile(layer: NetworkLayer[Tensor], rows: Tensor, units: int) -> Tensor:
+def _by_tile(rows: Tensor, units: int) -> Tensor:
     """Return rows whose columns are in packed order, in the order of tiles.
 
     A block in packed order has `UNITS` units; a tile here has `TILE_UNITS`.

@@ -2,10 +2,10 @@
 
 Each slot holds one text. When the text ends, the slot takes the next text.
 
-Native code (`rnnlm.kernels.slots`), Triton kernels for GPUs (`rnnlm.engine.fused`) and torch can all
-compute the steps of a packed network (see `rnnlm.engine.packing`). For a model that cannot be
-packed, torch calls the model's own forward pass. A text depends only on the model, the precision, the settings,
-the seed and the text's number, not on the texts in other slots.
+Native code (`rnnlm.kernels.slots`), Triton kernels for GPUs (`rnnlm.engine.fused`) and torch can
+all compute the steps of a packed network (see `rnnlm.engine.packing`). For a model that cannot be
+packed, torch calls the model's own forward pass. A text depends only on the model, the precision,
+the settings, the seed and the text's number, not on the texts in other slots.
 """
 
 from __future__ import annotations

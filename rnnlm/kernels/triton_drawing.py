@@ -95,7 +95,7 @@ def _keep_share(weights, share):
 
 
 @triton.jit
-def _chosen(weights, column, seed, number, length):
+def _chosen(weights, seed, number, length):
     """Draw one token per row; see `rnnlm.sampling.choose` and `uniforms`."""
     state = _mixed(number.to(tl.uint64) * 0 + seed.to(tl.uint64) + GOLDEN)
     state = _mixed((state ^ number.to(tl.uint64)) + GOLDEN)
@@ -204,7 +204,7 @@ def draw(
             weights = _keep_share(weights, tl.load(share))
         if HAS_LEAST:
             weights = tl.where(weights < least, 0, weights)
-        drawn = _chosen(weights, column, tl.load(seed), number, length)
+        drawn = _chosen(weights, tl.load(seed), number, length)
     # Without a weight above 0, because the logits are NaN, the draw would be no token at all.
     drawn = tl.minimum(drawn, vocab - 1).to(tl.int64)
     read = tl.load(given + place, mask=is_given, other=0).to(tl.int64)

@@ -22,7 +22,6 @@ def compiled() -> list[dict]:
     environment = {name: v for name, v in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

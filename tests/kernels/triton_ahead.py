@@ -1,7 +1,7 @@
 """Compile the Triton kernels of a fused engine for GPUs that this machine need not have.
 
-Run without TRITON_INTERPRET, as `python -m tests.kernels.triton_ahead`; it prints a line of JSON for
-each kernel. The arguments are those with which a real step launches it; nothing is launched.
+Run without TRITON_INTERPRET, as `python -m tests.kernels.triton_ahead`; it prints a line of JSON
+for each kernel. The arguments are those with which a real step launches it; nothing is launched.
 """
 
 import json
