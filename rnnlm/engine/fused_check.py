@@ -23,9 +23,8 @@ from torch import Tensor
 from rnnlm.engine import fused as engine
 from rnnlm.engine.fused import FusedSlots
 from rnnlm.engine.stepping import NetworkSteps
-from rnnlm.engine.texts import in_order
 from rnnlm.engine.torch_slots import TorchSlots
-from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, NumpyNetwork, SlotSettings
+from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, NumpyNetwork, SlotSettings, in_order
 
 MOST_APART = {torch.int8: 0.0, torch.bfloat16: 0.1, torch.float32: 1e-3}
 """By the type of weights, how far a logit may be from torch's, as a share of the largest logit of

@@ -27,10 +27,11 @@ from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
 from rnnlm.engine import running
-from rnnlm.engine.texts import Decoder, in_order
+from rnnlm.engine.texts import Decoder
 from rnnlm.errors import CheckpointError
 from rnnlm.generation.accepting import accepted, best_of_groups
 from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
+from rnnlm.kernels.slots import in_order
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, file_digest, is_intact

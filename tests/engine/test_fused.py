@@ -12,9 +12,8 @@ from rnnlm.config import GenerationConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
 from rnnlm.engine.fused_network import is_supported
 from rnnlm.engine.running import Engine, Precision, choose_engine, open_slots, run
-from rnnlm.engine.texts import in_order
 from rnnlm.engine.torch_slots import TorchSlots
-from rnnlm.kernels.slots import EndedTexts
+from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.models import LanguageModel
 from tests.engine import test_stepping
 from tests.engine.test_stepping import SETTINGS, TOKENIZER, assert_same, texts_of

@@ -6,11 +6,10 @@ import torch
 
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.engine.running import Engine, open_slots, run
-from rnnlm.engine.texts import in_order
 from rnnlm.engine.torch_slots import LOOK_EVERY, TorchSlots
 from rnnlm.kernels import slots
 from rnnlm.kernels.native import PORTABLE, SETS, load, names, native_available
-from rnnlm.kernels.slots import EndedTexts
+from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ROOT
