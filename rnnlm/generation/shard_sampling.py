@@ -26,6 +26,7 @@ from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
+from rnnlm.devices import worker_device
 from rnnlm.engine import running
 from rnnlm.engine.texts import Decoder
 from rnnlm.errors import CheckpointError
@@ -202,7 +203,7 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
-    loaded = checkpoint.load(drawing.checkpoint, drawing.device)
+    loaded = checkpoint.load(drawing.checkpoint, worker_device(drawing.device))
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
             f"{drawing.checkpoint} is no longer the model that this job started with; restore it, "
