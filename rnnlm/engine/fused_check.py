@@ -26,7 +26,7 @@ from rnnlm.engine.stepping import NetworkSteps
 from rnnlm.engine.torch_slots import TorchSlots
 from rnnlm.kernels.slots import FORBIDDEN, EndedTexts, NumpyNetwork, SlotSettings, in_order
 
-MOST_APART = {torch.int8: 0.0, torch.bfloat16: 0.1, torch.float32: 1e-3}
+MOST_APART = {torch.int8: 0.0, torch.bfloat16: 0.05, torch.float32: 1e-3}
 """By the type of weights, how far a logit may be from torch's, as a share of the largest logit of
 the step, which counts as at least 1."""
 

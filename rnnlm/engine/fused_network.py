@@ -31,7 +31,8 @@ MOST_TILE_SLOTS, TILE_UNITS, TILE_COLUMNS, TILE_DEPTH = 128, 32, 64, 64
 
 def can_fuse(model: LanguageModel) -> bool:
     """Return whether the kernels can sample from a model, and can be compiled for its GPU."""
-    if model.device.type != "cuda" or find_spec("triton") is None:
+    is_nvidia = model.device.type == "cuda" and torch.version.cuda is not None
+    if not is_nvidia or find_spec("triton") is None:
         return False
     capable = torch.cuda.get_device_capability(model.device) >= OLDEST_GPU
     return capable and is_supported(model)

@@ -8,13 +8,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rnnlm.config import GenerationConfig
+from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.constraints import Rules, compile_constraints, rules_of
 from rnnlm.engine.fused_network import is_supported
 from rnnlm.engine.running import Engine, Precision, choose_engine, open_slots, run
 from rnnlm.engine.torch_slots import TorchSlots
 from rnnlm.kernels.slots import EndedTexts, in_order
-from rnnlm.models import LanguageModel
+from rnnlm.models import LanguageModel, build
+from rnnlm.tokenizer import CharacterTokenizer
 from tests.engine import test_stepping
 from tests.engine.test_stepping import SETTINGS, TOKENIZER, assert_same, texts_of
 
@@ -101,6 +102,19 @@ def test_a_grammar_and_several_prefixes_draw_the_same_texts_as_torch():
 def test_several_programs_draw_the_same_texts_as_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fused, "_INTERPRETED_AT_ONCE", 1024)
     assert_same(*both(model(architecture="lstm"), repetition_penalty=1.3, count=70))
+
+
+@alone
+def test_word_pieces_are_drawn_as_by_torch():
+    tokenizer = CharacterTokenizer("".join(map(chr, range(0x400, 0x400 + 700))))
+    shape = {"hidden_size": 24, "embedding_size": 24, "tie_weights": True}
+    made = build(ModelConfig(architecture="lstm", **shape), tokenizer.vocab_size).eval()
+    config = GenerationConfig(top_p=0.9, repetition_penalty=1.3, max_length=12, batch_size=20)
+    ours, theirs = (
+        in_order(run(open_slots(Engine(kind, "int8"), made, tokenizer, config), 0, 24))
+        for kind in ("fused", "torch")
+    )
+    assert_same(ours, theirs)
 
 
 @alone
