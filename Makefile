@@ -30,9 +30,12 @@ test: setup ## run the tests, or some: CHOSEN="slow or service"
 soak: setup ## run the tests that take minutes each
 	@$(RUN_TESTS) -m soak
 
-triton: setup ## run the GPU kernels in Triton's interpreter, and compile them
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .triton triton==3.6.0 numpy==2.3.5  # its interpreter needs numpy < 2.4
+triton: setup .triton/.installed ## run the GPU kernels in Triton's interpreter, and compile them
 	@PYTHONPATH=.triton TRITON_INTERPRET=1 $(BIN)/pytest -m triton
+
+.triton/.installed: Makefile  # apart from .venv, because Triton's interpreter needs numpy < 2.4
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .triton triton==3.6.0 numpy==2.3.5
+	@touch $@
 
 storm: setup ## inject faults into the installed command, which takes 45 minutes; STORM="--faults 25"
 	@$(BIN)/python -m tests.storm $(STORM)

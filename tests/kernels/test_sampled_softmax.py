@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnlm.kernels.cross_entropy import linear_cross_entropy
-from rnnlm.kernels.cross_entropy import LOGITS_AT_ONCE
+from rnnlm.kernels.cross_entropy import LOGITS_AT_ONCE, linear_cross_entropy
 from rnnlm.kernels.sampled_softmax import sampled_cross_entropy
 
 ROWS, SIZE, VOCAB = 13, 5, 40
