@@ -48,5 +48,11 @@ def test_layers_use_the_matrix_instructions_of_the_gpu(compiled: list[dict]):
         ), kernel
 
 
+def test_operations_that_must_be_exact_are_each_rounded(compiled: list[dict]):
+    exact = [k for k in compiled if k["kernel"] == "draw" or k["precision"] == "int8"]
+    assert exact and not any(kernel["fused"] for kernel in exact)
+    assert any(kernel["fused"] for kernel in compiled)  # bfloat16 layers may
+
+
 def test_shared_memory_is_within_that_of_the_smallest_gpu(compiled: list[dict]):
     assert max(kernel["shared"] for kernel in compiled) <= 99 * 1024  # sm_86, sm_89
