@@ -88,7 +88,7 @@ def compiled(kernel, arguments: tuple, options: dict, architecture: int) -> dict
         "sm": architecture,
         "cubin": len(made.asm["cubin"]),
         "products": sorted({*PRODUCTS.findall(made.asm["ptx"])}),
-        "fused": made.asm["ptx"].count("fma."),
+        "fused": len(re.findall(r"fma\.rn\.f(?:32|64)", made.asm["ptx"])),
         "shared": made.metadata.shared,
         **usage(made.asm["cubin"]),
     }
