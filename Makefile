@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests peers audit fix bench examples base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench examples base wasm tables serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ test: setup ## run the tests, or some: CHOSEN="slow or service"
 
 soak: setup ## run the tests that take minutes each
 	@$(RUN_TESTS) -m soak
+
+triton: setup .triton/.installed ## run the GPU kernels in Triton's interpreter, and compile them
+	@PYTHONPATH=.triton TRITON_INTERPRET=1 $(BIN)/pytest -m triton
+
+.triton/.installed: Makefile  # apart from .venv, because Triton's interpreter needs numpy < 2.4
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .triton triton==3.6.0 numpy==2.3.5
+	@touch $@
 
 storm: setup ## inject faults into the installed command, which takes 45 minutes; STORM="--faults 25"
 	@$(BIN)/python -m tests.storm $(STORM)

@@ -1,5 +1,7 @@
 """Choose the device, the number format and the number of threads for training and scoring."""
 
+import multiprocessing
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +12,7 @@ from rnnlm.errors import ConfigError
 
 
 def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
-    """Return the torch device that a process should use.
+    """Return the torch device that a process should use; a GPU becomes torch's current one.
 
     Args:
         name: The value of `training.device`: `auto`, `cpu`, `cuda`, or `cuda:` with a number.
@@ -31,7 +33,29 @@ def choose_device(name: str = "auto", rank: int = 0) -> torch.device:
             f"training.device = {name!r}, but torch sees {torch.cuda.device_count()} GPUs here "
             f"and process {rank} needs one; set training.device=auto, or fewer training.processes"
         )
+    torch.cuda.set_device(index)
     return torch.device("cuda", index)
+
+
+def worker_device(kind: str) -> torch.device:
+    """Return the device for a worker process; the workers of a pool take the GPUs in turn.
+
+    Dask's workers have no such numbers, and all take the first GPU that they see; set
+    CUDA_VISIBLE_DEVICES for each.
+
+    Args:
+        kind: `cpu` or `cuda`.
+    """
+    if kind == "cpu":
+        return torch.device("cpu")
+    number = re.search(r"-(\d+)$", multiprocessing.current_process().name)
+    turn = int(number[1]) - 1 if number else 0
+    return choose_device(kind, turn % torch.cuda.device_count())
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs that torch can use here."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def device_name(device: torch.device) -> str:

@@ -95,7 +95,9 @@ def penalise(
 
     Source: Keskar et al. 2019 (CTRL), section 4.1.
     """
-    penalised = torch.where(logits > 0.0, logits / penalty, logits * penalty)
+    # On a GPU, torch would multiply by the reciprocal of a number, which rounds differently.
+    divisor = torch.full((), penalty, dtype=logits.dtype, device=logits.device)
+    penalised = torch.where(logits > 0.0, logits / divisor, logits * penalty)
     return torch.where(seen, penalised, logits)
 
 

@@ -23,22 +23,23 @@ WORTH_WORKERS = 100_000_000
 
 
 @contextmanager
-def executor(size: int) -> Iterator[Executor | None]:
+def executor(size: int, usual: int | None = None) -> Iterator[Executor | None]:
     """Yield the executor for a step's shards, or None to run them in this process, one by one.
 
     If the environment variable `RNNLM_SCHEDULER` is set, it is the address of a Dask scheduler,
     whose workers are used. Else, if `RNNLM_WORKERS` is set, it is the number of processes to start
     on this machine; 1 means to run in this process. If neither is set, work of at least
-    `WORTH_WORKERS` bytes gets one process per CPU core.
+    `WORTH_WORKERS` bytes gets the usual number of processes.
 
     Args:
         size: Approximate size of the text to read or write, in bytes.
+        usual: The usual number of processes; one per CPU core if it is None.
 
     Raises:
         ConfigError: The number of workers is invalid, or no scheduler answers at the address.
         WorkerError: See `dask_workers.cluster`.
     """
-    address, workers = os.environ.get(SCHEDULER), _workers(size)
+    address, workers = os.environ.get(SCHEDULER), _workers(size, usual)
     if not address and workers == 1:
         yield None
         return
@@ -53,15 +54,18 @@ def executor(size: int) -> Iterator[Executor | None]:
 def generating(config: GenerationConfig) -> AbstractContextManager[Executor | None]:
     """Return a context manager that yields the executor for generating texts; see `executor`.
 
-    The amount of work is estimated as the number of texts times their maximum length.
+    The amount of work is estimated as the number of texts times their maximum length. On a machine
+    with GPUs, there is one process for each.
     """
-    return executor(2 * config.count * config.max_length)
+    from rnnlm.devices import gpu_count  # noqa: PLC0415 - imports torch
+
+    return executor(2 * config.count * config.max_length, gpu_count() or None)
 
 
-def _workers(size: int) -> int:
+def _workers(size: int, usual: int | None) -> int:
     text = os.environ.get(WORKERS)
     if text is None:
-        return (os.cpu_count() or 1) if size >= WORTH_WORKERS else 1
+        return (usual or os.cpu_count() or 1) if size >= WORTH_WORKERS else 1
     if not text.isdigit() or not 1 <= int(text) <= 1024:
         raise ConfigError(f"{WORKERS}={shorten(text)} (expected a number of processes, 1 to 1024)")
     return int(text)

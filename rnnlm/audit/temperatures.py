@@ -59,7 +59,7 @@ def measure_temperatures(
             prefixes are ignored.
     """
     how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
-    characters = MOST_CHARACTERS if how.kind == "native" else MOST_CHARACTERS // SLOWER
+    characters = MOST_CHARACTERS if how.kind in ("native", "fused") else MOST_CHARACTERS // SLOWER
     typical = max(1, quantiles(reference.facts.lengths).get("50%", 1))
     count = max(FEWEST_TEXTS, min(MOST_TEXTS, characters // typical))
     rows, held_out = [], None

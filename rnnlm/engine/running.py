@@ -2,10 +2,10 @@
 
 Each slot holds one text. When the text ends, the slot takes the next text.
 
-Native code (`rnnlm.kernels.slots`) and torch can both compute the steps of a packed network (see
-`rnnlm.engine.packing`). For a model that cannot be packed, torch calls the model's own forward
-pass. A text depends only on the model, the precision, the settings,
-the seed and the text's number, not on the texts in other slots.
+Native code (`rnnlm.kernels.slots`), Triton kernels for GPUs (`rnnlm.engine.fused`) and torch can
+all compute the steps of a packed network (see `rnnlm.engine.packing`). For a model that cannot be
+packed, torch calls the model's own forward pass. A text depends only on the model, the precision,
+the settings, the seed and the text's number, not on the texts in other slots.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from rnnlm.config import GenerationConfig
+from rnnlm.engine.fused_network import can_fuse
 from rnnlm.engine.opening import (
     NATIVE_SLOTS,
     Precision,
@@ -68,13 +69,13 @@ class Engine:
     """The way in which a model's texts are computed.
 
     Attributes:
-        kind: `native` or `torch` if that computes the steps of a packed network, or `model` if the
-            model's own forward pass does.
+        kind: `native`, `fused` (kernels for GPUs) or `torch` if that computes the steps of a packed
+            network, or `model` if the model's own forward pass does.
         precision: Precision of weights and states.
         reason: Why the engine is not native; empty if it is.
     """
 
-    kind: Literal["native", "torch", "model"]
+    kind: Literal["native", "fused", "torch", "model"]
     precision: Precision
     reason: str = ""
 
@@ -82,11 +83,13 @@ class Engine:
 def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
     """Return the fastest available engine for a model at a precision.
 
-    On a GPU, 8-bit weights have no advantage here, so 16-bit weights are used instead.
+    On a GPU, 8-bit weights have no advantage in torch, so 16-bit weights are used instead.
     """
     if not can_pack(model):
         name = model.config.architecture
         return Engine("model", "fp32", f"native code does not support {name} models of this size")
+    if can_fuse(model):
+        return Engine("fused", precision, f"the model is on {model.device}")
     if model.device.type != "cpu":
         least: Precision = "bf16" if precision == "int8" else precision
         return Engine("torch", least, f"the model is on {model.device}")
@@ -120,6 +123,17 @@ def open_slots(
         network = pack(model, PRECISIONS[engine.precision], tokenizer.unknown_id)
         return open_native(network, tokenizer, config, rules, costs=costs)
     slots = slot_count(config, GPU_SLOTS if model.device.type == "cuda" else TORCH_SLOTS)
+    if engine.kind == "fused" and not costs:  # the kernels do not keep what each token costs
+        from rnnlm.engine.fused_check import CheckedSlots  # noqa: PLC0415 - triton may be missing
+
+        return CheckedSlots(
+            pack(model, PRECISIONS[engine.precision], tokenizer.unknown_id),
+            settings_of(config, rules),
+            slots,
+            config.seed,
+            heads_of(tokenizer, config, rules),
+            device=model.device,
+        )
     return TorchSlots(
         _steps(engine, model, slots, tokenizer.unknown_id),
         model.vocab_size,

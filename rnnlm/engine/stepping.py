@@ -112,15 +112,21 @@ class NetworkSteps:
 
 
 class _Bytes:
-    """Multiplies unsigned bytes by a matrix of signed bytes; the exact sums become floats."""
+    """Multiplies unsigned bytes by a matrix of signed bytes; the exact sums become floats.
+
+    On a GPU, torch multiplies only matrices of more than 16 rows whose depth is a multiple of 8, so
+    zeros are added.
+    """
 
     def __init__(self, matrix: Tensor) -> None:
-        self._matrix = matrix.contiguous()
+        self._matrix = functional.pad(matrix, (0, 0, 0, -len(matrix) % 8)).contiguous()
         self._shift = 128 * matrix.to(torch.int32).sum(dim=0, dtype=torch.int32)
 
     def __call__(self, factors: Tensor) -> Tensor:
         signed = (factors.to(torch.int16) - 128).to(torch.int8)
-        return (torch._int_mm(signed, self._matrix) + self._shift).float()
+        slots, depth = signed.shape
+        signed = functional.pad(signed, (0, len(self._matrix) - depth, 0, max(0, 17 - slots)))
+        return (torch._int_mm(signed, self._matrix)[:slots] + self._shift).float()
 
 
 class _Floats:

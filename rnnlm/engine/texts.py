@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,24 +106,6 @@ class Decoder:
         except pa.ArrowInvalid:  # a character cut off at the maximum length, or a stray byte
             texts = [cell.decode("utf-8", "ignore") for cell in column.to_pylist()]
             return arrow.strings(texts)
-
-
-def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
-    """Join batches of ended texts, and sort the texts by number."""
-    ended = EndedTexts.joined([*parts])
-    order = np.argsort(ended.numbers, kind="stable")
-    starts = np.cumsum(ended.lengths) - ended.lengths
-    lengths = ended.lengths[order]
-    shift = starts[order] - (np.cumsum(lengths) - lengths)
-    places = np.repeat(shift, lengths) + np.arange(len(ended.tokens))
-    return EndedTexts(
-        ended.numbers[order],
-        lengths,
-        ended.tokens[places],
-        ended.complete[order],
-        ended.log_probs[order],
-        ended.token_nats[places] if len(ended.token_nats) else ended.token_nats,
-    )
 
 
 def rows(ended: EndedTexts, decoder: Decoder) -> Iterator[GeneratedText]:

@@ -107,13 +107,44 @@ class TorchSlots:
                     break
                 self._step()
                 if taken % self._look_every == 0 or taken == steps:
-                    ended.extend(self._take_out())
+                    ended.extend(self.take_out())
         return EndedTexts.joined(ended)
+
+    @property
+    def whole(self) -> Tensor:
+        """The integers that are kept for each slot, shape (6, slots).
+
+        The rows are those of `rnnlm.kernels.triton_drawing`: the text's number, the token to feed
+        next, the number of tokens drawn and of those read from the prefix, the automaton's state,
+        and the exponent of the text's probability.
+        """
+        kept = self._numbers, self._inputs, self._lengths, self._fed, self._states, self._exponent
+        return torch.stack(kept)
+
+    @property
+    def real(self) -> Tensor:
+        """The doubles that are kept for each slot, shape (2, slots): see `_note`."""
+        return torch.stack([self._logits, self._product])
+
+    @property
+    def tokens(self) -> Tensor:
+        """The tokens of each slot's text, shape (slots, max_length); old ones come after them."""
+        return self._tokens
+
+    @property
+    def is_over(self) -> Tensor:
+        """Whether each slot's text has ended but was not taken out yet, shape (slots,)."""
+        return self._is_over & (self._numbers >= 0)
+
+    def give(self, slots: Tensor, numbers: Tensor) -> None:
+        """Give slots whose texts have just begun other texts instead; -1 for no text."""
+        self._numbers[slots] = numbers
+        self._begin(slots)
 
     def _step(self) -> None:
         """Take a step. A packed network on a GPU replays the recorded graph for it."""
         if self._device.type != "cuda" or not isinstance(self._steps, NetworkSteps):
-            self._advance()
+            self.advance()
             return
         if self._graph is None:
             self._record()
@@ -131,17 +162,17 @@ class TorchSlots:
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
-                self._advance()
+                self.advance()
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._advance()
+            self.advance()
         self._graph = graph
         self._restart(torch.arange(len(numbers), device=self._device))
         self._numbers.copy_(numbers)
         self._begin(torch.arange(len(numbers), device=self._device))
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Take a step in every slot whose text has not ended.
 
         A slot feeds the next token of its prefix to the model; after the prefix, it draws a token.
@@ -223,9 +254,9 @@ class TorchSlots:
                 stays = kept.gather(1, places)[:, 0]
                 kept.scatter_(1, places, torch.where(counts, value, stays)[:, None])
 
-    def _take_out(self) -> list[EndedTexts]:
+    def take_out(self) -> list[EndedTexts]:
         """Return the texts that have ended, and refill their slots. This waits for the device."""
-        slots = (self._is_over & (self._numbers >= 0)).nonzero()[:, 0]
+        slots = self.is_over.nonzero()[:, 0]
         if not len(slots):
             return []
         lengths = self._lengths[slots].cpu().numpy()

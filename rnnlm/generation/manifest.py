@@ -90,8 +90,9 @@ class TextDataSet(BaseModel):
             refused some.
         characters: Number of characters of all texts.
         tokens: Number of tokens sampled for the texts that were kept.
-        engine: The engine that computed the texts: `native`, `torch`, or `model` (the model's own
-            forward pass).
+        engine: The engine that computed the texts: `native`, `fused` (kernels for GPUs; torch may
+            have replaced them if they did not work), `torch`, or `model` (the model's own forward
+            pass).
         precision: Precision of weights and states.
         engine_note: Why native code was not used; empty if it was.
         form: What a text should be; see `CorpusConfig.form`.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
@@ -26,11 +26,13 @@ from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
+from rnnlm.devices import worker_device
 from rnnlm.engine import running
-from rnnlm.engine.texts import Decoder, in_order
+from rnnlm.engine.texts import Decoder
 from rnnlm.errors import CheckpointError
 from rnnlm.generation.accepting import accepted, best_of_groups
 from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
+from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.parallel import run_all
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import atomic_path, file_digest, is_intact
@@ -38,6 +40,8 @@ from rnnlm.storage import atomic_path, file_digest, is_intact
 FEWEST_DRAWN = 1000
 """Least number of texts of a drawn shard. It matters for small data sets, of which filters may
 refuse most texts."""
+SHARDS_PER_TASK = 8
+"""Number of consecutive shards that a worker with a GPU draws as one stream."""
 DRAWN_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -126,35 +130,6 @@ def is_drawn(shard: DrawnShard) -> bool:
     return known is not None and known.job == shard.drawing.job and shard.path.is_file()
 
 
-def draw_shard(shard: DrawnShard, on_count: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Sample a shard's texts and write its file, unless that was already done; return its record.
-
-    Args:
-        shard: The shard to draw.
-        on_count: Called with the number of texts drawn so far. If it raises, the shard is not
-            written.
-
-    Raises:
-        CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
-        StorageError: The file cannot be written.
-    """
-    known: DrawnRecord | None = read_record(shard.record_path, DrawnRecord)
-    if known is not None and known.job == shard.drawing.job:
-        if is_intact(shard.path, known.sha256):
-            return known.model_dump()
-        logging.getLogger(__name__).warning("%s is damaged; drawing it again", shard.path)
-    table = _draw(shard, on_count)
-    with atomic_path(shard.path) as temporary:
-        pq.write_table(table, temporary, compression="lz4", **PAGE_CHECKSUMS)
-    record = {
-        "job": shard.drawing.job,
-        "sha256": file_digest(shard.path),
-        "count": shard.count,
-    }
-    write_record(shard.record_path, record)
-    return record
-
-
 def draw_shards(
     shards: Sequence[DrawnShard], before: int, on_progress: OnProgress, executor: Executor | None
 ) -> None:
@@ -172,10 +147,109 @@ def draw_shards(
     def tell(within: int) -> None:
         on_progress(Progress(done + within, total, "texts"))
 
-    work = partial(draw_shard, on_count=tell) if executor is None else draw_shard
-    for number, _ in run_all(executor, work, shards):
-        done += shards[number].count
+    most = len(shards) if executor is None else max(map(_most_per_task, shards), default=1)
+    streams = [*_streams(shards, most)]
+    work = partial(draw_stream, on_count=tell) if executor is None else draw_stream
+    for number, _ in run_all(executor, work, streams):
+        done += sum(shard.count for shard in streams[number])
         tell(0)
+
+
+def draw_stream(
+    shards: Sequence[DrawnShard], on_count: Callable[[int], None] | None = None
+) -> None:
+    """Sample shards as one stream of texts, and write each file when the last of its texts ends.
+
+    The slots take texts of the next shard while the last texts of a shard are in progress. Shards
+    that are complete already are left as they are.
+
+    Args:
+        shards: Shards of one job, with consecutive texts.
+        on_count: Called with the number of texts drawn so far. If it raises, the shards whose texts
+            have not all ended are not written.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, or is no longer the one that the job began with.
+        StorageError: A file cannot be written.
+    """
+    left = [shard for shard in shards if not _is_complete(shard)]
+    drawn = sum(shard.count for shard in shards) - sum(shard.count for shard in left)
+    for stream in _streams(left, len(left)):
+        opened = _opened(stream[0].drawing)
+        count = sum(shard.count for shard in stream)
+        waiting: dict[int, list[EndedTexts]] = {place: [] for place in range(len(stream))}
+        try:
+            for ended in running.run(opened.slots, stream[0].first, count):
+                drawn += len(ended.numbers)
+                for place, part in _by_shard(ended, stream):
+                    waiting[place].append(part)
+                    if sum(len(part.numbers) for part in waiting[place]) == stream[place].count:
+                        _write(stream[place], _table(opened, stream[place], waiting.pop(place)))
+                if on_count is not None:
+                    on_count(drawn)
+        except BaseException:
+            _kept.drawing = None  # the slots stopped in the middle of texts
+            raise
+
+
+def _most_per_task(shard: DrawnShard) -> int:
+    """Return how many consecutive shards a worker draws as one stream.
+
+    On a GPU, it is several, as thousands of slots would wait for the last texts of every shard.
+    """
+    return SHARDS_PER_TASK if shard.drawing.device != "cpu" else 1
+
+
+def _streams(shards: Sequence[DrawnShard], most: int) -> Iterator[list[DrawnShard]]:
+    """Yield the shards in lists of at most `most` with consecutive texts."""
+    stream: list[DrawnShard] = []
+    for shard in shards:
+        if stream and (len(stream) == most or shard.first != stream[-1].first + stream[-1].count):
+            yield stream
+            stream = []
+        stream.append(shard)
+    if stream:
+        yield stream
+
+
+def _is_complete(shard: DrawnShard) -> bool:
+    known: DrawnRecord | None = read_record(shard.record_path, DrawnRecord)
+    if known is None or known.job != shard.drawing.job:
+        return False
+    if is_intact(shard.path, known.sha256):
+        return True
+    logging.getLogger(__name__).warning("%s is damaged; drawing it again", shard.path)
+    return False
+
+
+def _by_shard(ended: EndedTexts, stream: Sequence[DrawnShard]) -> Iterator[tuple[int, EndedTexts]]:
+    """Yield, for each shard that some texts belong to, its place in the stream and these texts."""
+    firsts = [shard.first for shard in stream]
+    places = np.searchsorted(firsts, ended.numbers, side="right") - 1
+    for place in np.unique(places):
+        own = places == place
+        tokens = ended.tokens[np.repeat(own, ended.lengths)]
+        yield (
+            int(place),
+            EndedTexts(
+                ended.numbers[own],
+                ended.lengths[own],
+                tokens,
+                ended.complete[own],
+                ended.log_probs[own],
+            ),
+        )
+
+
+def _write(shard: DrawnShard, table: pa.Table) -> None:
+    with atomic_path(shard.path) as temporary:
+        pq.write_table(table, temporary, compression="lz4", **PAGE_CHECKSUMS)
+    record = {
+        "job": shard.drawing.job,
+        "sha256": file_digest(shard.path),
+        "count": shard.count,
+    }
+    write_record(shard.record_path, record)
 
 
 @dataclass(frozen=True)
@@ -201,7 +275,7 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
-    loaded = checkpoint.load(drawing.checkpoint, drawing.device)
+    loaded = checkpoint.load(drawing.checkpoint, worker_device(drawing.device))
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
             f"{drawing.checkpoint} is no longer the model that this job started with; restore it, "
@@ -224,19 +298,8 @@ def _open(drawing: Drawing) -> _Opened:
     )
 
 
-def _draw(shard: DrawnShard, on_count: Callable[[int], None] | None) -> pa.Table:
-    opened, drawing = _opened(shard.drawing), shard.drawing
-    parts, drawn = [], 0
-    try:
-        for ended in running.run(opened.slots, shard.first, shard.count):
-            parts.append(ended)
-            drawn += len(ended.numbers)
-            if on_count is not None:
-                on_count(drawn)
-    except BaseException:
-        _kept.drawing = None  # the slots stopped in the middle of texts
-        raise
-    ended = in_order(parts)
+def _table(opened: _Opened, shard: DrawnShard, parts: list[EndedTexts]) -> pa.Table:
+    drawing, ended = shard.drawing, in_order(parts)
     values, texts = split_column(opened.decoder.decode(ended), opened.condition)
     strings = texts.to_pylist()
     columns = [

@@ -24,8 +24,9 @@ from torch.autograd.function import once_differentiable
 
 from rnnlm.kernels.autocast import apply
 
-LOGITS_AT_ONCE = 1 << 23
-"""Most logits that are held at once; as 32-bit floats they take 32 megabytes."""
+LOGITS_AT_ONCE = {"cpu": 1 << 23, "cuda": 1 << 26}
+"""Most logits that are held at once, by kind of device; as 32-bit floats, 1 << 23 of them take 32
+megabytes. A GPU needs larger products to be busy; its number is not measured."""
 
 
 def linear_cross_entropy(
@@ -73,7 +74,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         factors, matrix, offsets = (part.to(products) for part in (features, weight, bias))
         gradients = tuple(map(torch.zeros_like, (features, weight, bias))) if learns else ()
         loss, nll_nats = weight.new_zeros(()), weight.new_zeros(())
-        at_once = max(1, LOGITS_AT_ONCE // len(weight))
+        at_once = max(1, LOGITS_AT_ONCE[weight.device.type] // len(weight))
         for start in range(0, len(features), at_once):
             rows = slice(start, start + at_once)
             logits = torch.addmm(offsets, factors[rows], matrix.t()).to(weight.dtype)

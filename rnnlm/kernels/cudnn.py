@@ -46,15 +46,26 @@ def cudnn_layer(
     if products == torch.bfloat16 and version < BF16_SINCE:
         products = own
     inputs = inputs.to(products)
-    weights = [weight.to(products) for weight in weights]
+    weights = as_one_buffer([weight.to(products) for weight in weights])
     start = [part[None].to(products).contiguous() for part in state]
     # has_biases, num_layers, dropout, train, bidirectional, batch_first
     how = True, 1, 0.0, torch.is_grad_enabled(), False, False
     with warnings.catch_warnings(), torch.autocast(inputs.device.type, enabled=False):
-        # With weight dropout, the weights are new tensors each step, so they are not contiguous.
+        # Another version of cuDNN may expect another order; torch then copies the weights.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
         if kind == "lstm":
             outputs, *after = torch._VF.lstm(inputs, start, weights, *how)
         else:
             outputs, *after = torch._VF.gru(inputs, start[0], weights, *how)
     return outputs, tuple(part[0].to(own) for part in after)
+
+
+def as_one_buffer(weights: list[Tensor]) -> list[Tensor]:
+    """Return copies of a layer's weights as parts of one buffer, differentiable.
+
+    This is how cuDNN keeps them. From separate tensors, torch copies them into such a buffer in
+    each call, and asks cuDNN for the place of every one.
+    """
+    buffer = torch.cat([weight.flatten() for weight in weights])
+    parts = buffer.split([weight.numel() for weight in weights])  # type: ignore[no-untyped-call]
+    return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]

@@ -73,7 +73,7 @@ class _SampledCrossEntropy(torch.autograd.Function):
         grad_offsets = weight.new_zeros(len(sample))
         grad_scores = torch.empty_like(scores)
         loss = weight.new_zeros(())
-        at_once = max(1, LOGITS_AT_ONCE // max(1, len(sample)))
+        at_once = max(1, LOGITS_AT_ONCE[weight.device.type] // max(1, len(sample)))
         for start in range(0, len(features), at_once):
             rows = slice(start, start + at_once)
             logits = torch.addmm(offsets, factors[rows], matrix.t()).to(weight.dtype)

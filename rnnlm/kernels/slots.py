@@ -17,7 +17,7 @@ bias is added. `rnnlm.engine.packing` makes networks from models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ctypes import POINTER, Structure, byref, c_double, c_float, c_int64, c_long, c_uint64, c_void_p
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -206,6 +206,24 @@ class EndedTexts:
             return cls(*(np.zeros(0, kind) for kind in kinds))
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*map(np.concatenate, columns))
+
+
+def in_order(parts: Iterable[EndedTexts]) -> EndedTexts:
+    """Join batches of ended texts, and sort the texts by number."""
+    ended = EndedTexts.joined([*parts])
+    order = np.argsort(ended.numbers, kind="stable")
+    starts = np.cumsum(ended.lengths) - ended.lengths
+    lengths = ended.lengths[order]
+    shift = starts[order] - (np.cumsum(lengths) - lengths)
+    places = np.repeat(shift, lengths) + np.arange(len(ended.tokens))
+    return EndedTexts(
+        ended.numbers[order],
+        lengths,
+        ended.tokens[places],
+        ended.complete[order],
+        ended.log_probs[order],
+        ended.token_nats[places] if len(ended.token_nats) else ended.token_nats,
+    )
 
 
 class _Layer(Structure):

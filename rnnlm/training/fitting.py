@@ -42,7 +42,8 @@ def training_bytes(
     copies = COPIES[training.optimizer] + (training.momentum > 0) + (training.averaging != "none")
     time = longest if training.feed == "documents" else min(training.bptt, longest)
     steps = training.batch_size * time
-    activations = steps * built.activations + LOGITS * min(steps * vocab_size, LOGITS_AT_ONCE)
+    logits = min(steps * vocab_size, LOGITS_AT_ONCE[device.type])
+    activations = steps * built.activations + LOGITS * logits
     weights = copies * built.parameter_count + OUTPUT_MATRICES * vocab_size * model.layer_sizes[-1]
     if device.type == "cpu":
         return BYTES * (weights * training.processes + activations)

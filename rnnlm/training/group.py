@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from rnnlm.batching import Window
+from rnnlm.devices import choose_device
 from rnnlm.models import State
 from rnnlm.training.launch import RENDEZVOUS, is_launched
 
@@ -117,11 +118,14 @@ class Group:
             distributed.all_reduce(values)
         return values
 
-    def agree(self, *values: float, device: torch.device) -> tuple[float, ...]:
-        """Return the leader's values in every process, so that all take the same decision."""
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """Return the leader's values in every process, so that all take the same decision.
+
+        They are sent from host to host, so that no process waits for its GPU.
+        """
         if self.size == 1:
             return values
-        agreed = torch.tensor(values, dtype=torch.float64, device=device)
+        agreed = torch.tensor(values, dtype=torch.float64)
         distributed.broadcast(agreed, src=0)
         return (*agreed.tolist(),)
 
@@ -136,18 +140,20 @@ def join(device: str = "auto") -> Group:
 
     Args:
         device: The setting `training.device`, which determines the communication backend: NCCL for
-            GPUs, Gloo for CPUs.
+            what is on GPUs, Gloo for what is in a host's memory.
     """
     if not is_launched():
         return Group()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if not distributed.is_initialized():
-        on_gpus = device != "cpu" and torch.cuda.is_available()
+        own = choose_device(device, int(os.environ["LOCAL_RANK"]))
+        on_gpu = own.type == "cuda"
         distributed.init_process_group(
-            "nccl" if on_gpus else "gloo",
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
             init_method=os.environ.get(RENDEZVOUS, "env://"),
             rank=rank,
             world_size=size,
+            device_id=own if on_gpu else None,
         )
     return Group(rank, size, int(os.environ["LOCAL_RANK"]))
 

@@ -22,8 +22,8 @@ from rnnlm.constraints import Rules
 from rnnlm.engine import running
 from rnnlm.engine.packing import pack
 from rnnlm.engine.running import Engine
-from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.kernels.slots import NativeSlots, SlotSettings, least, log2_inverse_temperature
+from rnnlm.engine.texts import Decoder
+from rnnlm.kernels.slots import NativeSlots, SlotSettings, in_order, least, log2_inverse_temperature
 from rnnlm.models import LanguageModel
 from rnnlm.saved import read_lines
 from rnnlm.storage import append_line, write_bytes

@@ -180,7 +180,7 @@ class TrainingRun:
             position.window += 1
             now = time.monotonic()
             facts = (now - self.began, self.stop_requested, now - self.saved_at > SAVE_SECONDS)
-            position.seconds, stop, save = self.group.agree(*facts, device=self.device)
+            position.seconds, stop, save = self.group.agree(*facts)
             self._grow()  # before saving, so that a resumed run samples at the same steps
             self._report(self._row(), bool(save))
             if stop:
@@ -307,7 +307,7 @@ class TrainingRun:
             return False
         unhurried = self.validation_seconds < MOST_VALIDATION * position.seconds
         due = self.budget.unit != "seconds" or unhurried
-        return bool(self.group.agree(due, device=self.device)[0])
+        return bool(self.group.agree(due)[0])
 
     def _validate(self) -> dict[str, float]:
         """Score the averaged weights on the validation split; save a checkpoint if it is the best.
@@ -322,7 +322,7 @@ class TrainingRun:
         with self.run.average.applied():
             score = evaluate(self.model, self.validation_split).score
             self.validation_seconds += time.monotonic() - began
-            nll_nats = self.group.agree(score.nll_nats, device=self.device)[0]
+            nll_nats = self.group.agree(score.nll_nats)[0]
             best_nats = position.best_nll_nats / score.tokens
             watch_validation(position, nll_nats / score.tokens, best_nats, self.meter.uniform_nats)
             if nll_nats < position.best_nll_nats:

@@ -6,11 +6,10 @@ import torch
 
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.engine.running import Engine, open_slots, run
-from rnnlm.engine.texts import in_order
 from rnnlm.engine.torch_slots import LOOK_EVERY, TorchSlots
 from rnnlm.kernels import slots
 from rnnlm.kernels.native import PORTABLE, SETS, load, names, native_available
-from rnnlm.kernels.slots import EndedTexts
+from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ROOT
@@ -125,5 +124,5 @@ def test_texts_do_not_depend_on_how_often_slots_are_checked(look_every: int, mon
 def test_a_recorded_step_draws_what_a_plain_one_does(monkeypatch: pytest.MonkeyPatch):
     made = model(architecture="lstm").cuda()
     recorded = drawn(made, Engine("torch", "fp32"), prefix="ab")
-    monkeypatch.setattr(TorchSlots, "_step", TorchSlots._advance)
+    monkeypatch.setattr(TorchSlots, "_step", TorchSlots.advance)
     assert_same(drawn(made, Engine("torch", "fp32"), prefix="ab"), recorded)

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.engine.texts import Decoder, in_order
-from rnnlm.kernels.slots import EndedTexts
+from rnnlm.engine.texts import Decoder
+from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 
 TOKENIZERS: list[Tokenizer] = [

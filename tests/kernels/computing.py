@@ -21,8 +21,9 @@ from rnnlm.corpora.ingestion import ingest
 from rnnlm.corpora.shingling import shingle_hashes
 from rnnlm.engine import packed
 from rnnlm.engine.opening import run
-from rnnlm.engine.texts import Decoder, in_order, rows
+from rnnlm.engine.texts import Decoder, rows
 from rnnlm.kernels import native, slots
+from rnnlm.kernels.slots import in_order
 
 STEPS, LANES, HIDDEN = 5, 11, 34
 

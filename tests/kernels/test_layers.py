@@ -1,18 +1,22 @@
 """Test the recurrent layers against torch's own, in double precision, float and bfloat16."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnlm.config import ModelConfig
 from rnnlm.kernels import native
-from rnnlm.kernels.cudnn import cudnn_layer
+from rnnlm.kernels.cudnn import as_one_buffer, cudnn_layer
 from rnnlm.kernels.gru import gru_layer
 from rnnlm.kernels.lstm import lstm_layer
 from rnnlm.kernels.native import native_available
 from rnnlm.kernels.simple import simple_layer
+from rnnlm.models.gru import GRULayer
+from rnnlm.models.lstm import LSTMLayer
 
 KINDS = ["lstm", "gru", "sigmoid", "tanh"]
 GATES = {"lstm": 4, "gru": 3, "sigmoid": 1, "tanh": 1}
@@ -238,3 +242,38 @@ def test_a_layer_on_a_gpu_matches_the_cpu(kind: str) -> None:
     there = [leaf.detach().cuda().requires_grad_() for leaf in given]
     results = [result.cpu() for result in ours(kind)(*there)]
     assert_alike(results, list(ours(kind)(*given)), 1e-4)
+
+
+def test_weights_for_cudnn_lie_end_to_end_in_one_buffer():
+    weights = [
+        torch.randn(*shape, requires_grad=True) for shape in ((12, 5), (12, 3), (12,), (12,))
+    ]
+    parts = as_one_buffer(weights)
+    assert all(torch.equal(*pair) for pair in zip(parts, weights, strict=True))
+    assert [part.storage_offset() for part in parts] == [0, 60, 96, 108]
+    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
+    sum((part * n).sum() for n, part in enumerate(parts)).backward()
+    assert [float(weight.grad.max()) for weight in weights] == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_cudnn_computes_what_the_layers_on_a_cpu_do(kind: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    how = ModelConfig(architecture=kind, hidden_size=48, embedding_size=24)
+    layer = {"lstm": LSTMLayer, "gru": GRULayer}[kind](24, 48, how)
+    results = []
+    for device in ("cpu", "cuda"):
+        there = deepcopy(layer).to(device)
+        generator = torch.Generator().manual_seed(1)
+        inputs = torch.randn(7, 3, 24, generator=generator).to(device).requires_grad_()
+        state = tuple(
+            torch.randn(3, *shape, generator=generator).to(device) for shape in there.state_shapes
+        )
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            outputs, after = there(inputs, state)
+            outputs.square().sum().backward()
+        gradients = [inputs.grad, *(weight.grad for weight in there.parameters())]
+        results.append([part.detach().cpu() for part in (outputs, *after, *gradients)])
+    assert_alike(*results, 1e-4)

@@ -11,8 +11,9 @@ from rnnlm import colors
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig, ModelConfig
 from rnnlm.engine import running
-from rnnlm.engine.texts import Decoder, in_order
+from rnnlm.engine.texts import Decoder
 from rnnlm.generation.prompt import constraint, open_texts, prefixes_of
+from rnnlm.kernels.slots import in_order
 from rnnlm.models import LanguageModel, build
 from rnnlm.play.describing import Named, describe
 from rnnlm.tokenizer import (

@@ -36,6 +36,13 @@ def test_little_work_needs_no_workers(monkeypatch: pytest.MonkeyPatch):
         assert workers is None
 
 
+def test_there_is_one_process_for_each_gpu():
+    with executor(10 * WORTH_WORKERS, 1) as workers:
+        assert workers is None
+    with executor(10 * WORTH_WORKERS, 3) as workers:
+        assert workers._workers == 3
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1000000"])
 def test_a_wrong_number_of_workers_is_refused(monkeypatch: pytest.MonkeyPatch, value: str):
     monkeypatch.setenv(WORKERS, value)
