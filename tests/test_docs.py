@@ -18,8 +18,12 @@ from typer.main import get_command
 
 import rnnlm
 from flows.cli import app
+from flows.runtime import home
+from flows.transfer import contents
+from rnnlm import checkpoint
 from rnnlm.config import from_values
 from rnnlm.config.reference import settings
+from rnnlm.generation.publishing import COLUMNS
 from tests.conftest import ROOT
 
 PAGES = [
@@ -135,3 +139,15 @@ def test_the_reference_of_python_has_every_public_name():
     for name in documented:
         parent, _, own = name.rpartition(".")
         assert hasattr(importlib.import_module(parent), own), name
+
+
+def test_the_page_of_promises_states_the_formats_that_are_written():
+    page = (ROOT / "docs" / "stability.md").read_text()
+    stated = re.findall(r"^\| ([a-z]+)[^|]*\| `([\w-]+)`", page, re.MULTILINE)
+    assert dict(stated) == {
+        "home": str(home.FORMAT),
+        "model": checkpoint.FORMAT,
+        "archive": contents.FORMAT,
+    }
+    columns = page.partition("the columns ")[2].partition(".")[0]
+    assert re.findall(r"`(\w+)`", columns) == [*COLUMNS]
