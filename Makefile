@@ -69,12 +69,12 @@ bench: setup ## measure training, generation and tokenizing against the usual wa
 	@$(BIN)/python benchmarks/tokenize.py
 
 docs: setup ## build the site into build/docs; a broken link is an error
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs . build/docs
 	@echo "the site is in build/docs/index.html"
 
 release: setup ## build the packages into dist/, check them, cut the changelog; upload nothing
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	@.ci/release
 
 examples: setup ## train the four famous examples and write docs/examples.md
