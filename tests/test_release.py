@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,10 @@ def git(folder: Path, *words: str) -> str:
 
 def release(folder: Path) -> subprocess.CompletedProcess[str]:
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "BUILD_OPTIONS": "--no-isolation"}
+    found = [path for path in sys.path if path.endswith("site-packages")]
     return subprocess.run(
         [folder / ".ci" / "release"], capture_output=True, text=True,
-        env={**os.environ, **offline, "PYTHONPATH": sysconfig.get_path("purelib")},
+        env={**os.environ, **offline, "PYTHONPATH": os.pathsep.join(found)},
     )  # fmt: skip
 
 
