@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench examples base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench docs release examples base wasm tables serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,15 @@ bench: setup ## measure training, generation and tokenizing against the usual wa
 	@$(BIN)/python benchmarks/generate.py
 	@$(BIN)/python benchmarks/tokenize.py
 
+docs: setup ## build the site into build/docs; a broken link is an error
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs . build/docs
+	@echo "the site is in build/docs/index.html"
+
+release: setup ## build the packages into dist/, check them, cut the changelog; upload nothing
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@.ci/release
+
 examples: setup ## train the four famous examples and write docs/examples.md
 	@$(BIN)/python docs/figures/examples.py
 
@@ -95,7 +104,7 @@ ui: setup ## open the MLflow and Prefect pages
 	@$(BIN)/rnnlm ui
 
 clean: ## remove the output of tools; keep .venv, data and models
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 reset: ## delete all data, models and the registry, after asking

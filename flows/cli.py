@@ -5,7 +5,6 @@ The work of each command is in `flows.commands`, which calls the flows.
 
 import os
 import sys
-from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,6 +29,7 @@ from flows.console import notes
 from flows.console.endings import fail, store_failure, system_failure
 from flows.console.help import WELCOME, WHERE, GroupedCommands, examples_of
 from flows.runtime import startup_gc
+from rnnlm import __version__
 from rnnlm.errors import RnnlmError
 from rnnlm.visible import visible
 
@@ -81,7 +81,7 @@ def _begin(
 ) -> None:
     """Turn any text into a trained, versioned RNN language model; generate data sets with it."""
     if version:
-        sys.stdout.write(f"rnnlm {metadata.version('rnnlm')}\n")
+        sys.stdout.write(f"rnnlm {__version__}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
         sys.stdout.write(WELCOME)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnlm.interface.text_training import train
     from rnnlm.interface.texts_model import Model
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Experiment", "Model", "RnnlmError", "Samples", "load", "train"]
 
 _PLACES = {

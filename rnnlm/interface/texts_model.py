@@ -147,7 +147,7 @@ class Model:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """The learning curve: metrics by name, for each time that they were measured.
+        """The learning curve, as metrics by name for each time that they were measured.
 
         It is stored beside the checkpoint, not in it. It is empty if there is no such file.
         """

@@ -1,10 +1,10 @@
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from flows.cli import app
 from flows.console.help import EXAMPLES, GROUPS, WELCOME
+from rnnlm import __version__
 from tests.conftest import ROOT, call_cli
 
 
@@ -44,7 +44,7 @@ def test_python_can_run_the_package():
     said = subprocess.run(
         [sys.executable, "-m", "rnnlm", "--version"], cwd=ROOT, capture_output=True, text=True
     )
-    assert (said.returncode, said.stdout) == (0, f"rnnlm {version('rnnlm')}\n")
+    assert (said.returncode, said.stdout) == (0, f"rnnlm {__version__}\n")
 
 
 def test_misspelt_names_are_corrected(tmp_path: Path):
