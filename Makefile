@@ -6,10 +6,10 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz storm check lint fast-tests peers audit fix bench examples base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak fuzz storm check lint fast-tests peers audit fix bench examples comparison base wasm tables serve ui clean reset
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## create .venv with the pinned packages
 
@@ -70,6 +70,13 @@ bench: setup ## measure training, generation and tokenizing against the usual wa
 
 examples: setup ## train the four famous examples and write docs/examples.md
 	@$(BIN)/python docs/figures/examples.py
+
+comparison: setup ## compare with textgenrnn, char-rnn.pytorch and nanoGPT; needs python3.8
+	@for name in spro/char-rnn.pytorch karpathy/nanoGPT; do \
+		folder=data/comparison/$${name#*/}; \
+		test -d $$folder || git clone --quiet https://github.com/$$name $$folder; \
+	done
+	@$(BIN)/python docs/figures/comparison.py --sources data/comparison
 
 base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml
