@@ -35,3 +35,15 @@ def test_the_page_of_settings_matches_the_configuration_classes():
     spec.loader.exec_module(module)
     assert module.PAGE.read_text("utf-8") == module.page()
     assert "`training.bptt`" in module.page()
+
+
+def test_the_comparison_shows_the_lines_that_install_each_tool(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs/figures")
+    tools = importlib.import_module("comparison_tools").TOOLS
+    page = (ROOT / "docs/comparison.md").read_text("utf-8")
+    shown = re.split(r"^### (.+)$", page, flags=re.MULTILINE)
+    by_tool = dict(zip(shown[1::2], shown[2::2], strict=True))
+    assert {*by_tool} >= {*tools}
+    for name, tool in tools.items():
+        typed = re.findall(r"^```sh\n(.*?)^```", by_tool[name], re.MULTILINE | re.DOTALL)[0]
+        assert typed.startswith("\n".join(tool.install)), name

@@ -13,6 +13,8 @@ several runs.
 import argparse
 import json
 import os
+import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -135,7 +137,7 @@ def screens(results: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 def _last_lines(screen: str) -> list[str]:
     """Return the last lines of a screen: of lines that overwrite themselves, what was left."""
-    shown = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in screen.split("\n")]
+    shown = [re.split("[\r\b]", line.rstrip("\r"))[-1].rstrip() for line in screen.split("\n")]
     return [line[:160] for line in shown if line][-SHOWN_LINES:]
 
 
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument("--old-python", default="python3.8", help="Python for textgenrnn")
     options = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as in the background
     every, installed = texts(), {}
     with tempfile.TemporaryDirectory() as made:
         scratch = Path(made)
