@@ -66,7 +66,14 @@ class Bench(NamedTuple):
     environment: Path
     limit: float
 
-    def do(self, *lines: str, where: str = ".", limited: bool = False, given: str = "") -> Step:
+    def do(
+        self,
+        *lines: str,
+        where: str = ".",
+        limited: bool = False,
+        given: str = "",
+        warnings: bool = True,
+    ) -> Step:
         """Run lines in a shell whose PATH begins with the environment's programs.
 
         Args:
@@ -74,6 +81,7 @@ class Bench(NamedTuple):
             where: Folder to run them in, relative to the bench.
             limited: Whether to interrupt them at the limit.
             given: Standard input.
+            warnings: Whether what is written to standard error belongs to the screen.
         """
         kept = {
             key: value
@@ -97,7 +105,8 @@ class Bench(NamedTuple):
             with subprocess.Popen(
                 ["/bin/bash", "-e", "-c", "\n".join(lines)],
                 cwd=self.folder / where, env=kept, stdin=typed, stdout=screen,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT if warnings else subprocess.DEVNULL,
+                start_new_session=True,
             ) as running:  # fmt: skip
                 while running.poll() is None:
                     time.sleep(0.2)
@@ -160,11 +169,12 @@ def measure_char_rnn(bench: Bench) -> dict[str, Any]:
     )
     bench.do(*edits, where=name)
     trained = bench.do("python train.py ../book.txt", where=name, limited=True)
-    sampled = bench.do("python generate.py book.pt", where=name)
+    sampled = bench.do("python generate.py book.pt", where=name, warnings=False)
     drawn = {}
     for label, option in (("default", ""), *((str(t), f" -t {t}") for t in TEMPERATURES)):
         line = f"python generate.py book.pt -l {CHARACTERS}{option}"
-        drawn[label] = [_whole_words(bench.do(line, where=name).screen.rstrip("\n"))]
+        said = bench.do(line, where=name, warnings=False).screen
+        drawn[label] = [_whole_words(said.rstrip("\n"))]
     return _result((), trained, sampled, edits, "0.8", drawn)
 
 
