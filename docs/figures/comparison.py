@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from comparison_tools import TEMPERATURES, TOOLS, install, measure
+from rnnlm import colors
 from rnnlm.audit.words import open_words, write_words
 from rnnlm.corpora.catalog import xkcd_colors
 
@@ -52,7 +53,7 @@ def texts() -> dict[str, str]:
 def timetable(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table of the tools' steps."""
     yield (
-        "| tool | lines typed | edits | installed MB | install | train | first text | "
+        "| tool | lines typed | edits | installed MiB | install | train | first text | "
         "together | wall: install | train | first text |"
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
@@ -66,7 +67,7 @@ def timetable(results: dict[str, dict[str, Any]]) -> Iterator[str]:
             tool,
             str(sum(len(step["lines"]) for step in steps)),
             str(len(result["edits"])),
-            f"{result['megabytes']:,}",
+            f"{result['mebibytes']:,}",
             f"{spent[0]:.0f}",
             f"{spent[1]:.0f}{mark}",
             f"{spent[2]:.1f}",
@@ -86,11 +87,12 @@ def quality(results: dict[str, dict[str, Any]], text: str) -> Iterator[str]:
         text: The text that they were trained on.
     """
     at = " | ".join(f"{t:g}" for t in TEMPERATURES)
+    is_list = all(colors.parse(line) for line in text.splitlines())
     yield (
         f"| tool | default temperature | words that exist: default | {at} | lines copied: default "
-        f"| {at} | words counted at {TEMPERATURES[0]:g} |"
+        f"| {at} | words counted at {TEMPERATURES[0]:g} |{' colours at default |' * is_list}"
     )
-    yield f"|---|---|{'---:|' * (2 * len(TEMPERATURES) + 3)}"
+    yield f"|---|---|{'---:|' * (2 * len(TEMPERATURES) + 3 + is_list)}"
     lines = {_without_numbers(line) for line in text.splitlines()}
     with tempfile.TemporaryDirectory() as scratch:
         write_words(Path(scratch), [text])
@@ -109,6 +111,10 @@ def quality(results: dict[str, dict[str, Any]], text: str) -> Iterator[str]:
                 *(f"{share:.0%}" for share in copied),
                 f"{words[1][1]:,}",
             ]
+            if is_list:
+                cells.append(
+                    f"{sum(bool(colors.parse(line)) for line in drawn[0]) / len(drawn[0]):.0%}"
+                )
             yield f"| {' | '.join(cells)} |"
 
 

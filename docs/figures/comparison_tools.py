@@ -283,11 +283,11 @@ def _result(
 
 
 class Installed(NamedTuple):
-    """A tool's environment, the step that installed it, and the size of its files in megabytes."""
+    """A tool's environment, the step that installed it, and its size on disk in MiB."""
 
     environment: Path
     step: Step
-    megabytes: int
+    mebibytes: int
 
 
 class Tool(NamedTuple):
@@ -349,15 +349,16 @@ def install(tool: str, python: str, scratch: Path, sources: Path) -> Installed:
     folder = scratch / f"{tool}-sources"
     fill(folder, tool, "", sources)
     step = Bench(folder, environment, math.inf).do(*TOOLS[tool].install)
-    files = (file for file in environment.rglob("*") if not file.is_symlink())
-    return Installed(environment, step, sum(file.stat().st_size for file in files) // 10**6)
+    count = ["du", "-sm", str(environment)]
+    counted = subprocess.run(count, stdout=subprocess.PIPE, check=True).stdout
+    return Installed(environment, step, int(counted.split()[0]))
 
 
 def measure(
     tool: str, text: str, limit: float, installed: Installed, folder: Path, sources: Path
 ) -> dict[str, Any]:
-    """Measure an installed tool on a text; return what `_result` returns and the size in MB."""
+    """Measure an installed tool on a text; return what `_result` returns and the size in MiB."""
     fill(folder, tool, text, sources)
     result = TOOLS[tool].measure(Bench(folder, installed.environment, limit))
     result["steps"].insert(0, installed.step._asdict())
-    return result | {"megabytes": installed.megabytes}
+    return result | {"mebibytes": installed.mebibytes}
