@@ -6,10 +6,10 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench docs release examples base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench docs release examples comparison base wasm tables serve ui clean reset
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## create .venv with the pinned packages
 
@@ -86,6 +86,13 @@ release: setup ## build the packages into dist/, check them, cut the changelog; 
 
 examples: setup ## train the four famous examples and write docs/examples.md
 	@$(BIN)/python docs/figures/examples.py
+
+comparison: setup ## compare with textgenrnn, char-rnn.pytorch and nanoGPT; needs python3.8
+	@for name in spro/char-rnn.pytorch karpathy/nanoGPT; do \
+		folder=data/comparison/$${name#*/}; \
+		test -d $$folder || git clone --quiet https://github.com/$$name $$folder; \
+	done
+	@$(BIN)/python docs/figures/comparison.py --sources data/comparison
 
 base: setup ## train the base english, which takes hours
 	@$(BIN)/rnnlm train configs/base-english.toml

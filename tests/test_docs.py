@@ -151,3 +151,16 @@ def test_the_page_of_promises_states_the_formats_that_are_written():
     }
     columns = page.partition("the columns ")[2].partition(".")[0]
     assert re.findall(r"`(\w+)`", columns) == [*COLUMNS]
+
+
+def test_the_comparison_shows_the_lines_that_install_each_tool(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs/figures")
+    tools = importlib.import_module("comparison_tools").TOOLS
+    page = (ROOT / "docs/comparison.md").read_text("utf-8")
+    shown = re.split(r"^### (.+)$", page, flags=re.MULTILINE)
+    by_tool = dict(zip(shown[1::2], shown[2::2], strict=True))
+    measured = {*by_tool} & {*tools}
+    assert measured >= {"rnnlm", "nanoGPT"}
+    for name in measured:
+        typed = re.findall(r"^```sh\n(.*?)^```", by_tool[name], re.MULTILINE | re.DOTALL)[0]
+        assert typed.startswith("\n".join(tools[name].install)), name
