@@ -61,6 +61,7 @@ rnnlm/bases/base-english
 :caption: Measurements
 
 docs/quality
+docs/comparison
 docs/examples
 docs/reliability
 docs/hardware
