@@ -187,17 +187,19 @@ def test_a_month_of_retraining_ends_right_whatever_hosts_go_down(cluster: Cluste
     assert made(MlflowClient(cluster.addresses["mlflow"])) == made(connect(Home(alone)))
 
 
-def made(client: MlflowClient) -> tuple[list[tuple[str, list[str], str]], list[str]]:
+def made(client: MlflowClient) -> tuple[list[tuple[int, str]], dict[str, int], list[str]]:
     """Return what trainings left in MLflow.
 
-    These are number, aliases and checkpoint digest of every version, and the checkpoint digest of
-    every run. A comparison with random weights is a run without a version.
+    These are number and checkpoint digest of every version, the version of each alias, and the
+    checkpoint digest of every run. A comparison with random weights is a run without a version.
     """
     experiment = client.get_experiment_by_name("tiny")
     assert experiment
-    versions = sorted(client.search_model_versions("name='tiny'"), key=lambda v: int(v.version))
+    versions = client.search_model_versions("name='tiny'")
+    aliases = client.get_registered_model("tiny").aliases
     runs = client.search_runs([experiment.experiment_id])
     return (
-        [(v.version, sorted(v.aliases), v.tags[CHECKPOINT_TAG]) for v in versions],
+        sorted((int(version.version), version.tags[CHECKPOINT_TAG]) for version in versions),
+        {alias: int(version) for alias, version in aliases.items()},
         sorted(run.data.tags.get(CHECKPOINT_TAG, "unfinished") for run in runs),
     )
