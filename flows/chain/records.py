@@ -113,9 +113,9 @@ class Step(Generic[R]):
         """Remove what the step must not build on: damaged results, or everything within `forced`.
 
         The files of an interrupted step, which has no record yet, are kept, except those that it
-        was writing. If a finished step has
-        a fault, a warning is logged. Then only the record and the files in `derived` are removed if
-        all other files are intact, and the whole folder otherwise.
+        was writing. If a finished step has a fault, a warning is logged. Then only the record and
+        the files in `derived` are removed if all other files are intact, and the whole folder
+        otherwise.
         """
         path = self.folder / RECORD_FILE
         if _forced.get():
