@@ -11,11 +11,14 @@ from flows import registry
 from flows.registry import CHAMPION, Version, bases
 from flows.runtime.home import Home
 from rnnlm import checkpoint, dataset
-from rnnlm.config import Experiment
+from rnnlm.config import Experiment, TrainingConfig
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.errors import RegistryError, RnnlmError
 from rnnlm.storage import value_digest
+
+LATER = ("canaries", "reduce_precision")
+"""Settings of training that were added after the first homes were written."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ class Start:
 def way_of_training(experiment: Experiment) -> dict[str, Any]:
     """Return the training settings without the name of the base.
 
-    Keys of training steps, and recipes, contain the digest of a checkpoint instead. Canaries are
-    left out if there are none, so that keys from before this setting existed still match.
+    Keys of training steps, and recipes, contain the digest of a checkpoint instead. The settings in
+    `LATER` are left out if they have their defaults, so that keys from before they existed still
+    match.
     """
-    unused = set() if experiment.training.canaries else {"canaries"}
-    return experiment.training.model_dump(exclude={"base"} | unused)
+    way = experiment.training.model_dump(exclude={"base"})
+    defaults = {name: TrainingConfig.model_fields[name].default for name in LATER}
+    return {name: way[name] for name in way if name not in LATER or way[name] != defaults[name]}
 
 
 def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:

@@ -95,6 +95,9 @@ class TrainingConfig(Config):
     """`auto` takes a GPU if there is one, otherwise the CPU."""
     processes: int = Field(default=1, ge=1, le=1024)
     """Processes that share each batch; each takes a GPU if there are GPUs."""
+    reduce_precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format in which the processes send each other their gradients; `bf16` halves what a
+    slow network has to carry."""
 
     @model_validator(mode="after")
     def _the_average_is_triggered_before_patience_ends(self) -> Self:

@@ -1,23 +1,49 @@
 """Data-parallel training: each process of a group takes a share of the lanes of every batch.
 
 A lane is a row of the batch: a sequence of tokens with its own recurrent state. Gradients are
-summed over the processes, so that several processes take the same optimizer steps as one process
-with the same batch. A single process is a group of one, which adds no overhead.
+summed over the processes (`rnnlm.training.gradients`), so that several processes take the same
+optimizer steps as one process with the same batch. A single process is a group of one, which adds
+no overhead.
 
 `rnnlm.training.launch` or torchrun starts the processes and sets their ranks in the environment.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from rnnlm.batching import Window
 from rnnlm.devices import choose_device
+from rnnlm.errors import WorkerError
 from rnnlm.models import State
 from rnnlm.training.launch import RENDEZVOUS, is_launched
+
+PATIENCE = timedelta(minutes=5)
+"""Time to wait for the other processes in an exchange before they count as lost."""
+
+
+@contextmanager
+def exchanging() -> Iterator[None]:
+    """Exchange data with the other processes within this context.
+
+    Raises:
+        WorkerError: Another process, or the connection to it, was lost.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        what = str(error).strip().partition("\n")[0].partition(". ")[0].rpartition("] ")[2]
+        raise WorkerError(
+            f"another training process was lost ({what}); run the same command again to continue "
+            "from the last position"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -84,38 +110,18 @@ class Group:
             padded = part.new_zeros(most, *part.shape[1:])
             padded[: len(part)] = part
             parts = [torch.empty_like(padded) for _ in range(self.size)]
-            distributed.all_gather(parts, padded)
+            with exchanging():
+                distributed.all_gather(parts, padded)
             gathered.append(
                 torch.cat([p[:n] for p, n in zip(parts, lengths.tolist(), strict=True)])
             )
         return tuple(gathered)
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter], nll_nats: Tensor) -> Tensor:
-        """Replace each gradient by its sum over the processes; return the sum of `nll_nats`.
-
-        Args:
-            parameters: Parameters whose `grad` is updated in place.
-            nll_nats: Negative log-likelihood of this process's lanes in nats, a scalar.
-        """
-        if self.size == 1:
-            return nll_nats
-        all_parameters = [*parameters]
-        for parameter in all_parameters:  # a process without lanes has no gradients
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in all_parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients] + [nll_nats.to(gradients[0]).view(1)])
-        distributed.all_reduce(flat)
-        at = 0
-        for gradient in gradients:
-            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-            at += gradient.numel()
-        return flat[-1]
-
     def sum(self, values: Tensor) -> Tensor:
         """Return the elementwise sum of a tensor over the processes, computed in place."""
         if self.size > 1:
-            distributed.all_reduce(values)
+            with exchanging():
+                distributed.all_reduce(values)
         return values
 
     def agree(self, *values: float) -> tuple[float, ...]:
@@ -126,11 +132,18 @@ class Group:
         if self.size == 1:
             return values
         agreed = torch.tensor(values, dtype=torch.float64)
-        distributed.broadcast(agreed, src=0)
+        with exchanging():
+            distributed.broadcast(agreed, src=0)
         return (*agreed.tolist(),)
 
     def _lanes(self, count: int) -> slice:
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+
+def leave() -> None:
+    """Wait until the other processes are done as well."""
+    with exchanging():
+        distributed.barrier()
 
 
 def join(device: str = "auto") -> Group:
@@ -151,6 +164,7 @@ def join(device: str = "auto") -> Group:
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
             init_method=os.environ.get(RENDEZVOUS, "env://"),
+            timeout=PATIENCE,
             rank=rank,
             world_size=size,
             device_id=own if on_gpu else None,

@@ -1,14 +1,9 @@
-r"""Start several training processes on this machine and relay the progress that rank 0 reports.
+"""Start several training processes on this machine and relay the progress that rank 0 reports.
 
 The processes find each other through a file and communicate over the loopback interface, so none of
 them accepts connections from other machines.
 
-To train on several machines, start torchrun on each of them as shown below; all of them need access
-to the same folder. torchrun listens on all network interfaces without authentication, so use it
-only inside a trusted network:
-
-    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
-        -m rnnlm.training.worker TOKENS EXPERIMENT.json OUT [START]
+To train on several machines, torchrun starts `rnnlm.training.worker` instead: docs/scale.md.
 """
 
 import json
@@ -21,6 +16,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -179,14 +175,26 @@ class _Workers:
             process.send_signal(number)  # no-op if it has exited
 
 
-def tell(kind: str, value: object) -> None:
-    """Send a message from a training process to the process that called `launch`.
+def tell(what: Progress | RnnlmError) -> None:
+    """Send the leader's progress or error to the process that called `launch`.
 
-    Args:
-        kind: `progress`, or the name of an exception class in `rnnlm.errors`.
-        value: The fields of a `Progress`, or the error message; must be serialisable as JSON.
+    Under torchrun there is no such process, and lines for a reader are printed instead: the error,
+    and the progress after each validation.
     """
-    print(MARK + json.dumps([kind, value]), flush=True)  # noqa: T201 - the channel is stdout
+    is_read_by_a_person = RENDEZVOUS not in os.environ
+    if isinstance(what, Progress):
+        if not is_read_by_a_person:
+            _print(MARK + json.dumps(["progress", asdict(what)]))
+        elif any(name.startswith("validation/") for name in what.metrics):
+            _print(f"step {what.step:,}  {what.done / what.total:4.0%}  {what.note}")
+    elif is_read_by_a_person:
+        _print(f"error: {what}")
+    else:
+        _print(MARK + json.dumps([type(what).__name__, str(what)]))
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - these processes report on their standard output
 
 
 def _relay(workers: _Workers, on_progress: OnProgress) -> None:

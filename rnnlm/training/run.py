@@ -43,6 +43,7 @@ from rnnlm.storage import file_digest
 from rnnlm.training import run_state as positions
 from rnnlm.training.divergence import DivergedError, is_good, watch_validation
 from rnnlm.training.fitting import check_memory
+from rnnlm.training.gradients import GradientSum
 from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
@@ -50,7 +51,7 @@ from rnnlm.training.meter import Meter
 from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
 from rnnlm.training.run_state import NO_BEST, Position, Run
-from rnnlm.training.vocabulary import VocabularySampler
+from rnnlm.training.vocabulary import sampler_of
 
 BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
@@ -115,6 +116,8 @@ class TrainingRun:
         model = build(experiment.model, self.tokenizer.vocab_size)
         assert isinstance(model, NeuralLanguageModel)
         self.model = model.to(self.device)
+        reduced = self.config.reduce_precision
+        self.gradients = GradientSum(self.model.parameters(), self.group, reduced)
         self.run = Run(
             self.model,
             optimizer_of(self.model, self.config, self.precision),
@@ -122,11 +125,7 @@ class TrainingRun:
             None,
             Position(),
         )
-        self.sampler: VocabularySampler | None = None
-        if 0 < self.config.sampled_vocabulary < self.tokenizer.vocab_size:
-            counts = np.bincount(self.train_split.tokens, minlength=self.tokenizer.vocab_size)
-            size, seed = self.config.sampled_vocabulary, self.config.seed
-            self.sampler = VocabularySampler(counts, size, seed)
+        self.sampler = sampler_of(self.config, self.train_split, self.tokenizer.vocab_size)
         self.history = History(out)
         prefixes = growth_prefixes(self.tokenizer, validation, experiment.corpus.condition)
         self.growth = Growth(out, self.tokenizer, prefixes)
@@ -206,7 +205,7 @@ class TrainingRun:
             group["lr"] = self.meter.rate
         self.run.optimizer.zero_grad(set_to_none=True)
         nll_nats = self._backward(self.group.share(batch), batch.tokens)
-        nll_nats = self.group.sum_gradients(parameters, nll_nats)
+        nll_nats = self.gradients.finish(nll_nats)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
         self.run.optimizer.step()
         self.run.average.update(position.worse_in_a_row)

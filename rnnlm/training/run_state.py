@@ -23,7 +23,7 @@ from rnnlm.saved import checked
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.training.optimizing import WeightAverage
 
-MAY_CHANGE = ("device", "processes")
+MAY_CHANGE = ("device", "processes", "reduce_precision")
 """Settings in the section `training` that may change when a run is resumed."""
 
 

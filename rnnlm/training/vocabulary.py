@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rnnlm.config import TrainingConfig
+from rnnlm.tokens import TokenArrays
+
 HALVINGS = 60
 """Iterations of the bisection that finds the factor c of `_shares`."""
 
@@ -54,6 +57,22 @@ class VocabularySampler:
         ids = np.flatnonzero(drawn < self._shares)
         log_shares = np.log(self._shares[ids]).astype(np.float32)
         return Sample(torch.from_numpy(ids).to(device), torch.from_numpy(log_shares).to(device))
+
+
+def sampler_of(
+    config: TrainingConfig, split: TokenArrays, vocab_size: int
+) -> VocabularySampler | None:
+    """Return the sampler that `training.sampled_vocabulary` asks for; None for all tokens.
+
+    Args:
+        config: The settings of the training.
+        split: The training split, whose tokens are counted.
+        vocab_size: Number of tokens in the vocabulary.
+    """
+    if not 0 < config.sampled_vocabulary < vocab_size:
+        return None
+    counts = np.bincount(split.tokens, minlength=vocab_size)
+    return VocabularySampler(counts, config.sampled_vocabulary, config.seed)
 
 
 def _shares(weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:

@@ -6,15 +6,12 @@
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import distributed
-
 from rnnlm.config import Experiment
-from rnnlm.errors import RnnlmError
-from rnnlm.progress import Progress
+from rnnlm.errors import RnnlmError, WorkerError
+from rnnlm.training.group import leave
 from rnnlm.training.launch import tell
 from rnnlm.training.run import TrainingRun
 
@@ -22,13 +19,14 @@ from rnnlm.training.run import TrainingRun
 def main() -> None:
     """Train as one of several processes.
 
-    The leader (rank 0) sends its progress and errors to the process that started it; see
-    `rnnlm.training.launch`.
+    The leader (rank 0) reports its progress and errors; see `rnnlm.training.launch.tell`. A
+    process that lost another one says so itself.
     """
     tokens_uri, described, out, *starts = sys.argv[1:]
     start = Path(starts[0]) if starts else None
     experiment = Experiment.model_validate_json(Path(described).read_text("utf-8"))
     run: TrainingRun | None = None
+    status = 0
 
     def stop(*_: Any) -> None:
         if run is None:
@@ -38,19 +36,22 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
 
-    def on_progress(progress: Progress) -> None:
-        tell("progress", asdict(progress))
-
     try:
-        run = TrainingRun(tokens_uri, experiment, Path(out), on_progress, start)
+        run = TrainingRun(tokens_uri, experiment, Path(out), tell, start)
         run.loop()
+        leave()
+    except WorkerError as error:
+        sys.stderr.write(f"error: {error}\n")
+        status = 1
+    except KeyboardInterrupt:  # the position is saved
+        status = 128 + signal.SIGINT
     except RnnlmError as error:
         if run is None or run.group.leads:
-            tell(type(error).__name__, str(error))
-        sys.exit(1)
-    distributed.barrier()
+            tell(error)
+        status = 1
     sys.stdout.flush()
-    os._exit(0)  # on a normal exit, gloo's threads abort one process in twenty
+    sys.stderr.flush()
+    os._exit(status)  # on a normal exit, gloo's threads abort one process in twenty
 
 
 if __name__ == "__main__":

@@ -33,12 +33,16 @@ class Host:
 
     Attributes:
         name: Its name.
+        address: Its address on the network.
+        interface: Its network interface.
         server: Address at which it reaches the servers on this machine.
         shared: Path of the shared folder on this machine, which the host does not see.
         home: Path of the shared folder on the host.
     """
 
     name: str
+    address: str
+    interface: str
     server: str
     shared: Path
     home: Path
@@ -46,9 +50,13 @@ class Host:
 
     def start(self, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
         """Start `rnnlm` on the host."""
+        return self.run(str(RNNLM), *arguments, **settings)
+
+    def run(self, *command: str, **settings: str) -> "subprocess.Popen[str]":
+        """Start a command on the host, with the environment variables `settings`."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
         inside = ["unshare", "--mount", "--uts", "sh", "-c", SHARE, "sh"]
-        inside += [self.name, str(self.shared), str(self.home), str(RNNLM), *arguments]
+        inside += [self.name, str(self.shared), str(self.home), *command]
         process = subprocess.Popen(
             ["ip", "netns", "exec", self.name, *inside],
             env={
@@ -90,7 +98,7 @@ class Host:
 
 @contextlib.contextmanager
 def hosts(shared: Path, folder: Path, count: int) -> Iterator[list[Host]]:
-    """Yield hosts that share a folder and reach the servers on this machine.
+    """Yield hosts that share a folder and reach each other and the servers on this machine.
 
     Args:
         shared: The folder.
@@ -99,18 +107,22 @@ def hosts(shared: Path, folder: Path, count: int) -> Iterator[list[Host]]:
     """
     if os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("namespaces need root and the command ip (apt-get install iproute2)")
+    number = os.getpid() % 10000
+    bridge, net = f"rnnlm{number}", f"10.213.{number % 250}"
     made: list[Host] = []
     try:
-        for number in range(count):
-            name, net = f"rnnlm{os.getpid() % 10000}-{number}", f"10.213.{number}"
-            outer, inner = f"o{os.getpid() % 10000}-{number}", f"i{os.getpid() % 10000}-{number}"
+        _ip("link", "add", bridge, "type", "bridge")
+        _ip("address", "add", f"{net}.1/24", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        for place in range(count):
+            name, address = f"{bridge}-{place}", f"{net}.{place + 2}"
+            outer, inner = f"o{number}-{place}", f"i{number}-{place}"
             _ip("netns", "add", name)
-            made.append(Host(name, f"{net}.1", shared, folder / name / "home"))
+            made.append(Host(name, address, inner, f"{net}.1", shared, folder / name / "home"))
             _ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name)
-            _ip("address", "add", f"{net}.1/24", "dev", outer)
-            _ip("link", "set", outer, "up")
+            _ip("link", "set", outer, "master", bridge, "up")
             for words in (
-                ("address", "add", f"{net}.2/24", "dev", inner),
+                ("address", "add", f"{address}/24", "dev", inner),
                 ("link", "set", inner, "up"),
                 ("link", "set", "lo", "up"),
             ):
@@ -120,6 +132,7 @@ def hosts(shared: Path, folder: Path, count: int) -> Iterator[list[Host]]:
         for host in made:
             host.go_down()
             _ip("netns", "delete", host.name)
+        subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
 
 
 def _ip(*words: str) -> None:
