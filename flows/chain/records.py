@@ -24,6 +24,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
+from flows.chain.shared_steps import SharedSteps, shared_steps
 from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
 from rnnlm.errors import StorageError
@@ -197,7 +198,8 @@ def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
 
     If there is none, the code within the context must do the work, write to the attempt's folder,
     and assign the result to the attempt. The result is recorded when the context ends without an
-    error. If another process is working on the same step, this function waits for it.
+    error. If another process is working on the same step, this function waits for it. If homes
+    share their finished steps (`flows.chain.shared_steps`), the result may be that of another home.
 
     Args:
         step: The step to do.
@@ -206,14 +208,30 @@ def attempt(step: Step[R]) -> Iterator[Attempt[R]]:
     lock = locks.step(step.folder)
     with FileLock(lock):
         lock.touch()  # records when the step was last requested
-        attempt = Attempt(step.folder, step.recall())
-        if attempt.is_recalled:
-            yield attempt
-            return
-        step.clear()
+        shared = None if _forced.get() else shared_steps()
+        recalled = step.recall()
+        if shared and recalled is None and shared.fetch(step.folder, RECORD_FILE):
+            recalled = step.recall()
+        attempt = Attempt(step.folder, recalled)
+        if not attempt.is_recalled:
+            step.clear()
         began = time.monotonic()
         yield attempt
-        step.remember(attempt.result, time.monotonic() - began)
+        if not attempt.is_recalled:
+            step.remember(attempt.result, time.monotonic() - began)
+        if shared:
+            _share(step, attempt, shared)
+
+
+def _share(step: Step[R], attempt: Attempt[R], shared: SharedSteps) -> None:
+    """Put a finished step into the store; if another home was faster, take its result."""
+    record = read_step_record(step.folder / RECORD_FILE)
+    if record and not shared.offer(step.folder, record) and not attempt.is_recalled:
+        shutil.rmtree(step.folder)
+        shared.fetch(step.folder, RECORD_FILE)
+        result = step.recall()
+        assert result is not None, "its files were just downloaded"
+        attempt.result = result
 
 
 @contextmanager

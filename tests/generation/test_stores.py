@@ -157,9 +157,11 @@ def test_an_address_with_other_files_is_refused(model: Path, tmp_path: Path, s3:
 
 def test_of_two_jobs_that_claim_an_address_at_once_one_gets_it(address: str):
     one, two = Store(address), Store(address)
-    two._read = lambda name: None  # type: ignore[method-assign]  # as before the other's claim
+    real, read = two.objects.read, [None, None]  # the first reads precede the other's claim
+    two.objects.read = lambda name: read.pop() if read else real(name)  # type: ignore[method-assign]
+    two.objects.exists = lambda name: False  # type: ignore[method-assign]
+    two.objects.is_empty = lambda: True  # type: ignore[method-assign]
     one.claim({"number": 1})
-    del two._read
     with pytest.raises(GenerationError, match="belongs to another job"):
         two.claim({"number": 2})
 
@@ -179,7 +181,7 @@ def test_a_missing_bucket_and_wrong_addresses_are_refused_in_one_line(model: Pat
 def test_a_server_that_is_killed_while_files_arrive_is_one_line(model: Path, tmp_path: Path):
     server = S3(free_port())
     store = Store("s3://texts/set")
-    store._files = s3fs.S3FileSystem(
+    store.objects._files = s3fs.S3FileSystem(
         endpoint_url=server.url, key="k", secret="s", use_listings_cache=False,
         config_kwargs={"retries": {"max_attempts": 1}, "connect_timeout": 2},
     )  # fmt: skip
