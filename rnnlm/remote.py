@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from rnnlm.errors import WorkerError
 
 R = TypeVar("R")
-PACKAGES = ("numpy", "pyarrow", "tokenizers", "torch", "ftfy", "charset-normalizer")
+PACKAGES = ("numpy", "pyarrow", "tokenizers", "torch", "ftfy", "chardet")
 """Packages on which the bytes of results depend."""
 _SUFFIXES = {".py", ".c", ".h"}
 

@@ -1,13 +1,18 @@
 """Test that every imported package is declared, and that `make audit` ends without a network."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from rnnlm.remote import PACKAGES
 from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_every_imported_package_is_declared():
@@ -37,3 +42,15 @@ def test_an_audit_without_a_network_says_so_in_one_line():
     assert finished.returncode == 0
     (line,) = finished.stdout.splitlines()
     assert line.startswith("offline: ")
+
+
+def test_the_packages_that_machines_must_agree_on_are_dependencies():
+    names = {re.split(r"[<>=]", one)[0] for one in PROJECT["dependencies"]}
+    assert set(PACKAGES) <= names
+
+
+def test_every_dependency_says_what_it_is_for():
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    for one in PROJECT["dependencies"]:
+        [line] = [line for line in lines if line.strip().startswith(f'"{one}"')]
+        assert re.search(r"# \w.+", line), line

@@ -56,6 +56,30 @@ def test_each_check_alone_rejects_a_version(change: dict, said: str):
     assert sum(not check.passed for check in verdict.checks) == 1
 
 
+def test_the_verdict_says_what_was_found_and_what_was_asked_for():
+    assert [check.said for check in judge(CONFIG, GOOD).checks] == [
+        "0.100 bits better than champion 3",
+        "0.300 bits better than the n-grams",
+        "95.0% of its texts are valid (at least 90%)",
+        "10.0% of its texts are copies (at most 20%)",
+        "0.100 bits worse than champion 3 on the champion's own test documents "
+        "(at most 0.25 worse)",
+    ]
+    better = GOOD.model_copy(update={"forgotten_bits": -0.1})
+    assert judge(CONFIG, better).checks[-1].said.startswith("0.100 bits better than champion 3")
+    worse = GOOD.model_copy(update={"against_champion": comparison(-0.02, 0.3)})
+    assert judge(CONFIG, worse).checks[0].said == "0.020 bits worse than champion 3"
+    first = GOOD.model_copy(update={"against_champion": None})
+    assert judge(CONFIG, first).checks[0].said == "no champion before it"
+
+
+@pytest.mark.parametrize(
+    "change", [{"valid_share": 0.9}, {"copied_share": 0.2}, {"forgotten_bits": 0.25}]
+)
+def test_a_figure_at_its_limit_passes(change: dict):
+    assert judge(CONFIG, GOOD.model_copy(update=change)).wins
+
+
 def test_all_failed_checks_are_named():
     verdict = judge(CONFIG, GOOD.model_copy(update={"valid_share": 0.1, "copied_share": 0.9}))
     assert "valid" in verdict.reason

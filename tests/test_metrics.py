@@ -6,8 +6,8 @@ from rnnlm.metrics import Score, perplexity
 
 
 def test_scores_of_parts_add_up_to_the_whole():
-    total = Score(3.0, 4, 3, 5, 1) + Score(5.0, 6, 5, 7, 0)
-    assert total == Score(8.0, 10, 8, 12, 1)
+    total = Score(3.0, 4, 3, 5, 1) + Score(5.0, 6, 5, 7, 2)
+    assert total == Score(8.0, 10, 8, 12, 3)
 
 
 def test_uniform_predictions_give_a_perplexity_of_the_vocabulary():
@@ -18,3 +18,26 @@ def test_uniform_predictions_give_a_perplexity_of_the_vocabulary():
 
 def test_perplexity_overflows_to_infinity():
     assert perplexity(1e6) == math.inf
+
+
+def test_figures_and_metrics_have_these_names():
+    score = Score(nll_nats=4 * math.log(2), tokens=2, characters=4, bytes=8, unknown=1)
+    assert score.figures() == pytest.approx(
+        {
+            "nll_nats_per_token": 2 * math.log(2),
+            "bits_per_character": 1.0,
+            "bits_per_byte": 0.5,
+            "perplexity": 4.0,
+            "tokens": 2,
+            "characters": 4,
+            "bytes": 8,
+            "unknown": 1,
+        }
+    )
+    assert score.metrics("test") == pytest.approx(
+        {
+            "test/nll_nats_per_token": 2 * math.log(2),
+            "test/bits_per_character": 1.0,
+            "test/perplexity": 4.0,
+        }
+    )

@@ -66,9 +66,8 @@ class Register(Stage[Version]):
                 condition=experiment.corpus.condition,
                 canaries=by_repeats(scores.canaries),
             )
-            registered = registry.register(home, experiment, model.checkpoint, made)
             load_sampler(Path(model.checkpoint), home.packed, model.digest)  # writes a packed form
-            return registered, False
+            return registry.register(home, experiment, model.checkpoint, made), False
 
     def describe(self, run: Run, result: Version) -> str:  # noqa: ARG002 - the version says it
         """Return the version's name and number."""

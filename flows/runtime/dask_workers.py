@@ -44,12 +44,19 @@ def cluster(address: str, folder: Path) -> Iterator[Executor]:
         folder: Folder that all workers must have.
 
     Raises:
-        ConfigError: No scheduler answers at the address, or the patience is not a number.
+        ConfigError: Dask is not installed, no scheduler answers at the address, or the patience is
+            not a number.
         WorkerError: The cluster got no workers in time, or a worker differs from this process.
     """
     patience = _patience()
-    from distributed import Client  # noqa: PLC0415 - heavy
-    from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
+    try:
+        from distributed import Client  # noqa: PLC0415 - heavy, and an extra
+        from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"{SCHEDULER} needs Dask, which is not installed; run pip install 'rnnlm[dask]', or "
+            f"unset {SCHEDULER}"
+        ) from error
 
     warnings.simplefilter("ignore", VersionMismatchWarning)  # a table; our check is one line
     for noisy in ("distributed", "distributed.client"):  # its errors are raised, too
