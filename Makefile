@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak triton fuzz storm check lint fast-tests peers audit fix bench docs release examples comparison base wasm tables serve ui clean reset
+.PHONY: help setup demo test soak triton fuzz storm mutants coverage outdated check lint fast-tests peers audit fix bench docs release examples comparison base wasm tables serve ui clean reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,20 @@ storm: setup ## inject faults into the installed command, which takes 45 minutes
 
 fuzz: setup ## give a million bad inputs to the readers and parsers; CASES=20000
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),1000000)
+
+mutants: setup ## change the core's code one operator at a time; the tests should fail
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[measure]'
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
+coverage: setup ## measure which branches the tests take, in subprocesses too; takes an hour
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[measure]'
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile -m "not soak"; true
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+outdated: setup ## list the installed packages that have newer versions
+	@$(BIN)/pip list --outdated --disable-pip-version-check
 
 check: setup ## format, lint, types, imports, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests
