@@ -66,6 +66,7 @@ docs/examples
 docs/reliability
 docs/hardware
 docs/testing
+docs/dependencies
 docs/experiments
 ```
 ```{toctree}
