@@ -30,11 +30,23 @@ def result(bits: float, **training: Any) -> dict[str, Any]:
         },
         "training": facts | training,
         "corpus": {"characters": {"train": 1_000_000}},
+        "generated": {"copied_share": None},
+        "model": "names",
     }
 
 
 def test_a_network_that_wins_needs_no_hints():
     assert what_to_try(result(1.9)) == []
+
+
+def test_if_many_texts_are_copies_the_hint_says_how_to_leave_them_out():
+    copying = result(1.9)
+    copying["generated"]["copied_share"] = 0.24
+    assert what_to_try(copying) == []
+    copying["generated"]["copied_share"] = 0.25
+    [hint] = what_to_try(copying)
+    assert hint.startswith("new texts only: ")
+    assert hint.endswith("rnnlm generate names --novel-only")
 
 
 def test_counts_of_ngrams_get_no_hints_for_networks():
