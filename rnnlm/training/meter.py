@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from rnnlm.metrics import NATS_PER_BIT, perplexity
@@ -71,8 +72,10 @@ class Meter:
         """
         position = self._position
         first = position.step - len(self._losses) + 1
-        for step, (nll, norm, tokens) in enumerate(self._losses, start=first):
-            nll_nats, self._gradient_norm = nll.item(), norm.item()
+        pairs = [value.double() for nll, norm, _ in self._losses for value in (nll, norm)]
+        copied = torch.stack(pairs).view(-1, 2).tolist() if pairs else []  # one transfer
+        for step, (*_, tokens) in enumerate(self._losses, start=first):
+            nll_nats, self._gradient_norm = copied[step - first]
             watch_step(position, step, nll_nats / tokens, self._gradient_norm, self.uniform_nats)
             position.interval_nll_nats += nll_nats
             position.interval_tokens += tokens
