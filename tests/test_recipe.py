@@ -128,6 +128,16 @@ def test_more_text_takes_no_more_dropout_and_fewer_readings(table):
         assert smaller.readings > larger.readings
 
 
+def test_a_small_list_gets_one_layer_and_prose_of_its_size_two():
+    for is_short, layers, dropout in ((True, 1, 0.5), (False, 2, 0.4)):
+        chosen = choose_recipe(seen([prose(1, 5)] * 50, 20_000, is_short=is_short), ("none", ""))
+        assert chosen.values["model"]["num_layers"] == layers
+        assert chosen.values["model"]["dropout"] == dropout
+        assert chosen.network == f"LSTM {layers}×256"
+    longer = choose_recipe(seen([prose(1, 5)] * 50, 60_000, is_short=True), ("none", ""))
+    assert longer.network == "LSTM 2×256"
+
+
 def test_short_documents_are_fed_whole():
     chosen = choose_recipe(seen([prose(1, 5)] * 50, 20_000, is_short=True), ("none", "as set"))
     training = chosen.values["training"]
