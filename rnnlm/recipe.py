@@ -128,7 +128,7 @@ FROM_NOTHING = (
     Scratch(1_000_000, 2, 0.1, 0.02, 32, 12),
     Scratch(float("inf"), 2, 0.05, 0.02, 32, 5),
 )
-SHORT_LIST = Scratch(50_000, 1, 0.5, 0.01, 16, 25)
+SHORT_LIST = Scratch(25_000, 1, 0.5, 0.01, 16, 25)
 """For short documents, such as names: one layer learns as much as two in half the time, and copies
 less."""
 FROM_BASE = (

@@ -218,7 +218,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 def locked(database: str, seconds: float) -> Fault:
-    """Return a fault in which another process locks a database from the start of the command."""
+    """Return a fault in which another process locks a database as soon as the database exists."""
 
     @contextlib.contextmanager
     def around(scene: Scene) -> Iterator[None]:
@@ -227,7 +227,8 @@ def locked(database: str, seconds: float) -> Fault:
             stdout=subprocess.PIPE,
         )
         assert holder.stdout is not None
-        holder.stdout.readline()
+        if (scene.home / database).exists():
+            holder.stdout.readline()
         try:
             yield
         finally:
@@ -238,8 +239,11 @@ def locked(database: str, seconds: float) -> Fault:
 
 
 _HOLD = """
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+import pathlib, sqlite3, sys, time
+database = pathlib.Path(sys.argv[1])
+while not (database.exists() and database.stat().st_size):
+    time.sleep(0.01)
+connection = sqlite3.connect(database, isolation_level=None, timeout=60)
 connection.execute("begin exclusive")
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))

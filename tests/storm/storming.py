@@ -73,7 +73,11 @@ class Storm:
         with ThreadPoolExecutor(self._jobs) as pool:
             futures = [pool.submit(self.judge, case) for case in cases]
             for future in as_completed(futures):
-                judged.append(future.result())
+                try:
+                    judged.append(future.result())
+                except BaseException:  # the harness failed, not the program
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
                 tell(judged[-1])
         return judged
 
