@@ -132,7 +132,9 @@ def hosts(shared: Path, folder: Path, count: int) -> Iterator[list[Host]]:
         for host in made:
             host.go_down()
             _ip("netns", "delete", host.name)
-        subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
+        for link in (bridge, *(f"o{number}-{place}" for place in range(count))):
+            # at once: the kernel deletes the links of a namespace some time later
+            subprocess.run(["ip", "link", "delete", link], capture_output=True)
 
 
 def _ip(*words: str) -> None:
