@@ -230,7 +230,11 @@ def _share(step: Step[R], attempt: Attempt[R], shared: SharedSteps) -> None:
         shutil.rmtree(step.folder)
         shared.fetch(step.folder, RECORD_FILE)
         result = step.recall()
-        assert result is not None, "its files were just downloaded"
+        if result is None:
+            raise StorageError(
+                f"the step {step.name} in the shared store was made by another version of rnnlm "
+                f"(key {step.key}); delete it there, or run the command with --force"
+            )
         attempt.result = result
 
 

@@ -28,6 +28,7 @@ from rnnlm.storage import is_address, is_intact
 
 VARIABLE = "RNNLM_STEPS"
 _RECORD = "record.json"
+_STEP = re.compile(r"[\w -]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,7 +99,7 @@ class SharedSteps:
         found = self._objects.read(name)
         if found is None:
             raise self._damaged(folder)
-        return bool(found["files"] == record["files"])
+        return self._files_of(found, folder) == self._files_of(record, folder)
 
     def _files_of(self, record: dict[str, Any], folder: Path) -> dict[str, str]:
         """Return the sha256 of each file of a record, by name.
@@ -108,9 +109,11 @@ class SharedSteps:
         """
         try:
             listed = checked(record.get("files"), dict[str, _File])
-            checked(record.get("step"), str)
+            step = checked(record.get("step"), str)
         except ValueError as error:
             raise self._damaged(folder) from error
+        if not _STEP.fullmatch(step):
+            raise self._damaged(folder)
         for name, file in listed.items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not _SHA256.fullmatch(file["sha256"]):
