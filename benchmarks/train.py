@@ -51,8 +51,8 @@ from rnnlm.batching import Window
 from rnnlm.config import ModelConfig, TrainingConfig
 from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.kernels.native import native_available
-from rnnlm.models import NeuralLanguageModel, build, detach_state
-from rnnlm.training.objective import objective
+from rnnlm.models import NeuralLanguageModel, State, build
+from rnnlm.training.backward import BackwardPass, cuda_graph
 from rnnlm.training.optimizing import optimizer_of
 
 LAYERS = 2
@@ -149,8 +149,11 @@ def example_step(case: Case, device: str, autocast: bool) -> Callable[[], float]
     return step
 
 
-def our_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
-    """Return a function that takes a step with this project's model, objective and optimizer."""
+def our_step(case: Case, device: str, autocast: bool, recorded: bool = True) -> Callable[[], float]:
+    """Return a function that takes a step with this project's model, objective and optimizer.
+
+    On a GPU the passes are recorded as a CUDA graph, unless `recorded` is false.
+    """
     if device == "cpu":
         keep_freed_memory()
     theirs, inputs, targets = model_and_window(case, device)
@@ -177,18 +180,16 @@ def our_step(case: Case, device: str, autocast: bool) -> Callable[[], float]:
         documents=torch.zeros(case.lanes, dtype=torch.int64),
         tokens=case.tokens,
     )
-    state = model.initial_state(case.lanes)
+    record = cuda_graph if recorded and device != "cpu" else None
+    backward = BackwardPass(model, config, precision, record)
+    state: State | None = None
 
     def step() -> float:
         nonlocal state
-        optimizer.zero_grad(set_to_none=True)
-        before = model.reset_state(detach_state(state), window.fresh)
-        result = objective(model, window, before, config, window.tokens, precision)
-        result.loss.backward()
-        state = result.state
+        nll_nats, state = backward.run(window, state, window.tokens)
         nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         optimizer.step()
-        return float(result.nll_nats.item()) / window.tokens
+        return float(nll_nats.item()) / window.tokens
 
     return step
 

@@ -54,7 +54,7 @@ class Window:
         """
 
         def there(tensor: Tensor) -> Tensor:
-            if device.type == "cuda":
+            if device.type == "cuda" and not tensor.is_cuda:
                 return tensor.pin_memory().to(device, non_blocking=True)
             return tensor.to(device)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from rnnlm import arrow
 from rnnlm.constraints import stop_pattern
@@ -54,14 +53,12 @@ class Decoder:
         self._tokenizer = tokenizer
         self._prefixes = arrow.strings(prefixes)
         self._stop = stop_pattern(stop) if stop else ""
-        self._bytes: NDArray[np.uint8] | None = None
+        self._pieces: pa.Array | None = None
         try:
             pieces = tokenizer.token_bytes()
         except TokenizerError:  # word tokenizer: spacing depends on the neighbouring words
             return
-        self._sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
-        self._starts = np.cumsum(self._sizes) - self._sizes
-        self._bytes = np.frombuffer(b"".join(pieces), dtype=np.uint8)
+        self._pieces = pa.array(pieces, pa.large_binary())
 
     def decode(self, ended: EndedTexts) -> pa.Array:
         """Return the texts, including their prefixes, in the order of `ended`.
@@ -69,7 +66,7 @@ class Decoder:
         The result is an Arrow array of large strings. Bytes that are not part of a complete UTF-8
         character are left out.
         """
-        if self._bytes is None:
+        if self._pieces is None:
             return self._spaced(ended)
         prefixes = self._prefixes.take(arrow.integers(ended.numbers % len(self._prefixes)))
         nothing = arrow.strings([""])[0]
@@ -92,14 +89,11 @@ class Decoder:
         return arrow.strings(texts)
 
     def _strings(self, ended: EndedTexts) -> pa.Array:
-        assert self._bytes is not None
-        sizes = self._sizes[ended.tokens]
-        ends = np.cumsum(sizes)
-        shift = self._starts[ended.tokens] - (ends - sizes)
-        total = int(ends[-1]) if len(ends) else 0
-        data = self._bytes[np.repeat(shift, sizes) + np.arange(total)]
-        bounds = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(ended.lengths)])]
-        cells = [None, pa.py_buffer(bounds.astype(np.int64)), pa.py_buffer(data)]
+        assert self._pieces is not None
+        _, starts, data = self._pieces.take(pa.array(ended.tokens)).buffers()
+        ends = np.concatenate([[0], np.cumsum(ended.lengths)])
+        bounds = np.frombuffer(starts, np.int64)[ends]
+        cells = [None, pa.py_buffer(bounds), data]
         column = pa.Array.from_buffers(pa.large_binary(), len(ended.lengths), cells)
         try:
             return column.cast(pa.large_string())

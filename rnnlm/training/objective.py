@@ -38,7 +38,7 @@ def objective(
     window: Window,
     state: State,
     config: TrainingConfig,
-    tokens: int,
+    tokens: int | Tensor,
     precision: torch.dtype,
     sample: Sample | None = None,
 ) -> Objective:
@@ -55,7 +55,7 @@ def objective(
             α·mean(drop(h)²), and `temporal_penalty` is β in β·mean((h⁽ᵗ⁺¹⁾ − h⁽ᵗ⁾)²). The means
             are over features and over all tokens except padding.
         tokens: Number of tokens to divide the sums by. It is that of the whole batch, of which this
-            window may be only the share of one process.
+            window may be only the share of one process. It may be a scalar tensor.
         precision: Precision of the model's matrix products; the loss itself is in float32.
         sample: Sample of the vocabulary over which the softmax is computed; None for the whole
             vocabulary. With a sample, `nll_nats` is only an estimate.

@@ -36,11 +36,12 @@ from rnnlm.engine.drawing import write_line
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
 from rnnlm.evaluation import evaluate
 from rnnlm.kernels.memory import keep_freed_memory
-from rnnlm.models import NeuralLanguageModel, build, detach_state
+from rnnlm.models import NeuralLanguageModel, build
 from rnnlm.models.dropping import seed_dropout
 from rnnlm.progress import OnProgress, Progress
 from rnnlm.storage import file_digest
 from rnnlm.training import run_state as positions
+from rnnlm.training.backward import BackwardPass, cuda_graph
 from rnnlm.training.divergence import DivergedError, is_good, watch_validation
 from rnnlm.training.fitting import check_memory
 from rnnlm.training.gradients import GradientSum
@@ -48,7 +49,6 @@ from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
 from rnnlm.training.meter import Meter
-from rnnlm.training.objective import objective
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
 from rnnlm.training.run_state import NO_BEST, Position, Run
 from rnnlm.training.vocabulary import sampler_of
@@ -118,6 +118,8 @@ class TrainingRun:
         self.model = model.to(self.device)
         reduced = self.config.reduce_precision
         self.gradients = GradientSum(self.model.parameters(), self.group, reduced)
+        record = cuda_graph if self.device.type == "cuda" and self.group.size == 1 else None
+        self.backward = BackwardPass(self.model, self.config, self.precision, record)
         self.run = Run(
             self.model,
             optimizer_of(self.model, self.config, self.precision),
@@ -203,7 +205,6 @@ class TrainingRun:
         self.meter.rate = learning_rate(self.config, self._share()) * position.rate_factor
         for group in self.run.optimizer.param_groups:
             group["lr"] = self.meter.rate
-        self.run.optimizer.zero_grad(set_to_none=True)
         nll_nats = self._backward(self.group.share(batch), batch.tokens)
         nll_nats = self.gradients.finish(nll_nats)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
@@ -214,7 +215,7 @@ class TrainingRun:
         self.meter.add(nll_nats, norm, batch.tokens)
 
     def _backward(self, batch: Window, tokens: int) -> Tensor:
-        """Add the gradients of one step to the parameters, and keep the recurrent state.
+        """Set the parameters' gradients to those of one step, and keep the recurrent state.
 
         Args:
             batch: This process's lanes of the window.
@@ -223,21 +224,13 @@ class TrainingRun:
         Returns:
             The negative log-likelihood of this process's targets in nats, a scalar.
         """
-        lanes = len(batch.fresh)
-        if not lanes:
+        if not len(batch.fresh):
+            self.model.zero_grad(set_to_none=True)
             self.run.state = self.model.initial_state(0)
             return torch.zeros((), device=self.device)
-        self.model.train()
-        state = self.run.state
-        if state is None or len(state[0]) != lanes:
-            state = self.model.initial_state(lanes)
-        window = batch.to(self.device)
-        state = self.model.reset_state(detach_state(state), window.fresh)
         sample = self.sampler.draw(self.position.step, self.device) if self.sampler else None
-        result = objective(self.model, window, state, self.config, tokens, self.precision, sample)
-        result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.run.state = detach_state(result.state)
-        return result.nll_nats
+        nll_nats, self.run.state = self.backward.run(batch, self.run.state, tokens, sample)
+        return nll_nats
 
     def _recover(self, what: str) -> None:
         """Return to the position in `good.safetensors` with a lower learning rate.
