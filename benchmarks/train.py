@@ -53,7 +53,7 @@ from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.kernels.native import native_available
 from rnnlm.models import NeuralLanguageModel, State, build
 from rnnlm.training.backward import BackwardPass, cuda_graph
-from rnnlm.training.optimizing import optimizer_of
+from rnnlm.training.optimizing import optimizer_of, take_step
 
 LAYERS = 2
 
@@ -188,7 +188,7 @@ def our_step(case: Case, device: str, autocast: bool, recorded: bool = True) -> 
         nonlocal state
         nll_nats, state = backward.run(window, state, window.tokens)
         nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
-        optimizer.step()
+        take_step(optimizer)
         return float(nll_nats.item()) / window.tokens
 
     return step

@@ -14,7 +14,7 @@ from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.tokens import TokenArrays
 from rnnlm.training.objective import objective
-from rnnlm.training.optimizing import optimizer_of
+from rnnlm.training.optimizing import optimizer_of, take_step
 
 STEPS = 4
 """Steps to time; the first one is not counted."""
@@ -58,7 +58,7 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
             result = objective(model, batch, before, config, batch.tokens, precision)
             result.loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, config.gradient_clip).item()
-            optimizer.step()
+            take_step(optimizer)
             optimizer.zero_grad()
             state = result.state
             took.append((time.perf_counter() - began) / batch.tokens)

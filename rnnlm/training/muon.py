@@ -26,6 +26,7 @@ Express"; blocks, Khaled et al. 2025, "MuonBP".
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ It keeps all singular values below 1 in spite of rounding errors.
 """
 _UPDATE_SIZE = 0.2
 _TINY = 1e-9
+_step_adamw = inspect.unwrap(torch.optim.AdamW.step)  # see rnnlm.training.optimizing.take_step
 
 
 class Muon(torch.optim.AdamW):
@@ -82,7 +84,7 @@ class Muon(torch.optim.AdamW):
         everything = self.param_groups
         self.param_groups = [group for group in everything if not group["orthogonal"]]
         try:
-            super().step()
+            _step_adamw(self)
         finally:
             self.param_groups = everything
         for group in everything:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ SMALLEST_SIDE = 16
 This excludes the weights of a convolution over time, whose short side is a number of time steps.
 """
 
+_MARK = "__dynamo_disable"
+"""Where `torch._disable_dynamo` keeps a method that the compiler leaves alone."""
+
 
 def optimizer_of(
     model: nn.Module, config: TrainingConfig, precision: torch.dtype = torch.float32
@@ -39,6 +43,7 @@ def optimizer_of(
     Source: AdamW, Loshchilov and Hutter 2019; Adam, Kingma and Ba 2015; Muon, see
     `rnnlm.training.muon`.
     """
+    _leave_out_compiler()
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups: list[dict[str, Any]] = [
@@ -56,6 +61,29 @@ def optimizer_of(
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, lr=config.learning_rate, fused=True)
+
+
+@torch.no_grad()
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """Update the weights in place, as `optimizer.step()` does, without torch's compiler.
+
+    Torch wraps `step` for its compiler, and imports that when `step` is first called, which takes
+    over a second. Nothing here is compiled, so call what is wrapped.
+    """
+    inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def _leave_out_compiler() -> None:
+    """Keep torch from importing its compiler for the other methods of optimizers.
+
+    Torch marks some methods as not to be compiled, and imports the compiler to do so when they are
+    first called. Mark them as if that were done.
+    """
+    kind = torch.optim.Optimizer
+    for method in (kind.add_param_group, kind.zero_grad, kind.state_dict, kind.load_state_dict):
+        plain = inspect.unwrap(method)
+        if not hasattr(plain, _MARK):
+            setattr(plain, _MARK, plain)
 
 
 def _is_inner(name: str, parameter: nn.Parameter) -> bool:

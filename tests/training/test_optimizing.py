@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from rnnlm.config import TrainingConfig
-from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of
+from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, take_step
+from tests.conftest import ROOT
 
 
 def test_the_learning_rate_climbs_and_falls():
@@ -73,3 +77,41 @@ def test_without_averaging_the_model_is_unchanged():
     average.update(worse_in_a_row=99)
     with average.applied():
         assert torch.equal(model.weight, before)
+
+
+KINDS = ["adamw", "adam", "sgd", "muon"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_that_of_torch(kind: str):
+    def stepped(step: bool) -> list[torch.Tensor]:
+        torch.manual_seed(5)
+        model = nn.Linear(20, 30)
+        optimizer = optimizer_of(model, TrainingConfig(optimizer=kind))
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(4, 20)).square().sum().backward()
+            if step:
+                optimizer.step()
+            else:
+                take_step(optimizer)
+        return [parameter.detach() for parameter in model.parameters()]
+
+    torch.testing.assert_close(stepped(True), stepped(False), rtol=0.0, atol=0.0)
+
+
+def test_training_does_not_import_the_compiler_of_torch():
+    script = f"""
+import sys, torch
+from rnnlm.config import TrainingConfig
+from rnnlm.training.optimizing import optimizer_of, take_step
+model = torch.nn.Linear(20, 30)
+for kind in {KINDS}:
+    optimizer = optimizer_of(model, TrainingConfig(optimizer=kind))
+    model(torch.ones(4, 20)).sum().backward()
+    take_step(optimizer)
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
