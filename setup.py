@@ -80,6 +80,7 @@ class BuildPy(build_py):
 
 setup(
     cmdclass={"build_py": BuildPy},
+    options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=[
         extension("corpora._shingles", ["shingles.c"], []),
         extension("corpora._text", ["text.c"], ["text.h"]),
