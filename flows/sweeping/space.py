@@ -10,7 +10,6 @@ A *point* of the space is one value for each varied setting. The space is checke
 starts, so that invalid values are reported at once.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rnnlm.config import Config, Experiment, ModelConfig, TrainingConfig, from_values, shorten
 from rnnlm.errors import ConfigError
+from rnnlm.spelling import did_you_mean
 
 Value = bool | int | float | str
 Values = Mapping[str, Value]
@@ -341,9 +341,8 @@ def _check_key(key: str) -> None:
             "processes, validations or validation_tokens: trials are compared on one corpus, by "
             "one measure"
         )
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" (did you mean `{close[0]}`?)" if close else ""
-    raise ConfigError(f"--over {shorten(key)}: unknown key{hint}")
+    hint = did_you_mean(key, known)
+    raise ConfigError(f"--over {shorten(key)}: unknown key" + (f"; {hint}" if hint else ""))
 
 
 def _checked(experiment: Experiment, key: str, text: str) -> Value:

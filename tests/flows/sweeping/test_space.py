@@ -90,8 +90,8 @@ def test_the_order_of_the_words_does_not_matter():
     ("over", "message"),
     [
         ([], "nothing to sweep over"),
-        (["model.hiden_size=1,2"], "unknown key .did you mean `model.hidden_size`"),
-        (["modle.hidden_size=1,2"], "unknown key .did you mean `model.hidden_size`"),
+        (["model.hiden_size=1,2"], r"unknown key; did you mean model\.hidden_size\?"),
+        (["modle.hidden_size=1,2"], r"unknown key; did you mean model\.hidden_size\?"),
         (["tokenizer.kind=byte,character"], "only settings of model and training"),
         (["training.device=cpu,cuda"], "only settings of model and training"),
         (["training.validation_tokens=1,2"], "only settings of model and training"),
