@@ -1,13 +1,13 @@
-"""Helpers for the pictures on a model's report page: light and dark colours, axes, PNG output."""
+"""Helpers for the pictures on a model's report page: light and dark colours, axes, SVG output."""
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 WIDTH = 8.6
 """Width of a picture in inches: the width of the page."""
-DPI = 170
 
 
 class Palette(NamedTuple):
@@ -52,7 +52,7 @@ DARK = Palette(
     model="#e8835a",
     train="#8a5a47",
     ngrams="#7fa3dc",
-    kinds=("#f08f66", "#79b0ea", "#c09be6", "#6cc795", "#d8b75c", "#a0a09c"),
+    kinds=("#e8835a", "#79b0ea", "#c09be6", "#6cc795", "#d8b75c", "#a0a09c"),
 )
 
 Draw = Callable[[Palette], Any]
@@ -63,8 +63,8 @@ class Picture(NamedTuple):
     """A picture on a light and on a dark background.
 
     Attributes:
-        light: PNG with the light palette.
-        dark: PNG with the dark palette.
+        light: SVG with the light palette.
+        dark: SVG with the dark palette.
     """
 
     light: bytes
@@ -72,10 +72,20 @@ class Picture(NamedTuple):
 
 
 def in_both(draw: Draw) -> Picture:
-    """Draw a picture in the light and in the dark palette."""
+    """Draw a picture in the light palette, and replace its colours by those of the dark one.
+
+    Both palettes must therefore have equal colours in the same places.
+    """
     with warnings.catch_warnings():  # characters that the font lacks are shown as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        return Picture(_png(draw(LIGHT)), _png(draw(DARK)))
+        light = _svg(draw(LIGHT))
+    others = dict(zip(_colours(LIGHT), _colours(DARK), strict=True))
+    pattern = re.compile("|".join(others))
+    return Picture(light.encode(), pattern.sub(lambda found: others[found[0]], light).encode())
+
+
+def _colours(palette: Palette) -> list[str]:
+    return [*palette[:-1], *palette.kinds]
 
 
 def new_figure(palette: Palette, height: float) -> Any:
@@ -84,8 +94,8 @@ def new_figure(palette: Palette, height: float) -> Any:
     from matplotlib.figure import Figure
 
     size = (WIDTH, height)
-    figure = Figure(figsize=size, dpi=DPI, facecolor=palette.paper, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=size, facecolor=palette.paper, layout="constrained")
+    FigureCanvasAgg(figure)  # measures text
     return figure
 
 
@@ -123,7 +133,10 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+def _svg(figure: Any) -> str:
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({"svg.hashsalt": "rnnlm"}):  # the same figure makes the same file
+        figure.savefig(buffer, format="svg", metadata={"Creator": None, "Date": None})
     return buffer.getvalue()

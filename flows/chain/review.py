@@ -19,7 +19,7 @@ class WriteReview(RecordedStage[Review]):
     """Write an HTML page from a version's checkpoint, its scores and the gate's verdict."""
 
     name = "review"
-    version = 2
+    version = 3
     result_type = Review
     folder = "reviews"
 

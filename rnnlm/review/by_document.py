@@ -11,7 +11,7 @@ from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS
 from rnnlm.metrics import NATS_PER_BIT
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-MOST_POINTS = 3000
+MOST_POINTS = 1000
 """Most points of the scatter plot. If there are more documents, an evenly spread part of them is
 drawn."""
 _BINS = 40

@@ -28,8 +28,8 @@ def image(picture: Picture, what: str) -> str:
         picture: The light and the dark version of the picture.
         what: Alternative text.
     """
-    light, dark = (base64.b64encode(png).decode() for png in picture)
-    kind = "data:image/png;base64"
+    light, dark = (base64.b64encode(svg).decode() for svg in picture)
+    kind = "data:image/svg+xml;base64"
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{kind},{dark}">'
         f'<img alt="{what}" src="{kind},{light}"></picture>'

@@ -42,8 +42,8 @@ from rnnlm.training.history import read_history
 from rnnlm.visible import visible_html
 
 REVIEW_FILE = "review.html"
-CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.png", "documents.png"
-EMBEDDINGS_PICTURE = "embeddings.png"
+CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.svg", "documents.svg"
+EMBEDDINGS_PICTURE = "embeddings.svg"
 ROUNDING = 0.0005
 """Scores are shown with three decimals; a smaller difference does not show."""
 KNEW_BETTER = 2.0

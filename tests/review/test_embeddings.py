@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from rnnlm import checkpoint, dataset
+from rnnlm.charts import DARK, LIGHT
 from rnnlm.models.stack import StackedLanguageModel
 from rnnlm.review import draw_embeddings, project_embeddings
 from rnnlm.review.embeddings import KINDS, kind_of, visible
@@ -41,8 +43,21 @@ def test_pictures_are_reproducible(made: Made):
     assert projection is not None
     one, two = draw_embeddings(projection), draw_embeddings(projection)
     assert one == two
-    assert one.light.startswith(b"\x89PNG")
-    assert one.light != one.dark
+    assert one.light.startswith(b"<?xml")
+
+
+def test_the_dark_picture_has_the_dark_palette_s_colours_only(made: Made):
+    loaded = checkpoint.load(Path(made.model.checkpoint))
+    projection = project_embeddings(
+        loaded.model, loaded.tokenizer, dataset.load_split(made.tokens_uri, "test")
+    )
+    assert projection is not None
+    light, dark = draw_embeddings(projection)
+    known = [{*palette[:-1], *palette.kinds} for palette in (LIGHT, DARK)]
+    for picture, colours in zip((light, dark), known, strict=True):
+        used = {*re.findall(r"#[0-9a-f]{6}", picture.decode())}
+        assert len(used) > 5
+        assert used <= colours
 
 
 def test_names_that_a_font_lacks_or_that_look_like_formulas_are_drawn(made: Made):

@@ -65,8 +65,8 @@ def test_the_page_holds_the_figures(made: Made, reviewed: Review):
     assert read_growth(made.model.uri)[-1].text[:20] in said
     assert reviewed.digest == file_digest(Path(reviewed.page))
     names = [Path(picture).name for picture in reviewed.pictures]
-    assert names == ["curves.png", "documents.png", "embeddings.png"]
-    assert all(Path(picture).read_bytes()[:4] == b"\x89PNG" for picture in reviewed.pictures)
+    assert names == ["curves.svg", "documents.svg", "embeddings.svg"]
+    assert all(Path(picture).read_bytes()[:5] == b"<?xml" for picture in reviewed.pictures)
 
 
 def test_all_text_is_escaped(reviewed: Review):
