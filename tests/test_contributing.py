@@ -32,6 +32,7 @@ def test_each_hook_names_a_program_and_files_that_exist():
         assert not files or any(re.search(pattern, file) for file in files.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="there is no .venv")
 @pytest.mark.parametrize(
     ("changed", "said"),

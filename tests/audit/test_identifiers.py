@@ -58,14 +58,14 @@ def test_masks_show_little_and_keep_the_length():
     assert identifiers.masked_number("4929123456789012") == "49••••••••••••12"
 
 
-def test_a_million_characters_are_searched_in_linear_time():
+def test_long_texts_are_searched_in_linear_time():
     for text in (
-        "@" * 10**6,
-        "1-" * 10**6,
-        "1 " * 10**6,
-        "a." * 10**6,
-        "A " * 10**6,
-        "Aa-" * 10**6,
+        "@" * 300_000,
+        "1-" * 300_000,
+        "1 " * 300_000,
+        "a." * 300_000,
+        "A " * 300_000,
+        "Aa-" * 300_000,
     ):
         list(identifiers.rows_of_digits(text))
         list(identifiers.addresses(text))
