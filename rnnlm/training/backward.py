@@ -61,8 +61,8 @@ class BackwardPass:
             record: Recorder of passes, such as `cuda_graph`; None to compute each pass as usual.
         """
         self._model, self._config, self._precision = model, config, precision
-        self._record, self._recorded = record, None if record is None else _Shapes()
-        self._pass: _Recorded | None = None
+        self._record, self._shapes = record, _Shapes()
+        self._recorded: _Recorded | None = None
 
     def run(
         self, window: Window, state: State | None, tokens: int, sample: Sample | None = None
@@ -85,11 +85,10 @@ class BackwardPass:
             state = self._model.initial_state(lanes)
         self._model.train()
         window, state = window.to(self._model.device), detach_state(state)
-        if self._recorded is not None and sample is None:
-            if self._pass is not None and self._pass.fits(window, state):
-                return self._pass.replay(window, state, tokens)
-            if self._pass is None and self._recorded.is_due(window):
-                return self._recording(window, state, tokens)
+        if sample is None and self._recorded is not None and self._recorded.fits(window, state):
+            return self._recorded.replay(window, state, tokens)
+        if sample is None and self._record is not None and self._shapes.is_due(window):
+            return self._recording(self._record, window, state, tokens)
         return self._computed(window, state, tokens, sample)
 
     def _computed(
@@ -103,25 +102,24 @@ class BackwardPass:
         result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return result.nll_nats, detach_state(result.state)
 
-    def _recording(self, window: Window, state: State, tokens: int) -> tuple[Tensor, State]:
+    def _recording(
+        self, record: Recorder, window: Window, state: State, tokens: int
+    ) -> tuple[Tensor, State]:
         """Record a pass, compare a replay with the usual computation, and return the latter's."""
-        assert self._record is not None
+        self._record = None  # whether it succeeds or fails, it is not tried again
         devices = [window.inputs.device] if window.inputs.is_cuda else []
+        recorded, fault = None, "its gradients differ from those computed step by step"
         try:
             with torch.random.fork_rng(devices):
-                recorded = _Recorded(self._record, self._computed, self._model, window, state)
+                recorded = _Recorded(record, self._computed, self._model, window, state)
             with torch.random.fork_rng(devices):
                 recorded.replay(window, state, tokens)
-            fault = None
         except RuntimeError as error:
-            fault = str(error).splitlines()[0]
+            recorded, fault = None, str(error).splitlines()[0]
         result = self._computed(window, state, tokens)
-        if fault is None and not recorded.agrees():
-            fault = "its gradients differ from those computed step by step"
-        if fault is None:
-            self._pass = recorded
+        if recorded is not None and recorded.agrees():
+            self._recorded = recorded
         else:
-            self._recorded = None
             logging.getLogger(__name__).warning(
                 "the CUDA graph of a training step cannot be used: %s; training goes on without",
                 fault,
