@@ -86,7 +86,7 @@ def serve(
         standing.serve(here, address, prefect_port, mlflow_port, works=worker) as served,
     ):
         _show(served, as_json)
-        served.supervise(lambda line: err.print(f"  {line}"))
+        served.supervisor.run(lambda line: err.print(f"  {line}"))
 
 
 def work(as_json: Json = False) -> None:
@@ -110,7 +110,7 @@ def work(as_json: Json = False) -> None:
             facts = [("worker", worker.name), *worker.addresses.items(), ("log", str(worker.log))]
             printing.facts(facts)
             printing.out.print("\n  press Ctrl-C to stop", style="dim")
-        worker.supervise(lambda line: printing.err.print(f"  {line}"))
+        worker.supervisor.run(lambda line: printing.err.print(f"  {line}"))
 
 
 def _show(served: "Standing", as_json: bool) -> None:

@@ -32,7 +32,7 @@ from flows.servers import (
 )
 from flows.servers.deployments import Deployment
 from flows.servers.processes import Command, address_of
-from flows.servers.supervising import Supervisor, Tell
+from flows.servers.supervising import Supervisor
 from rnnlm.errors import ServerError
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
@@ -50,6 +50,7 @@ class Standing:
         forgotten: Names of deployments on the server that are no longer in `prefect.yaml`; the
             server still runs them.
         logs: Folder of the servers' logs.
+        supervisor: Its `run` restarts each server that ends.
     """
 
     addresses: dict[str, str]
@@ -57,18 +58,7 @@ class Standing:
     deployments: list[Deployment]
     forgotten: list[str]
     logs: Path
-    _supervisor: Supervisor = field(repr=False)
-
-    def supervise(self, tell: Tell) -> None:
-        """Restart servers whenever they end; this never returns.
-
-        Args:
-            tell: Called with a line of text for the user whenever a server or a flow run is lost.
-
-        Raises:
-            ServerError: A server ended early `DEATHS` times in a row.
-        """
-        self._supervisor.run(tell)
+    supervisor: Supervisor = field(repr=False)
 
 
 @contextlib.contextmanager

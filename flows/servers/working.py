@@ -21,7 +21,7 @@ from flows.runtime.addresses import is_http, page, redact
 from flows.runtime.home import OWN, Home, make_private
 from flows.servers import deployments, processes
 from flows.servers.processes import Command
-from flows.servers.supervising import Supervisor, Tell
+from flows.servers.supervising import Supervisor
 from rnnlm.errors import ServerError
 
 _DEFAULTS = {
@@ -39,23 +39,13 @@ class Working:
         name: Name of the worker, unique in the home.
         addresses: Addresses of the servers' pages (`prefect`, `mlflow`).
         log: File with the worker's log.
+        supervisor: Its `run` restarts the worker whenever it ends.
     """
 
     name: str
     addresses: dict[str, str]
     log: Path
-    _supervisor: Supervisor = field(repr=False)
-
-    def supervise(self, tell: Tell) -> None:
-        """Restart the worker whenever it ends; this never returns.
-
-        Args:
-            tell: Called with a line of text for the user whenever a worker or a flow run is lost.
-
-        Raises:
-            ServerError: The worker ended early several times in a row.
-        """
-        self._supervisor.run(tell)
+    supervisor: Supervisor = field(repr=False)
 
 
 @contextlib.contextmanager
