@@ -32,7 +32,7 @@ TESTS = {
     "rnnlm/constraints/automaton.py": ("constraints/test_automaton.py",),
     "rnnlm/constraints/healing.py": ("constraints/test_healing.py",),
     "rnnlm/engine/texts.py": ("engine/test_texts.py",),
-    "rnnlm/generation/accepting.py": ("generation/test_selection.py",),
+    "rnnlm/generation/accepting.py": ("generation/test_accepting.py",),
     "rnnlm/generation/selecting.py": ("generation/test_selecting.py",),
     "flows/chain/records.py": ("flows/chain/test_records.py", "flows/chain/test_shared_steps.py"),
 }
