@@ -60,6 +60,21 @@ def test_documents_are_resampled_by_pieces_if_there_are_few(count: int):
     assert (high - low > 0.1) == (count < FEWEST_DOCUMENTS)
 
 
+def test_the_ends_are_percentiles_of_the_resamples():
+    arrays = dataset.from_texts(TOKENIZER, ["a" * 9] * 20)
+    nats = np.ones(len(arrays.tokens))
+    nats[:10] = 101.0  # one costly document, which 98.4% of the resamples contain at most 3 times
+    low, high = bits_per_character_interval(Pieces(arrays).of_tokens(nats))
+    scale = 10 / 9 / NATS_PER_BIT
+    assert (low, high) == pytest.approx((scale, (1.0 + 3 * 100 / 20) * scale))
+
+
+def test_the_tokens_of_a_document_are_resampled_with_its_nats():
+    arrays = dataset.from_texts(TOKENIZER, ["a", "a" * 999] * 20)  # equal nats per token
+    low, high = bits_per_character_interval(Pieces(arrays).of_tokens(np.ones(len(arrays.tokens))))
+    assert low == pytest.approx(high)
+
+
 def test_an_interval_is_reproducible_whatever_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch):
     evaluation = evaluation_of([20] * 50, 1)
     interval = bits_per_character_interval(evaluation)
