@@ -74,6 +74,8 @@ def test_the_best_text_of_a_group_has_the_highest_log_probability_per_character(
     best = best_of_groups(passed, texts, nats, 3)
     assert np.flatnonzero(best).tolist() == [0, 5]
     assert best_of_groups(passed, texts, nats, 1).tolist() == passed.tolist()
+    of_two = best_of_groups(passed[:6], texts[:6], nats[:6], 2)
+    assert np.flatnonzero(of_two).tolist() == [0, 3, 5]
     passed[0] = False
     assert np.flatnonzero(best_of_groups(passed, texts, nats, 3)).tolist() == [1, 5]
 
