@@ -152,6 +152,21 @@ def test_a_moved_result_names_its_files_where_they_are(tmp_path: Path):
     assert after.why() == "index is missing"
 
 
+def test_a_folder_that_a_result_names_must_be_there_even_if_it_is_empty(tmp_path: Path):
+    before = step_in(tmp_path / "one" / "book", text="a")
+    with attempt(before) as attempted:
+        (before.folder / "shards").mkdir(parents=True)
+        folder = str(before.folder)
+        attempted.result = Result(count=0, uri=folder, table=f"{folder}/shards")
+    after = step_in(tmp_path / "two" / "book", text="a")
+    shutil.copytree(before.folder, after.folder)
+    for step in (before, after):
+        assert step.recall()
+        (step.folder / "shards").rmdir()
+        assert step.recall() is None
+        assert step.why() == "shards is missing"
+
+
 def test_paths_elsewhere_stay_as_they_were_recorded(tmp_path: Path):
     before = step_in(tmp_path / "one" / "book", text="a")
     elsewhere = [f"{before.folder}.txt", "/elsewhere/table", "table"]
@@ -178,7 +193,8 @@ def test_a_result_without_a_folder_names_files_in_the_folder_of_its_step(tmp_pat
     step.remember(result, 1.0)
     assert step.recall() == result
     (step.folder / "table").unlink()
-    with pytest.raises(StorageError, match="table was removed while the step count was done; run"):
+    message = "table was removed while the step count was done; run the same command again"
+    with pytest.raises(StorageError, match=f"{message}$"):
         step.remember(result, 1.0)
 
 
