@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rnnlm import checkpoint, tokenizer
 from rnnlm.config import GenerationConfig, TokenizerConfig, from_values
-from rnnlm.constraints import acceptors, compile_constraints, rules_of
-from rnnlm.constraints.healing import LONGEST_PIECE, Rules
+from rnnlm.constraints import acceptors, compile_constraints, healing, rules_of
+from rnnlm.constraints.healing import Rules
 from rnnlm.engine.running import Engine, open_slots, run
 from rnnlm.engine.texts import Decoder, rows
 from rnnlm.errors import ConstraintError
@@ -98,8 +98,9 @@ def test_a_prefix_is_fed_whole_if_healing_leaves_no_room(max_length: int, head: 
     assert rules_of(TOKENIZER, ["the wor"], None, max_length).heads == (head,)
 
 
-def test_a_very_long_last_piece_is_fed_whole():
-    short, long = "d" * LONGEST_PIECE, "d" * (LONGEST_PIECE + 1)
+def test_a_very_long_last_piece_is_fed_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(healing, "LONGEST_PIECE", 30)
+    short, long = "d" * 30, "d" * 31
     assert rules_of(TOKENIZER, [short, long], None, 999).heads == ("", long)
 
 

@@ -107,10 +107,11 @@ def test_native_code_cuts_like_python(text: str, characters: int, within_line: b
     assert by_native == by_python
 
 
-@pytest.mark.parametrize("characters", [1, 5, 9, 50, 700])
+@pytest.mark.parametrize("characters", [1, 9, 20, 50, 700])
 @pytest.mark.parametrize("within_line", [False, True])
 def test_native_code_cuts_a_long_text_like_python(characters: int, within_line: bool):
-    text = "".join(random.Random(characters).choices(PARTS, k=1000)) + "x" * 5000
+    parts = [*PARTS, *(f"{n} {n % 7} " for n in range(9999))]
+    text = "".join(random.Random(characters).choices(parts, k=2000)) + "x" * 5000
     by_native, by_python = cut_by_both(text, 3, len(text), characters, within_line=within_line)
     assert by_native == by_python
 
