@@ -32,7 +32,7 @@ CHAPTER II. How It Ended
 It ended on a Tuesday, to nobody's surprise.
 """
 STANZAS = ["  BOOK ONE", "Xanadu, a line\n  Another line", "BOOK TWO", "A line from X to X"]
-VERSE = "\n\n".join(STANZAS) + " \n\n"
+VERSE = "\n\n".join(STANZAS) + "\n\n"
 
 
 @pytest.mark.parametrize(
