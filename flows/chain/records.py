@@ -341,7 +341,7 @@ def _moved(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         folder: The folder that it is in.
     """
     was = str(result.get("uri", ""))
-    if was == str(folder) or Path(was).parts[-2:] != folder.parts[-2:]:
+    if Path(was).parts[-2:] != folder.parts[-2:]:
         return dict(result)
 
     def move(value: Any) -> Any:

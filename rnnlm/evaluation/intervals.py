@@ -32,14 +32,13 @@ def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
     if len(nats) < 2:
         return score.bits_per_character, score.bits_per_character
 
-    def ratio(nats: NDArray[np.float64], tokens: NDArray[np.float64], axis: int) -> object:
+    def ratio(nats: NDArray[np.float64], tokens: NDArray[np.int64], axis: int) -> object:
         return nats.sum(axis) / tokens.sum(axis)
 
     result = bootstrap(
         (nats, tokens),
         ratio,
         paired=True,
-        vectorized=True,
         method="percentile",
         confidence_level=LEVEL,
         n_resamples=RESAMPLES,
@@ -49,8 +48,8 @@ def bits_per_character_interval(evaluation: Evaluation) -> tuple[float, float]:
     return float(result.low * scale), float(result.high * scale)
 
 
-def _units(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _units(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     lengths = evaluation.arrays.lengths
     if len(lengths) >= FEWEST_DOCUMENTS:
-        return evaluation.document_nll_nats, lengths.astype(np.float64)
-    return evaluation.nats, evaluation.tokens.astype(np.float64)
+        return evaluation.document_nll_nats, lengths
+    return evaluation.nats, evaluation.tokens

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rnnlm import checkpoint, tokenizer
 from rnnlm.config import GenerationConfig, TokenizerConfig, from_values
-from rnnlm.constraints import compile_constraints, rules_of
+from rnnlm.constraints import acceptors, compile_constraints, healing, rules_of
+from rnnlm.constraints.healing import Rules
 from rnnlm.engine.running import Engine, open_slots, run
 from rnnlm.engine.texts import Decoder, rows
 from rnnlm.errors import ConstraintError
@@ -71,10 +72,55 @@ def test_a_prefix_that_ends_inside_a_piece_continues_like_training_text():
     assert made.starts is not None
     start = int(made.starts[0])
     allowed = np.flatnonzero(made.automaton.successors[start] >= 0)
-    spelled = [TOKENIZER.token_bytes()[token] for token in allowed]
     assert world[0] in allowed
-    assert all(s.startswith(b" wor") or b" wor".startswith(s) for s in spelled)
+    spelled = enumerate(TOKENIZER.token_bytes())
+    fitting = [t for t, s in spelled if s and (s.startswith(b" wor") or b" wor".startswith(s))]
+    assert allowed.tolist() == fitting
     assert made.automaton.distance[start] == 2  # " world" and the boundary
+
+
+def test_the_distance_of_an_added_state_is_one_more_than_that_of_its_nearest_successor():
+    automaton = compile_constraints(TOKENIZER, max_length=12, grammar="the.*")
+    made = rules_of(TOKENIZER, ["the cold world", "the wolf"], automaton, 12)
+    assert automaton is not None
+    assert made.automaton is not None
+    assert made.starts is not None
+    own, distance = len(automaton.distance), made.automaton.distance
+    assert made.automaton.successors[:own].tolist() == automaton.successors.tolist()
+    assert min(made.starts) >= own
+    for state in range(own, len(distance)):
+        following = made.automaton.successors[state]
+        assert distance[state] == 1 + min(distance[following[following >= 0]])
+
+
+@pytest.mark.parametrize(("max_length", "head"), [(2, "the"), (1, "the wor")])
+def test_a_prefix_is_fed_whole_if_healing_leaves_no_room(max_length: int, head: str):
+    assert rules_of(TOKENIZER, ["the wor"], None, max_length).heads == (head,)
+
+
+def test_a_very_long_last_piece_is_fed_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(healing, "LONGEST_PIECE", 30)
+    short, long = "d" * 30, "d" * 31
+    assert rules_of(TOKENIZER, [short, long], None, 999).heads == ("", long)
+
+
+def test_equal_prefixes_share_their_states_and_empty_ones_need_none():
+    made = rules_of(TOKENIZER, ["the wor", "", "the wor"], None, 12)
+    assert made.heads == ("the", "", "the")
+    assert made.starts is not None
+    assert made.starts.dtype == np.int32
+    assert made.starts[0] == made.starts[2] > made.starts[1] == 0
+    assert rules_of(TOKENIZER, ["", ""], None, 12) == Rules(("", ""))
+
+
+def test_a_surrogate_in_a_prefix_is_kept():
+    assert rules_of(TOKENIZER, ["old \ud800 wor"], None, 12).heads == ("old \ud800",)
+
+
+def test_a_table_of_too_many_states_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(acceptors, "MOST_ENTRIES", 2 * TOKENIZER.vocab_size)
+    with pytest.raises(ConstraintError, match="need a table of over 3 states"):
+        rules_of(TOKENIZER, ["the world"], None, 12)
 
 
 def test_a_grammar_holds_from_the_first_letter_of_the_prefix():
@@ -93,6 +139,13 @@ def test_banned_strings_hold_across_the_prefix():
 def test_a_prefix_that_no_text_can_begin_with_is_refused():
     with pytest.raises(ConstraintError, match="begins with the prefix"):
         texts(("the cow",), ENGINES[0], grammar="the w.*")
+    automaton = compile_constraints(TOKENIZER, max_length=12, grammar="the w.*")
+    message = (
+        "no text that begins with the prefix 'the cow' can satisfy the constraints; change the "
+        "prefix or the constraints, or raise max_length"
+    )
+    with pytest.raises(ConstraintError, match=f"^{re.escape(message)}$"):
+        rules_of(TOKENIZER, ["the wor", "the cow"], automaton, 12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -111,6 +164,13 @@ def test_prefixes_of_other_tokenizers_are_fed_unchanged():
     letters = tokenizer.learn(TokenizerConfig(kind="character"), [TEXT])
     made = rules_of(letters, ["the wor"], None, 12)
     assert (made.heads, made.automaton, made.starts) == (("the wor",), None, None)
+    automaton = compile_constraints(letters, prefixes=("the ", ""), max_length=12, grammar="the.*")
+    assert automaton is not None
+    made = rules_of(letters, ["the ", ""], automaton, 12)
+    assert (made.heads, made.automaton) == (("the ", ""), automaton)
+    assert made.starts is not None
+    assert made.starts.dtype == np.int32
+    assert made.starts.tolist() == [automaton.run(letters.encode(p).tolist()) for p in made.heads]
 
 
 def test_a_job_can_begin_its_texts_inside_a_piece(tmp_path: Path):

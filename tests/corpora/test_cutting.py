@@ -1,11 +1,20 @@
+import random
 import re
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rnnlm.config import ReadingConfig
 from rnnlm.corpora import cutting
-from rnnlm.corpora.cutting import chapters, lines, paragraphs, passages
+from rnnlm.corpora.cutting import (
+    chapters,
+    documents_of,
+    lines,
+    paragraphs,
+    passages,
+    sentence_ends,
+)
 
 BOOK = """A TALE
 
@@ -22,15 +31,42 @@ CHAPTER II. How It Ended
 
 It ended on a Tuesday, to nobody's surprise.
 """
+STANZAS = ["  BOOK ONE", "Xanadu, a line\n  Another line", "BOOK TWO", "A line from X to X"]
+VERSE = "\n\n".join(STANZAS) + "\n\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "separator", "expected"),
+    [
+        ("whole", "", [VERSE.removesuffix("\n")]),
+        ("lines", "", "\n".join(STANZAS).split("\n")),
+        ("paragraphs", "", STANZAS),
+        ("chapters", "", ["\n\n".join(STANZAS[:2]), "\n\n".join(STANZAS[2:])]),
+        ("passages", "", [*passages(VERSE, 30)]),
+        ("records", "", STANZAS),
+        ("records", "^ *BOOK .*$", [STANZAS[1], STANZAS[3]]),
+        ("records", " line$", ["  BOOK ONE\n\nXanadu, a", "  Another", "\n\n".join(STANZAS[2:])]),
+    ],
+)
+def test_a_text_is_cut_as_the_settings_require(kind: str, separator: str, expected: list[str]):
+    config = ReadingConfig.model_validate({"documents": kind, "separator": separator})
+    assert [*documents_of(VERSE, config, 30)] == expected
+    assert [*documents_of(" \n\n", config, 30)] == []
+
+
+def test_what_a_document_is_must_be_decided_before_a_text_is_cut():
+    with pytest.raises(AssertionError, match=r"^what a document is was not decided$"):
+        documents_of("a", ReadingConfig(documents="auto"), 30)
 
 
 def test_blank_lines_and_paragraphs_are_omitted():
-    assert [*lines("one\n \ntwo  \n")] == ["one", "two"]
+    assert [*lines("one\n \ntwo words  \n")] == ["one", "two words"]
     assert [*paragraphs("\n\none\nmore\n \n\ntwo\n")] == ["one\nmore", "two"]
 
 
 def test_chapters_keep_their_headings_and_contents_are_not_chapters():
     found = [*chapters(BOOK)]
+    assert found[0] == "A TALE\n\nCONTENTS"
     assert [chapter.split("\n")[0] for chapter in found[-2:]] == [
         "CHAPTER I. How It Began",
         "CHAPTER II. How It Ended",
@@ -68,6 +104,15 @@ def test_native_code_cuts_like_python(text: str, characters: int, within_line: b
     start = min(begin, len(text))
     end = max(start, len(text) - begin)
     by_native, by_python = cut_by_both(text, start, end, characters, within_line=within_line)
+    assert by_native == by_python
+
+
+@pytest.mark.parametrize("characters", [1, 9, 20, 50, 700])
+@pytest.mark.parametrize("within_line", [False, True])
+def test_native_code_cuts_a_long_text_like_python(characters: int, within_line: bool):
+    parts = [*PARTS, *(f"{n} {n % 7} " for n in range(9999))]
+    text = "".join(random.Random(characters).choices(parts, k=2000)) + "x" * 5000
+    by_native, by_python = cut_by_both(text, 3, len(text), characters, within_line=within_line)
     assert by_native == by_python
 
 
@@ -135,3 +180,20 @@ def test_a_very_long_paragraph_is_cut_at_sentence_ends():
     for passage in [*passages(text, 500)][:-1]:
         assert passage.endswith(".")
         assert len(passage) <= 1500
+
+
+def test_groups_of_sentences_cover_the_line_and_end_where_a_sentence_ends():
+    line = "".join(f"Sentence {n} is short. " for n in range(60))
+    text = f"Before. {line}After."
+    start, end = len("Before. "), len(text) - len("After.")
+    ends = sentence_ends(text, start, end, 100)
+    assert ends[-1] == end
+    assert all(text[:place].endswith("short. ") for place in ends)
+    sizes = [after - before for before, after in zip([start, *ends], ends, strict=False)]
+    assert all(50 <= size <= 230 for size in sizes[:-1])
+
+
+def test_a_line_that_is_no_passage_by_itself_is_cut_into_groups_of_sentences():
+    line = "".join(f"Sentence {n} is tiny. " for n in range(8))
+    assert len([*passages(line, 100)]) == 1
+    assert len(sentence_ends(line, 0, len(line), 100)) > 1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,9 +7,13 @@ from hypothesis import strategies as st
 
 from rnnlm import dataset
 from rnnlm.config import ModelConfig
+from rnnlm.errors import DamagedFileError
 from rnnlm.evaluation import TextNats, compare, evaluate
+from rnnlm.evaluation import comparison as module
+from rnnlm.evaluation.scoring import Pieces
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models.ngram import NGramLanguageModel
+from rnnlm.tokenizer import CharacterTokenizer
 from rnnlm.tokenizer.word import WordTokenizer
 
 
@@ -118,6 +124,58 @@ def test_few_documents_are_compared_by_their_pieces_if_both_models_have_the_same
         assert comparison.better_by == pytest.approx(30 / 400 / NATS_PER_BIT)
 
 
+@pytest.mark.parametrize(("documents", "units"), [(19, 57), (20, 20)])
+def test_twenty_documents_are_enough_to_compare_whole_documents(documents: int, units: int):
+    characters = np.full(documents, 400)
+    tokens = np.tile([150, 150, 100], documents)
+    pieces = np.tile([100.0, 120.0, 80.0], documents)
+    first = TextNats(np.full(documents, 300.0), characters, pieces, tokens)
+    second = TextNats(first.documents + 30, characters, pieces + 10, tokens)
+    assert compare(first, second, 0.95).units == units
+
+
+@pytest.mark.parametrize("count", [2, 19, 20])
+@pytest.mark.parametrize("gain", [0.0, 0.25])
+def test_equal_gains_on_all_documents_leave_no_doubt(count: int, gain: float):
+    characters = np.arange(1, count + 1) * 8
+    documents = characters * 1.5
+    first, second = (nats(documents + more * characters, characters) for more in (0.0, gain))
+    comparison = compare(first, second, 0.95)
+    assert comparison.confidence == float(gain > 0)
+    bits = pytest.approx(gain / NATS_PER_BIT)
+    assert (comparison.better_by, comparison.low, comparison.high) == (bits, bits, bits)
+    assert comparison.units == count
+
+
+def test_a_comparison_is_reproducible_whatever_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch):
+    pair = some(30, 1)
+    found = compare(*pair, 0.95)
+    assert compare(*pair, 0.95) == found
+    for at_once in (1, 30 * 300):
+        monkeypatch.setattr(module, "AT_ONCE", at_once)
+        assert compare(*pair, 0.95) == found
+
+
+def test_a_higher_level_widens_the_interval_around_the_gain():
+    for count in (10, 100):
+        narrow, wide = (compare(*some(count, 1, 0.01), level) for level in (0.5, 0.99))
+        assert wide.low < narrow.low < narrow.better_by < narrow.high < wide.high
+        assert narrow.confidence == wide.confidence
+
+
+def test_an_unknown_token_costs_the_bytes_of_an_average_token():
+    texts = ["aé", "b", "abab"]
+    arrays = dataset.from_texts(CharacterTokenizer("aé"), texts)
+    evaluation = Pieces(arrays).of_tokens(np.ones(len(arrays.tokens)))
+    unknown = np.array([0, 1, 2])
+    found = TextNats.of(replace(evaluation, unknown=unknown))
+    spelling = np.log(256) * arrays.bytes.sum() / len(arrays.tokens)
+    assert found.documents == pytest.approx(arrays.lengths + spelling * unknown)
+    assert found.pieces == pytest.approx(found.documents)
+    assert found.characters.tolist() == [2, 1, 4]
+    assert found.piece_tokens.tolist() == arrays.lengths.tolist()
+
+
 def test_scores_of_different_documents_are_not_compared():
     with pytest.raises(ValueError, match="different documents"):
         compare(some(10, 1)[0], some(11, 1)[0], 0.95)
@@ -128,3 +186,9 @@ def test_nats_survive_saving_and_loading(tmp_path):
     first.save(tmp_path / "nats.npz")
     again = TextNats.load(tmp_path / "nats.npz")
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_damaged_file_of_nats_is_one_clear_error(tmp_path):
+    (tmp_path / "nats.npz").write_bytes(b"damaged")
+    with pytest.raises(DamagedFileError, match="score the checkpoint again"):
+        TextNats.load(tmp_path / "nats.npz")

@@ -1,6 +1,7 @@
 """Test that homes share finished steps through an object store."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from flows.chain import shared_steps
-from flows.chain.records import Step, attempt
+from flows.chain.records import Step, attempt, forced
 from flows.chain.shared_steps import VARIABLE
 from rnnlm.checksums import sealed
 from rnnlm.errors import ConfigError, StorageError
@@ -79,6 +80,31 @@ def test_the_first_to_finish_keeps_its_result_and_the_other_takes_it(store: Path
     assert Path(attempted.result.table).read_bytes() == b"fast"
     assert step.recall() == attempted.result
     assert not (step.folder / "table").exists()
+
+
+def test_a_forced_step_neither_takes_nor_shares_a_result(store: Path, tmp_path: Path):
+    do(tmp_path / "one", b"shared")
+    with forced(True):
+        result, is_recalled = do(tmp_path / "two", b"forced")
+    assert not is_recalled
+    assert Path(result.table).read_bytes() == b"forced"
+    assert Path(do(tmp_path / "three")[0].table).read_bytes() == b"shared"
+
+
+def test_a_shared_result_of_another_version_is_refused(store: Path, tmp_path: Path):
+    class OtherResult(BaseModel):
+        uri: str
+
+    step = step_in(tmp_path / "one")
+    other = Step(step.name, step.version, step.ingredients, OtherResult, step.siblings)
+    with attempt(other) as attempted:
+        attempted.result = OtherResult(uri=str(other.folder))
+    message = (
+        "the step count in the shared store was made by another version of rnnlm "
+        f"(key {step.key}); delete it there, or run the command with --force"
+    )
+    with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+        do(tmp_path / "two")
 
 
 def test_an_interrupted_upload_and_an_interrupted_download_go_on(
