@@ -19,6 +19,10 @@ with the best one so far, and the mean training loss of recent steps, compared w
 so far. One of the two is not enough: the validation loss alone also rises when a model memorises
 its training text, and the training loss alone also rises when harder text follows.
 """
+COLLAPSE = 0.4
+"""Rise of the recent mean of the training loss that alone counts as divergence, as a share of the
+loss of a uniform guess. No change of text makes the loss rise that much, and waiting for the next
+validation may take a fifth of the budget."""
 RECENT_STEPS = 50
 """Approximate number of steps that the running mean of the training loss covers."""
 
@@ -40,7 +44,8 @@ def watch_step(
         uniform_nats: Loss of a uniform guess, in nats per token.
 
     Raises:
-        DivergedError: The loss is NaN or far too high, or the gradient is not finite.
+        DivergedError: The loss is NaN or far too high, or has risen by more than `COLLAPSE`; or the
+            gradient is not finite.
     """
     if not (nats < EXPLOSION * uniform_nats and math.isfinite(gradient_norm)):
         raise DivergedError(
@@ -49,6 +54,11 @@ def watch_step(
     position.recent_nats += max(1 / step, 1 / RECENT_STEPS) * (nats - position.recent_nats)
     if step >= RECENT_STEPS:
         position.lowest_recent_nats = min(position.lowest_recent_nats, position.recent_nats)
+        if _rise(position) > COLLAPSE * uniform_nats:
+            raise DivergedError(
+                f"{step:,}: {position.recent_nats:.4g} nats per token in recent steps, best was "
+                f"{position.lowest_recent_nats:.4g}"
+            )
 
 
 def watch_validation(

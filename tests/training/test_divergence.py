@@ -7,8 +7,8 @@ from rnnlm.training.run_state import Position
 
 UNIFORM = math.log(67)
 FALLING = [1.5 + 2.7 * 0.98**step for step in range(400)]
-RISING = [1.5 + 0.01 * step for step in range(300)]
-"""Training losses that rise, but never to the loss of a uniform distribution."""
+RISING = [1.5 + 0.005 * step for step in range(300)]
+"""Training losses that rise, but by less than `COLLAPSE` of the loss of a uniform guess."""
 
 
 def after(losses: list[float]) -> Position:
@@ -28,6 +28,12 @@ def test_a_step_that_explodes_is_divergence(nats: float, norm: float):
 def test_a_run_that_forgets_what_it_learnt_has_diverged():
     with pytest.raises(DivergedError, match=r"^700: 3 nats per token .* best was 1\.6"):
         watch_validation(after(FALLING + RISING), 3.0, 1.6, UNIFORM)
+
+
+def test_a_run_that_forgets_nearly_everything_has_diverged_before_the_next_validation():
+    collapse = [1.5 + 0.02 * step for step in range(140)]
+    with pytest.raises(DivergedError, match=r"^5\d\d: 3\.\d+ nats per token in recent steps"):
+        after(FALLING + collapse)
 
 
 def test_overfitting_or_a_change_of_text_is_not_divergence():
