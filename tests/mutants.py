@@ -73,6 +73,8 @@ def main() -> int:
         chosen = draw({module: [*outcomes(project, module)] for module in modules}, asked.most)
         mutmut(project, "run", "--max-children", str(asked.jobs), *chain(*chosen.values()))
         ended = {m: {name: outcomes(project, m)[name] for name in chosen[m]} for m in modules}
+        if skipped := sum(how == "not run" for of in ended.values() for how in of.values()):
+            sys.exit(f"{skipped} mutants were not run: a test fails without any change, too")
         made = {module: len(outcomes(project, module)) for module in modules}
         survivors = [name for m in modules for name, how in ended[m].items() if how != "killed"]
         minutes = (time.monotonic() - began) / 60

@@ -1,11 +1,16 @@
 """Test that `rnnlm delete` deletes what it says, only that, and never a champion unasked."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from flows import registry
+from flows.cleanup import deleting, removing
+from flows.cleanup.leftovers import Found, leftovers, look
+from flows.cleanup.removing import remove
+from flows.cleanup.rules import DAY_SECONDS, Leftover, Rules
 from flows.runtime.home import Home
 from flows.tracking import connect
 from flows.transfer.exporting import export
@@ -81,3 +86,32 @@ def test_the_last_version_takes_its_corpus_and_its_packed_form_along(here: Home)
 def test_an_unknown_model_is_refused_with_those_there_are(here: Home):
     assert "did you mean" in call_cli(here.root, "delete", "tinny").err
     assert "has no version '7'" in call_cli(here.root, "delete", "tiny/7").err
+
+
+def test_a_deletion_that_is_killed_is_ended_by_the_next_command(here: Home):
+    """Wherever it stops, `delete` and housekeeping remove the rest."""
+    deleting.delete(here, "tiny", time.time(), force=True)
+    removed: list[Leftover] = []
+    for stop in range(3):  # before the version, the run, the step
+        if stop:
+            import_archive(here, here.root / "tiny.zip", "other")
+        removed.clear()
+
+        def killed(found: Found, leftover: Leftover, stop: int = stop) -> bool:
+            if len(removed) == stop:
+                raise KeyboardInterrupt
+            removed.append(leftover)
+            return remove(found, leftover)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(removing, "remove", killed)
+            with pytest.raises(KeyboardInterrupt):
+                deleting.delete(here, "other", time.time())
+        assert len(registry.versions(here, "other")) == (0 if stop else 1)
+        deleting.delete(here, "other", time.time())
+        rest = look(here, Rules(1, 5, time.time() + 2 * DAY_SECONDS), set())
+        for leftover in leftovers(rest):
+            remove(rest, leftover)
+        assert connect(here).search_registered_models() == []
+        assert runs(here) == 0
+        assert [*(here.data / "models" / "other").glob("[!.]*/")] == []
