@@ -12,7 +12,7 @@ from rnnlm import checkpoint
 from tests.conftest import ROOT, fork_cli, write_tiny
 from tests.deploy.clusters import Slurm, slurm
 
-pytestmark = [pytest.mark.slow, pytest.mark.service]
+pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.soak]
 SCRIPTS = ROOT / "deploy" / "slurm"
 
 
