@@ -59,22 +59,38 @@ def show_result(result: dict[str, Any]) -> None:
     printing.facts(
         [
             ("model", f"{result['model']}/{result['version']}{alias}, {result['reason']}"),
-            (
-                "test",
-                f"{test['bits_per_character']:.3f} bits per character "
-                f"({test['bits_per_character_low']:.3f} to {test['bits_per_character_high']:.3f}), "
-                f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
-            ),
-            (
-                "n-grams",
-                f"{test['ngram_bits_per_character']:.3f} bits per character on the same text",
-            ),
+            *score_facts(test),
             *texts_facts(generated),
             *[("try", hint) for hint in what_to_try(result)],
             ("more", f"{printing.program()} generate {result['model']} --count 10000"),
             ("review", f"{printing.program()} ui   (curves, samples, versions in MLflow)"),
         ]
     )
+
+
+def score_facts(test: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what to print about a test score: names and values.
+
+    Args:
+        test: Figures of the score; see `rnnlm.evaluation.held_out.TestScores.figures`.
+    """
+    rows = [
+        (
+            "test",
+            f"{test['bits_per_character']:.3f} bits per character "
+            f"({test['bits_per_character_low']:.3f} to {test['bits_per_character_high']:.3f}), "
+            f"perplexity {test['perplexity']:.2f} over {test['tokens']:,.0f} tokens",
+        ),
+        (
+            "n-grams",
+            f"{test['ngram_bits_per_character']:.3f} bits per character on the same text",
+        ),
+    ]
+    if test.get("unknown"):
+        rows.append(
+            ("unknown", f"{test['unknown']:,.0f} of the tokens; the verdict counts their spelling")
+        )
+    return rows
 
 
 def show_corpora(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from flows.console import printing, tables
-from flows.console.screens import texts_facts
+from flows.console.screens import score_facts, texts_facts
 
 GENERATED: dict[str, Any] = {
     "form": "text", "count": 200, "drawn": 200, "path": "out", "valid_share": 1.0,
@@ -18,6 +18,14 @@ def test_empty_texts_are_counted():
     assert "empty" not in dict(texts_facts(GENERATED))
     rows = dict(texts_facts(GENERATED | {"valid_share": 0.985}))
     assert rows["empty"].startswith("3 of the texts")
+
+
+def test_the_screen_says_that_a_verdict_counts_unknown_words():
+    names = "bits_per_character", "bits_per_character_low", "bits_per_character_high"
+    test = dict.fromkeys((*names, "ngram_bits_per_character", "perplexity", "tokens"), 1.5)
+    assert [name for name, _ in score_facts(test | {"unknown": 0})] == ["test", "n-grams"]
+    rows = dict(score_facts(test | {"unknown": 1234}))
+    assert rows["unknown"] == "1,234 of the tokens; the verdict counts their spelling"
 
 
 def test_disclosed_numbers_are_counted():
