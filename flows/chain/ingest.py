@@ -25,7 +25,7 @@ class Ingest(RecordedStage[Corpus]):
     """Read source files and write their documents, divided into splits."""
 
     name = "ingest"
-    version = 4
+    version = 5
     result_type = Corpus
     folder = "corpora"
 

@@ -100,7 +100,10 @@ INLINE int64_t break_end(Text text, int64_t start, int64_t at, int64_t end, int 
         while ((at = find(text, '\n', at, end)) < end) {
             if (kind == LINE) return at + 1;
             int64_t behind = skip_space(text, at + 1, end);
-            if (find(text, '\n', at + 1, behind) < behind) return behind;
+            if (find(text, '\n', at + 1, behind) < behind) {
+                while (get(text, behind - 1) != '\n') behind--; /* keep the indentation */
+                return behind;
+            }
             at = behind;
         }
         return -1;

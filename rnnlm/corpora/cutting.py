@@ -13,7 +13,7 @@ from rnnlm.config import ReadingConfig
 from rnnlm.corpora.compiled import cutting as _native
 from rnnlm.corpora.hashing import content_hash
 
-_PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
+_PARAGRAPH_END = re.compile(r"\n(?:[^\S\n]*\n)+")  # the next line keeps its indentation
 _NO_ABBREVIATION = "".join(
     rf"(?<!\b{name}.)" for name in ("Mr", "Mrs", "Ms", "Dr", "St", "Gen", "Sen", "[A-Z]")
 )

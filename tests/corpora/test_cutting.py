@@ -13,6 +13,7 @@ from rnnlm.corpora.cutting import (
     lines,
     paragraphs,
     passages,
+    records,
     sentence_ends,
 )
 
@@ -62,6 +63,14 @@ def test_what_a_document_is_must_be_decided_before_a_text_is_cut():
 def test_blank_lines_and_paragraphs_are_omitted():
     assert [*lines("one\n \ntwo words  \n")] == ["one", "two words"]
     assert [*paragraphs("\n\none\nmore\n \n\ntwo\n")] == ["one\nmore", "two"]
+
+
+def test_the_line_after_a_blank_one_keeps_its_indentation():
+    text = "  first\nline\n \n\t\n   second\n\tthird\n\n"
+    assert [*paragraphs(text)] == ["  first\nline", "   second\n\tthird"]
+    assert [*records(text, "")] == ["  first\nline", "   second\n\tthird"]
+    methods = "".join(f"    def f{n}(self):\n        return {n}\n\n" for n in range(40))
+    assert all(passage.startswith("    def f") for passage in passages(methods, 80))
 
 
 def test_chapters_keep_their_headings_and_contents_are_not_chapters():
