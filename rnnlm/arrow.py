@@ -25,10 +25,11 @@ def strings(values: Iterable[str]) -> pa.Array:
     return binaries(value.encode() for value in values).cast(pa.large_string())
 
 
-def integers(values: NDArray[np.int64]) -> pa.Array:
-    """Return an Arrow array of 64-bit integers, which shares the memory of `values`."""
+def integers(values: NDArray[np.int64] | NDArray[np.int32]) -> pa.Array:
+    """Return an Arrow array of 64-bit or 32-bit integers, which shares the memory of `values`."""
     buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
-    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+    kind = pa.int32() if values.dtype == np.int32 else pa.int64()
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:

@@ -58,7 +58,7 @@ class Decoder:
             pieces = tokenizer.token_bytes()
         except TokenizerError:  # word tokenizer: spacing depends on the neighbouring words
             return
-        self._pieces = pa.array(pieces, pa.large_binary())
+        self._pieces = arrow.binaries(pieces)
 
     def decode(self, ended: EndedTexts) -> pa.Array:
         """Return the texts, including their prefixes, in the order of `ended`.
@@ -90,7 +90,7 @@ class Decoder:
 
     def _strings(self, ended: EndedTexts) -> pa.Array:
         assert self._pieces is not None
-        _, starts, data = self._pieces.take(pa.array(ended.tokens)).buffers()
+        _, starts, data = self._pieces.take(arrow.integers(ended.tokens)).buffers()
         ends = np.concatenate([[0], np.cumsum(ended.lengths)])
         bounds = np.frombuffer(starts, np.int64)[ends]
         cells = [None, pa.py_buffer(bounds), data]
