@@ -28,7 +28,7 @@ of square matrices of bfloat16 and of bytes in the same run. All rows use one th
 columns are for as many processes as there are cores, each with its own slots.
 
 The script needs only torch, numpy, pydantic and the code of this repository, and matplotlib for the
-colours.
+colours. For a GPU, see benchmarks/gpu.py.
 """
 
 import os
