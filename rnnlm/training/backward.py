@@ -121,7 +121,7 @@ class BackwardPass:
             self._recorded = recorded
         else:
             logging.getLogger(__name__).warning(
-                "the CUDA graph of a training step cannot be used: %s; training goes on without",
+                "the CUDA graph of a training step cannot be used: %s; continuing without it",
                 fault,
             )
         return result
