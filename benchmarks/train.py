@@ -53,7 +53,7 @@ from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.kernels.native import native_available
 from rnnlm.models import NeuralLanguageModel, State, build
 from rnnlm.training.backward import BackwardPass, cuda_graph
-from rnnlm.training.optimizing import optimizer_of, take_step
+from rnnlm.training.optimizing import optimizer_of, step_of
 
 LAYERS = 2
 
@@ -171,7 +171,8 @@ def our_step(case: Case, device: str, autocast: bool, recorded: bool = True) -> 
         gradient_clip=CLIP, learning_rate=1e-3, optimizer="muon" if case.tunes else "adamw"
     )
     precision = torch.bfloat16 if autocast else torch.float32
-    optimizer, parameters = optimizer_of(model, config, precision), [*model.parameters()]
+    update = step_of(optimizer_of(model, config, precision))
+    parameters = [*model.parameters()]
     window = Window(
         inputs=inputs.t().contiguous(),
         targets=targets.view(case.bptt, case.lanes).t().contiguous(),
@@ -188,7 +189,7 @@ def our_step(case: Case, device: str, autocast: bool, recorded: bool = True) -> 
         nonlocal state
         nll_nats, state = backward.run(window, state, window.tokens)
         nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
-        take_step(optimizer)
+        update()
         return float(nll_nats.item()) / window.tokens
 
     return step

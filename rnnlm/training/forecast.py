@@ -14,7 +14,7 @@ from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
 from rnnlm.tokens import TokenArrays
 from rnnlm.training.objective import objective
-from rnnlm.training.optimizing import optimizer_of, take_step
+from rnnlm.training.optimizing import optimizer_of, step_of
 
 STEPS = 4
 """Steps to time; the first one is not counted."""
@@ -37,7 +37,7 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
     generator = torch.random.get_rng_state()
     model = build(experiment.model, vocab_size).to(device).train()
     assert isinstance(model, NeuralLanguageModel)
-    optimizer = optimizer_of(model, config, choose_precision(config, device))
+    update = step_of(optimizer_of(model, config, choose_precision(config, device)))
     parameters = [*model.parameters()]
     took: list[float] = []
     state, done = None, 0
@@ -58,8 +58,8 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
             result = objective(model, batch, before, config, batch.tokens, precision)
             result.loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, config.gradient_clip).item()
-            take_step(optimizer)
-            optimizer.zero_grad()
+            update()
+            model.zero_grad()
             state = result.state
             took.append((time.perf_counter() - began) / batch.tokens)
             done += 1

@@ -53,7 +53,7 @@ It keeps all singular values below 1 in spite of rounding errors.
 """
 _UPDATE_SIZE = 0.2
 _TINY = 1e-9
-_step_adamw = inspect.unwrap(torch.optim.AdamW.step)  # see rnnlm.training.optimizing.take_step
+_step_adamw = inspect.unwrap(torch.optim.AdamW.step)  # see rnnlm.training.optimizing.step_of
 
 
 class Muon(torch.optim.AdamW):

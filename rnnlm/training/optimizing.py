@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,14 +64,13 @@ def optimizer_of(
     return kind(groups, lr=config.learning_rate, fused=True)
 
 
-@torch.no_grad()
-def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """Update the weights in place, as `optimizer.step()` does, without torch's compiler.
+def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Return a function that does what `optimizer.step()` does, without torch's compiler.
 
     Torch wraps `step` for its compiler, and imports that when `step` is first called, which takes
     over a second. Nothing here is compiled, so call what is wrapped.
     """
-    inspect.unwrap(type(optimizer).step)(optimizer)
+    return partial(torch.no_grad()(inspect.unwrap(type(optimizer).step)), optimizer)
 
 
 def _leave_out_compiler() -> None:

@@ -49,7 +49,7 @@ from rnnlm.training.group import Group, join
 from rnnlm.training.growth import Growth, growth_prefixes
 from rnnlm.training.history import History
 from rnnlm.training.meter import Meter
-from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, take_step
+from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, step_of
 from rnnlm.training.run_state import NO_BEST, Position, Run
 from rnnlm.training.vocabulary import sampler_of
 
@@ -127,6 +127,7 @@ class TrainingRun:
             None,
             Position(),
         )
+        self.update_weights = step_of(self.run.optimizer)
         self.sampler = sampler_of(self.config, self.train_split, self.tokenizer.vocab_size)
         self.history = History(out)
         prefixes = growth_prefixes(self.tokenizer, validation, experiment.corpus.condition)
@@ -208,7 +209,7 @@ class TrainingRun:
         nll_nats = self._backward(self.group.share(batch), batch.tokens)
         nll_nats = self.gradients.finish(nll_nats)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
-        take_step(self.run.optimizer)
+        self.update_weights()
         self.run.average.update(position.worse_in_a_row)
         position.step += 1
         position.tokens += batch.tokens

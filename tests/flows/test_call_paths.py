@@ -34,8 +34,13 @@ sys.argv[:] = {argv!r}
 main()
 """
 WEIGHTS_ARE_UPDATED = """
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-register_optimizer_step_pre_hook(lambda *_: show_stack())
+import importlib
+optimizer = importlib.import_module("torch.optim.adam")
+original = optimizer.adam
+def adam(*given, **named):
+    show_stack()
+    return original(*given, **named)
+optimizer.adam = adam
 """
 A_TOKEN_IS_DRAWN = """
 from rnnlm.kernels import slots

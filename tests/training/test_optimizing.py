@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rnnlm.config import TrainingConfig
-from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, take_step
+from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, step_of
 from tests.conftest import ROOT
 
 
@@ -94,7 +94,7 @@ def test_a_step_is_that_of_torch(kind: str):
             if step:
                 optimizer.step()
             else:
-                take_step(optimizer)
+                step_of(optimizer)()
         return [parameter.detach() for parameter in model.parameters()]
 
     torch.testing.assert_close(stepped(True), stepped(False), rtol=0.0, atol=0.0)
@@ -104,12 +104,12 @@ def test_training_does_not_import_the_compiler_of_torch():
     script = f"""
 import sys, torch
 from rnnlm.config import TrainingConfig
-from rnnlm.training.optimizing import optimizer_of, take_step
+from rnnlm.training.optimizing import optimizer_of, step_of
 model = torch.nn.Linear(20, 30)
 for kind in {KINDS}:
     optimizer = optimizer_of(model, TrainingConfig(optimizer=kind))
     model(torch.ones(4, 20)).sum().backward()
-    take_step(optimizer)
+    step_of(optimizer)()
     optimizer.zero_grad()
     optimizer.load_state_dict(optimizer.state_dict())
 assert "torch._dynamo" not in sys.modules
