@@ -107,7 +107,7 @@ def test_the_archive_holds_neither_the_training_text_nor_code(packed: Path):
     with zipfile.ZipFile(packed) as archive:
         names = archive.namelist()
     assert {Path(name).suffix for name in names} <= {
-        ".json", ".safetensors", ".md", ".html", ".png", ".txt"
+        ".json", ".safetensors", ".md", ".html", ".png", ".svg", ".txt"
     }  # fmt: skip
     assert not [name for name in names if "corpora" in name or name.endswith(".parquet")]
 
