@@ -37,6 +37,9 @@ In bfloat16, rounding and the order of sums make them differ by less; another dr
 them differ by far more.
 """
 
+_READ = ("inputs", "targets", "mask", "fresh")
+"""The tensors of a window that a pass reads."""
+
 Work = Callable[[], list[Tensor]]
 Recorder = Callable[[Work], tuple[list[Tensor], Callable[[], object]]]
 """Records a function; returns its results, and a function that computes them again in place."""
@@ -151,17 +154,9 @@ class _Recorded:
         window: Window,
         state: State,
     ) -> None:
-        def own(tensor: Tensor) -> Tensor:
-            return tensor.clone()
-
-        self._window = replace(
-            window,
-            inputs=own(window.inputs),
-            targets=own(window.targets),
-            mask=own(window.mask),
-            fresh=own(window.fresh),
-        )
-        self._state = tuple(map(own, state))
+        copies = {name: getattr(window, name).clone() for name in _READ}
+        self._window = replace(window, **copies)
+        self._state = tuple(part.clone() for part in state)
         self._tokens = torch.full((), float(window.tokens), device=window.inputs.device)
         self._parameters = [*model.parameters()]
         self._has_gradient: list[bool] = []
@@ -184,7 +179,7 @@ class _Recorded:
 
     def replay(self, window: Window, state: State, tokens: int) -> tuple[Tensor, State]:
         """Compute a window of the recorded shape; see `BackwardPass.run`."""
-        for name in ("inputs", "targets", "mask", "fresh"):
+        for name in _READ:
             getattr(self._window, name).copy_(getattr(window, name))
         for ours, given in zip(self._state, state, strict=True):
             ours.copy_(given)
