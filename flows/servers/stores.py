@@ -1,6 +1,7 @@
 """Check that the stores of the servers answer, and create MLflow's database tables.
 
-`python -m flows.servers.stores` reads the addresses of an MLflow database and of its artifact store
+A SQLite file is checked at once. For other databases and for artifact stores, `python -m
+flows.servers.stores` reads the addresses of an MLflow database and of its artifact store
 from standard input, a line each. It creates the tables, lists the artifact store, and prints in one
 line why it cannot. This is done in a separate process so that `rnnlm serve`, which may run for
 months, does not keep MLflow in memory.
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.runtime import backups, locks
+from flows.runtime import backups, locks, tables
 from flows.runtime.addresses import is_http, reason, redact, without_passwords
 from flows.runtime.home import Home, make_private
 from rnnlm.errors import ServerError
@@ -92,6 +93,8 @@ def prepare_mlflow(home: Home, store: str) -> None:
     paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     destination = os.environ.get(ARTIFACTS_SETTING, "")
     with FileLock(locks.mlflow_tables(home.mlruns)):
+        if not destination and _is_ready(store):
+            return
         done = subprocess.run(
             [sys.executable, "-P", "-m", "flows.servers.stores"],
             check=False,
@@ -107,6 +110,17 @@ def prepare_mlflow(home: Home, store: str) -> None:
             setting, address = ARTIFACTS_SETTING, destination
         fault = without_passwords(why[-1].removeprefix(f"{ARTIFACTS_SETTING}: "))
         raise ServerError(f"{setting}={redact(address)}: {fault}")
+
+
+def _is_ready(store: str) -> bool:
+    """Create the tables if a SQLite file is missing; return whether they are known to be usable.
+
+    This needs no import of MLflow, which would delay `rnnlm serve` by some seconds.
+    """
+    database = Path(store.removeprefix("sqlite:///"))
+    if not (database.is_absolute() and database.parent.is_dir()):
+        return False
+    return tables.create(database, "mlflow") or tables.is_current(database, "mlflow")
 
 
 def _prepare(store: str, destination: str) -> str | None:

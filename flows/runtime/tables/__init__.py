@@ -6,6 +6,7 @@ flows.runtime.tables.record`, as `PACKAGE-VERSION.sql` in this folder. For a ver
 recording, the migrations run as usual.
 """
 
+import re
 import sqlite3
 from contextlib import closing
 from importlib import metadata
@@ -43,3 +44,24 @@ def create(database: Path, package: str) -> bool:
         with closing(sqlite3.connect(temporary)) as connection:
             connection.executescript(recorded.read_text("utf-8"))
     return True
+
+
+def is_current(database: Path, package: str) -> bool:
+    """Return whether a SQLite database has the tables of the installed version of a package.
+
+    If the version has no recording, this is not known, and the result is False.
+
+    Args:
+        database: Path of the database.
+        package: `prefect` or `mlflow`.
+    """
+    recorded = recording(package)
+    if not database.is_file() or not recorded.is_file():
+        return False
+    expected = re.search(r"INSERT INTO \"alembic_version\" VALUES\('(\w+)'\)", recorded.read_text())
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+            found = opened.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error:
+        return False
+    return expected is not None and found == [(expected[1],)]

@@ -46,3 +46,16 @@ def test_without_a_recording_the_migrations_are_left_to_the_package(
     monkeypatch.setattr(tables.metadata, "version", lambda _: "0.0")
     assert not tables.create(tmp_path / "new.db", "prefect")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_tables_of_another_version_are_not_current(tmp_path: Path):
+    database = tmp_path / "some.db"
+    assert not tables.is_current(database, "mlflow")
+    assert tables.create(database, "mlflow")
+    assert tables.is_current(database, "mlflow")
+    assert not tables.is_current(database, "prefect")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update alembic_version set version_num = '451aebb31d03'")
+    assert not tables.is_current(database, "mlflow")
+    database.write_bytes(b"no database")
+    assert not tables.is_current(database, "mlflow")
