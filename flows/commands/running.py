@@ -6,7 +6,7 @@ flow at the next safe point.
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from flows.console.interrupts import reporting
@@ -25,7 +25,9 @@ def starting() -> Iterator[Callable[[str], Callable[..., Any]]]:
     from flows.servers import embedded  # noqa: PLC0415
 
     here = home.current()
-    with embedded.serve(here, _tell) as server, reporting():
+    with ExitStack() as stack:
+        server = stack.enter_context(embedded.serve(here, _tell))
+        stack.enter_context(reporting())
 
         def load(entrypoint: str) -> Callable[..., Any]:
             from flows.tracking import connect  # noqa: PLC0415 - slow to import
@@ -34,6 +36,7 @@ def starting() -> Iterator[Callable[[str], Callable[..., Any]]]:
             found: Callable[..., Any] = getattr(importlib.import_module(module), name)
             connect(here)
             if server:
+                stack.enter_context(_without_heartbeats())
                 server.wait()
             startup_gc.resume()
             return found
@@ -50,6 +53,20 @@ def flow(entrypoint: str) -> Iterator[Callable[..., Any]]:
     """
     with starting() as load:
         yield load(entrypoint)
+
+
+def _without_heartbeats() -> AbstractContextManager[object]:
+    """Return a context in which Prefect's flow runs send no heartbeats.
+
+    A server for one command ignores them, and their thread delays the end of a flow by up to a
+    second.
+    """
+    from prefect.settings import (  # noqa: PLC0415 - slow to import
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 def _tell(line: str) -> None:

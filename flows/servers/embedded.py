@@ -331,6 +331,7 @@ def _server_environment(secret: str) -> dict[str, str]:
         **os.environ,
         **services,
         "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # seconds in a new home, for its pages
         "PREFECT_SERVER_API_AUTH_STRING": secret,
         "PYTHONPATH": paths,
     }
