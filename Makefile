@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Run two test files at a time; the tests of a file share the servers that they start.
-RUN_TESTS = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Run several test files at a time; the tests of a file share the servers that they start.
+RUN_TESTS = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --numprocesses
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test soak triton fuzz storm mutants coverage outdated check lint fast-tests peers audit fix bench docs release examples comparison base wasm tables serve ui clean reset
@@ -25,10 +25,10 @@ demo: setup ## train on colour names, then invent a thousand more
 	@$(BIN)/rnnlm train configs/colors-demo.toml
 
 test: setup ## run the tests, or some: CHOSEN="slow or service"
-	@$(RUN_TESTS) -m "$(if $(CHOSEN),($(CHOSEN)) and )not soak"
+	@$(RUN_TESTS) 3 -m "$(if $(CHOSEN),($(CHOSEN)) and )not soak"
 
 soak: setup ## run the tests that take minutes each
-	@$(RUN_TESTS) -m soak
+	@$(RUN_TESTS) 2 -m soak
 
 triton: setup .triton/.installed ## run the GPU kernels in Triton's interpreter, and compile them
 	@PYTHONPATH=.triton TRITON_INTERPRET=1 $(BIN)/pytest -m triton
@@ -70,7 +70,7 @@ lint:
 	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 
 fast-tests:
-	@$(RUN_TESTS) --hypothesis-profile quick -m "not slow and not service"
+	@$(RUN_TESTS) 2 --hypothesis-profile quick -m "not slow and not service"
 
 peers: setup ## compare with other implementations: KenLM, torch, DuckDB, polars
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'

@@ -171,6 +171,7 @@ with SyncPrefectClient(sys.argv[1]) as client:
 
 
 @pytest.mark.service
+@pytest.mark.soak
 def test_serve_runs_the_schedules_of_a_new_project(run: Run, installed: Path, project: Path):
     made = json.loads(run("rnnlm", "init", "new", "--json").stdout)
     folder = Path(made["project"])

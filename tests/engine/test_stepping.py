@@ -44,7 +44,7 @@ def model(**settings) -> LanguageModel:
 
 def drawn(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
     config = GenerationConfig(**({"temperature": 1.0, "max_length": 40} | settings))
-    return in_order(run(open_slots(how, made, TOKENIZER, config), 5, 50))
+    return in_order(run(open_slots(how, made, TOKENIZER, config), 5, 20))
 
 
 def cost(made: LanguageModel, how: Engine, **settings) -> EndedTexts:

@@ -324,7 +324,12 @@ def test_corpora_lists_the_catalog(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL]
+    "how",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.soak),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.soak),
+    ],
 )
 def test_a_stopped_run_leaves_no_process_and_resumes(tmp_path: Path, how: signal.Signals):
     write_tiny(tmp_path)

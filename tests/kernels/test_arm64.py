@@ -142,7 +142,9 @@ def results(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize(
+    "cpu", [cpu if cpu == STRONGEST else pytest.param(cpu, marks=pytest.mark.soak) for cpu in CPUS]
+)
 def test_each_arm_processor_runs_its_builds_and_draws_the_texts_of_this_one(
     cpu: str, arm: Callable[[str], Path], here: Path
 ):

@@ -26,9 +26,15 @@ ESCAPE = "\x1b"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of packed models; equal models are packed only once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def _one_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def saved(path: Path, tokenizer: Tokenizer, form: str = "text") -> Path:
@@ -59,8 +65,9 @@ def pieces(tmp_path: Path) -> Path:
 
 
 def test_texts_go_to_standard_output_and_the_chosen_seed_to_standard_error(
-    tmp_path: Path, model: Path
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = {*tmp_path.rglob("*")}
     first = call_cli(tmp_path, "sample", str(model), "--json", "--max-length", "8")
     texts = [json.loads(line) for line in first.out.splitlines()]

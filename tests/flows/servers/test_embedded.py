@@ -185,6 +185,7 @@ def test_a_training_whose_server_is_killed_ends_as_if_nothing_had_happened(
     assert "  review " in said
 
 
+@pytest.mark.soak
 def test_a_training_whose_server_is_killed_again_and_again_ends_in_one_line(trained_under_fire):
     status, said = trained_under_fire(signal.SIGKILL, most=10)
     assert status == 1

@@ -125,7 +125,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_calls_no_other_machine_and_listens_on_one_loopback_port(home: Path):
-    sockets = run_traced(home, ROOT, "train", "configs/colors-demo.toml")  # as `make demo`
+    brief = ("--set", "training.budget=2 epochs", "--set", "gate.beat_ngrams=false")
+    sockets = run_traced(home, ROOT, "train", "configs/colors-demo.toml", *brief)  # as `make demo`
     assert sockets.beyond_loopback() == set()
     assert len(sockets.listened) == 1, (
         sockets.listened
@@ -133,6 +134,7 @@ def test_the_demo_calls_no_other_machine_and_listens_on_one_loopback_port(home: 
     assert sockets.called
 
 
+@pytest.mark.soak
 def test_workers_listen_on_no_port(home: Path):
     options = ("--count", "3000", "--shard-size", "500", "--workers", "2")
     sockets = run_traced(home, home, "generate", "colors-demo", *options)
@@ -140,6 +142,7 @@ def test_workers_listen_on_no_port(home: Path):
     assert len(sockets.listened) == 1, sockets.listened
 
 
+@pytest.mark.soak
 def test_processes_that_train_together_talk_over_loopback(home: Path):
     write_tiny(home)
     options = ("--set", "training.processes=2", "--set", "training.budget=1 epoch")

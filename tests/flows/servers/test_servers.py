@@ -277,6 +277,7 @@ def test_a_scheduled_run_makes_a_champion(served: Served):
 
 @pytest.mark.service
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_that_is_killed_with_its_worker_resumes_where_it_stopped(served: Served):
     deployment = served.client.read_deployment_by_name("retrain/slow")
     first = served.client.create_flow_run_from_deployment(deployment.id)
