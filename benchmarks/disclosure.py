@@ -32,7 +32,7 @@ from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import Corpus, ingest
 from rnnlm.engine.drawing import sample_texts
-from rnnlm.evaluation import score_canaries
+from rnnlm.evaluation.exposure import score_canaries
 from rnnlm.generation.job import generate
 from rnnlm.generation.manifest import Source, TextDataSet
 from rnnlm.training.api import train

@@ -66,11 +66,11 @@ from rnnlm.config import ModelConfig, load
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
 from rnnlm.dataset import tokenize
-from rnnlm.evaluation import score_test_split
+from rnnlm.evaluation.held_out import score_test_split
 from rnnlm.generation.manifest import Source
 from rnnlm.generation.job import generate
 from rnnlm.report import write_report
-from rnnlm.review import write_review
+from rnnlm.review.page import write_review
 from rnnlm.training.api import train
 
 out = Path("plain")

@@ -35,7 +35,7 @@ from torch import nn
 from rnnlm import checkpoint, config, dataset
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.metrics import Score
 from rnnlm.training.api import train
 

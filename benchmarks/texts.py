@@ -117,12 +117,13 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
     """
     import numpy as np
 
-    from rnnlm import base, bases, checkpoint, dataset
+    from rnnlm import bases, checkpoint, dataset, header
+    from rnnlm.bases import fitting
     from rnnlm.autoconfig import advise
     from rnnlm.config import GenerationConfig, ModelConfig, TokenizerConfig
     from rnnlm.corpora.files import locate
     from rnnlm.corpora.ingestion import ingest
-    from rnnlm.evaluation import evaluate
+    from rnnlm.evaluation.scoring import evaluate
     from rnnlm.audit.reference import build_reference
     from rnnlm.audit.summary import audit_shard, conclude
     from rnnlm.engine.drawing import sample_texts
@@ -137,8 +138,8 @@ def measure(name: str, path: Path, side: str, split: str, settings: tuple[str, .
             start = bases.shipped(experiment.training.base)
             if not start.is_file():
                 start = Path(experiment.training.base)
-            experiment = base.fit(experiment, start)
-            words = checkpoint.load_description(start)[1]
+            experiment = fitting.fit(experiment, start)
+            words = header.load_description(start).tokenizer
         elif side == "base":
             return None  # no base is chosen: the same as the other side
         files = locate(experiment.corpus, out)

@@ -40,9 +40,8 @@ from rnnlm.dataset import Tokens
 from rnnlm.errors import ConfigError, DivergenceError
 from rnnlm.progress import Progress
 from rnnlm.storage import value_digest
-from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import HISTORY_FILE, read_history
-from rnnlm.training.run import BEST_FILE, GOOD_FILE, LAST_FILE
+from rnnlm.training.trained import BEST_FILE, GOOD_FILE, LAST_FILE, TrainedModel
 
 COMMON = 3
 """Number of stages that run once for all trials: those that come before training in the chain."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rnnlm.base import NETWORK, NO_BASE
+from rnnlm.bases.fitting import NETWORK, NO_BASE
 from rnnlm.config import Experiment, from_values
 from rnnlm.corpora.files import SourceFile
 from rnnlm.corpora.preview import Preview, look

@@ -15,65 +15,18 @@ import torch
 from torch import Tensor
 
 from rnnlm import checkpoint
-from rnnlm.config import Experiment
-from rnnlm.errors import CheckpointError, TokenizerError
+from rnnlm.errors import TokenizerError
+from rnnlm.header import load_description
 from rnnlm.models import LanguageModel
 from rnnlm.overlap import Hashes, sample
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID
 
-NO_BASE = "none"
-NETWORK = (
-    "architecture",
-    "embedding_size",
-    "hidden_size",
-    "num_layers",
-    "last_size",
-    "tie_weights",
-    "learned_start",
-    "nonlinearity",
-    "mogrifier_rounds",
-    "convolution",
-    "mlp_ratio",
-)
-"""Settings of `model` that decide the shapes of the weights."""
 WINDOWS = "base.windows"
 """Name of the tensor in a base's file that holds hashes of sampled 13-word windows of the base's
 training text, as 64-bit integers; see `rnnlm.overlap`."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
-
-
-def fit(experiment: Experiment, path: Path) -> Experiment:
-    """Return the experiment with unset settings taken from its base.
-
-    Settings that decide the network's shapes are taken from the base if they are not set. The
-    base's tokenizer is used if no tokenizer is set.
-
-    Args:
-        experiment: An experiment that names a base.
-        path: The base's checkpoint.
-
-    Raises:
-        CheckpointError: The base cannot be read or has no weights to start from, or the experiment
-            sets a different network.
-    """
-    base, _ = checkpoint.load_description(path)
-    if base.model.architecture == "ngram":
-        raise CheckpointError(f"{path} holds n-grams; expected a network to start training from")
-    model, given = experiment.model, experiment.model.model_fields_set
-    own = {name: getattr(base.model, name) for name in NETWORK if name not in given}
-    fitted = model.model_copy(update=own)
-    for name in NETWORK:
-        if getattr(fitted, name) != getattr(base.model, name):
-            raise CheckpointError(
-                f"model.{name} = {getattr(fitted, name)}, but the base {experiment.training.base} "
-                f"has {getattr(base.model, name)}; leave it out, or set training.base = 'none'"
-            )
-    update: dict[str, object] = {"model": fitted}
-    if not experiment.tokenizer.model_fields_set:
-        update["tokenizer"] = experiment.tokenizer.model_copy(update={"kind": "base"})
-    return experiment.model_copy(update=update)
 
 
 def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
@@ -107,7 +60,7 @@ def start_from(path: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     Raises:
         CheckpointError: The checkpoint belongs to a different network.
     """
-    _, other = checkpoint.load_description(path)
+    other = load_description(path).tokenizer
     tensors, _ = checkpoint.load_tensors(path)
     if other.to_json() != tokenizer.to_json():
         tensors = _with_rows_for(tokenizer, other, tensors)

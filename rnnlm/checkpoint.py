@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -26,7 +26,6 @@ from rnnlm.models import LanguageModel, build
 from rnnlm.storage import write_bytes
 from rnnlm.tokenizer import Tokenizer
 
-FORMAT = "rnnlm-1"
 WEIGHTS = "model."
 """Prefix of the names of a model's weights."""
 _SCALES = "scale."
@@ -73,7 +72,8 @@ def save(
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in model.state_dict().items()}
     tensors.update(extra or {})
-    _write(path, tensors, headers.of_model(Described(experiment, tokenizer, facts), FORMAT))
+    described = Described(experiment, tokenizer, facts)
+    _write(path, tensors, headers.of_model(described, headers.CHECKPOINT))
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -83,7 +83,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
         CheckpointError: The file is missing, cut short or of another format, or its weights do not
             fit the model that its header describes.
     """
-    described = headers.describe(path, _read(path, with_tensors=False)[1])
+    described = headers.load_description(path)
     _check_shapes(path, described.experiment, described.tokenizer.vocab_size)
     tensors, _ = _read(path)
     model = build(described.experiment.model, described.tokenizer.vocab_size)
@@ -122,25 +122,6 @@ def save_small(
         small[name] = (value / scale).round().to(torch.int8)
         small[f"{_SCALES}{name}"] = scale
     _write(to, small, header.model_copy(update={"facts": header.facts | dict(facts)}))
-
-
-def load_description(path: Path) -> tuple[Experiment, Tokenizer]:
-    """Return the experiment and the tokenizer of a checkpoint; its tensors are not read.
-
-    Raises:
-        CheckpointError: The file is missing, cut short or of another format.
-    """
-    described = headers.describe(path, _read(path, with_tensors=False)[1])
-    return described.experiment, described.tokenizer
-
-
-def load_facts(path: Path) -> dict[str, Any]:
-    """Return the facts of a checkpoint; its tensors are not read.
-
-    Raises:
-        CheckpointError: The file is missing, cut short or of another format.
-    """
-    return _read(path, with_tensors=False)[1].facts
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -206,22 +187,13 @@ def _check_shapes(path: Path, experiment: Experiment, vocab_size: int) -> None:
                 )
 
 
-def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], Header]:
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}; train the model again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            names = file.keys() if with_tensors else ()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is cut short or not a checkpoint ({shorten(str(error), 200)}); delete it and "
-            "train again"
-        ) from error
-    header = headers.from_metadata(path, metadata, FORMAT, Header)
+def _read(path: Path) -> tuple[dict[str, Tensor], Header]:
+    with headers.opened(path, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    header = headers.from_metadata(path, metadata, headers.CHECKPOINT, Header)
     digest = header.sha256_of_tensors
-    if with_tensors and digest and digest != headers.digest_of(tensors, _bytes_of):
+    if digest and digest != headers.digest_of(tensors, _bytes_of):
         raise headers.damaged(path)
     return _unscaled(path, tensors), header
 

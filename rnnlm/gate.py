@@ -7,7 +7,7 @@ the champion only if it passes every check.
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.config import GateConfig
-from rnnlm.evaluation import Comparison
+from rnnlm.evaluation.comparison import Comparison
 
 JUST_AS_GOOD_BITS = 0.0005
 """Two models whose scores differ by less than this, in bits per character, count as equal."""

@@ -7,12 +7,14 @@ versions have no digests. Reading a header needs no torch.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
 
 from rnnlm import tokenizer as tokenizers
 from rnnlm.checksums import sealed, unsealed
@@ -21,6 +23,8 @@ from rnnlm.errors import CheckpointError, TokenizerError
 from rnnlm.saved import checked, first_fault, parse_json
 from rnnlm.tokenizer import Tokenizer
 
+CHECKPOINT = "rnnlm-1"
+"""Format of checkpoints."""
 _KEY = "rnnlm"
 
 
@@ -64,6 +68,58 @@ class Described:
     experiment: Experiment
     tokenizer: Tokenizer
     facts: Mapping[str, Any]
+
+
+def load_description(path: Path) -> Described:
+    """Return what the header of a checkpoint says; its tensors are not read.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    return describe(path, read(path))
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """Return the facts of a checkpoint; its tensors are not read.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    return read(path).facts
+
+
+def read(path: Path) -> Header:
+    """Return the header of a checkpoint; its tensors are not read.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or of another format.
+    """
+    with opened(path, "numpy") as file:
+        metadata = file.metadata()
+    return from_metadata(path, metadata, CHECKPOINT, Header)
+
+
+@contextmanager
+def opened(path: Path, framework: str) -> Iterator[Any]:
+    """Open a checkpoint for reading.
+
+    Args:
+        path: The file.
+        framework: What its tensors are read as: `numpy` or `pt`, for torch.
+
+    Raises:
+        CheckpointError: The file is missing, cut short or not a safetensors file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; train the model again")
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is cut short or not a checkpoint ({shorten(str(error), 200)}); delete it and "
+            "train again"
+        ) from error
 
 
 def of_model(described: Described, form: str) -> Header:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from rnnlm import base, bases, checkpoint, dataset
 from rnnlm.audit.words import share_in
+from rnnlm.bases.fitting import NO_BASE
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.overlap import Hashes, is_seen
 
 MOST_CHARACTERS = 256
@@ -163,7 +164,7 @@ def choose_recipe(seen: Seen, wanted: tuple[str, str] | None = None) -> Recipe:
         wanted: The base to start from, or `none`, and the reason; None to choose one here.
     """
     name, why = wanted or choose_base(seen)
-    return _from_nothing(seen, why) if name == base.NO_BASE else _from_base(seen, name, why)
+    return _from_nothing(seen, why) if name == NO_BASE else _from_base(seen, name, why)
 
 
 def choose_base(seen: Seen) -> tuple[str, str]:
@@ -171,20 +172,20 @@ def choose_base(seen: Seen) -> tuple[str, str]:
     name = bases.SHIPPED[0]
     path = bases.shipped(name)
     if not path.is_file():
-        return base.NO_BASE, "no base comes with this installation"
+        return NO_BASE, "no base comes with this installation"
     triples = sum(bool(_TRIPLE.search(piece)) for piece in seen.pieces[:1000])
     if triples > 0.5 * len(seen.pieces[:1000]):
-        return base.NO_BASE, "colours as numbers, which a base trained on prose does not know"
+        return NO_BASE, "colours as numbers, which a base trained on prose does not know"
     read = _read_first(seen.pieces)
     known = sum(is_seen(piece, _windows(path)) for piece in read)
     if known > MOST_SEEN * len(read):
-        return base.NO_BASE, f"base {name} has read this text before"
+        return NO_BASE, f"base {name} has read this text before"
     english = share_in("en", read)
     if english < LEAST_ENGLISH:
-        return base.NO_BASE, f"only {english:.0%} of its words are English, too few for base {name}"
+        return NO_BASE, f"only {english:.0%} of its words are English, too few for base {name}"
     bits = _bits(path, read)
     if bits > MOST_BITS:
-        return base.NO_BASE, f"too far from base {name}: {bits:.1f} bits/character before training"
+        return NO_BASE, f"too far from base {name}: {bits:.1f} bits/character before training"
     return name, f"it predicts the text at {bits:.1f} bits/character before training"
 
 
@@ -202,7 +203,7 @@ def _from_nothing(seen: Seen, why: str) -> Recipe:
         "dropout": size.dropout,
     }
     training = _training(seen, size.learning_rate, tokens) | {
-        "base": base.NO_BASE,
+        "base": NO_BASE,
         "batch_size": _texts_at_once(seen.pieces) if seen.is_short else size.passages,
     }
     return Recipe(

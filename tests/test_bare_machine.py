@@ -22,7 +22,7 @@ from rnnlm import checkpoint, dataset
 from rnnlm.autoconfig import advise
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.training.api import train
 
 out = Path(sys.argv[1])

@@ -23,7 +23,7 @@ from rnnlm.dataset import (
     tokenize,
 )
 from rnnlm.errors import CorpusError, DatasetError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.tokenizer import token_type
 from rnnlm.tokens import BOUNDARY_ID

@@ -20,7 +20,7 @@ import rnnlm
 from flows.cli import app
 from flows.runtime import home
 from flows.transfer import contents
-from rnnlm import checkpoint
+from rnnlm import header
 from rnnlm.config import from_values
 from rnnlm.config.reference import settings
 from rnnlm.generation.publishing import COLUMNS
@@ -157,7 +157,7 @@ def test_the_page_of_promises_states_the_formats_that_are_written():
     stated = re.findall(r"^\| ([a-z]+)[^|]*\| `([\w-]+)`", page, re.MULTILINE)
     assert dict(stated) == {
         "home": str(home.FORMAT),
-        "model": checkpoint.FORMAT,
+        "model": header.CHECKPOINT,
         "archive": contents.FORMAT,
     }
     columns = page.partition("the columns ")[2].partition(".")[0]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.config import GateConfig
-from rnnlm.evaluation import Comparison
+from rnnlm.evaluation.comparison import Comparison
 from rnnlm.gate import Weighed, judge
 
 CONFIG = GateConfig(level=0.95, valid_share=0.9, copied_share=0.2, forgotten_bits=0.25)

@@ -55,6 +55,23 @@ assert more == {{"rnnlm"}}, more
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
+def test_commands_that_neither_train_nor_draw_do_not_import_torch():
+    script = """
+import sys
+import flows.chain.stages, flows.console.screens, flows.housekeeping
+import flows.registry.bases, flows.retrain, flows.sweep, flows.transfer.importing
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_corpora_are_read_without_pandas():
+    script = (
+        "import sys, rnnlm.autoconfig, rnnlm.corpora.ingestion; assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
 def test_code_that_runs_before_the_server_does_not_import_prefect():
     script = """
 import sys

@@ -10,10 +10,9 @@ from flows.chain.tokenize import Tokenize
 from flows.runtime import workers
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.dataset import tokenize as tokenize_corpus
-from rnnlm.evaluation import CHARACTERS
+from rnnlm.evaluation.results import CHARACTERS
 from rnnlm.progress import OnProgress
-from rnnlm.training.api import TrainedModel
-from rnnlm.training.api import train as train_model
+from rnnlm.training.trained import TrainedModel
 
 
 class Count(RecordedStage[TrainedModel]):
@@ -37,18 +36,20 @@ class Count(RecordedStage[TrainedModel]):
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TrainedModel:
         """Count n-grams of tokens and, unless each token is a character, of characters as well."""
+        from rnnlm.training.api import train  # noqa: PLC0415 - imports torch
+
         corpus, experiment = run[Ingest], run.experiment
         plain = experiment.training.model_copy(update={"canaries": 0})
         ngram = ModelConfig(architecture="ngram")
         counted = experiment.model_copy(update={"model": ngram, "training": plain})
-        own = train_model(run[Tokenize].uri, counted, out, tell)
+        own = train(run[Tokenize].uri, counted, out, tell)
         if experiment.tokenizer.kind == "character":
             return own
         folder, condition = out / CHARACTERS, experiment.corpus.condition
         spelled = TokenizerConfig(kind="character")
         with workers.executor(sum(corpus.bytes.values())) as executor:
             tokenize_corpus(corpus.uri, corpus.digest, spelled, folder, tell, executor, condition)
-        bits = train_model(str(folder), counted, folder, tell).validation_bits_per_character
+        bits = train(str(folder), counted, folder, tell).validation_bits_per_character
         return own.model_copy(update={"validation_bits_per_character": bits})
 
     def describe(self, run: Run, result: TrainedModel) -> str:  # noqa: ARG002

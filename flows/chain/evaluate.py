@@ -12,17 +12,9 @@ from flows.chain.ingest import Ingest
 from flows.chain.stage import RecordedStage, Run
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
-from rnnlm import checkpoint
-from rnnlm.audit.temperatures import as_figures, measure_temperatures
-from rnnlm.evaluation import (
-    TestScores,
-    by_repeats,
-    exposure,
-    score_canaries,
-    score_test_split,
-)
+from rnnlm.evaluation import results
+from rnnlm.evaluation.results import TestScores, by_repeats
 from rnnlm.generation.manifest import Source
-from rnnlm.generation.references import reference_for
 from rnnlm.progress import OnProgress
 
 
@@ -48,13 +40,19 @@ class Evaluate(RecordedStage[TestScores]):
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TestScores:
         """Score both models on the test split; measure sampled texts and any canaries."""
+        from rnnlm import checkpoint  # noqa: PLC0415 - these import torch
+        from rnnlm.audit.temperatures import as_figures, measure_temperatures  # noqa: PLC0415
+        from rnnlm.evaluation.exposure import score_canaries  # noqa: PLC0415
+        from rnnlm.evaluation.held_out import score_test_split  # noqa: PLC0415
+        from rnnlm.generation.references import reference_for  # noqa: PLC0415
+
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)
         known = base.windows if base else None
         scores = score_test_split(path, baseline, run[Tokenize].uri, out, tell, known)
         loaded = checkpoint.load(path)
         canaries = score_canaries(loaded, tell)
-        figures = scores.figures | exposure.as_figures(by_repeats(canaries))
+        figures = scores.figures | results.as_figures(by_repeats(canaries))
         scores = scores.model_copy(update={"figures": figures, "canaries": canaries})
         source = Source(
             uri=corpus.uri,

@@ -29,7 +29,7 @@ from flows.runtime import locks
 from rnnlm.checksums import first_fault, list_files, read_record, write_record
 from rnnlm.errors import StorageError
 from rnnlm.storage import is_intact, is_temporary, value_digest
-from rnnlm.training.run import LAST_FILE
+from rnnlm.training.trained import LAST_FILE
 
 R = TypeVar("R", bound=BaseModel)
 

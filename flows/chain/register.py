@@ -18,7 +18,7 @@ from flows.registry import Version
 from flows.runtime import backups, locks
 from rnnlm.engine.loading import load_sampler
 from rnnlm.errors import RegistryError
-from rnnlm.evaluation import by_repeats
+from rnnlm.evaluation.results import by_repeats
 
 
 class Register(Stage[Version]):

@@ -10,13 +10,13 @@ from flows import registry
 from flows.chain.mending import mend_inputs
 from flows.registry import Version, bases
 from flows.runtime.home import Home
-from rnnlm import checkpoint
 from rnnlm.config import GenerationConfig, override
 from rnnlm.errors import ConfigError
 from rnnlm.generation import plan
 from rnnlm.generation.manifest import About, Source
 from rnnlm.generation.prompt import prefixes_of
 from rnnlm.generation.stores import Store
+from rnnlm.header import load_description
 from rnnlm.storage import file_digest, is_address, value_digest
 
 _NOT_REPEATED = {"--json", "--finish"}
@@ -151,8 +151,8 @@ def prepare(
     """
     version = registry.resolve(home, reference)
     path = registry.checkpoint_path(home, version)
-    loaded = checkpoint.load(path)
-    experiment = loaded.experiment
+    described = load_description(path)
+    experiment = described.experiment
     mend_inputs(home, version, experiment)
     if prefixes is not None and not prefixes.is_file():
         raise ConfigError(
@@ -175,7 +175,7 @@ def prepare(
             baseline=baseline if version.baseline and baseline.is_file() else None,
             base=bases.path_if_there(home, experiment),
         )
-    plan.check(loaded, config, prefixes, source)
+    plan.check(described, config, prefixes, source)
     named = f"{version.name}/{version.version}"
     words = command or _command(named, changes, prefixes)
     words = [word for word in _naming(named, reference, words[1:]) if word not in _NOT_REPEATED]

@@ -12,7 +12,7 @@ from flows.chain.stage import RecordedStage, Run
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from rnnlm.progress import OnProgress
-from rnnlm.review import REVIEW_FILE, Review, write_review
+from rnnlm.review.result import REVIEW_FILE, Review
 
 
 class WriteReview(RecordedStage[Review]):
@@ -44,6 +44,8 @@ class WriteReview(RecordedStage[Review]):
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> Review:  # noqa: ARG002 - it is quick
         """Write the page."""
+        from rnnlm.review.page import write_review  # noqa: PLC0415 - imports torch
+
         model, version = run[Train], run[Gate]
         paths = Path(model.checkpoint), Path(run[Count].checkpoint)
         title = f"{version.name} {version.version} · {run.experiment.model.title}"

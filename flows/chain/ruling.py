@@ -27,21 +27,14 @@ from rnnlm.config import Experiment
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.errors import CheckpointError, CorpusError, DatasetError, RegistryError
-from rnnlm.evaluation import (
-    NATS_FILE,
-    NGRAM_NATS_FILE,
-    Comparison,
-    TestScores,
-    TextNats,
-    compare,
-    score_corpus,
-    trained_on,
-)
+from rnnlm.evaluation.comparison import Comparison, TextNats, compare
+from rnnlm.evaluation.contamination import trained_on
+from rnnlm.evaluation.results import NATS_FILE, NGRAM_NATS_FILE, TestScores
 from rnnlm.gate import Verdict, Weighed, judge
 from rnnlm.generation.manifest import TextDataSet
 from rnnlm.progress import OnProgress
 from rnnlm.review.exposure_table import exposure_in_one_line
-from rnnlm.training.api import TrainedModel
+from rnnlm.training.trained import TrainedModel
 
 ROUNDING = 0.0005
 """Scores are shown with three decimals; a smaller difference does not show."""
@@ -319,6 +312,8 @@ def _scores_on(
     Documents that the candidate's base was trained on are excluded, as in the candidate's own
     score on its test split.
     """
+    from rnnlm.evaluation.held_out import score_corpus  # noqa: PLC0415 - imports torch
+
     base = documents.base
     ingredients = {
         "checkpoint": version.checkpoint,

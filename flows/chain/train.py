@@ -14,8 +14,7 @@ from flows.chain.tokenize import Tokenize
 from flows.chain.warm_start import Start, choose_start, way_of_training, weights_of
 from flows.runtime import reporting
 from rnnlm.progress import Progress
-from rnnlm.training.api import EXPORT_FILE, TrainedModel
-from rnnlm.training.api import train as train_model
+from rnnlm.training.trained import EXPORT_FILE, TrainedModel
 
 FROM_NOTHING = Start(None, "from nothing, to compare")
 
@@ -122,6 +121,8 @@ def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
 
     with records.attempt(step) as attempt:
         if not attempt.is_recalled:
+            from rnnlm.training.api import train  # noqa: PLC0415 - imports torch
+
             weights = weights_of(home, experiment, start.digest) if start.digest else None
             with (
                 reporting.progress(step.name) as tell,
@@ -135,7 +136,7 @@ def train_from(run: Run, start: Start) -> tuple[TrainedModel, bool]:
                     live.log_sample(progress.step, progress.sample)
                     tell(progress)
 
-                model = train_model(tokens.uri, experiment, attempt.folder, tell_both, weights)
+                model = train(tokens.uri, experiment, attempt.folder, tell_both, weights)
                 live.finish(model)
             attempt.result = model
     return attempt.result, attempt.is_recalled

@@ -10,11 +10,12 @@ from typing import Any
 from flows import registry
 from flows.registry import CHAMPION, Version, bases
 from flows.runtime.home import Home
-from rnnlm import checkpoint, dataset
+from rnnlm import dataset
 from rnnlm.config import Experiment, TrainingConfig
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.errors import RegistryError, RnnlmError
+from rnnlm.header import load_description
 from rnnlm.storage import value_digest
 
 LATER = ("canaries", "reduce_precision")
@@ -134,15 +135,16 @@ def _hindrance(
     if champion.corpus_digest == corpus.digest:
         return "the corpus is the champion's"
     try:
-        before, vocabulary = checkpoint.load_description(registry.checkpoint_path(home, champion))
+        found = load_description(registry.checkpoint_path(home, champion))
     except RnnlmError as error:
         return f"champion {champion.version} cannot be read ({error})"
+    before = found.experiment
     if before.model != experiment.model:
         return "the network differs from the champion's"
     if before.training.canaries != experiment.training.canaries:
         return "the canaries differ from the champion's"
     if before.corpus.condition != experiment.corpus.condition:
         return "the attributes differ from the champion's"
-    if vocabulary.to_json() != dataset.load_tokenizer(tokens.uri).to_json():
+    if found.tokenizer.to_json() != dataset.load_tokenizer(tokens.uri).to_json():
         return "the vocabulary differs from the champion's"
     return None

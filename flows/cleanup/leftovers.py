@@ -21,7 +21,7 @@ from flows.tracking.runs import TRAIN_KEY_TAG
 from flows.tracking.texts import KIND_TAG
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.storage import is_temporary
-from rnnlm.training.run import GOOD_FILE, LAST_FILE
+from rnnlm.training.trained import GOOD_FILE, LAST_FILE
 
 GOING_SUFFIX = ".going"  # end of the name of a step's folder while it is being removed
 LOG_BYTES = 10_000_000

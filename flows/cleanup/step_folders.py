@@ -18,7 +18,7 @@ from flows.cleanup.rules import BUSY_SECONDS
 from flows.runtime import locks
 from flows.runtime.home import Home
 from rnnlm.generation.job_folder import MANIFEST_FILE
-from rnnlm.training.run import LAST_FILE
+from rnnlm.training.trained import LAST_FILE
 
 NOT_STEPS = frozenset({"sources", "prefect", "logs"})
 KEY = re.compile(r"[0-9a-f]{16}")

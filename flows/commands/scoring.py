@@ -16,17 +16,12 @@ from rnnlm.conditioning import header, iter_with_headers
 from rnnlm.config import CorpusConfig, ModelConfig, TokenizerConfig
 from rnnlm.devices import choose_device
 from rnnlm.errors import ConfigError
-from rnnlm.evaluation import (
-    Cache,
-    Dynamic,
-    Evaluation,
-    evaluate,
-    evaluate_dynamically,
-    evaluate_with_cache,
-    figures_beside,
-    trained_on,
-)
+from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
+from rnnlm.evaluation.contamination import trained_on
+from rnnlm.evaluation.held_out import figures_beside
 from rnnlm.evaluation.reading import read_text
+from rnnlm.evaluation.results import Evaluation
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.overlap import unread
 from rnnlm.progress import OnProgress

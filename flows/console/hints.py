@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.console import printing
-from rnnlm.base import NO_BASE
 from rnnlm.bases import shipped
+from rnnlm.bases.fitting import NO_BASE
 
 OVERFIT_SHARE = 0.7
 """Share of the training steps. If the checkpoint that scored best on validation was made before

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from flows.console import printing, tables
 from flows.console.hints import what_to_try
-from rnnlm.autoconfig import Advice
 from rnnlm.corpora.ingestion import Corpus, FileRead
 from rnnlm.dataset import Tokens
 from rnnlm.report import CorpusReport
 
 if TYPE_CHECKING:
     from flows.chain.plan import PlannedStage
+    from rnnlm.autoconfig import Advice
 
 SHOWN_FILES = 12  # files that are listed; the others are only counted
 SHOWN_NAME = 28
@@ -26,7 +26,7 @@ FORMS = {
 other forms are valid unless they are empty."""
 
 
-def show_advice(advice: Advice, seconds: float | None = None) -> None:
+def show_advice(advice: "Advice", seconds: float | None = None) -> None:
     """Print the settings chosen for a text, each with its reason.
 
     Args:

@@ -12,11 +12,13 @@ from pathlib import Path
 from flows import registry
 from flows.registry import Version
 from flows.runtime.home import Home
-from rnnlm import base, bases, checkpoint
+from rnnlm import bases
+from rnnlm.bases import fitting
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import Experiment
 from rnnlm.corpora.catalog import catalog
 from rnnlm.errors import CheckpointError, ConfigError, RegistryError
+from rnnlm.header import load_description
 from rnnlm.overlap import Hashes
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.tokenizer import Tokenizer
@@ -40,7 +42,7 @@ class Base:
     @property
     def tokenizer(self) -> Tokenizer:
         """The base's tokenizer."""
-        return checkpoint.load_description(self.path)[1]
+        return load_description(self.path).tokenizer
 
     @property
     def windows(self) -> Hashes:
@@ -48,6 +50,8 @@ class Base:
 
         They are a sample of all such sequences, and serve to detect text that the base has seen.
         """
+        from rnnlm import base  # noqa: PLC0415 - imports torch
+
         return base.windows_of(self.path)
 
 
@@ -59,7 +63,7 @@ def find(home: Home, experiment: Experiment) -> Base | None:
         CheckpointError: The base came with the package and is damaged.
     """
     name = experiment.training.base
-    if name == base.NO_BASE:
+    if name == fitting.NO_BASE:
         return None
     path = _path(home, name)
     digest = file_digest(path)
@@ -95,7 +99,7 @@ def fit(home: Home, experiment: Experiment) -> Experiment:
             network than the base's.
     """
     found = find(home, experiment)
-    return base.fit(experiment, found.path) if found else experiment
+    return fitting.fit(experiment, found.path) if found else experiment
 
 
 def _path(home: Home, name: str) -> Path:
@@ -135,8 +139,10 @@ def export(home: Home, version: Version, to: Path) -> Path:
         CorpusError: The text that the model was trained on is missing.
         StorageError: A file cannot be written.
     """
+    from rnnlm import base  # noqa: PLC0415 - imports torch
+
     path = registry.checkpoint_path(home, version)
-    condition = checkpoint.load_description(path)[0].corpus.condition
+    condition = load_description(path).experiment.corpus.condition
     splits = (iter_with_headers(version.corpus_uri, s, condition) for s in ("train", "validation"))
     facts = {"test_bits_per_character": version.test_bits_per_character}
     base.export(path, chain.from_iterable(splits), to, facts)
@@ -147,6 +153,8 @@ def export(home: Home, version: Version, to: Path) -> Path:
 
 def _card(version: Version, path: Path) -> Iterator[str]:
     """Yield the lines of a base's card, in Markdown."""
+    from rnnlm import checkpoint  # noqa: PLC0415 - imports torch
+
     loaded = checkpoint.load(path)
     experiment, facts = loaded.experiment, loaded.facts
     entry = catalog().get(experiment.corpus.source)

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from flows.runtime import locks
 from flows.sweeping.space import Choices, Dimension, Space, Values
 from flows.sweeping.trial import State, Trial
-from rnnlm.training.api import TrainedModel
+from rnnlm.training.trained import TrainedModel
 
 STUDY_FILE = "study.db"
 RANDOM_TRIALS = 6

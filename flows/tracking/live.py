@@ -32,8 +32,8 @@ from flows.tracking.runs import (
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
-from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
+from rnnlm.training.trained import TrainedModel
 
 FLUSH_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0

@@ -41,16 +41,15 @@ from flows.tracking.views import model_page
 from rnnlm.config import Experiment
 from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
-from rnnlm.devices import choose_device, device_name
 from rnnlm.errors import ServerError
-from rnnlm.evaluation import TestScores, by_repeats
+from rnnlm.evaluation.results import TestScores, by_repeats
 from rnnlm.gate import Verdict
 from rnnlm.report import LENGTHS_FILE, REPORT_FILE
-from rnnlm.review import Review
 from rnnlm.review.exposure_table import exposure_in_one_line
+from rnnlm.review.result import Review
 from rnnlm.review.writing import in_one_line
-from rnnlm.training.api import TrainedModel
 from rnnlm.training.history import read_history
+from rnnlm.training.trained import TrainedModel
 
 TRAIN_KEY_TAG = "rnnlm.train_key"
 TRIGGER_TAG = "rnnlm.trigger"
@@ -278,6 +277,8 @@ def _create_run(
     tags: Mapping[str, str],
 ) -> str:
     """Create the MLflow run of a training, with tags only, and return its id."""
+    from rnnlm.devices import choose_device, device_name  # noqa: PLC0415 - imports torch
+
     named = {
         CORPUS_TAG: corpus.digest,
         "rnnlm.tokenizer": experiment.tokenizer.kind,

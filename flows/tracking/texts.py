@@ -18,10 +18,8 @@ from flows.runtime.home import Home
 from flows.tracking.connecting import connect, data_sets_of, experiment_id, now
 from flows.tracking.runs import link_prefect_to, prefect_tags
 from flows.tracking.views import run_page
-from rnnlm import checkpoint
 from rnnlm.audit.card import CARD_FILE, without_front_matter
 from rnnlm.config import Experiment, GenerationConfig, override
-from rnnlm.engine.drawing import sample_texts
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.generation.manifest import TextDataSet
 from rnnlm.visible import visible, visible_line
@@ -54,6 +52,9 @@ def log_texts(
     client = connect(home)
     if client.get_run(run_id).data.tags.get(TEXTS_TAG) == texts.digest:
         return
+    from rnnlm import checkpoint  # noqa: PLC0415 - these import torch
+    from rnnlm.engine.drawing import sample_texts  # noqa: PLC0415
+
     _log_data_set(client, run_id, texts)
     loaded = checkpoint.load(checkpoint_path)
     for temperature in SAMPLE_TEMPERATURES:

@@ -29,8 +29,9 @@ from flows.transfer.contents import (
     Point,
     TrainingRun,
 )
-from rnnlm import archive, checkpoint
+from rnnlm import archive
 from rnnlm.errors import RnnlmError
+from rnnlm.header import load_description
 from rnnlm.storage import file_digest
 
 
@@ -70,7 +71,7 @@ def export(home: Home, version: Version, to: Path) -> Described:
 
 
 def _described(home: Home, client: MlflowClient, version: Version, path: Path) -> Described:
-    experiment = checkpoint.load_description(path)[0]
+    experiment = load_description(path).experiment
     aliases = client.get_registered_model(version.name).aliases
     entry = client.get_model_version(version.name, str(version.version))
     base = None

@@ -40,13 +40,13 @@ from flows.transfer.contents import (
     History,
     TrainingRun,
 )
-from rnnlm import checkpoint
 from rnnlm.archive import Archive
 from rnnlm.config import Experiment, shorten
 from rnnlm.engine.loading import load_sampler
 from rnnlm.errors import ConfigError, DamagedFileError, RegistryError
+from rnnlm.header import load_description
 from rnnlm.saved import parse_json
-from rnnlm.training.run import BEST_FILE
+from rnnlm.training.trained import BEST_FILE
 
 ORIGIN_TAG = "rnnlm.origin"
 """Tag of an imported version: the changes of champion in the home that it came from, as JSON."""
@@ -169,7 +169,7 @@ def _name(name: str) -> str:
 
 
 def _experiment(model: Path, name: str) -> Experiment:
-    experiment = checkpoint.load_description(model)[0]
+    experiment = load_description(model).experiment
     return experiment.model_copy(update={"name": name})
 
 

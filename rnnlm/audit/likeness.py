@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import checkpoint, tokenizer
+from rnnlm import tokenizer
 from rnnlm.audit.suffixes import write_array
 from rnnlm.config import ModelConfig
 from rnnlm.dataset import from_texts
 from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.metrics import Score
-from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.ngram import NGramTables, count, score, tables_of
 from rnnlm.saved import MEND, read_array, read_json
 from rnnlm.storage import write_json
@@ -70,13 +69,7 @@ def write_judge(
         StorageError: A file cannot be written.
     """
     if fitted is not None:
-        loaded = checkpoint.load(fitted)
-        if not isinstance(loaded.model, NGramLanguageModel):
-            raise CheckpointError(
-                f"{fitted} is {loaded.experiment.model.title} (expected an n-gram model); "
-                "choose another checkpoint or none"
-            )
-        words, tables = loaded.tokenizer, loaded.model.tables
+        words, tables = _counted(fitted)
     else:
         order = ModelConfig.model_fields["ngram_order"].default
         tables = count(_first_tokens(texts, words), words.vocab_size, order)
@@ -85,6 +78,20 @@ def write_judge(
         write_array(folder / f"keys-{n}.npy", np.asarray(table.keys))
         write_array(folder / f"counts-{n}.npy", np.asarray(table.counts))
     write_json(folder / _TOKENIZER_FILE, words.to_json())
+
+
+def _counted(fitted: Path) -> tuple[Tokenizer, NGramTables]:
+    """Return the tokenizer and the counts of an n-gram model's checkpoint."""
+    from rnnlm import checkpoint  # noqa: PLC0415 - these import torch
+    from rnnlm.models.ngram import NGramLanguageModel  # noqa: PLC0415
+
+    loaded = checkpoint.load(fitted)
+    if not isinstance(loaded.model, NGramLanguageModel):
+        raise CheckpointError(
+            f"{fitted} is {loaded.experiment.model.title} (expected an n-gram model); "
+            "choose another checkpoint or none"
+        )
+    return loaded.tokenizer, loaded.model.tables
 
 
 def open_judge(folder: Path) -> Judge:

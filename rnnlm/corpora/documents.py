@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
+from rnnlm.arrow import binaries
 from rnnlm.checksums import PAGE_CHECKSUMS, once, open_parquet
 from rnnlm.config import SplitConfig, shorten
 from rnnlm.corpora.columns import column_size
@@ -46,7 +47,7 @@ ROWS_TO_DIGEST = 500
 MOST_RUNS = 100
 """Most runs of consecutive rows that are written as slices; the rows of more runs are copied."""
 
-_NULL_BYTE = pa.scalar(b"", pa.large_binary()), pa.scalar(b"\0", pa.large_binary())
+_NULL_BYTE = tuple(binaries([b"", b"\0"]))
 """Arguments with which `binary_join_element_wise` adds a null byte to each text."""
 _FAULTS = (OSError, ValueError, StopIteration, pa.ArrowException)
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rnnlm.batching import Window, windows
 from rnnlm.errors import ConfigError
-from rnnlm.evaluation.scoring import Evaluation, Pieces, nats_per_target
+from rnnlm.evaluation.results import Evaluation
+from rnnlm.evaluation.scoring import Pieces, nats_per_target
 from rnnlm.models import LanguageModel, NeuralLanguageModel, detach_state
 from rnnlm.progress import OnProgress, silent
 

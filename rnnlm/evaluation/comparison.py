@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.evaluation.intervals import AT_ONCE, FEWEST_DOCUMENTS, RESAMPLES
-from rnnlm.evaluation.scoring import Evaluation
+from rnnlm.evaluation.results import Evaluation
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.saved import read_arrays
 from rnnlm.storage import atomic_path

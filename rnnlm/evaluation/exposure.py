@@ -15,50 +15,22 @@ import math
 import random
 import warnings
 from collections.abc import Sequence
-from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from rnnlm.canaries import Canary, ExposureRow, canaries_of, model_text, random_secret
+from rnnlm.canaries import Canary, canaries_of, model_text, random_secret
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import GenerationConfig
 from rnnlm.dataset import from_texts
 from rnnlm.engine.drawing import continue_texts
+from rnnlm.evaluation.results import CanaryScore
 from rnnlm.evaluation.scoring import evaluate
 from rnnlm.progress import OnProgress, Progress, silent
 
 ALTERNATIVES = 1000
 """Number of random secrets that each canary is compared with."""
 _MOST_CONTINUED = 64
-
-
-class CanaryScore(BaseModel):
-    """What a model remembers of a canary.
-
-    Attributes:
-        beginning: What precedes its secret.
-        repeats: Number of times that it is in the training text.
-        nll_nats: Negative log-likelihood of the whole line, with the boundary that ends it.
-        rank: Its place among itself and `alternatives` random secrets; 1 if it is the likeliest.
-        alternatives: Number of random secrets.
-        exposure_bits: Its exposure; at least 0 and at most `most_bits`.
-        most_bits: log₂ |R|, the entropy of a random secret.
-        is_extracted: Whether the model writes the secret in full if it is given the beginning and
-            always chooses the likeliest token.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    beginning: str
-    repeats: int
-    nll_nats: float
-    rank: int
-    alternatives: int
-    exposure_bits: float
-    most_bits: float
-    is_extracted: bool
 
 
 def score_canaries(
@@ -94,35 +66,6 @@ def score_canaries(
         )
         on_progress(Progress(number + 1, len(canaries), "canaries"))
     return tuple(scores)
-
-
-def by_repeats(scores: Sequence[CanaryScore]) -> tuple[ExposureRow, ...]:
-    """Return a summary for each number of times that canaries were planted, in ascending order."""
-    rows = []
-    for repeats in sorted({score.repeats for score in scores}):
-        same = [score for score in scores if score.repeats == repeats]
-        rows.append(
-            ExposureRow(
-                repeats=repeats,
-                canaries=len(same),
-                exposure_bits=round(mean(score.exposure_bits for score in same), 3),
-                most_bits=round(same[0].most_bits, 3),
-                extracted=sum(score.is_extracted for score in same),
-            )
-        )
-    return tuple(rows)
-
-
-def as_figures(rows: Sequence[ExposureRow]) -> dict[str, float]:
-    """Return the figures of all rows, by name.
-
-    The names are like `exposure_bits_planted_16` and `canaries_extracted_planted_16`.
-    """
-    figures: dict[str, float] = {}
-    for row in rows:
-        figures[f"exposure_bits_planted_{row.repeats}"] = row.exposure_bits
-        figures[f"canaries_extracted_planted_{row.repeats}"] = row.extracted
-    return figures
 
 
 def _nats(loaded: LoadedModel, beginning: str, secrets: Sequence[str]) -> NDArray[np.float64]:

@@ -5,16 +5,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from rnnlm import checkpoint, dataset
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.devices import choose_device
 from rnnlm.errors import DatasetError
 from rnnlm.evaluation.comparison import TextNats
-from rnnlm.evaluation.exposure import CanaryScore
 from rnnlm.evaluation.intervals import bits_per_character_interval
-from rnnlm.evaluation.scoring import Evaluation, evaluate
+from rnnlm.evaluation.results import (
+    NATS_FILE,
+    NGRAM_NATS_FILE,
+    SCORED_FILE,
+    SCORES_FILE,
+    Evaluation,
+    TestScores,
+    yardstick,
+)
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.overlap import Hashes, unread
 from rnnlm.progress import OnProgress, silent
 from rnnlm.saved import read_array
@@ -22,43 +29,9 @@ from rnnlm.storage import atomic_path, write_json
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import TokenArrays, spread
 
-SCORES_FILE = "scores.json"
-NATS_FILE = "nats.npz"
-NGRAM_NATS_FILE = "ngram-nats.npz"
-SCORED_FILE = "scored.npy"
 MOST_SCORED = 10_000_000
 """Most characters of a test split to score. If it has more, only a part of its documents is scored,
 which are spread evenly over the split."""
-CHARACTERS = "characters"
-"""Name of the folder with the n-gram model of characters and its token shards. It is next to an
-n-gram model whose tokens are not characters."""
-
-
-class TestScores(BaseModel):
-    """Scores of a checkpoint on a test split.
-
-    Attributes:
-        uri: Folder with `scores.json` (nats of each document), `nats.npz` and `ngram-nats.npz`
-            (nats of each piece too), and `scored.npy` (which documents of the test split were
-            scored).
-        figures: Figures by name:
-
-            - those of `Score.figures()`
-            - `bits_per_character_low` and `bits_per_character_high`: the 95% confidence interval
-            - `ngram_bits_per_character`: score of an n-gram model of characters on the same text
-            - `ngram_perplexity` and `own_ngram_bits_per_character`: scores of an n-gram model of
-              the model's own tokens on the same text
-            - `overlap_documents`: number of documents that were left out because the model's base
-              (the pretrained model that training started from) has read them
-        canaries: What the model remembers of each of its canaries (see `exposure`); empty if it was
-            trained without canaries.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    uri: str
-    figures: dict[str, int | float]
-    canaries: tuple[CanaryScore, ...] = ()
 
 
 def figures_beside(
@@ -83,16 +56,6 @@ def figures_beside(
         figures["ngram_perplexity"] = own.score.perplexity
         figures["own_ngram_bits_per_character"] = own.score.bits_per_character
     return figures
-
-
-def yardstick(ngram_path: Path) -> Path:
-    """Return the path of the n-gram model of characters that belongs to a given n-gram model.
-
-    If there is none next to the given model, that is one of characters itself; its own path is
-    returned.
-    """
-    of_characters = ngram_path.parent / CHARACTERS / ngram_path.name
-    return of_characters if of_characters.is_file() else ngram_path
 
 
 def score_test_split(

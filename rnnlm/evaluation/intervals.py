@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlm.evaluation.scoring import Evaluation
+from rnnlm.evaluation.results import Evaluation
 from rnnlm.metrics import NATS_PER_BIT
 
 LEVEL = 0.95

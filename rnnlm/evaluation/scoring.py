@@ -7,8 +7,6 @@ lane reads one document at a time, window by window, while the model's state is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from rnnlm import ngram
 from rnnlm.batching import Window, windows
 from rnnlm.devices import one_thread
 from rnnlm.errors import EmptySplitError
-from rnnlm.metrics import Score
+from rnnlm.evaluation.results import Evaluation
 from rnnlm.models import LanguageModel
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress, Progress, silent
@@ -36,42 +34,6 @@ MOST_LOGITS = 1 << 26
 NatsOf = Callable[[Window], Tensor]
 """A function that returns the nats of each target token of the next window, shape (batch, time).
 It is called with all windows of a text in order."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The score of a text: the nats of each of its pieces, in order.
-
-    Attributes:
-        nats: Negative log-likelihood of each piece, shape (pieces,).
-        tokens: Number of tokens of each piece, at most `PIECE_TOKENS`, shape (pieces,).
-        offsets: Index of the first piece of each document, followed by the total number of pieces;
-            shape (documents + 1,).
-        arrays: The documents that were scored.
-        unknown: Number of tokens of each piece that the vocabulary lacks, shape (pieces,).
-    """
-
-    nats: NDArray[np.float64]
-    tokens: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    arrays: TokenArrays
-    unknown: NDArray[np.int64]
-
-    @cached_property
-    def document_nll_nats(self) -> NDArray[np.float64]:
-        """Nats of each document, shape (documents,)."""
-        return np.add.reduceat(self.nats, self.offsets[:-1])
-
-    @property
-    def score(self) -> Score:
-        """The score of the whole text."""
-        return Score(
-            nll_nats=float(self.nats.sum()),
-            tokens=len(self.arrays.tokens),
-            characters=int(self.arrays.characters.sum()),
-            bytes=int(self.arrays.bytes.sum()),
-            unknown=int(self.unknown.sum()),
-        )
 
 
 def evaluate(

@@ -1,13 +1,15 @@
 """The result of a generation job: its figures, its manifest file, and its pages and pictures."""
 
+from __future__ import annotations
+
 import platform
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm import __version__
@@ -17,13 +19,15 @@ from rnnlm.audit.pages import copied_names, write_pages
 from rnnlm.audit.reference import Reference
 from rnnlm.audit.summary import Audit, ShardAudit
 from rnnlm.canaries import ExposureRow
-from rnnlm.checkpoint import LoadedModel
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.forms import is_valid
-from rnnlm.engine.running import Engine
 from rnnlm.generation.publishing import COLUMNS
 from rnnlm.storage import value_digest
+
+if TYPE_CHECKING:
+    from rnnlm.checkpoint import LoadedModel
+    from rnnlm.engine.running import Engine
 
 EXAMPLES = 20
 GALLERY_FILE = "gallery.png"
@@ -249,7 +253,7 @@ def describe(
         "engine_note": how.reason,
         "versions": {
             "rnnlm": __version__,
-            "torch": str(torch.__version__),
+            "torch": metadata.version("torch"),
             "numpy": np.__version__,
             "pyarrow": pa.__version__,
             "python": platform.python_version(),

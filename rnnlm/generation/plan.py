@@ -19,6 +19,7 @@ from rnnlm.generation.manifest import Source
 from rnnlm.generation.prompt import Opening, constraint, open_texts, prefixes_of
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.shard_sampling import Drawing
+from rnnlm.header import Described
 from rnnlm.storage import file_digest, value_digest, write_bytes
 from rnnlm.tokenizer import check_known
 
@@ -114,7 +115,10 @@ def _identity(config: GenerationConfig) -> dict[str, Any]:
 
 
 def check(
-    loaded: LoadedModel, config: GenerationConfig, prefixes: Path | None, source: Source | None
+    model: Described | LoadedModel,
+    config: GenerationConfig,
+    prefixes: Path | None,
+    source: Source | None,
 ) -> None:
     """Check that a job is possible, before any file is written and any text is drawn.
 
@@ -124,7 +128,7 @@ def check(
         GenerationError: The model was not trained with a given attribute or value, or a filter
             needs a training text that is not available.
     """
-    opening = open_texts(loaded.experiment, config)
+    opening = open_texts(model.experiment, config)
     if config.prefix and prefixes:
         raise GenerationError(
             f"both a prefix, {config.prefix!r}, and a file of prefixes, {prefixes}, are given "
@@ -134,9 +138,9 @@ def check(
         _check_given(config, opening, source)
     given = prefixes_of(config, prefixes)
     for prefix in given:
-        check_known(loaded.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
-    check_known(loaded.tokenizer, opening.header, f"the header {opening.header!r}")
-    constraint(loaded.tokenizer, config, opening, opening.before(given))
+        check_known(model.tokenizer, prefix, f"the prefix {prefix[:40]!r}")
+    check_known(model.tokenizer, opening.header, f"the header {opening.header!r}")
+    constraint(model.tokenizer, config, opening, opening.before(given))
     if config.compares and source is None:
         rule = next(rule for rule in COMPARING if getattr(config, rule))
         raise GenerationError(

@@ -20,14 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from rnnlm import checkpoint
 from rnnlm.audit.copies import hashes
 from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
-from rnnlm.devices import worker_device
-from rnnlm.engine import running
+from rnnlm.engine.opening import Slots, resolve, run
 from rnnlm.engine.texts import Decoder
 from rnnlm.errors import CheckpointError
 from rnnlm.generation.accepting import accepted, best_of_groups
@@ -179,7 +177,7 @@ def draw_stream(
         count = sum(shard.count for shard in stream)
         waiting: dict[int, list[EndedTexts]] = {place: [] for place in range(len(stream))}
         try:
-            for ended in running.run(opened.slots, stream[0].first, count):
+            for ended in run(opened.slots, stream[0].first, count):
                 drawn += len(ended.numbers)
                 for place, part in _by_shard(ended, stream):
                     waiting[place].append(part)
@@ -254,7 +252,7 @@ def _write(shard: DrawnShard, table: pa.Table) -> None:
 
 @dataclass(frozen=True)
 class _Opened:
-    slots: running.Slots
+    slots: Slots
     decoder: Decoder
     reference: Reference | None
     condition: tuple[str, ...]
@@ -275,6 +273,10 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
+    from rnnlm import checkpoint  # noqa: PLC0415 - these import torch
+    from rnnlm.devices import worker_device  # noqa: PLC0415
+    from rnnlm.engine import running  # noqa: PLC0415
+
     loaded = checkpoint.load(drawing.checkpoint, worker_device(drawing.device))
     if file_digest(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
@@ -286,7 +288,7 @@ def _open(drawing: Drawing) -> _Opened:
     lines = prefixes_of(config, drawing.prefixes)
     each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
     prefixes = opening.before(each)
-    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
+    how = running.choose_engine(loaded.model, resolve(config.precision, loaded.facts))
     assert how.precision == config.precision  # as the device is of the job's kind
     rules = config.model_copy(update={"required": ()})  # `accepted` checks required strings
     compiled = constraint(loaded.tokenizer, rules, opening, prefixes)

@@ -92,11 +92,12 @@ def _train(
     on_progress: OnProgress | None,
 ) -> dict[str, str]:
     """Run the steps of a training in a folder; return the file and the digest of the checkpoint."""
-    from rnnlm import checkpoint, dataset
+    from rnnlm import dataset
     from rnnlm.corpora.ingestion import ingest
+    from rnnlm.header import load_description
     from rnnlm.training.api import train as train_on_tokens
 
-    words = checkpoint.load_description(base)[1] if base else None
+    words = load_description(base).tokenizer if base else None
     with _shown("reading", on_progress) as tell:
         corpus = ingest(files, experiment.corpus, experiment.splits, out / "corpus", tell)
     with _shown("tokenizing", on_progress) as tell:
@@ -129,10 +130,11 @@ def _experiment(
 
 def _with_base(experiment: Experiment) -> tuple[Experiment, Path | None]:
     """Return an experiment with settings filled in from its base, and the base's checkpoint."""
-    from rnnlm import base, bases
+    from rnnlm import bases
+    from rnnlm.bases import fitting
 
     name = experiment.training.base
-    if name == base.NO_BASE:
+    if name == fitting.NO_BASE:
         return experiment, None
     if name in bases.SHIPPED:
         path = bases.shipped(name)
@@ -145,7 +147,7 @@ def _with_base(experiment: Experiment) -> tuple[Experiment, Path | None]:
             f"training.base = {name}: this installation does not contain it (expected {path}); "
             "train it with `make base`, or set training.base=none"
         )
-    return base.fit(experiment, path), path
+    return fitting.fit(experiment, path), path
 
 
 def _known(out: Path, key: str) -> dict[str, str] | None:

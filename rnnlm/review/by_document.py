@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnlm.charts import Palette, Picture, dress, in_both, new_figure, outlined
-from rnnlm.evaluation import TextNats
+from rnnlm.evaluation.comparison import TextNats
 from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS
 from rnnlm.metrics import NATS_PER_BIT
 

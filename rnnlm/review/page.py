@@ -9,24 +9,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from rnnlm import checkpoint, dataset
 from rnnlm.charts import Picture
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.devices import choose_device
 from rnnlm.errors import DamagedFileError, DatasetError
-from rnnlm.evaluation import (
-    NATS_FILE,
-    NGRAM_NATS_FILE,
-    TestScores,
-    TextNats,
-    by_repeats,
-    compare,
-    yardstick,
-)
+from rnnlm.evaluation.comparison import TextNats, compare
 from rnnlm.evaluation.held_out import scored_documents
 from rnnlm.evaluation.intervals import LEVEL
+from rnnlm.evaluation.results import NATS_FILE, NGRAM_NATS_FILE, TestScores, by_repeats, yardstick
+from rnnlm.header import load_facts
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.review.by_document import QUANTILES, Pairs, draw_documents, pair
 from rnnlm.review.curves import Rows, can_draw_curves, draw_curves, said_of_learning
@@ -34,6 +26,7 @@ from rnnlm.review.embeddings import draw_embeddings, project_embeddings
 from rnnlm.review.exposure_table import exposure_table
 from rnnlm.review.markup import image, markup, seen, signed
 from rnnlm.review.passages import Extremes, Passage, find_extremes
+from rnnlm.review.result import REVIEW_FILE, Review
 from rnnlm.review.writing import writing_table
 from rnnlm.storage import file_digest, write_bytes
 from rnnlm.surprise import END_MARK, names_of_shades, shade
@@ -41,7 +34,6 @@ from rnnlm.training.growth import GrowthText, read_growth
 from rnnlm.training.history import read_history
 from rnnlm.visible import visible_html
 
-REVIEW_FILE = "review.html"
 CURVES_PICTURE, DOCUMENTS_PICTURE = "curves.svg", "documents.svg"
 EMBEDDINGS_PICTURE = "embeddings.svg"
 ROUNDING = 0.0005
@@ -50,24 +42,6 @@ KNEW_BETTER = 2.0
 """A character is underlined if the n-grams need at least this many bits fewer for it."""
 SHOWN_GROWTH = 180
 """Most characters shown of a text that was sampled during training; a tooltip shows all of it."""
-
-
-class Review(BaseModel):
-    """A report page about a trained model, and its pictures.
-
-    Attributes:
-        uri: Folder of the page and the pictures.
-        page: Path of the page.
-        pictures: Paths of the pictures, which are also embedded in the page.
-        digest: sha256 of the page.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    uri: str
-    page: str
-    pictures: tuple[str, ...]
-    digest: str
 
 
 def write_review(
@@ -113,7 +87,7 @@ def write_review(
     best_step = int(loaded.facts.get("step", 0))
     pictures: dict[str, Picture] = {}
     if can_draw_curves(rows):
-        ngram_bits = checkpoint.load_facts(yardstick(ngram_path)).get("bits_per_character")
+        ngram_bits = load_facts(yardstick(ngram_path)).get("bits_per_character")
         pictures[CURVES_PICTURE] = draw_curves(rows, best_step, ngram_bits)
     if len(pairs.model) > 1:
         pictures[DOCUMENTS_PICTURE] = draw_documents(pairs)

@@ -21,7 +21,7 @@ from rnnlm import ngram
 from rnnlm.batching import windows
 from rnnlm.devices import one_thread
 from rnnlm.errors import DatasetError
-from rnnlm.evaluation import TextNats
+from rnnlm.evaluation.comparison import TextNats
 from rnnlm.evaluation.scoring import MOST_LOGITS, PIECE_TOKENS, WINDOW_TOKENS, nats_per_target
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models import LanguageModel

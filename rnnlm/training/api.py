@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.dataset import load_split
-from rnnlm.engine.precision import PrecisionChoice, choose_precision
+from rnnlm.engine.precision import PrecisionChoice
+from rnnlm.engine.precision_check import choose_precision
 from rnnlm.errors import CheckpointError, EmptySplitError
 from rnnlm.progress import OnProgress, silent
 from rnnlm.storage import file_digest
@@ -21,46 +20,8 @@ from rnnlm.training import run_state as positions
 from rnnlm.training.blending import blend
 from rnnlm.training.counting import count
 from rnnlm.training.launch import is_launched, launch
-from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
-
-EXPORT_FILE = "model.safetensors"
-
-
-class TrainedModel(BaseModel):
-    """The result of a training.
-
-    Attributes:
-        uri: Folder that holds the checkpoint and the history of metrics.
-        checkpoint: Path of the exported checkpoint, the one that scored best on validation.
-        digest: sha256 of the exported checkpoint.
-        parameters: Number of trained parameters.
-        step: Optimizer steps taken in total.
-        best_step: Step at which the checkpoint was taken.
-        tokens: Tokens trained on; a token is counted again in every epoch.
-        validation_bits_per_character: The checkpoint's loss on the validation split, in bits per
-            character.
-        seconds: Seconds spent training, including earlier runs that this one resumed.
-        started_from: sha256 of the checkpoint that the initial weights came from; None if none.
-        trained_share: Share s of the trained weights in the exported weights, which are
-            s · trained + (1 − s) · initial (see `blend`); 1 if nothing was blended.
-        precision: Number format chosen for generation, also stored in the checkpoint; None if the
-            model can generate only with 32-bit floats.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    uri: str
-    checkpoint: str
-    digest: str
-    parameters: int
-    step: int
-    best_step: int
-    tokens: int
-    validation_bits_per_character: float
-    seconds: float = 0.0
-    started_from: str | None = None
-    trained_share: float = 1.0
-    precision: PrecisionChoice | None = None
+from rnnlm.training.run import TrainingRun
+from rnnlm.training.trained import BEST_FILE, EXPORT_FILE, LAST_FILE, TrainedModel
 
 
 def train(

@@ -13,7 +13,7 @@ import torch
 
 from rnnlm.base import start_from
 from rnnlm.checkpoint import LoadedModel
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import NeuralLanguageModel, build
 from rnnlm.tokens import TokenArrays
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rnnlm import checkpoint, dataset
 from rnnlm.canaries import plant
 from rnnlm.config import Experiment
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.progress import OnProgress, Progress

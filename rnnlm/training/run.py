@@ -27,14 +27,15 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm import checkpoint, dataset
-from rnnlm.base import NO_BASE, start_from
+from rnnlm.base import start_from
+from rnnlm.bases.fitting import NO_BASE
 from rnnlm.batching import Window, windows
 from rnnlm.canaries import plant
 from rnnlm.config import Experiment, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.engine.drawing import write_line
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build
 from rnnlm.models.dropping import seed_dropout
@@ -51,11 +52,9 @@ from rnnlm.training.history import History
 from rnnlm.training.meter import Meter
 from rnnlm.training.optimizing import WeightAverage, learning_rate, optimizer_of, step_of
 from rnnlm.training.run_state import NO_BEST, Position, Run
+from rnnlm.training.trained import BEST_FILE, GOOD_FILE, LAST_FILE
 from rnnlm.training.vocabulary import sampler_of
 
-BEST_FILE = "best.safetensors"
-LAST_FILE = "last.safetensors"
-GOOD_FILE = "good.safetensors"
 HISTORY_ROWS = 200
 """Approximate number of rows of metrics in a run's history."""
 MOST_VALIDATION = 0.2

@@ -18,6 +18,7 @@ from torch import Tensor
 from rnnlm import checkpoint
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError
+from rnnlm.header import load_description, load_facts
 from rnnlm.models import LanguageModel, State
 from rnnlm.saved import checked
 from rnnlm.tokenizer import Tokenizer
@@ -151,7 +152,7 @@ def read(path: Path) -> Position:
     Raises:
         CheckpointError: The file is damaged, or is not a saved position.
     """
-    return _position(path, checkpoint.load_facts(path))
+    return _position(path, load_facts(path))
 
 
 def fault_of(path: Path) -> str | None:
@@ -182,14 +183,14 @@ def check_same_run(path: Path, experiment: Experiment, tokenizer: Tokenizer) -> 
     Raises:
         CheckpointError: The position belongs to another run; the message names the differences.
     """
-    before, vocabulary = checkpoint.load_description(path)
+    found = load_description(path)
     changes = [
         f"{section}.{key} {old} → {getattr(getattr(experiment, section), key)}"
         for section in ("model", "training")
-        for key, old in getattr(before, section)
+        for key, old in getattr(found.experiment, section)
         if old != getattr(getattr(experiment, section), key) and key not in MAY_CHANGE
     ]
-    if vocabulary.to_json() != tokenizer.to_json():
+    if found.tokenizer.to_json() != tokenizer.to_json():
         changes.append("the vocabulary differs")
     if changes:
         raise CheckpointError(
@@ -237,6 +238,6 @@ def is_later(best: Path, position: Position) -> bool:
     position. The resumed run repeats the steps in between and writes the checkpoint again.
     """
     try:
-        return bool(int(checkpoint.load_facts(best)["step"]) > position.step)
+        return bool(int(load_facts(best)["step"]) > position.step)
     except (CheckpointError, KeyError, TypeError, ValueError):
         return False

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm import checkpoint
+from rnnlm.header import load_facts
 from tests.conftest import ROOT, fork_cli, write_tiny
 from tests.deploy.clusters import Slurm, slurm
 
@@ -93,5 +94,5 @@ def test_two_nodes_train_one_model(home: Path, cluster: Slurm, tmp_path: Path):
     )  # fmt: skip
     cluster.wait(300)
     (log,) = tmp_path.glob("rnnlm-train-*.log")
-    together = checkpoint.load_facts(out / "best.safetensors")
-    assert together["tokens"] == checkpoint.load_facts(alone)["tokens"], log.read_text()
+    together = load_facts(out / "best.safetensors")
+    assert together["tokens"] == load_facts(alone)["tokens"], log.read_text()

@@ -6,14 +6,9 @@ import torch
 
 from rnnlm import dataset
 from rnnlm.errors import ConfigError
-from rnnlm.evaluation import (
-    Cache,
-    Dynamic,
-    adaptive,
-    evaluate,
-    evaluate_dynamically,
-    evaluate_with_cache,
-)
+from rnnlm.evaluation import adaptive
+from rnnlm.evaluation.adaptive import Cache, Dynamic, evaluate_dynamically, evaluate_with_cache
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import NeuralLanguageModel, build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import tiny_experiment

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from rnnlm import dataset
 from rnnlm.config import ModelConfig
 from rnnlm.errors import DamagedFileError
-from rnnlm.evaluation import TextNats, compare, evaluate
 from rnnlm.evaluation import comparison as module
-from rnnlm.evaluation.scoring import Pieces
+from rnnlm.evaluation.comparison import TextNats, compare
+from rnnlm.evaluation.scoring import Pieces, evaluate
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.tokenizer import CharacterTokenizer

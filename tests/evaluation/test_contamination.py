@@ -4,7 +4,7 @@ from rnnlm.config import CorpusConfig, SplitConfig
 from rnnlm.corpora.documents import iter_texts
 from rnnlm.corpora.files import locate
 from rnnlm.corpora.ingestion import ingest
-from rnnlm.evaluation import trained_on
+from rnnlm.evaluation.contamination import trained_on
 from tests.conftest import lines
 
 PARAGRAPH = "A paragraph of {} with enough words in it to be no chance at all."

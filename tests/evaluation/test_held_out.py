@@ -10,15 +10,10 @@ from rnnlm import dataset
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import ModelConfig, TokenizerConfig
 from rnnlm.errors import DatasetError, EmptySplitError
-from rnnlm.evaluation import (
-    CHARACTERS,
-    NATS_FILE,
-    NGRAM_NATS_FILE,
-    TextNats,
-    held_out,
-    score_corpus,
-    score_test_split,
-)
+from rnnlm.evaluation import held_out
+from rnnlm.evaluation.comparison import TextNats
+from rnnlm.evaluation.held_out import score_corpus, score_test_split
+from rnnlm.evaluation.results import CHARACTERS, NATS_FILE, NGRAM_NATS_FILE
 from rnnlm.overlap import sample
 from rnnlm.training.api import train
 from tests.conftest import ingest_text, tiny_experiment

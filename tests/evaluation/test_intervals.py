@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from rnnlm import dataset
-from rnnlm.evaluation import Evaluation, bits_per_character_interval, intervals
-from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS
+from rnnlm.evaluation import intervals
+from rnnlm.evaluation.intervals import FEWEST_DOCUMENTS, bits_per_character_interval
+from rnnlm.evaluation.results import Evaluation
 from rnnlm.evaluation.scoring import PIECE_TOKENS, Pieces
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.tokenizer import CharacterTokenizer

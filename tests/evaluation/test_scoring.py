@@ -6,7 +6,7 @@ import torch
 
 from rnnlm import dataset
 from rnnlm.errors import EmptySplitError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import LanguageModel, build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.tokenizer import CharacterTokenizer

@@ -13,7 +13,8 @@ from rnnlm.audit.card import CARD_FILE
 from rnnlm.canaries import Canary, canaries_of
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.corpora.documents import iter_texts
-from rnnlm.evaluation import by_repeats, score_canaries
+from rnnlm.evaluation.exposure import score_canaries
+from rnnlm.evaluation.results import by_repeats
 from rnnlm.generation.job import generate
 from rnnlm.generation.manifest import About, Source, TextDataSet
 from rnnlm.training.api import train

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, ttest_1samp
 
 from rnnlm.dataset import from_texts
-from rnnlm.evaluation import TextNats, bits_per_character_interval, compare
+from rnnlm.evaluation.comparison import TextNats, compare
+from rnnlm.evaluation.intervals import bits_per_character_interval
 from rnnlm.evaluation.scoring import Pieces
 from rnnlm.tokenizer import CharacterTokenizer
 

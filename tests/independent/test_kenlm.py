@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm import arpa
 from rnnlm.dataset import from_texts
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.ngram import score
 from rnnlm.tokenizer import BPETokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer
 from rnnlm.tokenizer.word import WordTokenizer

@@ -11,7 +11,7 @@ from torch.nn import functional
 from rnnlm.batching import windows
 from rnnlm.config import ModelConfig, TrainingConfig
 from rnnlm.config.model import Architecture
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import NeuralLanguageModel, build, gru, lstm, simple, stack
 from rnnlm.models.dropping import FeatureDropout
 from rnnlm.training.objective import objective

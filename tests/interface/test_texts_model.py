@@ -16,7 +16,7 @@ from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm import checkpoint, dataset
 from rnnlm.errors import ConfigError, RegistryError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.interface.samples import Samples
 from rnnlm.models import build
 from rnnlm.storage import file_digest

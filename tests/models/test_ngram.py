@@ -14,7 +14,7 @@ from rnnlm.dataset import from_texts
 from rnnlm.engine.drawing import generate_texts
 from rnnlm.engine.texts import GeneratedText
 from rnnlm.errors import CheckpointError, EmptySplitError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import build
 from rnnlm.models.ngram import NGramLanguageModel
 from rnnlm.ngram import score

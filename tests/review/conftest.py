@@ -8,9 +8,12 @@ import pytest
 
 from rnnlm import dataset
 from rnnlm.config import ModelConfig
-from rnnlm.evaluation import TestScores, score_test_split
-from rnnlm.review import Review, write_review
-from rnnlm.training.api import TrainedModel, train
+from rnnlm.evaluation.held_out import score_test_split
+from rnnlm.evaluation.results import TestScores
+from rnnlm.review.page import write_review
+from rnnlm.review.result import Review
+from rnnlm.training.api import train
+from rnnlm.training.trained import TrainedModel
 from tests.conftest import ingest_text, lines, tiny_experiment
 
 HTML = '<b>&amp; "red"</b>'

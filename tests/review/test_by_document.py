@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from rnnlm.evaluation import TextNats
+from rnnlm.evaluation.comparison import TextNats
 from rnnlm.metrics import NATS_PER_BIT
-from rnnlm.review import draw_documents
-from rnnlm.review.by_document import pair
+from rnnlm.review.by_document import draw_documents, pair
 
 
 def nats_of(documents: list[float], pieces: list[float] | None = None) -> TextNats:

@@ -1,7 +1,6 @@
 import pytest
 
-from rnnlm.review import draw_curves
-from rnnlm.review.curves import bits_per_nat, can_draw_curves, said_of_learning
+from rnnlm.review.curves import bits_per_nat, can_draw_curves, draw_curves, said_of_learning
 
 
 def rows_of(validations: list[float]) -> list[dict[str, float]]:

@@ -8,8 +8,7 @@ import torch
 from rnnlm import checkpoint, dataset
 from rnnlm.charts import DARK, LIGHT
 from rnnlm.models.stack import StackedLanguageModel
-from rnnlm.review import draw_embeddings, project_embeddings
-from rnnlm.review.embeddings import KINDS, kind_of, visible
+from rnnlm.review.embeddings import KINDS, draw_embeddings, kind_of, project_embeddings, visible
 from tests.review.conftest import Made
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from rnnlm.dataset import load_split, load_tokenizer
 from rnnlm.errors import CheckpointError, DatasetError
-from rnnlm.evaluation import NATS_FILE, TextNats, score_test_split
+from rnnlm.evaluation.comparison import TextNats
+from rnnlm.evaluation.held_out import score_test_split
+from rnnlm.evaluation.results import NATS_FILE
 from rnnlm.overlap import sample
-from rnnlm.review import Review
+from rnnlm.review.result import Review
 from rnnlm.storage import file_digest
 from rnnlm.training.growth import read_growth
 from tests.conftest import WORDS, lines

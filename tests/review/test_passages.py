@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from rnnlm import checkpoint, dataset
 from rnnlm.errors import DatasetError
-from rnnlm.evaluation import NATS_FILE, NGRAM_NATS_FILE, TextNats
+from rnnlm.evaluation.comparison import TextNats
+from rnnlm.evaluation.results import NATS_FILE, NGRAM_NATS_FILE
 from rnnlm.evaluation.scoring import PIECE_TOKENS
 from rnnlm.metrics import NATS_PER_BIT
 from rnnlm.models import ARCHITECTURES
-from rnnlm.review import find_extremes, passages, token_nats
-from rnnlm.review.passages import Piece, choose_pieces, piece_nats
+from rnnlm.review import passages
+from rnnlm.review.passages import Piece, choose_pieces, find_extremes, piece_nats, token_nats
 from rnnlm.surprise import END_MARK, spread
 from rnnlm.tokenizer import ByteTokenizer, Tokenizer, learn
 from rnnlm.tokens import TokenArrays

@@ -8,7 +8,8 @@ import torch
 from rnnlm import checkpoint
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.dataset import load_split
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
+from rnnlm.header import load_facts
 from rnnlm.tokens import TokenArrays
 from rnnlm.training.api import train
 from rnnlm.training.blending import blend
@@ -61,9 +62,9 @@ def test_a_training_result_is_blended_if_configured(on: bool, trained, tmp_path:
     few = tokens_of(tmp_path / "few", "".join(f"colour {n} 7 9\n" for n in range(60)), EXPERIMENT)
     settings = {"budget": "3 epochs", "blend": on}
     model = train(few.uri, tiny_experiment(training=settings), tmp_path / "more", start=start)
-    best = checkpoint.load_facts(tmp_path / "more" / "best.safetensors")
+    best = load_facts(tmp_path / "more" / "best.safetensors")
     path = Path(model.checkpoint)
-    assert ("trained_share" in checkpoint.load_facts(path)) is on
+    assert ("trained_share" in load_facts(path)) is on
     assert model.validation_bits_per_character <= best["bits_per_character"]
     score = evaluate(checkpoint.load(path).model, load_split(few.uri, "validation")).score
     assert score.bits_per_character == pytest.approx(model.validation_bits_per_character)

@@ -14,7 +14,7 @@ from rnnlm.training.api import train
 from rnnlm.training.group import Group
 from rnnlm.training.history import read_history
 from rnnlm.training.launch import _cause
-from rnnlm.training.run import BEST_FILE, LAST_FILE
+from rnnlm.training.trained import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
 from tests.flows.serving import free_port
 from tests.training.conftest import weights

@@ -21,7 +21,8 @@ from rnnlm.training.growth import (
     growth_prefixes,
     read_growth,
 )
-from rnnlm.training.run import BEST_FILE, LAST_FILE, TrainingRun
+from rnnlm.training.run import TrainingRun
+from rnnlm.training.trained import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
 from tests.training.conftest import weights
 

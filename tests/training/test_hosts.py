@@ -13,7 +13,7 @@ import pytest
 from rnnlm.config import Experiment
 from rnnlm.training.api import train
 from rnnlm.training.history import read_history
-from rnnlm.training.run import BEST_FILE, LAST_FILE
+from rnnlm.training.trained import BEST_FILE, LAST_FILE
 from tests.conftest import tiny_experiment
 from tests.flows.hosts import Host, hosts
 from tests.training.conftest import weights

@@ -18,15 +18,15 @@ import torch
 from rnnlm import checkpoint, dataset
 from rnnlm.config import Experiment
 from rnnlm.errors import CheckpointError, ConfigError, DivergenceError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import ARCHITECTURES
 from rnnlm.progress import Progress
 from rnnlm.training import meter, run
 from rnnlm.training.api import train
 from rnnlm.training.divergence import DivergedError
 from rnnlm.training.history import read_history
-from rnnlm.training.run import BEST_FILE, LAST_FILE
 from rnnlm.training.run_state import Position
+from rnnlm.training.trained import BEST_FILE, LAST_FILE
 from tests.conftest import ingest_text, lines, tiny_experiment
 from tests.damage import flip
 from tests.training.conftest import weights

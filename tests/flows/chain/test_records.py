@@ -22,7 +22,7 @@ from flows.chain.records import (
 from flows.runtime import locks
 from rnnlm.errors import StorageError
 from rnnlm.storage import file_digest, write_bytes
-from rnnlm.training.run import LAST_FILE
+from rnnlm.training.trained import LAST_FILE
 
 
 class Result(BaseModel):

@@ -8,9 +8,10 @@ import pytest
 
 from flows.registry import bases
 from flows.runtime.home import Home
-from rnnlm import base, checkpoint
+from rnnlm import base
 from rnnlm import bases as shipped_bases
 from rnnlm.errors import CheckpointError
+from rnnlm.header import load_description
 from rnnlm.storage import file_digest
 from tests.conftest import call_cli, fork_cli, lines, tiny_experiment
 from tests.damage import flip_bit
@@ -39,7 +40,7 @@ def test_a_registered_model_or_its_export_can_be_a_base(home: Path):
     card = exported.with_suffix(".md").read_text()
     assert "rnnlm train configs/tiny.toml" in card
     assert len(base.windows_of(exported)) == 0  # the lines are shorter than a window
-    first = checkpoint.load_description(exported)
+    first = load_description(exported)
     for name in ("tiny", str(exported)):
         ended = fork_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
         assert ended.status == 0, ended.err
@@ -48,9 +49,9 @@ def test_a_registered_model_or_its_export_can_be_a_base(home: Path):
         assert f"from base {name}".replace(" ", "") in "".join(ended.err.split())
         model = home / "data" / "models" / "more"
         newest = max(model.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime)
-        experiment, tokenizer = checkpoint.load_description(newest)
-        assert experiment.model == first[0].model
-        assert tokenizer.to_json() == first[1].to_json()
+        found = load_description(newest)
+        assert found.experiment.model == first.experiment.model
+        assert found.tokenizer.to_json() == first.tokenizer.to_json()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from flows.runtime.home import Home
 from flows.sweeping.picture import draw
 from flows.sweeping.study import RANDOM_TRIALS, open_study
 from flows.sweeping.trial import Trial, best_of
-from rnnlm.training.api import TrainedModel
+from rnnlm.training.trained import TrainedModel
 from tests.conftest import ROOT, Finished, fork_cli, write_tiny
 from tests.flows.sweeping.test_space import space_of
 

@@ -20,8 +20,8 @@ from rnnlm.corpora.ingestion import Corpus
 from rnnlm.dataset import Tokens
 from rnnlm.engine.drawing import sample_texts
 from rnnlm.errors import RegistryError
-from rnnlm.evaluation import score_corpus
-from rnnlm.training.api import TrainedModel
+from rnnlm.evaluation.held_out import score_corpus
+from rnnlm.training.trained import TrainedModel
 from tests.conftest import ingest_text, lines
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from rnnlm.config import ModelConfig
-from rnnlm.engine import precision
-from rnnlm.engine.precision import MOST_NATS, PrecisionChoice, choose_precision
+from rnnlm.engine import precision_check
+from rnnlm.engine.precision import PrecisionChoice
+from rnnlm.engine.precision_check import MOST_NATS, choose_precision
 from rnnlm.kernels.native import native_available
 from rnnlm.models import LanguageModel, build
 from rnnlm.tokens import TokenArrays
@@ -47,14 +48,14 @@ def test_a_higher_precision_is_chosen_if_fewer_bits_cost_too_much(monkeypatch: p
     assert choice is not None
     assert choice.chosen != "int8"
     assert choice.cost_nats["int8"] > MOST_NATS
-    monkeypatch.setattr(precision, "MOST_NATS", 100.0)
+    monkeypatch.setattr(precision_check, "MOST_NATS", 100.0)
     lenient = choose_precision(loud, text())
     assert lenient is not None
     assert lenient.chosen == "int8"
 
 
 def test_long_documents_are_scored_in_pieces(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(precision, "PIECE", 7)
+    monkeypatch.setattr(precision_check, "PIECE", 7)
     choice = choose_precision(model(), text(3))
     assert choice is not None
     assert choice.tokens == 3 * 41
