@@ -39,6 +39,7 @@ def _generate(wanted: Wanted, parts_only: bool) -> Any:
             executor=executor,
             parts_only=parts_only,
             store=wanted.store,
+            packed=wanted.packed,
         )
     return Completed(message=f"{data_set.count:,} texts in {data_set.uri}", data=data_set)
 

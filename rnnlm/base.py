@@ -15,16 +15,14 @@ import torch
 from torch import Tensor
 
 from rnnlm import checkpoint
+from rnnlm.bases.windows import WINDOWS
 from rnnlm.errors import TokenizerError
 from rnnlm.header import load_description
 from rnnlm.models import LanguageModel
-from rnnlm.overlap import Hashes, sample
+from rnnlm.overlap import sample
 from rnnlm.tokenizer import Tokenizer
 from rnnlm.tokens import BOUNDARY_ID
 
-WINDOWS = "base.windows"
-"""Name of the tensor in a base's file that holds hashes of sampled 13-word windows of the base's
-training text, as 64-bit integers; see `rnnlm.overlap`."""
 BY_TOKEN = ("embedding.weight", "U", "b_2")
 """Weights that have a row for each token."""
 
@@ -116,9 +114,3 @@ def _spelled(token: bytes, tokenizer: Tokenizer) -> list[int]:
     single = {spelling: index for index, spelling in enumerate(tokenizer.token_bytes())}
     found = [single[bytes([byte])] for byte in token if bytes([byte]) in single]
     return found or [BOUNDARY_ID]
-
-
-def windows_of(path: Path) -> Hashes:
-    """Return the sampled hashes of a base's training text; an empty array if the file has none."""
-    found = checkpoint.load_tensors(path)[0].get(WINDOWS)
-    return np.zeros(0, np.uint64) if found is None else found.numpy().view(np.uint64)

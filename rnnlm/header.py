@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
@@ -70,6 +72,20 @@ class Described:
     facts: Mapping[str, Any]
 
 
+class Describing(Protocol):
+    """Anything that says how a model was trained and which tokens it has."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The configuration that the model was trained with."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        ...
+
+
 def load_description(path: Path) -> Described:
     """Return what the header of a checkpoint says; its tensors are not read.
 
@@ -97,6 +113,26 @@ def read(path: Path) -> Header:
     with opened(path, "numpy") as file:
         metadata = file.metadata()
     return from_metadata(path, metadata, CHECKPOINT, Header)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return all tensors of a checkpoint as numpy arrays, as they are stored.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or of another format.
+    """
+    with opened(path, "numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = from_metadata(path, metadata, CHECKPOINT, Header).sha256_of_tensors
+    if expected and expected != digest_of(arrays, bytes_of, "torch."):
+        raise damaged(path)
+    return arrays
+
+
+def bytes_of(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of an array."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 @contextmanager
@@ -194,17 +230,21 @@ def describe(path: Path, header: Header) -> Described:
         ) from error
 
 
-def digest_of(tensors: Mapping[str, Any], content: Callable[[Any], memoryview]) -> str:
+def digest_of(
+    tensors: Mapping[str, Any], content: Callable[[Any], memoryview], kind: str = ""
+) -> str:
     """Return the sha256 of tensors with their names, types and shapes.
 
     Args:
         tensors: Torch tensors or numpy arrays, by name.
         content: Returns the bytes of a tensor that is not empty.
+        kind: What precedes the names of types: `torch.` for numpy arrays of tensors that torch
+            wrote.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(f"{name} {kind}{value.dtype} {tuple(value.shape)}\n".encode())
         if value.nbytes:
             digest.update(content(value))
     return digest.hexdigest()

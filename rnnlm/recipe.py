@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from rnnlm import base, bases, checkpoint, dataset
+from rnnlm import bases, checkpoint, dataset
 from rnnlm.audit.words import share_in
 from rnnlm.bases.fitting import NO_BASE
+from rnnlm.bases.windows import windows_of
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation.scoring import evaluate
 from rnnlm.overlap import Hashes, is_seen
@@ -309,4 +310,4 @@ def _load(path: Path) -> LoadedModel:
 
 @lru_cache(maxsize=1)
 def _windows(path: Path) -> Hashes:
-    return base.windows_of(path)
+    return windows_of(path)

@@ -3,8 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.conftest import ROOT
+from rnnlm import checkpoint
+from rnnlm.engine.loading import load_sampler
+from rnnlm.kernels.native import native_available
+from rnnlm.models import build
+from rnnlm.tokenizer import CharacterTokenizer
+from tests.conftest import ROOT, tiny_experiment
 
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -78,5 +84,25 @@ import sys
 import flows.cli, flows.chain.plan, flows.chain.stages, flows.commands.naming, flows.console.screens
 import flows.registry.bases
 assert "prefect" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+@pytest.mark.skipif(not native_available(), reason="no compiler made native code")
+def test_data_sets_are_drawn_from_packed_models_without_torch(tmp_path: Path):
+    torch.manual_seed(1)
+    experiment, words = tiny_experiment(), CharacterTokenizer("abc ")
+    model = tmp_path / "model.safetensors"
+    checkpoint.save(model, build(experiment.model, words.vocab_size), words, experiment, {})
+    load_sampler(model, tmp_path / "packed")  # packs it
+    script = f"""
+import sys
+from pathlib import Path
+from rnnlm.config import GenerationConfig
+from rnnlm.generation.job import generate
+out, packed = Path({str(tmp_path)!r}, "texts"), Path({str(tmp_path)!r}, "packed")
+config = GenerationConfig(count=30, max_length=20)
+assert generate(Path({str(model)!r}), config, out, "text", packed=packed).count == 30
+assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -45,6 +45,7 @@ class Wanted:
             continues. None if not given.
         about: Name and version of the model, and the command that requested the data set; shown on
             the data set's card.
+        packed: Folder of packed models; see `rnnlm.engine.loading`.
     """
 
     version: Version
@@ -56,6 +57,7 @@ class Wanted:
     source: Source | None
     prefixes: Path | None
     about: About
+    packed: Path
 
 
 def _naming(named: str, reference: str, words: Sequence[str]) -> list[str]:
@@ -187,4 +189,4 @@ def prepare(
         canaries=version.canaries,
     )
     form = experiment.corpus.form
-    return Wanted(version, path, config, folder, store, form, source, prefixes, about)
+    return Wanted(version, path, config, folder, store, form, source, prefixes, about, home.packed)

@@ -72,6 +72,7 @@ class Sample(RecordedStage[TextDataSet]):
                 about=about,
                 on_progress=tell,
                 executor=executor,
+                packed=run.home.packed,
             )
 
     def describe(self, run: Run, result: TextDataSet) -> str:  # noqa: ARG002 - the texts say it

@@ -123,7 +123,12 @@ def _draw(wanted: "Wanted", part: "Part", *, as_json: bool) -> None:
     with interrupts.reporting() as reporter, workers.generating(wanted.config) as executor:
         reporter.started("generate")
         job = plan_job(
-            wanted.checkpoint, wanted.config, wanted.form, wanted.source, wanted.prefixes
+            wanted.checkpoint,
+            wanted.config,
+            wanted.form,
+            wanted.source,
+            wanted.prefixes,
+            wanted.packed,
         )
         if wanted.store:
             wanted.store.claim(job.job)

@@ -14,6 +14,7 @@ from flows.registry import Version
 from flows.runtime.home import Home
 from rnnlm import bases
 from rnnlm.bases import fitting
+from rnnlm.bases.windows import windows_of
 from rnnlm.conditioning import iter_with_headers
 from rnnlm.config import Experiment
 from rnnlm.corpora.catalog import catalog
@@ -50,9 +51,7 @@ class Base:
 
         They are a sample of all such sequences, and serve to detect text that the base has seen.
         """
-        from rnnlm import base  # noqa: PLC0415 - imports torch
-
-        return base.windows_of(self.path)
+        return windows_of(self.path)
 
 
 def find(home: Home, experiment: Experiment) -> Base | None:

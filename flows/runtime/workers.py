@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from flows.runtime import dask_workers, home
 from flows.runtime.dask_workers import SCHEDULER
 from rnnlm.config import GenerationConfig, shorten
+from rnnlm.engine.loading import has_gpu_driver
 from rnnlm.errors import ConfigError
 from rnnlm.parallel import ProcessPool
 
@@ -57,9 +58,12 @@ def generating(config: GenerationConfig) -> AbstractContextManager[Executor | No
     The amount of work is estimated as the number of texts times their maximum length. On a machine
     with GPUs, there is one process for each.
     """
-    from rnnlm.devices import gpu_count  # noqa: PLC0415 - imports torch
+    gpus = None
+    if has_gpu_driver():
+        from rnnlm.devices import gpu_count  # noqa: PLC0415 - imports torch
 
-    return executor(2 * config.count * config.max_length, gpu_count() or None)
+        gpus = gpu_count() or None
+    return executor(2 * config.count * config.max_length, gpus)
 
 
 def _workers(size: int, usual: int | None) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.constraints import Rules
 from rnnlm.engine import packed
-from rnnlm.engine.opening import Precision, Sampler, Slots
+from rnnlm.engine.opening import Engine, Precision, Sampler, Slots
 from rnnlm.errors import CheckpointError, StorageError
 from rnnlm.header import Described, damaged
 from rnnlm.kernels.native import native_available
@@ -20,7 +20,6 @@ from rnnlm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from rnnlm.checkpoint import LoadedModel
-    from rnnlm.engine.running import Engine
 
 AUTO = "auto"
 FILES = ("model.safetensors", "best.safetensors")
@@ -53,6 +52,11 @@ class UnpackedModel:
     def precision(self) -> Precision:
         """Precision of weights and states."""
         return self.engine.precision
+
+    @property
+    def device(self) -> str:
+        """Kind of device that computes the texts."""
+        return self.loaded.model.device.type
 
     def open_slots(self, config: GenerationConfig, rules: Rules, *, costs: bool = False) -> Slots:
         """Return slots of torch; see `rnnlm.engine.running.open_slots`."""
@@ -95,45 +99,69 @@ def user_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rnnlm" / "packed"
 
 
+def has_gpu_driver() -> bool:
+    """Return whether a driver is loaded for a GPU that torch may be able to use.
+
+    Only torch knows whether it can, but importing it takes a second.
+    """
+    return any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
+
+
 def load_sampler(
-    checkpoint: Path, folder: Path, digest: str | None = None, precision: str = AUTO
+    checkpoint: Path,
+    folder: Path | None,
+    digest: str | None = None,
+    precision: str = AUTO,
+    *,
+    gpu: bool = False,
 ) -> Sampler:
-    """Return a checkpoint's model, ready to draw texts from on a CPU.
+    """Return a checkpoint's model, ready to draw texts from.
 
     The packed form of a model is kept in `folder`; if it is there already, torch is not imported.
 
     Args:
         checkpoint: The checkpoint.
         folder: Folder of packed models; created if needed. If it cannot be written to, the model is
-            packed again the next time.
+            packed again the next time. None to keep none.
         digest: The sha256 that the checkpoint should have; None if it is not known.
         precision: A precision, or `auto` for the one that was chosen when the model was trained.
+        gpu: Whether to use a GPU if there is one; worker processes take several in turn.
 
     Raises:
         CheckpointError: The checkpoint is missing, damaged, or not a checkpoint.
     """
-    known = digest or _digest_of(checkpoint)
-    if native_available():
+    known = digest or digest_of_checkpoint(checkpoint)
+    on_gpu = gpu and has_gpu_driver()
+    if folder and native_available() and not on_gpu:
         kept = packed.load(packed.packed_path(folder, known))
         if kept is not None and precision in (AUTO, kept.precision):
             return kept
-    if digest and digest != _digest_of(checkpoint):
+    if digest and digest != digest_of_checkpoint(checkpoint):
         raise damaged(checkpoint)
-    return _load_with_torch(checkpoint, folder, known, precision)
+    return _load_with_torch(checkpoint, folder, known, precision, gpu=on_gpu)
 
 
-def _digest_of(checkpoint: Path) -> str:
+def digest_of_checkpoint(checkpoint: Path) -> str:
+    """Return the sha256 of a checkpoint's file.
+
+    Raises:
+        CheckpointError: There is no such file.
+    """
     if not checkpoint.is_file():
         raise CheckpointError(f"no checkpoint at {checkpoint}; train the model again")
     return file_digest(checkpoint)
 
 
-def _load_with_torch(checkpoint: Path, folder: Path, digest: str, precision: str) -> Sampler:
+def _load_with_torch(
+    checkpoint: Path, folder: Path | None, digest: str, precision: str, *, gpu: bool
+) -> Sampler:
     from rnnlm import checkpoint as checkpoints  # noqa: PLC0415 - imports torch
+    from rnnlm.devices import gpu_count, worker_device  # noqa: PLC0415
     from rnnlm.engine import running  # noqa: PLC0415
     from rnnlm.engine.packing import pack  # noqa: PLC0415
 
-    loaded = checkpoints.load(checkpoint)
+    device = worker_device("cuda" if gpu and gpu_count() else "cpu")
+    loaded = checkpoints.load(checkpoint, device)
     how = running.choose_engine(loaded.model, running.resolve(precision, loaded.facts))
     if how.kind != "native":
         return UnpackedModel(loaded, how)
@@ -141,7 +169,7 @@ def _load_with_torch(checkpoint: Path, folder: Path, digest: str, precision: str
     network = pack(loaded.model, running.PRECISIONS[how.precision], tokenizer.unknown_id)
     described = Described(loaded.experiment, tokenizer, loaded.facts)
     made = packed.PackedModel(network, how.precision, described)
-    if precision == AUTO:
+    if folder and precision == AUTO:
         with suppress(StorageError):  # a read-only folder or a full disk
             packed.save(packed.packed_path(folder, digest), made)
     return made

@@ -6,6 +6,7 @@ Nothing here needs torch. `rnnlm.engine.running` opens slots for any model and d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -33,6 +34,22 @@ MOST_TOKENS = 1 << 28
 """Most tokens that all slots together may hold; very long texts get fewer slots."""
 STEPS_AT_ONCE = 256
 """Number of steps between two checks for texts that have ended: about a tenth of a second."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The way in which a model's texts are computed.
+
+    Attributes:
+        kind: `native`, `fused` (kernels for GPUs) or `torch` if that computes the steps of a packed
+            network, or `model` if the model's own forward pass does.
+        precision: Precision of weights and states.
+        reason: Why the engine is not native; empty if it is.
+    """
+
+    kind: Literal["native", "fused", "torch", "model"]
+    precision: Precision
+    reason: str = ""
 
 
 class Slots(Protocol):
@@ -66,8 +83,18 @@ class Sampler(Protocol):
         ...
 
     @property
+    def engine(self) -> Engine:
+        """The way in which the texts are computed."""
+        ...
+
+    @property
     def precision(self) -> Precision:
         """Precision of weights and states."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Kind of device that computes the texts: `cpu` or `cuda`."""
         ...
 
     def open_slots(self, config: GenerationConfig, rules: Rules, *, costs: bool = False) -> Slots:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
@@ -21,7 +20,7 @@ from safetensors.numpy import save as save_tensors
 from rnnlm import header as headers
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.constraints import Rules
-from rnnlm.engine.opening import Precision, Slots, open_native
+from rnnlm.engine.opening import Engine, Precision, Slots, open_native
 from rnnlm.errors import CheckpointError
 from rnnlm.header import Described, Header
 from rnnlm.kernels.slots import Network, NetworkLayer, NumpyNetwork
@@ -75,6 +74,16 @@ class PackedModel:
         """The model's tokenizer."""
         return self.described.tokenizer
 
+    @property
+    def engine(self) -> Engine:
+        """Native code."""
+        return Engine("native", self.precision)
+
+    @property
+    def device(self) -> str:
+        """Kind of device that computes the texts."""
+        return "cpu"
+
     def open_slots(self, config: GenerationConfig, rules: Rules, *, costs: bool = False) -> Slots:
         """Return slots of native code; see `rnnlm.engine.running.open_slots`."""
         return open_native(self.network, self.tokenizer, config, rules, costs=costs)
@@ -102,7 +111,7 @@ def save(path: Path, model: PackedModel) -> None:
         vocab_size=network.vocab_size,
         layers=layers,
     )
-    metadata = headers.to_metadata(header, headers.digest_of(arrays, _bytes_of))
+    metadata = headers.to_metadata(header, headers.digest_of(arrays, headers.bytes_of))
     write_bytes(path, save_tensors(arrays, metadata))
 
 
@@ -115,17 +124,13 @@ def load(path: Path) -> PackedModel | None:
         with safe_open(path, framework="np") as file:
             header = headers.from_metadata(path, file.metadata(), FORMAT, _PackedHeader)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header.sha256_of_tensors != headers.digest_of(arrays, _bytes_of):
+        if header.sha256_of_tensors != headers.digest_of(arrays, headers.bytes_of):
             return None
         return PackedModel(
             _network(header, arrays), header.precision, headers.describe(path, header)
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, CheckpointError):
         return None
-
-
-def _bytes_of(array: NDArray[Any]) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _network(header: _PackedHeader, arrays: dict[str, NDArray[Any]]) -> NumpyNetwork:

@@ -11,8 +11,7 @@ the settings, the seed and the text's number, not on the texts in other slots.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from rnnlm.config import GenerationConfig
 from rnnlm.engine.fused_network import can_fuse
 from rnnlm.engine.opening import (
     NATIVE_SLOTS,
+    Engine,
     Precision,
     Slots,
     heads_of,
@@ -62,22 +62,6 @@ PRECISIONS: dict[Precision, torch.dtype] = {
 TORCH_SLOTS, GPU_SLOTS = 256, 8192
 """Number of slots in torch if `batch_size` is 0; nothing has been measured to choose the number for
 a GPU."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The way in which a model's texts are computed.
-
-    Attributes:
-        kind: `native`, `fused` (kernels for GPUs) or `torch` if that computes the steps of a packed
-            network, or `model` if the model's own forward pass does.
-        precision: Precision of weights and states.
-        reason: Why the engine is not native; empty if it is.
-    """
-
-    kind: Literal["native", "fused", "torch", "model"]
-    precision: Precision
-    reason: str = ""
 
 
 def choose_engine(model: LanguageModel, precision: Precision) -> Engine:

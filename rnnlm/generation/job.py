@@ -60,6 +60,7 @@ def generate(
     executor: Executor | None = None,
     parts_only: bool = False,
     store: Store | None = None,
+    packed: Path | None = None,
 ) -> TextDataSet:
     """Generate a data set into `out`, or finish the one that an earlier call left unfinished.
 
@@ -78,6 +79,7 @@ def generate(
         parts_only: Whether to draw nothing, because `parts.draw_part` has drawn all texts.
         store: Where to upload the finished data set, which then stays in `out` as well; None to
             keep it here only.
+        packed: Folder of packed models, which are loaded without torch; None to keep none.
 
     Raises:
         CheckpointError: The model cannot be read.
@@ -91,7 +93,7 @@ def generate(
     asked = store.address if store else str(out)  # the manifest does not depend on the executor
     if executor is not None:  # its workers may run in other working directories
         out = out.resolve()
-    plan = plan_job(checkpoint_path, config, form, source, prefixes)
+    plan = plan_job(checkpoint_path, config, form, source, prefixes, packed)
     if store and (finished := store.claim(plan.job)):
         return finished
     data_set = claim(out, plan.job) or _generate(
@@ -114,7 +116,7 @@ def _generate(
     parts_only: bool,
 ) -> TextDataSet:
     """Generate a data set; the arguments are those of `generate`, and how it is named there."""
-    config, form, how = plan.config, plan.form, plan.engine
+    config, form, how = plan.config, plan.form, plan.sampler.engine
     with alone(out):
         if finished := claim(out, plan.job):  # another process ran the same job meanwhile
             return finished
@@ -129,15 +131,13 @@ def _generate(
         records = _publish(drawing, kept, compared, out, on_progress, executor)
         total = merge([ShardAudit.model_validate(record.pop("audit")) for record in records])
         audit = conclude(total, form, reference, duplicates)
-        about = about or About(name=plan.loaded.experiment.name)
+        about = about or About(name=plan.sampler.experiment.name)
         title = f"{about.name}: {config.count:,} generated texts"
         pages = draw_pages(out, title, total, audit, reference)
         data_set = summarise(
             asked, config, how, records, total, audit, _tried(kept), pages, reference
         )
-        manifest = describe(
-            plan.job, title, data_set, records, plan.loaded, how, about, plan.source
-        )
+        manifest = describe(plan.job, title, data_set, records, plan.sampler, about, plan.source)
         write_card(out, manifest)
         remove_torn(out)
         write_record(out / MANIFEST_FILE, manifest)

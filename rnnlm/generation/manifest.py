@@ -1,12 +1,10 @@
 """The result of a generation job: its figures, its manifest file, and its pages and pictures."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +20,9 @@ from rnnlm.canaries import ExposureRow
 from rnnlm.config import Experiment, GenerationConfig
 from rnnlm.corpora.catalog import catalog
 from rnnlm.corpora.forms import is_valid
+from rnnlm.engine.opening import Engine, Sampler
 from rnnlm.generation.publishing import COLUMNS
 from rnnlm.storage import value_digest
-
-if TYPE_CHECKING:
-    from rnnlm.checkpoint import LoadedModel
-    from rnnlm.engine.running import Engine
 
 EXAMPLES = 20
 GALLERY_FILE = "gallery.png"
@@ -218,8 +213,7 @@ def describe(
     title: str,
     data_set: TextDataSet,
     records: Sequence[dict[str, Any]],
-    loaded: LoadedModel,
-    how: Engine,
+    sampler: Sampler,
     about: About,
     source: Source | None,
 ) -> dict[str, Any]:
@@ -227,7 +221,7 @@ def describe(
 
     The data set card is written from it; `audit.card.Manifest` lists the keys that the card uses.
     """
-    experiment = loaded.experiment
+    experiment, how = sampler.experiment, sampler.engine
     model = Origin(
         name=about.name,
         digest=job["checkpoint"],

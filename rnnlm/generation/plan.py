@@ -4,22 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnlm import checkpoint
 from rnnlm.audit.reference import Reference
-from rnnlm.checkpoint import LoadedModel
 from rnnlm.checksums import write_record
 from rnnlm.config import COMPARING, GenerationConfig, override
 from rnnlm.corpora.documents import attribute_values
-from rnnlm.devices import choose_device
-from rnnlm.engine import running
-from rnnlm.engine.running import Engine
+from rnnlm.engine.loading import digest_of_checkpoint, load_sampler
+from rnnlm.engine.opening import Sampler
 from rnnlm.errors import GenerationError
 from rnnlm.generation.job_folder import JOB_FILE, WORK
 from rnnlm.generation.manifest import Source
 from rnnlm.generation.prompt import Opening, constraint, open_texts, prefixes_of
 from rnnlm.generation.references import reference_for
 from rnnlm.generation.shard_sampling import Drawing
-from rnnlm.header import Described
+from rnnlm.header import Describing
 from rnnlm.storage import file_digest, value_digest, write_bytes
 from rnnlm.tokenizer import check_known
 
@@ -36,8 +33,8 @@ class JobPlan:
 
     Attributes:
         checkpoint: Absolute path of the model.
-        loaded: The model.
-        engine: What computes the texts.
+        packed: Folder of packed models; see `rnnlm.engine.loading`. None to keep none.
+        sampler: The model.
         config: Settings of the job; `precision` is no longer `auto`.
         form: What a text should be; see `CorpusConfig.form`.
         source: The corpus to compare texts with, with absolute paths; None for none.
@@ -46,8 +43,8 @@ class JobPlan:
     """
 
     checkpoint: Path
-    loaded: LoadedModel
-    engine: Engine
+    packed: Path | None
+    sampler: Sampler
     config: GenerationConfig
     form: str
     source: Source | None
@@ -61,25 +58,27 @@ def plan_job(
     form: str,
     source: Source | None,
     prefixes: Path | None,
+    packed: Path | None = None,
 ) -> JobPlan:
-    """Load the model of a job and check that the job is possible; nothing is written.
+    """Load the model of a job and check that the job is possible; only its packed form is written.
 
     The arguments and the errors are those of `job.generate`.
     """
     checkpoint_path, source = checkpoint_path.resolve(), source and source.resolved()
     prefixes = prefixes and prefixes.resolve()
-    loaded = checkpoint.load(checkpoint_path, choose_device())
-    how = running.choose_engine(loaded.model, running.resolve(config.precision, loaded.facts))
-    config = override(config, {"precision": how.precision})
-    check(loaded, config, prefixes, source)
+    packed = packed and packed.resolve()
+    digest = digest_of_checkpoint(checkpoint_path)
+    sampler = load_sampler(checkpoint_path, packed, digest, config.precision, gpu=True)
+    config = override(config, {"precision": sampler.precision})
+    check(sampler, config, prefixes, source)
     job = {
-        "checkpoint": file_digest(checkpoint_path),
+        "checkpoint": digest,
         "generation": _identity(config),
         "form": form,
         "prefixes": file_digest(prefixes) if prefixes else None,
         "corpus": source.digest if source and config.compares else None,
     }
-    return JobPlan(checkpoint_path, loaded, how, config, form, source, prefixes, job)
+    return JobPlan(checkpoint_path, packed, sampler, config, form, source, prefixes, job)
 
 
 def begin(plan: JobPlan, out: Path) -> tuple[Drawing, Reference | None]:
@@ -89,12 +88,13 @@ def begin(plan: JobPlan, out: Path) -> tuple[Drawing, Reference | None]:
     corpus's folder unless an earlier job has done so.
     """
     write_record(out / JOB_FILE, plan.job)
-    reference = reference_for(plan.source, plan.form, plan.loaded) if plan.source else None
+    reference = reference_for(plan.source, plan.form, plan.sampler) if plan.source else None
     drawing = Drawing(
         job=value_digest([plan.job, NOVELTY_RULES] if plan.config.novel_only else plan.job),
         checkpoint=plan.checkpoint,
         digest=plan.job["checkpoint"],
-        device=plan.loaded.model.device.type,
+        packed=plan.packed,
+        device=plan.sampler.device,
         config=plan.config,
         form=plan.form,
         prefixes=_copied(plan.prefixes, out / WORK / "prefixes.txt"),
@@ -115,7 +115,7 @@ def _identity(config: GenerationConfig) -> dict[str, Any]:
 
 
 def check(
-    model: Described | LoadedModel,
+    model: Describing,
     config: GenerationConfig,
     prefixes: Path | None,
     source: Source | None,

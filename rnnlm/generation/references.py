@@ -9,18 +9,18 @@ from pathlib import Path
 from filelock import FileLock
 
 from rnnlm.audit.reference import Reference, build_reference
-from rnnlm.base import windows_of
+from rnnlm.bases.windows import windows_of
 from rnnlm.canaries import canaries_of
-from rnnlm.checkpoint import LoadedModel
 from rnnlm.errors import EmptySplitError, StorageError
 from rnnlm.generation.manifest import Source
+from rnnlm.header import Describing
 from rnnlm.storage import file_digest, value_digest
 
 REFERENCES = "references"
 """Name of the folder that contains the references, within a corpus's folder."""
 
 
-def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference | None:
+def reference_for(source: Source, form: str, model: Describing) -> Reference | None:
     """Return the reference to compare texts with, building it if needed.
 
     It is stored in the corpus's folder, where later jobs find it. Returns None if a split that it
@@ -29,14 +29,14 @@ def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference |
     Args:
         source: The corpus that the model was trained on.
         form: What a text should be; see `CorpusConfig.form`.
-        loaded: The model.
+        model: The model.
 
     Raises:
         StorageError: The corpus's folder cannot be written to.
     """
-    judge = file_digest(source.baseline) if source.baseline else loaded.tokenizer.to_json()
+    judge = file_digest(source.baseline) if source.baseline else model.tokenizer.to_json()
     base = file_digest(source.base) if source.base else None
-    canaries = canaries_of(loaded.experiment, loaded.tokenizer)
+    canaries = canaries_of(model.experiment, model.tokenizer)
     parts = [form, judge, base, *([canaries] if canaries else [])]
     folder = Path(source.uri) / REFERENCES / value_digest(parts)[:16]
     try:
@@ -46,7 +46,7 @@ def reference_for(source: Source, form: str, loaded: LoadedModel) -> Reference |
                 source.uri,
                 source.digest,
                 form,
-                loaded.tokenizer,
+                model.tokenizer,
                 folder,
                 source.baseline,
                 windows_of(source.base) if source.base else None,

@@ -25,7 +25,8 @@ from rnnlm.audit.reference import Reference
 from rnnlm.checksums import PAGE_CHECKSUMS, read_record, write_record
 from rnnlm.conditioning import split_column
 from rnnlm.config import GenerationConfig
-from rnnlm.engine.opening import Slots, resolve, run
+from rnnlm.engine.loading import digest_of_checkpoint, load_sampler
+from rnnlm.engine.opening import Slots, run
 from rnnlm.engine.texts import Decoder
 from rnnlm.errors import CheckpointError
 from rnnlm.generation.accepting import accepted, best_of_groups
@@ -62,6 +63,7 @@ class Drawing:
             job is recognised.
         checkpoint: Path of the model's checkpoint.
         digest: sha256 of the checkpoint file.
+        packed: Folder of packed models; see `rnnlm.engine.loading`. None to keep none.
         device: Kind of device that the job is computed on, `cpu` or `cuda`.
         config: Settings for sampling, constraints and filters; `precision` is no longer `auto`.
         form: What a text should be; see `CorpusConfig.form`.
@@ -75,6 +77,7 @@ class Drawing:
     job: str
     checkpoint: Path
     digest: str
+    packed: Path | None
     device: str
     config: GenerationConfig
     form: str
@@ -273,28 +276,25 @@ def _opened(drawing: Drawing) -> _Opened:
 
 
 def _open(drawing: Drawing) -> _Opened:
-    from rnnlm import checkpoint  # noqa: PLC0415 - these import torch
-    from rnnlm.devices import worker_device  # noqa: PLC0415
-    from rnnlm.engine import running  # noqa: PLC0415
-
-    loaded = checkpoint.load(drawing.checkpoint, worker_device(drawing.device))
-    if file_digest(drawing.checkpoint) != drawing.digest:
+    if digest_of_checkpoint(drawing.checkpoint) != drawing.digest:
         raise CheckpointError(
             f"{drawing.checkpoint} is no longer the model that this job started with; restore it, "
             "or choose another --out"
         )
-    config = drawing.config
-    opening = open_texts(loaded.experiment, config)
+    config, on_gpu = drawing.config, drawing.device != "cpu"
+    sampler = load_sampler(
+        drawing.checkpoint, drawing.packed, drawing.digest, config.precision, gpu=on_gpu
+    )
+    assert sampler.precision == config.precision  # as the device is of the job's kind
+    opening = open_texts(sampler.experiment, config)
     lines = prefixes_of(config, drawing.prefixes)
     each = [line for line in lines for _ in range(config.best_of)] if len(lines) > 1 else lines
     prefixes = opening.before(each)
-    how = running.choose_engine(loaded.model, resolve(config.precision, loaded.facts))
-    assert how.precision == config.precision  # as the device is of the job's kind
     rules = config.model_copy(update={"required": ()})  # `accepted` checks required strings
-    compiled = constraint(loaded.tokenizer, rules, opening, prefixes)
+    compiled = constraint(sampler.tokenizer, rules, opening, prefixes)
     return _Opened(
-        running.open_slots(how, loaded.model, loaded.tokenizer, config, compiled),
-        Decoder(loaded.tokenizer, compiled.heads, config.stop),
+        sampler.open_slots(config, compiled),
+        Decoder(sampler.tokenizer, compiled.heads, config.stop),
         Reference.open(drawing.reference) if drawing.reference and config.compares else None,
         opening.condition,
     )

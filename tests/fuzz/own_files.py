@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from flows.chain.records import RECORD_FILE, Step, read_step_record
 from flows.cleanup import step_folders
 from flows.transfer import contents
-from rnnlm import archive, base, checkpoint, dataset, tokenizer
+from rnnlm import archive, checkpoint, dataset, tokenizer
+from rnnlm.bases.windows import windows_of
 from rnnlm.checksums import once
 from rnnlm.config import SourceConfig
 from rnnlm.corpora import documents
@@ -135,7 +136,7 @@ def _checkpoint(data: bytes, folder: Path) -> None:
     path = folder / "m.safetensors"
     path.write_bytes(data)
     with suppress(CheckpointError):
-        base.windows_of(path)
+        windows_of(path)
         run_state.read(path)
     checkpoint.load(path)
 

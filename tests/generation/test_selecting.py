@@ -21,7 +21,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shards(tmp_path: Path) -> list[DrawnShard]:
-    drawing = Drawing("job", tmp_path, "0", "cpu", CONFIG, "text", None, None, tmp_path)
+    drawing = Drawing("job", tmp_path, "0", None, "cpu", CONFIG, "text", None, None, tmp_path)
     drawn: list[DrawnShard] = []
     for number, texts in enumerate(map(str.split, TEXTS)):
         first = sum(shard.count for shard in drawn)

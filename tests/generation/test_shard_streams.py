@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.engine import running
+from rnnlm.engine.opening import Slots
+from rnnlm.generation import shard_sampling
 from rnnlm.generation.job import generate
 from rnnlm.progress import Progress
 from tests.generation.jobs import CONFIG, Stop, contents, run
@@ -14,13 +15,13 @@ from tests.generation.jobs import CONFIG, Stop, contents, run
 def ranges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The first text and the number of texts of each stream that is sampled."""
     found = []
-    sample = running.run
+    sample = shard_sampling.run
 
-    def noting(slots: running.Slots, first: int, count: int):
+    def noting(slots: Slots, first: int, count: int):
         found.append((first, count))
         return sample(slots, first, count)
 
-    monkeypatch.setattr(running, "run", noting)
+    monkeypatch.setattr(shard_sampling, "run", noting)
     return found
 
 

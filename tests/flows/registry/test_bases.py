@@ -8,8 +8,8 @@ import pytest
 
 from flows.registry import bases
 from flows.runtime.home import Home
-from rnnlm import base
 from rnnlm import bases as shipped_bases
+from rnnlm.bases.windows import windows_of
 from rnnlm.errors import CheckpointError
 from rnnlm.header import load_description
 from rnnlm.storage import file_digest
@@ -39,7 +39,7 @@ def test_a_registered_model_or_its_export_can_be_a_base(home: Path):
     assert written.status == 0, written.err
     card = exported.with_suffix(".md").read_text()
     assert "rnnlm train configs/tiny.toml" in card
-    assert len(base.windows_of(exported)) == 0  # the lines are shorter than a window
+    assert len(windows_of(exported)) == 0  # the lines are shorter than a window
     first = load_description(exported)
     for name in ("tiny", str(exported)):
         ended = fork_cli(home, "train", "more.toml", "--set", f"training.base={name}", "--json")
