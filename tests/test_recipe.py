@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnnlm import base, bases, checkpoint, recipe, tokenizer
+from rnnlm import bases, checkpoint, recipe, tokenizer
+from rnnlm.bases import weights
 from rnnlm.config import Experiment, TokenizerConfig, from_values
 from rnnlm.models import build
 from rnnlm.recipe import FROM_BASE, FROM_NOTHING, Seen, choose_base, choose_recipe
@@ -62,7 +63,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, build(experiment.model, pieces.vocab_size), pieces, experiment, {})
     to = tmp_path / "base-english.safetensors"
-    base.export(path, READ, to, {})
+    weights.export(path, READ, to, {})
     monkeypatch.setattr(bases, "shipped", lambda _: to)
     monkeypatch.setattr(recipe, "MOST_BITS", 100.0)
     return to

@@ -138,13 +138,13 @@ def export(home: Home, version: Version, to: Path) -> Path:
         CorpusError: The text that the model was trained on is missing.
         StorageError: A file cannot be written.
     """
-    from rnnlm import base  # noqa: PLC0415 - imports torch
+    from rnnlm.bases import weights  # noqa: PLC0415 - imports torch
 
     path = registry.checkpoint_path(home, version)
     condition = load_description(path).experiment.corpus.condition
     splits = (iter_with_headers(version.corpus_uri, s, condition) for s in ("train", "validation"))
     facts = {"test_bits_per_character": version.test_bits_per_character}
-    base.export(path, chain.from_iterable(splits), to, facts)
+    weights.export(path, chain.from_iterable(splits), to, facts)
     card = to.with_suffix(".md")
     write_bytes(card, visible("\n".join(_card(version, to)) + "\n").encode())
     return card

@@ -1,6 +1,10 @@
-"""Bases (pretrained models that training starts from) that come with the package, with their cards.
+"""A base: a trained model whose network, tokens and weights another training starts from.
 
-`make base` writes them.
+A model trained on millions of words knows how words are spelled and how sentences are built; a
+short text then only has to teach it what is special about that text. This folder also holds the
+bases that come with the package, with their cards, which `make base` writes.
+
+Source: pretraining once and fine-tuning for any task, Howard and Ruder 2018 (ULMFiT).
 """
 
 import re

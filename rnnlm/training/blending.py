@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from rnnlm.base import start_from
+from rnnlm.bases.weights import start_from
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation.scoring import evaluate
 from rnnlm.models import NeuralLanguageModel, build

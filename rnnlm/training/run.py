@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm import checkpoint, dataset
-from rnnlm.base import start_from
 from rnnlm.bases.fitting import NO_BASE
+from rnnlm.bases.weights import start_from
 from rnnlm.batching import Window, windows
 from rnnlm.canaries import plant
 from rnnlm.config import Experiment, parse_budget

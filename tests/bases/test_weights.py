@@ -1,63 +1,19 @@
-"""Test trainings that start from a base."""
-
 from pathlib import Path
 
 import pytest
 import torch
 
-from rnnlm import base, checkpoint, tokenizer
-from rnnlm.bases import fitting
-from rnnlm.config import Experiment, TokenizerConfig, from_values
-from rnnlm.errors import CheckpointError, ConfigError
+from rnnlm import checkpoint, tokenizer
+from rnnlm.bases import weights
+from rnnlm.config import TokenizerConfig
 from rnnlm.models import build
-
-TEXTS = ["the cat sat on the mat and the hat", "a dog lay on the mat"] * 20
-NETWORK = {"num_layers": 2, "hidden_size": 12, "embedding_size": 6}
-
-
-def experiment(**sections: dict) -> Experiment:
-    return from_values({"name": "x", "corpus": {"source": "x"}, **sections}, (), origin="x")
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    pieces = tokenizer.learn(TokenizerConfig(kind="bpe", vocab_size=280), TEXTS)
-    made = experiment(model=NETWORK, tokenizer={"kind": "bpe", "vocab_size": 280})
-    path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    checkpoint.save(path, build(made.model, pieces.vocab_size), pieces, made, {})
-    return path
-
-
-def test_settings_that_an_experiment_leaves_open_come_from_the_base(saved: Path):
-    chosen = experiment(training={"base": str(saved)}, model={"dropout": 0.3})
-    fitted = fitting.fit(chosen, saved)
-    assert {name: getattr(fitted.model, name) for name in NETWORK} == NETWORK
-    assert fitted.model.dropout == 0.3
-    assert fitted.tokenizer.kind == "base"
-    assert fitting.fit(fitted, saved) == fitted
-
-
-def test_a_tokenizer_that_is_set_is_kept(saved: Path):
-    chosen = experiment(training={"base": str(saved)}, tokenizer={"kind": "character"})
-    assert fitting.fit(chosen, saved).tokenizer.kind == "character"
-
-
-def test_a_network_that_differs_from_the_base_is_refused(saved: Path):
-    chosen = experiment(training={"base": str(saved)}, model={"hidden_size": 24})
-    with pytest.raises(CheckpointError, match=r"hidden_size = 24, but the base .* has 12; leave"):
-        fitting.fit(chosen, saved)
-
-
-def test_the_tokenizer_of_a_base_needs_a_base():
-    with pytest.raises(ConfigError, match=r"needs training.base, such as 'english'"):
-        experiment(tokenizer={"kind": "base"})
+from tests.bases.conftest import NETWORK, TEXTS, experiment
 
 
 def test_the_same_vocabulary_starts_from_the_same_weights(saved: Path):
     loaded = checkpoint.load(saved)
     model = build(loaded.experiment.model, loaded.tokenizer.vocab_size)
-    base.start_from(saved, model, loaded.tokenizer)
+    weights.start_from(saved, model, loaded.tokenizer)
     for name, value in loaded.model.state_dict().items():
         assert model.state_dict()[name].equal(value)
 
@@ -67,7 +23,7 @@ def test_another_vocabulary_is_mapped_token_by_token(saved: Path, kind: str):
     loaded = checkpoint.load(saved)
     other = tokenizer.learn(TokenizerConfig(kind=kind, vocab_size=300), [*TEXTS, "new ø words"])
     model = build(loaded.experiment.model, other.vocab_size)
-    base.start_from(saved, model, other)
+    weights.start_from(saved, model, other)
     theirs, ours = loaded.model.state_dict(), model.state_dict()
     ids = {token: index for index, token in enumerate(loaded.tokenizer.token_bytes())}
     shared = [
@@ -75,7 +31,7 @@ def test_another_vocabulary_is_mapped_token_by_token(saved: Path, kind: str):
     ]
     assert len(shared) > 10
     for mine, its in shared:
-        for name in base.BY_TOKEN:
+        for name in weights.BY_TOKEN:
             assert ours[name][mine].equal(theirs[name][its])
     assert all(ours[name].equal(theirs[name]) for name in ours if name.startswith("layers."))
 
@@ -85,7 +41,7 @@ def test_a_token_that_the_base_lacks_starts_from_the_tokens_that_spell_it(saved:
     word = tokenizer.learn(TokenizerConfig(kind="word"), ["zq zq"])
     index = word.token_bytes().index(b"zq")
     model = build(loaded.experiment.model, word.vocab_size)
-    base.start_from(saved, model, word)
+    weights.start_from(saved, model, word)
     z, q = (loaded.tokenizer.token_bytes().index(letter) for letter in (b"z", b"q"))
     theirs = loaded.model.state_dict()
     expected = (theirs["embedding.weight"][z] + theirs["embedding.weight"][q]) / 2
@@ -109,7 +65,7 @@ def test_a_whitespace_word_starts_from_the_pieces_that_spell_it_with_its_space(s
     loaded = checkpoint.load(saved)
     words = tokenizer.learn(TokenizerConfig(kind="word", words="whitespace"), TEXTS)
     model = build(experiment(model=NETWORK).model, words.vocab_size)
-    base.start_from(saved, model, words)
+    weights.start_from(saved, model, words)
     rows = loaded.model.state_dict()["embedding.weight"]
     expected = rows[loaded.tokenizer.encode(" mat").tolist()].mean(dim=0)
     found = model.state_dict()["embedding.weight"][int(words.encode("mat")[0])]

@@ -1,10 +1,4 @@
-"""A base: a trained model whose network, tokens and weights another training starts from.
-
-A model trained on millions of words knows how words are spelled and how sentences are built; a
-short text then only has to teach it what is special about that text.
-
-Source: pretraining once and fine-tuning for any task, Howard and Ruder 2018 (ULMFiT).
-"""
+"""Start a training from the weights of a base, and write a model as a base."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
