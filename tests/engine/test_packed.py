@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from rnnlm import checkpoint
-from rnnlm.engine import packed
+from rnnlm.engine import loading, packed
 from rnnlm.engine.loading import UnpackedModel, load_sampler
+from rnnlm.engine.opening import Engine
 from rnnlm.engine.packed import PackedModel, packed_path
 from rnnlm.errors import CheckpointError
 from rnnlm.kernels.native import native_available
@@ -103,3 +104,16 @@ def test_a_checkpoint_that_is_not_the_expected_one_is_not_packed(tmp_path: Path)
 def test_a_missing_checkpoint_is_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_sampler(tmp_path / "nowhere.safetensors", tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
+def test_a_driver_without_a_gpu_that_torch_can_use_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = saved(tmp_path / "model.safetensors")
+    without = load_sampler(path, tmp_path / "packed", gpu=True)
+    monkeypatch.setattr(loading, "has_gpu_driver", lambda: True)
+    sampler = load_sampler(path, tmp_path / "packed", gpu=True)
+    assert isinstance(sampler, PackedModel) and isinstance(without, PackedModel)
+    assert (sampler.device, sampler.engine) == ("cpu", Engine("native", "int8"))
+    assert all(map(np.array_equal, arrays(sampler), arrays(without)))

@@ -21,7 +21,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PATIENCE_SECONDS = 100.0
+PATIENCE_SECONDS = 200.0
 PASSWORD = "correct-horse-battery"
 NAME = "rnnlm.example"
 DATABASE_PASSWORD = "kept-in-the-dark"

@@ -228,14 +228,14 @@ def test_the_pages_themselves_still_work(opened: OpenServers, browser: Any):
     page.goto(f"{by_name}/v2/deployments/deployment/{opened.deployment}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Quick run").click()
-    expect(page.get_by_text("scheduled").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("scheduled").first).to_be_visible(timeout=60_000)
     page.goto(f"{by_name}/deployments/deployment/{opened.deployment}")  # Prefect's older page
-    expect(page.get_by_text("one").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("one").first).to_be_visible(timeout=60_000)
     page.goto(f"{opened.mlflow}/#/experiments")
     page.get_by_role("button", name="Create").first.click()
     page.get_by_placeholder("experiment name").fill("made by hand")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
-    expect(page.get_by_text("made by hand").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("made by hand").first).to_be_visible(timeout=60_000)
     page.close()
     ours = (by_name, opened.prefect, opened.mlflow)
     assert [url for url in loaded if not url.startswith((*ours, "data:", "blob:"))] == []
@@ -244,7 +244,7 @@ def test_the_pages_themselves_still_work(opened: OpenServers, browser: Any):
         runs = opened.client.read_flow_runs(limit=200)
         return any(run.state and run.state.is_completed() for run in runs)
 
-    wait_until(ended, "the run that was started by hand is completed", 60)
+    wait_until(ended, "the run that was started by hand is completed")
     assert not (opened.home / "attacked").exists()
 
 
