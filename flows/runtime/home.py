@@ -136,11 +136,19 @@ def is_project(folder: Path) -> bool:
     return (home.data / FORMAT_FILE).is_file() and home.mlruns.is_dir()
 
 
+def state_format(home: Home) -> None:
+    """Write the format of a home that has been used into its format file, if it has none."""
+    path = home.data / FORMAT_FILE
+    if home.data.is_dir() and home.mlruns.is_dir() and not path.exists():
+        with contextlib.suppress(StorageError):  # a read-only home
+            write_json(path, {"format": FORMAT})
+
+
 @lru_cache(maxsize=16)
 def _check_format(home: Home, _place: Path) -> None:
     """Check the format of a home, once per process and folder.
 
-    If the home has been used but has no format file, write one.
+    If the home has been used but has no format file, write one; see `state_format`.
 
     Raises:
         StorageError: The format is unreadable, or later than this version's.
@@ -149,9 +157,7 @@ def _check_format(home: Home, _place: Path) -> None:
     try:
         found = json.loads(path.read_text("utf-8"))["format"]
     except FileNotFoundError:
-        if home.data.is_dir() and home.mlruns.is_dir():  # it has been used
-            with contextlib.suppress(StorageError):  # a read-only home
-                write_json(path, {"format": FORMAT})
+        state_format(home)
         return
     except (OSError, ValueError, KeyError, TypeError):
         found = None

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.runtime import backups, credentials, locks, tables
 from flows.runtime.addresses import is_http, reason, redact
-from flows.runtime.home import Home, make_private
+from flows.runtime.home import Home, make_private, state_format
 from rnnlm.errors import ServerError
 
 TOKENS = "train/tokens"
@@ -45,7 +45,9 @@ def connect(home: Home) -> MlflowClient:
         ServerError: See `open_store`; or no MLflow server answers.
         StorageError: The store is a damaged SQLite file.
     """
-    return _connect(home.tracking_uri, home.mlruns, backups.database(home))
+    client = _connect(home.tracking_uri, home.mlruns, backups.database(home))
+    state_format(home)  # in a new home, this command is the first to make its folders
+    return client
 
 
 @lru_cache(maxsize=4)

@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     """A version or an MLflow run exists twice."""
     SILENT = "silent"
     """Other results, with exit status 0."""
+    NOT_RUN = "not run"
+    """The harness failed, not the program."""
 
     @property
     def is_good(self) -> bool:

@@ -7,6 +7,7 @@ import json
 import random
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.storm import commands, injecting, judging
-from tests.storm.cases import Command, Judged, Run
+from tests.storm.cases import Command, Judged, Outcome, Run
 from tests.storm.faults import Calls
 from tests.storm.injecting import compile_shim
 from tests.storm.snapshots import agreeing, snapshot
@@ -73,15 +74,19 @@ class Storm:
         with ThreadPoolExecutor(self._jobs) as pool:
             futures = [pool.submit(self.judge, case) for case in cases]
             for future in as_completed(futures):
-                try:
-                    judged.append(future.result())
-                except BaseException:  # the harness failed, not the program
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+                judged.append(future.result())
                 tell(judged[-1])
         return judged
 
     def judge(self, case: Case) -> Judged:
+        """Return the outcome of a case; an error of the harness is one, and other cases still run."""
+        try:
+            return self._judge(case)
+        except Exception:  # noqa: BLE001
+            why = traceback.format_exc()
+            return Judged(case.command.name, case.fault, Outcome.NOT_RUN, why, ())
+
+    def _judge(self, case: Case) -> Judged:
         """Run a command with its fault, then again, then any remedy a message names; judge this."""
         command, fault = case.command, case.fault
         home = self._lane(command)

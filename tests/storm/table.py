@@ -25,7 +25,8 @@ def line(judged: Judged, done: int, total: int) -> str:
 
 def markdown(judged: Sequence[Judged], seed: int, seconds: float) -> str:
     """Return the table: a row per family of faults, a column per outcome."""
-    outcomes = [*Outcome]
+    all_ran = all(one.outcome is not Outcome.NOT_RUN for one in judged)
+    outcomes = [o for o in Outcome if o is not Outcome.NOT_RUN or not all_ran]
     rows = [
         "| fault | " + " | ".join(outcomes) + " |",
         "|---|" + "---:|" * len(outcomes),
