@@ -28,7 +28,7 @@ from rnnlm.models import build
 from rnnlm.tokenizer import CharacterTokenizer
 from tests.conftest import ROOT, tiny_experiment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 ARM = ROOT / ".arm64"
 """Where `.ci/arm64` puts a Python for ARM, and the packages that the library needs to sample."""
@@ -142,9 +142,7 @@ def results(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "cpu", [cpu if cpu == STRONGEST else pytest.param(cpu, marks=pytest.mark.soak) for cpu in CPUS]
-)
+@pytest.mark.parametrize("cpu", CPUS)
 def test_each_arm_processor_runs_its_builds_and_draws_the_texts_of_this_one(
     cpu: str, arm: Callable[[str], Path], here: Path
 ):

@@ -79,7 +79,7 @@ class Storm:
         return judged
 
     def judge(self, case: Case) -> Judged:
-        """Return the outcome of a case; an error of the harness is one, and the others still run."""
+        """Return the outcome of a case; an error of the harness is one too."""
         try:
             return self._judge(case)
         except Exception:  # noqa: BLE001

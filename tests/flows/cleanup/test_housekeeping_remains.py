@@ -144,4 +144,4 @@ def test_a_long_log_keeps_its_end(tmp_path: Path):
     assert log.read_bytes().endswith(b"aend")
     cut_log(log, 3)
     assert log.read_bytes() == b"end"
-    assert size_of(home.data) == 3
+    assert size_of(home.prefect) == 3
