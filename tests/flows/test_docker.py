@@ -235,6 +235,7 @@ def test_the_servers_of_compose_work_confined_and_require_password_and_name(
 
 @confined
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_training_works_confined(tmp_path: Path):
     write_tiny(tmp_path)
     service = services()["worker"]

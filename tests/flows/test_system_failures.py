@@ -85,6 +85,7 @@ def test_a_full_store_is_one_line(home: Path):
     assert fork_cli(home, *GENERATE, "--seed", "2").status == 0
 
 
+@pytest.mark.soak
 def test_a_temporary_folder_that_becomes_full_is_one_line(home: Path, tmp_path: Path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -99,6 +100,7 @@ def test_a_temporary_folder_that_becomes_full_is_one_line(home: Path, tmp_path: 
     assert [each["version"] for each in models if each["name"] == "other"] == [1]
 
 
+@pytest.mark.soak
 def test_a_locked_database_is_one_line(home: Path):
     locker = sqlite3.connect(home / "mlruns" / "mlflow.db")
     locker.execute("BEGIN EXCLUSIVE")

@@ -64,6 +64,7 @@ def test_a_corpus_may_disappear_or_appear_while_texts_are_published(
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(
     model: Path, source: Source, tmp_path: Path
 ):

@@ -57,6 +57,7 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_the_remaining_host_goes_on_alone(
     pair: list[Host], tokens_uri: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):

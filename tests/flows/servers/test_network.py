@@ -153,6 +153,7 @@ def test_processes_that_train_together_talk_over_loopback(home: Path):
     )  # Prefect's, and one of each training process
 
 
+@pytest.mark.soak
 def test_serve_calls_no_other_machine_and_listens_only_on_two_ports_and_run_channels(home: Path):
     (home / "flow.py").write_text(FLOW)
     (home / "prefect.yaml").write_text(PREFECT_YAML.format(home=home))
