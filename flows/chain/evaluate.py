@@ -15,6 +15,7 @@ from flows.chain.train import Train
 from rnnlm.evaluation import results
 from rnnlm.evaluation.results import TestScores, by_repeats
 from rnnlm.generation.manifest import Source
+from rnnlm.generation.references import reference_for
 from rnnlm.progress import OnProgress
 
 
@@ -44,7 +45,6 @@ class Evaluate(RecordedStage[TestScores]):
         from rnnlm.audit.temperatures import as_figures, measure_temperatures  # noqa: PLC0415
         from rnnlm.evaluation.exposure import score_canaries  # noqa: PLC0415
         from rnnlm.evaluation.held_out import score_test_split  # noqa: PLC0415
-        from rnnlm.generation.references import reference_for  # noqa: PLC0415
 
         base, corpus = run.base, run[Ingest]
         path, baseline = Path(run[Train].checkpoint), Path(run[Count].checkpoint)

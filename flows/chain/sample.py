@@ -12,6 +12,7 @@ from flows.chain.stage import RecordedStage, Run
 from flows.chain.train import Train
 from flows.registry import bases
 from flows.runtime import workers
+from rnnlm.generation import job
 from rnnlm.generation.manifest import About, Source, TextDataSet
 from rnnlm.progress import OnProgress
 
@@ -47,8 +48,6 @@ class Sample(RecordedStage[TextDataSet]):
 
     def work(self, run: Run, out: Path, tell: OnProgress) -> TextDataSet:
         """Generate the texts, and audit them against the training corpus."""
-        from rnnlm.generation.job import generate  # noqa: PLC0415 - imports torch
-
         corpus, version, config = run[Ingest], run[Register], run.experiment.generation
         source = Source(
             uri=corpus.uri,
@@ -63,7 +62,7 @@ class Sample(RecordedStage[TextDataSet]):
             canaries=version.canaries,
         )
         with workers.generating(config) as executor:
-            return generate(
+            return job.generate(
                 Path(run[Train].checkpoint),
                 config,
                 out,
