@@ -11,7 +11,7 @@
    inside it grows with every minute. CPU seconds of the command and all its children, the server
    included, are reported too, since other work on the machine hardly affects them.
 2. The same command again, when the results of all steps are cached.
-3. Logging: a training alternates, every few seconds, between sending 1,000 points (metric values)
+3. Logging: every few seconds, a training run switches between sending 1,000 points (metric values)
    a minute to MLflow and sending none. The training rate of each turn with logging is compared with
    that of the turns around it. On a shared machine this leaves a percent or two of noise, so the
    cost of logging is also measured directly: the time that training spends handing points over to
@@ -211,9 +211,9 @@ def flow() -> Took:
 
 
 def trained_seconds(folder: Path) -> float:
-    """Return the seconds that training took, by the histories of trainings in a folder.
+    """Return the seconds that training took, by the histories of training runs in a folder.
 
-    Of the two trainings, the longer one counts; the other only counts n-grams.
+    Of the two training runs, the longer one counts; the other only counts n-grams.
     """
     histories = [path.read_text().splitlines() for path in folder.rglob("history.jsonl")]
     return max(float(json.loads(rows[-1])["seconds"]) for rows in histories)

@@ -5,7 +5,7 @@
 
 The LSTMs have two layers of 256 or of 512 units, and embeddings of the same width. Their
 vocabularies have 65 characters, or the sizes usual for word pieces and words. A step takes 64 lanes
-(rows of a batch) of 128 tokens. The case `tuning` is a training from a base as `rnnlm train FILE`
+(rows of a batch) of 128 tokens. The case `tuning` trains from a base, as `rnnlm train FILE`
 configures it: 4,096 word pieces, 16 lanes of 64 tokens, dropout, Muon. These ways to train, called
 sides, take the same complete steps, from token ids to updated weights. Each runs in a separate
 process, and the sides run in turn within each repeat:
@@ -66,7 +66,7 @@ class Case(NamedTuple):
         vocabulary: Number of distinct tokens.
         lanes: Rows of a batch.
         bptt: Tokens of each row.
-        tunes: Whether to use the dropout and the optimizer of a training from a base.
+        tunes: Whether to use the dropout and the optimizer of a training run from a base.
     """
 
     size: int

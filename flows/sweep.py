@@ -1,7 +1,7 @@
 """The flow that searches for better settings: it trains many models and judges the best one.
 
-A sweep varies some settings within given limits, its *space*. A *trial* is one training, with the
-values of one point of the space. Its folder is the one that `rnnlm train` would use with the same
+A sweep varies some settings within given limits, its *space*. A *trial* is one training run with
+the values of one point of the space. Its folder is the one that `rnnlm train` would use with these
 settings, so that a later `rnnlm train` with the best trial's settings finds the model cached. The
 *study* is the database on disk that records the trials. The gate decides whether the best trial's
 model becomes champion. Running the same sweep again resumes where it stopped, even in the middle of
@@ -293,7 +293,7 @@ def _give_up(
 
 
 def _clear(folder: Path) -> None:
-    """Remove the files that a training would resume from, and rename its history.
+    """Remove the files that a training run would resume from, and rename its history.
 
     A later training with the same settings then starts from the beginning.
     """

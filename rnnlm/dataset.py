@@ -110,7 +110,7 @@ def tokenize(
 
     Words and byte pairs of a long text are learnt from a sample of it; see `tokenizer.LEARNT_FROM`.
 
-    Tokens, characters and bytes include a document's header; see `rnnlm.conditioning`.
+    Counts of tokens, characters and bytes include a document's header; see `rnnlm.conditioning`.
 
     Args:
         corpus_uri: Folder that `ingest` wrote.

@@ -17,12 +17,12 @@ _UNPACKED_FILE = "unpacked.json"
 
 
 def mapped(parts: Iterable[TokenArrays], ids: np.dtype[Any], folder: Path) -> TokenArrays:
-    """Unpack a split into one raw file per array, unless intact files are there, and map them.
+    """Map a split's raw files, one per array; unpack the split first unless they are intact.
 
-    A record next to the files has the digests by which they are verified.
+    A record next to the files holds their digests, by which they are verified.
 
     Args:
-        parts: The documents of the split; only read if they must be unpacked.
+        parts: The documents of the split; read only if the split must be unpacked.
         ids: Type of the token ids.
         folder: Folder of the raw files; replaced if it is damaged.
 

@@ -32,8 +32,8 @@ from rnnlm.audit import gallery
 
 PAGE = ROOT / "docs" / "examples.md"
 DATA = ROOT / "data" / "examples"
-"""Folder for the results of trainings, since a later run that finds a cached model does not know
-how long its training took."""
+"""Folder for the results of training, since a later run that finds a cached model does not know how
+long its training took."""
 IMAGES = ROOT / "docs" / "images"
 RNNLM = [sys.executable, "-m", "flows.cli"]
 SHOWN, JUDGED = 5, 500

@@ -1,8 +1,8 @@
 """Take the pictures of MLflow's pages in the README: `python docs/figures/mlflow.py`.
 
-They show three trainings of `configs/colors-demo.toml` in a new home: a small network, the larger
-one that replaces it, and one with a learning rate that is too high. Needs chromium; takes a few
-minutes.
+They show three training runs of `configs/colors-demo.toml` in a new home: a small network, the
+larger one that replaces it, and one with a learning rate that is too high. Needs chromium; takes a
+few minutes.
 """
 
 import json

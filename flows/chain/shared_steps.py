@@ -81,10 +81,10 @@ class SharedSteps:
             record: Its record.
 
         Returns:
-            Whether the result in the store is this one: False if another home was faster.
+            Whether the store now holds this result: False if another home uploaded the step first.
 
         Raises:
-            StorageError: The store cannot be reached, or refuses.
+            StorageError: The store cannot be reached, or refuses the upload.
         """
         name = _name(folder, _RECORD)
         if not self._objects.exists(name):

@@ -119,7 +119,7 @@ class RecordedStage(Stage[R]):
     """A stage whose result is stored on disk with a record, in a folder named by a key.
 
     Attributes:
-        version: Version of the stage's code; to be raised when the code produces other results.
+        version: Version of the stage's code; raise it when the code's results change.
         result_type: Type of the result of `work`, a pydantic model.
         folder: Name of the folder under `data/` that holds all results of this stage.
     """

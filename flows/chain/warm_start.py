@@ -1,4 +1,4 @@
-"""Choose the initial weights of a training: the champion's, a base's, or random ones.
+"""Choose the initial weights of a training run: the champion's, a base's, or random ones.
 
 The champion's weights are used if only the corpus has changed since the champion was trained.
 """
@@ -24,7 +24,7 @@ LATER = ("canaries", "reduce_precision")
 
 @dataclass(frozen=True)
 class Start:
-    """The initial weights of a training.
+    """The initial weights of a training run.
 
     Attributes:
         digest: sha256 of the checkpoint that holds the weights; None for random weights.
@@ -69,10 +69,10 @@ def recipe(experiment: Experiment, tokens: Tokens, base: str | None) -> str:
 
 
 def choose_start(home: Home, experiment: Experiment, corpus: Corpus, tokens: Tokens) -> Start:
-    """Return the initial weights for a training.
+    """Return the initial weights for a training run.
 
-    In this order: those that the newest version with the same recipe started from; the champion's,
-    if nothing hinders it; the base's, if there is a base; or else random weights.
+    They are the first available of these: those that the newest version with the same recipe
+    started from; the champion's, if nothing rules them out; the base's; random weights.
     """
     if experiment.model.architecture == "ngram":
         return Start(None, "from nothing: n-grams are counted")
@@ -102,7 +102,7 @@ def start_of_trials(home: Home, experiment: Experiment) -> Start:
 
 
 def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
-    """Return the path of the checkpoint with the initial weights of a training.
+    """Return the path of the checkpoint with the initial weights of a training run.
 
     Args:
         home: Home that holds the models.
@@ -127,7 +127,7 @@ def weights_of(home: Home, experiment: Experiment, digest: str) -> Path:
 def _hindrance(
     home: Home, champion: Version | None, experiment: Experiment, corpus: Corpus, tokens: Tokens
 ) -> str | None:
-    """Return why a training cannot start from the champion's weights, or None if it can."""
+    """Return why a training run cannot start from the champion's weights, or None if it can."""
     if experiment.retraining.start == "nothing":
         return "as configured"
     if champion is None:

@@ -225,8 +225,8 @@ def _rests(found: Found) -> Iterator[Leftover]:
     """Yield other files that are no longer needed.
 
     They are step folders whose removal was interrupted, lock files of removed steps, positions
-    (checkpoints to resume from) of finished trainings, fetched checkpoints and packed models that
-    no kept version has, and temporary files of interrupted writes.
+    (checkpoints to resume from) of finished training runs, fetched checkpoints and packed models
+    that no kept version has, and temporary files of interrupted writes.
     """
     rules = found.rules
     for names in step_folders.name_folders(found.home):
@@ -244,7 +244,7 @@ def _rests(found: Found) -> Iterator[Leftover]:
             path = folder.path / name
             is_finished = folder.step == "train" and folder.name not in found.busy
             if is_finished and path.is_file() and rules.now - path.stat().st_mtime > DAY_SECONDS:
-                why = "position of a training that has finished"
+                why = "position of a training run that has finished"
                 yield _of_files(found, "position", path, path.stat().st_mtime, why)
     needed = {v.version.checkpoint for v in found.kept}
     for kind, place in (("fetched", found.home.fetched), ("packed", found.home.packed)):

@@ -62,7 +62,7 @@ def claims(home: Home, others: Iterable[Path] = ()) -> Claims:
 def claims_of(folder: Path) -> Claims:
     """Return the models that the data set in a folder refers to.
 
-    The samples of a training, which are a step's result, refer to none.
+    The samples of a training run, which are a step's result, refer to none.
     """
     found = Claims()
     if (folder / RECORD_FILE).is_file():
@@ -157,7 +157,7 @@ def kept_steps(
 def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> None:
     """Add to `staying` the steps from which its steps were made, directly or indirectly.
 
-    The model from which a training took its initial weights is not added.
+    The model from which a training run took its initial weights is not added.
     """
     waiting = [*staying.values()]
     while waiting:
@@ -170,9 +170,9 @@ def _add_origins(staying: dict[Path, StepFolder], folders: list[StepFolder]) -> 
 
 
 def _places(kept: Registered) -> list[tuple[str, str, str]]:
-    """Return the steps whose paths a version's tags contain, as (kind, name, key).
+    """Return, as (kind, name, key), the steps whose paths occur in a version's tags.
 
-    They identify the steps even if the home was moved to another folder.
+    The three identify a step even if the home was moved to another folder.
     """
     version = kept.version
     folders = [Path(version.corpus_uri), Path(version.baseline).parent]

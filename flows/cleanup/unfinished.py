@@ -6,7 +6,7 @@ from flows.runtime.home import Home
 
 
 def remove_unfinished(home: Home, run_id: str, digest: str) -> None:
-    """Remove the packaged models of a checkpoint that an interrupted registration left incomplete.
+    """Remove a checkpoint's packaged models that an interrupted registration left incomplete.
 
     Args:
         home: Home that names the MLflow store.

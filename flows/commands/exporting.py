@@ -23,7 +23,7 @@ def export(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Small file to start trainings from, ending in .safetensors."),
+        typer.Option(help="Small file to start training runs from, ending in .safetensors."),
     ] = None,
     onnx: Annotated[
         Path | None,
@@ -52,7 +52,7 @@ def export(
     if len(wanted) != 1:
         raise ConfigError(
             "expected one of --archive FILE.zip (to import elsewhere), --html FILE.html (a web "
-            "page that holds the model), --out FILE.safetensors (to start trainings from), "
+            "page that holds the model), --out FILE.safetensors (to start training runs from), "
             "--onnx FILE.onnx (for onnxruntime) and --arpa FILE.arpa (n-grams for KenLM)"
         )
     write, path, option, suffixes = wanted[0]

@@ -30,7 +30,7 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's nam
 def read_experiment(source: str, settings: tuple[str, ...]) -> "tuple[Advice | None, Experiment]":
     """Return the experiment (all settings) for a config file or a text, and the advice behind it.
 
-    A text that cannot be read raises an error here, before a server or a training starts.
+    A text that cannot be read raises an error here, before a server or a training run starts.
 
     Args:
         source: A .toml file, the name of one in `CONFIGS`, the name of a catalog corpus, or a text

@@ -44,7 +44,7 @@ def show_advice(advice: "Advice", seconds: float | None = None) -> None:
 
 
 def show_plan(planned: "Sequence[PlannedStage]") -> None:
-    """Print for each step of a training whether it would run or is cached, and why."""
+    """Print for each step of a training run whether it would run or is cached, and why."""
     tables.show(
         ["step", "would", "because"],
         [[s.name, "be cached" if s.cached else "run", s.reason] for s in planned],

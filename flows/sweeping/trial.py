@@ -1,4 +1,4 @@
-"""A trial of a sweep: one training with particular values of the varied settings."""
+"""A trial of a sweep: one training run with particular values of the varied settings."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ State = Literal["running", "done", "pruned", "failed"]
 
 
 class Trial(BaseModel):
-    """A training with particular values of the varied settings, and its outcome so far.
+    """A training run with particular values of the varied settings, and its outcome so far.
 
     Attributes:
         number: Number of the trial, counted from 1.

@@ -1,6 +1,6 @@
-"""Write the settings, progress and results of trainings to MLflow.
+"""Write the settings, progress and results of training runs to MLflow.
 
-Each training has an MLflow run, which is tagged with the digest of the checkpoint it produced.
+Each training run has an MLflow run, tagged with the digest of the checkpoint it produced.
 Training sends its curves to the run as it goes. They are also kept on disk, in the training's
 history, so that the run can be written again if MLflow's database is lost.
 """

@@ -27,7 +27,7 @@ SETTINGS_TAG, DATA_TAG, CODE_TAG = "changed.settings", "changed.data", "changed.
 """Tags that say what differs from the champion; `NOTHING` if nothing does."""
 CORPUS_TAG = "rnnlm.corpus"
 SOURCES_TAG = "rnnlm.sources"
-"""Digest of the source files of this project that a training ran with."""
+"""Digest of the source files of this project that a training run used."""
 TORCH_TAG = "rnnlm.torch"
 COMMIT_TAG = "mlflow.source.git.commit"
 NOTHING = "none"
@@ -71,7 +71,7 @@ class Changes:
 
 
 def find_changes(client: MlflowClient, run_id: str, champion_run_id: str, champion: int) -> Changes:
-    """Return what differs between the trainings of two MLflow runs.
+    """Return what differs between the training runs of two MLflow runs.
 
     Args:
         client: Client of the MLflow store.

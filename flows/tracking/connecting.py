@@ -24,7 +24,7 @@ from flows.runtime.home import Home, make_private, state_format
 from rnnlm.errors import ServerError
 
 TOKENS = "train/tokens"
-"""Curve of the number of tokens that a training has read."""
+"""Curve of the number of tokens that a training run has read."""
 STEP_FIGURES = frozenset({"step", "tokens", "seconds"})
 BY_TOKENS = ("train/bits_per_character", "validation/bits_per_character")
 """Curves that are logged twice: over optimizer steps, and over the number of tokens read. Curves

@@ -1,4 +1,4 @@
-"""Send the curves of a training to MLflow while it runs.
+"""Send the curves of a training run to MLflow while it runs.
 
 During training, nothing waits for MLflow or fails because of it: points of curves that could not be
 sent are kept and sent later. Points that are still unsent at the end are on disk, in the training's
@@ -79,7 +79,7 @@ class LiveRun:
             self._written.append(f"{step:>8,}  {text}")
 
     def finish(self, model: TrainedModel) -> None:
-        """Send the points that are left, and log the lines that the model wrote and its figures.
+        """Send the points that are left; log the lines that the model wrote and its final metrics.
 
         Raises:
             MlflowException: The store cannot be reached. No points are lost, because all of them
@@ -181,7 +181,7 @@ def live_run(
 def _delete_if_repeated(client: MlflowClient, experiment: Experiment, run_id: str) -> None:
     """Delete a run if an earlier, finished run made the same checkpoint.
 
-    This happens when a training is repeated because its files were damaged.
+    This happens when a training run is repeated because its files were damaged.
     """
     digest = client.get_run(run_id).data.tags.get(CHECKPOINT_TAG)
     found = client.get_experiment_by_name(experiment.name)

@@ -1,4 +1,4 @@
-"""Create and find the MLflow runs of trainings, and log their settings, data and results."""
+"""Create and find MLflow runs of training, and log their settings, data and results."""
 
 import getpass
 import json

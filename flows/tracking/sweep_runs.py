@@ -1,7 +1,7 @@
 """Show a sweep, which trains with different settings, in MLflow.
 
-The sweep has one MLflow run, and each trial (a training with particular settings) has a run nested
-in it.
+The sweep has one MLflow run, and each trial (a training run with particular settings) has a run
+nested in it.
 """
 
 import contextlib

@@ -83,9 +83,10 @@ def log_generation(
 ) -> str:
     """Create an MLflow run for a generated data set, and return the run's id.
 
-    The run is in an MLflow experiment of its own, so that data sets do not mix with trainings. If
-    the data set has a run already, because it was requested before, the id of that run is returned.
-    If an earlier process was killed before everything was logged to the run, it is completed.
+    The run is in an MLflow experiment of its own, so that data sets do not mix with training
+    runs. If the data set has a run already, because it was requested before, the id of that run is
+    returned. If an earlier process was killed before everything was logged to the run, the run is
+    completed.
 
     Args:
         home: Home whose MLflow store is used.

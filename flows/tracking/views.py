@@ -46,7 +46,7 @@ _DATA_SET_WIDTHS = {
 
 
 def runs_page(client: MlflowClient, experiment_id: str) -> str:
-    """Return the address of the page that lists an experiment's trainings, relative to the server.
+    """Return the address, relative to the server, of the list of an experiment's training runs.
 
     The address opens this module's view, which is added to the experiment if it is missing.
     """

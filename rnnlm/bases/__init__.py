@@ -1,4 +1,4 @@
-"""A base: a trained model whose network, tokens and weights another training starts from.
+"""A base: a trained model whose network, tokens and weights another training run starts from.
 
 A model trained on millions of words knows how words are spelled and how sentences are built; a
 short text then only has to teach it what is special about that text. This folder also holds the

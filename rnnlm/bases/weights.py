@@ -1,4 +1,4 @@
-"""Start a training from the weights of a base, and write a model as a base."""
+"""Start a training run from the weights of a base, and write a model as a base."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ BY_TOKEN = ("embedding.weight", "U", "b_2")
 
 
 def export(path: Path, texts: Iterable[str], to: Path, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint as a base, a compact model file to start other trainings from.
+    """Write a checkpoint as a base, a compact model file to start other training runs from.
 
     Its matrices have 8 bits. It also holds the hashes of a sample of its training text's windows,
     so that text which the base was trained on can be recognised.

@@ -60,7 +60,7 @@ def is_valid(form: str, text: str) -> bool:
 def comparison_key(form: str, text: str) -> str:
     """Return the string by which texts are compared: two texts are copies if theirs are equal.
 
-    It is a colour's name, or the whole text of other forms. It is normalized, so a text that
+    For colours it is the name, for other forms the whole text. It is normalized, so a text that
     differs only in case and spacing is still a copy.
     """
     return normalized(read_subject(form, text))

@@ -136,7 +136,7 @@ def _join(text: str, joins: NDArray[np.bool_]) -> str:
 
 
 def _is_compound(above: str, below: str) -> bool:
-    """Return whether two lines meet within a compound such as `to-morrow`, and so without a space.
+    """Return whether a line break splits a compound such as `to-morrow`, where no space belongs.
 
     Args:
         above: End of the text above the line break, such as `to-`.

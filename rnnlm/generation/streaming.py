@@ -87,8 +87,8 @@ def stream(
     Raises:
         TokenizerError: The prefix has characters that the vocabulary lacks.
         ConstraintError: No text can satisfy the constraints.
-        GenerationError: The model was not trained with a given attribute, the filters refuse nearly
-            all texts, or a filter needs the training text.
+        GenerationError: The model was not trained with an attribute that is asked for, the filters
+            refuse nearly all texts, or a filter needs the training text.
     """
     if config.compares:
         raise GenerationError(

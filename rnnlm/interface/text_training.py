@@ -53,7 +53,7 @@ def train(
 
     Raises:
         CorpusError: The text cannot be read, or is too short.
-        ConfigError: A setting is wrong, or `folder` holds another training.
+        ConfigError: A setting is wrong, or `folder` holds another training run.
         StorageError: The files cannot be written.
     """
     _let_threads_wait()
@@ -91,7 +91,7 @@ def _train(
     out: Path,
     on_progress: OnProgress | None,
 ) -> dict[str, str]:
-    """Run the steps of a training in a folder; return the file and the digest of the checkpoint."""
+    """Run the steps of training in a folder; return the checkpoint's file and digest."""
     from rnnlm import dataset
     from rnnlm.corpora.ingestion import ingest
     from rnnlm.header import load_description
@@ -154,7 +154,7 @@ def _known(out: Path, key: str) -> dict[str, str] | None:
     """Return the record of the finished training in a folder, if its model is there and intact.
 
     Raises:
-        ConfigError: The folder holds another training, or other files.
+        ConfigError: The folder holds another training run, or other files.
     """
     record: dict[str, str] | None = read_record(out / KEY_FILE, dict[str, str])
     if record is None:

@@ -44,7 +44,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True)
 class NetworkLayer(Generic[Array]):
-    """A recurrent layer in the layout of the module docstring.
+    """A recurrent layer in the layout that the module docstring describes.
 
     Attributes:
         kind: Kind of the layer, one of `KINDS`.
@@ -80,7 +80,7 @@ class NetworkLayer(Generic[Array]):
 
 @dataclass(frozen=True)
 class Network(Generic[Array]):
-    """A model in the layout of the module docstring.
+    """A model in the layout that the module docstring describes.
 
     Its arrays are numpy arrays, or torch tensors on a device. All right factors have the same type:
     int8, float32, or uint16 for the bits of bfloat16 numbers, which numpy does not have.

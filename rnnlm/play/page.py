@@ -1,12 +1,12 @@
 """Write a model as one web page that draws texts with it, without a server or a network.
 
-The page holds the model's packed network with weights of 8 bits, the tables of its tokenizer, and
+The page holds the model's packed network with 8-bit weights, the tables of its tokenizer, and
 the sampling engine (slots.c) as WebAssembly. All arithmetic is the same as in native code, so the
 page draws the same texts as `rnnlm generate` with the same seed and 8 bits. The files in `web/` are
 the page's own code; web/page.html says where each part goes.
 
 A model is stored as a JSON description and arrays, end to end, compressed together. The bytes of
-arrays are shuffled (first bytes of all items, then second bytes, …), which makes them smaller.
+arrays are regrouped (first bytes of all items, then second bytes, …), so that they compress better.
 """
 
 from __future__ import annotations

@@ -273,8 +273,8 @@ def token_nats(model: LanguageModel, arrays: TokenArrays) -> NDArray[np.float64]
 def _window(text: str, bits: NDArray[np.float64], *, hardest: bool) -> slice:
     """Return the slice of a text that is shown as a passage.
 
-    It is the `SHOWN_CHARACTERS` characters with the most or the fewest bits, shortened to whole
-    words.
+    It is the stretch of `SHOWN_CHARACTERS` characters that costs the model the most bits (the
+    fewest if not `hardest`), shortened to whole words.
     """
     if len(text) <= SHOWN_CHARACTERS:
         return slice(0, len(text))

@@ -145,7 +145,7 @@ def _untrained(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Library:
 
 
 def byte_letters() -> dict[int, str]:
-    """Return the printable letter that represents each byte in the library's vocabulary.
+    """Return, for each byte, the character that represents it in the vocabulary of `tokenizers`.
 
     Source: Radford et al. 2019 (GPT-2), `bytes_to_unicode`.
     """

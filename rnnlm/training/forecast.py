@@ -1,4 +1,4 @@
-"""Estimate how long a training will take on this machine by timing a few steps."""
+"""Estimate how long a training run will take on this machine by timing a few steps."""
 
 import time
 from statistics import median

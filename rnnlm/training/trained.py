@@ -1,4 +1,4 @@
-"""What a training leaves: the names of its files, and the description of the trained model."""
+"""What a training run leaves: the names of its files, and the description of the trained model."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +15,7 @@ EXPORT_FILE = "model.safetensors"
 
 
 class TrainedModel(BaseModel):
-    """The result of a training.
+    """The result of a training run.
 
     Attributes:
         uri: Folder that holds the checkpoint and the history of metrics.
