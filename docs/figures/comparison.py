@@ -32,8 +32,8 @@ from rnnlm.corpora.catalog import xkcd_colors
 PAGE = ROOT / "docs" / "comparison.md"
 KEPT = ROOT / "data" / "comparison"
 LIMITS = {"colours": 100.0, "alice": 240.0}
-"""CPU-seconds, a little more than `rnnlm train` takes, after which the training of textgenrnn and of
-char-rnn.pytorch is interrupted, as with Ctrl-C; both keep what they have learned by then."""
+"""CPU-seconds, a little more than `rnnlm train` takes, after which textgenrnn and
+char-rnn.pytorch are interrupted, as with Ctrl-C; both keep what they have learned by then."""
 SHOWN_LINES, SHOWN_CHARACTERS = 8, 600
 """What the page shows of the screen at the end of training, and of the first text."""
 
