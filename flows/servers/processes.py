@@ -253,6 +253,16 @@ def responds(url: str) -> bool:
         return False
 
 
+def is_open(url: str) -> bool:
+    """Return whether any program accepts connections at an address."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def choose_port(host: str, asked: int | None, usual: int, option: str) -> int:
     """Return the port for a server to listen on.
 

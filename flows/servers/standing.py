@@ -9,9 +9,10 @@ started in its place.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,26 +91,24 @@ def serve(
     """
     file = file or deployments.find(home)
     wanted = deployments.read(file) if file.is_file() else []
-    plan = _Plan.make(home, host, prefect_port, mlflow_port)
+    make_plan = partial(_Plan.make, home, host, prefect_port, mlflow_port)
+    plan = make_plan()
     for folder in (home.prefect, plan.logs):
         make_private(folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(home))
         name = stack.enter_context(working.naming(home))
-        log = plan.logs / "worker.log"
-        worker = working.command(home, name, plan.prefect_api, plan.mlflow, log)
         _check_stores(home, plan)
         stack.enter_context(processes.guarding())
-        supervisor = Supervisor(home, plan.prefect_api, name, worker)
-        stack.callback(supervisor.end)
         # Two Prefect servers must not create the database tables at the same time, and a command
         # such as `rnnlm train` may be starting one.
         with FileLock(locks.prefect_start(home)):
-            supervisor.start([*plan.servers])
+            plan, supervisor = _start(home, name, plan, make_plan)
+        stack.callback(supervisor.end)
         deployments.make_pool(plan.prefect_api)
         lost_runs.take_over(home, plan.prefect_api, name, timedelta(0))
         if works:
-            supervisor.start([worker])
+            supervisor.start([supervisor.worker])
         if wanted:
             deployments.apply(plan.prefect_api, file.absolute())
         forgotten = deployments.forgotten(plan.prefect_api, wanted)
@@ -175,6 +174,36 @@ class _Plan:
 
     def starts(self, name: str) -> bool:
         return any(command.name == name for command in self.servers)
+
+    def lost_a_port(self) -> bool:
+        """Return whether something answers on a port of these servers, which do not run."""
+        return any(processes.is_open(command.health or "") for command in self.servers)
+
+
+def _start(
+    home: Home, name: str, plan: _Plan, make_plan: Callable[[], _Plan]
+) -> tuple[_Plan, Supervisor]:
+    """Start the servers of a plan, or of a new one if another program takes a port meanwhile.
+
+    Returns:
+        The plan of the running servers, and their supervisor.
+
+    Raises:
+        ServerError: A server does not start, or a port that the user requested is taken.
+    """
+    while True:
+        log = plan.logs / "worker.log"
+        worker = working.command(home, name, plan.prefect_api, plan.mlflow, log)
+        supervisor = Supervisor(home, plan.prefect_api, name, worker)
+        try:
+            supervisor.start([*plan.servers])
+        except ServerError:
+            supervisor.end()
+            if not plan.lost_a_port():
+                raise
+            plan = make_plan()
+        else:
+            return plan, supervisor
 
 
 def _check_stores(home: Home, plan: _Plan) -> None:

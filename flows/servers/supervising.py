@@ -24,7 +24,11 @@ Tell = Callable[[str], None]
 
 
 class Supervisor:
-    """Starts processes, restarts those that end, and ends them all."""
+    """Starts processes, restarts those that end, and ends them all.
+
+    Attributes:
+        worker: Command that starts the Prefect worker.
+    """
 
     def __init__(self, home: Home, prefect_api: str, name: str, worker: Command) -> None:
         """Start nothing yet.
@@ -36,7 +40,7 @@ class Supervisor:
             worker: Command that starts the Prefect worker.
         """
         self._home, self._prefect_api = home, prefect_api
-        self._name, self._worker = name, worker
+        self._name, self.worker = name, worker
         self._running: list[Process] = []
         self._deaths: dict[str, int] = {}
         self._due: dict[str, tuple[float, Command]] = {}
@@ -70,11 +74,11 @@ class Supervisor:
         In this order, the servers still record how the flow runs ended.
         """
         for process in self._running[::-1]:
-            if process.command is self._worker:
+            if process.command is self.worker:
                 process.ask_to_end()
                 processes.end_all(_is_run_of_ours)
                 process.end()
-        servers = [one for one in self._running if one.command is not self._worker]
+        servers = [one for one in self._running if one.command is not self.worker]
         for process in servers:
             process.ask_to_end()
         for process in servers:
@@ -95,7 +99,7 @@ class Supervisor:
         tell(f"{command.name} ended: {ending}; starts again in {pause:.0f} s")
 
     def _start_again(self, command: Command, tell: Tell) -> None:
-        if command is self._worker:
+        if command is self.worker:
             self.sweep(tell, timedelta(0))
         self._running.append(Process(command))
 
