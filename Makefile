@@ -37,7 +37,7 @@ triton: setup .triton/.installed ## run the GPU kernels in Triton's interpreter,
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .triton triton==3.6.0 numpy==2.3.5
 	@touch $@
 
-storm: setup ## inject faults into the installed command, which takes 45 minutes; STORM="--faults 25"
+storm: setup ## inject faults into the installed command, which takes half an hour; STORM="--faults 25"
 	@$(BIN)/python -m tests.storm $(STORM)
 
 fuzz: setup ## give a million bad inputs to the readers and parsers; CASES=20000
