@@ -12,7 +12,7 @@ from prefect.states import Completed
 
 from flows import tracking
 from flows.chain.request import Wanted, prepare
-from flows.runtime import home, reporting, workers
+from flows.runtime import home, model_locks, reporting, workers
 from flows.runtime.flow_defaults import OURS, named_time
 from rnnlm.generation import job
 from rnnlm.generation.manifest import TextDataSet
@@ -84,12 +84,13 @@ def generate(
     if anew_each_day:
         changes = {**changes, "seed": int(f"{datetime.now():%Y%m%d}")}
     wanted = prepare(here, model, changes, Path(prefixes) if prefixes else None, out, command)
-    state: Any = _generate(wanted, parts_only)
-    data_set: TextDataSet = state.data.result
     of = wanted.version
-    tracking.log_generation(
-        here, of.name, of.version, of.run_id, data_set, wanted.config, wanted.out
-    )
+    with model_locks.working_on(here, of.name):
+        state: Any = _generate(wanted, parts_only)
+        data_set: TextDataSet = state.data.result
+        tracking.log_generation(
+            here, of.name, of.version, of.run_id, data_set, wanted.config, wanted.out
+        )
     if wanted.store:
         shutil.rmtree(wanted.out, ignore_errors=True)  # it has been uploaded
     return data_set

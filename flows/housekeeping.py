@@ -22,7 +22,7 @@ from flows.cleanup.leftovers import Found, leftovers, look
 from flows.cleanup.prefect_runs import FlowRuns
 from flows.cleanup.removing import remove
 from flows.cleanup.rules import KINDS, Leftover, Rules, readable
-from flows.runtime import home, locks
+from flows.runtime import home, locks, model_locks
 from flows.runtime.flow_defaults import OURS
 from flows.runtime.home import Home
 
@@ -109,6 +109,9 @@ def _remove_all(
             went = runs.crash(leftover.what)
         elif leftover.kind == "flow run":
             went = runs.delete(leftover.what)
+        elif leftover.name:
+            with model_locks.alone(found.home, leftover.name) as is_free:
+                went = is_free and remove(found, leftover)
         else:
             went = remove(found, leftover)
         (gone if went else left).append(leftover)

@@ -27,7 +27,7 @@ from flows.chain.stages import CHAIN
 from flows.chain.tokenize import Tokenize
 from flows.chain.train import Train
 from flows.registry import Version, bases
-from flows.runtime import home, reporting, retrying
+from flows.runtime import home, model_locks, reporting, retrying
 from flows.runtime.flow_defaults import OURS, named_time
 from rnnlm.config import Experiment, load
 from rnnlm.corpora import files
@@ -104,13 +104,14 @@ def retrain(
 def make(experiment: Experiment, trigger: Trigger, reporter: reporting.Reporter) -> dict[str, Any]:
     """Run all stages, from corpus to review page; return the dictionary made by `summary`."""
     run = Run(home.current(), experiment, {tracking.TRIGGER_TAG: trigger})
-    take(run, CHAIN)
-    outcomes = reporter.outcomes
-    if not all(outcome.cached for outcome in outcomes.values()):
-        said = {name: outcome.summary for name, outcome in outcomes.items()}
-        said[Gate.name] = run[Gate].verdict  # without the alias, which may move later
-        tracking.log_stages(run.home, run[Gate].run_id, said)
-    return summary(run, reporter)
+    with model_locks.working_on(run.home, experiment.name):
+        take(run, CHAIN)
+        outcomes = reporter.outcomes
+        if not all(outcome.cached for outcome in outcomes.values()):
+            said = {name: outcome.summary for name, outcome in outcomes.items()}
+            said[Gate.name] = run[Gate].verdict  # without the alias, which may move later
+            tracking.log_stages(run.home, run[Gate].run_id, said)
+        return summary(run, reporter)
 
 
 def take(run: Run, stages: Sequence[Stage[Any]]) -> None:

@@ -28,7 +28,7 @@ from flows.chain.train import train_from, training_step
 from flows.chain.warm_start import start_of_trials, way_of_training
 from flows.registry import bases
 from flows.retrain import Trigger, run_as_task, run_name, summary, take
-from flows.runtime import home, locks, reporting, retrying
+from flows.runtime import home, locks, model_locks, reporting, retrying
 from flows.runtime.flow_defaults import OURS
 from flows.sweeping import picture
 from flows.sweeping.space import Space, check_trials, read_space
@@ -86,7 +86,11 @@ def sweep(
     check_trials(trials)
     space = read_space(experiment, over)
     reporter = reporting.current() or reporting.LogReporter()
-    with reporting.watching(reporter), retrying.patiently(trigger != "manual"):
+    with (
+        model_locks.working_on(home.current(), experiment.name),
+        reporting.watching(reporter),
+        retrying.patiently(trigger != "manual"),
+    ):
         result = _sweep(space, trials, trigger, reporter)
     name = "Unchanged" if result["unchanged"] else "Completed"
     return Completed(name=name, message=result["message"], data=result)

@@ -19,7 +19,7 @@ from flows.cleanup.mlflow_store import Registered
 from flows.cleanup.rules import Leftover, Rules, size_of
 from flows.registry import CHAMPION, Version
 from flows.registry.aliases import moving
-from flows.runtime import backups, locks
+from flows.runtime import backups, locks, model_locks
 from flows.runtime.home import Home
 from flows.tracking import connect
 from rnnlm.errors import RegistryError
@@ -79,9 +79,13 @@ def delete(home: Home, reference: str, now: float, *, force: bool = False) -> De
     """
     name = reference.partition("@")[0].partition("/")[0]
     home.mlruns.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks.registering(home)), moving(home, name):
+    with (
+        FileLock(locks.registering(home)),
+        moving(home, name),
+        model_locks.alone(home, name) as is_free,
+    ):
         deletion, found = _plan(home, reference, now, force)
-        if any(map(step_folders.is_held, _locks(home, name))):
+        if not is_free or any(map(step_folders.is_held, _locks(home, name))):
             raise RegistryError(
                 f"a command is working on {name}; delete it when that has ended, or end it first"
             )

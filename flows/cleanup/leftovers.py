@@ -71,7 +71,7 @@ def look(home: Home, rules: Rules, also_busy: set[str]) -> Found:
     folders = step_folders.read(home)
     experiments = store.experiments()
     known = {*experiments.values(), *(folder.name for folder in folders)}
-    busy = step_folders.busy_names(home, rules.now) | (also_busy & known)
+    busy = step_folders.busy_names(home) | (also_busy & known)
     runs = store.runs([*experiments])
     elsewhere = [Path(run.data.tags["rnnlm.data_set"]) for run in runs if _is_generation(run)]
     versions = store.versions()

@@ -6,9 +6,6 @@ from pathlib import Path
 from rnnlm.errors import ConfigError
 
 DAY_SECONDS = 86_400.0
-BUSY_SECONDS = 600.0
-"""After a step of a model was written, everything of that model stays for this long, because
-another step may follow."""
 SILENT_SECONDS = 3600.0
 """A run without any sign of life for this long counts as dead."""
 MOST_DAYS = 36_500

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.chain.records import RECORD_FILE, read_step_record
-from flows.cleanup.rules import BUSY_SECONDS
-from flows.runtime import locks
+from flows.runtime import locks, model_locks
 from flows.runtime.home import Home
 from rnnlm.generation.job_folder import MANIFEST_FILE
 from rnnlm.training.trained import LAST_FILE
 
-NOT_STEPS = frozenset({"sources", "prefect", "logs"})
+NOT_STEPS = frozenset({"sources", "prefect", "logs", "in-use"})
 KEY = re.compile(r"[0-9a-f]{16}")
 _LOCK = re.compile(r"\.([0-9a-f]{16})\.lock")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -103,36 +102,11 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def busy_names(home: Home, now: float) -> set[str]:
-    """Return the names of models with a step that is locked or was written recently.
-
-    A running chain reads the folders of its earlier steps without locking them, so housekeeping
-    keeps everything of a model with such a name.
-
-    Args:
-        home: The home.
-        now: Current time in seconds since 1970.
-    """
-    busy = set()
-    for folder in name_folders(home):
-        if is_busy(folder, now):
-            busy.add(folder.name)
-    return busy
-
-
-def is_busy(folder: Path, now: float) -> bool:
-    """Return whether a step in a folder `data/KIND/NAME` is locked or was written recently.
-
-    Args:
-        folder: The folder.
-        now: Current time in seconds since 1970; recently means within `BUSY_SECONDS` before.
-    """
-    for path in lock_files(folder):
-        key = path.name[1:-5]
-        signs = (path, folder / key / RECORD_FILE, folder / key / LAST_FILE)
-        if is_held(path) or now - max(map(_modified, signs)) < BUSY_SECONDS:
-            return True
-    return False
+def busy_names(home: Home) -> set[str]:
+    """Return the names of models that a run is working on, or of which a step is locked."""
+    folders = [*name_folders(home)]
+    working = {name for name in {f.name for f in folders} if model_locks.is_busy(home, name)}
+    return working | {f.name for f in folders if any(map(is_held, lock_files(f)))}
 
 
 def digests_of(value: Any) -> Iterator[str]:

@@ -116,11 +116,15 @@ def _share(text: str | None, *, finish: bool) -> "Part | None":
 def _draw(wanted: "Wanted", part: "Part", *, as_json: bool) -> None:
     """Draw a part of a data set, without Prefect and MLflow, and print what is left to do."""
     from flows.console import interrupts, printing  # noqa: PLC0415
-    from flows.runtime import reporting, workers  # noqa: PLC0415
+    from flows.runtime import home, model_locks, reporting, workers  # noqa: PLC0415
     from rnnlm.generation.parts import draw_part  # noqa: PLC0415
     from rnnlm.generation.plan import plan_job  # noqa: PLC0415
 
-    with interrupts.reporting() as reporter, workers.generating(wanted.config) as executor:
+    with (
+        interrupts.reporting() as reporter,
+        model_locks.working_on(home.current(), wanted.version.name),
+        workers.generating(wanted.config) as executor,
+    ):
         reporter.started("generate")
         job = plan_job(
             wanted.checkpoint,

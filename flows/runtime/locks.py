@@ -54,6 +54,14 @@ def lost_runs(home: Home) -> Path:
     return home.data / ".lost-runs.lock"
 
 
+def model(home: Home, name: str) -> Path:
+    """Return the lock that runs share while they work on a model; see `flows.runtime.model_locks`.
+
+    It is in a folder of its own, as models may be called anything.
+    """
+    return home.data / "in-use" / f"{name}.lock"
+
+
 def step(folder: Path) -> Path:
     """Return the lock for a step, given its folder; the lock file is next to the folder."""
     return folder.with_name(f".{folder.name}.lock")

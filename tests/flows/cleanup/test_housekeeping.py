@@ -29,7 +29,7 @@ from flows.cleanup.removing import remove
 from flows.cleanup.rules import DAY_SECONDS, Leftover, Rules
 from flows.retrain import take
 from flows.runtime import home as homes
-from flows.runtime import locks, reporting
+from flows.runtime import locks, model_locks, reporting
 from flows.runtime.home import Home
 from rnnlm.checksums import DIGEST, write_record
 from rnnlm.config import Experiment, load
@@ -254,6 +254,15 @@ def test_a_step_in_use_protects_all_results_of_its_name(home: Home):
         before = files(home.root)
         assert not any(remove(found, row) for row in rows if row.kind in ("step", "run", "version"))
         assert files(home.root) == before
+
+
+@pytest.mark.slow
+def test_a_run_protects_all_results_of_its_model_until_it_ends(home: Home):
+    with model_locks.working_on(home, "tiny"):
+        found, rows = listed(home, in_two_months())
+        assert (found.busy, rows) == ({"tiny"}, [])
+    found, rows = listed(home, in_two_months())
+    assert rows and not found.busy
 
 
 @contextlib.contextmanager
