@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -128,14 +129,19 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def live(folder: Path, number: int) -> None:
-    """Train on a corpus of its own, generate, promote and clean up, each by its command."""
+    """Train on a corpus of its own, generate, promote and clean up, each by its command.
+
+    The data set is deleted, as a user would do who has sent it on.
+    """
     colors = survey()
     first = 13 * number % len(colors)
     text, config = folder / "colors.txt", folder / "colors.toml"
     text.write_text("\n".join((colors[first:] + colors[:first])[:FIRST_DAY]) + "\n", "utf-8")
     config.write_text(CONFIG.format(source=text, budget="6 epochs", compare=0), "utf-8")
     trained = json.loads(command(folder, "train", str(config), "--json"))
-    command(folder, "generate", "colors", "--count", "300", "--seed", str(number))
+    texts = folder / "texts"
+    command(folder, "generate", "colors", "--count", "300", "--seed", str(number), "--out", str(texts))
+    shutil.rmtree(texts)  # housekeeping keeps data sets, and the versions that generated them
     command(folder, "promote", "colors", str(trained["version"]))
     days = KEPT_MINUTES / (24 * 60)
     keep = ["--keep-days", f"{days:.6f}", "--keep-versions", str(KEPT_VERSIONS)]
