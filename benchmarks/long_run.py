@@ -140,7 +140,9 @@ def live(folder: Path, number: int) -> None:
     config.write_text(CONFIG.format(source=text, budget="6 epochs", compare=0), "utf-8")
     trained = json.loads(command(folder, "train", str(config), "--json"))
     texts = folder / "texts"
-    command(folder, "generate", "colors", "--count", "300", "--seed", str(number), "--out", str(texts))
+    command(
+        folder, "generate", "colors", "--count", "300", "--seed", str(number), "--out", str(texts)
+    )
     shutil.rmtree(texts)  # housekeeping keeps data sets, and the versions that generated them
     command(folder, "promote", "colors", str(trained["version"]))
     days = KEPT_MINUTES / (24 * 60)
