@@ -141,10 +141,10 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Choice("rate", str(recipe.values["training"]["learning_rate"]), recipe.why_rate),
         Choice(
             "sequences",
-            f"{'lines' if kind == 'lines' else 'records'} of up to {longest}"
+            f"whole {'lines' if kind == 'lines' else 'records'}" if fits else f"{BPTT} tokens",
+            f"of up to {longest:,} characters"
             if fits
-            else f"{BPTT} tokens",
-            "gradients flow back this far, the state is carried further",
+            else "gradients flow back this far, the state is carried further",
         ),
         Choice(
             "budget",

@@ -21,7 +21,7 @@ from rnnlm.bases.fitting import NO_BASE
 from rnnlm.bases.windows import windows_of
 from rnnlm.checkpoint import LoadedModel
 from rnnlm.evaluation.scoring import evaluate
-from rnnlm.overlap import Hashes, is_seen
+from rnnlm.overlap import Hashes, seen_windows
 
 MOST_CHARACTERS = 256
 """Number of distinct characters above which the tokens are bytes instead of characters, since they
@@ -177,10 +177,9 @@ def choose_base(seen: Seen) -> tuple[str, str]:
     triples = sum(bool(_TRIPLE.search(piece)) for piece in seen.pieces[:1000])
     if triples > 0.5 * len(seen.pieces[:1000]):
         return NO_BASE, "colours as numbers, which a base trained on prose does not know"
-    read = _read_first(seen.pieces)
-    known = sum(is_seen(piece, _windows(path)) for piece in read)
-    if known > MOST_SEEN * len(read):
+    if _known_share(seen.pieces, _windows(path)) > MOST_SEEN:
         return NO_BASE, f"base {name} has read this text before"
+    read = _read_first(seen.pieces)
     english = share_in("en", read)
     if english < LEAST_ENGLISH:
         return NO_BASE, f"only {english:.0%} of its words are English, too few for base {name}"
@@ -288,6 +287,19 @@ def _read_first(pieces: Sequence[str]) -> tuple[str, ...]:
             if left <= 0:
                 return tuple(read)
     return tuple(read)
+
+
+def _known_share(pieces: Sequence[str], known: Hashes) -> float:
+    """Return the share of a text's sampled windows of words that a base has read.
+
+    It is estimated from about `LOOKED_AT` characters from all over the text, since editions of a
+    book differ in their prefaces.
+    """
+    whole = "\n".join(pieces)
+    every = PIECE * max(1, len(whole) // LOOKED_AT)
+    parts = (seen_windows(whole[at : at + PIECE], known) for at in range(0, len(whole), every))
+    read, sampled = map(sum, zip(*parts, strict=True))
+    return read / max(1, sampled)
 
 
 def _rate(bits: float) -> float:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,13 @@ def test_colours_with_numbers_start_from_random_weights():
 
 @pytest.mark.usefixtures("shipped")
 def test_a_text_that_the_base_has_read_starts_from_random_weights():
-    assert choose_base(seen(READ[:5]))[1] == "base english has read this text before"
+    before = "base english has read this text before"
+    assert choose_base(seen(READ[:5]))[1] == before
+    lines = [line for text in READ for line in textwrap.wrap(text, 40)]
+    assert choose_base(seen(lines))[1] == before
+    preface = [prose(seed) for seed in range(100, 115)]
+    assert choose_base(seen([*preface, *READ]))[1] == before
+    assert choose_base(seen([*READ[:15], *preface, *preface]))[1] != before
 
 
 def test_without_a_base_all_texts_start_from_random_weights(

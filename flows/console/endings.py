@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import shutil
 import sys
+import textwrap
 from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
@@ -96,6 +98,11 @@ def fail(message: str, status: int, wants_json: bool) -> NoReturn:
         print_json({"error": one_line})
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     label = "\x1b[31merror:\x1b[0m" if color else "error:"
+    if sys.stderr.isatty():  # folded between words, not within them
+        room = shutil.get_terminal_size().columns - len("error: ")
+        one_line = textwrap.fill(
+            one_line, max(20, room), break_long_words=False, break_on_hyphens=False
+        ).replace("\n", "\n       ")
     sys.stderr.write(f"{label} {one_line}\n")
     sys.stderr.flush()
     sys.exit(status)

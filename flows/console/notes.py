@@ -13,7 +13,8 @@ class _Printer(logging.Handler):
         from flows.console import printing  # noqa: PLC0415
 
         message = printing.visible(" ".join(record.getMessage().split()))
-        printing.err.print(Text(f"  {'note':<{printing.STEP_WIDTH}} {message}", style="yellow"))
+        line = printing.hanging(printing.err, f"  {'note':<{printing.STEP_WIDTH}} ", message)
+        printing.err.print(Text(line, style="yellow"))
 
 
 def show() -> None:

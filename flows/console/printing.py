@@ -114,8 +114,8 @@ class ConsoleReporter(Reporter):
         if self._first is None or progress.unit != self._unit:
             self._first, self._unit = (self.heard_at, progress.done), progress.unit
         if progress.sample:
-            shown = visible(progress.sample.replace("\n", "·"))
-            err.print(Text(f"  {'writes':<{STEP_WIDTH}} {shown}", style="italic dim"))
+            lead, shown = f"  {'writes':<{STEP_WIDTH}} ", progress.sample.replace("\n", "·")
+            err.print(Text(hanging(err, lead, visible(shown), at_most=2), style="italic dim"))
         if err.is_terminal:
             self._draw(step, progress)
         elif time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
@@ -220,7 +220,8 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Print (name, value) rows on standard output, with the values aligned in a column."""
     width = max([STEP_WIDTH, *(len(name) for name, _ in rows)])
     for name, value in rows:
-        line = Text(f"  {name:<{width}} " + "\n".join(map(visible, value.split("\n"))))
+        first, *more = map(visible, value.split("\n"))
+        line = Text("\n".join([hanging(out, f"  {name:<{width}} ", first), *more]))
         line.stylize("dim", 0, width + 2)
         out.print(line, soft_wrap=True)
 
@@ -238,6 +239,27 @@ def paragraph(text: str, indent: int = 0, style: str = "", *, space: bool = Fals
     lines = [margin + line for line in folded(visible(text), min(out.width, USUAL_WIDTH) - indent)]
     for line in [""] * space + lines:
         out.print(Text(line, style=style), soft_wrap=True)
+
+
+def hanging(console: Output, lead: str, text: str, at_most: int = 0) -> str:
+    """Return a line, folded at the edge of a terminal's window; elsewhere it stays one line.
+
+    Args:
+        console: Where the line will be printed.
+        lead: The beginning of the line, such as `  test   `. As many spaces, or the same
+            characters if it ends in a bar, begin the further lines.
+        text: The rest of the line.
+        at_most: Number of lines after which the text is cut off with an ellipsis; 0 for no limit.
+    """
+    room = max(20, console.width - len(lead))
+    if not console.is_terminal or len(text) <= room:
+        return lead + text
+    lines = folded(text, room)
+    if at_most and len(lines) > at_most:
+        last = lines[at_most - 1][: room - 2].rstrip()
+        lines = [*lines[: at_most - 1], f"{last} …"]
+    further = lead if lead.endswith("│ ") else " " * len(lead)
+    return lead + f"\n{further}".join(lines)
 
 
 def folded(text: str, width: int) -> list[str]:
@@ -280,7 +302,7 @@ def samples(texts: Sequence[str], characters: int = 700, at_most: int = 3) -> No
     for text in texts[:at_most]:
         shown = text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0] + " …"
         for line in shown.split("\n"):
-            out.print(Text(f"  │ {visible(line)}"), soft_wrap=True)
+            out.print(Text(hanging(out, "  │ ", visible(line))), soft_wrap=True)
         out.print()
 
 

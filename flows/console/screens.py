@@ -33,13 +33,14 @@ def show_advice(advice: "Advice", seconds: float | None = None) -> None:
         advice: The chosen settings.
         seconds: Estimated training time, which is printed too; None to leave it out.
     """
-    for choice in advice.choices:
-        printing.err.print(f"  {choice.setting:<11} {choice.value:<18} {choice.reason}")
+    rows = [(choice.setting, choice.value, choice.reason) for choice in advice.choices]
     if seconds is not None:
         took = printing.duration(seconds)
-        printing.err.print(
-            f"  {'training':<11} {took:<18} estimated, at this machine's current speed"
-        )
+        rows.append(("training", took, "estimated, at this machine's current speed"))
+    width = max(18, *(len(value) for _, value, _ in rows))
+    for setting, value, reason in rows:
+        lead = f"  {setting:<11} {value:<{width}}  "
+        printing.err.print(printing.hanging(printing.err, lead, reason))
     printing.err.print("  to change a choice, such as the network: --set model.hidden_size=512\n")
 
 
