@@ -93,9 +93,12 @@ def generate(
         print_json({"model": version.name, "version": version.version, **data_set.model_dump()})
         return
     from flows.console import printing, screens  # noqa: PLC0415
+    from flows.lookup.references import is_second_choice  # noqa: PLC0415
 
     screens.show_texts(data_set.form, data_set.examples)
     figures = screens.texts_facts(data_set.model_dump() | {"path": data_set.uri})
+    if is_second_choice(model, wanted.version.name, wanted.version.alias):
+        named += ", the challenger, since there is no champion yet"
     printing.facts([("model", named), *figures])
 
 

@@ -118,6 +118,8 @@ def _draw(model: str | None, settings: dict[str, Any], *, costs: bool) -> Sequen
     here = home.current()
     if model is not None:
         found = finding.find(here, model)
+        if found.is_second_choice:
+            sys.stderr.write(f"  {found.name}, the challenger, since there is no champion yet\n")
     else:
         found, why = finding.find_default(here)
         if why:

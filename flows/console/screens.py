@@ -17,6 +17,9 @@ SHOWN_FILES = 12  # files that are listed; the others are only counted
 SHOWN_NAME = 28
 """Number of characters of a file name that are shown."""
 
+MUCH_CUT = 0.1
+"""Share of texts cut off at their greatest length from which it is mentioned."""
+
 FORMS = {
     "color": "parse as a colour",
     "recipe": "parse as a MealMaster recipe",
@@ -241,6 +244,8 @@ def texts_facts(generated: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("valid", f"{generated['valid_share']:.1%} {FORMS[form]}"))
     elif empty := round((1.0 - generated["valid_share"]) * generated["count"]):
         rows.append(("empty", f"{empty:,} of the texts; --min-length 1 leaves them out"))
+    if (cut := 1.0 - generated["complete_share"]) > MUCH_CUT:
+        rows.append(("cut off", f"{cut:.1%} of the texts; --max-length N lets them go on"))
     if generated["copied_share"] is not None:
         what = "names occur" if form == "color" else "texts occur in full"
         near = figures["near_copied_share"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.lookup.entries import Entry, read
-from flows.lookup.references import CHAMPION, choose
+from flows.lookup.references import CHAMPION, choose, is_second_choice
 from flows.runtime.home import Home
 from rnnlm import bases
 from rnnlm.engine.loading import checkpoint_in, user_folder
@@ -24,6 +24,7 @@ class Found:
         digest: sha256 of its checkpoint; None if it is not known.
         is_registered: Whether it is a version in the registry.
         bits_per_character: Its score on the test split; None if it is not known.
+        is_second_choice: Whether it is the challenger of a model without a champion.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Found:
     digest: str | None = None
     is_registered: bool = False
     bits_per_character: float | None = None
+    is_second_choice: bool = False
 
 
 def find(home: Home, model: str, *, verify: bool = False) -> Found:
@@ -74,7 +76,9 @@ def find(home: Home, model: str, *, verify: bool = False) -> Found:
     if checkpoint is None:
         return _with_mlflow(home, called)
     digest, bits = entry.digest or None, entry.bits_per_character
-    return Found(called, checkpoint, home.packed, digest, True, bits)
+    alias = CHAMPION if entries.aliases[name].get(CHAMPION) == number else None
+    second = is_second_choice(model, name, alias)
+    return Found(called, checkpoint, home.packed, digest, True, bits, second)
 
 
 def find_default(home: Home) -> tuple[Found, str]:
@@ -149,4 +153,6 @@ def _with_mlflow(home: Home, reference: str) -> Found:
     checkpoint = registry.checkpoint_path(home, version)
     name, digest = f"{version.name}/{version.version}", version.checkpoint or None
     bits = version.test_bits_per_character
-    return Found(name, checkpoint, home.packed, digest, True, None if bits != bits else bits)
+    second = is_second_choice(reference, version.name, version.alias)
+    score = None if bits != bits else bits
+    return Found(name, checkpoint, home.packed, digest, True, score, second)

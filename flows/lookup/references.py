@@ -9,6 +9,11 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 
 
+def is_second_choice(reference: str, name: str, alias: str | None) -> bool:
+    """Return whether a name alone was given and means the challenger, for want of a champion."""
+    return reference == name and alias != CHAMPION
+
+
 def choose(
     reference: str,
     names: Collection[str],

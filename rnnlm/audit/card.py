@@ -18,6 +18,7 @@ from rnnlm.audit.measures import measures
 from rnnlm.audit.novelty import RUN
 from rnnlm.audit.reference import SAMPLE_CHARACTERS
 from rnnlm.audit.remembered import remembered
+from rnnlm.audit.suffixes import MOST_BYTES
 from rnnlm.audit.summary import Audit
 from rnnlm.canaries import ExposureRow
 from rnnlm.config import GenerationConfig
@@ -214,10 +215,8 @@ def _introduction(manifest: Manifest) -> str:
 def _licence(manifest: Manifest) -> str:
     own = "not chosen yet" if manifest.license == "unknown" else manifest.license
     corpus = manifest.corpus.license or "not stated"
-    return (
-        f"**Licence**: {own}. Licence of the corpus *{manifest.corpus.name}*: {corpus}; rights in "
-        "it may extend to these texts."
-    )
+    rights = "" if corpus.startswith("CC0") else "; rights in it may extend to these texts"
+    return f"**Licence**: {own}. Licence of the corpus *{manifest.corpus.name}*: {corpus}{rights}."
 
 
 def without_front_matter(card: str) -> str:
@@ -312,6 +311,13 @@ def _lines(manifest: Manifest) -> str:
     )
 
 
+def _searched(audit: Audit) -> str:
+    """Return the words that say how much of a long training text was searched for runs."""
+    if audit.searched_bytes < MOST_BYTES:
+        return ""
+    return f", of which the first {audit.searched_bytes:,} bytes were searched for runs"
+
+
 def _audit(manifest: Manifest) -> str:
     audit = manifest.audit
     if audit is None:
@@ -327,14 +333,14 @@ def _audit(manifest: Manifest) -> str:
     beside = (
         f" The column *real* has the same figures for {real.texts:,} real texts that the model was "
         "not trained on: the closer the two columns, the more alike the texts. The training split "
-        f"has {audit.training_texts:,} texts, of which the first {audit.searched_bytes:,} bytes "
-        "were searched for runs."
+        f"has {audit.training_texts:,} texts{_searched(audit)}."
         if real
         else " The training text was not available, so nothing was compared with it."
     )
+    some = audit.generated.sampled_texts < audit.generated.texts
+    sampled = f"; figures of a sample are of {audit.generated.sampled_texts:,} of them" * some
     return (
-        f"## Audit\n\nThe data set has {audit.generated.texts:,} texts; figures of a sample are "
-        f"computed on {audit.generated.sampled_texts:,} of them.{beside}\n\n"
+        f"## Audit\n\nThe data set has {audit.generated.texts:,} texts{sampled}.{beside}\n\n"
         f"{table(('', 'generated', 'real', 'of'), rows)}\n\n" + "\n".join(lines)
     )
 

@@ -9,6 +9,9 @@ from typing import overload
 from rnnlm import colors
 from rnnlm.visible import visible, visible_html
 
+ONE_LINE = 100
+"""Most characters of a text that takes one line."""
+
 _SWATCH = (
     "display:inline-block;width:3.4em;height:1.15em;border-radius:3px;vertical-align:middle;"
     "margin-right:.6em;background:#{code}"
@@ -49,7 +52,8 @@ class Samples(Sequence[str]):
 
     def __str__(self) -> str:
         """Return the texts, one per line, or with blank lines between them if they are longer."""
-        return ("\n\n" if any("\n" in text for text in self.texts) else "\n").join(self.texts)
+        are_long = any("\n" in text or len(text) > ONE_LINE for text in self.texts)
+        return ("\n\n" if are_long else "\n").join(self.texts)
 
     def __repr__(self) -> str:
         """Return the texts in a form that is safe to show on a terminal."""
