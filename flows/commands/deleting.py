@@ -83,8 +83,8 @@ def _values(deletion: "Deletion") -> dict[str, Any]:
 
 _KINDS = {
     "version": "packaged in MLflow",
-    "run": "MLflow run with its curves and pages",
-    "step": "steps in data/: corpus, tokens, model, scores, samples",
+    "run": "of its MLflow runs",
+    "step": "of its results in data/",
     "fetched": "fetched checkpoint",
     "packed": "packed form for sampling",
 }

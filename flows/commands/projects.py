@@ -6,6 +6,7 @@ text. Files that are there already are left as they are.
 
 import json
 import os
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,10 @@ def _chosen(folder: Path, text: Path, name: str) -> str:
     """Return the config that `rnnlm train` would choose for a text, with a line for each reason."""
     cache = Home(folder).sources
     advice = advise(str(text), cache, (f"name={name}",))
-    reasons = [f"# {one.setting}: {' '.join(one.reason.split())}" for one in advice.choices]
+    said = (f"{one.setting}: {one.value}, {' '.join(one.reason.split())}" for one in advice.choices)
+    reasons = [
+        textwrap.fill(one, 78, initial_indent="# ", subsequent_indent="#   ") for one in said
+    ]
     place = text.resolve()
     inside = place.is_relative_to(folder)
     source = os.path.relpath(place, folder) if inside else str(place)

@@ -40,7 +40,8 @@ def versions(home: Home) -> Iterator[Finding]:
     """Check the checkpoint of every version in the registry of this home."""
     file = backups.database(home)
     if file is None or backups.fault_of(file):
-        yield Finding("versions", "not checked: the registry is on a server, or damaged")
+        why = "damaged" if file else "on a server"
+        yield Finding("versions", f"not checked: the registry is {why}")
         return
     registered = _registered(home)
     faults = 0

@@ -64,9 +64,12 @@ def cluster(address: str, folder: Path) -> Iterator[Executor]:
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
+        todo = "start one with `dask scheduler`"
+        if "ssl_context" in str(error):
+            todo = "set the certificates, DASK_DISTRIBUTED__COMM__TLS__… (SECURITY.md)"
         raise ConfigError(
-            f"{SCHEDULER}={redact(address)}: no Dask scheduler answers there ({error}); start one "
-            f"with `dask scheduler`, or unset {SCHEDULER}"
+            f"{redact(address)}: no Dask scheduler answers there ({error}); {todo}, or leave out "
+            f"--scheduler and {SCHEDULER}"
         ) from error
     with client:
         waiting = _Waiting(redact(address), patience)
