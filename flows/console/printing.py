@@ -256,8 +256,7 @@ def hanging(console: Output, lead: str, text: str, at_most: int = 0) -> str:
         return lead + text
     lines = folded(text, room)
     if at_most and len(lines) > at_most:
-        last = lines[at_most - 1][: room - 2].rstrip()
-        lines = [*lines[: at_most - 1], f"{last} …"]
+        lines = [*lines[: at_most - 1], f"{folded(lines[at_most - 1], room - 2)[0]} …"]
     further = lead if lead.endswith("│ ") else " " * len(lead)
     return lead + f"\n{further}".join(lines)
 

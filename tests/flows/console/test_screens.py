@@ -8,8 +8,8 @@ from flows.console.screens import score_facts, texts_facts
 
 GENERATED: dict[str, Any] = {
     "form": "text", "count": 200, "drawn": 200, "path": "out", "valid_share": 1.0,
-    "copied_share": None, "was_finished": False, "pages": [], "engine": "native",
-    "precision": "int8", "engine_note": "",
+    "copied_share": None, "complete_share": 1.0, "was_finished": False, "pages": [],
+    "engine": "native", "precision": "int8", "engine_note": "",
     "audit": {"generated": {"near_copied_share": None, "disclosed": None}, "duplicate_share": None},
 }  # fmt: skip
 
@@ -26,6 +26,42 @@ def test_the_screen_says_that_a_verdict_counts_unknown_words():
     assert [name for name, _ in score_facts(test | {"unknown": 0})] == ["test", "n-grams"]
     rows = dict(score_facts(test | {"unknown": 1234}))
     assert rows["unknown"] == "1,234 of the tokens; the verdict counts their spelling"
+
+
+def test_texts_that_are_cut_off_are_counted_if_they_are_many():
+    assert "cut off" not in dict(texts_facts(GENERATED | {"complete_share": 0.95}))
+    rows = dict(texts_facts(GENERATED | {"complete_share": 0.375}))
+    assert rows["cut off"].startswith("62.5% of the texts; --max-length")
+
+
+def console(width: int, *, is_terminal: bool = True) -> printing.Output:
+    return printing.Output(force_terminal=is_terminal, width=width)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_long_lines_are_folded_between_words_and_indented(width: int):
+    words = " ".join(f"word{number}" for number in range(60))
+    folded = printing.hanging(console(width), "  test       ", words).split("\n")
+    assert all(len(line) <= width for line in folded)
+    assert folded[0].startswith("  test       word0 ")
+    assert all(line.startswith(" " * 13 + "word") for line in folded[1:])
+    assert " ".join(line[13:] for line in folded) == words
+    barred = printing.hanging(console(width), "  │ ", words).split("\n")
+    assert all(line.startswith("  │ word") for line in barred)
+
+
+def test_a_line_that_fits_or_goes_to_a_file_stays_one_line():
+    words = " ".join(["word"] * 60)
+    assert printing.hanging(console(80), "  test  ", "a few words") == "  test  a few words"
+    for at_most in (0, 2):
+        line = printing.hanging(console(80, is_terminal=False), "  test  ", words, at_most)
+        assert line == f"  test  {words}"
+
+
+def test_a_line_is_cut_off_after_some_lines_if_that_is_wanted():
+    folded = printing.hanging(console(60), "  writes  ", " ".join(["word"] * 60), 2).split("\n")
+    assert len(folded) == 2 and folded[-1].endswith("word …")
+    assert max(map(len, folded)) <= 60
 
 
 def test_disclosed_numbers_are_counted():

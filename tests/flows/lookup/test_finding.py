@@ -57,6 +57,19 @@ def test_an_alias_moved_in_mlflow_is_followed(here: Home):
     assert find(here, "tiny@best-so-far").name == "tiny/1"
 
 
+def test_a_challenger_without_a_champion_is_known_as_one(here: Home, monkeypatch):
+    assert not find(here, "tiny").is_second_choice
+    client = connect(here)
+    client.delete_registered_model_alias("tiny", "champion")
+    client.set_registered_model_alias("tiny", "challenger", "2")
+    for _ in range(2):
+        found = find(here, "tiny")
+        assert (found.name, found.is_second_choice) == ("tiny/2", True)
+        assert not find(here, "tiny/2").is_second_choice
+        assert not find(here, "tiny@challenger").is_second_choice
+        monkeypatch.setattr("flows.lookup.finding.read", lambda _: None)  # then MLflow finds it
+
+
 def test_deleted_versions_are_gone(here: Home):
     connect(here).delete_model_version("tiny", "1")
     with pytest.raises(RegistryError, match="no version '1'"):
