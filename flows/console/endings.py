@@ -9,6 +9,7 @@ import textwrap
 from typing import Any, NoReturn
 
 from flows.runtime.addresses import without_passwords
+from flows.runtime.credentials import refusal
 from rnnlm.visible import visible
 
 _ADVICE = {
@@ -37,8 +38,6 @@ def store_failure(store: str, error: Exception) -> str:
         store: Name of the package that raised the error.
         error: The error.
     """
-    import shutil  # noqa: PLC0415
-
     from flows.runtime import home  # noqa: PLC0415
 
     root = home.current().root
@@ -49,6 +48,8 @@ def store_failure(store: str, error: Exception) -> str:
             "free some space, then run the same command again"
         )
     said = str(error).strip() or type(error).__name__
+    if "error code 401" in said:
+        return f"{store}: the server {refusal()}"
     if _LOCKED in said:
         return (
             f"{store}: another program has locked the database for too long; finished steps are "

@@ -31,6 +31,13 @@ def test_a_missing_file_and_an_error_without_words_are_one_line(tmp_path: Path):
     assert system_failure(TimeoutError()).startswith("TimeoutError; finished")
 
 
+def test_a_server_that_asks_for_a_password_says_where_to_put_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("RNNLM_PASSWORD", raising=False)
+    monkeypatch.delenv("RNNLM_PASSWORD_FILE", raising=False)
+    error = RuntimeError("API request failed with error code 401 != 200. Response body: 'authen")
+    assert store_failure("mlflow", error).startswith("mlflow: the server asks for a password: set ")
+
+
 def test_a_locked_database_is_named():
     error = RuntimeError("(sqlite3.OperationalError) database is locked\n[SQL: …")
     assert "another program has locked the database" in store_failure("mlflow", error)
