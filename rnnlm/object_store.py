@@ -55,9 +55,9 @@ class ObjectStore:
         try:
             self._files, self._root = url_to_fs(self.address, use_listings_cache=False)
         except ImportError as error:
-            extra = "rnnlm[s3]" if protocol.startswith("s3") else "what fsspec needs for it"
+            needed = "s3fs and boto3" if protocol.startswith("s3") else "what fsspec needs for it"
             raise ConfigError(
-                f"{shorten(address, 80)}: {error}; install {extra} with pip"
+                f"{shorten(address, 80)}: {error}; install {needed} with pip"
             ) from error
         except ValueError as error:
             raise ConfigError(f"{shorten(address, 80)}: {error}; check the address") from error

@@ -6,7 +6,7 @@ sizes of batch and time are free. The recurrence over time is one `Scan` whose b
 The metadata of the file holds the tokenizer and the configuration, so that the file is enough to
 turn text into tokens and to draw texts.
 
-The packages `onnx` and `onnxruntime` are those of the extra `rnnlm[onnx]`.
+The packages `onnx` and `onnxruntime` are those of the extra `onnx`.
 """
 
 import json
@@ -59,8 +59,8 @@ def write(path: Path, loaded: LoadedModel) -> float:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"an ONNX file needs the package {error.name} (expected the extra `onnx`); install it "
-            "with `pip install 'rnnlm[onnx]'`"
+            f"an ONNX file needs the package {error.name}, which is not installed; run "
+            "`pip install onnx onnxruntime`"
         ) from error
     model = loaded.model
     if not isinstance(model, StackedLanguageModel):

@@ -54,7 +54,7 @@ def cluster(address: str, folder: Path) -> Iterator[Executor]:
         from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"{SCHEDULER} needs Dask, which is not installed; run pip install 'rnnlm[dask]', or "
+            f"{SCHEDULER} needs Dask, which is not installed; run `pip install distributed`, or "
             f"unset {SCHEDULER}"
         ) from error
 

@@ -32,7 +32,7 @@ class GenerationConfig(SamplingConfig):
     """The data set to generate."""
 
     count: int = Field(default=100, ge=1, le=MAX_COUNT)
-    """Number of texts, such as 1000, 20k or 1M."""
+    """Number of texts; `--count` also takes 20k or 1M."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of the data set. Text n of a seed is the same, however many texts there are."""
     prefix: str = ""

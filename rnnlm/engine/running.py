@@ -71,7 +71,7 @@ def choose_engine(model: LanguageModel, precision: Precision) -> Engine:
     """
     if not can_pack(model):
         name = model.config.architecture
-        return Engine("model", "fp32", f"native code does not support {name} models of this size")
+        return Engine("model", "fp32", f"native code does not support this {name} model")
     if can_fuse(model):
         return Engine("fused", precision, f"the model is on {model.device}")
     if model.device.type != "cpu":
