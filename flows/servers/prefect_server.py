@@ -74,6 +74,7 @@ def main() -> None:
     views = vars(collections).get("KNOWN_VIEWS", {})
     views.update(dict.fromkeys(views, ""))
     app = AccessControl(create_app(webserver_only=asked.no_services), names)
+    startup_gc.resume()
     if asked.fd is None:
         uvicorn.run(app, host=asked.host, port=asked.port, **_usual())
         return

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from flows.runtime import leases
+from flows.runtime import leases, startup_gc
 from flows.runtime.home import Home
 from flows.servers import lost_runs, processes
 from flows.servers.processes import Command, Process
@@ -54,6 +54,7 @@ class Supervisor:
 
     def run(self, tell: Tell) -> None:
         """Restart processes that end, and take over lost flow runs; this never returns."""
+        startup_gc.resume()  # each search for lost runs leaves a megabyte of garbage
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while True:
             time.sleep(LOOK_SECONDS)

@@ -1,12 +1,14 @@
 """Test how `rnnlm serve` starts servers whose ports another program may take first."""
 
 import dataclasses
+import gc
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from flows.runtime import startup_gc
 from flows.runtime.home import Home
 from flows.servers import standing
 from flows.servers.processes import Command
@@ -34,6 +36,22 @@ def test_servers_start_on_other_ports_if_another_program_was_faster(tmp_path: Pa
         plan, supervisor = standing._start(Home(tmp_path), "worker", taken, lambda: free)
         supervisor.end()
     assert plan is free
+
+
+def test_servers_run_with_the_usual_garbage_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _, supervisor = standing._start(
+        Home(tmp_path), "worker", plan_of_files(tmp_path, free_port()), pytest.fail
+    )
+    usual = gc.get_threshold()
+    startup_gc.rest()
+    monkeypatch.setattr(supervisor, "_bury", lambda *_: sys.exit("buried"))
+    supervisor._running[0].end()
+    with pytest.raises(SystemExit, match="buried"):
+        supervisor.run(print)
+    assert gc.get_threshold() == usual
+    gc.unfreeze()
 
 
 def test_a_server_that_fails_for_another_reason_is_not_started_again(tmp_path: Path):
