@@ -55,6 +55,11 @@ def test_a_misspelt_key_and_a_bad_number_are_reported_together(tmp_path: Path):
     assert "\n" not in message
 
 
+def test_a_wrong_value_of_several_types_is_one_fault():
+    with pytest.raises(ConfigError, match=r"unwrap = 'maybe' \(expected boolean or 'auto'\)$"):
+        from_values({"name": "a", "corpus": {"source": "a"}}, ("corpus.clean.unwrap=maybe",), "a")
+
+
 def test_overrides_take_precedence_and_are_checked():
     changed = from_values(TINY, ["model.hidden_size=7", "training.budget=9 s"], origin="test")
     assert changed.model.hidden_size == 7

@@ -37,7 +37,8 @@ def choose(
     name, slash, number = name.partition("/")
     if name not in names:
         known = ", ".join(sorted(names)) or "none yet; make one with `rnnlm train`"
-        hint = did_you_mean(name, names) or f"there are: {known}"
+        made = "; `rnnlm train` makes others" if names else ""
+        hint = did_you_mean(name, names) or f"there are: {known}{made}"
         raise RegistryError(f"no model {name!r} ({hint})")
     there = numbers(name)
     if slash:

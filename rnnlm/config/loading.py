@@ -1,5 +1,6 @@
 """Load an experiment from a TOML file and `key=value` overrides; report all faults at once."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def from_values(
     try:
         return Experiment.model_validate(merged)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault, Experiment) for fault in error.errors())
+        faults = _faults(error, Experiment)
         raise ConfigError(f"{origin}: {faults}") from error
 
 
@@ -70,7 +71,7 @@ def override(config: GenerationConfig, changes: Mapping[str, Any]) -> Generation
     try:
         return GenerationConfig.model_validate({**config.model_dump(), **given})
     except ValidationError as error:
-        faults = "; ".join(_describe(fault, GenerationConfig) for fault in error.errors())
+        faults = _faults(error, GenerationConfig)
         raise ConfigError(faults) from error
 
 
@@ -81,6 +82,10 @@ def shorten(value: object, limit: int = 40) -> str:
     except ValueError:  # an int with too many digits to print
         text = "a very long number"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+_UNION_MEMBER = re.compile(r"\.(bool|int|float|str|literal\[.*\])$")
+"""Matches what pydantic appends to a setting that may have values of several types."""
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -110,18 +115,33 @@ def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _describe(fault: Any, config: type[Config]) -> str:
+def _faults(error: ValidationError, config: type[Config]) -> str:
+    """Return all faults of some values; those of the alternatives of one setting are one fault."""
+    expected: dict[str, list[str]] = {}
+    for fault in error.errors():
+        what, wanted = _describe(fault, config)
+        expected.setdefault(what, []).extend([wanted] if wanted else [])
+    return "; ".join(
+        f"{what} (expected {' or '.join(wanted)})" if wanted else what
+        for what, wanted in expected.items()
+    )
+
+
+def _describe(fault: Any, config: type[Config]) -> tuple[str, str]:
+    """Return a fault in words, and what was expected, or nothing if the words say it."""
     path = [str(part) for part in fault["loc"]]
     dotted = ".".join(path)
     if fault["type"] == "extra_forbidden":
         hint = did_you_mean(path[-1], _keys_at(path[:-1], config)) or "see rnnlm settings"
-        return f"unknown key {dotted} ({hint})"
+        return f"unknown key {dotted} ({hint})", ""
     if fault["type"] == "missing":
-        return f"{dotted} is missing"
+        return f"{dotted} is missing", ""
+    said = str(fault["msg"]).removeprefix("Value error, ")
     if not path or isinstance(fault["input"], Mapping | Config):
-        return str(fault["msg"]).removeprefix("Value error, ")
-    expected = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{dotted} = {shorten(fault['input'])} (expected {expected.removeprefix('a valid ')})"
+        return said, ""
+    dotted = _UNION_MEMBER.sub("", dotted)
+    wanted = said.removeprefix("Input should be ").removeprefix("a valid ").partition(", unable")[0]
+    return f"{dotted} = {shorten(fault['input'])}", wanted
 
 
 def _keys_at(path: Iterable[str], config: type[Config]) -> list[str]:

@@ -165,7 +165,7 @@ def ingest(
         written[number] = done
         tell(size / len(writing))
     documents = _summed(written.values(), "documents")
-    _check_splits(documents, files)
+    _check_splits(documents, files, splits.key)
     dropped = _summed(counts.values(), "dropped")
     for decision in decisions:
         dropped.update(decision.dropped)
@@ -253,12 +253,15 @@ def _nothing_in(files: Sequence[SourceFile], counts: Any) -> str:
     )
 
 
-def _check_splits(documents: Counter[str], files: Sequence[SourceFile]) -> None:
-    names = ", ".join(file.name for file in files[:2])
+def _check_splits(documents: Counter[str], files: Sequence[SourceFile], key: str) -> None:
+    names = files[0].name if len(files) == 1 else f"{len(files):,} files"
+    todo = "give more text, smaller documents"
+    if key:
+        todo = f"documents of one {key} stay together (splits.key), so it needs more values"
     for split in SPLITS:
         if not documents[split]:
             raise EmptySplitError(
                 f"no document of {names} fell into the {split} split "
-                f"({sum(documents.values())} documents in all); give more text, smaller documents "
+                f"({sum(documents.values())} documents in all); {todo}, "
                 "or larger shares, such as --set splits.validation=0.2 --set splits.test=0.2"
             )

@@ -222,7 +222,10 @@ def test_evaluate_can_adapt_to_the_text(trained: Path, tmp_path: Path, option: l
         (["train", "binary.bin"], r"not text: tried utf-8 \(byte 0 is 0x89\)"),
         (["train", "bad.toml"], r"hiden_size \(did you mean.*batch_size = -1"),
         (["train", "tiny.toml", "--set", "training.budget"], "not an assignment"),
-        (["generate", "nobody", "--count", "3"], r"no model 'nobody' \(there are: tiny\)"),
+        (
+            ["generate", "nobody", "--count", "3"],
+            r"no model 'nobody' \(there are: tiny; `rnnlm train` makes",
+        ),
         (["generate", "tiny/7", "--count", "3"], "no version '7' .*there are: 1"),
         (["generate", "tiny@best", "--count", "3"], "no alias 'best' .*there are: champion"),
         (["generate", "tiny", "--count", "0"], "--count '0' is out of range"),
