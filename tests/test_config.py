@@ -57,7 +57,9 @@ def test_a_misspelt_key_and_a_bad_number_are_reported_together(tmp_path: Path):
 
 def test_a_wrong_value_of_several_types_is_one_fault():
     with pytest.raises(ConfigError, match=r"unwrap = 'maybe' \(expected boolean or 'auto'\)$"):
-        from_values({"name": "a", "corpus": {"source": "a"}}, ("corpus.clean.unwrap=maybe",), "a")
+        from_values(
+            {"name": "a", "corpus": {"source": "a"}}, ("corpus.clean.unwrap=maybe",), origin="a"
+        )
 
 
 def test_overrides_take_precedence_and_are_checked():
