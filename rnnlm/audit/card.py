@@ -371,7 +371,7 @@ def _shown_failures(audit: Audit | None) -> list[tuple[str, tuple[str, ...]]]:
         return []
     failures = [
         ("The first texts that are not valid", audit.invalid_examples),
-        ("The first texts that are copies", audit.copied_examples),
+        ("The first texts that are copies", tuple(dict.fromkeys(audit.copied_examples))),
     ]
     return [(what, texts) for what, texts in failures if texts]
 
