@@ -44,13 +44,12 @@ def test_servers_run_with_the_usual_garbage_collector(
     _, supervisor = standing._start(
         Home(tmp_path), "worker", plan_of_files(tmp_path, free_port()), pytest.fail
     )
-    usual = gc.get_threshold()
     startup_gc.rest()
     monkeypatch.setattr(supervisor, "_bury", lambda *_: sys.exit("buried"))
     supervisor._running[0].end()
     with pytest.raises(SystemExit, match="buried"):
         supervisor.run(print)
-    assert gc.get_threshold() == usual
+    assert gc.get_threshold() == startup_gc._USUAL
     gc.unfreeze()
 
 
