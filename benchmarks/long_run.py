@@ -38,7 +38,8 @@ MOST_GROWTH = 0.05
 FEW = 2.0
 """Growth that is allowed whatever the share: two more descriptors or threads, two megabytes."""
 KEPT_VERSIONS = 3
-KEPT_MINUTES = 4.0
+KEPT_MINUTES = 0.1
+"""So few that the number of versions decides what is kept, however fast the rounds are."""
 WARM_UP = 1 / 3
 
 
