@@ -28,7 +28,8 @@ MOST_CHARACTERS = 256
 give a smaller and better-trained vocabulary."""
 LOOKED_AT, PIECE = 20_000, 1000
 """Number of characters at the beginning of a text that a base scores before the choice is made, and
-length of the pieces in which it scores them."""
+length of the pieces in which it scores them. As many characters, from all over the text, show
+whether the base has read it."""
 LEAST_ENGLISH = 0.7
 """Share of a text's words that must be in an English dictionary for the base to help. English
 prose, lists and recipes have 90% and more, other languages and first names up to 51%."""
@@ -297,9 +298,8 @@ def _known_share(pieces: Sequence[str], known: Hashes) -> float:
     """
     whole = "\n".join(pieces)
     every = PIECE * max(1, len(whole) // LOOKED_AT)
-    parts = (seen_windows(whole[at : at + PIECE], known) for at in range(0, len(whole), every))
-    read, sampled = map(sum, zip(*parts, strict=True))
-    return read / max(1, sampled)
+    parts = [seen_windows(whole[at : at + PIECE], known) for at in range(0, len(whole), every)]
+    return sum(read for read, _ in parts) / max(1, sum(sampled for _, sampled in parts))
 
 
 def _rate(bits: float) -> float:
