@@ -4,11 +4,12 @@
 
 `rnnlm serve` runs in a new home. Meanwhile, one round after the other trains a model on a corpus
 that has changed, generates texts, promotes the new version, and removes what is older than some
-rounds. After each round the script adds up what the servers' processes hold (memory as their
-proportional share of it, open files and sockets, threads) and what lies on disk. The first third
-of the time is for warming up. In the other two thirds, the medians of the first and of the last
-half must not differ by more than 5%, or by two where the numbers are small; otherwise the exit
-status is 1. It needs Linux, for the proportional share of memory.
+rounds. After each round the script adds up what the servers' processes hold (memory that they have
+allocated, without the files that they map; open files and sockets; threads) and what lies on disk.
+Other programs that map the same libraries do not change these figures. The first third of the time
+is for warming up. In the other two thirds, the medians of the first and of the last half must not
+differ by more than 5%, or by two where the numbers are small; otherwise the exit status is 1. It
+needs Linux, to tell allocated memory from mapped files.
 """
 
 import sys
@@ -48,7 +49,7 @@ class Held(NamedTuple):
 
     Attributes:
         minute: Minutes since the servers were up.
-        memory: Megabytes of memory; what processes share counts once.
+        memory: Megabytes of allocated (anonymous) memory.
         descriptors: Open files and sockets.
         threads: Threads.
         disk: Megabytes in the home.
@@ -171,7 +172,7 @@ def measure(servers: psutil.Process, folder: Path, minute: float) -> Held:
     memory = descriptors = threads = 0.0
     for process in [servers, *servers.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
-            memory += process.memory_full_info().pss / 1e6
+            memory += sum(part.anonymous for part in process.memory_maps()) / 1e6
             descriptors += process.num_fds()
             threads += process.num_threads()
     disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
