@@ -80,10 +80,9 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             `rnnlm.corpora.preview.look`.
         ConfigError: An override is wrong.
     """
-    given = from_values({"name": "text", "corpus": {"source": source}}, overrides, origin=source)
+    values: dict[str, Any] = {"name": "text", "corpus": {"source": source, "documents": "auto"}}
+    given = from_values(values, overrides, origin=source)
     corpus = given.corpus
-    if "documents" not in corpus.model_fields_set:
-        corpus = corpus.model_copy(update={"documents": "auto"})
     seen = look(corpus, cache)
     published = _published_splits(seen.files, given)
     kind = seen.most(lambda file: file.source.documents)
@@ -104,7 +103,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
         Seen(characters, seen.bytes, seen.distinct, first, fits), _wanted_base(given)
     )
     longest_tokens = round(longest / recipe.characters_per_token)
-    values: dict[str, Any] = {
+    values = {
         "name": model_name(source),
         "corpus": {
             "source": source,
@@ -165,7 +164,6 @@ def _said_of_readings(readings: float) -> str:
 
 
 SETTINGS = {
-    "documents": ("corpus.documents",),
     "unwrap": ("corpus.clean.unwrap",),
     "held out": ("splits.validation", "splits.test"),
     "starts from": ("training.base",),

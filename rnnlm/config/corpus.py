@@ -69,7 +69,8 @@ class ReadingConfig(Config):
     `separator`; `auto`: one of these for each file, chosen by its beginning."""
     separator: str = ""
     """Used with `records`: a regular expression that matches the text between two records, such as
-    `^%$` (`^` and `$` match at line ends). If it is empty, blank lines separate records."""
+    `^%$` (`^` and `$` match at line ends). If it is empty, blank lines separate records. With
+    `documents = "auto"`, a separator makes a plain text one of records."""
     delimiter: str = Field(default="", max_length=1)
     """For `csv`: the character between cells; if this is empty, it is detected."""
     header: Literal["auto", "yes", "no"] = "auto"
@@ -183,6 +184,15 @@ class CorpusConfig(ReadingConfig):
                 where = f"sources.attributes of {source.path}" if self.sources else "attributes"
                 raise ValueError(
                     f"corpus.condition names {missing[0]!r}, which is not among corpus.{where}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _separators_have_records(self) -> Self:
+        for source in self.all_sources:
+            if source.separator and source.documents not in ("auto", "records"):
+                raise ValueError(
+                    f"a separator is only for corpus.documents = 'records', not {source.documents!r}"
                 )
         return self
 

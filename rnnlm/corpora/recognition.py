@@ -120,14 +120,15 @@ def _decided(
 def _plain_text(source: SourceConfig, sample: str, encoding: Encoding) -> Recognized:
     if source.documents != "auto" or not sample.strip():
         return _decided(source, "text", encoding, {"documents": "lines"}, "text", "nothing in it")
+    if source.separator:
+        records = {"documents": "records"}
+        return _decided(source, "text", encoding, records, "text", "records, by the separator")
     if found := _colors(sample):
         reader: Reader = "text" if found == "text" else "colors"
         changes = {"documents": "lines"} | ({} if found == "text" else {"render": "color"})
         return _decided(source, reader, encoding, changes, "color", "lines with a colour each")
     documents, separator, reason = recognize_layout(sample)
-    changes = {"documents": documents}
-    if not source.separator:
-        changes["separator"] = separator
+    changes = {"documents": documents, "separator": separator}
     return _decided(source, "text", encoding, changes, "text", reason)
 
 

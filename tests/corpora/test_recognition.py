@@ -90,6 +90,7 @@ def test_settings_override_recognition(tmp_path: Path):
     assert all("," in title for title in titles)
     dashed = Made("x.txt", "a\n//\nb\n//\nc\n", [])
     assert read(tmp_path, dashed, documents="records", separator="^//$") == ["a", "b", "c"]
+    assert read(tmp_path, dashed, documents="auto", separator="^//$") == ["a", "b", "c"]
     rows = Made("x.csv", "one,two\nthree,four\n", [])
     kept = read(tmp_path, rows, header="no", render="{column2}", documents="whole")
     assert kept == ["two", "four"]
@@ -101,6 +102,7 @@ def test_settings_override_recognition(tmp_path: Path):
         ({"render": "{title"}, "a template such as .*expected '}'"),
         ({"render": "{}"}, "names a field"),
         ({"separator": "("}, "a regular expression"),
+        ({"separator": "^%$", "documents": "lines"}, "only for corpus.documents = 'records'"),
     ],
 )
 def test_an_invalid_template_or_pattern_is_a_one_line_error(settings: dict[str, str], message: str):
