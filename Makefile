@@ -60,7 +60,7 @@ outdated: setup ## list the installed packages that have newer versions
 check: setup ## format, lint, types, imports, container files, fast tests
 	@$(MAKE) --no-print-directory -j2 lint fast-tests
 
-lint:
+lint: setup ## format, lint, types, imports, container files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -69,7 +69,7 @@ lint:
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/podman-compose --dry-run -f docker/compose.yaml config > /dev/null
 
-fast-tests:
+fast-tests: setup ## the tests that need neither minutes nor servers
 	@$(RUN_TESTS) 2 --hypothesis-profile quick -m "not slow and not service"
 
 peers: setup ## compare with other implementations: KenLM, torch, DuckDB, polars

@@ -95,8 +95,9 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     fits = not is_text and longest <= LONGEST_WHOLE
     first = [document for document in seen.documents if document.strip()]
     if len(first) < FEWEST_TO_LEARN_FROM and not is_text:
+        documents = f"{len(first)} document{'s' * (len(first) != 1)}"
         raise CorpusError(
-            f"{source} holds {len(first)} documents (expected at least {FEWEST_TO_LEARN_FROM}, "
+            f"{source} holds {documents} (expected at least {FEWEST_TO_LEARN_FROM}, "
             "to train on some and hold out others; from 1,000 a model writes new ones); add more"
         )
     recipe = choose_recipe(

@@ -17,6 +17,8 @@ from rnnlm.storage import atomic_path, file_digest
 
 _WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """Protocols of stores that show an object only once it is complete."""
+_PACKAGES = {"s3": "s3fs boto3", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+"""What pip installs so that fsspec can open addresses of a protocol."""
 _MOST_BYTES = 1 << 30
 """Size of the largest record to read."""
 
@@ -55,10 +57,10 @@ class ObjectStore:
         try:
             self._files, self._root = url_to_fs(self.address, use_listings_cache=False)
         except ImportError as error:
-            needed = "s3fs and boto3" if protocol.startswith("s3") else "what fsspec needs for it"
-            raise ConfigError(
-                f"{shorten(address, 80)}: {error}; install {needed} with pip"
-            ) from error
+            packages = _PACKAGES.get(protocol)
+            needed = f"it needs {packages}; run pip install {packages}"
+            reason = needed if packages else f"{error}; install it with pip"
+            raise ConfigError(f"{shorten(address, 80)}: {reason}") from error
         except ValueError as error:
             raise ConfigError(f"{shorten(address, 80)}: {error}; check the address") from error
 

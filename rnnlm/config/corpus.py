@@ -133,8 +133,9 @@ class CorpusConfig(ReadingConfig):
     """Where the text comes from and what a document is."""
 
     source: str = ""
-    """A catalog name (`rnnlm corpora` lists them), or a path as in `sources.path`. The catalog
-    defines how its corpora are read; settings here that are not the default take precedence."""
+    """A catalog name (`rnnlm corpora` lists them), or else a path as in `sources.path`; `./colors`
+    is a path even if the catalog has `colors`. The catalog defines how its corpora are read;
+    settings here that are not the default take precedence."""
     sources: tuple[SourceConfig, ...] = ()
     """Several sources, instead of `source`."""
     passage_characters: int = Field(default=2000, ge=50, le=1_000_000)
