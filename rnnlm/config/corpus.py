@@ -192,8 +192,9 @@ class CorpusConfig(ReadingConfig):
     def _separators_have_records(self) -> Self:
         for source in self.all_sources:
             if source.separator and source.documents not in ("auto", "records"):
+                kind = source.documents
                 raise ValueError(
-                    f"a separator is only for corpus.documents = 'records', not {source.documents!r}"
+                    f"a separator is only for corpus.documents = 'records', not {kind!r}"
                 )
         return self
 
