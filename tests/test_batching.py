@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.batching import windows
+from rnnlm import batching
+from rnnlm.batching import Window, windows
 from rnnlm.tokens import BOUNDARY_ID, TokenArrays
 
 
@@ -96,3 +97,43 @@ def test_one_long_document_fills_all_lanes_in_training_and_one_in_scoring():
     scoring = [*windows(arrays, "stream", 8, 50)]
     assert all(len(window.fresh) == 1 for window in scoring)
     assert sum(int(window.fresh.sum()) for window in scoring) == 1
+
+
+def plain(window: Window) -> list[object]:
+    """Return what a window holds where its targets count, lane by lane."""
+    return [
+        [
+            (ids[mask].tolist(), after[mask].tolist())
+            for ids, after, mask in zip(window.inputs, window.targets, window.mask, strict=True)
+        ],
+        window.fresh.tolist(),
+        window.documents.tolist(),
+        window.tokens,
+    ]
+
+
+@given(lengths=documents, batch_size=st.integers(1, 8), bptt=st.integers(1, 20))
+def test_windows_do_not_depend_on_how_many_are_built_at_a_time(lengths, batch_size, bptt):
+    arrays = arrays_of(lengths)
+
+    def found(tokens: int) -> list[list[object]]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batching, "BLOCK_TOKENS", tokens)
+            order = np.random.default_rng(2)
+            return [plain(w) for w in windows(arrays, "stream", batch_size, bptt, order)]
+
+    assert found(1) == found(3 * bptt) == found(10_000)
+
+
+def test_the_longest_documents_come_first_without_a_generator():
+    arrays = arrays_of([3, 9, 1, 7, 9, 2])
+    for feed in ("documents", "stream"):
+        first = next(windows(arrays, feed, 2, 4))
+        assert first.documents.tolist() == [1, 4]
+
+
+def test_a_window_on_a_device_has_wide_ids_and_keeps_the_rest():
+    window = next(windows(arrays_of([5, 4]), "stream", 2, 3))
+    moved = window.to(torch.device("cpu"))
+    assert moved.inputs.dtype == moved.targets.dtype == torch.int64
+    assert plain(moved) == plain(window)

@@ -11,6 +11,7 @@ from rnnlm.sampling import (
     choose,
     draw_settings,
     filter_weights,
+    keep_least,
     log2_inverse_temperature,
     penalise,
     power_of_two,
@@ -97,6 +98,15 @@ def test_powers_of_two_are_exact_at_whole_numbers_and_close_between():
     assert relative.abs().max() < 2e-7
 
 
+def test_powers_of_two_are_clamped_at_both_ends():
+    far = torch.tensor([-1e30, -126.5, 3.0, 1e30])
+    assert power_of_two(far, 2.0).tolist() == [2.0**-126, 2.0**-126, 4.0, 4.0]
+
+
+def test_a_weight_that_is_just_large_enough_is_kept():
+    assert keep_least(torch.tensor([[3, 4, 5]]), 4).tolist() == [[0, 4, 5]]
+
+
 def test_a_penalty_makes_only_seen_tokens_less_likely():
     logits = torch.tensor([[2.0, -1.0, 2.0, -1.0]])
     seen = torch.tensor([[True, True, False, False]])
@@ -156,7 +166,7 @@ def splitmix_in_numpy(seed: int, text: int, position: int) -> float:
     return (float(state >> np.uint64(14)) + 0.5) / 2.0**50
 
 
-@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.integers(0, 10**7))
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 10**7))
 def test_uniforms_match_splitmix(seed: int, text: int, position: int):
     drawn = uniforms(seed, torch.tensor([text]), torch.tensor([position])).item()
     assert drawn == splitmix_in_numpy(seed, text, position)

@@ -80,6 +80,9 @@ def test_a_pattern_that_matches_nothing_has_no_acceptor():
         (r"(a)\1", "back-references"),
         ("a(?=b)", "look-around"),
         ("(?x)a # b", "comments"),
+        ("(?x)a # b", re.escape("the grammar '(?x)a # b' cannot be compiled (")),
+        (r"(a)\1", re.escape(r"the grammar '(a)\\1' cannot be compiled ('Failed to build")),
+        ("(a", re.escape("the grammar '(a' is not a regular expression: missing )")),
     ],
 )
 def test_an_invalid_pattern_is_refused_with_the_reason(pattern: str, words: str):
@@ -92,6 +95,7 @@ def test_an_invalid_pattern_is_refused_with_the_reason(pattern: str, words: str)
     [
         ("ab$|bc", "$"), ("^ab|^bc", "^"), ("(ab|bc$)", "$"), ("a^b", "^"), (r"\ba", r"\b"),
         (r"[$^]\Bb", r"\B"), (r"\Aa\z", r"\A"), (r"[]$]a$b", "$"), (r"[a[^b]$]+(?:$)", "$"),
+        (r"[a[b[c]$]$]$d", "$"), (r"\]]$a[b]", "$"), (r"[a]]]^[$]", "^"),
     ],
 )  # fmt: skip
 def test_an_anchor_inside_a_pattern_is_refused_by_name(pattern: str, anchor: str):
@@ -144,6 +148,25 @@ def test_a_product_accepts_what_both_factors_accept(pattern: str, strings: list[
         both = acceptors.product(one, two)
         for text in texts("ab", 6):
             assert may_end(both, text) is (may_end(one, text) and may_end(two, text))
+
+
+def test_a_product_does_not_depend_on_how_many_pairs_are_followed_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    factors = [acceptors.holding(b"aba", 2), acceptors.until([b"bab", b"cc"])]
+    whole = acceptors.product(*factors)
+    monkeypatch.setattr(acceptors, "_BLOCK", 2)
+    parts = acceptors.product(*factors)
+    assert len(whole.successors) > 4
+    for one, two in zip(vars(whole).values(), vars(parts).values(), strict=True):
+        assert (one == two).all()
+
+
+def test_a_string_that_is_too_long_is_refused():
+    longest = acceptors.LONGEST_STRING
+    acceptors.without([b"a" * longest])
+    with pytest.raises(ConstraintError, match=r"string has 1,001 bytes .expected at most 1,000"):
+        acceptors.without([b"a" * (longest + 1)])
 
 
 @given(patterns, some_strings)

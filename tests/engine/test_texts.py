@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.engine.texts import Decoder
+from rnnlm.engine import texts
+from rnnlm.engine.texts import Decoder, GeneratedText
 from rnnlm.kernels.slots import EndedTexts, in_order
 from rnnlm.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer, WordTokenizer
 
@@ -60,3 +63,12 @@ def test_texts_are_put_in_order(order: list[int], lengths: list[int]):
     assert found.numbers.tolist() == [*range(6)]
     assert found.lengths.tolist() == lengths
     assert found.tokens.tolist() == [n for n in range(6) for _ in range(lengths[n])]
+
+
+def test_the_rows_of_a_batch_hold_python_values():
+    tokenizer = CharacterTokenizer("ab")
+    batch = ended([tokenizer.encode(text).tolist() for text in ("ab", "b")], first=7)
+    batch = replace(batch, complete=np.array([True, False]))
+    found = [*texts.rows(batch, Decoder(tokenizer, [""]))]
+    assert found == [GeneratedText(7, "ab", 2, 0.0, True), GeneratedText(8, "b", 1, 1.0, False)]
+    assert [*map(type, vars(found[1]).values())] == [int, str, int, float, bool]
