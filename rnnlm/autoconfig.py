@@ -119,7 +119,7 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
             "count": 1000 if fits else 50,
             "batch_size": 256 if fits else 64,
             "temperature": 0.8 if fits else 0.7,
-            "max_length": min(10_000, max(50, (2 if fits else 1) * longest_tokens)),
+            "max_length": min(10_000, max(50, 2 * longest_tokens)),
             **({"grammar": "color"} if form == "color" else {}),
         },
     }
