@@ -66,6 +66,17 @@ def test_temperature_zero_is_argmax(logits: list[float], uniform: float):
     assert drawn.item() == int(np.argmax(logits))
 
 
+def test_temperature_zero_takes_the_first_of_the_likeliest_in_each_row():
+    rows = torch.tensor([[1.0, 3.0, 3.0], [5.0, 0.0, 5.0], [-2.0, -3.0, -1.0]])
+    drawn = sample(rows, torch.full((3,), 0.5).double(), settings_of(temperature=0.0))
+    assert drawn.tolist() == [1, 0, 2]
+
+
+def test_of_many_equal_tokens_the_first_are_kept():
+    equal = [0.0] * 5000
+    assert kept(equal, top_k=7) == kept(equal, top_p=7 / 5000) == {*range(7)}
+
+
 @given(logit_rows, st.floats(0.01, 1.0))
 def test_min_p_keeps_tokens_that_are_likely_enough(logits: list[float], p: float):
     probabilities = torch.softmax(torch.tensor(logits).double(), 0)
