@@ -21,6 +21,7 @@ X86 = {
     "avx512": WIDE,
     "avx512_vnni": [*WIDE, "-mavx512vnni"],
     "avx512_bf16": [*WIDE, "-mavx512vnni", "-mavx512bf16"],
+    "amx": [*WIDE, "-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-int8"],
 }
 ARM = {
     "neon_dotprod": ["-march=armv8.2-a+dotprod"],

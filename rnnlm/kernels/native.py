@@ -22,7 +22,7 @@ COLUMNS = 64
 """Number of columns in a block of a packed matrix (see `blocks`), as in `products.h`."""
 LINE = 64
 """Bytes of a cache line."""
-SETS = ("avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon_dotprod", "neon_bf16")
+SETS = ("avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx", "neon_dotprod", "neon_bf16")
 """Instruction sets of x86 and ARM that there may be a build for, slowest first, as in
 `processor.c`."""
 PORTABLE = "portable"

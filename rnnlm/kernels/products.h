@@ -122,6 +122,48 @@ INLINE vector add_quads(vector sum, words a, words b) {
 #endif
 }
 
+#ifdef __AMX_INT8__ /* Intel's registers of 16 rows of 64 bytes, which are multiplied as matrices */
+enum { TALL = 16 }; /* rows of `tall_tile` */
+
+/* Set the shapes of the matrix registers for `tall_tile`: 0 to 3 hold sums, 4 and 6 are parts of the
+ * factors with LINE words of the depth, and 5 and 7 are those with the words that are left. */
+INLINE void shape_tiles(long depth) {
+    struct { uint8_t palette, reserved[15]; uint16_t bytes[16]; uint8_t rows[16]; }
+        shapes = {.palette = 1};
+    int left = depth % LINE ? depth % LINE : 1;
+    for (int n = 0; n < 8; n++) {
+        shapes.bytes[n] = n == 5 ? 4 * left : 4 * LINE;
+        shapes.rows[n] = n == 7 ? left : TALL;
+    }
+    _tile_loadconfig(&shapes);
+}
+
+/* Compute out (TALL, COLUMNS) = a (TALL, depth) · b (depth, COLUMNS) for words of bytes, after
+ * `shape_tiles`. */
+INLINE void tall_tile(long depth, const int32_t *a, long across, const int32_t *b, float *out,
+                      long stride) {
+    long k = 0;
+    __asm__ volatile("" ::: "memory"); /* the instructions read what has been written before */
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+#define ADD(sum, left, right)                                                                   \
+    _tile_loadd(right, b + k * COLUMNS + sum * LINE, 4 * COLUMNS);                              \
+    _tile_dpbusd(sum, left, right);
+    for (; k + LINE <= depth; k += LINE) {
+        _tile_loadd(4, a + k, 4 * across);
+        ADD(0, 4, 6) ADD(1, 4, 6) ADD(2, 4, 6) ADD(3, 4, 6)
+    }
+    if (k < depth) {
+        _tile_loadd(5, a + k, 4 * across);
+        ADD(0, 5, 7) ADD(1, 5, 7) ADD(2, 5, 7) ADD(3, 5, 7)
+    }
+#undef ADD
+    _tile_stored(0, out, 4 * stride);
+    _tile_stored(1, out + LINE, 4 * stride);
+    _tile_stored(2, out + 2 * LINE, 4 * stride);
+    _tile_stored(3, out + 3 * LINE, 4 * stride);
+}
+#endif
+
 /* Compute out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows. The
  * depth is in words. If `adds` is set, the product is added to `out` instead. `across` and `stride`
  * are the distances between rows of a and of out. Meanwhile, prefetch `depth` cache lines from

@@ -206,6 +206,23 @@ INLINE void write_factors(int kind, int held, int units, int count, const float 
     }
 }
 
+/* Compute the sums (rows, COLUMNS) of a block for some lanes. `factors` are their left factors. */
+INLINE void product(int rows, int held, long depth, const int32_t *factors, const int32_t *weight,
+                    float *sums) {
+#ifdef __AMX_INT8__
+    if (rows == TALL) tall_tile(depth, factors, depth, weight, sums, COLUMNS);
+    else
+#endif
+        tile(rows, held, 0, depth, factors, depth, weight, weight, sums, COLUMNS);
+}
+#ifdef __AMX_INT8__
+#define TILES_OF_ALL_HEIGHTS if (held == QUADS) { TILES(TALL) } TILES(ROWS) TILES(1)
+#else
+#define TILES_OF_ALL_HEIGHTS TILES(ROWS) TILES(1)
+#define shape_tiles(depth)
+#define _tile_release()
+#endif
+
 /* Run one time step of a layer for all lanes. `above` is the left factor of the layer above, whose
  * rows have `above_bytes` bytes. */
 INLINE void step_layer(int kind, int held, const struct job *job, const struct layer *layer,
@@ -214,6 +231,7 @@ INLINE void step_layer(int kind, int held, const struct job *job, const struct l
     int width = held == QUADS ? 1 : held == PAIRS ? 2 : 4;
     long blocks = (layer->units + units - 1) / units, depth = layer->depth, bytes = 4 * depth;
     uint8_t *now = layer->factors[job->parity], *next = layer->factors[1 - job->parity];
+    shape_tiles(depth);
     for (long block = 0; block < blocks; block++) {
         const int32_t *weight = layer->weight + block * depth * COLUMNS;
         long first = block * units, left = layer->units - first;
@@ -222,8 +240,7 @@ INLINE void step_layer(int kind, int held, const struct job *job, const struct l
 #define TILES(rows)                                                                             \
     for (; lanes - lane >= rows; lane += rows) {                                                \
         float sums[rows * COLUMNS] __attribute__((aligned(64)));                                \
-        tile(rows, held, 0, depth, (const int32_t *)(now + lane * bytes), depth, weight,       \
-             weight, sums, COLUMNS);                                                            \
+        product(rows, held, depth, (const int32_t *)(now + lane * bytes), weight, sums);        \
         for (int row = 0; row < rows; row++) {                                                  \
             long at = lane + row, token = layer->by_token ? job->lane[at].token : 0;            \
             float outputs[COLUMNS] __attribute__((aligned(64)));                                \
@@ -235,7 +252,7 @@ INLINE void step_layer(int kind, int held, const struct job *job, const struct l
                           above + at * above_bytes + first * width);                            \
         }                                                                                       \
     }
-        TILES(ROWS) TILES(1)
+        TILES_OF_ALL_HEIGHTS
 #undef TILES
     }
 }
@@ -244,14 +261,14 @@ INLINE void step_layer(int kind, int held, const struct job *job, const struct l
 INLINE void step_output(int held, const struct job *job) {
     const struct output *out = &job->output;
     long blocks = (out->vocab + COLUMNS - 1) / COLUMNS, depth = out->depth;
+    shape_tiles(depth);
     for (long block = 0; block < blocks; block++) {
         const int32_t *weight = out->weight + block * depth * COLUMNS;
         long lane = 0;
 #define TILES(rows)                                                                             \
     for (; job->lanes - lane >= rows; lane += rows) {                                           \
         float sums[rows * COLUMNS] __attribute__((aligned(64)));                                \
-        tile(rows, held, 0, depth, (const int32_t *)out->factors + lane * depth, depth,        \
-             weight, weight, sums, COLUMNS);                                                    \
+        product(rows, held, depth, (const int32_t *)out->factors + lane * depth, weight, sums); \
         for (int row = 0; row < rows; row++) {                                                  \
             float *logits = out->logits + ((lane + row) * blocks + block) * COLUMNS;            \
             for (int n = 0; n < COLUMNS; n += WIDTH) {                                          \
@@ -263,7 +280,7 @@ INLINE void step_output(int held, const struct job *job) {
             }                                                                                   \
         }                                                                                       \
     }
-        TILES(ROWS) TILES(1)
+        TILES_OF_ALL_HEIGHTS
 #undef TILES
     }
 }
@@ -594,5 +611,6 @@ long slots_run(struct job *job, long steps, long lanes) {
             else move(job, at);
         }
     }
+    _tile_release();
     return taken;
 }

@@ -42,9 +42,9 @@ def model(**settings) -> LanguageModel:
     return made
 
 
-def drawn(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
+def drawn(made: LanguageModel, how: Engine, count: int = 20, **settings) -> EndedTexts:
     config = GenerationConfig(**({"temperature": 1.0, "max_length": 40} | settings))
-    return in_order(run(open_slots(how, made, TOKENIZER, config), 5, 20))
+    return in_order(run(open_slots(how, made, TOKENIZER, config), 5, count))
 
 
 def cost(made: LanguageModel, how: Engine, **settings) -> EndedTexts:
@@ -87,11 +87,23 @@ def test_the_costs_of_its_tokens_add_up_to_what_a_text_costs(settings: dict):
 
 
 @pytest.mark.parametrize("build_name", names())
-def test_every_build_computes_the_same_bits(build_name: str, monkeypatch: pytest.MonkeyPatch):
-    made = model(architecture="lstm")
-    expected = drawn(made, Engine("torch", "int8"), top_p=0.9)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_every_build_computes_the_same_bits(
+    build_name: str, kind: dict, monkeypatch: pytest.MonkeyPatch
+):
+    made = model(**kind)
+    expected = drawn(made, Engine("torch", "int8"), 75, top_p=0.9)
     monkeypatch.setattr(slots, "library", lambda: load(build_name))
-    assert_same(drawn(made, Engine("native", "int8"), top_p=0.9), expected)
+    assert_same(drawn(made, Engine("native", "int8"), 75, top_p=0.9), expected)
+
+
+@pytest.mark.parametrize("size", [3, 62, 64, 130])
+def test_every_depth_of_a_product_gives_the_same_bits(size: int, monkeypatch: pytest.MonkeyPatch):
+    made = model(architecture="lstm", hidden_size=size)
+    expected = drawn(made, Engine("torch", "int8"), 40)
+    for build_name in names():
+        monkeypatch.setattr(slots, "library", lambda name=build_name: load(name))
+        assert_same(drawn(made, Engine("native", "int8"), 40), expected)
 
 
 def test_every_instruction_set_has_a_build():

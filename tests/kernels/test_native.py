@@ -64,6 +64,7 @@ def _expected() -> dict[str, bool]:
         "avx512": torch.cpu._is_avx512_supported(),
         "avx512_vnni": vnni,
         "avx512_bf16": vnni and torch.cpu._is_avx512_bf16_supported(),
+        "amx": torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx(),
         "neon_dotprod": "asimddp" in listed,
         "neon_bf16": {"asimddp", "i8mm", "bf16"} <= {*listed},
     }
