@@ -59,12 +59,14 @@ class Advice:
         choices: The choices, in the order in which they are shown.
         vocab_size: Approximate number of distinct tokens.
         document_tokens: Approximate number of tokens of a typical document.
+        documents: Approximate number of documents.
     """
 
     experiment: Experiment
     choices: tuple[Choice, ...]
     vocab_size: int
     document_tokens: int
+    documents: int
 
 
 def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
@@ -95,9 +97,9 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     fits = not is_text and longest <= LONGEST_WHOLE
     first = [document for document in seen.documents if document.strip()]
     if len(first) < FEWEST_TO_LEARN_FROM and not is_text:
-        documents = f"{len(first)} document{'s' * (len(first) != 1)}"
+        held = f"{len(first)} document{'s' * (len(first) != 1)}"
         raise CorpusError(
-            f"{source} holds {documents} (expected at least {FEWEST_TO_LEARN_FROM}, "
+            f"{source} holds {held} (expected at least {FEWEST_TO_LEARN_FROM}, "
             "to train on some and hold out others; from 1,000 a model writes new ones); add more"
         )
     recipe = choose_recipe(
@@ -155,7 +157,8 @@ def advise(source: str, cache: Path, overrides: tuple[str, ...] = ()) -> Advice:
     typical = passage if is_text else median(map(len, first))
     tokens = max(1, round(typical / recipe.characters_per_token))
     shown = tuple(_as_set(choice, given, experiment) for choice in choices)
-    return Advice(experiment, shown, recipe.vocab_size, tokens)
+    documents = max(1, round(characters / recipe.characters_per_token / tokens))
+    return Advice(experiment, shown, recipe.vocab_size, tokens, documents)
 
 
 def _said_of_readings(readings: float) -> str:

@@ -56,7 +56,7 @@ def train(
 def _forecast(advice: "Advice", experiment: "Experiment") -> float | None:
     from rnnlm.training.forecast import expected_seconds  # noqa: PLC0415
 
-    return expected_seconds(experiment, advice.vocab_size, advice.document_tokens)
+    return expected_seconds(experiment, advice.vocab_size, advice.document_tokens, advice.documents)
 
 
 def _planned(experiment: "Experiment") -> "list[PlannedStage]":

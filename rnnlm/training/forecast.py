@@ -1,14 +1,16 @@
 """Estimate how long a training run will take on this machine by timing a few steps."""
 
 import time
+from collections.abc import Iterator
+from itertools import islice
 from statistics import median
 
 import numpy as np
 import torch
 from torch import nn
 
-from rnnlm.batching import windows
-from rnnlm.config import Experiment, parse_budget
+from rnnlm.batching import Window, windows
+from rnnlm.config import Experiment, TrainingConfig, parse_budget
 from rnnlm.devices import choose_device, choose_precision, one_thread
 from rnnlm.kernels.memory import keep_freed_memory
 from rnnlm.models import NeuralLanguageModel, build, detach_state
@@ -18,12 +20,41 @@ from rnnlm.training.optimizing import optimizer_of, step_of
 
 STEPS = 4
 """Steps to time; the first one is not counted."""
+MOST_DOCUMENTS = 2000
+"""Number of documents, at most, whose windows are counted."""
 
 
-def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
-    """Return the measured speed of training, in tokens per second.
+def expected_seconds(
+    experiment: Experiment, vocab_size: int, document_tokens: int, documents: int
+) -> float | None:
+    """Return an estimate of a training's duration in seconds, or None for a budget in epochs.
 
-    A few steps are run on documents of random tokens; the first one is not counted.
+    The duration is the time of a step times the number of windows that have to be read, because
+    windows in which documents end are not full, and a third as much for each token that validation
+    scores. Startup and all other stages of the chain take additional time.
+
+    Args:
+        experiment: The experiment whose model and training settings are timed.
+        vocab_size: Vocabulary size of its tokenizer.
+        document_tokens: Number of tokens in a typical document.
+        documents: Number of documents in the corpus.
+    """
+    config, splits = experiment.training, experiment.splits
+    budget = parse_budget(config.budget)
+    if budget.unit == "seconds":
+        return budget.amount
+    if budget.unit == "epochs":
+        return None
+    counted = min(MOST_DOCUMENTS, round((1 - splits.validation - splits.test) * documents) or 1)
+    epoch = sum(1 for _ in _windows(config, _documents(vocab_size, document_tokens, counted)))
+    steps = budget.amount / (counted * document_tokens) * epoch
+    validated = config.validations * splits.validation * documents * document_tokens
+    step = seconds_per_step(experiment, vocab_size, document_tokens)
+    return step * steps * (1 + validated / budget.amount / 3)
+
+
+def seconds_per_step(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
+    """Return the measured time of a training step on full windows of random tokens.
 
     Args:
         experiment: The experiment whose model and training settings are timed.
@@ -37,52 +68,39 @@ def tokens_per_second(experiment: Experiment, vocab_size: int, document_tokens: 
     generator = torch.random.get_rng_state()
     model = build(experiment.model, vocab_size).to(device).train()
     assert isinstance(model, NeuralLanguageModel)
-    update = step_of(optimizer_of(model, config, choose_precision(config, device)))
+    precision = choose_precision(config, device)
+    update = step_of(optimizer_of(model, config, precision))
     parameters = [*model.parameters()]
     took: list[float] = []
-    state, done = None, 0
+    state = None
+    arrays = _documents(vocab_size, document_tokens, config.batch_size * STEPS)
     with one_thread(model.wants_one_thread):
-        for window in windows(
-            _documents(vocab_size, document_tokens, config.batch_size * STEPS),
-            config.feed,
-            config.batch_size,
-            config.bptt,
-            np.random.default_rng(0),
-        ):
+        for window in islice(_windows(config, arrays), STEPS):
             began = time.perf_counter()
             batch = window.to(device)
             if state is None or len(state[0]) != len(batch.fresh):
                 state = model.initial_state(len(batch.fresh))
             before = model.reset_state(detach_state(state), batch.fresh)
-            precision = choose_precision(config, device)
             result = objective(model, batch, before, config, batch.tokens, precision)
             result.loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, config.gradient_clip).item()
             update()
             model.zero_grad()
             state = result.state
-            took.append((time.perf_counter() - began) / batch.tokens)
-            done += 1
-            if done == STEPS:
-                break
+            took.append(time.perf_counter() - began)
     torch.random.set_rng_state(generator)
-    return 1.0 / median(took[1:] or took)
+    return median(took[1:] or took)
 
 
-def expected_seconds(experiment: Experiment, vocab_size: int, document_tokens: int) -> float | None:
-    """Return an estimate of a training's duration in seconds, or None for a budget in epochs.
-
-    Validation, startup and all other stages of the chain take additional time.
-    """
-    budget = parse_budget(experiment.training.budget)
-    if budget.unit == "seconds":
-        return budget.amount
-    if budget.unit == "epochs":
-        return None
-    return budget.amount / tokens_per_second(experiment, vocab_size, document_tokens)
+def _windows(config: TrainingConfig, arrays: TokenArrays) -> Iterator[Window]:
+    order = np.random.default_rng(0)
+    return windows(arrays, config.feed, config.batch_size, config.bptt, order)
 
 
 def _documents(vocab_size: int, length: int, count: int) -> TokenArrays:
-    tokens = np.random.default_rng(0).integers(1, max(2, vocab_size), count * length)
-    lengths = np.full(count, length)
-    return TokenArrays(tokens.astype(np.uint32), np.arange(count + 1) * length, lengths, lengths)
+    """Return documents of random tokens whose lengths vary, with a mean of `length`."""
+    chance = np.random.default_rng(0)
+    lengths = np.maximum(1, np.round(length * chance.uniform(0.5, 1.5, count)).astype(np.int64))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    tokens = chance.integers(1, max(2, vocab_size), offsets[-1]).astype(np.uint32)
+    return TokenArrays(tokens, offsets, lengths, lengths)

@@ -118,5 +118,5 @@ def test_a_damaged_record_of_a_step_counts_as_missing(tmp_path: Path, change):
     path.write_text(json.dumps(record))
     assert step.recall() is None
     assert step.why()
-    advice = Advice(tiny_experiment(), (), 10, 10)
+    advice = Advice(tiny_experiment(), (), 10, 10, 10)
     assert naming.distinct(Home(tmp_path), advice, "other.txt").experiment.name
