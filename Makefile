@@ -51,7 +51,9 @@ coverage: setup ## measure which branches the tests take, in subprocesses too; t
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[measure]'
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile -m "not soak"; true
-	@$(BIN)/coverage combine --quiet
+	@for file in .coverage.*; do \
+		$(BIN)/coverage combine --quiet --append "$$file" || rm -f "$$file"; \
+	done   # processes that tests kill may leave damaged files
 	@$(BIN)/coverage report
 
 outdated: setup ## list the installed packages that have newer versions
