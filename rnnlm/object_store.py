@@ -17,7 +17,11 @@ from rnnlm.storage import atomic_path, file_digest
 
 _WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """Protocols of stores that show an object only once it is complete."""
-_PACKAGES = {"s3": "s3fs boto3", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs boto3"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+}
 """What pip installs so that fsspec can open addresses of a protocol."""
 _MOST_BYTES = 1 << 30
 """Size of the largest record to read."""
@@ -57,10 +61,11 @@ class ObjectStore:
         try:
             self._files, self._root = url_to_fs(self.address, use_listings_cache=False)
         except ImportError as error:
-            packages = _PACKAGES.get(protocol)
-            needed = f"it needs {packages}; run pip install {packages}"
-            reason = needed if packages else f"{error}; install it with pip"
-            raise ConfigError(f"{shorten(address, 80)}: {reason}") from error
+            if packages := _PACKAGES.get(protocol):
+                advice = f"it needs {packages}; run pip install {packages}"
+            else:
+                advice = f"{error}; install it with pip"
+            raise ConfigError(f"{shorten(address, 80)}: {advice}") from error
         except ValueError as error:
             raise ConfigError(f"{shorten(address, 80)}: {error}; check the address") from error
 

@@ -162,6 +162,12 @@ INLINE void tall_tile(long depth, const int32_t *a, long across, const int32_t *
     _tile_stored(2, out + 2 * LINE, 4 * stride);
     _tile_stored(3, out + 3 * LINE, 4 * stride);
 }
+
+/* Give the matrix registers back, so that Linux need not save them. */
+INLINE void release_tiles(void) { _tile_release(); }
+#else
+#define shape_tiles(depth)
+#define release_tiles()
 #endif
 
 /* Compute out (rows, COLUMNS) = a (rows, depth) · b (depth, COLUMNS), for at most ROWS rows. The

@@ -219,8 +219,6 @@ INLINE void product(int rows, int held, long depth, const int32_t *factors, cons
 #define TILES_OF_ALL_HEIGHTS if (held == QUADS) { TILES(TALL) } TILES(ROWS) TILES(1)
 #else
 #define TILES_OF_ALL_HEIGHTS TILES(ROWS) TILES(1)
-#define shape_tiles(depth)
-#define _tile_release()
 #endif
 
 /* Run one time step of a layer for all lanes. `above` is the left factor of the layer above, whose
@@ -611,6 +609,6 @@ long slots_run(struct job *job, long steps, long lanes) {
             else move(job, at);
         }
     }
-    _tile_release();
+    release_tiles();
     return taken;
 }

@@ -20,8 +20,8 @@ from rnnlm.training.optimizing import optimizer_of, step_of
 
 STEPS = 4
 """Steps to time; the first one is not counted."""
-MOST_DOCUMENTS = 2000
-"""Number of documents, at most, whose windows are counted."""
+MOST_DOCUMENTS, MOST_TOKENS = 2000, 1_000_000
+"""Number of documents, at most, whose windows are counted, and of tokens in them."""
 
 
 def expected_seconds(
@@ -45,7 +45,8 @@ def expected_seconds(
         return budget.amount
     if budget.unit == "epochs":
         return None
-    counted = min(MOST_DOCUMENTS, round((1 - splits.validation - splits.test) * documents) or 1)
+    trained = round((1 - splits.validation - splits.test) * documents)
+    counted = max(1, min(trained, MOST_DOCUMENTS, MOST_TOKENS // document_tokens))
     epoch = sum(1 for _ in _windows(config, _documents(vocab_size, document_tokens, counted)))
     steps = budget.amount / (counted * document_tokens) * epoch
     validated = config.validations * splits.validation * documents * document_tokens
@@ -54,7 +55,7 @@ def expected_seconds(
 
 
 def seconds_per_step(experiment: Experiment, vocab_size: int, document_tokens: int) -> float:
-    """Return the measured time of a training step on full windows of random tokens.
+    """Return the measured time of a training step, the median of a few on random tokens.
 
     Args:
         experiment: The experiment whose model and training settings are timed.
@@ -73,6 +74,8 @@ def seconds_per_step(experiment: Experiment, vocab_size: int, document_tokens: i
     parameters = [*model.parameters()]
     took: list[float] = []
     state = None
+    if config.feed == "stream":  # no longer than the steps need
+        document_tokens = min(document_tokens, 2 * STEPS * config.bptt)
     arrays = _documents(vocab_size, document_tokens, config.batch_size * STEPS)
     with one_thread(model.wants_one_thread):
         for window in islice(_windows(config, arrays), STEPS):

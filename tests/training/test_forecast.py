@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from rnnlm.config import Experiment, from_values
+from rnnlm.tokens import TokenArrays
 from rnnlm.training import forecast
-from rnnlm.training.forecast import expected_seconds, seconds_per_step
+from rnnlm.training.forecast import _documents, expected_seconds, seconds_per_step
 
 
 def experiment(**training: object) -> Experiment:
@@ -37,6 +38,20 @@ def test_the_estimate_counts_windows_and_validations(feed: str, monkeypatch: pyt
     assert 1.8 < twice / one < 2.0 < (twice / one) * (1 + scored)
 
 
+def test_few_tokens_are_made_for_a_corpus_of_long_documents(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forecast, "seconds_per_step", lambda *_: 1.0)
+    made = []
+
+    def documents(vocab_size: int, length: int, count: int) -> TokenArrays:
+        made.append(length * count)
+        return _documents(vocab_size, 100, 1)
+
+    monkeypatch.setattr(forecast, "_documents", documents)
+    for length in (5, 400, 300_000):
+        assert expected_seconds(experiment(budget="1M tokens"), 20, length, 100_000)
+    assert max(made) <= forecast.MOST_TOKENS
+
+
 def test_a_step_is_timed_without_changing_the_random_numbers():
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -46,7 +61,7 @@ def test_a_step_is_timed_without_changing_the_random_numbers():
 
 
 def test_documents_vary_around_their_length():
-    arrays = forecast._documents(50, 40, 500)
+    arrays = _documents(50, 40, 500)
     assert abs(np.mean(arrays.lengths) - 40) < 2
     assert arrays.lengths.min() < 25 and arrays.lengths.max() > 55
     assert arrays.tokens.max() < 50
